@@ -1,0 +1,127 @@
+//! Plain arrays: an aligned buffer for what the kernels touch, and a host tensor for what comes in and goes out.
+
+use crate::error::{Error, Result};
+use alloc::{boxed::Box, format, vec, vec::Vec};
+use core::ops::{Deref, DerefMut};
+
+/// Lanes of a vector of this crate, on every instruction set: sixteen f32.
+pub const LANES: usize = 16;
+
+/// `n` rounded up to whole vectors.
+pub const fn padded(n: usize) -> usize {
+    n.div_ceil(LANES) * LANES
+}
+
+/// Sixteen values, one cache line.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([f32; LANES]);
+
+/// A fixed number of f32 that starts at a cache line and ends with one: never reallocated after construction.
+/// What lies beyond `len` in the last line is zero.
+#[derive(Clone)]
+pub struct Buffer {
+    lines: Box<[Line]>,
+    len: usize,
+}
+
+impl Buffer {
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        Self { lines: vec![Line([0.0; LANES]); len.div_ceil(LANES)].into_boxed_slice(), len }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
+
+impl core::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.deref().fmt(f)
+    }
+}
+
+/// A host array of f32 in row-major order with up to four dimensions, for everything that comes in or goes out.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tensor {
+    dims: Vec<usize>,
+    data: Vec<f32>,
+}
+
+impl Tensor {
+    /// An array of `dims` that holds `data`.
+    ///
+    /// # Errors
+    /// If `data` is not as long as the product of `dims`.
+    pub fn new(dims: impl Into<Vec<usize>>, data: impl Into<Vec<f32>>) -> Result<Self> {
+        let (dims, data) = (dims.into(), data.into());
+        let len = dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim));
+        match len {
+            Some(len) if len == data.len() => Ok(Self { dims, data }),
+            _ => Err(Error::invalid(format!("an array of shape {dims:?} cannot hold {} values", data.len()))),
+        }
+    }
+
+    /// An array of zeros.
+    pub fn zeros(dims: impl Into<Vec<usize>>) -> Self {
+        let dims = dims.into();
+        let data = vec![0.0; dims.iter().product()];
+        Self { dims, data }
+    }
+
+    /// The size of each dimension.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims
+    }
+
+    /// The values, row after row.
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The values, row after row.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    /// The values, row after row, without the dimensions.
+    pub fn into_data(self) -> Vec<f32> {
+        self.data
+    }
+
+    /// How many rows there are when every dimension but the last is counted as rows, and how long one is.
+    pub fn rows(&self) -> (usize, usize) {
+        let width = self.dims.last().copied().unwrap_or(1);
+        (if width == 0 { 0 } else { self.data.len() / width }, width)
+    }
+
+    /// The first two dimensions exchanged: `[B,T,..]` becomes `[T,B,..]` and the other way round.
+    ///
+    /// # Errors
+    /// If there are fewer than two dimensions.
+    pub fn swap_batch_and_time(&self) -> Result<Self> {
+        let [a, b, rest @ ..] = self.dims.as_slice() else {
+            return Err(Error::invalid(format!("an array of shape {:?} has no batch and time to exchange", self.dims)));
+        };
+        let (a, b, width) = (*a, *b, rest.iter().product::<usize>());
+        let mut out = Vec::with_capacity(self.data.len());
+        for j in 0..b {
+            for i in 0..a {
+                let at = (i * b + j) * width;
+                out.extend_from_slice(&self.data[at..at + width]);
+            }
+        }
+        let dims = [&[b, a], rest].concat();
+        Ok(Self { dims, data: out })
+    }
+}
