@@ -4,11 +4,27 @@
 
 extern crate alloc;
 
+pub mod cell;
+pub mod cpu;
 pub mod error;
+pub mod lanes;
 pub mod layout;
+pub mod loss;
+pub mod math;
+pub mod model;
+pub mod random;
+pub mod scaler;
 pub mod shape;
+pub mod state;
+pub mod stream;
 pub mod tensor;
 
+pub use cpu::{Cpu, Isa};
 pub use error::{Error, Result};
+pub use loss::Loss;
+pub use model::{Model, Order};
+pub use scaler::Scaler;
 pub use shape::{CellKind, Nonlinearity, Shape};
+pub use state::State;
+pub use stream::Stream;
 pub use tensor::Tensor;

@@ -1,0 +1,42 @@
+//! GRU, reset after the product: `n = tanh(x_n + r·h_n)`, `h' = n + z·(h - n)`, gates r z n.
+//! Formulas: PyTorch, `torch.nn.GRU`.
+
+use super::{Cell, Gradients, MOST, State};
+use crate::lanes::Lanes;
+use crate::math::{sigmoid, tanh};
+
+/// Gated recurrent unit.
+#[derive(Clone, Copy)]
+pub struct Gru;
+
+impl Cell for Gru {
+    const GATES: usize = 3;
+    const SAVED: usize = 4;
+    const HAS_C: bool = false;
+    const RESET: bool = true;
+
+    #[inline(always)]
+    fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
+        let r = sigmoid(gates_x[0] + gates_h[0]);
+        let z = sigmoid(gates_x[1] + gates_h[1]);
+        let h_n = gates_h[2];
+        let n = tanh(r.mul_add(h_n, gates_x[2]));
+        let h = z.mul_add(before.h - n, n);
+        (State { h, c: before.c }, [r, z, n, h_n])
+    }
+
+    #[inline(always)]
+    fn backward<V: Lanes>(saved: [V; MOST], before: State<V>, _: State<V>, dafter: State<V>) -> Gradients<V> {
+        let [r, z, n, h_n] = saved;
+        let one = r.all(1.0);
+        let dh = dafter.h;
+        let dn = dh * (one - z) * (one - n * n);
+        let dz = dh * (before.h - n) * z * (one - z);
+        let dr = dn * h_n * r * (one - r);
+        Gradients {
+            dgates_x: [dr, dz, dn, dn],
+            dgates_h: [dr, dz, dn * r, dn],
+            dstate: State { h: dh * z, c: dafter.c },
+        }
+    }
+}

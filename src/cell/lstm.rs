@@ -1,0 +1,42 @@
+//! LSTM: `c' = f·c + i·g`, `h' = o·tanh(c')`, gates i f g o. Formulas: PyTorch, `torch.nn.LSTM`.
+//! In the words of the lesson: forget is f, learn is i·g, remember is c', use is o·tanh(c').
+
+use super::{Cell, Gradients, MOST, State};
+use crate::lanes::Lanes;
+use crate::math::{sigmoid, tanh};
+
+/// Long short-term memory.
+#[derive(Clone, Copy)]
+pub struct Lstm;
+
+impl Cell for Lstm {
+    const GATES: usize = 4;
+    const SAVED: usize = 4;
+    const HAS_C: bool = true;
+    const RESET: bool = false;
+
+    #[inline(always)]
+    fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
+        let i = sigmoid(gates_x[0] + gates_h[0]);
+        let f = sigmoid(gates_x[1] + gates_h[1]);
+        let g = tanh(gates_x[2] + gates_h[2]);
+        let o = sigmoid(gates_x[3] + gates_h[3]);
+        let c = f.mul_add(before.c, i * g);
+        let h = o * tanh(c);
+        (State { h, c }, [i, f, g, o])
+    }
+
+    #[inline(always)]
+    fn backward<V: Lanes>(saved: [V; MOST], before: State<V>, after: State<V>, dafter: State<V>) -> Gradients<V> {
+        let [i, f, g, o] = saved;
+        let one = i.all(1.0);
+        let tanh_c = tanh(after.c);
+        let dc = (dafter.h * o).mul_add(one - tanh_c * tanh_c, dafter.c);
+        let di = dc * g * i * (one - i);
+        let df = dc * before.c * f * (one - f);
+        let dg = dc * i * (one - g * g);
+        let do_ = dafter.h * tanh_c * o * (one - o);
+        let dgates = [di, df, dg, do_];
+        Gradients { dgates_x: dgates, dgates_h: dgates, dstate: State { h: i.all(0.0), c: dc * f } }
+    }
+}

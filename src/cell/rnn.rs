@@ -1,0 +1,72 @@
+//! Elman RNN: `h' = tanh(gates_x + gates_h)`, or relu. Formulas: PyTorch, `torch.nn.RNN`.
+
+use super::{Cell, Gradients, MOST, State};
+use crate::lanes::Lanes;
+use crate::math::tanh;
+use core::marker::PhantomData;
+
+/// Elman RNN with activation `A`.
+#[derive(Clone, Copy)]
+pub struct Rnn<A>(PhantomData<A>);
+
+/// An activation whose derivative follows from its value.
+pub trait Activation: Copy + Send + Sync + 'static {
+    /// The value.
+    fn value<V: Lanes>(a: V) -> V;
+    /// `dh` times the derivative, where the value was `h`.
+    fn gradient<V: Lanes>(h: V, dh: V) -> V;
+}
+
+/// Hyperbolic tangent.
+#[derive(Clone, Copy)]
+pub struct Tanh;
+
+/// `max(x, 0)`; NaN stays, and the derivative at 0 is 0, as in PyTorch.
+#[derive(Clone, Copy)]
+pub struct Relu;
+
+impl Activation for Tanh {
+    #[inline(always)]
+    fn value<V: Lanes>(a: V) -> V {
+        tanh(a)
+    }
+
+    #[inline(always)]
+    fn gradient<V: Lanes>(h: V, dh: V) -> V {
+        dh * (dh.all(1.0) - h * h)
+    }
+}
+
+impl Activation for Relu {
+    #[inline(always)]
+    fn value<V: Lanes>(a: V) -> V {
+        let zero = a.all(0.0);
+        a.less_than(zero, zero, a)
+    }
+
+    #[inline(always)]
+    fn gradient<V: Lanes>(h: V, dh: V) -> V {
+        let zero = dh.all(0.0);
+        zero.less_than(h, dh, zero)
+    }
+}
+
+impl<A: Activation> Cell for Rnn<A> {
+    const GATES: usize = 1;
+    const SAVED: usize = 0;
+    const HAS_C: bool = false;
+    const RESET: bool = false;
+
+    #[inline(always)]
+    fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
+        let h = A::value(gates_x[0] + gates_h[0]);
+        (State { h, c: before.c }, [h; MOST])
+    }
+
+    #[inline(always)]
+    fn backward<V: Lanes>(_: [V; MOST], _: State<V>, after: State<V>, dafter: State<V>) -> Gradients<V> {
+        let dgates = [A::gradient(after.h, dafter.h); MOST];
+        let dstate = State { h: dafter.h.all(0.0), c: dafter.c };
+        Gradients { dgates_x: dgates, dgates_h: dgates, dstate }
+    }
+}

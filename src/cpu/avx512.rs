@@ -1,0 +1,116 @@
+//! Sixteen lanes in one AVX-512 register.
+
+use crate::lanes::{Lanes, Pass};
+use core::arch::x86_64::*;
+use core::ops::{Add, Div, Mul, Sub};
+
+/// One register. Exists only where AVX-512F does.
+#[derive(Clone, Copy)]
+pub struct Avx512(__m512);
+
+impl Add for Avx512 {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: a value exists, so the processor has the instructions.
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+}
+
+impl Sub for Avx512 {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: a value exists, so the processor has the instructions.
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+}
+
+impl Mul for Avx512 {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: a value exists, so the processor has the instructions.
+        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+}
+
+impl Div for Avx512 {
+    type Output = Self;
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: a value exists, so the processor has the instructions.
+        Self(unsafe { _mm512_div_ps(self.0, other.0) })
+    }
+}
+
+// SAFETY of every block below: a value exists or the caller promises, so the processor has AVX-512F; pointers are
+// the caller's promise.
+impl Lanes for Avx512 {
+    const ACCUMULATORS: usize = 16;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn run<P: Pass>(pass: P) -> P::Output {
+        unsafe { pass.run::<Self>() }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self(unsafe { _mm512_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm512_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+
+    #[inline(always)]
+    fn abs(self) -> Self {
+        Self(unsafe { _mm512_abs_ps(self.0) })
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        Self(unsafe { _mm512_sqrt_ps(self.0) })
+    }
+
+    #[inline(always)]
+    fn min(self, bound: Self) -> Self {
+        // the second operand wins if either is NaN
+        Self(unsafe { _mm512_min_ps(bound.0, self.0) })
+    }
+
+    #[inline(always)]
+    fn max(self, bound: Self) -> Self {
+        Self(unsafe { _mm512_max_ps(bound.0, self.0) })
+    }
+
+    #[inline(always)]
+    fn exp2_whole(self) -> Self {
+        unsafe {
+            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
+            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent)))
+        }
+    }
+
+    #[inline(always)]
+    fn less_than(self, bound: Self, yes: Self, no: Self) -> Self {
+        Self(unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, bound.0), no.0, yes.0) })
+    }
+
+    #[inline(always)]
+    fn and(self, mask: Self) -> Self {
+        Self(unsafe { _mm512_and_ps(self.0, mask.0) })
+    }
+}

@@ -1,0 +1,133 @@
+//! Sixteen lanes without any instruction set: plain Rust, for any processor.
+//!
+//! The fused multiply-add is exact here too. Where the processor has none it is computed in software, which is
+//! slow; the bits are those of the other instruction sets.
+
+use crate::lanes::{Lanes, Pass};
+use crate::tensor::LANES;
+use core::array::from_fn;
+use core::ops::{Add, Div, Mul, Sub};
+
+/// An array of sixteen.
+#[derive(Clone, Copy)]
+pub struct Portable([f32; LANES]);
+
+impl Portable {
+    #[inline(always)]
+    fn map(self, f: impl Fn(f32) -> f32) -> Self {
+        Self(self.0.map(f))
+    }
+
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        Self(from_fn(|lane| f(self.0[lane], other.0[lane])))
+    }
+}
+
+impl Add for Portable {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.zip(other, |a, b| a + b)
+    }
+}
+
+impl Sub for Portable {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, |a, b| a - b)
+    }
+}
+
+impl Mul for Portable {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.zip(other, |a, b| a * b)
+    }
+}
+
+impl Div for Portable {
+    type Output = Self;
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        self.zip(other, |a, b| a / b)
+    }
+}
+
+impl Lanes for Portable {
+    const ACCUMULATORS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn run<P: Pass>(pass: P) -> P::Output {
+        // SAFETY: no instruction set is needed; the rest is the caller's promise.
+        unsafe { pass.run::<Self>() }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([value; LANES])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller promises sixteen readable values.
+        Self(unsafe { from.cast::<[f32; LANES]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller promises room for sixteen values.
+        unsafe { to.cast::<[f32; LANES]>().write_unaligned(self.0) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        Self(from_fn(|lane| fused(self.0[lane], factor.0[lane], addend.0[lane])))
+    }
+
+    #[inline(always)]
+    fn abs(self) -> Self {
+        self.map(|a| f32::from_bits(a.to_bits() & 0x7fff_ffff))
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.map(libm::sqrtf)
+    }
+
+    #[inline(always)]
+    fn min(self, bound: Self) -> Self {
+        self.zip(bound, |a, b| if b < a { b } else { a })
+    }
+
+    #[inline(always)]
+    fn max(self, bound: Self) -> Self {
+        self.zip(bound, |a, b| if b > a { b } else { a })
+    }
+
+    #[inline(always)]
+    fn exp2_whole(self) -> Self {
+        self.map(|n| f32::from_bits(((n as i32).wrapping_add(127) as u32) << 23))
+    }
+
+    #[inline(always)]
+    fn less_than(self, bound: Self, yes: Self, no: Self) -> Self {
+        Self(from_fn(|lane| if self.0[lane] < bound.0[lane] { yes.0[lane] } else { no.0[lane] }))
+    }
+
+    #[inline(always)]
+    fn and(self, mask: Self) -> Self {
+        self.zip(mask, |a, m| f32::from_bits(a.to_bits() & m.to_bits()))
+    }
+}
+
+/// `a · b + c`, rounded once.
+#[inline(always)]
+fn fused(a: f32, b: f32, c: f32) -> f32 {
+    #[cfg(feature = "std")]
+    return a.mul_add(b, c);
+    #[cfg(not(feature = "std"))]
+    return libm::fmaf(a, b, c);
+}

@@ -1,0 +1,315 @@
+//! A recurrent layer over a window, forwards and backwards: the time loop around the cell.
+//!
+//! Rows of all arrays are (t, b), time-major, and padded to whole vectors. A row of gates is `[tile][gate][lane]`.
+//! Rows of the batch do not touch each other, so several threads may take some of them each.
+
+use super::product::{Product, Start};
+use crate::cell::{Cell, MOST, State};
+use crate::lanes::{Lanes, Pass};
+use crate::tensor::{LANES, padded};
+use core::marker::PhantomData;
+use core::ops::Range;
+
+/// One layer and the part of a window that a pass works on.
+///
+/// Everyone who makes one promises that its pointers reach what their comments say. T steps, B rows a step.
+#[derive(Clone, Copy)]
+pub struct Layer {
+    /// G, the gates of the cell.
+    pub gates: usize,
+    /// H
+    pub hidden: usize,
+    /// T
+    pub steps: usize,
+    /// B
+    pub batch: usize,
+    /// Values of a row of x: I, or H of the layer below.
+    pub columns: usize,
+    /// x `[T·B]` rows, `x_row` apart.
+    pub x: *const f32,
+    /// From one row of x to the next.
+    pub x_row: usize,
+    /// `[tile][columns][G][lane]`
+    pub weight_ih: *const f32,
+    /// `[tile][H][G][lane]`
+    pub weight_hh: *const f32,
+    /// `[tile][G][lane]`, both or none.
+    pub biases: Option<(*const f32, *const f32)>,
+    /// `[T·B][G·Hp]`: gates_x after forward, dgates_x after backward.
+    pub gates_x: *mut f32,
+    /// `[B][G·Hp]`: gates_h of the step at hand; `[T·B][G·Hp]` in backward of a cell that resets, for dgates_h.
+    pub gates_h: *mut f32,
+    /// `[(T+1)·B][Hp]`, the first B rows being the state before the window.
+    pub h: *mut f32,
+    /// The same of an LSTM; nothing to read or write for other cells.
+    pub c: *mut f32,
+    /// `[T·B][SAVED·Hp]` for backward, a tile's vectors side by side; null if there will be none.
+    pub saved: *mut f32,
+}
+
+// SAFETY: it owns nothing; whoever runs a pass over it promises that its memory may be used.
+unsafe impl Send for Layer {}
+unsafe impl Sync for Layer {}
+
+impl Layer {
+    /// Hp: H rounded up to whole vectors.
+    pub fn width(&self) -> usize {
+        padded(self.hidden)
+    }
+
+    fn tiles(&self) -> usize {
+        self.width() / LANES
+    }
+
+    /// Values of a row of gates.
+    pub fn gates_width(&self) -> usize {
+        self.gates * self.width()
+    }
+
+    /// `W_ih x + b_ih` of `rows` rows from row `first` on.
+    fn project_x(&self, first: usize, rows: usize) -> Product {
+        // SAFETY: rows of the window.
+        let (a, out) =
+            unsafe { (self.x.add(first * self.x_row), self.gates_x.add(first * self.gates_width())) };
+        let start = self.biases.map_or(Start::Zero, |(bias_ih, _)| Start::Bias(bias_ih));
+        self.project(rows, self.columns, a, self.x_row, self.weight_ih, out, start)
+    }
+
+    /// `W_hh h + b_hh` for rows of the batch at step `t`.
+    fn project_h(&self, t: usize, rows: &Range<usize>) -> Product {
+        // SAFETY: rows of the window.
+        let (a, out) = unsafe {
+            let before = self.h.add((t * self.batch + rows.start) * self.width());
+            (before, self.gates_h.add(rows.start * self.gates_width()))
+        };
+        let start = self.biases.map_or(Start::Zero, |(_, bias_hh)| Start::Bias(bias_hh));
+        self.project(rows.len(), self.hidden, a, self.width(), self.weight_hh, out, start)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the operands of one product, each of another kind")]
+    fn project(
+        &self,
+        rows: usize,
+        depth: usize,
+        a: *const f32,
+        a_row: usize,
+        weight: *const f32,
+        out: *mut f32,
+        start: Start,
+    ) -> Product {
+        let panel = self.gates * LANES;
+        Product {
+            rows,
+            depth,
+            panel: self.gates,
+            panels: self.tiles(),
+            a,
+            a_row,
+            a_depth: 1,
+            b: weight,
+            b_depth: panel,
+            b_panel: depth * panel,
+            out,
+            out_row: self.gates_width(),
+            out_panel: panel,
+            start,
+        }
+    }
+
+    /// The mask that keeps the units of `tile` and clears what is beyond the last one.
+    ///
+    /// Padding has zero weights, yet zero times an infinite input is NaN; cleared here it goes no further.
+    #[inline(always)]
+    unsafe fn mask<V: Lanes>(&self, tile: usize) -> V {
+        static EDGE: [u32; 2 * LANES] = {
+            let mut edge = [0; 2 * LANES];
+            let mut lane = 0;
+            while lane < LANES {
+                edge[lane] = u32::MAX;
+                lane += 1;
+            }
+            edge
+        };
+        let units = (self.hidden - tile * LANES).min(LANES);
+        // SAFETY: sixteen values from an offset of at most sixteen on.
+        unsafe { V::load(EDGE.as_ptr().add(LANES - units).cast()) }
+    }
+}
+
+/// Forward of some rows of the batch over the whole window.
+pub struct Forward<C> {
+    /// The layer.
+    pub layer: Layer,
+    /// Rows of the batch.
+    pub rows: Range<usize>,
+    /// The cell.
+    pub cell: PhantomData<C>,
+}
+
+impl<C: Cell> Pass for Forward<C> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        let Self { layer, rows, .. } = self;
+        // SAFETY: the promise of the layer; rows are below B.
+        unsafe {
+            if rows.len() == layer.batch {
+                layer.project_x(0, layer.steps * layer.batch).run::<V>();
+            } else {
+                for t in 0..layer.steps {
+                    layer.project_x(t * layer.batch + rows.start, rows.len()).run::<V>();
+                }
+            }
+            for t in 0..layer.steps {
+                layer.project_h(t, &rows).run::<V>();
+                for b in rows.clone() {
+                    for tile in 0..layer.tiles() {
+                        forward_tile::<V, C>(&layer, t, b, tile);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One step of the sixteen units of a tile.
+#[inline(always)]
+unsafe fn forward_tile<V: Lanes, C: Cell>(layer: &Layer, t: usize, b: usize, tile: usize) {
+    // SAFETY: the promise of the layer.
+    unsafe {
+        let row = t * layer.batch + b;
+        let gates_x = load_all::<V>(layer.gates_x.add(row * layer.gates_width()), tile, C::GATES);
+        let gates_h = load_all::<V>(layer.gates_h.add(b * layer.gates_width()), tile, C::GATES);
+        let at = row * layer.width() + tile * LANES;
+        let before = load_state::<V, C>(layer, at);
+        let (after, saved) = C::forward(gates_x, gates_h, before);
+        let mask = layer.mask::<V>(tile);
+        let at_next = at + layer.batch * layer.width();
+        after.h.and(mask).store(layer.h.add(at_next));
+        if C::HAS_C {
+            after.c.and(mask).store(layer.c.add(at_next));
+        }
+        if !layer.saved.is_null() {
+            let to = layer.saved.add((row * layer.tiles() + tile) * C::SAVED * LANES);
+            for (v, value) in saved.into_iter().enumerate().take(C::SAVED) {
+                value.and(mask).store(to.add(v * LANES));
+            }
+        }
+    }
+}
+
+/// Backward of some rows of the batch over the whole window: from the gradients that arrive at h to those of the
+/// gates and of the state before the window.
+pub struct Backward<C> {
+    /// The layer, after forward.
+    pub layer: Layer,
+    /// Rows of the batch.
+    pub rows: Range<usize>,
+    /// `[T·B][Hp]`: what arrives at h of each step from above.
+    pub dabove: *const f32,
+    /// `[B][Hp]`: what arrives at the last h from after the window; becomes the gradient of the first.
+    pub dh: *mut f32,
+    /// The same for c of an LSTM.
+    pub dc: *mut f32,
+    /// W_hh as a right side over gates and units: `[tile of h][G·Hp][lane]`.
+    pub weight_hh_transposed: *const f32,
+    /// The cell.
+    pub cell: PhantomData<C>,
+}
+
+// SAFETY: it owns nothing; whoever runs it promises that its memory may be used.
+unsafe impl<C> Send for Backward<C> {}
+
+impl<C: Cell> Pass for Backward<C> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        let Self { layer, rows, .. } = &self;
+        let width = layer.width();
+        // SAFETY: the promise of the layer; rows are below B.
+        unsafe {
+            for t in (0..layer.steps).rev() {
+                for b in rows.clone() {
+                    for tile in 0..layer.tiles() {
+                        self.tile::<V>(t, b, tile);
+                    }
+                }
+                let first = t * layer.batch + rows.start;
+                let dgates_h = if C::RESET { layer.gates_h } else { layer.gates_x };
+                Product {
+                    rows: rows.len(),
+                    depth: layer.gates_width(),
+                    panel: 1,
+                    panels: layer.tiles(),
+                    a: dgates_h.add(first * layer.gates_width()),
+                    a_row: layer.gates_width(),
+                    a_depth: 1,
+                    b: self.weight_hh_transposed,
+                    b_depth: LANES,
+                    b_panel: layer.gates_width() * LANES,
+                    out: self.dh.add(rows.start * width),
+                    out_row: width,
+                    out_panel: LANES,
+                    start: Start::Result,
+                }
+                .run::<V>();
+            }
+        }
+    }
+}
+
+impl<C: Cell> Backward<C> {
+    /// One step of the sixteen units of a tile.
+    #[inline(always)]
+    unsafe fn tile<V: Lanes>(&self, t: usize, b: usize, tile: usize) {
+        let layer = &self.layer;
+        // SAFETY: the promise of the layer.
+        unsafe {
+            let row = t * layer.batch + b;
+            let at = row * layer.width() + tile * LANES;
+            let (before, after) =
+                (load_state::<V, C>(layer, at), load_state::<V, C>(layer, at + layer.batch * layer.width()));
+            let saved = load_all::<V>(layer.saved.add(row * layer.tiles() * C::SAVED * LANES), tile, C::SAVED);
+            let (dh, dc) = (self.dh.add(b * layer.width() + tile * LANES), self.dc.add(b * layer.width() + tile * LANES));
+            let h = V::load(dh) + V::load(self.dabove.add(at));
+            let dafter = State { h, c: if C::HAS_C { V::load(dc) } else { h } };
+            let gradients = C::backward(saved, before, after, dafter);
+            let mask = layer.mask::<V>(tile);
+            let gates = (row * layer.tiles() + tile) * C::GATES * LANES;
+            for gate in 0..C::GATES {
+                gradients.dgates_x[gate].and(mask).store(layer.gates_x.add(gates + gate * LANES));
+                if C::RESET {
+                    gradients.dgates_h[gate].and(mask).store(layer.gates_h.add(gates + gate * LANES));
+                }
+            }
+            gradients.dstate.h.and(mask).store(dh);
+            if C::HAS_C {
+                gradients.dstate.c.and(mask).store(dc);
+            }
+        }
+    }
+}
+
+/// The first `count` vectors of a tile in a row that has `count` a tile.
+#[inline(always)]
+unsafe fn load_all<V: Lanes>(row: *const f32, tile: usize, count: usize) -> [V; MOST] {
+    // SAFETY: the promise of the layer.
+    unsafe {
+        let mut vectors = [V::splat(0.0); MOST];
+        for (v, vector) in vectors.iter_mut().enumerate().take(count) {
+            *vector = V::load(row.add((tile * count + v) * LANES));
+        }
+        vectors
+    }
+}
+
+#[inline(always)]
+unsafe fn load_state<V: Lanes, C: Cell>(layer: &Layer, at: usize) -> State<V> {
+    // SAFETY: the promise of the layer.
+    unsafe {
+        let h = V::load(layer.h.add(at));
+        State { h, c: if C::HAS_C { V::load(layer.c.add(at)) } else { h } }
+    }
+}

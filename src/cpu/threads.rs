@@ -1,0 +1,50 @@
+//! Several threads, if the caller asked for them. Who computes what never changes a sum.
+
+use core::ops::Range;
+
+/// As many threads as the caller gave, the calling one among them; none is ever started unasked.
+#[derive(Debug, Default)]
+pub struct Threads {
+    #[cfg(feature = "std")]
+    pool: Option<rayon::ThreadPool>,
+}
+
+#[cfg(feature = "std")]
+impl Threads {
+    /// `count` threads; 0 counts as 1.
+    ///
+    /// # Errors
+    /// If the operating system does not give them.
+    pub fn new(count: usize) -> crate::error::Result<Self> {
+        if count <= 1 {
+            return Ok(Self::default());
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
+        let refused = |e| crate::error::Error::invalid(format!("threads {count}: the system refused: {e}"));
+        Ok(Self { pool: Some(pool.map_err(refused)?) })
+    }
+
+    /// Calls `work` with parts of `0..n` that together are all of it, at the same time.
+    pub fn split(&self, n: usize, work: impl Fn(Range<usize>) + Sync) {
+        match &self.pool {
+            Some(pool) if n > 1 => {
+                let parts = pool.current_num_threads().min(n);
+                pool.scope(|scope| {
+                    for part in 0..parts {
+                        let work = &work;
+                        scope.spawn(move |_| work(n * part / parts..n * (part + 1) / parts));
+                    }
+                });
+            }
+            _ => work(0..n),
+        }
+    }
+}
+
+#[cfg(not(feature = "std"))]
+impl Threads {
+    /// Calls `work` with all of `0..n`.
+    pub fn split(&self, n: usize, work: impl Fn(Range<usize>) + Sync) {
+        work(0..n);
+    }
+}

@@ -1,0 +1,109 @@
+//! One update of all parameters: a single pass over the flat arena.
+//! Formulas: PyTorch, `torch.optim.Adam`, `AdamW` and `SGD` (single tensor, not capturable).
+
+use crate::lanes::{Lanes, Pass};
+use crate::tensor::LANES;
+
+/// The numbers of one update, worked out from the options and the count of updates so far.
+#[derive(Debug, Clone, Copy)]
+pub enum Update {
+    /// Adam and AdamW.
+    Adam {
+        /// `lr / (1 - beta1^step)`
+        step_size: f32,
+        /// beta2
+        beta2: f32,
+        /// `1 - beta1` and `1 - beta2`, worked out before rounding.
+        fresh: [f32; 2],
+        /// `1 / sqrt(1 - beta2^step)`
+        scale_v: f32,
+        /// Added to the root.
+        eps: f32,
+        /// Added to the gradient as `weight_decay · p` (Adam).
+        weight_decay: f32,
+        /// What each parameter is multiplied by first, `1 - lr · weight_decay` (AdamW), or 1.
+        shrink: f32,
+        /// Whether the largest second moment so far is used.
+        amsgrad: bool,
+    },
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Learning rate.
+        lr: f32,
+        /// How much of the last direction is kept; 0 for none.
+        momentum: f32,
+        /// `1 - dampening`, or 1 in the first update.
+        fresh: f32,
+        /// Whether to look ahead along the direction.
+        nesterov: bool,
+        /// Added to the gradient as `weight_decay · p`.
+        weight_decay: f32,
+    },
+}
+
+/// The pass. All arrays have the length of the arena, a whole number of vectors.
+pub(super) struct UpdatePass<'a> {
+    pub update: Update,
+    /// What gradients are multiplied by first: clipping, or -1 to climb.
+    pub scale: f32,
+    pub params: &'a mut [f32],
+    pub grads: &'a [f32],
+    /// First moment, or the direction of SGD with momentum.
+    pub m: &'a mut [f32],
+    /// Second moment; empty for SGD.
+    pub v: &'a mut [f32],
+    /// Largest second moment; empty unless `amsgrad`.
+    pub v_max: &'a mut [f32],
+}
+
+impl Pass for UpdatePass<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        let Self { update, scale, params, grads, m, v, v_max } = self;
+        // SAFETY: each array is as long as the arena or is not touched.
+        unsafe {
+            let scale = V::splat(scale);
+            for at in (0..params.len()).step_by(LANES) {
+                let to = params.as_mut_ptr().add(at);
+                let (p, g) = (V::load(to), V::load(grads.as_ptr().add(at)) * scale);
+                let p = match update {
+                    Update::Adam { step_size, beta2, fresh, scale_v, eps, weight_decay, shrink, amsgrad } => {
+                        let (to_m, to_v) = (m.as_mut_ptr().add(at), v.as_mut_ptr().add(at));
+                        let p = p * p.all(shrink);
+                        let g = if weight_decay == 0.0 { g } else { p.mul_add(p.all(weight_decay), g) };
+                        let (old_m, old_v) = (V::load(to_m), V::load(to_v));
+                        let new_m = (g - old_m).mul_add(p.all(fresh[0]), old_m);
+                        let new_v = (g * p.all(fresh[1])).mul_add(g, old_v * p.all(beta2));
+                        new_m.store(to_m);
+                        new_v.store(to_v);
+                        let largest = if amsgrad {
+                            let to_max = v_max.as_mut_ptr().add(at);
+                            let largest = new_v.max(V::load(to_max));
+                            largest.store(to_max);
+                            largest
+                        } else {
+                            new_v
+                        };
+                        let root = largest.sqrt().mul_add(p.all(scale_v), p.all(eps));
+                        p - p.all(step_size) * new_m / root
+                    }
+                    Update::Sgd { lr, momentum, fresh, nesterov, weight_decay } => {
+                        let g = if weight_decay == 0.0 { g } else { p.mul_add(p.all(weight_decay), g) };
+                        let direction = if momentum == 0.0 {
+                            g
+                        } else {
+                            let to_m = m.as_mut_ptr().add(at);
+                            let kept = V::load(to_m).mul_add(p.all(momentum), g * p.all(fresh));
+                            kept.store(to_m);
+                            if nesterov { kept.mul_add(p.all(momentum), g) } else { kept }
+                        };
+                        p - p.all(lr) * direction
+                    }
+                };
+                p.store(to);
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Sixteen f32 at a time: the few operations that the maths of this crate is written in.
+//!
+//! A vector has sixteen lanes on every instruction set: one register of AVX-512, two of AVX2, four of NEON, an
+//! array where there is nothing. Lanes run across hidden units, never along a sum, and a multiplication followed
+//! by an addition is rounded once everywhere. So every instruction set adds the same numbers in the same order
+//! and gives the same bits, and one layout of the weights serves them all.
+
+use core::ops::{Add, Div, Mul, Sub};
+
+/// Sixteen f32 of one instruction set.
+///
+/// A value can only come from the `unsafe` [`Lanes::splat`] and [`Lanes::load`], whose callers promise that the
+/// processor has the instructions. Whoever holds a value may therefore use the safe operations on it.
+pub trait Lanes:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
+{
+    /// How many sums of a product stay in registers, beside the operands.
+    const ACCUMULATORS: usize;
+
+    /// Runs `pass` compiled for this instruction set.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
+    unsafe fn run<P: Pass>(pass: P) -> P::Output;
+
+    /// Every lane `value`.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
+    unsafe fn splat(value: f32) -> Self;
+
+    /// Sixteen values from memory, aligned or not.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, and sixteen values can be read at `from`.
+    unsafe fn load(from: *const f32) -> Self;
+
+    /// Sixteen values to memory, aligned or not.
+    ///
+    /// # Safety
+    /// Sixteen values can be written at `to`.
+    unsafe fn store(self, to: *mut f32);
+
+    /// `self · factor + addend`, rounded once.
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
+
+    /// `|self|`
+    fn abs(self) -> Self;
+
+    /// The correctly rounded square root.
+    fn sqrt(self) -> Self;
+
+    /// The smaller of the two; NaN if `self` is NaN.
+    fn min(self, bound: Self) -> Self;
+
+    /// The larger of the two; NaN if `self` is NaN.
+    fn max(self, bound: Self) -> Self;
+
+    /// `2^self` for whole numbers from -126 to 127.
+    fn exp2_whole(self) -> Self;
+
+    /// `yes` in the lanes where `self < bound`, `no` in the others, NaN among them.
+    fn less_than(self, bound: Self, yes: Self, no: Self) -> Self;
+
+    /// Bit by bit: a lane stays where `mask` has ones and becomes +0 where it has zeros, whatever it was.
+    fn and(self, mask: Self) -> Self;
+
+    /// Every lane `value`, on the instruction set of `self`.
+    #[inline(always)]
+    fn all(self, value: f32) -> Self {
+        // SAFETY: `self` exists, so the processor has the instruction set.
+        unsafe { Self::splat(value) }
+    }
+
+    /// `self` where it lies between `low` and `high`, else the nearer of them; NaN stays NaN.
+    #[inline(always)]
+    fn clamp(self, low: f32, high: f32) -> Self {
+        self.max(self.all(low)).min(self.all(high))
+    }
+
+    /// The nearest whole number, ties to even, for `|self| < 2^22`.
+    #[inline(always)]
+    fn round(self) -> Self {
+        let shift = self.all(12_582_912.0); // 1.5 · 2^23: the sum has no room for a fraction
+        (self + shift) - shift
+    }
+}
+
+/// A whole pass over the data, written once for all instruction sets. The arguments are its fields.
+pub trait Pass {
+    /// What the pass gives back.
+    type Output;
+
+    /// The pass itself. Implementations are `#[inline(always)]`, so that they are compiled inside [`Lanes::run`].
+    ///
+    /// # Safety
+    /// The processor has the instruction set of `V`; an implementation may ask for more.
+    unsafe fn run<V: Lanes>(self) -> Self::Output;
+}

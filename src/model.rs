@@ -1,0 +1,187 @@
+//! A network with its weights.
+
+use crate::cpu::{Cpu, Head, Network, Purpose as For, Threads};
+use crate::error::{Error, Result};
+use crate::layout::Layout;
+use crate::random::{Purpose, Random};
+use crate::scaler::Scaler;
+use crate::shape::Shape;
+use crate::state::State;
+use crate::tensor::{Buffer, Tensor};
+use alloc::{format, string::String, vec, vec::Vec};
+
+/// Rows that a forward pass takes through the network at once. Longer sequences are cut, which changes no bit.
+const ROWS: usize = 4096;
+
+/// Which of the first two dimensions of a `[B,T,·]` array comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// `[B,T,·]`, PyTorch's `batch_first=True`.
+    #[default]
+    BatchFirst,
+    /// `[T,B,·]`.
+    TimeMajor,
+}
+
+/// A network with its weights, and the scalers that go between raw units and what it was trained on.
+#[derive(Debug, Clone)]
+pub struct Model {
+    shape: Shape,
+    layout: Layout,
+    pub(crate) params: Buffer,
+    scalers: Option<(Scaler, Scaler)>,
+}
+
+impl Model {
+    /// Random weights as PyTorch draws them: evenly from ±1/√H. The same seed gives the same weights everywhere.
+    ///
+    /// # Errors
+    /// If the shape makes no sense.
+    pub fn random(shape: Shape, seed: u64) -> Result<Self> {
+        let mut model = Self::zeros(shape)?;
+        let mut random = Random::new(seed, Purpose::Weights, 0);
+        let bound = 1.0 / libm::sqrtf(shape.hidden as f32);
+        for entry in model.layout.entries() {
+            let values: Vec<f32> = (0..entry.len()).map(|_| (2.0 * random.uniform() - 1.0) * bound).collect();
+            entry.pack(&values, &mut model.params);
+        }
+        Ok(model)
+    }
+
+    /// A model of the given weights, in the order and with the shapes of [`Layout::entries`].
+    ///
+    /// # Errors
+    /// If the shape makes no sense, or a tensor is missing or has another shape.
+    pub fn from_weights(shape: Shape, weights: &[Tensor]) -> Result<Self> {
+        let mut model = Self::zeros(shape)?;
+        Error::check_length("weights", model.layout.entries().len(), weights.len())?;
+        for (entry, tensor) in model.layout.entries().iter().zip(weights) {
+            if entry.dims != tensor.dims() {
+                let (name, expected, found) = (&entry.name, &entry.dims, tensor.dims());
+                return Err(Error::invalid(format!("{name}: expected the shape {expected:?}, got {found:?}")));
+            }
+            entry.pack(tensor.data(), &mut model.params);
+        }
+        Ok(model)
+    }
+
+    fn zeros(shape: Shape) -> Result<Self> {
+        let shape = shape.checked()?;
+        let layout = Layout::new(&shape);
+        let params = Buffer::zeros(layout.len());
+        Ok(Self { shape, layout, params, scalers: None })
+    }
+
+    /// The same model with other parameters, packed.
+    pub(crate) fn with_params(&self, params: Buffer) -> Self {
+        Self { params, ..self.clone() }
+    }
+
+    /// The model with scalers for x and for y: it then reads and gives raw units.
+    ///
+    /// # Errors
+    /// If the scalers are not as wide as input and output.
+    pub fn with_scalers(mut self, x: Scaler, y: Scaler) -> Result<Self> {
+        Error::check_length("scaler of x", self.shape.input, x.width())?;
+        Error::check_length("scaler of y", self.shape.width_out(), y.width())?;
+        self.scalers = Some((x, y));
+        Ok(self)
+    }
+
+    /// The model without scalers: x and y are then what the network itself sees.
+    pub fn raw(mut self) -> Self {
+        self.scalers = None;
+        self
+    }
+
+    /// The scalers of x and y, if there are any.
+    pub fn scalers(&self) -> Option<(&Scaler, &Scaler)> {
+        self.scalers.as_ref().map(|(x, y)| (x, y))
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The table of parameters.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The parameters, packed as [`Layout`] says.
+    pub fn params(&self) -> &[f32] {
+        &self.params
+    }
+
+    /// Every tensor under PyTorch's name, in PyTorch's order.
+    pub fn weights(&self) -> Vec<(String, Tensor)> {
+        self.named(&self.params)
+    }
+
+    /// The tensors of any shadow of the parameters (gradients, moments), under the same names.
+    pub fn named(&self, arena: &[f32]) -> Vec<(String, Tensor)> {
+        let tensor = |entry: &crate::layout::Entry| {
+            let values = entry.unpack(arena);
+            (entry.name.clone(), Tensor::new(entry.dims.clone(), values).unwrap_or_default())
+        };
+        self.layout.entries().iter().map(tensor).collect()
+    }
+
+    /// y of whole sequences.
+    ///
+    /// `x` is `[T,I]`, or `[B,T,I]` (`[T,B,I]` with [`Order::TimeMajor`]); y comes back in the same order with O in
+    /// place of I (H for a network without a head). `state` is that of B sequences (1 for `[T,I]`) and becomes the
+    /// state after them; give [`State::new`] to start from zero. Several calls one after the other give what one
+    /// long call gives, bit for bit.
+    ///
+    /// # Errors
+    /// If x has other dimensions or the state another batch.
+    pub fn forward(&self, cpu: Cpu, x: &Tensor, order: Order, state: &mut State) -> Result<Tensor> {
+        let (time_major, batch) = match (x.dims(), order) {
+            ([_, _], _) => (None, 1),
+            ([batch, _, _], Order::BatchFirst) => (Some(x.swap_batch_and_time()?), *batch),
+            ([_, batch, _], Order::TimeMajor) => (None, *batch),
+            (dims, _) => return Err(Error::invalid(format!("x: expected [T,I] or [B,T,I], got the shape {dims:?}"))),
+        };
+        let input = x.rows().1;
+        if input != self.shape.input {
+            let expected = self.shape.input;
+            return Err(Error::invalid(format!("x: the model takes {expected} values a step, these rows have {input}")));
+        }
+        Error::check_length("state: sequences", batch, state.batch())?;
+        let mut rows = time_major.as_ref().unwrap_or(x).data().to_vec();
+        if let Some((scaler, _)) = &self.scalers {
+            scaler.apply(&mut rows);
+        }
+        let steps = (ROWS / batch.max(1)).clamp(1, rows.len().max(1));
+        let mut network = Network::new(cpu, Threads::default(), &self.shape, steps, batch, For::Inference);
+        let out = self.shape.width_out();
+        let mut y = Vec::with_capacity(rows.len() / input * out);
+        for x in rows.chunks(steps * batch * input) {
+            network.forward(&self.params, x, state, Head::All, None);
+            for row in network.head_rows() {
+                y.extend_from_slice(network.y(row));
+            }
+        }
+        if let Some((_, scaler)) = &self.scalers {
+            scaler.undo(&mut y);
+        }
+        let mut dims = time_major.as_ref().unwrap_or(x).dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = out;
+        }
+        let y = Tensor::new(dims, y)?;
+        if time_major.is_some() { y.swap_batch_and_time() } else { Ok(y) }
+    }
+
+    /// A short sequence and what the network makes of it, `x [T,I]` and `y [T,O]` in the network's own units: rides in
+    /// the model file, so that whoever loads it can check that the numbers are still the same.
+    pub fn reference(&self, cpu: Cpu) -> Result<(Tensor, Tensor)> {
+        const STEPS: usize = 4;
+        let wave = |i: usize| libm::sinf(0.7 * i as f32);
+        let x = Tensor::new(vec![STEPS, self.shape.input], (0..STEPS * self.shape.input).map(wave).collect::<Vec<_>>())?;
+        let y = self.clone().raw().forward(cpu, &x, Order::BatchFirst, &mut State::new(&self.shape, 1))?;
+        Ok((x, y))
+    }
+}

@@ -1,0 +1,84 @@
+//! What a network remembers between two time steps. It belongs to the caller.
+
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+use crate::tensor::{Buffer, Tensor, padded};
+use alloc::vec;
+
+/// Hidden state `h [L,B,H]` and, for an LSTM, cell state `c [L,B,H]`, of B sequences. Starts at zero.
+#[derive(Debug, Clone)]
+pub struct State {
+    layers: usize,
+    batch: usize,
+    hidden: usize,
+    /// `[L][B][H padded]`
+    pub(crate) h: Buffer,
+    /// The same for an LSTM, else empty.
+    pub(crate) c: Buffer,
+}
+
+impl State {
+    /// Zeros for `batch` sequences.
+    pub fn new(shape: &Shape, batch: usize) -> Self {
+        let len = shape.layers * batch * padded(shape.hidden);
+        let c = Buffer::zeros(if shape.cell.has_c() { len } else { 0 });
+        Self { layers: shape.layers, batch, hidden: shape.hidden, h: Buffer::zeros(len), c }
+    }
+
+    /// B, the number of sequences.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Back to zero.
+    pub fn reset(&mut self) {
+        self.h.fill(0.0);
+        self.c.fill(0.0);
+    }
+
+    /// `h [L,B,H]`.
+    pub fn h(&self) -> Tensor {
+        self.unpadded(&self.h)
+    }
+
+    /// `c [L,B,H]` of an LSTM.
+    pub fn c(&self) -> Option<Tensor> {
+        (!self.c.is_empty()).then(|| self.unpadded(&self.c))
+    }
+
+    /// Takes `h [L,B,H]`, row after row.
+    ///
+    /// # Errors
+    /// If there are not L·B·H values.
+    pub fn set_h(&mut self, h: &[f32]) -> Result<()> {
+        Error::check_length("h [L,B,H]", self.layers * self.batch * self.hidden, h.len())?;
+        copy_rows(h, self.hidden, &mut self.h);
+        Ok(())
+    }
+
+    /// Takes `c [L,B,H]`, row after row.
+    ///
+    /// # Errors
+    /// If there are not L·B·H values, or the cell has no `c`.
+    pub fn set_c(&mut self, c: &[f32]) -> Result<()> {
+        let expected = if self.c.is_empty() { 0 } else { self.layers * self.batch * self.hidden };
+        Error::check_length("c [L,B,H]", expected, c.len())?;
+        copy_rows(c, self.hidden, &mut self.c);
+        Ok(())
+    }
+
+    fn unpadded(&self, rows: &[f32]) -> Tensor {
+        let mut out = Tensor::zeros(vec![self.layers, self.batch, self.hidden]);
+        for (to, from) in out.data_mut().chunks_exact_mut(self.hidden).zip(rows.chunks_exact(padded(self.hidden))) {
+            to.copy_from_slice(&from[..self.hidden]);
+        }
+        out
+    }
+}
+
+/// Rows of `width` values into padded rows.
+fn copy_rows(from: &[f32], width: usize, to: &mut [f32]) {
+    for (from, to) in from.chunks_exact(width).zip(to.chunks_exact_mut(padded(width))) {
+        to[..width].copy_from_slice(from);
+    }
+}
