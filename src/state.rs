@@ -30,6 +30,14 @@ impl State {
         self.batch
     }
 
+    /// Zeros for `batch` sequences, at most as many as the state was made for.
+    #[cfg(feature = "std")]
+    pub(crate) fn start(&mut self, batch: usize) {
+        debug_assert!(self.layers * batch * padded(self.hidden) <= self.h.len());
+        self.batch = batch;
+        self.reset();
+    }
+
     /// Back to zero.
     pub fn reset(&mut self) {
         self.h.fill(0.0);

@@ -1,0 +1,271 @@
+//! Training: truncated back-propagation through time, one window after the other.
+
+use crate::cpu::{Cpu, Dropout, Head, Network, Purpose as For, Threads};
+use crate::data::windows::Windows;
+use crate::error::{Error, Result};
+use crate::loss::Loss;
+use crate::model::Model;
+use crate::optimizer::{Optimizer, Schedule};
+use crate::random::{Purpose, Random};
+use crate::state::State;
+use crate::tensor::Buffer;
+use serde::{Deserialize, Serialize};
+
+/// How to train. The default is the lesson's: mean squared error, Adam at 0.01, the state carried on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// What to make small.
+    pub loss: Loss,
+    /// Whether every step of a window counts, or the last one only.
+    pub loss_on: Head,
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// Learning rate at the start.
+    pub lr: f64,
+    /// What becomes of it.
+    pub schedule: Schedule,
+    /// Steps that the whole training will have, for a schedule that wants to know.
+    pub steps: Option<u64>,
+    /// Largest global norm of the gradient, `torch.nn.utils.clip_grad_norm_`.
+    pub clip: Option<f64>,
+    /// Whether the state at the end of a window starts the next one (detached from its history), or zero does.
+    pub carry: bool,
+    /// Probability to drop an element between two layers.
+    pub dropout: f64,
+    /// Whether to climb instead, PyTorch's `maximize`.
+    pub maximize: bool,
+    /// Seed of the initial weights, the order of windows and dropout.
+    pub seed: u64,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            loss: Loss::Mse,
+            loss_on: Head::All,
+            optimizer: Optimizer::default(),
+            lr: 0.01,
+            schedule: Schedule::Constant,
+            steps: None,
+            clip: None,
+            carry: true,
+            dropout: 0.0,
+            maximize: false,
+            seed: 0,
+        }
+    }
+}
+
+impl Recipe {
+    /// The recipe itself, if its numbers are in range.
+    ///
+    /// # Errors
+    /// If one is not.
+    pub fn checked(self) -> Result<Self> {
+        self.optimizer.checked()?;
+        if !(self.lr >= 0.0 && self.lr.is_finite()) {
+            return Err(Error::invalid(format!("lr {}: must be a finite number, not negative", self.lr)));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::invalid(format!("dropout {}: must be at least 0 and below 1", self.dropout)));
+        }
+        if let Some(clip) = self.clip.filter(|clip| !(*clip > 0.0)) {
+            return Err(Error::invalid(format!("clip {clip}: must be above 0")));
+        }
+        Ok(self)
+    }
+}
+
+/// What one training step found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// The loss before the update.
+    pub loss: f32,
+    /// The learning rate of the update.
+    pub lr: f64,
+    /// Global norm of the gradient before clipping; only worked out when it is clipped.
+    pub norm: Option<f64>,
+}
+
+/// A model in training. The same seed and data give the same bits, also after a stop, whatever the number of
+/// threads or the instruction set.
+#[derive(Debug)]
+pub struct Trainer {
+    recipe: Recipe,
+    pub(crate) model: Model,
+    windows: Windows,
+    network: Network,
+    pub(crate) state: State,
+    pub(crate) step: u64,
+    grads: Buffer,
+    /// First moment, second moment, its maximum; empty where the optimiser has none.
+    pub(crate) moments: [Buffer; 3],
+    x: Buffer,
+    target: Buffer,
+    batch: usize,
+}
+
+impl Trainer {
+    /// A trainer at step 0.
+    ///
+    /// # Errors
+    /// If the recipe is out of range, or windows and model differ in I or O.
+    pub fn new(model: Model, windows: Windows, recipe: Recipe, cpu: Cpu, threads: Threads) -> Result<Self> {
+        let recipe = recipe.checked()?;
+        let shape = *model.shape();
+        let widths = [("input", shape.input, windows.input()), ("output", shape.width_out(), windows.output())];
+        for (what, model, data) in widths {
+            if model != data {
+                return Err(Error::invalid(format!("{what}: the model has {model}, the data has {data}")));
+            }
+        }
+        if windows.last_only() != (recipe.loss_on == Head::Last) {
+            return Err(Error::invalid("loss-on: targets [N,B,O] go with last, targets [N,B,T,O] with all"));
+        }
+        let (steps, batch) = (windows.seq_len(), windows.batch());
+        let len = model.params.len();
+        let target_steps = if windows.last_only() { 1 } else { steps };
+        Ok(Self {
+            network: Network::new(cpu, threads, &shape, steps, batch, For::Training),
+            state: State::new(&shape, batch),
+            step: 0,
+            grads: Buffer::zeros(len),
+            moments: recipe.optimizer.keeps().map(|kept| Buffer::zeros(if kept { len } else { 0 })),
+            x: Buffer::zeros(steps * batch * shape.input),
+            target: Buffer::zeros(target_steps * batch * shape.width_out()),
+            batch,
+            recipe,
+            model,
+            windows,
+        })
+    }
+
+    /// One step: window, forward, loss, backward, update. Allocates nothing, but for a new order of windows at the
+    /// start of an epoch.
+    pub fn step(&mut self) -> Step {
+        let loss = self.gradients();
+        let lr = self.recipe.schedule.rate(self.recipe.lr, self.step, self.recipe.steps);
+        let norm = self.recipe.clip.map(|_| norm(&self.grads));
+        // PyTorch's clip_grad_norm_, its small constant included
+        let clipped = match (self.recipe.clip, norm) {
+            (Some(clip), Some(norm)) => (clip / (norm + 1e-6)).min(1.0),
+            _ => 1.0,
+        };
+        let scale = if self.recipe.maximize { -clipped } else { clipped };
+        self.step += 1;
+        let update = self.recipe.optimizer.update(self.step, lr);
+        let [m, v, v_max] = &mut self.moments;
+        self.network.update(update, scale as f32, &mut self.model.params, &self.grads, [m, v, v_max]);
+        Step { loss, lr, norm }
+    }
+
+    /// Loss and gradients of the window of this step, without an update. Moves the state on.
+    fn gradients(&mut self) -> f32 {
+        let k = self.step;
+        self.batch = self.windows.fill(k, &mut self.x, &mut self.target);
+        if !self.recipe.carry || self.windows.starts_lane(k) {
+            self.state.start(self.batch);
+        }
+        let x = &self.x[..self.windows.seq_len() * self.batch * self.model.shape().input];
+        let mut masks = Masks {
+            random: Random::new(self.recipe.seed, Purpose::Dropout, k),
+            drop: self.recipe.dropout as f32,
+        };
+        let drops = self.recipe.dropout > 0.0;
+        let dropout: Option<&mut dyn Dropout> = if drops { Some(&mut masks) } else { None };
+        self.network.forward(&self.model.params, x, &mut self.state, self.recipe.loss_on, dropout);
+        let loss = self.loss();
+        self.grads.fill(0.0);
+        self.network.backward(&self.model.params, &mut self.grads, x, drops);
+        loss
+    }
+
+    /// The loss, and its gradient at y.
+    fn loss(&mut self) -> f32 {
+        let out = self.model.shape().width_out();
+        let rows = self.network.head_rows();
+        let count = (rows.len() * out) as f32;
+        let mut sum = 0.0;
+        for (target, row) in self.target.chunks_exact(out).zip(rows) {
+            let (y, dy) = self.network.y_and_dy(row);
+            for ((dy, y), target) in dy.iter_mut().zip(y).zip(target) {
+                let (value, slope) = self.recipe.loss.element(y - target);
+                sum += f64::from(value);
+                *dy = slope / count;
+            }
+        }
+        (sum / f64::from(count)) as f32
+    }
+
+    /// The window of the last step and what the model said to it before the update: `x`, `target` and `y` of the
+    /// first sequence, one row a step (of y and target only the last, when only that one counts).
+    pub fn last_window(&self) -> [Vec<Vec<f32>>; 3] {
+        let (input, out) = (self.model.shape().input, self.model.shape().width_out());
+        let first = |rows: &[f32], width: usize| {
+            rows.chunks_exact(width).step_by(self.batch).map(<[f32]>::to_vec).collect::<Vec<_>>()
+        };
+        let x = &self.x[..self.windows.seq_len() * self.batch * input];
+        let rows = self.network.head_rows();
+        let target = &self.target[..rows.len() * out];
+        let y = rows.step_by(self.batch).map(|row| self.network.y(row).to_vec()).collect();
+        [first(x, input), first(target, out), y]
+    }
+
+    /// The gradients of the last step, before clipping; packed like the parameters.
+    pub fn grads(&self) -> &[f32] {
+        &self.grads
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> u64 {
+        self.step
+    }
+
+    /// The model as it is now.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Where the windows come from.
+    pub fn windows(&self) -> &Windows {
+        &self.windows
+    }
+
+    /// The processor it trains on.
+    pub fn cpu(&self) -> Cpu {
+        self.network.cpu()
+    }
+}
+
+/// Euclidean norm of all gradients, summed in f64 in sixteen parts.
+fn norm(grads: &[f32]) -> f64 {
+    let mut sums = [0.0_f64; crate::tensor::LANES];
+    for vector in grads.chunks_exact(sums.len()) {
+        for (sum, &g) in sums.iter_mut().zip(vector) {
+            *sum += f64::from(g) * f64::from(g);
+        }
+    }
+    sums.iter().sum::<f64>().sqrt()
+}
+
+/// Dropout of one training step.
+struct Masks {
+    random: Random,
+    drop: f32,
+}
+
+impl Dropout for Masks {
+    fn factors(&mut self, _: usize, rows: &mut dyn Iterator<Item = &mut [f32]>) {
+        let kept = 1.0 / (1.0 - self.drop);
+        for row in rows {
+            for factor in row {
+                *factor = if self.random.uniform() < self.drop { 0.0 } else { kept };
+            }
+        }
+    }
+}
