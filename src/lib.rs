@@ -5,6 +5,8 @@
 extern crate alloc;
 
 pub mod error;
+#[cfg(feature = "std")]
+pub mod file;
 pub mod layout;
 pub mod shape;
 pub mod tensor;
