@@ -223,7 +223,7 @@ impl Header {
             }
             other => error(format!("bad header: {}", short(&other.to_string()))),
         })?;
-        let expected = end as u64 + data_end as u64;
+        let expected = (end as u64).saturating_add(data_end as u64);
         if expected > len {
             let reason = format!("is cut off: {expected} bytes are described, there are {len}; copy or write it again");
             return Err(error(reason));
