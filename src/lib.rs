@@ -6,18 +6,27 @@ extern crate alloc;
 
 pub mod cell;
 pub mod cpu;
+#[cfg(feature = "std")]
+pub mod data;
 pub mod error;
+#[cfg(feature = "std")]
+pub mod file;
 pub mod lanes;
 pub mod layout;
 pub mod loss;
 pub mod math;
 pub mod model;
+pub mod optimizer;
 pub mod random;
 pub mod scaler;
 pub mod shape;
 pub mod state;
 pub mod stream;
 pub mod tensor;
+#[cfg(feature = "std")]
+pub mod train;
+#[cfg(feature = "std")]
+mod whole;
 
 pub use cpu::{Cpu, Isa};
 pub use error::{Error, Result};

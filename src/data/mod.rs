@@ -1,0 +1,4 @@
+//! Series in, windows out.
+
+pub mod sine;
+pub mod windows;

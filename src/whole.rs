@@ -1,0 +1,116 @@
+//! A file is written whole or not at all: whoever reads it sees the old one or the new one, never a part.
+
+use crate::error::{Error, Result};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+/// Writes what `write` gives into a temporary file beside `path`, brings it to the disk and renames it to `path`.
+/// On failure the file that was there before is untouched and the temporary one is gone.
+///
+/// A link is followed and stays a link; an existing file keeps its permissions. A device or a pipe
+/// (`/dev/null`, `/dev/stdout`) cannot be replaced by a rename, so it is written to directly.
+///
+/// # Errors
+/// If the folder is missing or cannot be written to, or the disk is full; the message names `path`.
+pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let io = |error| Error::io(path, error);
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let before = match fs::metadata(&target) {
+        Ok(found) => Some(found),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(io(error)),
+    };
+    match &before {
+        Some(found) if found.is_dir() => {
+            return Err(Error::file(path, "is a folder; give the name of a file inside it"));
+        }
+        Some(found) if !found.is_file() => {
+            let mut device = OpenOptions::new().write(true).open(&target).map_err(io)?;
+            return write(&mut device).and_then(|()| device.flush()).map_err(io);
+        }
+        _ => {}
+    }
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut temporary = match temporary_in(folder) {
+        Ok(temporary) => temporary,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Error::file(path, format!("the folder {} does not exist; create it first", folder.display())));
+        }
+        // only the kind: the rest of the message is the random name of the temporary file
+        Err(error) => return Err(io(error.kind().into())),
+    };
+    write(&mut temporary).map_err(io)?;
+    if let Some(found) = before {
+        temporary.as_file().set_permissions(found.permissions()).map_err(io)?;
+    }
+    temporary.as_file().sync_all().map_err(io)?;
+    temporary.persist(&target).map_err(|error| io(error.error))?;
+    sync_folder(folder);
+    Ok(())
+}
+
+/// A new file with the permissions that any new file gets, not those of a secret.
+fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".rnnstep-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Brings the rename itself to the disk. Some file systems and all of Windows know no such thing, and by now
+/// the file is complete under its name: a refusal changes nothing for the caller.
+fn sync_folder(folder: &Path) {
+    if cfg!(unix) {
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_half_way_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model");
+        fs::write(&path, "old").unwrap();
+        let error = write_whole(&path, |out| {
+            out.write_all(b"half of the new")?;
+            Err(ErrorKind::StorageFull.into())
+        });
+        assert!(error.unwrap_err().to_string().starts_with(&path.display().to_string()));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        write_whole(&path, |out| out.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_permissions_survive() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link, fresh) = (folder.path().join("a"), folder.path().join("b"), folder.path().join("c"));
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&path, &link).unwrap();
+        write_whole(&link, |out| out.write_all(b"new")).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        // a new file gets the same permissions as any other new file
+        write_whole(&fresh, |out| out.write_all(b"new")).unwrap();
+        let other = folder.path().join("d");
+        fs::write(&other, "").unwrap();
+        assert_eq!(fs::metadata(&fresh).unwrap().mode(), fs::metadata(&other).unwrap().mode());
+    }
+}
