@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A loss, averaged over all elements. Formulas: PyTorch, `MSELoss`, `L1Loss` and `HuberLoss` (delta 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Loss {
     /// Mean squared error.

@@ -163,7 +163,7 @@ impl Trainer {
     fn gradients(&mut self) -> f32 {
         let k = self.step;
         self.batch = self.windows.fill(k, &mut self.x, &mut self.target);
-        if !self.recipe.carry || self.windows.starts_lane(k) {
+        if !self.recipe.carry || self.windows.starts_again(k) {
             self.state.start(self.batch);
         }
         let x = &self.x[..self.windows.seq_len() * self.batch * self.model.shape().input];
@@ -174,27 +174,10 @@ impl Trainer {
         let drops = self.recipe.dropout > 0.0;
         let dropout: Option<&mut dyn Dropout> = if drops { Some(&mut masks) } else { None };
         self.network.forward(&self.model.params, x, &mut self.state, self.recipe.loss_on, dropout);
-        let loss = self.loss();
+        let loss = loss(&mut self.network, self.recipe.loss, &self.target);
         self.grads.fill(0.0);
         self.network.backward(&self.model.params, &mut self.grads, x, drops);
         loss
-    }
-
-    /// The loss, and its gradient at y.
-    fn loss(&mut self) -> f32 {
-        let out = self.model.shape().width_out();
-        let rows = self.network.head_rows();
-        let count = (rows.len() * out) as f32;
-        let mut sum = 0.0;
-        for (target, row) in self.target.chunks_exact(out).zip(rows) {
-            let (y, dy) = self.network.y_and_dy(row);
-            for ((dy, y), target) in dy.iter_mut().zip(y).zip(target) {
-                let (value, slope) = self.recipe.loss.element(y - target);
-                sum += f64::from(value);
-                *dy = slope / count;
-            }
-        }
-        (sum / f64::from(count)) as f32
     }
 
     /// The window of the last step and what the model said to it before the update: `x`, `target` and `y` of the
@@ -240,6 +223,23 @@ impl Trainer {
     pub fn cpu(&self) -> Cpu {
         self.network.cpu()
     }
+}
+
+/// The loss of the last forward, and its gradient at y.
+fn loss(network: &mut Network, loss: Loss, target: &[f32]) -> f32 {
+    let out = network.shape().width_out();
+    let rows = network.head_rows();
+    let count = (rows.len() * out) as f32;
+    let mut sum = 0.0;
+    for (target, row) in target.chunks_exact(out).zip(rows) {
+        let (y, dy) = network.y_and_dy(row);
+        for ((dy, y), target) in dy.iter_mut().zip(y).zip(target) {
+            let (value, slope) = loss.element(y - target);
+            sum += f64::from(value);
+            *dy = slope / count;
+        }
+    }
+    (sum / f64::from(count)) as f32
 }
 
 /// Euclidean norm of all gradients, summed in f64 in sixteen parts.
