@@ -5,12 +5,16 @@
 extern crate alloc;
 
 pub mod cell;
+#[cfg(feature = "std")]
+pub mod checkpoint;
 pub mod cpu;
 #[cfg(feature = "std")]
 pub mod data;
 pub mod error;
 #[cfg(feature = "std")]
 pub mod file;
+#[cfg(feature = "std")]
+pub mod forecast;
 pub mod lanes;
 pub mod layout;
 pub mod loss;

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use alloc::{boxed::Box, format, vec, vec::Vec};
-use core::ops::{Deref, DerefMut};
+use core::ops::{Deref, DerefMut, Range};
 
 /// Lanes of a vector of this crate, on every instruction set: sixteen f32.
 pub const LANES: usize = 16;
@@ -103,6 +103,19 @@ impl Tensor {
     pub fn rows(&self) -> (usize, usize) {
         let width = self.dims.last().copied().unwrap_or(1);
         (if width == 0 { 0 } else { self.data.len() / width }, width)
+    }
+
+    /// Some of the first dimension: `[N,..]` becomes `[range.len(),..]`.
+    ///
+    /// # Errors
+    /// If the range is not within it.
+    pub fn part(&self, range: Range<usize>) -> Result<Self> {
+        let Some((&first, rest)) = self.dims.split_first().filter(|(first, _)| range.end <= **first) else {
+            return Err(Error::invalid(format!("an array of shape {:?} has no part {range:?}", self.dims)));
+        };
+        let width = self.data.len() / first.max(1);
+        let dims = [&[range.len()], rest].concat();
+        Self::new(dims, &self.data[range.start * width..range.end * width])
     }
 
     /// The first two dimensions exchanged: `[B,T,..]` becomes `[T,B,..]` and the other way round.

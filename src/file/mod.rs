@@ -6,15 +6,18 @@
 
 mod container;
 mod infer;
+mod model;
 mod reference;
 
 
 use crate::error::{Error, Result};
 use crate::layout::Layout;
+use crate::scaler::Scaler;
 use crate::shape::{Nonlinearity, Shape};
 use crate::tensor::Tensor;
 use container::{Container, MAX_FILE, MAX_HEADER, short};
 use infer::Source;
+pub use model::{Loaded, load, save};
 pub use reference::Reference;
 use safetensors::tensor::{Dtype, View};
 use serde::{Deserialize, Serialize};
@@ -37,10 +40,10 @@ pub struct Metadata {
     pub shape: Option<Shape>,
     /// How raw inputs become x.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub x_scaler: Option<serde_json::Value>,
+    pub x_scaler: Option<Scaler>,
     /// How y becomes raw outputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target_scaler: Option<serde_json::Value>,
+    pub target_scaler: Option<Scaler>,
     /// Names of the columns that the network was trained on.
     #[serde(default)]
     pub columns: Columns,

@@ -1,0 +1,177 @@
+//! What comes in from files: series, windows, sequences, states.
+
+use super::Failure;
+use clap::Args;
+use rnnstep::data::csv::{self, CsvOptions, Missing};
+use rnnstep::data::npy;
+use rnnstep::data::series::{Series, Time};
+use rnnstep::file::{self, Columns};
+use rnnstep::{Error, Model, State, Tensor};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Which data to train on.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Data")]
+pub struct DataArgs {
+    /// Series: .csv, .npy [T, columns], or .safetensors with windows `x [N,B,T,I]` and `target [N,B,T,O]` or `[N,B,O]`
+    /// [default: the built-in sine]
+    #[arg(value_name = "DATA")]
+    pub data: Option<PathBuf>,
+    /// Columns that go in, by name or number from 1, separated by commas [default: all that hold numbers]
+    #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
+    pub column: Vec<String>,
+    /// Columns to predict [default: those that go in]
+    #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
+    pub target: Vec<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub table: TableArgs,
+}
+
+/// How to read a table.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct TableArgs {
+    /// What to do about missing values of a .csv
+    #[arg(long, value_enum, default_value = "error")]
+    pub missing: Missing,
+    /// Column of a .csv that says when [default: found out]
+    #[arg(long, value_name = "COLUMN")]
+    pub time: Option<String>,
+    /// Whether the first line of a .csv holds names [default: found out]
+    #[arg(long, value_name = "true|false")]
+    pub header: Option<bool>,
+    /// Delimiter of a .csv, one character or \t [default: found out]
+    #[arg(long, value_parser = delimiter, value_name = "CHARACTER")]
+    pub delimiter: Option<u8>,
+}
+
+/// Where windows come from.
+pub enum Source {
+    Sine,
+    Windows { x: Tensor, target: Tensor },
+    Series(Series),
+}
+
+impl DataArgs {
+    /// Reads the data.
+    pub fn source(&self) -> Result<Source, Failure> {
+        let Some(path) = &self.data else { return Ok(Source::Sine) };
+        if extension(path) == "safetensors" {
+            let mut tensors = file::read_tensors(path, &["x", "target"], &[])?;
+            let mut take = |name: &str| tensors.remove(name).unwrap_or_default();
+            return Ok(Source::Windows { x: take("x"), target: take("target") });
+        }
+        let wanted = if self.column.is_empty() { vec![] } else { [&self.column[..], &self.target[..]].concat() };
+        Ok(Source::Series(read_series(path, &self.table, &wanted)?))
+    }
+
+    /// The columns that go in.
+    pub fn input_columns(&self, series: &Series) -> Result<Vec<String>, Failure> {
+        Ok(if self.column.is_empty() { series.columns.clone() } else { self.column.clone() })
+    }
+
+    /// The columns to predict.
+    pub fn target_columns(&self, series: &Series) -> Result<Vec<String>, Failure> {
+        if self.target.is_empty() { self.input_columns(series) } else { Ok(self.target.clone()) }
+    }
+}
+
+/// A table from a .csv or .npy file.
+pub fn read_series(path: &Path, table: &TableArgs, wanted: &[String]) -> Result<Series, Failure> {
+    match extension(path).as_str() {
+        "npy" => {
+            let values = npy::read(path)?;
+            let [_, columns] = *values.dims() else {
+                let found = values.dims();
+                return Err(Error::File { path: path.into(), reason: format!("expected an array [T, columns], got {found:?}") }.into());
+            };
+            Ok(Series { columns: (1..=columns).map(|c| c.to_string()).collect(), values, time: None })
+        }
+        "csv" | "tsv" | "txt" | "" => {
+            let options = CsvOptions {
+                missing: table.missing,
+                time: table.time.clone(),
+                header: table.header,
+                delimiter: table.delimiter,
+                columns: wanted.to_vec(),
+            };
+            Ok(csv::read(path, &options)?)
+        }
+        other => Err(unknown_extension(path, other)),
+    }
+}
+
+/// Sequences for a model, in raw units.
+pub struct Sequences {
+    /// `[T,I]` or `[B,T,I]`
+    pub x: Tensor,
+    /// The time of each row, of a table.
+    pub time: Option<Time>,
+}
+
+/// Reads x for `model`: columns by the names that the model was trained on, else all of them.
+pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: &Model) -> Result<Sequences, Failure> {
+    let input = model.shape().input;
+    let x = match extension(path).as_str() {
+        "safetensors" => file::read_tensors(path, &["x"], &[])?.remove("x").unwrap_or_default(),
+        "npy" => npy::read(path)?,
+        _ => {
+            let series = read_series(path, table, &[])?;
+            let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| series.columns.contains(name));
+            let x = if known { series.select(&columns.inputs)? } else { series.values.clone() };
+            if x.rows().1 != input {
+                let (found, wanted) = (series.columns.join(", "), columns.inputs.join(", "));
+                let names = if wanted.is_empty() { String::new() } else { format!(" ({wanted})") };
+                let reason = format!("the model takes {input} columns{names}, the file has {found}");
+                return Err(Error::File { path: path.into(), reason }.into());
+            }
+            return Ok(Sequences { x, time: series.time });
+        }
+    };
+    match x.dims() {
+        [.., width] if matches!(x.dims().len(), 2 | 3) && *width == input => Ok(Sequences { x, time: None }),
+        dims => {
+            let reason = format!("x: the model takes [T,{input}] or [B,T,{input}], this is {dims:?}");
+            Err(Error::File { path: path.into(), reason }.into())
+        }
+    }
+}
+
+/// The state of `batch` sequences: that of a file with `h [L,B,H]` (and `c`), or zero.
+pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<State, Failure> {
+    let mut state = State::new(model.shape(), batch);
+    let Some(path) = path else { return Ok(state) };
+    let has_c = model.shape().cell.has_c();
+    let tensors = file::read_tensors(path, if has_c { &["h", "c"] } else { &["h"] }, &[])?;
+    let expected = [model.shape().layers, batch, model.shape().hidden];
+    for (name, tensor) in &tensors {
+        if tensor.dims() != expected {
+            let reason = format!("expected the shape {expected:?} (L,B,H), got {:?}", tensor.dims());
+            return Err(Error::Tensor { path: path.into(), tensor: name.clone(), reason }.into());
+        }
+        if name == "h" { state.set_h(tensor.data())? } else { state.set_c(tensor.data())? }
+    }
+    Ok(state)
+}
+
+/// The extension in lower case.
+pub fn extension(path: &Path) -> String {
+    path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+/// A file whose extension says nothing that is known.
+pub fn unknown_extension(path: &Path, extension: &str) -> Failure {
+    let reason = format!("extension {extension:?}: expected .csv, .npy or .safetensors");
+    Error::File { path: path.into(), reason }.into()
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() => Ok(*byte),
+        _ => Err("expected one ASCII character, or \\t".into()),
+    }
+}

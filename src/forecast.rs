@@ -1,0 +1,111 @@
+//! How good one step ahead is, and what comes further ahead.
+
+use crate::error::{Error, Result};
+use crate::stream::Stream;
+use crate::tensor::Tensor;
+
+/// Errors of one target column, in its own units.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// Root of the mean squared error of the model.
+    pub rmse: f64,
+    /// The same for the forecast that the next value is the last one.
+    pub last_value_rmse: f64,
+}
+
+impl Score {
+    /// By what part the model's error is smaller than that of the last value; negative if it is larger.
+    /// NaN if the series never changed and so the last value was never wrong.
+    pub fn gain(&self) -> f64 {
+        1.0 - self.rmse / self.last_value_rmse
+    }
+}
+
+/// Scores, target by target, of `y [T,O]` against what came: row t of `y` foretells row t + 1 of `series [T+1,O]`,
+/// for which the last-value forecast is row t.
+///
+/// # Errors
+/// If there is nothing to score or the arrays do not go together.
+pub fn scores(y: &Tensor, series: &Tensor) -> Result<Vec<Score>> {
+    let ((rows, width), (all, columns)) = (y.rows(), series.rows());
+    if rows == 0 || all != rows + 1 || columns != width {
+        let (y, series) = (y.dims(), series.dims());
+        return Err(Error::invalid(format!("scores: y of shape {y:?} does not go with a series of shape {series:?}")));
+    }
+    let rmse = |forecast: &[f32], column: usize| {
+        let truth = &series.data()[width..];
+        let errors = forecast.iter().zip(truth).skip(column).step_by(width);
+        let sum: f64 = errors.map(|(y, t)| (f64::from(*y) - f64::from(*t)).powi(2)).sum();
+        (sum / rows as f64).sqrt()
+    };
+    let score = |column| Score { rmse: rmse(y.data(), column), last_value_rmse: rmse(series.data(), column) };
+    Ok((0..width).map(score).collect())
+}
+
+/// Takes `history [T,I]` in, then feeds predictions back as inputs: gives what the model said to each row of history
+/// `[T,O]`, and `steps` values from then on `[steps,O]`.
+///
+/// # Errors
+/// If the model does not predict its own inputs (O differs from I), or history has other columns or no row.
+pub fn ahead(stream: &mut Stream, history: &Tensor, steps: usize) -> Result<(Tensor, Tensor)> {
+    let (rows, width) = history.rows();
+    let out = stream.model().shape().width_out();
+    if stream.model().shape().input != out {
+        let input = stream.model().shape().input;
+        return Err(Error::invalid(format!(
+            "the model takes {input} values and gives {out}: only one that predicts all its inputs can go further \
+             than one step ahead"
+        )));
+    }
+    if rows == 0 {
+        return Err(Error::invalid("history: needs at least one row"));
+    }
+    let mut fitted = Vec::with_capacity(rows * out);
+    let mut last = Vec::new();
+    for x in history.data().chunks(width) {
+        last = stream.step(x)?.to_vec();
+        fitted.extend_from_slice(&last);
+    }
+    let mut future = Vec::with_capacity(steps * out);
+    for step in 0..steps {
+        if step > 0 {
+            last = stream.step(&last)?.to_vec();
+        }
+        future.extend_from_slice(&last);
+    }
+    Ok((Tensor::new([rows, out], fitted)?, Tensor::new([steps, out], future)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CellKind, Cpu, Model, Shape};
+
+    #[test]
+    fn scores_count_each_column() {
+        let series = Tensor::new([3, 2], [0.0, 10.0, 1.0, 10.0, 3.0, 10.0]).unwrap();
+        let y = Tensor::new([2, 2], [1.0, 11.0, 1.0, 9.0]).unwrap();
+        let found = scores(&y, &series).unwrap();
+        assert_eq!(found[0], Score { rmse: 2.0_f64.sqrt(), last_value_rmse: 2.5_f64.sqrt() });
+        assert_eq!(found[1], Score { rmse: 1.0, last_value_rmse: 0.0 });
+        assert!(scores(&y, &y).is_err());
+    }
+
+    #[test]
+    fn feeds_back_what_it_said() {
+        let model = Model::random(Shape::new(CellKind::Gru, 2, 9, 1, 2).unwrap(), 3).unwrap();
+        let history = Tensor::new([2, 2], [0.1, 0.2, 0.3, 0.4]).unwrap();
+        let mut stream = Stream::on(Cpu::widest(), model);
+        let (fitted, future) = ahead(&mut stream, &history, 3).unwrap();
+        stream.reset();
+        let mut by_hand = vec![];
+        for x in [[0.1, 0.2], [0.3, 0.4]] {
+            by_hand = stream.step(&x).unwrap().to_vec();
+        }
+        assert_eq!((fitted.dims(), &fitted.data()[2..]), (&[2, 2][..], by_hand.as_slice()));
+        for row in future.data().chunks(2) {
+            assert_eq!(row, by_hand);
+            by_hand = stream.step(&by_hand.clone()).unwrap().to_vec();
+        }
+    }
+}
