@@ -185,7 +185,7 @@ NETS = [
     ("rnn", 3, 9, 2, 1, 5, 5, "state saturated"),
     ("rnn", 1, 9, 1, 1, 5, 5, "relu"),
     ("rnn", 3, 15, 2, 2, 1, 20, "relu state"),
-    ("rnn", 17, 17, 1, None, 3, 2, "relu nobias"),
+    ("rnn", 17, 17, 1, None, 3, 2, "relu nobias zero"),
     ("rnn", 1, 33, 1, 17, 1, 1, "relu state"),
     ("rnn", 2, 1, 3, 1, 3, 5, "relu nobias state"),
     ("rnn", 1, 8, 2, 2, 3, 5, "relu state large"),
@@ -227,6 +227,8 @@ def net(folder, cell, input, hidden, layers, output, batch, seq_len, options):
     for draw in Draw.tries(name):
         weights, states = draw.weights(case, gain), draw.states(case)
         x = draw.uniform((batch, seq_len, input), scale)
+        if "zero" in words:
+            x[0, 0] = 0.0  # from a zero state without biases every relu is at exactly 0, where its gradient is 0
         target = draw.uniform((batch, seq_len, output or hidden))
         f64 = evaluate(case, weights, x, states, target, torch.float64)
         # not where a relu is near its kink, nor where all units are off
