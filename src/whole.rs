@@ -43,7 +43,8 @@ pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io:
         // only the kind: the rest of the message is the random name of the temporary file
         Err(error) => return Err(io(error.kind().into())),
     };
-    write(&mut temporary).map_err(io)?;
+    // the file itself, because the wrapper would put its random name into the message
+    write(temporary.as_file_mut()).map_err(io)?;
     if let Some(found) = before {
         temporary.as_file().set_permissions(found.permissions()).map_err(io)?;
     }

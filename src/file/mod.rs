@@ -35,7 +35,7 @@ const EXTRA: &str = "rnnstep.";
 pub struct Metadata {
     /// Version of the format, [`Metadata::VERSION`] when written.
     pub version: u32,
-    /// The network. [`write`] fills it in; when read it was held against the tensors.
+    /// The network. [`write()`] fills it in; when read it was held against the tensors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Shape>,
     /// How raw inputs become x.
@@ -104,7 +104,7 @@ pub struct ModelFile {
     pub weights: Vec<Tensor>,
     /// What the file says besides; [`Metadata::default`] for one from elsewhere.
     pub metadata: Metadata,
-    /// The tensors that [`write`] was given as `extra`, by name.
+    /// The tensors that [`write()`] was given as `extra`, by name.
     pub extra: BTreeMap<String, Tensor>,
     /// Lines that a user should see, each with file and tensor: values that are not finite, a head without a bias.
     pub warnings: Vec<String>,
