@@ -15,6 +15,7 @@ pub mod error;
 pub mod file;
 #[cfg(feature = "std")]
 pub mod forecast;
+pub mod gates;
 pub mod lanes;
 pub mod layout;
 pub mod loss;

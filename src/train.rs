@@ -219,10 +219,36 @@ impl Trainer {
         &self.windows
     }
 
+    /// The state at the end of the last window.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
     /// The processor it trains on.
     pub fn cpu(&self) -> Cpu {
         self.network.cpu()
     }
+}
+
+/// The mean loss of `model` over one epoch of `windows`, without training; the state is carried or reset as in
+/// `recipe`, and nothing is dropped.
+pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, cpu: Cpu) -> f64 {
+    let (shape, steps, batch) = (*model.shape(), windows.seq_len(), windows.batch());
+    let mut network = Network::new(cpu, Threads::default(), &shape, steps, batch, For::Training);
+    let mut state = State::new(&shape, batch);
+    let mut x = Buffer::zeros(steps * batch * shape.input);
+    let mut target = Buffer::zeros(steps * batch * shape.width_out());
+    let (mut sum, mut count) = (0.0, 0.0);
+    for k in 0..windows.steps_per_epoch().unwrap_or(1) {
+        let found = windows.fill(k, &mut x, &mut target);
+        if !recipe.carry || windows.starts_again(k) {
+            state.start(found);
+        }
+        network.forward(&model.params, &x[..steps * found * shape.input], &mut state, recipe.loss_on, None);
+        sum += f64::from(loss(&mut network, recipe.loss, &target)) * found as f64;
+        count += found as f64;
+    }
+    sum / count
 }
 
 /// The loss of the last forward, and its gradient at y.

@@ -1,9 +1,9 @@
 //! A file is written whole or not at all: whoever reads it sees the old one or the new one, never a part.
 
 use crate::error::{Error, Result};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes what `write` gives into a temporary file beside `path`, brings it to the disk and renames it to `path`.
 /// On failure the file that was there before is untouched and the temporary one is gone.
@@ -15,43 +15,70 @@ use std::path::Path;
 /// If the folder is missing or cannot be written to, or the disk is full; the message names `path`.
 pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let io = |error| Error::io(path, error);
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let before = match fs::metadata(&target) {
-        Ok(found) => Some(found),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(io(error)),
-    };
-    match &before {
-        Some(found) if found.is_dir() => {
-            return Err(Error::file(path, "is a folder; give the name of a file inside it"));
+    match Place::of(path)? {
+        Place::Device(target) => {
+            let mut device = OpenOptions::new().write(true).open(target).map_err(io)?;
+            write(&mut device).and_then(|()| device.flush()).map_err(io)
         }
-        Some(found) if !found.is_file() => {
-            let mut device = OpenOptions::new().write(true).open(&target).map_err(io)?;
-            return write(&mut device).and_then(|()| device.flush()).map_err(io);
+        Place::Beside { target, mut temporary, before } => {
+            // the file itself, because the wrapper would put its random name into the message
+            write(temporary.as_file_mut()).map_err(io)?;
+            if let Some(before) = before {
+                temporary.as_file().set_permissions(before.permissions()).map_err(io)?;
+            }
+            temporary.as_file().sync_all().map_err(io)?;
+            temporary.persist(&target).map_err(|error| io(error.error))?;
+            sync_folder(folder_of(&target));
+            Ok(())
         }
-        _ => {}
     }
-    let folder = match target.parent() {
+}
+
+/// `Ok` if [`write_whole`] could begin now; leaves no trace.
+///
+/// # Errors
+/// Those of [`write_whole`], but for a disk that fills up.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    Place::of(path).map(drop)
+}
+
+/// Where the bytes go first.
+enum Place {
+    /// What cannot be replaced by a rename.
+    Device(PathBuf),
+    /// A temporary file in the folder of the target; gone when dropped.
+    Beside { target: PathBuf, temporary: tempfile::NamedTempFile, before: Option<Metadata> },
+}
+
+impl Place {
+    fn of(path: &Path) -> Result<Self> {
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let before = match fs::metadata(&target) {
+            Ok(found) if found.is_dir() => {
+                return Err(Error::file(path, "is a folder; give the name of a file inside it"));
+            }
+            Ok(found) if !found.is_file() => return Ok(Self::Device(target)),
+            Ok(found) => Some(found),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::io(path, error)),
+        };
+        let folder = folder_of(&target);
+        match temporary_in(folder) {
+            Ok(temporary) => Ok(Self::Beside { target, temporary, before }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(Error::file(path, format!("the folder {} does not exist; create it first", folder.display())))
+            }
+            // only the kind: the rest of the message is the random name of the temporary file
+            Err(error) => Err(Error::io(path, error.kind().into())),
+        }
+    }
+}
+
+fn folder_of(target: &Path) -> &Path {
+    match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
-    };
-    let mut temporary = match temporary_in(folder) {
-        Ok(temporary) => temporary,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(Error::file(path, format!("the folder {} does not exist; create it first", folder.display())));
-        }
-        // only the kind: the rest of the message is the random name of the temporary file
-        Err(error) => return Err(io(error.kind().into())),
-    };
-    // the file itself, because the wrapper would put its random name into the message
-    write(temporary.as_file_mut()).map_err(io)?;
-    if let Some(found) = before {
-        temporary.as_file().set_permissions(found.permissions()).map_err(io)?;
     }
-    temporary.as_file().sync_all().map_err(io)?;
-    temporary.persist(&target).map_err(|error| io(error.error))?;
-    sync_folder(folder);
-    Ok(())
 }
 
 /// A new file with the permissions that any new file gets, not those of a secret.

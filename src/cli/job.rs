@@ -353,3 +353,34 @@ impl Job {
 fn schedule(text: &str) -> Result<String, String> {
     text.parse::<Schedule>().map(|_| text.to_string())
 }
+
+impl Job {
+    /// The model of `path`; the job takes its shape over. Flags that were given and say otherwise are refused.
+    pub fn take_shape_of(
+        &mut self,
+        path: &std::path::Path,
+        matches: &clap::ArgMatches,
+        cpu: rnnstep::Cpu,
+    ) -> Result<rnnstep::Model, Failure> {
+        let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let nonlinearity = given("nonlinearity").then_some(self.nonlinearity);
+        let loaded = rnnstep::file::load(path, nonlinearity, cpu)?;
+        for warning in &loaded.warnings {
+            eprintln!("warning: {warning}");
+        }
+        let shape = *loaded.model.shape();
+        let differs = [
+            ("cell", self.cell != shape.cell),
+            ("hidden", self.hidden != shape.hidden),
+            ("layers", self.layers != shape.layers),
+            ("no_bias", self.no_bias == shape.bias),
+        ];
+        if let Some((flag, _)) = differs.iter().find(|(flag, differs)| *differs && given(flag)) {
+            let reason = format!("--{} differs from the model in this file; leave the flag out", flag.replace('_', "-"));
+            return Err(Error::File { path: path.into(), reason }.into());
+        }
+        (self.cell, self.nonlinearity) = (shape.cell, shape.nonlinearity);
+        (self.hidden, self.layers, self.no_bias) = (shape.hidden, shape.layers, !shape.bias);
+        Ok(loaded.model.raw())
+    }
+}

@@ -6,11 +6,12 @@ mod info;
 mod input;
 mod job;
 mod predict;
+mod report;
 mod screen;
 mod stream;
 mod train;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use rnnstep::cpu::Threads;
 use rnnstep::{Cpu, Error, Isa, Nonlinearity};
 use screen::Screen;
@@ -110,10 +111,13 @@ impl<E: Into<Error>> From<E> for Failure {
 }
 
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // which flags were given, not just what they say
+    let given = matches.subcommand().map_or(&matches, |(_, given)| given);
     let mut screen = Screen::new();
     let result = match cli.command {
-        Command::Train(args) => train::run(&args, &mut screen),
+        Command::Train(args) => train::run(&args, given, &mut screen),
         Command::Predict(args) => predict::run(&args, &mut screen),
         Command::Stream(args) => stream::run(&args, &mut screen),
         Command::Forecast(args) => forecast::run(&args, &mut screen),

@@ -205,6 +205,22 @@ pub fn write_tensors(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Res
     write_file(path.as_ref(), tensors.iter().map(|&(name, tensor)| (name.to_string(), tensor)), None)
 }
 
+/// Writes text, whole or not at all.
+///
+/// # Errors
+/// If the file cannot be written; one that was there before is then still there.
+pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<()> {
+    crate::whole::write_whole(path.as_ref(), |out| out.write_all(text.as_bytes()))
+}
+
+/// `Ok` if a file could be written to `path` now; leaves no trace. To know before long work, not after.
+///
+/// # Errors
+/// Those of writing it.
+pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
+    crate::whole::check(path.as_ref())
+}
+
 fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<ModelFile> {
     let metadata = read_metadata(file)?;
     let said = metadata.shape.map(|shape| shape.nonlinearity);

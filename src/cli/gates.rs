@@ -1,0 +1,79 @@
+//! `rnnstep gates`
+
+use super::input::{TableArgs, read_sequences};
+use super::screen::Screen;
+use super::{Failure, ModelArgs, report};
+use clap::Args;
+use rnnstep::data::csv;
+use rnnstep::gates::{Reading, read};
+use rnnstep::plot::{Figure, Line, MAX_PANELS, Plot, Role};
+use rnnstep::{Error, file};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Units that a plot shows of each layer.
+const UNITS: usize = 8;
+
+#[derive(Args)]
+pub struct GatesArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// One sequence: .csv, .npy [T,I] or .safetensors with `x [T,I]`
+    #[arg(value_name = "INPUT")]
+    input: PathBuf,
+    /// Where the values go [default: stdout]
+    #[arg(long, value_name = "FILE.csv")]
+    out: Option<PathBuf>,
+    /// Write a plot of the first units of each layer
+    #[arg(long, value_name = "FILE.svg|png")]
+    plot: Option<PathBuf>,
+    /// Leave the model's scalers out: x is what the network itself sees
+    #[arg(long)]
+    raw: bool,
+    #[command(flatten)]
+    table: TableArgs,
+}
+
+pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    for path in [&args.out, &args.plot].into_iter().flatten() {
+        file::check_writable(path)?;
+    }
+    let (loaded, cpu) = args.model.load()?;
+    let model = if args.raw { loaded.model.raw() } else { loaded.model };
+    let x = read_sequences(&args.input, &args.table, &loaded.metadata.columns, &model)?.x;
+    if x.dims().len() != 2 {
+        let reason = format!("x has the shape {:?}: gates are shown of one sequence [T,I]", x.dims());
+        return Err(Error::File { path: args.input.clone(), reason }.into());
+    }
+    let reading = read(&model, cpu, &x)?;
+    if let Some(path) = &args.plot {
+        rnnstep::plot::picture::save(&figure(&reading, &report::describe(model.shape())), path)?;
+    }
+    let header: Vec<String> =
+        ["step", "layer", "unit"].into_iter().chain(reading.names.iter().copied()).map(String::from).collect();
+    let rows = reading.rows().map(|(step, layer, unit, values)| {
+        let place = [step, layer, unit].map(|n| n.to_string());
+        place.into_iter().chain(values.iter().map(|&value| csv::number(value))).collect::<Vec<_>>()
+    });
+    match &args.out {
+        Some(path) => csv::write(path, &header, rows)?,
+        None => screen.write(|out| csv::write_to(out, &header, rows))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A panel for each gate and layer, a line for each unit.
+fn figure(reading: &Reading, title: &str) -> Figure {
+    let panels = (0..reading.layers).flat_map(|layer| (0..reading.names.len()).map(move |name| (layer, name)));
+    let panel = |(layer, name): (usize, usize)| {
+        let title = match reading.layers {
+            1 => reading.names[name].to_string(),
+            _ => format!("{}, layer {layer}", reading.names[name]),
+        };
+        (0..reading.hidden.min(UNITS)).fold(Plot::new(title, "step", ""), |plot, unit| {
+            let points = (0..reading.steps).map(|t| (t as f64, f64::from(reading.value(t, layer, unit)[name])));
+            plot.with(Line::new(format!("unit {unit}"), Role::Gate(unit), points.collect()))
+        })
+    };
+    Figure::stacked(title, panels.take(MAX_PANELS).map(panel).collect())
+}

@@ -1,0 +1,89 @@
+//! `rnnstep info`
+
+use super::screen::Screen;
+use super::{DeviceArgs, Failure, report};
+use clap::Args;
+use rnnstep::file::{Loaded, load};
+use rnnstep::{Isa, Nonlinearity};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct InfoArgs {
+    /// Model file [default: say what this machine has]
+    #[arg(value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// Activation of an Elman RNN whose file does not say it [default: tanh]
+    #[arg(long, value_enum, value_name = "NAME")]
+    nonlinearity: Option<Nonlinearity>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    let cpu = args.device.cpu()?;
+    match &args.model {
+        None => machine(cpu.isa(), screen)?,
+        Some(path) => {
+            let loaded = load(path, args.nonlinearity, cpu)?;
+            for warning in &loaded.warnings {
+                eprintln!("warning: {warning}");
+            }
+            screen.line(format_args!("{}: {}", path.display(), report::describe(loaded.model.shape())))?;
+            model(&loaded, screen)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn machine(chosen: Isa, screen: &mut Screen) -> Result<(), Failure> {
+    screen.line(format_args!("rnnstep {}", env!("CARGO_PKG_VERSION")))?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    screen.line(format_args!("cpu       {}, {cores} cores", std::env::consts::ARCH))?;
+    let mut sets = String::new();
+    for isa in Isa::available() {
+        sets += &format!("{}{}  ", isa.name(), if isa == chosen { " (chosen)" } else { "" });
+    }
+    screen.line(format_args!("isa       {}", sets.trim_end()))?;
+    screen.line("devices   cpu")?;
+    screen.line("features  std, cli, plot")
+}
+
+fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
+    let (shape, layout) = (loaded.model.shape(), loaded.model.layout());
+    screen.line(format_args!("\n  {:<24} {:<14} {:>10}", "tensor", "shape", "parameters"))?;
+    for entry in layout.entries() {
+        let dims: Vec<String> = entry.dims.iter().map(usize::to_string).collect();
+        screen.line(format_args!("  {:<24} {:<14} {:>10}", entry.name, format!("[{}]", dims.join(", ")), entry.len()))?;
+    }
+    let count = shape.parameters();
+    screen.line(format_args!("\n  parameters  {count}, {} bytes in f32, {} in memory", 4 * count, 4 * layout.len()))?;
+    screen.line(format_args!("  operations  {} floating-point a step, activations left out", shape.flops()))?;
+    let (batch, steps, out) = (1, loaded.metadata.seq_len.unwrap_or(20), shape.width_out());
+    let &rnnstep::Shape { layers, hidden, input, .. } = shape;
+    screen.line(format_args!("  input       ({batch}, {steps}, {input})  batch, steps, values"))?;
+    screen.line(format_args!("  output      ({batch}, {steps}, {out})"))?;
+    let c = if shape.cell.has_c() { ", c the same" } else { "" };
+    screen.line(format_args!("  hidden      ({layers}, {batch}, {hidden})  layers, batch, units{c}"))?;
+    match loaded.model.scalers() {
+        None => screen.line("  scaler      none")?,
+        Some((x, y)) => {
+            let names = &loaded.metadata.columns;
+            for (what, scaler, names) in [("input", x, &names.inputs), ("output", y, &names.targets)] {
+                for (i, (shift, scale)) in scaler.shift().iter().zip(scaler.scale()).enumerate() {
+                    let name = names.get(i).cloned().unwrap_or_else(|| (i + 1).to_string());
+                    screen.line(format_args!("  scaler      {what} {name}: (value - {shift}) / {scale}"))?;
+                }
+            }
+        }
+    }
+    match loaded.metadata.recipe.as_ref().and_then(Value::as_object) {
+        None => screen.line("  recipe      not said"),
+        Some(recipe) => {
+            let said = recipe.iter().filter(|(_, value)| !value.is_null() && **value != Value::Array(vec![]));
+            let said: Vec<String> = said.map(|(name, value)| format!("{name} {value}")).collect();
+            screen.line(format_args!("  recipe      {}", said.join(", ")))
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `rnnstep predict`
+
+use super::input::{TableArgs, extension, read_sequences, read_state, unknown_extension};
+use super::screen::Screen;
+use super::{Failure, ModelArgs};
+use clap::Args;
+use rnnstep::data::series::Time;
+use rnnstep::data::{csv, npy};
+use rnnstep::{Error, Order, State, Tensor, file};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct PredictArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Sequences: .csv, .npy [T,I], or .safetensors with `x [T,I]` or `[B,T,I]`
+    #[arg(value_name = "INPUT")]
+    input: PathBuf,
+    /// Where predictions go: .csv, .npy, or .safetensors with `y` [default: .csv on stdout]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Start from the state in this .safetensors file: `h` (and `c`) `[L,B,H]`
+    #[arg(long, value_name = "FILE")]
+    init_state: Option<PathBuf>,
+    /// Write the state after the last row, as --init-state reads it
+    #[arg(long, value_name = "FILE")]
+    final_state: Option<PathBuf>,
+    /// Leave the model's scalers out: x and y are what the network itself sees
+    #[arg(long)]
+    raw: bool,
+    /// Three-dimensional arrays are `[T,B,·]`
+    #[arg(long)]
+    time_major: bool,
+    #[command(flatten)]
+    table: TableArgs,
+}
+
+pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    for path in [&args.out, &args.final_state].into_iter().flatten() {
+        file::check_writable(path)?;
+    }
+    let (loaded, cpu) = args.model.load()?;
+    let model = if args.raw { loaded.model.raw() } else { loaded.model };
+    let sequences = read_sequences(&args.input, &args.table, &loaded.metadata.columns, &model)?;
+    let order = if args.time_major { Order::TimeMajor } else { Order::BatchFirst };
+    let batch = match (sequences.x.dims(), order) {
+        ([batch, _, _], Order::BatchFirst) | ([_, batch, _], Order::TimeMajor) => *batch,
+        _ => 1,
+    };
+    let mut state = read_state(args.init_state.as_deref(), &model, batch)?;
+    let y = model.forward(cpu, &sequences.x, order, &mut state)?;
+    if let Some(path) = &args.final_state {
+        write_state(path, &state)?;
+    }
+    let names = y_names(&loaded.metadata.columns.targets, y.rows().1);
+    write_rows(args.out.as_deref(), &y, &names, sequences.time.as_ref(), screen)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Names of the columns of y: `sunspots_next`, or `y_1` where nobody knows better.
+pub fn y_names(targets: &[String], width: usize) -> Vec<String> {
+    if targets.len() == width {
+        return targets.iter().map(|name| format!("{name}_next")).collect();
+    }
+    (1..=width).map(|column| format!("y_{column}")).collect()
+}
+
+/// Rows of `y`, with their times if they have any, to a file by its extension, or to stdout.
+pub fn write_rows(
+    out: Option<&Path>,
+    y: &Tensor,
+    names: &[String],
+    time: Option<&Time>,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let kind = out.map(extension);
+    match (out, kind.as_deref()) {
+        (Some(path), Some("npy")) => return Ok(npy::write(path, y)?),
+        (Some(path), Some("safetensors")) => return Ok(file::write_tensors(path, &[("y", y)])?),
+        (Some(path), Some(other)) if other != "csv" => return Err(unknown_extension(path, other)),
+        _ => {}
+    }
+    if y.dims().len() != 2 {
+        let message = format!("y has the shape {:?}: give --out a .safetensors or .npy file", y.dims());
+        return Err(Error::Invalid(message).into());
+    }
+    let header: Vec<String> = time.map(|time| time.name.clone()).into_iter().chain(names.iter().cloned()).collect();
+    let rows = y.data().chunks(y.rows().1).enumerate().map(|(row, values)| {
+        let when = time.and_then(|time| time.values.get(row)).cloned();
+        when.into_iter().chain(values.iter().map(|&value| csv::number(value))).collect::<Vec<_>>()
+    });
+    match out {
+        Some(path) => Ok(csv::write(path, &header, rows)?),
+        None => screen.write(|out| csv::write_to(out, &header, rows)),
+    }
+}
+
+fn write_state(path: &Path, state: &State) -> Result<(), Failure> {
+    let (h, c) = (state.h(), state.c());
+    let tensors: Vec<(&str, &Tensor)> = [("h", Some(&h)), ("c", c.as_ref())]
+        .into_iter()
+        .filter_map(|(name, tensor)| tensor.map(|tensor| (name, tensor)))
+        .collect();
+    Ok(file::write_tensors(path, &tensors)?)
+}

@@ -1,0 +1,166 @@
+//! What is said at the end of a training: scores against the last value, plots, what to type next.
+
+use super::Failure;
+use super::job::{Job, Table};
+use super::screen::Screen;
+use rnnstep::data::sine;
+use rnnstep::forecast::{Score, scores};
+use rnnstep::plot::{Line, Plot, Role, terminal};
+use rnnstep::train::Trainer;
+use rnnstep::{CellKind, Cpu, Model, Nonlinearity, Order, Shape, State, Tensor};
+use std::path::Path;
+use std::time::Duration;
+
+/// Rows of a series before the held-out part from which the state is warmed up, in windows.
+const WARM_UP: usize = 50;
+/// Rows of the held-out part that a plot shows.
+const SHOWN: usize = 300;
+
+/// Predictions for the part held out, beside what came.
+pub struct HeldOut {
+    /// Mean loss in the network's units.
+    pub loss: f64,
+    names: Vec<String>,
+    scores: Vec<Score>,
+    /// `[n,O]`, in raw units: what was said at the row before, and what came.
+    y: Tensor,
+    series: Tensor,
+    times: Vec<String>,
+    about: String,
+}
+
+impl HeldOut {
+    /// One step ahead over the held-out rows of a table; the state is warmed up on the rows before them.
+    /// `None` if no row is held out.
+    pub fn of(table: &Table, model: &Model, cpu: Cpu, job: &Job) -> Result<Option<Self>, Failure> {
+        let (rows, first) = (table.inputs.rows().0, table.train_rows);
+        if first >= rows {
+            return Ok(None);
+        }
+        let from = first.saturating_sub(1 + WARM_UP * job.seq_len);
+        let x = table.inputs.part(from..rows - 1)?;
+        let y = model.forward(cpu, &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
+        let y = y.part(first - 1 - from..rows - 1 - from)?;
+        let series = table.targets.part(first - 1..rows)?;
+        let times = table.time.as_ref().map(|time| time.values[first..rows].to_vec()).unwrap_or_default();
+        let about = format!("the last {} rows, held out", rows - first);
+        Self::new(table.target_names.clone(), y, series, times, about, job.loss, table.y_scaler.scale()).map(Some)
+    }
+
+    /// The five windows of the sine that follow those of the training.
+    pub fn of_sine(trainer: &Trainer) -> Result<Self, Failure> {
+        const WINDOWS: u64 = 5;
+        let (model, seq_len, next) = (trainer.model(), trainer.windows().seq_len(), trainer.steps_done());
+        let windows = next..next + WINDOWS;
+        let mut x: Vec<f32> = windows.clone().flat_map(|k| sine::window(k, seq_len).take(seq_len)).collect();
+        let last = sine::window(windows.end - 1, seq_len).last();
+        let rows = x.len();
+        let y = model.forward(trainer.cpu(), &Tensor::new([rows, 1], x.clone())?, Order::BatchFirst, &mut trainer.state().clone())?;
+        x.extend(last);
+        let about = format!("the {rows} points after the training");
+        Self::new(vec!["sine".into()], y, Tensor::new([rows + 1, 1], x)?, vec![], about, trainer.recipe().loss, &[1.0])
+    }
+
+    fn new(
+        names: Vec<String>,
+        y: Tensor,
+        series: Tensor,
+        times: Vec<String>,
+        about: String,
+        loss: rnnstep::Loss,
+        scale: &[f32],
+    ) -> Result<Self, Failure> {
+        let width = scale.len();
+        let errors = y.data().iter().zip(&series.data()[width..]).zip(scale.iter().cycle());
+        let sum: f64 = errors.map(|((y, t), scale)| f64::from(loss.element((y - t) / scale).0)).sum();
+        let loss = sum / y.data().len() as f64;
+        Ok(Self { loss, names, scores: scores(&y, &series)?, y, series, times, about })
+    }
+
+    /// The scores, and in a sentence whether the model is worth anything.
+    pub fn print(&self, screen: &mut Screen) -> Result<(), Failure> {
+        screen.line(format_args!("score on {}:", self.about))?;
+        for (name, score) in self.names.iter().zip(&self.scores) {
+            let verdict = match score.gain() {
+                gain if gain > 0.0 => format!("{:.1} % better than the last value", 100.0 * gain),
+                gain if gain < 0.0 => format!("NO BETTER than the last value ({:.1} % worse): do not use this", -100.0 * gain),
+                gain if gain.is_nan() => "the series does not change there".into(),
+                _ => "no better than the last value".into(),
+            };
+            let (model, last) = (score.rmse, score.last_value_rmse);
+            screen.line(format_args!("  {name}: RMSE {model:.5} (last value {last:.5}), {verdict}"))?;
+        }
+        Ok(())
+    }
+
+    /// One plot for each target: what came and what was said.
+    pub fn plots(&self) -> Vec<Plot> {
+        let width = self.names.len();
+        let rows = self.y.rows().0;
+        let first = rows.saturating_sub(SHOWN);
+        let points = |tensor: &Tensor, skip: usize, column: usize| -> Vec<(f64, f64)> {
+            let values = tensor.data().iter().skip((first + skip) * width + column).step_by(width);
+            values.enumerate().map(|(i, &v)| (i as f64, f64::from(v))).collect()
+        };
+        let plot = |(column, name): (usize, &String)| Plot {
+            x_names: self.times.iter().skip(first).cloned().collect(),
+            ..Plot::new(name.clone(), if self.times.is_empty() { "held-out row" } else { "" }, "")
+                .with(Line::new("target", Role::Target, points(&self.series, 1, column)))
+                .with(Line::new("prediction", Role::Prediction, points(&self.y, 0, column)))
+        };
+        self.names.iter().enumerate().take(rnnstep::plot::MAX_PANELS).map(plot).collect()
+    }
+}
+
+/// The lesson's picture: input and prediction over the times of the last window, which was that of step `k`.
+pub fn sine_window(trainer: &Trainer, k: u64) -> Plot {
+    let [x, target, y] = trainer.last_window();
+    let times: Vec<f64> = sine::times(k, trainer.windows().seq_len()).skip(1).collect();
+    let skip = times.len() - y.len();
+    let points = |rows: &[Vec<f32>], skip: usize| -> Vec<(f64, f64)> {
+        times[skip..].iter().zip(rows).map(|(&t, row)| (t, f64::from(row[0]))).collect()
+    };
+    Plot::new(format!("step {k}"), "time", "")
+        .with(Line::dots("input", Role::Input, points(&x, 0)))
+        .with(Line::new("target", Role::Target, points(&target, skip)))
+        .with(Line::dots("prediction", Role::Prediction, points(&y, skip)))
+}
+
+/// A plot in the terminal.
+pub fn plot(plot: &Plot, screen: &mut Screen) -> Result<(), Failure> {
+    let text = terminal::render(plot, screen.width(), 14, screen.colour());
+    screen.line(text.trim_end_matches('\n'))
+}
+
+/// A network in a few words: `LSTM 3 -> 32 x 2 -> 1`.
+pub fn describe(shape: &Shape) -> String {
+    let cell = match (shape.cell, shape.nonlinearity) {
+        (CellKind::Rnn, Nonlinearity::Relu) => "RNN (relu)".into(),
+        (cell, _) => cell.name().to_uppercase(),
+    };
+    let layers = if shape.layers == 1 { String::new() } else { format!(" x {}", shape.layers) };
+    let head = shape.output.map_or_else(String::new, |output| format!(" -> {output}"));
+    format!("{cell} {} -> {}{layers}{head}", shape.input, shape.hidden)
+}
+
+/// A time in the unit that suits it.
+pub fn duration(time: Duration) -> String {
+    match time.as_secs_f64() {
+        s if s < 1e-6 => format!("{:.0} ns", s * 1e9),
+        s if s < 1e-3 => format!("{:.2} µs", s * 1e6),
+        s if s < 1.0 => format!("{:.2} ms", s * 1e3),
+        s => format!("{s:.2} s"),
+    }
+}
+
+/// What to type next.
+pub fn next(data: Option<&Path>, model: &Path) -> String {
+    let model = model.display();
+    match data {
+        Some(data) if matches!(super::input::extension(data).as_str(), "csv" | "npy") => {
+            format!("rnnstep forecast {model} {} --steps 20", data.display())
+        }
+        Some(_) => format!("rnnstep info {model}"),
+        None => format!("rnnstep forecast {model} --steps 40"),
+    }
+}

@@ -1,0 +1,110 @@
+//! `rnnstep stream`
+
+use super::report::duration;
+use super::screen::Screen;
+use super::{Failure, ModelArgs};
+use clap::Args;
+use rnnstep::data::csv;
+use rnnstep::{Error, Stream};
+use std::io::{BufRead, BufReader, Read, stdin};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// The longest line that is looked at, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+#[derive(Args)]
+pub struct StreamArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Leave the model's scalers out: x and y are what the network itself sees
+    #[arg(long)]
+    raw: bool,
+    /// Say on stderr at the end how long the steps took
+    #[arg(long)]
+    latency: bool,
+}
+
+pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    let (loaded, cpu) = args.model.load()?;
+    let mut stream = Stream::on(cpu, if args.raw { loaded.model.raw() } else { loaded.model });
+    let width = stream.model().shape().input;
+    let mut lines = BufReader::new(stdin().lock());
+    let (mut line, mut x) = (Vec::new(), Vec::with_capacity(width));
+    let (mut times, mut bad) = (Vec::new(), 0_u64);
+    for number in 1_u64.. {
+        line.clear();
+        let read = |source| Error::Io { path: "standard input".into(), source };
+        if lines.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(read)? == 0 {
+            break;
+        }
+        let whole = line.ends_with(b"\n") || (line.len() as u64) < LONGEST;
+        if !whole {
+            skip_line(&mut lines).map_err(read)?;
+        }
+        match if whole { parse(&line, width, &mut x) } else { Err(format!("longer than {LONGEST} bytes")) } {
+            Ok(()) => {
+                let start = Instant::now();
+                let y = stream.step(&x)?;
+                if args.latency {
+                    times.push(start.elapsed());
+                }
+                let y: Vec<String> = y.iter().map(|&value| csv::number(value)).collect();
+                screen.line(y.join(","))?;
+                screen.flush()?;
+            }
+            Err(reason) => {
+                bad += 1;
+                eprintln!("line {number}: {reason}; left out, the state is as before");
+            }
+        }
+    }
+    if bad > 0 {
+        eprintln!("{bad} lines were left out");
+    }
+    if args.latency {
+        eprintln!("{}", distribution(&mut times));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The `width` numbers of a line, separated by commas, semicolons or white space.
+fn parse(line: &[u8], width: usize, x: &mut Vec<f32>) -> Result<(), String> {
+    x.clear();
+    let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_string())?;
+    let separator = |c: char| matches!(c, ',' | ';') || c.is_whitespace();
+    for text in line.split(separator).filter(|text| !text.is_empty()) {
+        let shown = || text.chars().take(20).collect::<String>();
+        let value = text.parse::<f32>().map_err(|_| format!("{:?} is not a number", shown()))?;
+        if !value.is_finite() {
+            return Err(format!("{:?} is not a finite number", shown()));
+        }
+        x.push(value);
+    }
+    if x.len() == width { Ok(()) } else { Err(format!("expected {width} numbers, got {}", x.len())) }
+}
+
+/// Reads past the end of a line without keeping it.
+fn skip_line(lines: &mut impl BufRead) -> std::io::Result<()> {
+    loop {
+        let buffer = lines.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let end = buffer.iter().position(|&b| b == b'\n');
+        let used = end.map_or(buffer.len(), |at| at + 1);
+        lines.consume(used);
+        if end.is_some() {
+            return Ok(());
+        }
+    }
+}
+
+/// The middle and the tail, the clock's own 20 to 40 ns included.
+fn distribution(times: &mut [Duration]) -> String {
+    times.sort_unstable();
+    let Some(&most) = times.last() else { return "latency: no steps".into() };
+    let at = |part: f64| duration(times[((times.len() - 1) as f64 * part) as usize]);
+    let (p50, p99, p999) = (at(0.5), at(0.99), at(0.999));
+    format!("latency of {} steps: p50 {p50}, p99 {p99}, p99.9 {p999}, max {}", times.len(), duration(most))
+}

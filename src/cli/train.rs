@@ -1,0 +1,363 @@
+//! `rnnstep train`
+
+use super::job::{Job, Prepared, Table};
+use super::screen::{Screen, person_reads_stderr};
+use super::{DeviceArgs, Failure, report, threads};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use rnnstep::checkpoint::{self, Best, Checkpoint};
+use rnnstep::cpu::Threads;
+use rnnstep::data::windows::Windows;
+use rnnstep::file::{self, Columns, Metadata};
+use rnnstep::plot::Figure;
+use rnnstep::train::{Trainer, mean_loss};
+use rnnstep::{Cpu, Error, Model};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+#[derive(Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    job: Job,
+    /// Start from the weights of this model file, its cell and sizes included
+    #[arg(long, value_name = "FILE", conflicts_with = "resume", help_heading = "Files")]
+    init: Option<PathBuf>,
+    /// Go on with the training of this checkpoint (or of the model beside it)
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    resume: Option<PathBuf>,
+    /// Model file to write; the checkpoint goes beside it
+    #[arg(long, default_value = "model.safetensors", value_name = "FILE", help_heading = "Files")]
+    out: PathBuf,
+    /// Write the loss of every step
+    #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
+    log: Option<PathBuf>,
+    /// Write the gradients of the first step, before clipping
+    #[arg(long, value_name = "FILE.safetensors", help_heading = "Files")]
+    save_grads: Option<PathBuf>,
+    /// Write a plot of inputs, targets and predictions [default: OUT with .svg]
+    #[arg(long, value_name = "FILE.svg|png", help_heading = "Files")]
+    plot: Option<PathBuf>,
+    /// No plots, neither here nor in a file
+    #[arg(long, conflicts_with = "plot", help_heading = "Files")]
+    no_plot: bool,
+    /// Print the loss every N steps [default: 15 for the sine, else ten times]
+    #[arg(long, value_name = "N", help_heading = "Files")]
+    print_every: Option<u64>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Threads to train on; none are started beyond these
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    threads: usize,
+}
+
+/// A training under way.
+struct Run<'a> {
+    args: &'a TrainArgs,
+    job: Job,
+    trainer: Trainer,
+    table: Option<Table>,
+    held_out: Option<Windows>,
+    best: Option<Best>,
+    metadata: Metadata,
+    log: String,
+    /// Plots of the built-in sine on the way.
+    frames: Vec<rnnstep::plot::Plot>,
+}
+
+pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    let (cpu, threads) = (args.device.cpu()?, threads(args.threads)?);
+    let plot = args.plot_path();
+    for path in [Some(&args.out), args.log.as_ref(), args.save_grads.as_ref(), plot.as_ref()].into_iter().flatten() {
+        file::check_writable(path)?;
+    }
+    let mut run = match &args.resume {
+        Some(path) => Run::resume(args, matches, path, cpu, threads)?,
+        None => Run::start(args, matches, cpu, threads)?,
+    };
+    let total = run.job.total_steps(run.trainer.windows());
+    let first = run.trainer.steps_done();
+    if first > total {
+        let message = format!("steps {total}: the training to resume has done {first} already; ask for more");
+        return Err(Error::Invalid(message).into());
+    }
+    run.announce(total)?;
+    let (spent, interrupted) = run.train(total, screen)?;
+    run.finish(first, spent, interrupted, plot.as_deref(), screen)
+}
+
+impl TrainArgs {
+    fn plot_path(&self) -> Option<PathBuf> {
+        (!self.no_plot).then(|| self.plot.clone().unwrap_or_else(|| self.out.with_extension("svg")))
+    }
+
+    fn checkpoint_path(&self) -> PathBuf {
+        checkpoint_beside(&self.out)
+    }
+}
+
+/// `model.safetensors` has its checkpoint in `model.checkpoint.safetensors`.
+fn checkpoint_beside(model: &Path) -> PathBuf {
+    model.with_extension("checkpoint.safetensors")
+}
+
+impl<'a> Run<'a> {
+    fn start(args: &'a TrainArgs, matches: &clap::ArgMatches, cpu: Cpu, threads: Threads) -> Result<Self, Failure> {
+        let mut job = args.job.clone();
+        let init = match &args.init {
+            Some(path) => Some(job.take_shape_of(path, matches, cpu)?),
+            None => None,
+        };
+        // a shape that makes no sense is found before the data is read
+        let shape = job.shape(1, 1)?;
+        let prepared = job.prepare()?;
+        let mut model = match init {
+            Some(model) => model,
+            None => {
+                let shape = rnnstep::Shape { input: prepared.input, output: Some(prepared.output), ..shape }.checked()?;
+                Model::random(shape, job.seed)?
+            }
+        };
+        if let Some(table) = &prepared.table {
+            model = model.with_scalers(table.x_scaler.clone(), table.y_scaler.clone())?;
+        }
+        let recipe = job.recipe(&prepared.windows)?;
+        let Prepared { windows, table, held_out, .. } = prepared;
+        let trainer = Trainer::new(model, windows, recipe, cpu, threads)?;
+        Self::new(args, job, trainer, table, held_out, None)
+    }
+
+    fn resume(
+        args: &'a TrainArgs,
+        matches: &clap::ArgMatches,
+        path: &Path,
+        cpu: Cpu,
+        threads: Threads,
+    ) -> Result<Self, Failure> {
+        // the model file of a finished training stands beside its checkpoint
+        let beside = checkpoint_beside(path);
+        let path = if path.exists() && beside.exists() { beside.as_path() } else { path };
+        let checkpoint = Checkpoint::load(path, cpu)?;
+        let Some(stored) = &checkpoint.metadata().recipe else {
+            let reason = "the checkpoint does not say what it was trained on".into();
+            return Err(Error::File { path: path.into(), reason }.into());
+        };
+        let job = args.job.resumed(stored, matches)?;
+        let Prepared { windows, table, held_out, .. } = job.prepare()?;
+        let recipe = job.recipe(&windows)?;
+        let (trainer, best) = checkpoint.into_trainer(windows, recipe, cpu, threads)?;
+        let mut run = Self::new(args, job, trainer, table, held_out, best)?;
+        run.log = run.log_so_far();
+        Ok(run)
+    }
+
+    fn new(
+        args: &'a TrainArgs,
+        job: Job,
+        trainer: Trainer,
+        table: Option<Table>,
+        held_out: Option<Windows>,
+        best: Option<Best>,
+    ) -> Result<Self, Failure> {
+        let columns = table.as_ref().map_or_else(Columns::default, |table| Columns {
+            inputs: table.input_names.clone(),
+            targets: table.target_names.clone(),
+            time: table.time.as_ref().map(|time| time.name.clone()),
+        });
+        let recipe = serde_json::to_value(&job).map_err(|error| Error::Invalid(error.to_string()))?;
+        let metadata =
+            Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };
+        let log = "step,loss,lr,val_loss\n".into();
+        Ok(Self { args, job, trainer, table, held_out, best, metadata, log, frames: vec![] })
+    }
+
+    /// The rows of an earlier log that come before this run.
+    fn log_so_far(&self) -> String {
+        let old = self.args.log.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        let before = |line: &&str| {
+            line.split(',').next().and_then(|step| step.parse::<u64>().ok()).is_some_and(|s| s < self.trainer.steps_done())
+        };
+        old.lines().filter(before).fold(self.log.clone(), |log, line| log + line + "\n")
+    }
+
+    fn announce(&self, total: u64) -> Result<(), Failure> {
+        let shape = self.trainer.model().shape();
+        let (trainer, data) = (&self.trainer, self.job.data.data.as_ref());
+        let data = data.map_or_else(|| "the built-in sine".into(), |path| path.display().to_string());
+        eprintln!(
+            "{} on {data}: {} parameters, {} steps of {} x {}, {}",
+            report::describe(shape),
+            shape.parameters(),
+            total - trainer.steps_done(),
+            trainer.windows().batch(),
+            trainer.windows().seq_len(),
+            trainer.cpu().isa().name(),
+        );
+        Ok(())
+    }
+
+    /// Trains up to `total` steps; how long the steps took, and whether Ctrl-C stopped them.
+    fn train(&mut self, total: u64, screen: &mut Screen) -> Result<(std::time::Duration, bool), Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stop);
+        // if the handler cannot be set, Ctrl-C ends the process as usual
+        let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+        let bar = progress_bar(total, self.trainer.steps_done());
+        let sine = self.job.data.data.is_none();
+        let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) }).max(1);
+        let per_epoch = self.trainer.windows().steps_per_epoch();
+        let mut spent = std::time::Duration::ZERO;
+        let mut grads_wanted = self.args.save_grads.as_deref();
+        while self.trainer.steps_done() < total && !stop.load(Ordering::Relaxed) {
+            let k = self.trainer.steps_done();
+            let start = Instant::now();
+            let step = self.trainer.step();
+            spent += start.elapsed();
+            if !step.loss.is_finite() {
+                let advice = "take a smaller --lr or set --clip, and look for huge values in the data";
+                let message = format!("the loss of step {k} is {}: {advice}; nothing was written", step.loss);
+                return Err(Error::Invalid(message).into());
+            }
+            if let Some(path) = grads_wanted.take() {
+                let grads = self.trainer.model().named(self.trainer.grads());
+                let tensors: Vec<_> = grads.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+                file::write_tensors(path, &tensors)?;
+            }
+            let ends_epoch = per_epoch.is_some_and(|n| (k + 1).is_multiple_of(n));
+            let held_out = if ends_epoch { self.validate()? } else { None };
+            let shown = held_out.map_or_else(String::new, |loss| loss.to_string());
+            self.log += &format!("{k},{},{},{shown}\n", step.loss, step.lr);
+            if k.is_multiple_of(every) {
+                bar.suspend(|| self.show(k, step.loss, sine, screen))?;
+            }
+            bar.set_position(k + 1);
+            if k.is_multiple_of(64) {
+                bar.set_message(format!("{:.3e}", step.loss));
+            }
+            if self.out_of_patience(per_epoch) {
+                break;
+            }
+        }
+        bar.finish_and_clear();
+        Ok((spent, stop.load(Ordering::Relaxed) && self.trainer.steps_done() < total))
+    }
+
+    fn show(&mut self, k: u64, loss: f32, sine: bool, screen: &mut Screen) -> Result<(), Failure> {
+        screen.line(format_args!("step {k:>6}  loss {loss:.4e}"))?;
+        if sine && !self.args.no_plot {
+            let plot = report::sine_window(&self.trainer, k);
+            if self.frames.len() < rnnstep::plot::MAX_PANELS - 1 {
+                self.frames.push(plot.clone());
+            }
+            report::plot(&plot, screen)?;
+        }
+        screen.flush()
+    }
+
+    /// The loss on what is held out; keeps the best weights.
+    fn validate(&mut self) -> Result<Option<f64>, Failure> {
+        let (model, cpu) = (self.trainer.model(), self.trainer.cpu());
+        let loss = match (&self.table, &mut self.held_out) {
+            (Some(table), _) => report::HeldOut::of(table, model, cpu, &self.job)?.map(|held_out| held_out.loss),
+            (None, Some(windows)) => Some(mean_loss(model, windows, self.trainer.recipe(), cpu)),
+            (None, None) => None,
+        };
+        if let Some(loss) = loss
+            && self.best.as_ref().is_none_or(|best| loss < best.loss)
+            && loss.is_finite()
+        {
+            self.best = Some(Best { loss, step: self.trainer.steps_done(), model: model.clone() });
+        }
+        Ok(loss)
+    }
+
+    fn out_of_patience(&self, per_epoch: Option<u64>) -> bool {
+        match (self.job.patience, per_epoch, &self.best) {
+            (Some(patience), Some(per_epoch), Some(best)) => {
+                self.trainer.steps_done() - best.step >= patience.max(1).saturating_mul(per_epoch)
+            }
+            _ => false,
+        }
+    }
+
+    /// Writes everything and says what there is.
+    fn finish(
+        self,
+        first: u64,
+        spent: std::time::Duration,
+        interrupted: bool,
+        plot: Option<&Path>,
+        screen: &mut Screen,
+    ) -> Result<ExitCode, Failure> {
+        let Self { args, trainer, best, metadata, .. } = &self;
+        let checkpoint = args.checkpoint_path();
+        checkpoint::save(&checkpoint, trainer, best.as_ref(), metadata)?;
+        if let Some(path) = &args.log {
+            file::write_text(path, &self.log)?;
+        }
+        if interrupted {
+            let (done, path) = (trainer.steps_done(), checkpoint.display());
+            screen.line(format_args!("interrupted after {done} steps; go on with: rnnstep train --resume {path}"))?;
+            return Ok(ExitCode::from(1));
+        }
+        let model = best.as_ref().map_or(trainer.model(), |best| &best.model);
+        file::save(&args.out, model, metadata, &[])?;
+        let steps = trainer.steps_done() - first;
+        let [_, last, _] = trainer.last_window();
+        screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
+        if let (Some(best), false) = (best, last.is_empty()) {
+            screen.line(format_args!("best loss on the held-out part {:.4e}, after step {}", best.loss, best.step))?;
+        }
+        let held_out = match &self.table {
+            Some(table) => report::HeldOut::of(table, model, trainer.cpu(), &self.job)?,
+            None if self.job.data.data.is_none() => Some(report::HeldOut::of_sine(trainer)?),
+            None => None,
+        };
+        let figure = self.figure(held_out.as_ref(), screen)?;
+        if let Some(held_out) = &held_out {
+            held_out.print(screen)?;
+        }
+        screen.line(format_args!("model       {}", args.out.display()))?;
+        screen.line(format_args!("checkpoint  {}", checkpoint.display()))?;
+        if let (Some(path), Some(figure)) = (plot, figure) {
+            rnnstep::plot::picture::save(&figure, path)?;
+            screen.line(format_args!("plot        {}", path.display()))?;
+        }
+        screen.line(format_args!("next        {}", report::next(self.job.data.data.as_deref(), &args.out)))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What the plot file shows; a table's is shown here as well.
+    fn figure(&self, held_out: Option<&report::HeldOut>, screen: &mut Screen) -> Result<Option<Figure>, Failure> {
+        if self.args.no_plot {
+            return Ok(None);
+        }
+        let title = format!("{}, one step ahead", report::describe(self.trainer.model().shape()));
+        if self.job.data.data.is_none() {
+            let mut frames = self.frames.clone();
+            let last = self.trainer.steps_done().saturating_sub(1);
+            if self.trainer.steps_done() > 0 {
+                frames.push(report::sine_window(&self.trainer, last));
+            }
+            return Ok((!frames.is_empty()).then(|| Figure::grid(title, frames, 3)));
+        }
+        let plots = held_out.map(report::HeldOut::plots).unwrap_or_default();
+        for plot in &plots {
+            report::plot(plot, screen)?;
+        }
+        Ok((!plots.is_empty()).then(|| Figure::stacked(title, plots)))
+    }
+}
+
+/// A bar with loss, speed and remaining time, where a person reads stderr.
+fn progress_bar(total: u64, done: u64) -> ProgressBar {
+    if !person_reads_stderr() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  loss {msg}  {per_sec}  {eta} left");
+    let bar = ProgressBar::new(total).with_position(done);
+    bar.reset_eta();
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}
