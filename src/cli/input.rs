@@ -85,10 +85,10 @@ pub fn read_series(path: &Path, table: &TableArgs, wanted: &[String]) -> Result<
         "npy" => {
             let values = npy::read(path)?;
             let [_, columns] = *values.dims() else {
-                let found = values.dims();
-                return Err(Error::File { path: path.into(), reason: format!("expected an array [T, columns], got {found:?}") }.into());
+                let reason = format!("expected an array [T, columns], got {:?}", values.dims());
+                return Err(Error::File { path: path.into(), reason }.into());
             };
-            Ok(Series { columns: (1..=columns).map(|c| c.to_string()).collect(), values, time: None })
+            Ok(Series::new((1..=columns).map(|c| c.to_string()).collect(), values, None)?)
         }
         "csv" | "tsv" | "txt" | "" => {
             let options = CsvOptions {

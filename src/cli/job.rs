@@ -5,6 +5,7 @@ use super::Failure;
 use super::input::{DataArgs, Source};
 use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::cpu::Head;
+use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
 use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::scaler::{Scaler, Scaling};
@@ -149,7 +150,7 @@ pub struct Table {
     pub targets: Tensor,
     pub input_names: Vec<String>,
     pub target_names: Vec<String>,
-    pub time: Option<rnnstep::data::series::Time>,
+    pub time: Option<Time>,
     pub train_rows: usize,
     pub x_scaler: Scaler,
     pub y_scaler: Scaler,
@@ -235,7 +236,7 @@ impl Job {
 
     fn table(
         &self,
-        series: &rnnstep::data::series::Series,
+        series: &Series,
         input_names: &[String],
         target_names: &[String],
     ) -> Result<Table, Failure> {
@@ -254,8 +255,8 @@ impl Job {
             y_scaler: fit(&targets, "targets")?,
             inputs,
             targets,
-            input_names: series.names_of(input_names)?,
-            target_names: series.names_of(target_names)?,
+            input_names: names_of(series, input_names)?,
+            target_names: names_of(series, target_names)?,
             time: series.time.clone(),
             train_rows: train.end,
         })
@@ -348,6 +349,11 @@ impl Job {
         }
         Ok(job)
     }
+}
+
+/// The names of columns that may have been asked for by number.
+fn names_of(series: &Series, wanted: &[String]) -> Result<Vec<String>, Failure> {
+    Ok(series.positions(wanted)?.into_iter().map(|column| series.columns[column].clone()).collect())
 }
 
 fn schedule(text: &str) -> Result<String, String> {

@@ -27,11 +27,8 @@ impl Screen {
     }
 
     /// Something that writes to stdout itself.
-    pub fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> rnnstep::Result<()>) -> Result<(), Failure> {
-        match write(&mut self.out) {
-            Err(Error::Io { source, .. }) => Err(failed(source)),
-            other => Ok(other?),
-        }
+    pub fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Failure> {
+        write(&mut self.out).map_err(failed)
     }
 
     /// Whether to use colours on stdout: a terminal, and nobody asked for none.
