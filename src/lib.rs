@@ -6,6 +6,8 @@ extern crate alloc;
 
 pub mod error;
 pub mod layout;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod shape;
 pub mod tensor;
 
