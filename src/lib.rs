@@ -15,6 +15,7 @@ pub mod error;
 pub mod file;
 #[cfg(feature = "std")]
 pub mod forecast;
+#[cfg(feature = "std")]
 pub mod gates;
 pub mod lanes;
 pub mod layout;
@@ -22,6 +23,8 @@ pub mod loss;
 pub mod math;
 pub mod model;
 pub mod optimizer;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod random;
 pub mod scaler;
 pub mod shape;

@@ -1,0 +1,177 @@
+//! The range of an axis, and where its ticks are.
+
+/// A range of finite numbers, `lo < hi`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Axis {
+    lo: f64,
+    hi: f64,
+}
+
+/// A mark on an axis.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Tick {
+    /// Where on the axis, from 0 to 1.
+    pub at: f64,
+    pub label: String,
+}
+
+/// Numbers beyond this are drawn at the border: there the width of a range is still a number.
+const FAR: f64 = 1e300;
+/// A step finer than this share of the numbers themselves is rounding, not a signal.
+const FINEST: f64 = 1e-12;
+
+impl Axis {
+    /// The range of all `values` (which are finite) and a little more: `margin` of it at both ends.
+    pub fn over(values: impl Iterator<Item = f64>, margin: f64) -> Self {
+        let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
+        for value in values {
+            lo = lo.min(value);
+            hi = hi.max(value);
+        }
+        if lo > hi {
+            return Self { lo: 0.0, hi: 1.0 };
+        }
+        let (lo, hi) = (lo.clamp(-FAR, FAR), hi.clamp(-FAR, FAR));
+        let size = lo.abs().max(hi.abs());
+        if hi - lo <= size * FINEST || hi - lo < 1.0 / FAR {
+            let around = if size < 1.0 / FAR { 1.0 } else { size * 0.1 };
+            return Self { lo: lo - around, hi: hi + around };
+        }
+        let more = (hi - lo) * margin;
+        Self { lo: lo - more, hi: hi + more }
+    }
+
+    /// Where `value` lies: 0 at the low end, 1 at the high end.
+    pub fn place(&self, value: f64) -> f64 {
+        ((value - self.lo) / (self.hi - self.lo)).clamp(0.0, 1.0)
+    }
+
+    /// At most `most` (at least 2) round numbers inside the range.
+    pub fn ticks(&self, most: usize) -> Vec<Tick> {
+        let Step { size, power } = Step::at_least((self.hi - self.lo) / most.max(2) as f64);
+        let (first, last) = ((self.lo / size).ceil(), (self.hi / size).floor());
+        // The bound guards against a range where adding 1 changes nothing; `FINEST` already keeps it out.
+        let count = (last - first).clamp(-1.0, 2.0 * most.max(2) as f64) as i64 + 1;
+        let values: Vec<f64> = (0..count).map(|k| (first + k as f64) * size).collect();
+
+        let decimals = (-power).max(0) as usize;
+        let plain: Vec<String> = values.iter().map(|&v| format!("{:.decimals$}", unsigned_zero(v))).collect();
+        let labels = if longest(&plain) <= 7 {
+            plain
+        } else {
+            let short: Vec<String> = values.iter().map(|&v| scientific(v, power)).collect();
+            if longest(&short) < longest(&plain) { short } else { plain }
+        };
+        values.iter().zip(labels).map(|(&value, label)| Tick { at: self.place(value), label }).collect()
+    }
+
+    /// At most `most` of `names`, which belong to 0, 1, 2, ...
+    pub fn named_ticks(&self, most: usize, names: &[String]) -> Vec<Tick> {
+        let step = Step::at_least((self.hi - self.lo) / most.max(2) as f64).size.max(1.0);
+        let mut ticks = Vec::new();
+        let mut at = (self.lo / step).ceil().max(0.0) * step;
+        let end = self.hi.min(names.len() as f64 - 1.0);
+        while at <= end && ticks.len() <= 2 * most {
+            if let Some(name) = names.get(at as usize) {
+                ticks.push(Tick { at: self.place(at), label: super::clean(name, 24) });
+            }
+            at += step;
+        }
+        ticks
+    }
+
+    /// Named ticks where there are names, numbers otherwise.
+    pub fn ticks_or_names(&self, most: usize, names: &[String]) -> Vec<Tick> {
+        let named = self.named_ticks(most, names);
+        if named.is_empty() { self.ticks(most) } else { named }
+    }
+}
+
+/// 1, 2 or 5 times a power of ten.
+struct Step {
+    size: f64,
+    power: i32,
+}
+
+impl Step {
+    /// The smallest that is not below `wanted`, which is above 0.
+    fn at_least(wanted: f64) -> Self {
+        let power = wanted.log10().floor().clamp(-320.0, 305.0) as i32;
+        for (mantissa, power) in [(1.0, power), (2.0, power), (5.0, power)] {
+            // Slightly below is as good: 0.1 + 0.1 + 0.1 wants a step of 0.1, not of 0.2.
+            if mantissa * ten_to(power) >= wanted * (1.0 - 1e-9) {
+                return Self { size: mantissa * ten_to(power), power };
+            }
+        }
+        Self { size: ten_to(power + 1), power: power + 1 }
+    }
+}
+
+/// Ten to the power of `power`. Small ones are divisions, since 0.1 is not a binary fraction, and 1e-5 is then
+/// the nearest float to it.
+fn ten_to(power: i32) -> f64 {
+    if power < 0 { 1.0 / 10f64.powi(-power) } else { 10f64.powi(power) }
+}
+
+fn longest(labels: &[String]) -> usize {
+    labels.iter().map(String::len).max().unwrap_or(0)
+}
+
+fn unsigned_zero(value: f64) -> f64 {
+    if value == 0.0 { 0.0 } else { value }
+}
+
+/// `value` as 1.5e7, with as many digits as steps of 10^`power` need.
+fn scientific(value: f64, power: i32) -> String {
+    if value == 0.0 {
+        return "0".into();
+    }
+    let digits = (value.abs().log10().floor() as i32).saturating_sub(power).clamp(0, 15) as usize;
+    format!("{value:.digits$e}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(lo: f64, hi: f64, most: usize) -> Vec<String> {
+        Axis { lo, hi }.ticks(most).into_iter().map(|tick| tick.label).collect()
+    }
+
+    #[test]
+    fn round_numbers() {
+        assert_eq!(labels(0.0, 1.0, 5), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(labels(-1.06, 1.06, 5), ["-1.0", "-0.5", "0.0", "0.5", "1.0"]);
+        assert_eq!(labels(0.0, 0.3, 3), ["0.0", "0.1", "0.2", "0.3"]);
+        assert_eq!(labels(1749.0, 2024.0, 6), ["1750", "1800", "1850", "1900", "1950", "2000"]);
+        assert_eq!(labels(1e6, 1e6 + 1.0, 2), ["1000000.0", "1000000.5", "1000001.0"]);
+    }
+
+    #[test]
+    fn far_from_one() {
+        assert_eq!(labels(-3.4e38, 3.4e38, 4), ["-2e38", "0", "2e38"]);
+        assert_eq!(labels(0.0, 5.0e-9, 5), ["0", "1e-9", "2e-9", "3e-9", "4e-9", "5e-9"]);
+        let all = Axis::over([-f64::MAX, f64::MAX].into_iter(), 0.06);
+        assert_eq!(all.ticks(4).len(), 3);
+        assert!((all.place(0.0) - 0.5).abs() < 1e-12 && all.place(f64::MAX) > 0.9);
+    }
+
+    #[test]
+    fn constants_get_room() {
+        for value in [0.0, 5.0, -1e300, 1e-300, 5e-324, f64::MIN_POSITIVE, 1e30] {
+            let axis = Axis::over([value, value].into_iter(), 0.06);
+            assert!((axis.place(value) - 0.5).abs() < 1e-9, "{value}");
+            assert!(axis.ticks(5).len() >= 2, "{value}: {:?}", axis.ticks(5));
+        }
+        // Rounding noise is not blown up into a signal.
+        assert!(Axis::over([0.3, 0.1 + 0.2].into_iter(), 0.0).hi > 0.32);
+    }
+
+    #[test]
+    fn names_stand_at_their_numbers() {
+        let names: Vec<String> = (1990..2000).map(|year| year.to_string()).collect();
+        let ticks = Axis { lo: -0.5, hi: 14.5 }.named_ticks(5, &names);
+        assert_eq!(ticks.iter().map(|t| t.label.as_str()).collect::<Vec<_>>(), ["1990", "1995"]);
+        assert!((ticks[1].at - 5.5 / 15.0).abs() < 1e-12);
+    }
+}

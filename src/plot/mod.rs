@@ -1,0 +1,221 @@
+//! Plots to look at: as text in a terminal ([`terminal`]) and as SVG or PNG pictures ([`picture`]).
+//!
+//! A [`Plot`] is a title, two axes and some lines; a [`Figure`] is several plots on one sheet. Both are plain
+//! data: whoever has a series fills them in, and the two renderers decide how it looks. A line says what it
+//! *is* ([`Role`]), not which colour it has, so that an input looks the same in every picture.
+//!
+//! Nothing here panics, whatever the numbers are: a point that is not finite is a gap, and a million points are
+//! thinned to what can be seen.
+
+mod axis;
+pub mod picture;
+pub mod terminal;
+mod thin;
+
+use crate::{Error, Result};
+use axis::Axis;
+
+/// What a line shows; it decides the colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// What the network was fed: red.
+    Input,
+    /// What it should have answered: black.
+    Target,
+    /// What it answered: blue.
+    Prediction,
+    /// What it says about steps that nobody has seen yet: orange.
+    Forecast,
+    /// What was measured before the forecast begins: dark grey.
+    History,
+    /// One unit of a gate, counted from 0: one of eight colours, which come round again.
+    Gate(usize),
+}
+
+/// How a line is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Style {
+    /// Neighbours are joined; a point that is not finite leaves a gap.
+    #[default]
+    Line,
+    /// A dot at each point. More than a thousand are drawn as a line: dots would hide each other.
+    Dots,
+}
+
+/// One series of a plot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// Its name in the legend; a line without one is not listed there.
+    pub name: String,
+    /// `(x, y)`. Drawn in the order of x; points that are not finite are left out.
+    pub points: Vec<(f64, f64)>,
+    /// What it shows.
+    pub role: Role,
+    /// How it is drawn.
+    pub style: Style,
+}
+
+impl Line {
+    /// A joined line.
+    pub fn new(name: impl Into<String>, role: Role, points: Vec<(f64, f64)>) -> Self {
+        Self { name: name.into(), points, role, style: Style::Line }
+    }
+
+    /// Separate dots.
+    pub fn dots(name: impl Into<String>, role: Role, points: Vec<(f64, f64)>) -> Self {
+        Self { style: Style::Dots, ..Self::new(name, role, points) }
+    }
+}
+
+/// Two axes and the lines between them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plot {
+    /// Above the plot; may be empty.
+    pub title: String,
+    /// Below the x axis; may be empty.
+    pub x_label: String,
+    /// Beside the y axis; may be empty.
+    pub y_label: String,
+    /// What x = 0, 1, 2, ... are called, for example the time column of a table. Beyond the last name, and where
+    /// there are none at all, the ticks are numbers.
+    pub x_names: Vec<String>,
+    /// What is drawn; later ones lie on top.
+    pub lines: Vec<Line>,
+}
+
+impl Plot {
+    /// A plot without lines.
+    pub fn new(title: impl Into<String>, x_label: impl Into<String>, y_label: impl Into<String>) -> Self {
+        Self { title: title.into(), x_label: x_label.into(), y_label: y_label.into(), ..Self::default() }
+    }
+
+    /// The same plot with one more line.
+    #[must_use]
+    pub fn with(mut self, line: Line) -> Self {
+        self.lines.push(line);
+        self
+    }
+
+    /// The colour of each line: that of its role, or the next free one where an earlier line has it already.
+    fn colours(&self) -> Vec<Colour> {
+        let mut colours: Vec<Colour> = Vec::with_capacity(self.lines.len());
+        for (index, line) in self.lines.iter().enumerate() {
+            let own = match line.role {
+                Role::Input => VERMILLION,
+                Role::Target => BLACK,
+                Role::Prediction => BLUE,
+                Role::Forecast => ORANGE,
+                Role::History => DARK,
+                Role::Gate(unit) => CYCLE[unit % CYCLE.len()],
+            };
+            let taken = !matches!(line.role, Role::Gate(_)) && colours.contains(&own);
+            let free = || CYCLE.into_iter().find(|c| !colours.contains(c)).unwrap_or(CYCLE[index % CYCLE.len()]);
+            let colour = if taken { free() } else { own };
+            colours.push(colour);
+        }
+        colours
+    }
+
+    fn x_axis(&self) -> Axis {
+        Axis::over(self.lines.iter().flat_map(|line| &line.points).filter(seen).map(|p| p.0), 0.015)
+    }
+
+    fn y_axis(&self) -> Axis {
+        Axis::over(self.lines.iter().flat_map(|line| &line.points).filter(seen).map(|p| p.1), 0.06)
+    }
+}
+
+/// Several plots on one sheet, such as the gates of a cell one above the other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// Above all of them; may be empty.
+    pub title: String,
+    /// Filled in row by row, from the top.
+    pub panels: Vec<Plot>,
+    /// How many stand side by side, at least 1.
+    pub columns: usize,
+    /// Whether all panels have one x axis, written once below each column.
+    pub share_x: bool,
+}
+
+/// The most panels that one figure holds.
+pub const MAX_PANELS: usize = 64;
+
+impl Figure {
+    /// Panels one above the other, with one x axis.
+    pub fn stacked(title: impl Into<String>, panels: Vec<Plot>) -> Self {
+        Self { title: title.into(), panels, columns: 1, share_x: true }
+    }
+
+    /// Panels in rows of `columns`, each with its own x axis.
+    pub fn grid(title: impl Into<String>, panels: Vec<Plot>, columns: usize) -> Self {
+        Self { title: title.into(), panels, columns, share_x: false }
+    }
+
+    /// The x axis of each panel.
+    fn x_axes(&self) -> Vec<Axis> {
+        let mut axes: Vec<Axis> = self.panels.iter().map(Plot::x_axis).collect();
+        if self.share_x {
+            let lines = || self.panels.iter().flat_map(|panel| &panel.lines);
+            let all = Axis::over(lines().flat_map(|line| &line.points).filter(seen).map(|p| p.0), 0.015);
+            axes.fill(all);
+        }
+        axes
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.panels.len() {
+            0 => Err(Error::invalid("a figure without panels cannot be drawn: give it at least one plot")),
+            n if n > MAX_PANELS => Err(Error::invalid(format!(
+                "a figure holds at most {MAX_PANELS} panels, this one has {n}: draw fewer layers or columns at a time"
+            ))),
+            _ if self.columns == 0 => Err(Error::invalid("a figure needs at least one column of panels, got 0")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<Plot> for Figure {
+    /// A figure of one panel.
+    fn from(plot: Plot) -> Self {
+        Self::grid("", vec![plot], 1)
+    }
+}
+
+/// A colour on white paper, and the nearest one of a terminal's 256 that can be read on black and on white.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Colour {
+    rgb: (u8, u8, u8),
+    /// `None` is the terminal's own text colour.
+    ansi: Option<u8>,
+}
+
+// The colours of Okabe and Ito, which people with any kind of colour vision can tell apart. Their yellow is left
+// out: it cannot be seen on white. Grey stands in for it.
+const BLACK: Colour = Colour { rgb: (0, 0, 0), ansi: None };
+const ORANGE: Colour = Colour { rgb: (230, 159, 0), ansi: Some(214) };
+const SKY: Colour = Colour { rgb: (86, 180, 233), ansi: Some(80) };
+const GREEN: Colour = Colour { rgb: (0, 158, 115), ansi: Some(35) };
+const BLUE: Colour = Colour { rgb: (0, 114, 178), ansi: Some(33) };
+const VERMILLION: Colour = Colour { rgb: (213, 94, 0), ansi: Some(196) };
+const PURPLE: Colour = Colour { rgb: (204, 121, 167), ansi: Some(170) };
+const DARK: Colour = Colour { rgb: (90, 90, 90), ansi: Some(245) };
+const CYCLE: [Colour; 8] = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK, DARK];
+
+/// Whether a point can be drawn.
+fn seen(point: &&(f64, f64)) -> bool {
+    point.0.is_finite() && point.1.is_finite()
+}
+
+/// `text` on one line, without characters that XML forbids or a terminal would obey, and at most `most` long.
+fn clean(text: &str, most: usize) -> String {
+    let forbidden = |c: char| {
+        c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
+    };
+    let mut out: String = text.trim().chars().take(most).map(|c| if forbidden(c) { ' ' } else { c }).collect();
+    if text.trim().chars().nth(most).is_some() {
+        out.pop();
+        out.push('…');
+    }
+    out
+}
