@@ -1,4 +1,7 @@
 //! Series in, windows out.
 
+pub mod csv;
+pub mod npy;
+pub mod series;
 pub mod sine;
 pub mod windows;

@@ -1,0 +1,383 @@
+//! Tables of numbers as text: CSV with whatever delimiter, header or not, read into a [`Series`]; and CSV written.
+//!
+//! Rows are counted as a text editor counts lines, columns from 1. Empty lines are passed over.
+
+mod dialect;
+mod rows;
+
+use crate::data::series::{Series, Time, find, listed, shown};
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+use crate::whole::write_whole;
+use csv::ByteRecord;
+use dialect::{Cell, Dialect, Kind, Sample};
+use rows::Rows;
+use std::fs::File;
+use std::io::{self, Cursor, Read, Write};
+use std::path::Path;
+
+/// What becomes of a row in which a value is missing: empty, or one of NA, N/A, NaN, null and ? in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Missing {
+    /// Stop and say which row it is
+    #[default]
+    Error,
+    /// Take the value of the row before
+    ForwardFill,
+    /// Leave the row out
+    Drop,
+}
+
+/// How a table is read. The default finds everything out and takes all columns of numbers.
+#[derive(Debug, Clone, Default)]
+pub struct CsvOptions {
+    /// What becomes of missing values.
+    pub missing: Missing,
+    /// The column that holds dates or times, by name or by number from 1. `None`: the first column, if it is not
+    /// among `columns` and either holds text or is called date, time, year or the like and only ever increases.
+    pub time: Option<String>,
+    /// If the first row holds names. `None`: it does if none of its cells is a number and one stands over numbers.
+    pub header: Option<bool>,
+    /// What stands between the values. `None`: comma, semicolon, tab, bar or space, whichever fits best.
+    pub delimiter: Option<u8>,
+    /// The columns to read, by name or by number from 1, in the order they shall have; each is read once. Empty: all
+    /// that hold numbers. A column that is not read may hold anything.
+    pub columns: Vec<String>,
+}
+
+/// Reads a table from a file.
+///
+/// # Errors
+/// If the file cannot be read or is no table of numbers; the message names the line and the column.
+pub fn read(path: &Path, options: &CsvOptions) -> Result<Series> {
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    if file.metadata().is_ok_and(|found| found.is_dir()) {
+        return Err(Error::file(path, "is a folder; give the name of a file inside it"));
+    }
+    read_from(file, path, options)
+}
+
+/// Reads a table from anywhere; `name` is what messages call it. What is held in memory grows with the numbers
+/// read, never with the length of a line.
+///
+/// # Errors
+/// If the source cannot be read or is no table of numbers; the message names the line and the column.
+pub fn read_from(mut source: impl Read, name: &Path, options: &CsvOptions) -> Result<Series> {
+    let sample = Sample::take(&mut source, name)?;
+    let dialect = Dialect::find(&sample, options.delimiter, options.header)?;
+    let mut rows = Rows::new(Cursor::new(sample.bytes).chain(source), dialect.delimiter);
+    let mut table: Option<Table> = None;
+    while let Some((line, row)) = rows.next().map_err(|(line, stop)| stop.into_error(name, line))? {
+        if let Some(table) = &mut table {
+            table.push(line, row)?;
+            continue;
+        }
+        let mut fresh = Table::new(name, line, row, &dialect, options)?;
+        if !dialect.header {
+            fresh.push(line, row)?;
+        }
+        table = Some(fresh);
+    }
+    match table {
+        Some(table) => table.finish(),
+        None => Err(Error::file(name, "is empty; it should hold rows of numbers")),
+    }
+}
+
+/// Writes a table to a file, whole or not at all. An empty `header` is not written.
+///
+/// # Errors
+/// If the file cannot be written, or if a row is not as long as those before it.
+pub fn write(path: &Path, header: &[String], rows: impl IntoIterator<Item = Vec<String>>) -> Result<()> {
+    write_whole(path, |out| write_to(out, header, rows))
+}
+
+/// Writes a table, with commas and line feeds, quoting where it must. An empty `header` is not written.
+///
+/// # Errors
+/// If `out` fails, or if a row is not as long as those before it.
+pub fn write_to(out: impl Write, header: &[String], rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    if !header.is_empty() {
+        writer.write_record(header)?;
+    }
+    for row in rows {
+        writer.write_record(&row)?;
+    }
+    writer.flush()
+}
+
+/// The shortest decimal number that reads back as the same f32.
+pub fn number(value: f32) -> String {
+    value.to_string()
+}
+
+/// A table while it is read.
+struct Table<'a> {
+    name: &'a Path,
+    missing: Missing,
+    header: bool,
+    /// The line of the first row, and how many cells it has.
+    first_line: u64,
+    width: usize,
+    /// The names of all columns, read or not.
+    names: Vec<String>,
+    /// The columns that are read, from 0.
+    wanted: Vec<usize>,
+    time: Option<TimeColumn>,
+    /// `[T, wanted]`.
+    values: Vec<f32>,
+    times: Vec<String>,
+    rows: usize,
+}
+
+/// Where the time is taken from.
+struct TimeColumn {
+    column: usize,
+    guess: Guess,
+}
+
+/// How it was decided that a column is the time.
+enum Guess {
+    /// It was asked for, or it holds text.
+    Certain,
+    /// By its name. It has to go on increasing from this value, else it is a column like any other.
+    Increasing(f64),
+    /// By its name, and it did not go on increasing.
+    Wrong,
+}
+
+impl<'a> Table<'a> {
+    fn new(
+        name: &'a Path,
+        first_line: u64,
+        first: &ByteRecord,
+        dialect: &Dialect,
+        options: &CsvOptions,
+    ) -> Result<Self> {
+        let names = names(first, dialect.header).map_err(|reason| Error::row(name, first_line, reason))?;
+        let numbers: Vec<usize> = (1..=names.len()).collect();
+        let position = |column: &String| find(column, &names, &numbers).map_err(|reason| Error::file(name, reason));
+        let kind = |column: usize| dialect.kinds.get(column).copied().unwrap_or(Kind::Empty);
+
+        let mut wanted = Vec::new();
+        for column in &options.columns {
+            let column = position(column)?;
+            if !wanted.contains(&column) {
+                wanted.push(column);
+            }
+        }
+        let time = match &options.time {
+            Some(time) => Some(TimeColumn { column: position(time)?, guess: Guess::Certain }),
+            None if wanted.contains(&0) => None,
+            // one column alone is what is to be learned, whatever it is called
+            None if kind(0) == Kind::Text && names.len() > 1 => Some(TimeColumn { column: 0, guess: Guess::Certain }),
+            None if kind(0) == Kind::Numbers && names.len() > 1 && dialect.header && is_time(&names[0]) => {
+                Some(TimeColumn { column: 0, guess: Guess::Increasing(f64::NEG_INFINITY) })
+            }
+            None => None,
+        };
+        if options.columns.is_empty() {
+            let certain = |time: &TimeColumn| matches!(time.guess, Guess::Certain).then_some(time.column);
+            let time = time.as_ref().and_then(certain);
+            // what a delimiter at the end of each line makes is no column; one with a name and no value is an error
+            let stray = |column: usize| kind(column) == Kind::Empty && first.get(column).is_none_or(<[u8]>::is_empty);
+            wanted = (0..names.len())
+                .filter(|&column| Some(column) != time && kind(column) != Kind::Text && !stray(column))
+                .collect();
+        }
+        let table = Self {
+            name,
+            missing: options.missing,
+            header: dialect.header,
+            first_line,
+            width: names.len(),
+            names,
+            wanted,
+            time,
+            values: Vec::new(),
+            times: Vec::new(),
+            rows: 0,
+        };
+        Ok(table)
+    }
+
+    fn push(&mut self, line: u64, row: &ByteRecord) -> Result<()> {
+        if row.len() != self.width {
+            if row.iter().all(<[u8]>::is_empty) || (row.len() == 1 && row.as_slice().trim_ascii().is_empty()) {
+                return Ok(());
+            }
+            return Err(self.ragged(line, row.len()));
+        }
+        self.rows += 1;
+        let start = self.values.len();
+        for position in 0..self.wanted.len() {
+            let column = self.wanted[position];
+            let cell = row.get(column).unwrap_or_default();
+            match self.value(line, column, cell)? {
+                Some(value) => self.values.push(value),
+                None if self.missing == Missing::Drop => {
+                    self.values.truncate(start);
+                    return Ok(());
+                }
+                None => {
+                    let before = self.values.len().checked_sub(self.wanted.len());
+                    let Some(&value) = before.and_then(|before| self.values.get(before)) else {
+                        return Err(self.error(
+                            line,
+                            column,
+                            "the value is missing and there is none before it to fill in; begin the file later or use \
+                             --missing drop",
+                        ));
+                    };
+                    self.values.push(value);
+                }
+            }
+        }
+        self.push_time(line, row)
+    }
+
+    /// The value in a cell, `None` if it is missing.
+    fn value(&self, line: u64, column: usize, cell: &[u8]) -> Result<Option<f32>> {
+        let Ok(text) = core::str::from_utf8(cell) else {
+            return Err(self.error(line, column, "holds bytes that are not UTF-8; save the file as UTF-8"));
+        };
+        let text = text.trim();
+        match Cell::of(text) {
+            Cell::Number(value) if (value as f32).is_finite() => Ok(Some(value as f32)),
+            Cell::Number(_) => {
+                let reason = format!("{} is not finite as a 32-bit number; the largest is 3.4e38", shown(text));
+                Err(self.error(line, column, &reason))
+            }
+            Cell::Missing if self.missing == Missing::Error => Err(self.error(
+                line,
+                column,
+                "the value is missing; fill it in or use --missing forward-fill or --missing drop",
+            )),
+            Cell::Missing => Ok(None),
+            Cell::DecimalComma => {
+                let reason = format!("{} has a decimal comma; write it with a point", shown(text));
+                Err(self.error(line, column, &reason))
+            }
+            Cell::Text => Err(self.error(line, column, &format!("{} is not a number", shown(text)))),
+        }
+    }
+
+    fn push_time(&mut self, line: u64, row: &ByteRecord) -> Result<()> {
+        let Some(TimeColumn { column, guess }) = &mut self.time else { return Ok(()) };
+        let (column, cell) = (*column, row.get(*column).unwrap_or_default());
+        if let Guess::Increasing(last) = guess {
+            match Cell::of(&String::from_utf8_lossy(cell)) {
+                Cell::Number(value) if value > *last => *last = value,
+                _ => {
+                    *guess = Guess::Wrong;
+                    self.times = Vec::new();
+                }
+            }
+        }
+        if matches!(guess, Guess::Wrong) {
+            return Ok(());
+        }
+        match core::str::from_utf8(cell) {
+            Ok(text) => self.times.push(text.trim().to_string()),
+            Err(_) => {
+                return Err(self.error(line, column, "holds bytes that are not UTF-8; save the file as UTF-8"));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Series> {
+        if self.wanted.is_empty() {
+            let names = listed(&self.names);
+            return Err(Error::file(self.name, format!("no column holds numbers; the columns are {names}")));
+        }
+        if self.values.is_empty() {
+            let reason = if self.rows > 0 {
+                "a value is missing in every row, so that --missing drop leaves none"
+            } else if self.header {
+                "holds a header and no rows; add rows of numbers under it"
+            } else {
+                "holds no rows of numbers"
+            };
+            return Err(Error::file(self.name, reason));
+        }
+        let time = match self.time.take() {
+            Some(TimeColumn { column, guess: Guess::Certain }) => Some(column),
+            Some(TimeColumn { column, guess: Guess::Increasing(_) }) => {
+                self.forget(column);
+                Some(column)
+            }
+            _ => None,
+        };
+        if self.wanted.is_empty() {
+            let reason = format!("no column but the time {} holds numbers", listed(&self.names[..1]));
+            return Err(Error::file(self.name, reason));
+        }
+        let rows = self.values.len() / self.wanted.len();
+        Ok(Series {
+            values: Tensor::new([rows, self.wanted.len()], self.values)?,
+            columns: self.wanted.iter().map(|&column| self.names[column].clone()).collect(),
+            numbers: self.wanted.iter().map(|&column| column + 1).collect(),
+            time: time.map(|column| Time { name: self.names[column].clone(), values: self.times }),
+        })
+    }
+
+    /// Takes a column out of the values: it turned out to be the time.
+    fn forget(&mut self, column: usize) {
+        let Some(position) = self.wanted.iter().position(|&wanted| wanted == column) else { return };
+        let width = self.wanted.len();
+        let mut index = 0;
+        self.values.retain(|_| {
+            index += 1;
+            (index - 1) % width != position
+        });
+        self.wanted.remove(position);
+    }
+
+    fn error(&self, line: u64, column: usize, reason: &str) -> Error {
+        let name = self.names.get(column).map(|name| shown(name)).unwrap_or_default();
+        Error::row(self.name, line, format!("column {name}: {reason}"))
+    }
+
+    fn ragged(&self, line: u64, width: usize) -> Error {
+        let values = |n: usize| if n == 1 { "1 value".to_string() } else { format!("{n} values") };
+        let (got, expected, first) = (values(width), values(self.width), self.first_line);
+        Error::row(self.name, line, format!("holds {got}, but line {first} holds {expected}; every row needs as many"))
+    }
+}
+
+/// The names in the first row, or numbers for them.
+fn names(first: &ByteRecord, header: bool) -> Result<Vec<String>, String> {
+    let name = |(column, cell): (usize, &[u8])| match core::str::from_utf8(cell) {
+        Ok(name) if header && !name.trim().is_empty() => Ok(name.trim().to_string()),
+        Err(_) if header => Err("holds bytes that are not UTF-8; save the file as UTF-8".to_string()),
+        _ => Ok((column + 1).to_string()),
+    };
+    first.iter().enumerate().map(name).collect()
+}
+
+/// If a column of numbers with this name is likely to be the time, or a count of the rows.
+fn is_time(name: &str) -> bool {
+    const NAMES: [&str; 16] = [
+        "date",
+        "datetime",
+        "date_time",
+        "day",
+        "days",
+        "hour",
+        "hours",
+        "index",
+        "minute",
+        "month",
+        "second",
+        "seconds",
+        "time",
+        "timestamp",
+        "week",
+        "year",
+    ];
+    NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
+}

@@ -1,0 +1,228 @@
+//! From bytes to rows of cells, with the line each row starts at and a limit on how long a row may be.
+
+use crate::error::Error;
+use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::path::Path;
+
+/// The longest row, in bytes. Whoever has no line break in 1 MiB has no table of numbers, and a row is held in memory.
+pub(super) const LONGEST_ROW: usize = 1 << 20;
+
+/// The rows of a table.
+pub(super) struct Rows<R: Read> {
+    reader: Reader<Lines<R>>,
+    record: ByteRecord,
+}
+
+/// Why there is no next row.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// A byte that no text holds.
+    Nul,
+    /// More than [`LONGEST_ROW`] bytes.
+    TooLong,
+    /// The file ends inside quotes.
+    OpenQuote,
+    /// The operating system said no.
+    Io(io::Error),
+}
+
+impl<R: Read> Rows<R> {
+    pub(super) fn new(source: R, delimiter: u8) -> Self {
+        let lines = Lines::new(source, delimiter == b' ');
+        let mut builder = ReaderBuilder::new();
+        builder.delimiter(delimiter).has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));
+        Self { reader: builder.from_reader(lines), record: ByteRecord::new() }
+    }
+
+    /// The next row and the line it starts at, from 1; empty lines are passed over.
+    /// On failure the line is where the row in question starts.
+    pub(super) fn next(&mut self) -> Result<Option<(u64, &ByteRecord)>, (u64, Stop)> {
+        let start = self.reader.get_ref().line + 1;
+        self.reader.get_mut().left = LONGEST_ROW;
+        let found = self.reader.read_byte_record(&mut self.record);
+        let lines = self.reader.get_mut();
+        match found {
+            Ok(false) => Ok(None),
+            // a row ends with its line break; only an open quote reads on to the end
+            Ok(true) if lines.ended => Err((start, Stop::OpenQuote)),
+            Ok(true) => {
+                let inside = self.record.as_slice().iter().filter(|&&byte| byte == b'\n').count();
+                Ok(Some((lines.line.saturating_sub(inside as u64), &self.record)))
+            }
+            Err(error) => Err((start, lines.stop.take().unwrap_or_else(|| Stop::Io(error.into())))),
+        }
+    }
+}
+
+impl Stop {
+    pub(super) fn into_error(self, name: &Path, line: u64) -> Error {
+        let reason = match self {
+            Self::Nul => "holds a NUL byte, which no text does; this is no CSV file, or a damaged one".to_string(),
+            Self::TooLong => format!(
+                "a row of more than {LONGEST_ROW} bytes starts here; is a quote left open, or is this no CSV file?"
+            ),
+            Self::OpenQuote => "a quote (\") opens in this row and never closes; close or remove it".to_string(),
+            Self::Io(error) => return Error::io(name, error),
+        };
+        Error::row(name, line, reason)
+    }
+}
+
+/// Gives the source one line at a time, so that it knows the line that its reader has come to. Every kind of line
+/// break (LF, CRLF, CR) comes out as LF, and the last line has one too.
+struct Lines<R: Read> {
+    source: BufReader<R>,
+    /// If runs of spaces count as one and those at either end of a line as none.
+    squeeze: bool,
+    /// Lines given so far.
+    line: u64,
+    /// Bytes that the present row may still take.
+    left: usize,
+    /// The last byte was a CR; a LF right after it belongs to it.
+    after_cr: bool,
+    at_line_start: bool,
+    pending_space: bool,
+    /// The reader asked for more and there was none.
+    ended: bool,
+    stop: Option<Stop>,
+}
+
+impl<R: Read> Lines<R> {
+    fn new(source: R, squeeze: bool) -> Self {
+        let source = BufReader::with_capacity(1 << 16, source);
+        Self {
+            source,
+            squeeze,
+            line: 0,
+            left: LONGEST_ROW,
+            after_cr: false,
+            at_line_start: true,
+            pending_space: false,
+            ended: false,
+            stop: None,
+        }
+    }
+
+    fn stop(&mut self, stop: Stop) -> io::Error {
+        self.stop = Some(stop);
+        ErrorKind::InvalidData.into()
+    }
+
+    /// Fills `out` up to the end of a line at most: how much was read from the source, how much written to `out`,
+    /// and if there was a NUL.
+    fn copy(&mut self, out: &mut [u8]) -> io::Result<(usize, usize, bool)> {
+        let input = self.source.fill_buf()?;
+        let (mut read, mut written) = (0, 0);
+        for &byte in input {
+            // a pending space and this byte need two places
+            if written + 2 > out.len() {
+                break;
+            }
+            read += 1;
+            let after_cr = core::mem::replace(&mut self.after_cr, byte == b'\r');
+            match byte {
+                0 => return Ok((read, written, true)),
+                b'\n' if after_cr => continue,
+                b'\n' | b'\r' => {
+                    out[written] = b'\n';
+                    written += 1;
+                    self.line += 1;
+                    (self.at_line_start, self.pending_space) = (true, false);
+                    break;
+                }
+                b' ' if self.squeeze => self.pending_space = !self.at_line_start,
+                _ => {
+                    if core::mem::take(&mut self.pending_space) {
+                        out[written] = b' ';
+                        written += 1;
+                    }
+                    out[written] = byte;
+                    written += 1;
+                    self.at_line_start = false;
+                }
+            }
+        }
+        Ok((read, written, false))
+    }
+}
+
+impl<R: Read> Read for Lines<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        // one more than may be: a row of exactly the longest length is not too long
+        let room = out.len().min(self.left + 1);
+        if room < 2 {
+            return Err(self.stop(Stop::TooLong));
+        }
+        loop {
+            let (read, written, nul) = self.copy(&mut out[..room])?;
+            self.source.consume(read);
+            self.left = self.left.saturating_sub(read);
+            if nul {
+                return Err(self.stop(Stop::Nul));
+            }
+            if written > 0 {
+                return Ok(written);
+            }
+            if read == 0 {
+                break;
+            }
+            if self.left == 0 {
+                return Err(self.stop(Stop::TooLong));
+            }
+        }
+        if self.at_line_start {
+            self.ended = true;
+            return Ok(0);
+        }
+        self.at_line_start = true;
+        self.line += 1;
+        out[0] = b'\n';
+        Ok(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str, delimiter: u8) -> Vec<(u64, Vec<String>)> {
+        let mut rows = Rows::new(text.as_bytes(), delimiter);
+        let mut found = Vec::new();
+        while let Some((line, row)) = rows.next().unwrap() {
+            found.push((line, row.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect()));
+        }
+        found
+    }
+
+    fn row(line: u64, cells: &[&str]) -> (u64, Vec<String>) {
+        (line, cells.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn lines_are_those_of_a_text_editor() {
+        let expected = [row(1, &["a", "b"]), row(4, &["1\n\nx", "2"]), row(7, &["3", "4"]), row(8, &["5", "6"])];
+        let text = "a,b\n\n\n\"1\n\nx\",2\n3,4\n5,6";
+        assert_eq!(all(text, b','), expected);
+        assert_eq!(all(&text.replace('\n', "\r\n"), b','), expected);
+        assert_eq!(all(&text.replace('\n', "\r"), b','), expected);
+        assert_eq!(all(&format!("{text}\n"), b','), expected);
+    }
+
+    #[test]
+    fn runs_of_spaces_are_one_delimiter() {
+        assert_eq!(all("  a   b \n 1 2\n   \n", b' '), [row(1, &["a", "b"]), row(2, &["1", "2"])]);
+    }
+
+    #[test]
+    fn long_rows_and_open_quotes_stop() {
+        let mut rows = Rows::new(io::repeat(b'1'), b',');
+        assert!(matches!(rows.next(), Err((1, Stop::TooLong))));
+        let mut rows = Rows::new("1\n\"2\n".as_bytes().chain(io::repeat(b'\n')), b',');
+        assert!(rows.next().is_ok());
+        assert!(matches!(rows.next(), Err((2, Stop::TooLong))));
+        let mut rows = Rows::new("1,2\n\"\n".as_bytes(), b',');
+        assert!(rows.next().is_ok());
+        assert!(matches!(rows.next(), Err((2, Stop::OpenQuote))));
+    }
+}

@@ -1,0 +1,279 @@
+//! NumPy's `.npy` arrays, read into f32 and written.
+
+use crate::data::series::shown;
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+use crate::whole::write_whole;
+use half::f16;
+use npyz::{DType, Deserialize, NpyFile, Order, TypeChar, WriteOptions, WriterBuilder};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+/// The longest header that NumPy itself accepts, in bytes.
+const LONGEST_HEADER: usize = 10_000;
+
+/// The dimensions that a [`Tensor`] may have.
+const MOST_DIMS: usize = 4;
+
+/// Reads an array of one to four dimensions as f32. One of shape `[T]` comes back as `[T, 1]`.
+///
+/// f16, f32, f64 and integers of 8 to 64 bits are understood, in either byte order, row by row or column by column.
+/// What is not a number in the file (NaN, infinity) stays that.
+///
+/// # Errors
+/// If the file cannot be read, holds another kind of data, is not as long as its shape says, or holds a number that
+/// f32 cannot.
+pub fn read(path: &Path) -> Result<Tensor> {
+    let io = |error| Error::io(path, error);
+    let file = File::open(path).map_err(io)?;
+    let found = file.metadata().map_err(io)?;
+    if found.is_dir() {
+        return Err(Error::file(path, "is a folder; give the name of a file inside it"));
+    }
+    if !found.is_file() {
+        return Err(Error::file(path, "is no ordinary file; an .npy is only read from one, since its size is checked"));
+    }
+    read_array(BufReader::new(file), found.len()).map_err(|problem| match problem {
+        Problem::Io(error) => Error::io(path, error),
+        Problem::Content(reason) => Error::file(path, reason),
+    })
+}
+
+/// Writes an array of one to four dimensions as little-endian f32, row by row, whole or not at all.
+///
+/// # Errors
+/// If the array has another number of dimensions, or the file cannot be written.
+pub fn write(path: &Path, array: &Tensor) -> Result<()> {
+    if !(1..=MOST_DIMS).contains(&array.dims().len()) {
+        let dims = array.dims();
+        return Err(Error::invalid(format!(
+            "an array of shape {dims:?} cannot be written; one to four dimensions can"
+        )));
+    }
+    let shape: Vec<u64> = array.dims().iter().map(|&dim| dim as u64).collect();
+    write_whole(path, |out| {
+        let mut out = BufWriter::new(out);
+        let options = WriteOptions::new().dtype(DType::new_scalar(little_endian_f32()?));
+        let mut writer = options.shape(&shape).writer(&mut out).begin_nd()?;
+        writer.extend(array.data())?;
+        writer.finish()?;
+        out.flush()
+    })
+}
+
+fn little_endian_f32() -> io::Result<npyz::TypeStr> {
+    "<f4".parse().map_err(io::Error::other)
+}
+
+/// What is wrong, before the file's name is put to it.
+enum Problem {
+    Io(io::Error),
+    Content(String),
+}
+
+impl From<String> for Problem {
+    fn from(reason: String) -> Self {
+        Self::Content(reason)
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(reason: &str) -> Self {
+        Self::Content(reason.to_string())
+    }
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => "ends too early; it was not copied or written to its end".into(),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Reads an array from a source of `size` bytes. Nothing is allocated that `size` does not account for.
+fn read_array(mut source: impl Read, size: u64) -> Result<Tensor, Problem> {
+    let header = raw_header(&mut source)?;
+    let dims = checked_dims(header_text(&header)?)?;
+    let file = NpyFile::new(header.as_slice().chain(source))
+        .map_err(|error| format!("has a header that cannot be understood: {}", first_line(&error.to_string())))?;
+    let dtype = file.header().dtype();
+    let DType::Plain(kind) = &dtype else { return Err(unsupported(&dtype.descr())) };
+    if file.shape().iter().ne(&dims) {
+        return Err("has a header that says two different shapes".into());
+    }
+    let count = dims.iter().product::<u64>();
+    let expected = count.checked_mul(kind.size_field());
+    let held = size.saturating_sub(header.len() as u64);
+    if expected != Some(held) {
+        let expected = expected.map_or("more bytes than there are".to_string(), |bytes| format!("{bytes} bytes"));
+        let dtype = dtype.descr();
+        return Err(format!("holds {held} bytes of data, but shape {dims:?} of {dtype} takes {expected}").into());
+    }
+    // the file holds as many bytes, so this fits
+    let dims: Vec<usize> = dims.iter().map(|&dim| dim as usize).collect();
+    let order = file.order();
+    let data = match (kind.type_char(), kind.size_field()) {
+        (TypeChar::Float, 2) => values(file, f16::to_f32)?,
+        (TypeChar::Float, 4) => values(file, |value: f32| value)?,
+        (TypeChar::Float, 8) => narrowed(file)?,
+        (TypeChar::Int, 1) => values(file, |value: i8| value.into())?,
+        (TypeChar::Int, 2) => values(file, |value: i16| value.into())?,
+        (TypeChar::Int, 4) => values(file, |value: i32| value as f32)?,
+        (TypeChar::Int, 8) => values(file, |value: i64| value as f32)?,
+        (TypeChar::Uint, 1) => values(file, |value: u8| value.into())?,
+        (TypeChar::Uint, 2) => values(file, |value: u16| value.into())?,
+        (TypeChar::Uint, 4) => values(file, |value: u32| value as f32)?,
+        (TypeChar::Uint, 8) => values(file, |value: u64| value as f32)?,
+        _ => return Err(unsupported(&dtype.descr())),
+    };
+    let data = if order == Order::Fortran { row_major(&dims, &data) } else { data };
+    let dims = if let [rows] = dims[..] { vec![rows, 1] } else { dims };
+    Tensor::new(dims, data).map_err(|error| error.to_string().into())
+}
+
+/// Everything up to the data: magic bytes, version, length and text of the header.
+fn raw_header(source: &mut impl Read) -> Result<Vec<u8>, Problem> {
+    let mut header = vec![0; 10];
+    let not_npy = "is no .npy file; write it with numpy.save";
+    source.read_exact(&mut header).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => not_npy.into(),
+        _ => Problem::Io(error),
+    })?;
+    if !header.starts_with(b"\x93NUMPY") {
+        return Err(not_npy.into());
+    }
+    let low = usize::from(u16::from_le_bytes([header[8], header[9]]));
+    let length = match header[6] {
+        1 => low,
+        2 | 3 => {
+            let mut high = [0; 2];
+            source.read_exact(&mut high)?;
+            header.extend(high);
+            low | usize::from(u16::from_le_bytes(high)) << 16
+        }
+        version => return Err(format!("is an .npy file of version {version}; versions 1 to 3 are understood").into()),
+    };
+    if length > LONGEST_HEADER {
+        return Err(format!("has a header of {length} bytes; at most {LONGEST_HEADER} make sense").into());
+    }
+    let start = header.len();
+    header.resize(start + length, 0);
+    source.read_exact(&mut header[start..])?;
+    Ok(header)
+}
+
+/// The text in a header, if it is one that an array of plain numbers has.
+///
+/// The text is a Python literal. Reading one takes time exponential in its depth and memory without bound, so only
+/// a dictionary that holds at most one tuple goes on to be read.
+fn header_text(header: &[u8]) -> Result<&str, Problem> {
+    let start = if header.get(6) == Some(&1) { 10 } else { 12 };
+    let text = header.get(start..).and_then(|text| core::str::from_utf8(text).ok());
+    let text = text.ok_or("has a header that is not text")?;
+    let count = |wanted: char| text.matches(wanted).count();
+    if count('[') > 0 {
+        let dtype = text.split_once("'descr':").map_or(text, |(_, dtype)| dtype);
+        let end =
+            if dtype.trim_start().starts_with('[') { dtype.rfind(']').map(|end| end + 1) } else { dtype.find(',') };
+        return Err(unsupported(dtype[..end.unwrap_or(dtype.len())].trim()));
+    }
+    if count('{') != 1 || count('(') > 1 || text.contains('\\') {
+        return Err("has a header that cannot be understood: it is no dictionary of dtype, order and shape".into());
+    }
+    Ok(text)
+}
+
+/// The dimensions that a header tells of, if an array may have them.
+///
+/// They are read here, since whoever reads the whole header multiplies them without a check.
+fn checked_dims(text: &str) -> Result<Vec<u64>, Problem> {
+    let unclear = || Problem::from("has a header whose shape cannot be understood");
+    let shape = text.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    let shape = shape.ok_or_else(unclear)?.0.trim();
+    let shape = shape.strip_suffix(',').unwrap_or(shape);
+    if shape.is_empty() {
+        return Err("holds a single number; an array of one to four dimensions is needed".into());
+    }
+    let dims: Vec<u64> =
+        shape.split(',').map(|dim| dim.trim().parse().map_err(|_| unclear())).collect::<Result<_, _>>()?;
+    if dims.len() > MOST_DIMS {
+        return Err(format!("holds an array of {} dimensions; one to four are understood", dims.len()).into());
+    }
+    if dims.contains(&0) {
+        return Err(format!("holds an array of shape {dims:?}, which has no values").into());
+    }
+    let count = dims.iter().try_fold(1_u64, |count, &dim| count.checked_mul(dim));
+    count.map(|_| dims.clone()).ok_or_else(|| format!("says that its shape is {dims:?}, which cannot be").into())
+}
+
+fn unsupported(dtype: &str) -> Problem {
+    let dtype = shown(dtype.trim_matches('\''));
+    format!("holds data of dtype {dtype}; convert it with astype(\"float32\") before saving").into()
+}
+
+/// The values of the file in its own order.
+fn values<T: Deserialize>(file: NpyFile<impl Read>, convert: impl Fn(T) -> f32) -> Result<Vec<f32>, Problem> {
+    let count = file.len() as usize;
+    let mut data = Vec::with_capacity(count);
+    for value in file.data::<T>().map_err(|error| error.to_string())? {
+        data.push(convert(value?));
+    }
+    Ok(data)
+}
+
+/// The values of a file of f64.
+fn narrowed(file: NpyFile<impl Read>) -> Result<Vec<f32>, Problem> {
+    let mut data = Vec::with_capacity(file.len() as usize);
+    for value in file.data::<f64>().map_err(|error| error.to_string())? {
+        let value = value?;
+        let narrow = value as f32;
+        if value.is_finite() && !narrow.is_finite() {
+            let at = data.len();
+            return Err(format!("value {at} is {value:e}, which is not finite as a 32-bit number").into());
+        }
+        data.push(narrow);
+    }
+    Ok(data)
+}
+
+/// Data whose first dimension runs fastest, brought into row-major order.
+fn row_major(dims: &[usize], data: &[f32]) -> Vec<f32> {
+    let mut index = vec![0; dims.len()];
+    let mut strides = vec![1; dims.len()];
+    for axis in 1..dims.len() {
+        strides[axis] = strides[axis - 1] * dims[axis - 1];
+    }
+    let mut out = Vec::with_capacity(data.len());
+    for _ in 0..data.len() {
+        out.push(data[index.iter().zip(&strides).map(|(index, stride)| index * stride).sum::<usize>()]);
+        for axis in (0..dims.len()).rev() {
+            index[axis] += 1;
+            if index[axis] < dims[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
+    }
+    out
+}
+
+/// An error of the header's parser, which may show the place with an arrow over several lines, in one.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim_end_matches([' ', ':']).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_first_becomes_rows_first() {
+        // numpy.asfortranarray(numpy.arange(6).reshape(3, 2)).ravel("K")
+        assert_eq!(row_major(&[3, 2], &[0., 2., 4., 1., 3., 5.]), [0., 1., 2., 3., 4., 5.]);
+        // the same of arange(8).reshape(2, 2, 2)
+        assert_eq!(row_major(&[2, 2, 2], &[0., 4., 2., 6., 1., 5., 3., 7.]), [0., 1., 2., 3., 4., 5., 6., 7.]);
+    }
+}
