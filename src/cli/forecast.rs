@@ -103,7 +103,7 @@ fn plots(names: &[String], history: &Tensor, fitted: &Tensor, future: &Tensor, t
         let mut said = points(fitted, column, rows - shown, 1);
         said.pop();
         Plot {
-            x_names: time.map(|time| time.values[rows - shown..].to_vec()).unwrap_or_default(),
+            x_names: time.map(|time| times(&time.values[rows - shown..], future.rows().0)).unwrap_or_default(),
             ..Plot::new(name.clone(), if time.is_some() { "" } else { "step" }, "")
         }
         .with(Line::new("history", Role::History, points(history, column, rows - shown, 0)))
@@ -111,4 +111,15 @@ fn plots(names: &[String], history: &Tensor, fitted: &Tensor, future: &Tensor, t
         .with(Line::new("forecast", Role::Forecast, points(future, column, 0, shown)))
     };
     names.iter().enumerate().take(rnnstep::plot::MAX_PANELS).map(panel).collect()
+}
+
+/// The times of history, and what the steps after it are called: the next years after years, `+1`, `+2` after dates.
+fn times(history: &[String], steps: usize) -> Vec<String> {
+    let numbers: Option<Vec<i64>> = history.iter().map(|time| time.trim().parse().ok()).collect();
+    let regular = numbers.filter(|n| n.len() > 1 && n.windows(3).all(|t| t[2].checked_sub(t[1]) == t[1].checked_sub(t[0])));
+    let next = |step: usize| match regular.as_deref() {
+        Some([.., before, last]) => last.saturating_add(last.saturating_sub(*before).saturating_mul(step as i64)).to_string(),
+        _ => format!("+{step}"),
+    };
+    history.iter().cloned().chain((1..=steps).map(next)).collect()
 }

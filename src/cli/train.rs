@@ -63,6 +63,8 @@ struct Run<'a> {
     best: Option<Best>,
     metadata: Metadata,
     log: String,
+    /// The loss of the last step of this run.
+    last_loss: Option<f32>,
     /// Plots of the built-in sine on the way.
     frames: Vec<rnnstep::plot::Plot>,
 }
@@ -170,7 +172,7 @@ impl<'a> Run<'a> {
         let metadata =
             Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };
         let log = "step,loss,lr,val_loss\n".into();
-        Ok(Self { args, job, trainer, table, held_out, best, metadata, log, frames: vec![] })
+        Ok(Self { args, job, trainer, table, held_out, best, metadata, log, last_loss: None, frames: vec![] })
     }
 
     /// The rows of an earlier log that come before this run.
@@ -220,6 +222,7 @@ impl<'a> Run<'a> {
                 let message = format!("the loss of step {k} is {}: {advice}; nothing was written", step.loss);
                 return Err(Error::Invalid(message).into());
             }
+            self.last_loss = Some(step.loss);
             if let Some(path) = grads_wanted.take() {
                 let grads = self.trainer.model().named(self.trainer.grads());
                 let tensors: Vec<_> = grads.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
@@ -305,9 +308,9 @@ impl<'a> Run<'a> {
         let model = best.as_ref().map_or(trainer.model(), |best| &best.model);
         file::save(&args.out, model, metadata, &[])?;
         let steps = trainer.steps_done() - first;
-        let [_, last, _] = trainer.last_window();
-        screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
-        if let (Some(best), false) = (best, last.is_empty()) {
+        let loss = self.last_loss.map_or_else(String::new, |loss| format!(", last loss {loss:.4e}"));
+        screen.line(format_args!("trained {steps} steps in {}{loss}", report::duration(spent)))?;
+        if let Some(best) = best {
             screen.line(format_args!("best loss on the held-out part {:.4e}, after step {}", best.loss, best.step))?;
         }
         let held_out = match &self.table {

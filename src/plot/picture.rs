@@ -53,7 +53,7 @@ pub fn save(figure: &Figure, path: impl AsRef<Path>) -> Result<()> {
             )));
         }
     };
-    write_whole(path, &bytes)
+    crate::whole::write_whole(path, |out| out.write_all(&bytes))
 }
 
 /// The text of an SVG file. The same figure gives the same bytes.
@@ -429,26 +429,4 @@ fn fitting_ticks(axis: &Axis, names: &[String], width: f64) -> Vec<Tick> {
         }
         most -= 1;
     }
-}
-
-/// Writes a file whole or not at all: into a new file beside it, to the disk, then under its name.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    // tempfile adds the name of its own file to what the system says; the user knows only `path`.
-    let plain = |error: std::io::Error| {
-        let said = error.to_string();
-        let said = said.split_once(" at path ").map_or(said.as_str(), |(said, _)| said);
-        Error::io(path, std::io::Error::new(error.kind(), said))
-    };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".rnnstep-");
-    #[cfg(unix)]
-    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
-    #[cfg(unix)]
-    builder.permissions(mode);
-    let mut file = builder.tempfile_in(folder).map_err(plain)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(plain)?;
-    file.persist(path).map_err(|e| plain(e.error))?;
-    Ok(())
 }
