@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use crate::whole::write_whole;
 use half::f16;
-use npyz::{DType, Deserialize, NpyFile, Order, TypeChar, WriteOptions, WriterBuilder};
+use npyz::{DType, Deserialize, NpyFile, Order, TypeChar, TypeStr, WriteOptions, WriterBuilder};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -62,7 +62,7 @@ pub fn write(path: &Path, array: &Tensor) -> Result<()> {
     })
 }
 
-fn little_endian_f32() -> io::Result<npyz::TypeStr> {
+fn little_endian_f32() -> io::Result<TypeStr> {
     "<f4".parse().map_err(io::Error::other)
 }
 
@@ -100,7 +100,10 @@ fn read_array(mut source: impl Read, size: u64) -> Result<Tensor, Problem> {
     let file = NpyFile::new(header.as_slice().chain(source))
         .map_err(|error| format!("has a header that cannot be understood: {}", first_line(&error.to_string())))?;
     let dtype = file.header().dtype();
-    let DType::Plain(kind) = &dtype else { return Err(unsupported(&dtype.descr())) };
+    let kind = match &dtype {
+        DType::Plain(kind) if is_supported(kind) => kind,
+        _ => return Err(unsupported(&dtype.descr())),
+    };
     if file.shape().iter().ne(&dims) {
         return Err("has a header that says two different shapes".into());
     }
@@ -207,6 +210,14 @@ fn checked_dims(text: &str) -> Result<Vec<u64>, Problem> {
     }
     let count = dims.iter().try_fold(1_u64, |count, &dim| count.checked_mul(dim));
     count.map(|_| dims.clone()).ok_or_else(|| format!("says that its shape is {dims:?}, which cannot be").into())
+}
+
+fn is_supported(kind: &TypeStr) -> bool {
+    match kind.type_char() {
+        TypeChar::Float => matches!(kind.size_field(), 2 | 4 | 8),
+        TypeChar::Int | TypeChar::Uint => matches!(kind.size_field(), 1 | 2 | 4 | 8),
+        _ => false,
+    }
 }
 
 fn unsupported(dtype: &str) -> Problem {
