@@ -4,6 +4,7 @@ use super::Failure;
 use super::job::{Job, Table};
 use super::screen::Screen;
 use rnnstep::data::sine;
+use rnnstep::file::Columns;
 use rnnstep::forecast::{Score, scores};
 use rnnstep::plot::{Line, Plot, Role, terminal};
 use rnnstep::train::Trainer;
@@ -154,13 +155,13 @@ pub fn duration(time: Duration) -> String {
 }
 
 /// What to type next.
-pub fn next(data: Option<&Path>, model: &Path) -> String {
+pub fn next(data: Option<&Path>, columns: &Columns, model: &Path) -> String {
     let model = model.display();
     match data {
-        Some(data) if matches!(super::input::extension(data).as_str(), "csv" | "npy") => {
-            format!("rnnstep forecast {model} {} --steps 20", data.display())
-        }
-        Some(_) => format!("rnnstep info {model}"),
         None => format!("rnnstep forecast {model} --steps 40"),
+        Some(data) if !matches!(super::input::extension(data).as_str(), "csv" | "npy") => format!("rnnstep info {model}"),
+        Some(data) if columns.inputs == columns.targets => format!("rnnstep forecast {model} {} --steps 20", data.display()),
+        // only a model that predicts all its inputs can feed them back
+        Some(data) => format!("rnnstep predict {model} {} --out predictions.csv", data.display()),
     }
 }

@@ -328,7 +328,7 @@ impl<'a> Run<'a> {
             rnnstep::plot::picture::save(&figure, path)?;
             screen.line(format_args!("plot        {}", path.display()))?;
         }
-        screen.line(format_args!("next        {}", report::next(self.job.data.data.as_deref(), &args.out)))?;
+        screen.line(format_args!("next        {}", report::next(self.job.data.data.as_deref(), &metadata.columns, &args.out)))?;
         Ok(ExitCode::SUCCESS)
     }
 
