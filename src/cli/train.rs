@@ -210,6 +210,7 @@ impl<'a> Run<'a> {
         let per_epoch = self.trainer.windows().steps_per_epoch();
         let mut spent = std::time::Duration::ZERO;
         let mut grads_wanted = self.args.save_grads.as_deref();
+        let mut unsaid = None;
         while self.trainer.steps_done() < total && !stop.load(Ordering::Relaxed) {
             let k = self.trainer.steps_done();
             let start = Instant::now();
@@ -229,8 +230,10 @@ impl<'a> Run<'a> {
             let held_out = if ends_epoch { self.validate()? } else { None };
             let shown = held_out.map_or_else(String::new, |loss| loss.to_string());
             self.log += &format!("{k},{},{},{shown}\n", step.loss, step.lr);
+            unsaid = Some((k, step.loss));
             if k.is_multiple_of(every) {
                 bar.suspend(|| self.show(k, step.loss, sine, screen))?;
+                unsaid = None;
             }
             bar.set_position(k + 1);
             if k.is_multiple_of(64) {
@@ -241,11 +244,14 @@ impl<'a> Run<'a> {
             }
         }
         bar.finish_and_clear();
+        if let Some((k, loss)) = unsaid {
+            screen.line(loss_line(k, loss))?;
+        }
         Ok((spent, stop.load(Ordering::Relaxed) && self.trainer.steps_done() < total))
     }
 
     fn show(&mut self, k: u64, loss: f32, sine: bool, screen: &mut Screen) -> Result<(), Failure> {
-        screen.line(format_args!("step {k:>6}  loss {loss:.4e}"))?;
+        screen.line(loss_line(k, loss))?;
         if sine && !self.args.no_plot {
             let plot = report::sine_window(&self.trainer, k);
             if self.frames.len() < rnnstep::plot::MAX_PANELS - 1 {
@@ -349,6 +355,10 @@ impl<'a> Run<'a> {
         }
         Ok((!plots.is_empty()).then(|| Figure::stacked(title, plots)))
     }
+}
+
+fn loss_line(k: u64, loss: f32) -> String {
+    format!("step {k:>6}  loss {loss:.4e}")
 }
 
 /// A bar with loss, speed and remaining time, where a person reads stderr.
