@@ -321,7 +321,7 @@ impl<'a> Run<'a> {
             None if self.job.data.data.is_none() => Some(report::HeldOut::of_sine(trainer)?),
             None => None,
         };
-        let figure = self.figure(held_out.as_ref(), screen)?;
+        let figure = self.figure(held_out.as_ref(), steps > 0, screen)?;
         if let Some(held_out) = &held_out {
             held_out.print(screen)?;
         }
@@ -336,7 +336,12 @@ impl<'a> Run<'a> {
     }
 
     /// What the plot file shows; a table's is shown here as well.
-    fn figure(&self, held_out: Option<&report::HeldOut>, screen: &mut Screen) -> Result<Option<Figure>, Failure> {
+    fn figure(
+        &self,
+        held_out: Option<&report::HeldOut>,
+        trained: bool,
+        screen: &mut Screen,
+    ) -> Result<Option<Figure>, Failure> {
         if self.args.no_plot {
             return Ok(None);
         }
@@ -344,8 +349,11 @@ impl<'a> Run<'a> {
         if self.job.data.data.is_none() {
             let mut frames = self.frames.clone();
             let last = self.trainer.steps_done().saturating_sub(1);
-            if self.trainer.steps_done() > 0 {
-                frames.push(report::sine_window(&self.trainer, last));
+            if trained {
+                let plot = report::sine_window(&self.trainer, last);
+                if frames.last().is_none_or(|frame| frame.title != plot.title) {
+                    frames.push(plot);
+                }
             }
             return Ok((!frames.is_empty()).then(|| Figure::grid(title, frames, 3)));
         }
