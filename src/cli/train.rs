@@ -212,6 +212,7 @@ impl<'a> Run<'a> {
         let per_epoch = self.trainer.windows().steps_per_epoch();
         let mut spent = std::time::Duration::ZERO;
         let mut grads_wanted = self.args.save_grads.as_deref();
+        let mut unsaid = None;
         while self.trainer.steps_done() < total && !stop.load(Ordering::Relaxed) {
             let k = self.trainer.steps_done();
             let start = Instant::now();
@@ -232,8 +233,10 @@ impl<'a> Run<'a> {
             let held_out = if ends_epoch { self.validate()? } else { None };
             let shown = held_out.map_or_else(String::new, |loss| loss.to_string());
             self.log += &format!("{k},{},{},{shown}\n", step.loss, step.lr);
+            unsaid = Some((k, step.loss));
             if k.is_multiple_of(every) {
                 bar.suspend(|| self.show(k, step.loss, sine, screen))?;
+                unsaid = None;
             }
             bar.set_position(k + 1);
             if k.is_multiple_of(64) {
@@ -244,11 +247,14 @@ impl<'a> Run<'a> {
             }
         }
         bar.finish_and_clear();
+        if let Some((k, loss)) = unsaid {
+            screen.line(loss_line(k, loss))?;
+        }
         Ok((spent, stop.load(Ordering::Relaxed) && self.trainer.steps_done() < total))
     }
 
     fn show(&mut self, k: u64, loss: f32, sine: bool, screen: &mut Screen) -> Result<(), Failure> {
-        screen.line(format_args!("step {k:>6}  loss {loss:.4e}"))?;
+        screen.line(loss_line(k, loss))?;
         if sine && !self.args.no_plot {
             let plot = report::sine_window(&self.trainer, k);
             if self.frames.len() < rnnstep::plot::MAX_PANELS - 1 {
@@ -318,7 +324,7 @@ impl<'a> Run<'a> {
             None if self.job.data.data.is_none() => Some(report::HeldOut::of_sine(trainer)?),
             None => None,
         };
-        let figure = self.figure(held_out.as_ref(), screen)?;
+        let figure = self.figure(held_out.as_ref(), steps > 0, screen)?;
         if let Some(held_out) = &held_out {
             held_out.print(screen)?;
         }
@@ -333,7 +339,12 @@ impl<'a> Run<'a> {
     }
 
     /// What the plot file shows; a table's is shown here as well.
-    fn figure(&self, held_out: Option<&report::HeldOut>, screen: &mut Screen) -> Result<Option<Figure>, Failure> {
+    fn figure(
+        &self,
+        held_out: Option<&report::HeldOut>,
+        trained: bool,
+        screen: &mut Screen,
+    ) -> Result<Option<Figure>, Failure> {
         if self.args.no_plot {
             return Ok(None);
         }
@@ -341,8 +352,11 @@ impl<'a> Run<'a> {
         if self.job.data.data.is_none() {
             let mut frames = self.frames.clone();
             let last = self.trainer.steps_done().saturating_sub(1);
-            if self.trainer.steps_done() > 0 {
-                frames.push(report::sine_window(&self.trainer, last));
+            if trained {
+                let plot = report::sine_window(&self.trainer, last);
+                if frames.last().is_none_or(|frame| frame.title != plot.title) {
+                    frames.push(plot);
+                }
             }
             return Ok((!frames.is_empty()).then(|| Figure::grid(title, frames, 3)));
         }
@@ -352,6 +366,10 @@ impl<'a> Run<'a> {
         }
         Ok((!plots.is_empty()).then(|| Figure::stacked(title, plots)))
     }
+}
+
+fn loss_line(k: u64, loss: f32) -> String {
+    format!("step {k:>6}  loss {loss:.4e}")
 }
 
 /// A bar with loss, speed and remaining time, where a person reads stderr.
