@@ -56,7 +56,12 @@ impl HeldOut {
         let mut x: Vec<f32> = windows.clone().flat_map(|k| sine::window(k, seq_len).take(seq_len)).collect();
         let last = sine::window(windows.end - 1, seq_len).last();
         let rows = x.len();
-        let y = model.forward(trainer.cpu(), &Tensor::new([rows, 1], x.clone())?, Order::BatchFirst, &mut trainer.state().clone())?;
+        let y = model.forward(
+            trainer.cpu(),
+            &Tensor::new([rows, 1], x.clone())?,
+            Order::BatchFirst,
+            &mut trainer.state().clone(),
+        )?;
         x.extend(last);
         let about = format!("the {rows} points after the training");
         Self::new(vec!["sine".into()], y, Tensor::new([rows + 1, 1], x)?, vec![], about, trainer.recipe().loss, &[1.0])
@@ -84,7 +89,9 @@ impl HeldOut {
         for (name, score) in self.names.iter().zip(&self.scores) {
             let verdict = match score.gain() {
                 gain if gain > 0.0 => format!("{:.1} % better than the last value", 100.0 * gain),
-                gain if gain < 0.0 => format!("NO BETTER than the last value ({:.1} % worse): do not use this", -100.0 * gain),
+                gain if gain < 0.0 => {
+                    format!("NO BETTER than the last value ({:.1} % worse): do not use this", -100.0 * gain)
+                }
                 gain if gain.is_nan() => "the series does not change there".into(),
                 _ => "no better than the last value".into(),
             };
@@ -159,8 +166,12 @@ pub fn next(data: Option<&Path>, columns: &Columns, model: &Path) -> String {
     let model = model.display();
     match data {
         None => format!("rnnstep forecast {model} --steps 40"),
-        Some(data) if !matches!(super::input::extension(data).as_str(), "csv" | "npy") => format!("rnnstep info {model}"),
-        Some(data) if columns.inputs == columns.targets => format!("rnnstep forecast {model} {} --steps 20", data.display()),
+        Some(data) if !matches!(super::input::extension(data).as_str(), "csv" | "npy") => {
+            format!("rnnstep info {model}")
+        }
+        Some(data) if columns.inputs == columns.targets => {
+            format!("rnnstep forecast {model} {} --steps 20", data.display())
+        }
         // only a model that predicts all its inputs can feed them back
         Some(data) => format!("rnnstep predict {model} {} --out predictions.csv", data.display()),
     }

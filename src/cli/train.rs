@@ -63,8 +63,6 @@ struct Run<'a> {
     best: Option<Best>,
     metadata: Metadata,
     log: String,
-    /// The loss of the last step of this run.
-    last_loss: Option<f32>,
     /// Plots of the built-in sine on the way.
     frames: Vec<rnnstep::plot::Plot>,
 }
@@ -118,7 +116,8 @@ impl<'a> Run<'a> {
         let mut model = match init {
             Some(model) => model,
             None => {
-                let shape = rnnstep::Shape { input: prepared.input, output: Some(prepared.output), ..shape }.checked()?;
+                let shape =
+                    rnnstep::Shape { input: prepared.input, output: Some(prepared.output), ..shape }.checked()?;
                 Model::random(shape, job.seed)?
             }
         };
@@ -169,17 +168,19 @@ impl<'a> Run<'a> {
             time: table.time.as_ref().map(|time| time.name.clone()),
         });
         let recipe = serde_json::to_value(&job).map_err(|error| Error::Invalid(error.to_string()))?;
-        let metadata =
-            Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };
+        let metadata = Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };
         let log = "step,loss,lr,val_loss\n".into();
-        Ok(Self { args, job, trainer, table, held_out, best, metadata, log, last_loss: None, frames: vec![] })
+        Ok(Self { args, job, trainer, table, held_out, best, metadata, log, frames: vec![] })
     }
 
     /// The rows of an earlier log that come before this run.
     fn log_so_far(&self) -> String {
         let old = self.args.log.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
         let before = |line: &&str| {
-            line.split(',').next().and_then(|step| step.parse::<u64>().ok()).is_some_and(|s| s < self.trainer.steps_done())
+            line.split(',')
+                .next()
+                .and_then(|step| step.parse::<u64>().ok())
+                .is_some_and(|s| s < self.trainer.steps_done())
         };
         old.lines().filter(before).fold(self.log.clone(), |log, line| log + line + "\n")
     }
@@ -223,7 +224,6 @@ impl<'a> Run<'a> {
                 let message = format!("the loss of step {k} is {}: {advice}; nothing was written", step.loss);
                 return Err(Error::Invalid(message).into());
             }
-            self.last_loss = Some(step.loss);
             if let Some(path) = grads_wanted.take() {
                 let grads = self.trainer.model().named(self.trainer.grads());
                 let tensors: Vec<_> = grads.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
@@ -314,8 +314,7 @@ impl<'a> Run<'a> {
         let model = best.as_ref().map_or(trainer.model(), |best| &best.model);
         file::save(&args.out, model, metadata, &[])?;
         let steps = trainer.steps_done() - first;
-        let loss = self.last_loss.map_or_else(String::new, |loss| format!(", last loss {loss:.4e}"));
-        screen.line(format_args!("trained {steps} steps in {}{loss}", report::duration(spent)))?;
+        screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
         if let Some(best) = best {
             screen.line(format_args!("best loss on the held-out part {:.4e}, after step {}", best.loss, best.step))?;
         }
@@ -334,7 +333,10 @@ impl<'a> Run<'a> {
             rnnstep::plot::picture::save(&figure, path)?;
             screen.line(format_args!("plot        {}", path.display()))?;
         }
-        screen.line(format_args!("next        {}", report::next(self.job.data.data.as_deref(), &metadata.columns, &args.out)))?;
+        screen.line(format_args!(
+            "next        {}",
+            report::next(self.job.data.data.as_deref(), &metadata.columns, &args.out)
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 
