@@ -1,0 +1,61 @@
+//! One time step of one sequence: a number in, a prediction out. Ids: `lstm_step/avx512/H32`.
+//!
+//! The answers of every benchmark are checked against a float64 evaluation before anything is timed.
+//!
+//! A record under `benches/record/` is what `cargo bench` printed on an otherwise idle machine, one file a machine,
+//! headed by the date, the processor, the compiler and the commit:
+//!
+//! ```text
+//! cargo bench | tee benches/record/NAME.txt
+//! ```
+
+mod reference;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use reference::Reference;
+use rnnstep::{CellKind, Cpu, Isa, Model, Shape, Stream};
+use std::time::Duration;
+
+/// H of the benchmarks; the one that is also run on every instruction set.
+const HIDDEN: [usize; 6] = [8, 16, 32, 64, 128, 256];
+const EVERY_ISA: usize = 32;
+
+/// The largest error of a prediction; PyTorch's float32 is off by about a third of it.
+const TOLERANCE: f64 = 1e-6;
+
+fn step(c: &mut Criterion) {
+    for cell in CellKind::ALL {
+        let mut group = c.benchmark_group(format!("{}_step", cell.name()));
+        for hidden in HIDDEN {
+            let model = Model::random(Shape::new(cell, 1, hidden, 1, 1).unwrap(), 0).unwrap();
+            let isas = if hidden == EVERY_ISA { Isa::available() } else { vec![Cpu::widest().isa()] };
+            for isa in isas {
+                let mut stream = Stream::on(Cpu::new(isa).unwrap(), model.clone());
+                let mut tick = stream.ticker::<1, 1>().unwrap();
+                let id = BenchmarkId::new(isa.name(), format!("H{hidden}"));
+                let x = reference::values(100);
+                let y = x.iter().map(|&x| tick.step([x])[0]);
+                let truth = Reference::of(&model).forward(&x);
+                reference::check(&format!("{cell:?} {isa:?} H{hidden}"), y, &truth, TOLERANCE);
+                let mut x = 0.5;
+                group.bench_function(id, |b| {
+                    b.iter(|| {
+                        x = -x; // a state that keeps moving
+                        tick.step([x])
+                    });
+                });
+            }
+        }
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(30)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = step
+}
+criterion_main!(benches);
