@@ -158,6 +158,7 @@ impl Model {
             scaler.apply(&mut rows);
         }
         let steps = (ROWS / batch.max(1)).clamp(1, rows.len().max(1));
+        Network::check_size(&self.shape, steps, batch)?;
         let mut network = Network::new(cpu, Threads::default(), &self.shape, steps, batch, For::Inference);
         let out = self.shape.width_out();
         let mut y = Vec::with_capacity(rows.len() / input * out);

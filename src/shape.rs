@@ -113,7 +113,10 @@ impl Shape {
             return Err(Error::invalid(format!("layers {}: must be between 1 and {}", self.layers, Self::MAX_LAYERS)));
         }
         if self.nonlinearity == Nonlinearity::Relu && self.cell != CellKind::Rnn {
-            return Err(Error::invalid(format!("nonlinearity relu: only an rnn has it, not a {}", self.cell.name())));
+            return Err(Error::invalid(format!(
+                "nonlinearity relu: only an rnn has it, cell {} has not",
+                self.cell.name()
+            )));
         }
         if self.parameters() > Self::MAX_PARAMETERS {
             let (found, most) = (self.parameters(), Self::MAX_PARAMETERS);

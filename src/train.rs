@@ -123,6 +123,7 @@ impl Trainer {
             return Err(Error::invalid("loss-on: targets [N,B,O] go with last, targets [N,B,T,O] with all"));
         }
         let (steps, batch) = (windows.seq_len(), windows.batch());
+        Network::check_size(&shape, steps, batch)?;
         let len = model.params.len();
         let target_steps = if windows.last_only() { 1 } else { steps };
         Ok(Self {

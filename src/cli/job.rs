@@ -193,14 +193,19 @@ impl Job {
         Ok(recipe.checked()?)
     }
 
+    /// Says how long to train, if nobody did: a file then says it too, and a resumed training ends in the same bytes.
+    pub fn settle_length(&mut self, windows: &Windows) {
+        match (self.steps, self.epochs, windows.steps_per_epoch()) {
+            (None, None, Some(_)) => self.epochs = Some(100),
+            (None, None, None) => self.steps = Some(75),
+            _ => {}
+        }
+    }
+
     /// Training steps in all.
     pub fn total_steps(&self, windows: &Windows) -> u64 {
-        match (self.steps, self.epochs, windows.steps_per_epoch()) {
-            (Some(steps), _, _) => steps,
-            (None, Some(epochs), per_epoch) => epochs.saturating_mul(per_epoch.unwrap_or(1)),
-            (None, None, Some(per_epoch)) => per_epoch.saturating_mul(100),
-            (None, None, None) => 75,
-        }
+        let by_epochs = || self.epochs.unwrap_or(0).saturating_mul(windows.steps_per_epoch().unwrap_or(1));
+        self.steps.unwrap_or_else(by_epochs)
     }
 
     /// Reads the data and cuts it into windows.
@@ -212,6 +217,9 @@ impl Job {
                     let message = "--stride, --batch and --state reset: the built-in sine is one endless sequence; \
                                    give a file of DATA to use them";
                     return Err(Failure::Usage(message.into()));
+                }
+                if self.epochs.is_some() {
+                    return Err(Failure::Usage("--epochs: the built-in sine has no end; use --steps".into()));
                 }
                 let windows = Windows::sine(self.seq_len)?;
                 self.check_loss_on(&windows)?;

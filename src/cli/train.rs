@@ -124,6 +124,7 @@ impl<'a> Run<'a> {
         if let Some(table) = &prepared.table {
             model = model.with_scalers(table.x_scaler.clone(), table.y_scaler.clone())?;
         }
+        job.settle_length(&prepared.windows);
         let recipe = job.recipe(&prepared.windows)?;
         let Prepared { windows, table, held_out, .. } = prepared;
         let trainer = Trainer::new(model, windows, recipe, cpu, threads)?;

@@ -6,11 +6,12 @@ use super::recurrent::{Backward, Forward, Layer};
 use super::threads::Threads;
 use super::update::{Update, UpdatePass};
 use crate::cell::{self, Cell, Visitor};
+use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::state::State;
 use crate::tensor::{Buffer, LANES, padded};
-use alloc::vec::Vec;
+use alloc::{format, vec::Vec};
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -124,6 +125,28 @@ impl Network {
             steps,
         }
     }
+
+    /// `Ok` if windows of `steps` steps of `batch` sequences are of a size that makes sense: [`Network::new`] takes its
+    /// memory at once, and the system may end a process that asks for more than there is.
+    ///
+    /// # Errors
+    /// If it would be more than [`Network::MOST`] values.
+    pub fn check_size(shape: &Shape, steps: usize, batch: usize) -> Result<()> {
+        let width = padded(shape.hidden).max(padded(shape.width_out())).max(padded(shape.input));
+        let a_row = width * (2 * shape.gates() + 8) * shape.layers;
+        let values = steps.checked_mul(batch).and_then(|rows| rows.checked_add(batch)?.checked_mul(a_row));
+        if values.is_none_or(|values| values > Self::MOST) {
+            return Err(Error::invalid(format!(
+                "{steps} steps of {batch} sequences: more memory than makes sense for H {} and L {}; take a smaller \
+                 seq-len or batch",
+                shape.hidden, shape.layers
+            )));
+        }
+        Ok(())
+    }
+
+    /// The most values that a network may keep, 8 GiB of them.
+    pub const MOST: usize = if usize::BITS > 32 { 1 << 31 } else { 1 << 28 };
 
     /// The processor it runs on.
     pub fn cpu(&self) -> Cpu {
