@@ -129,7 +129,11 @@ impl Checkpoint {
         };
         let shape = trainer.model.shape();
         if (layers, hidden) != (shape.layers, shape.hidden) || batch == 0 || batch > trainer.state.batch() {
-            return Err(Error::tensor(&path, "rnnstep.state.h", "does not fit the model and the batch of the training"));
+            return Err(Error::tensor(
+                &path,
+                "rnnstep.state.h",
+                "does not fit the model and the batch of the training",
+            ));
         }
         trainer.state.start(batch);
         trainer.state.set_h(tensor(&path, &loaded, "state.h")?.data())?;
@@ -158,7 +162,8 @@ fn shadow_of(path: &Path, loaded: &Loaded, prefix: &str) -> Result<Buffer> {
 }
 
 fn tensor<'a>(path: &Path, loaded: &'a Loaded, name: &str) -> Result<&'a Tensor> {
-    let missing = || Error::tensor(path, format!("rnnstep.{name}"), "is missing; the checkpoint is of another training");
+    let missing =
+        || Error::tensor(path, format!("rnnstep.{name}"), "is missing; the checkpoint is of another training");
     loaded.extra.get(name).ok_or_else(missing)
 }
 

@@ -38,9 +38,10 @@ impl Reading {
     /// All of them: step, layer, unit, values.
     pub fn rows(&self) -> impl Iterator<Item = (usize, usize, usize, &[f32])> {
         let per_step = self.layers * self.hidden;
-        self.values.chunks_exact(self.names.len()).enumerate().map(move |(i, values)| {
-            (i / per_step, i / self.hidden % self.layers, i % self.hidden, values)
-        })
+        self.values
+            .chunks_exact(self.names.len())
+            .enumerate()
+            .map(move |(i, values)| (i / per_step, i / self.hidden % self.layers, i % self.hidden, values))
     }
 }
 

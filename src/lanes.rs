@@ -11,9 +11,7 @@ use core::ops::{Add, Div, Mul, Sub};
 ///
 /// A value can only come from the `unsafe` [`Lanes::splat`] and [`Lanes::load`], whose callers promise that the
 /// processor has the instructions. Whoever holds a value may therefore use the safe operations on it.
-pub trait Lanes:
-    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
-{
+pub trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> {
     /// How many sums of a product stay in registers, beside the operands.
     const ACCUMULATORS: usize;
 

@@ -73,6 +73,7 @@ impl Model {
     }
 
     /// The same model with other parameters, packed.
+    #[cfg(feature = "std")]
     pub(crate) fn with_params(&self, params: Buffer) -> Self {
         Self { params, ..self.clone() }
     }
@@ -147,7 +148,9 @@ impl Model {
         let input = x.rows().1;
         if input != self.shape.input {
             let expected = self.shape.input;
-            return Err(Error::invalid(format!("x: the model takes {expected} values a step, these rows have {input}")));
+            return Err(Error::invalid(format!(
+                "x: the model takes {expected} values a step, these rows have {input}"
+            )));
         }
         Error::check_length("state: sequences", batch, state.batch())?;
         let mut rows = time_major.as_ref().unwrap_or(x).data().to_vec();
@@ -180,7 +183,8 @@ impl Model {
     pub fn reference(&self, cpu: Cpu) -> Result<(Tensor, Tensor)> {
         const STEPS: usize = 4;
         let wave = |i: usize| libm::sinf(0.7 * i as f32);
-        let x = Tensor::new(vec![STEPS, self.shape.input], (0..STEPS * self.shape.input).map(wave).collect::<Vec<_>>())?;
+        let x =
+            Tensor::new(vec![STEPS, self.shape.input], (0..STEPS * self.shape.input).map(wave).collect::<Vec<_>>())?;
         let y = self.clone().raw().forward(cpu, &x, Order::BatchFirst, &mut State::new(&self.shape, 1))?;
         Ok((x, y))
     }

@@ -173,9 +173,7 @@ impl FromStr for Schedule {
         let parts: alloc::vec::Vec<&str> = text.split(':').collect();
         let schedule = match parts.as_slice() {
             ["constant"] => Some(Self::Constant),
-            ["step", every, gamma] => {
-                count(every).zip(number(gamma)).map(|(every, gamma)| Self::Step { every, gamma })
-            }
+            ["step", every, gamma] => count(every).zip(number(gamma)).map(|(every, gamma)| Self::Step { every, gamma }),
             ["cosine"] => Some(Self::Cosine { steps: None, min: 0.0 }),
             ["cosine", steps] => count(steps).map(|steps| Self::Cosine { steps: Some(steps), min: 0.0 }),
             ["cosine", steps, min] => {

@@ -102,7 +102,7 @@ impl Tensor {
     /// How many rows there are when every dimension but the last is counted as rows, and how long one is.
     pub fn rows(&self) -> (usize, usize) {
         let width = self.dims.last().copied().unwrap_or(1);
-        (if width == 0 { 0 } else { self.data.len() / width }, width)
+        (self.data.len().checked_div(width).unwrap_or(0), width)
     }
 
     /// Some of the first dimension: `[N,..]` becomes `[range.len(),..]`.

@@ -69,7 +69,7 @@ impl Recipe {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::invalid(format!("dropout {}: must be at least 0 and below 1", self.dropout)));
         }
-        if let Some(clip) = self.clip.filter(|clip| !(*clip > 0.0)) {
+        if let Some(clip) = self.clip.filter(|clip| clip.is_nan() || *clip <= 0.0) {
             return Err(Error::invalid(format!("clip {clip}: must be above 0")));
         }
         Ok(self)
@@ -167,10 +167,8 @@ impl Trainer {
             self.state.start(self.batch);
         }
         let x = &self.x[..self.windows.seq_len() * self.batch * self.model.shape().input];
-        let mut masks = Masks {
-            random: Random::new(self.recipe.seed, Purpose::Dropout, k),
-            drop: self.recipe.dropout as f32,
-        };
+        let mut masks =
+            Masks { random: Random::new(self.recipe.seed, Purpose::Dropout, k), drop: self.recipe.dropout as f32 };
         let drops = self.recipe.dropout > 0.0;
         let dropout: Option<&mut dyn Dropout> = if drops { Some(&mut masks) } else { None };
         self.network.forward(&self.model.params, x, &mut self.state, self.recipe.loss_on, dropout);

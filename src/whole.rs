@@ -1,7 +1,7 @@
 //! A file is written whole or not at all: whoever reads it sees the old one or the new one, never a part.
 
 use crate::error::{Error, Result};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io:
             // the file itself, because the wrapper would put its random name into the message
             write(temporary.as_file_mut()).map_err(io)?;
             if let Some(before) = before {
-                temporary.as_file().set_permissions(before.permissions()).map_err(io)?;
+                temporary.as_file().set_permissions(before).map_err(io)?;
             }
             temporary.as_file().sync_all().map_err(io)?;
             temporary.persist(&target).map_err(|error| io(error.error))?;
@@ -47,7 +47,7 @@ enum Place {
     /// What cannot be replaced by a rename.
     Device(PathBuf),
     /// A temporary file in the folder of the target; gone when dropped.
-    Beside { target: PathBuf, temporary: tempfile::NamedTempFile, before: Option<Metadata> },
+    Beside { target: PathBuf, temporary: tempfile::NamedTempFile, before: Option<Permissions> },
 }
 
 impl Place {
@@ -58,7 +58,7 @@ impl Place {
                 return Err(Error::file(path, "is a folder; give the name of a file inside it"));
             }
             Ok(found) if !found.is_file() => return Ok(Self::Device(target)),
-            Ok(found) => Some(found),
+            Ok(found) => Some(found.permissions()),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(Error::io(path, error)),
         };

@@ -50,9 +50,15 @@ fn whole_range_on_every_instruction_set() {
             continue;
         }
         let truth = f64::from(x).tanh();
-        assert!((f64::from(t) - truth).abs() <= RELATIVE * truth.abs() + 1.5e-45 && t.abs() <= 1.0, "tanh({x:e}) = {t:e}");
+        assert!(
+            (f64::from(t) - truth).abs() <= RELATIVE * truth.abs() + 1.5e-45 && t.abs() <= 1.0,
+            "tanh({x:e}) = {t:e}"
+        );
         let truth = 1.0 / (1.0 + (-f64::from(x)).exp());
-        assert!((f64::from(s) - truth).abs() <= RELATIVE * truth + 1.5e-45 && (0.0..=1.0).contains(&s), "sigmoid({x:e}) = {s:e}");
+        assert!(
+            (f64::from(s) - truth).abs() <= RELATIVE * truth + 1.5e-45 && (0.0..=1.0).contains(&s),
+            "sigmoid({x:e}) = {s:e}"
+        );
     }
     for isa in Isa::available() {
         let (t, s) = Cpu::new(isa).unwrap().activations(&x);

@@ -24,7 +24,11 @@ fn outputs_and_states() {
                 let y = turn(model.forward(cpu, &turn(x.clone()), order, &mut state).unwrap());
                 let check = |name: &str, found: &[f32]| {
                     let (error, tolerance) = (largest_error(found, case.f64s(name)), output_tolerance(&case, name));
-                    assert!(error <= tolerance, "{} {isa:?}: {name} is off by {error:e}, {tolerance:e} allowed", case.name);
+                    assert!(
+                        error <= tolerance,
+                        "{} {isa:?}: {name} is off by {error:e}, {tolerance:e} allowed",
+                        case.name
+                    );
                 };
                 check("y", y.data());
                 check("h_n", state.h().data());
@@ -98,7 +102,9 @@ fn special_values() {
                 let tolerance = output_tolerance(&case, name);
                 for (i, (&a, &b)) in found.data().iter().zip(torch.data()).enumerate() {
                     let same = a == b || (a.is_nan() && b.is_nan());
-                    let near = a.is_finite() && b.is_finite() && f64::from((a - b).abs()) <= tolerance * f64::from(b.abs().max(1.0));
+                    let near = a.is_finite()
+                        && b.is_finite()
+                        && f64::from((a - b).abs()) <= tolerance * f64::from(b.abs().max(1.0));
                     assert!(same || near, "{} {isa:?}: {name}[{i}] is {a}, PyTorch says {b}", case.name);
                 }
             }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// The rooms of the library from the ground up. A room may import from the floors below its own, and from itself.
 const FLOORS: &[&[&str]] = &[
     &["error", "lanes", "random"],
-    &["shape", "tensor", "math", "whole", "scaler", "loss", "plot"],
-    &["layout", "state", "cell"],
+    &["shape", "tensor", "math", "whole", "scaler", "loss"],
+    &["layout", "state", "cell", "plot"],
     &["cpu"],
     &["model", "optimizer", "data"],
     &["stream", "train", "gates", "file"],

@@ -82,11 +82,20 @@ fn every_loss_and_the_final_weights() {
                 // rounding grows with the steps: a fifth of a percent is far below what any wrong formula does
                 let tolerance = 10.0 * case.f32_error("loss") + 1e-6 + 2e-3 * truth.abs();
                 let error = (f64::from(found.loss) - truth).abs();
-                assert!(error <= tolerance, "{} {isa:?}: loss of step {step} is {}, not {truth}", case.name, found.loss);
+                assert!(
+                    error <= tolerance,
+                    "{} {isa:?}: loss of step {step} is {}, not {truth}",
+                    case.name,
+                    found.loss
+                );
                 assert!((found.lr - lr).abs() <= 1e-12, "{}: rate of step {step} is {}, not {lr}", case.name, found.lr);
                 if let Some(norm) = found.norm {
                     let truth = case.f64s("norm64")[step];
-                    assert!((norm - truth).abs() <= 2e-3 * truth, "{}: norm of step {step}: {norm}, not {truth}", case.name);
+                    assert!(
+                        (norm - truth).abs() <= 2e-3 * truth,
+                        "{}: norm of step {step}: {norm}, not {truth}",
+                        case.name
+                    );
                 }
             }
             for (name, tensor) in trainer.model().weights() {

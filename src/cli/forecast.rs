@@ -5,8 +5,8 @@ use super::predict::write_rows;
 use super::screen::Screen;
 use super::{Failure, ModelArgs, report};
 use clap::Args;
-use rnnstep::data::sine;
 use rnnstep::data::series::Time;
+use rnnstep::data::sine;
 use rnnstep::plot::{Figure, Line, Plot, Role};
 use rnnstep::{Error, Stream, Tensor, file};
 use serde_json::Value;
@@ -49,14 +49,17 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     let columns = &loaded.metadata.columns;
     if columns.inputs != columns.targets {
         let (inputs, targets) = (columns.inputs.join(", "), columns.targets.join(", "));
-        let message = format!("the model takes {inputs} and predicts {targets}: train with the same --column and --target to feed predictions back");
+        let message = format!(
+            "the model takes {inputs} and predicts {targets}: train with the same --column and --target to feed predictions back"
+        );
         return Err(Error::Invalid(message).into());
     }
     let (history, time) = match &args.history {
         Some(path) => {
             let sequences = read_sequences(path, &args.table, columns, &loaded.model)?;
             if sequences.x.dims().len() != 2 {
-                let reason = format!("x has the shape {:?}: a forecast continues one sequence [T,I]", sequences.x.dims());
+                let reason =
+                    format!("x has the shape {:?}: a forecast continues one sequence [T,I]", sequences.x.dims());
                 return Err(Error::File { path: path.clone(), reason }.into());
             }
             (sequences.x, sequences.time)
@@ -66,7 +69,11 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     let mut stream = Stream::on(cpu, loaded.model);
     let (fitted, future) = rnnstep::forecast::ahead(&mut stream, &history, args.steps)?;
     let width = future.rows().1;
-    let names = if columns.targets.len() == width { columns.targets.clone() } else { (1..=width).map(|c| format!("y_{c}")).collect() };
+    let names = if columns.targets.len() == width {
+        columns.targets.clone()
+    } else {
+        (1..=width).map(|c| format!("y_{c}")).collect()
+    };
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(
             format!("{}, {} steps ahead", report::describe(stream.model().shape()), args.steps),
@@ -103,7 +110,7 @@ fn plots(names: &[String], history: &Tensor, fitted: &Tensor, future: &Tensor, t
         let mut said = points(fitted, column, rows - shown, 1);
         said.pop();
         Plot {
-            x_names: time.map(|time| time.values[rows - shown..].to_vec()).unwrap_or_default(),
+            x_names: time.map(|time| times(&time.values[rows - shown..], future.rows().0)).unwrap_or_default(),
             ..Plot::new(name.clone(), if time.is_some() { "" } else { "step" }, "")
         }
         .with(Line::new("history", Role::History, points(history, column, rows - shown, 0)))
@@ -111,4 +118,18 @@ fn plots(names: &[String], history: &Tensor, fitted: &Tensor, future: &Tensor, t
         .with(Line::new("forecast", Role::Forecast, points(future, column, 0, shown)))
     };
     names.iter().enumerate().take(rnnstep::plot::MAX_PANELS).map(panel).collect()
+}
+
+/// The times of history, and what the steps after it are called: the next years after years, `+1`, `+2` after dates.
+fn times(history: &[String], steps: usize) -> Vec<String> {
+    let numbers: Option<Vec<i64>> = history.iter().map(|time| time.trim().parse().ok()).collect();
+    let regular =
+        numbers.filter(|n| n.len() > 1 && n.windows(3).all(|t| t[2].checked_sub(t[1]) == t[1].checked_sub(t[0])));
+    let next = |step: usize| match regular.as_deref() {
+        Some([.., before, last]) => {
+            last.saturating_add(last.saturating_sub(*before).saturating_mul(step as i64)).to_string()
+        }
+        _ => format!("+{step}"),
+    };
+    history.iter().cloned().chain((1..=steps).map(next)).collect()
 }

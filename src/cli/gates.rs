@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 /// Units that a plot shows of each layer.
 const UNITS: usize = 8;
+/// Steps that a plot shows, the last ones.
+const STEPS: usize = 120;
 
 #[derive(Args)]
 pub struct GatesArgs {
@@ -62,17 +64,20 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A panel for each gate and layer, a line for each unit.
+/// A panel for each gate and layer, a line for each unit; the gates of an LSTM under the lesson's names.
 fn figure(reading: &Reading, title: &str) -> Figure {
-    let panels = (0..reading.layers).flat_map(|layer| (0..reading.names.len()).map(move |name| (layer, name)));
-    let panel = |(layer, name): (usize, usize)| {
-        let title = match reading.layers {
-            1 => reading.names[name].to_string(),
-            _ => format!("{}, layer {layer}", reading.names[name]),
-        };
+    let columns: Vec<(usize, &str)> = match reading.names.iter().position(|&name| name == "learn") {
+        Some(first) => (first..).zip(["learn (i·g)", "forget (f)", "remember (c)", "use (o·tanh c)"]).collect(),
+        None => reading.names.iter().copied().enumerate().collect(),
+    };
+    let first = reading.steps.saturating_sub(STEPS);
+    let panels = (0..reading.layers).flat_map(|layer| columns.iter().map(move |column| (layer, column)));
+    let panel = |(layer, &(column, name)): (usize, &(usize, &str))| {
+        let title = if reading.layers == 1 { name.to_string() } else { format!("{name}, layer {layer}") };
         (0..reading.hidden.min(UNITS)).fold(Plot::new(title, "step", ""), |plot, unit| {
-            let points = (0..reading.steps).map(|t| (t as f64, f64::from(reading.value(t, layer, unit)[name])));
-            plot.with(Line::new(format!("unit {unit}"), Role::Gate(unit), points.collect()))
+            let value = |t: usize| f64::from(reading.value(t, layer, unit)[column]);
+            let points = (first..reading.steps).map(|t| (t as f64, value(t))).collect();
+            plot.with(Line::new(format!("unit {unit}"), Role::Gate(unit), points))
         })
     };
     Figure::stacked(title, panels.take(MAX_PANELS).map(panel).collect())

@@ -55,7 +55,12 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     screen.line(format_args!("\n  {:<24} {:<14} {:>10}", "tensor", "shape", "parameters"))?;
     for entry in layout.entries() {
         let dims: Vec<String> = entry.dims.iter().map(usize::to_string).collect();
-        screen.line(format_args!("  {:<24} {:<14} {:>10}", entry.name, format!("[{}]", dims.join(", ")), entry.len()))?;
+        screen.line(format_args!(
+            "  {:<24} {:<14} {:>10}",
+            entry.name,
+            format!("[{}]", dims.join(", ")),
+            entry.len()
+        ))?;
     }
     let count = shape.parameters();
     screen.line(format_args!("\n  parameters  {count}, {} bytes in f32, {} in memory", 4 * count, 4 * layout.len()))?;

@@ -13,6 +13,7 @@ use rnnstep::train::Recipe;
 use rnnstep::{CellKind, Error, Loss, Nonlinearity, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::ops::Range;
 
 /// Names on the command line and in files of the optimisers.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
@@ -234,19 +235,16 @@ impl Job {
         }
     }
 
-    fn table(
-        &self,
-        series: &Series,
-        input_names: &[String],
-        target_names: &[String],
-    ) -> Result<Table, Failure> {
+    fn table(&self, series: &Series, input_names: &[String], target_names: &[String]) -> Result<Table, Failure> {
         let (inputs, targets) = (series.select(input_names)?, series.select(target_names)?);
         let (train, _) = rnnstep::data::windows::split(series.len(), self.val_fraction.unwrap_or(0.2))?;
         let scaling = self.scale.unwrap_or_default();
         let fit = |tensor: &Tensor, what: &str| {
             let width = tensor.rows().1;
             if train.is_empty() {
-                return Err(Error::Invalid(format!("{what}: no rows are left to train on; take a smaller val-fraction")));
+                return Err(Error::Invalid(format!(
+                    "{what}: no rows are left to train on; take a smaller val-fraction"
+                )));
             }
             Scaler::fit(scaling, &tensor.data()[..train.end * width], width)
         };
@@ -299,13 +297,18 @@ impl Job {
             let message = format!("val-fraction: none of the {count} windows is left to train on");
             return Err(Error::Invalid(message).into());
         }
-        let part = |range: &std::ops::Range<usize>| Ok::<_, Error>(Windows::cut(x.part(range.clone())?, target.part(range.clone())?)?);
+        let part = |range: &Range<usize>| Windows::cut(x.part(range.clone())?, target.part(range.clone())?);
         Ok((part(&train)?, Some(part(&held_out)?)))
     }
 
     fn refuse_table_options(&self, what: &str) -> Result<(), Failure> {
-        if self.scale.is_some_and(|scale| scale != Scaling::None) || !self.data.column.is_empty() || !self.data.target.is_empty() {
-            return Err(Failure::Usage(format!("--scale, --column and --target: {what} has no columns to choose or scale")));
+        if self.scale.is_some_and(|scale| scale != Scaling::None)
+            || !self.data.column.is_empty()
+            || !self.data.target.is_empty()
+        {
+            return Err(Failure::Usage(format!(
+                "--scale, --column and --target: {what} has no columns to choose or scale"
+            )));
         }
         Ok(())
     }
@@ -382,7 +385,8 @@ impl Job {
             ("no_bias", self.no_bias == shape.bias),
         ];
         if let Some((flag, _)) = differs.iter().find(|(flag, differs)| *differs && given(flag)) {
-            let reason = format!("--{} differs from the model in this file; leave the flag out", flag.replace('_', "-"));
+            let reason =
+                format!("--{} differs from the model in this file; leave the flag out", flag.replace('_', "-"));
             return Err(Error::File { path: path.into(), reason }.into());
         }
         (self.cell, self.nonlinearity) = (shape.cell, shape.nonlinearity);

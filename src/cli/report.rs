@@ -4,6 +4,7 @@ use super::Failure;
 use super::job::{Job, Table};
 use super::screen::Screen;
 use rnnstep::data::sine;
+use rnnstep::file::Columns;
 use rnnstep::forecast::{Score, scores};
 use rnnstep::plot::{Line, Plot, Role, terminal};
 use rnnstep::train::Trainer;
@@ -55,7 +56,12 @@ impl HeldOut {
         let mut x: Vec<f32> = windows.clone().flat_map(|k| sine::window(k, seq_len).take(seq_len)).collect();
         let last = sine::window(windows.end - 1, seq_len).last();
         let rows = x.len();
-        let y = model.forward(trainer.cpu(), &Tensor::new([rows, 1], x.clone())?, Order::BatchFirst, &mut trainer.state().clone())?;
+        let y = model.forward(
+            trainer.cpu(),
+            &Tensor::new([rows, 1], x.clone())?,
+            Order::BatchFirst,
+            &mut trainer.state().clone(),
+        )?;
         x.extend(last);
         let about = format!("the {rows} points after the training");
         Self::new(vec!["sine".into()], y, Tensor::new([rows + 1, 1], x)?, vec![], about, trainer.recipe().loss, &[1.0])
@@ -83,7 +89,9 @@ impl HeldOut {
         for (name, score) in self.names.iter().zip(&self.scores) {
             let verdict = match score.gain() {
                 gain if gain > 0.0 => format!("{:.1} % better than the last value", 100.0 * gain),
-                gain if gain < 0.0 => format!("NO BETTER than the last value ({:.1} % worse): do not use this", -100.0 * gain),
+                gain if gain < 0.0 => {
+                    format!("NO BETTER than the last value ({:.1} % worse): do not use this", -100.0 * gain)
+                }
                 gain if gain.is_nan() => "the series does not change there".into(),
                 _ => "no better than the last value".into(),
             };
@@ -154,13 +162,17 @@ pub fn duration(time: Duration) -> String {
 }
 
 /// What to type next.
-pub fn next(data: Option<&Path>, model: &Path) -> String {
+pub fn next(data: Option<&Path>, columns: &Columns, model: &Path) -> String {
     let model = model.display();
     match data {
-        Some(data) if matches!(super::input::extension(data).as_str(), "csv" | "npy") => {
+        None => format!("rnnstep forecast {model} --steps 40"),
+        Some(data) if !matches!(super::input::extension(data).as_str(), "csv" | "npy") => {
+            format!("rnnstep info {model}")
+        }
+        Some(data) if columns.inputs == columns.targets => {
             format!("rnnstep forecast {model} {} --steps 20", data.display())
         }
-        Some(_) => format!("rnnstep info {model}"),
-        None => format!("rnnstep forecast {model} --steps 40"),
+        // only a model that predicts all its inputs can feed them back
+        Some(data) => format!("rnnstep predict {model} {} --out predictions.csv", data.display()),
     }
 }

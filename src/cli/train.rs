@@ -116,7 +116,8 @@ impl<'a> Run<'a> {
         let mut model = match init {
             Some(model) => model,
             None => {
-                let shape = rnnstep::Shape { input: prepared.input, output: Some(prepared.output), ..shape }.checked()?;
+                let shape =
+                    rnnstep::Shape { input: prepared.input, output: Some(prepared.output), ..shape }.checked()?;
                 Model::random(shape, job.seed)?
             }
         };
@@ -167,8 +168,7 @@ impl<'a> Run<'a> {
             time: table.time.as_ref().map(|time| time.name.clone()),
         });
         let recipe = serde_json::to_value(&job).map_err(|error| Error::Invalid(error.to_string()))?;
-        let metadata =
-            Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };
+        let metadata = Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };
         let log = "step,loss,lr,val_loss\n".into();
         Ok(Self { args, job, trainer, table, held_out, best, metadata, log, frames: vec![] })
     }
@@ -177,7 +177,10 @@ impl<'a> Run<'a> {
     fn log_so_far(&self) -> String {
         let old = self.args.log.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
         let before = |line: &&str| {
-            line.split(',').next().and_then(|step| step.parse::<u64>().ok()).is_some_and(|s| s < self.trainer.steps_done())
+            line.split(',')
+                .next()
+                .and_then(|step| step.parse::<u64>().ok())
+                .is_some_and(|s| s < self.trainer.steps_done())
         };
         old.lines().filter(before).fold(self.log.clone(), |log, line| log + line + "\n")
     }
@@ -210,6 +213,7 @@ impl<'a> Run<'a> {
         let per_epoch = self.trainer.windows().steps_per_epoch();
         let mut spent = std::time::Duration::ZERO;
         let mut grads_wanted = self.args.save_grads.as_deref();
+        let mut unsaid = None;
         while self.trainer.steps_done() < total && !stop.load(Ordering::Relaxed) {
             let k = self.trainer.steps_done();
             let start = Instant::now();
@@ -229,8 +233,10 @@ impl<'a> Run<'a> {
             let held_out = if ends_epoch { self.validate()? } else { None };
             let shown = held_out.map_or_else(String::new, |loss| loss.to_string());
             self.log += &format!("{k},{},{},{shown}\n", step.loss, step.lr);
+            unsaid = Some((k, step.loss));
             if k.is_multiple_of(every) {
                 bar.suspend(|| self.show(k, step.loss, sine, screen))?;
+                unsaid = None;
             }
             bar.set_position(k + 1);
             if k.is_multiple_of(64) {
@@ -241,11 +247,14 @@ impl<'a> Run<'a> {
             }
         }
         bar.finish_and_clear();
+        if let Some((k, loss)) = unsaid {
+            screen.line(loss_line(k, loss))?;
+        }
         Ok((spent, stop.load(Ordering::Relaxed) && self.trainer.steps_done() < total))
     }
 
     fn show(&mut self, k: u64, loss: f32, sine: bool, screen: &mut Screen) -> Result<(), Failure> {
-        screen.line(format_args!("step {k:>6}  loss {loss:.4e}"))?;
+        screen.line(loss_line(k, loss))?;
         if sine && !self.args.no_plot {
             let plot = report::sine_window(&self.trainer, k);
             if self.frames.len() < rnnstep::plot::MAX_PANELS - 1 {
@@ -305,9 +314,8 @@ impl<'a> Run<'a> {
         let model = best.as_ref().map_or(trainer.model(), |best| &best.model);
         file::save(&args.out, model, metadata, &[])?;
         let steps = trainer.steps_done() - first;
-        let [_, last, _] = trainer.last_window();
         screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
-        if let (Some(best), false) = (best, last.is_empty()) {
+        if let Some(best) = best {
             screen.line(format_args!("best loss on the held-out part {:.4e}, after step {}", best.loss, best.step))?;
         }
         let held_out = match &self.table {
@@ -315,7 +323,7 @@ impl<'a> Run<'a> {
             None if self.job.data.data.is_none() => Some(report::HeldOut::of_sine(trainer)?),
             None => None,
         };
-        let figure = self.figure(held_out.as_ref(), screen)?;
+        let figure = self.figure(held_out.as_ref(), steps > 0, screen)?;
         if let Some(held_out) = &held_out {
             held_out.print(screen)?;
         }
@@ -325,12 +333,20 @@ impl<'a> Run<'a> {
             rnnstep::plot::picture::save(&figure, path)?;
             screen.line(format_args!("plot        {}", path.display()))?;
         }
-        screen.line(format_args!("next        {}", report::next(self.job.data.data.as_deref(), &args.out)))?;
+        screen.line(format_args!(
+            "next        {}",
+            report::next(self.job.data.data.as_deref(), &metadata.columns, &args.out)
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 
     /// What the plot file shows; a table's is shown here as well.
-    fn figure(&self, held_out: Option<&report::HeldOut>, screen: &mut Screen) -> Result<Option<Figure>, Failure> {
+    fn figure(
+        &self,
+        held_out: Option<&report::HeldOut>,
+        trained: bool,
+        screen: &mut Screen,
+    ) -> Result<Option<Figure>, Failure> {
         if self.args.no_plot {
             return Ok(None);
         }
@@ -338,8 +354,11 @@ impl<'a> Run<'a> {
         if self.job.data.data.is_none() {
             let mut frames = self.frames.clone();
             let last = self.trainer.steps_done().saturating_sub(1);
-            if self.trainer.steps_done() > 0 {
-                frames.push(report::sine_window(&self.trainer, last));
+            if trained {
+                let plot = report::sine_window(&self.trainer, last);
+                if frames.last().is_none_or(|frame| frame.title != plot.title) {
+                    frames.push(plot);
+                }
             }
             return Ok((!frames.is_empty()).then(|| Figure::grid(title, frames, 3)));
         }
@@ -349,6 +368,10 @@ impl<'a> Run<'a> {
         }
         Ok((!plots.is_empty()).then(|| Figure::stacked(title, plots)))
     }
+}
+
+fn loss_line(k: u64, loss: f32) -> String {
+    format!("step {k:>6}  loss {loss:.4e}")
 }
 
 /// A bar with loss, speed and remaining time, where a person reads stderr.

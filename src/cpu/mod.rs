@@ -112,7 +112,10 @@ impl Cpu {
     #[cfg(feature = "std")]
     pub fn detect() -> Result<Self> {
         match std::env::var("RNNSTEP_ISA") {
-            Ok(name) if !name.is_empty() => Self::new(name.parse()?),
+            Ok(name) if !name.is_empty() => {
+                let cpu = name.parse().and_then(Self::new);
+                cpu.map_err(|error| Error::Device(format!("RNNSTEP_ISA: {error}")))
+            }
             _ => Ok(Self::widest()),
         }
     }

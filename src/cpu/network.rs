@@ -171,7 +171,9 @@ impl Network {
             if self.shape.cell.has_c() {
                 state.c[at..at + layer_len].copy_from_slice(&self.tapes[l].c[end..end + layer_len]);
             }
-            if l + 1 < self.shape.layers && let Some(dropout) = &mut dropout {
+            if l + 1 < self.shape.layers
+                && let Some(dropout) = &mut dropout
+            {
                 self.drop_out(l, *dropout);
             }
         }
@@ -269,7 +271,12 @@ impl Network {
             let ranges = self.layout.layers[l].clone();
             let columns = self.shape.layer_input(l);
             let tape = &mut self.tapes[l];
-            transpose(&params[ranges.weight_hh.clone()], self.shape.gates(), self.shape.hidden, &mut tape.weight_hh_transposed);
+            transpose(
+                &params[ranges.weight_hh.clone()],
+                self.shape.gates(),
+                self.shape.hidden,
+                &mut tape.weight_hh_transposed,
+            );
             transpose(&params[ranges.weight_ih.clone()], self.shape.gates(), columns, &mut tape.weight_ih_transposed);
             let layer = self.layer(l, params, x, dropout);
             let at = l * self.batch * width;
@@ -372,10 +379,7 @@ impl Network {
             x_row,
             weight_ih: params[ranges.weight_ih.clone()].as_ptr(),
             weight_hh: params[ranges.weight_hh.clone()].as_ptr(),
-            biases: ranges
-                .biases
-                .as_ref()
-                .map(|(ih, hh)| (params[ih.clone()].as_ptr(), params[hh.clone()].as_ptr())),
+            biases: ranges.biases.as_ref().map(|(ih, hh)| (params[ih.clone()].as_ptr(), params[hh.clone()].as_ptr())),
             gates_x: tape.gates_x.as_mut_ptr(),
             gates_h: self.gates_h.as_mut_ptr(),
             h: tape.h.as_mut_ptr(),

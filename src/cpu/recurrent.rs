@@ -69,8 +69,7 @@ impl Layer {
     /// `W_ih x + b_ih` of `rows` rows from row `first` on.
     fn project_x(&self, first: usize, rows: usize) -> Product {
         // SAFETY: rows of the window.
-        let (a, out) =
-            unsafe { (self.x.add(first * self.x_row), self.gates_x.add(first * self.gates_width())) };
+        let (a, out) = unsafe { (self.x.add(first * self.x_row), self.gates_x.add(first * self.gates_width())) };
         let start = self.biases.map_or(Start::Zero, |(bias_ih, _)| Start::Bias(bias_ih));
         self.project(rows, self.columns, a, self.x_row, self.weight_ih, out, start)
     }
@@ -272,7 +271,8 @@ impl<C: Cell> Backward<C> {
             let (before, after) =
                 (load_state::<V, C>(layer, at), load_state::<V, C>(layer, at + layer.batch * layer.width()));
             let saved = load_all::<V>(layer.saved.add(row * layer.tiles() * C::SAVED * LANES), tile, C::SAVED);
-            let (dh, dc) = (self.dh.add(b * layer.width() + tile * LANES), self.dc.add(b * layer.width() + tile * LANES));
+            let (dh, dc) =
+                (self.dh.add(b * layer.width() + tile * LANES), self.dc.add(b * layer.width() + tile * LANES));
             let h = V::load(dh) + V::load(self.dabove.add(at));
             let dafter = State { h, c: if C::HAS_C { V::load(dc) } else { h } };
             let gradients = C::backward(saved, before, after, dafter);

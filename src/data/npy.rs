@@ -1,14 +1,19 @@
-//! NumPy's `.npy` arrays, read into f32 and written.
+//! NumPy's `.npy` arrays, read into f32 and written. Format: `numpy.lib.format`, versions 1 to 3.
+//!
+//! The crates for this format bring a parser of Python literals that takes a C compiler to build, for a header of
+//! three entries; so that header is read here.
 
 use crate::data::series::shown;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use crate::whole::write_whole;
 use half::f16;
-use npyz::{DType, Deserialize, NpyFile, Order, TypeChar, WriteOptions, WriterBuilder};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
+
+/// What every file starts with, before two bytes of version and two (from version 2 on four) of length.
+const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// The longest header that NumPy itself accepts, in bytes.
 const LONGEST_HEADER: usize = 10_000;
@@ -51,19 +56,25 @@ pub fn write(path: &Path, array: &Tensor) -> Result<()> {
             "an array of shape {dims:?} cannot be written; one to four dimensions can"
         )));
     }
-    let shape: Vec<u64> = array.dims().iter().map(|&dim| dim as u64).collect();
+    let dims: Vec<String> = array.dims().iter().map(usize::to_string).collect();
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({},), }}", dims.join(", "));
+    // the data starts at a multiple of 64, and the header ends with a line feed
+    const BEFORE: usize = MAGIC.len() + 4;
+    let padding = (BEFORE + header.len() + 1).next_multiple_of(64) - (BEFORE + header.len() + 1);
+    header += &" ".repeat(padding);
+    header.push('\n');
     write_whole(path, |out| {
         let mut out = BufWriter::new(out);
-        let options = WriteOptions::new().dtype(DType::new_scalar(little_endian_f32()?));
-        let mut writer = options.shape(&shape).writer(&mut out).begin_nd()?;
-        writer.extend(array.data())?;
-        writer.finish()?;
+        out.write_all(MAGIC)?;
+        out.write_all(&[1, 0])?;
+        // at most four numbers of twenty digits: far below 65,536
+        out.write_all(&(header.len() as u16).to_le_bytes())?;
+        out.write_all(header.as_bytes())?;
+        for value in array.data() {
+            out.write_all(&value.to_le_bytes())?;
+        }
         out.flush()
     })
-}
-
-fn little_endian_f32() -> io::Result<npyz::TypeStr> {
-    "<f4".parse().map_err(io::Error::other)
 }
 
 /// What is wrong, before the file's name is put to it.
@@ -96,40 +107,33 @@ impl From<io::Error> for Problem {
 /// Reads an array from a source of `size` bytes. Nothing is allocated that `size` does not account for.
 fn read_array(mut source: impl Read, size: u64) -> Result<Tensor, Problem> {
     let header = raw_header(&mut source)?;
-    let dims = checked_dims(header_text(&header)?)?;
-    let file = NpyFile::new(header.as_slice().chain(source))
-        .map_err(|error| format!("has a header that cannot be understood: {}", first_line(&error.to_string())))?;
-    let dtype = file.header().dtype();
-    let DType::Plain(kind) = &dtype else { return Err(unsupported(&dtype.descr())) };
-    if file.shape().iter().ne(&dims) {
-        return Err("has a header that says two different shapes".into());
-    }
+    let text = header_text(&header)?;
+    let dims = checked_dims(text)?;
+    let dtype = entry(text, "descr")?.trim_matches(['\'', '"']);
+    let number = Number::of(dtype).ok_or_else(|| unsupported(dtype))?;
+    let fortran = match entry(text, "fortran_order")? {
+        "True" => true,
+        "False" => false,
+        _ => return Err("has a header whose fortran_order is neither True nor False".into()),
+    };
     let count = dims.iter().product::<u64>();
-    let expected = count.checked_mul(kind.size_field());
+    let expected = count.checked_mul(number.size() as u64);
     let held = size.saturating_sub(header.len() as u64);
     if expected != Some(held) {
         let expected = expected.map_or("more bytes than there are".to_string(), |bytes| format!("{bytes} bytes"));
-        let dtype = dtype.descr();
         return Err(format!("holds {held} bytes of data, but shape {dims:?} of {dtype} takes {expected}").into());
     }
     // the file holds as many bytes, so this fits
     let dims: Vec<usize> = dims.iter().map(|&dim| dim as usize).collect();
-    let order = file.order();
-    let data = match (kind.type_char(), kind.size_field()) {
-        (TypeChar::Float, 2) => values(file, f16::to_f32)?,
-        (TypeChar::Float, 4) => values(file, |value: f32| value)?,
-        (TypeChar::Float, 8) => narrowed(file)?,
-        (TypeChar::Int, 1) => values(file, |value: i8| value.into())?,
-        (TypeChar::Int, 2) => values(file, |value: i16| value.into())?,
-        (TypeChar::Int, 4) => values(file, |value: i32| value as f32)?,
-        (TypeChar::Int, 8) => values(file, |value: i64| value as f32)?,
-        (TypeChar::Uint, 1) => values(file, |value: u8| value.into())?,
-        (TypeChar::Uint, 2) => values(file, |value: u16| value.into())?,
-        (TypeChar::Uint, 4) => values(file, |value: u32| value as f32)?,
-        (TypeChar::Uint, 8) => values(file, |value: u64| value as f32)?,
-        _ => return Err(unsupported(&dtype.descr())),
-    };
-    let data = if order == Order::Fortran { row_major(&dims, &data) } else { data };
+    let mut data = Vec::with_capacity(count as usize);
+    let mut bytes = [0; 8];
+    for at in 0..count {
+        let bytes = &mut bytes[..number.size()];
+        source.read_exact(bytes)?;
+        let too_large = |value| format!("value {at} is {value:e}, which is not finite as a 32-bit number");
+        data.push(number.read(bytes).map_err(too_large)?);
+    }
+    let data = if fortran { row_major(&dims, &data) } else { data };
     let dims = if let [rows] = dims[..] { vec![rows, 1] } else { dims };
     Tensor::new(dims, data).map_err(|error| error.to_string().into())
 }
@@ -142,7 +146,7 @@ fn raw_header(source: &mut impl Read) -> Result<Vec<u8>, Problem> {
         io::ErrorKind::UnexpectedEof => not_npy.into(),
         _ => Problem::Io(error),
     })?;
-    if !header.starts_with(b"\x93NUMPY") {
+    if !header.starts_with(MAGIC) {
         return Err(not_npy.into());
     }
     let low = usize::from(u16::from_le_bytes([header[8], header[9]]));
@@ -214,29 +218,75 @@ fn unsupported(dtype: &str) -> Problem {
     format!("holds data of dtype {dtype}; convert it with astype(\"float32\") before saving").into()
 }
 
-/// The values of the file in its own order.
-fn values<T: Deserialize>(file: NpyFile<impl Read>, convert: impl Fn(T) -> f32) -> Result<Vec<f32>, Problem> {
-    let count = file.len() as usize;
-    let mut data = Vec::with_capacity(count);
-    for value in file.data::<T>().map_err(|error| error.to_string())? {
-        data.push(convert(value?));
-    }
-    Ok(data)
+/// What an entry of the header's dictionary says, up to the next comma or the end.
+fn entry<'a>(text: &'a str, name: &str) -> Result<&'a str, Problem> {
+    let quoted = |quote: char| text.split_once(&format!("{quote}{name}{quote}")).map(|(_, rest)| rest.trim_start());
+    let value = quoted('\'').or_else(|| quoted('"')).and_then(|rest| rest.strip_prefix(':'));
+    let value = value.and_then(|value| value.split([',', '}']).next()).map(str::trim);
+    value.ok_or_else(|| format!("has a header that cannot be understood: it has no {name}").into())
 }
 
-/// The values of a file of f64.
-fn narrowed(file: NpyFile<impl Read>) -> Result<Vec<f32>, Problem> {
-    let mut data = Vec::with_capacity(file.len() as usize);
-    for value in file.data::<f64>().map_err(|error| error.to_string())? {
-        let value = value?;
-        let narrow = value as f32;
-        if value.is_finite() && !narrow.is_finite() {
-            let at = data.len();
-            return Err(format!("value {at} is {value:e}, which is not finite as a 32-bit number").into());
-        }
-        data.push(narrow);
+/// How one number lies in the file.
+#[derive(Clone, Copy)]
+struct Number {
+    big_endian: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Float(usize),
+    Signed(usize),
+    Unsigned(usize),
+}
+
+impl Number {
+    /// The number that a dtype such as `<f4` names, if it is one that is read.
+    fn of(dtype: &str) -> Option<Self> {
+        let mut letters = dtype.chars();
+        let big_endian = match letters.next()? {
+            '<' | '|' => false,
+            '>' => true,
+            '=' => cfg!(target_endian = "big"),
+            _ => return None,
+        };
+        let (letter, size) = (letters.next()?, letters.as_str().parse().ok()?);
+        let kind = match (letter, size) {
+            ('f', 2 | 4 | 8) => Kind::Float(size),
+            ('i', 1 | 2 | 4 | 8) => Kind::Signed(size),
+            ('u', 1 | 2 | 4 | 8) => Kind::Unsigned(size),
+            _ => return None,
+        };
+        Some(Self { big_endian, kind })
     }
-    Ok(data)
+
+    fn size(self) -> usize {
+        match self.kind {
+            Kind::Float(size) | Kind::Signed(size) | Kind::Unsigned(size) => size,
+        }
+    }
+
+    /// The value of its bytes, or the one that f32 has no room for.
+    fn read(self, bytes: &[u8]) -> Result<f32, f64> {
+        let bits = bytes.iter().enumerate().fold(0_u64, |bits, (i, &byte)| {
+            let place = if self.big_endian { bytes.len() - 1 - i } else { i };
+            bits | u64::from(byte) << (8 * place)
+        });
+        Ok(match self.kind {
+            Kind::Float(2) => f16::from_bits(bits as u16).to_f32(),
+            Kind::Float(4) => f32::from_bits(bits as u32),
+            Kind::Float(_) => {
+                let value = f64::from_bits(bits);
+                if value.is_finite() && !(value as f32).is_finite() {
+                    return Err(value);
+                }
+                value as f32
+            }
+            // the sign is moved to the top and spread from there
+            Kind::Signed(size) => ((bits << (64 - 8 * size)) as i64 >> (64 - 8 * size)) as f32,
+            Kind::Unsigned(_) => bits as f32,
+        })
+    }
 }
 
 /// Data whose first dimension runs fastest, brought into row-major order.
@@ -258,11 +308,6 @@ fn row_major(dims: &[usize], data: &[f32]) -> Vec<f32> {
         }
     }
     out
-}
-
-/// An error of the header's parser, which may show the place with an arrow over several lines, in one.
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim_end_matches([' ', ':']).to_string()
 }
 
 #[cfg(test)]

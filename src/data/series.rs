@@ -113,7 +113,13 @@ pub(super) fn listed(names: &[String]) -> String {
 /// Text from a file as a message may show it: in quotes, no longer than a few words, without control characters.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 24;
-    let escaped: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    let mut escaped = String::new();
+    for letter in text.chars().take(LONGEST) {
+        match letter {
+            '\'' => escaped.push(letter),
+            _ => escaped.extend(letter.escape_debug()),
+        }
+    }
     let rest = if text.chars().nth(LONGEST).is_some() { "..." } else { "" };
     format!("\"{escaped}{rest}\"")
 }
@@ -125,7 +131,7 @@ mod tests {
     #[test]
     fn what_a_message_shows_is_short_and_one_line() {
         assert_eq!(shown("temp"), "\"temp\"");
-        assert_eq!(shown("a\nb\u{1b}[31m\""), r#""a\nb\u{1b}[31m\"""#);
+        assert_eq!(shown("it's\nb\u{1b}[31m\""), r#""it's\nb\u{1b}[31m\"""#);
         assert_eq!(shown(&"x".repeat(1000)), format!("\"{}...\"", "x".repeat(24)));
         let many: Vec<String> = (0..50).map(|n| n.to_string()).collect();
         assert!(listed(&many).ends_with("\"19\" and 30 more"));

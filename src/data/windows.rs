@@ -22,11 +22,24 @@ pub struct Windows {
 enum Source {
     Sine,
     /// Lanes of the series side by side; each step moves every lane on by one window.
-    Lanes { series: Pairs, windows: usize },
+    Lanes {
+        series: Pairs,
+        windows: usize,
+    },
     /// Windows at every stride, in an order drawn anew each epoch.
-    Shuffled { series: Pairs, stride: usize, seed: u64, order: Vec<usize>, epoch: Option<u64> },
+    Shuffled {
+        series: Pairs,
+        stride: usize,
+        seed: u64,
+        order: Vec<usize>,
+        epoch: Option<u64>,
+    },
     /// Windows that came cut: `x [N,B,T,I]`, target `[N,B,T,O]` or `[N,B,O]`.
-    Cut { x: Tensor, target: Tensor, count: usize },
+    Cut {
+        x: Tensor,
+        target: Tensor,
+        count: usize,
+    },
 }
 
 /// Rows of a series: the target of a row is what the target columns say one row later.
@@ -286,5 +299,7 @@ fn at_least_one(name: &str, size: usize) -> Result<()> {
 }
 
 fn too_few(rows: usize, needed: usize, what: &str) -> Error {
-    Error::invalid(format!("{rows} rows to train on, but {what} and the value after it need {needed}: take a smaller seq-len or batch, or more data"))
+    Error::invalid(format!(
+        "{rows} rows to train on, but {what} and the value after it need {needed}: take a smaller seq-len or batch, or more data"
+    ))
 }

@@ -9,7 +9,6 @@ mod infer;
 mod model;
 mod reference;
 
-
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::scaler::Scaler;

@@ -86,7 +86,8 @@ fn verify(model: &Model, reference: &Reference, cpu: Cpu) -> Result<()> {
     let y = model.clone().raw().forward(cpu, &x, Order::BatchFirst, &mut State::new(shape, 1))?;
     for (i, (&found, &expected)) in y.data().iter().zip(&reference.y).enumerate() {
         let same = found == expected || (found.is_nan() && expected.is_nan());
-        if !same && !((found - expected).abs() <= 1e-5 * expected.abs().max(1.0)) {
+        let near = (found - expected).abs() <= 1e-5 * expected.abs().max(1.0);
+        if !same && !near {
             return Err(Error::invalid(format!(
                 "the reference output is not met (value {i} is {found}, the file says {expected}): the weights were \
                  changed or damaged after training"

@@ -49,7 +49,8 @@ impl Axis {
     /// At most `most` (at least 2) round numbers inside the range.
     pub fn ticks(&self, most: usize) -> Vec<Tick> {
         let Step { size, power } = Step::at_least((self.hi - self.lo) / most.max(2) as f64);
-        let (first, last) = ((self.lo / size).ceil(), (self.hi / size).floor());
+        // 0.3 / 0.1 is a little below 3, and yet 0.3 is a tick.
+        let (first, last) = ((self.lo / size - 1e-9).ceil(), (self.hi / size + 1e-9).floor());
         // The bound guards against a range where adding 1 changes nothing; `FINEST` already keeps it out.
         let count = (last - first).clamp(-1.0, 2.0 * most.max(2) as f64) as i64 + 1;
         let values: Vec<f64> = (0..count).map(|k| (first + k as f64) * size).collect();
@@ -127,7 +128,13 @@ fn scientific(value: f64, power: i32) -> String {
         return "0".into();
     }
     let digits = (value.abs().log10().floor() as i32).saturating_sub(power).clamp(0, 15) as usize;
-    format!("{value:.digits$e}")
+    let text = format!("{value:.digits$e}");
+    match text.split_once('e') {
+        Some((mantissa, power)) if mantissa.contains('.') => {
+            format!("{}e{power}", mantissa.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => text,
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +157,7 @@ mod tests {
     #[test]
     fn far_from_one() {
         assert_eq!(labels(-3.4e38, 3.4e38, 4), ["-2e38", "0", "2e38"]);
+        assert_eq!(labels(0.0, 1.5e29, 3), ["0", "5e28", "1e29", "1.5e29"]);
         assert_eq!(labels(0.0, 5.0e-9, 5), ["0", "1e-9", "2e-9", "3e-9", "4e-9", "5e-9"]);
         let all = Axis::over([-f64::MAX, f64::MAX].into_iter(), 0.06);
         assert_eq!(all.ticks(4).len(), 3);

@@ -26,7 +26,7 @@ pub enum Role {
     Prediction,
     /// What it says about steps that nobody has seen yet: orange.
     Forecast,
-    /// What was measured before the forecast begins: dark grey.
+    /// What was measured before the forecast begins: grey.
     History,
     /// One unit of a gate, counted from 0: one of eight colours, which come round again.
     Gate(usize),
@@ -105,7 +105,7 @@ impl Plot {
                 Role::Target => BLACK,
                 Role::Prediction => BLUE,
                 Role::Forecast => ORANGE,
-                Role::History => DARK,
+                Role::History => GREY,
                 Role::Gate(unit) => CYCLE[unit % CYCLE.len()],
             };
             let taken = !matches!(line.role, Role::Gate(_)) && colours.contains(&own);
@@ -199,8 +199,8 @@ const GREEN: Colour = Colour { rgb: (0, 158, 115), ansi: Some(35) };
 const BLUE: Colour = Colour { rgb: (0, 114, 178), ansi: Some(33) };
 const VERMILLION: Colour = Colour { rgb: (213, 94, 0), ansi: Some(196) };
 const PURPLE: Colour = Colour { rgb: (204, 121, 167), ansi: Some(170) };
-const DARK: Colour = Colour { rgb: (90, 90, 90), ansi: Some(245) };
-const CYCLE: [Colour; 8] = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK, DARK];
+const GREY: Colour = Colour { rgb: (128, 128, 128), ansi: Some(245) };
+const CYCLE: [Colour; 8] = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK, GREY];
 
 /// Whether a point can be drawn.
 fn seen(point: &&(f64, f64)) -> bool {

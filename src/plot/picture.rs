@@ -53,7 +53,7 @@ pub fn save(figure: &Figure, path: impl AsRef<Path>) -> Result<()> {
             )));
         }
     };
-    write_whole(path, &bytes)
+    crate::whole::write_whole(path, |out| out.write_all(&bytes))
 }
 
 /// The text of an SVG file. The same figure gives the same bytes.
@@ -67,7 +67,7 @@ pub fn svg(figure: &Figure) -> Result<String> {
     let (width, height) = (WIDTH * SCALE, sheet.height * SCALE);
     let mut text = String::with_capacity(1 << 15);
     // SVG's text hangs 0.76 em below its point, and plotters divides its size by 1.24.
-    let kind = Kind { scale: f64::from(SCALE), size: 1.24, baseline: 0.76 };
+    let kind = Kind { scale: f64::from(SCALE), size: 1.24, baseline: 0.76, pieces: false };
     Paper::new(SVGBackend::with_string(&mut text, (width, height)), kind)?.draw(figure, &sheet)?;
     let body = text.split_once('\n').map_or("", |(_, body)| body);
     Ok(format!(
@@ -90,7 +90,7 @@ pub fn png(figure: &Figure) -> Result<Vec<u8>> {
     let (width, height) = (WIDTH * scale, sheet.height * scale);
     let mut large = vec![255; width as usize * height as usize * 3];
     // plotters puts the baseline half of a font's height below its point; that height is 1.149 em.
-    let kind = Kind { scale: f64::from(scale), size: FONT_HEIGHT, baseline: FONT_HEIGHT / 2.0 };
+    let kind = Kind { scale: f64::from(scale), size: FONT_HEIGHT, baseline: FONT_HEIGHT / 2.0, pieces: true };
     Paper::new(BitMapBackend::with_buffer(&mut large, (width, height)), kind)?.draw(figure, &sheet)?;
     let pixels = average(&large, width as usize, scale as usize);
 
@@ -197,7 +197,7 @@ impl Sheet {
         let height = ((540.0 - around) / rows as f64).max(least);
 
         let axes: Vec<(Axis, Axis)> = figure.x_axes().into_iter().zip(figure.panels.iter().map(Plot::y_axis)).collect();
-        let y_most = (height / 40.0).clamp(2.0, 8.0) as usize;
+        let y_most = (height / 34.0).clamp(2.0, 8.0) as usize;
         let y_ticks: Vec<Vec<Tick>> = axes.iter().map(|(_, y)| y.ticks(y_most)).collect();
         let widest = y_ticks.iter().flatten().map(|tick| width_of(&tick.label, SMALL)).fold(0.0, f64::max);
         let gutter = widest + 8.0 + if any(|p| &p.y_label) { 22.0 } else { 0.0 };
@@ -260,6 +260,9 @@ struct Kind {
     size: f64,
     /// From the point that plotters is given to the baseline, in em.
     baseline: f64,
+    /// Whether a stroke is drawn piece by piece. In bitmaps plotters fills the outline of the whole stroke, and
+    /// where short pieces meet at sharp corners, that outline has peaks which are not in the data.
+    pieces: bool,
 }
 
 struct Paper<DB: DrawingBackend> {
@@ -316,7 +319,7 @@ impl<DB: DrawingBackend> Paper<DB> {
                 let at = left + tick.at * width;
                 self.path(&[(at, bottom), (at, bottom + 4.0)], GREY, 1.0)?;
                 let half = width_of(&tick.label, SMALL) / 2.0;
-                let middle = at.min(f64::from(WIDTH) - half - 2.0);
+                let middle = at.min(f64::from(WIDTH) - half - 2.0).max(half + 2.0);
                 self.text(&tick.label, (middle, bottom + 17.0), SMALL, GREY, HPos::Center, false)?;
             }
             let label = clean(&plot.x_label, 80);
@@ -377,8 +380,18 @@ impl<DB: DrawingBackend> Paper<DB> {
             ([], _) => Ok(()),
             ([first, ..], 1) => self.dot(*first, colour, width * 0.75),
             _ => {
-                let stroke = rgb(colour).stroke_width((width * self.kind.scale).round() as u32);
-                self.area.draw(&PathElement::new(spots, stroke)).map_err(undrawn)
+                let colour = rgb(colour);
+                let wide = (width * self.kind.scale).round() as u32;
+                if !self.kind.pieces {
+                    return self.area.draw(&PathElement::new(spots, colour.stroke_width(wide))).map_err(undrawn);
+                }
+                for pair in spots.windows(2) {
+                    self.area.draw(&PathElement::new(pair, colour.stroke_width(wide))).map_err(undrawn)?;
+                }
+                for joint in spots.get(1..spots.len() - 1).unwrap_or_default() {
+                    self.area.draw(&Circle::new(*joint, wide / 2, colour.filled())).map_err(undrawn)?;
+                }
+                Ok(())
             }
         }
     }
@@ -404,7 +417,7 @@ fn rgb((r, g, b): Rgb) -> RGBColor {
 
 /// As many ticks as have room for their labels.
 fn fitting_ticks(axis: &Axis, names: &[String], width: f64) -> Vec<Tick> {
-    let mut most = (width / 60.0).clamp(2.0, 12.0) as usize;
+    let mut most = (width / 45.0).clamp(2.0, 12.0) as usize;
     loop {
         let ticks = axis.ticks_or_names(most, names);
         let fits = ticks.windows(2).all(|pair| {
@@ -416,26 +429,4 @@ fn fitting_ticks(axis: &Axis, names: &[String], width: f64) -> Vec<Tick> {
         }
         most -= 1;
     }
-}
-
-/// Writes a file whole or not at all: into a new file beside it, to the disk, then under its name.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    // tempfile names its own file in its errors; the user knows only `path`.
-    let plain = |error: std::io::Error| {
-        let inner = error.get_ref().and_then(|e| e.source()).and_then(|e| e.downcast_ref::<std::io::Error>());
-        let code = inner.and_then(std::io::Error::raw_os_error);
-        Error::io(path, code.map_or(error, std::io::Error::from_raw_os_error))
-    };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".rnnstep-");
-    #[cfg(unix)]
-    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
-    #[cfg(unix)]
-    builder.permissions(mode);
-    let mut file = builder.tempfile_in(folder).map_err(plain)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(plain)?;
-    file.persist(path).map_err(|e| plain(e.error))?;
-    Ok(())
 }

@@ -14,28 +14,49 @@ const MARKS: [char; 8] = ['o', 'x', '+', '*', '#', '@', '%', '&'];
 const DOT: char = '•';
 /// From one mark of a line to the next, in characters.
 const MARK_EVERY: usize = 12;
+/// No plot is wider or higher, in characters.
+const MOST: usize = 1000;
 
 /// `plot` as text of at most `height` lines, each `width` characters wide and ended by a line feed.
 ///
 /// With `colour` the lines are told apart by escape sequences for a terminal of 256 colours, without by letters
-/// along them. Below 20 by 5 characters there is no room for a plot: the answer is empty.
+/// along them. Below 20 by 5 characters there is no room for a plot: the answer is empty. Above 1000 by 1000 it
+/// grows no further.
 pub fn render(plot: &Plot, width: usize, height: usize, colour: bool) -> String {
-    draw(plot, &plot.x_axis(), width, height, colour)
+    let size = (width.min(MOST), height.min(MOST));
+    draw(plot, &plot.x_axis(), size, colour, Parts { legend: true, foot: true })
 }
 
-/// The panels of `figure` one above the other, each at most `height` lines; see [`render`].
+/// The panels of `figure` one above the other, each at most `height` lines; see [`render`]. Panels with the same
+/// lines share the legend of the first one, panels with one x axis that of the last one.
 pub fn render_figure(figure: &Figure, width: usize, height: usize, colour: bool) -> String {
+    let (width, height) = (width.min(MOST), height.min(MOST));
     let mut text = String::new();
     if !figure.title.trim().is_empty() && width >= 20 {
         text = Text::new(&figure.title, width).padded(width) + "\n";
     }
-    for (panel, x) in figure.panels.iter().zip(figure.x_axes()) {
-        text += &draw(panel, &x, width, height, colour);
+    let same = |a: &Plot, b: &Plot| {
+        let key = |line: &Line| (line.name.clone(), line.role, line.style);
+        a.lines.iter().map(key).eq(b.lines.iter().map(key))
+    };
+    let mut before = None;
+    for (index, (panel, x)) in figure.panels.iter().zip(figure.x_axes()).enumerate() {
+        let legend = !before.is_some_and(|before| same(before, panel));
+        let foot = !figure.share_x || index + 1 == figure.panels.len();
+        text += &draw(panel, &x, (width, height), colour, Parts { legend, foot });
+        before = Some(panel);
     }
     text
 }
 
-fn draw(plot: &Plot, x: &Axis, width: usize, height: usize, colour: bool) -> String {
+/// What is drawn around a plot.
+struct Parts {
+    legend: bool,
+    /// The numbers and the name of the x axis.
+    foot: bool,
+}
+
+fn draw(plot: &Plot, x: &Axis, (width, height): (usize, usize), colour: bool, parts: Parts) -> String {
     if width < 20 || height < 5 {
         return String::new();
     }
@@ -44,15 +65,19 @@ fn draw(plot: &Plot, x: &Axis, width: usize, height: usize, colour: bool) -> Str
     if !plot.title.trim().is_empty() {
         head.push(Text::new(&plot.title, width));
     }
-    head.extend(legend(&plot.y_label, &series, width, (height / 6).max(1)));
+    let listed = if parts.legend { series.as_slice() } else { &[] };
+    head.extend(legend(&plot.y_label, listed, width, (height / 6).max(1)));
     let x_label = Text::new(&plot.x_label, width);
     // Below the plot: the axis, its numbers, its name. What has no room is left out, the plot is not.
-    let foot = if x_label.width > 0 && height >= 8 { 3 } else { 2 };
+    let foot = match (parts.foot, x_label.width > 0 && height >= 8) {
+        (false, _) => 1,
+        (true, named) => 2 + usize::from(named),
+    };
     head.truncate(height.saturating_sub(foot + 2));
     let rows = height - foot - head.len();
 
     let y = plot.y_axis();
-    let y_ticks = y.ticks((rows / 3).clamp(2, 8));
+    let y_ticks = y.ticks((rows / 2).clamp(2, 8));
     let gutter = y_ticks.iter().map(|tick| tick.label.width()).max().unwrap_or(0).min(width / 2) + 1;
     let columns = width - gutter - 1;
     let mut canvas = Canvas::new(columns, rows);
@@ -75,7 +100,7 @@ fn draw(plot: &Plot, x: &Axis, width: usize, height: usize, colour: bool) -> Str
         canvas.write_row(row, &mut out);
         out.push('\n');
     }
-    below(&x_ticks(x, &plot.x_names, columns), gutter, columns, &mut out);
+    below(&x_ticks(x, &plot.x_names, columns), gutter, columns, parts.foot, &mut out);
     if foot == 3 {
         let before = gutter + 1 + columns.saturating_sub(x_label.width) / 2;
         let before = before.min(width - x_label.width);
@@ -116,7 +141,8 @@ impl Text {
     /// As much of `text` as fits into `most` characters.
     fn new(text: &str, most: usize) -> Self {
         let mut out = Self::default();
-        for c in clean(text, most).chars() {
+        // What joins characters into others changes their width, and not every terminal agrees by how much.
+        for c in clean(text, most).chars().filter(|c| !matches!(c, '\u{200d}' | '\u{fe0e}' | '\u{fe0f}')) {
             let wide = c.width().unwrap_or(0);
             if out.width + wide > most {
                 break;
@@ -166,8 +192,10 @@ fn legend(y_label: &str, series: &[Series], width: usize, most: usize) -> Vec<Te
                 line.push(entry);
             }
             Some(line) if full => {
-                line.push(&Text { text: "   ".into(), width: 3 });
-                line.push(&Text::new(&format!("and {left} more"), width.saturating_sub(line.width)));
+                let more = format!("   and {left} more");
+                if line.width + more.len() <= width {
+                    line.push(&Text { width: more.len(), text: more });
+                }
                 break;
             }
             _ => lines.push(Text { text: entry.text.clone(), width: entry.width }),
@@ -202,7 +230,7 @@ fn x_ticks(x: &Axis, names: &[String], columns: usize) -> Vec<Tick> {
 }
 
 /// The x axis and the numbers below it.
-fn below(ticks: &[Tick], gutter: usize, columns: usize, out: &mut String) {
+fn below(ticks: &[Tick], gutter: usize, columns: usize, with_labels: bool, out: &mut String) {
     let width = gutter + 1 + columns;
     let mut axis = vec!['─'; columns];
     let mut labels = Text::default();
@@ -221,8 +249,10 @@ fn below(ticks: &[Tick], gutter: usize, columns: usize, out: &mut String) {
     out.push('└');
     out.extend(axis);
     out.push('\n');
-    *out += &labels.padded(width);
-    out.push('\n');
+    if with_labels {
+        *out += &labels.padded(width);
+        out.push('\n');
+    }
 }
 
 /// One character of the canvas.

@@ -76,8 +76,7 @@ impl Case {
 
     pub fn shape(&self) -> Shape {
         let cell = CellKind::ALL.into_iter().find(|c| c.name() == self.text("cell")).unwrap();
-        let nonlinearity =
-            if self.text("nonlinearity") == "relu" { Nonlinearity::Relu } else { Nonlinearity::Tanh };
+        let nonlinearity = if self.text("nonlinearity") == "relu" { Nonlinearity::Relu } else { Nonlinearity::Tanh };
         Shape {
             cell,
             nonlinearity,

@@ -6,7 +6,8 @@ mod read_and_write;
 
 use rnnstep::file::{self, Columns, Metadata, ModelFile, Reference};
 use rnnstep::layout::Layout;
-use rnnstep::{CellKind, Nonlinearity, Shape, Tensor};
+use rnnstep::scaler::Scaling;
+use rnnstep::{CellKind, Nonlinearity, Scaler, Shape, Tensor};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -75,7 +76,7 @@ fn weights(shape: &Shape) -> Vec<(String, Tensor)> {
 fn metadata(shape: &Shape) -> Metadata {
     let (seq_len, input, output) = (4, shape.input, shape.width_out());
     Metadata {
-        x_scaler: Some(json!({ "kind": "standard", "mean": [0.1, 1e-300], "std": [1.0 / 3.0, 2.0] })),
+        x_scaler: Some(Scaler::fit(Scaling::Standard, &[0.1, 7.0, 0.3, 1e-30], 2).unwrap()),
         columns: Columns {
             inputs: vec!["a".into(), "b\n\"".into()],
             targets: vec!["a".into()],

@@ -90,10 +90,10 @@ impl Sample {
         }
         match bytes.as_slice() {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=255, ..] | [1..=255, 0, ..] => {
-                return Err(Error::file(name, "is text in UTF-16, or no text at all; save it as UTF-8"));
+                Err(Error::file(name, "is text in UTF-16, or no text at all; save it as UTF-8"))
             }
             bytes if bytes.iter().all(u8::is_ascii_whitespace) && whole => {
-                return Err(Error::file(name, "is empty; it should hold rows of numbers"));
+                Err(Error::file(name, "is empty; it should hold rows of numbers"))
             }
             _ => Ok(Self { bytes, whole }),
         }

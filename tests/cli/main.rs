@@ -1,0 +1,13 @@
+//! The command line as a user calls it: what is printed, what lies in the folder afterwards, exit codes.
+
+#[path = "../common/run.rs"]
+mod run;
+
+mod forecast;
+mod gates;
+mod info;
+mod predict;
+mod resume;
+mod stream;
+mod train;
+mod train_data;

@@ -1,0 +1,185 @@
+//! One long call equals many short ones, bit for bit; a step allocates nothing.
+
+use proptest::prelude::*;
+use rnnstep::cpu::Threads;
+use rnnstep::data::windows::Windows;
+use rnnstep::train::{Recipe, Trainer};
+use rnnstep::{CellKind, Cpu, Isa, Model, Nonlinearity, Order, Scaler, Shape, State, Stream, Tensor};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// Counts the allocations of the thread that asks.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is handed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|n| n.set(n.get() + 1));
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    let hidden = prop::sample::select(vec![1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100]);
+    let output = prop::option::of(prop::sample::select(vec![1, 2, 16, 17]));
+    let cell = prop::sample::select(CellKind::ALL.to_vec());
+    (cell, any::<bool>(), 1..=5_usize, hidden, 1..=3_usize, output, any::<bool>()).prop_map(
+        |(cell, relu, input, hidden, layers, output, bias)| {
+            let relu = relu && cell == CellKind::Rnn;
+            let nonlinearity = if relu { Nonlinearity::Relu } else { Nonlinearity::Tanh };
+            Shape { cell, nonlinearity, input, hidden, layers, output, bias }
+        },
+    )
+}
+
+/// Values with a period that divides no size, so that swapped rows cannot cancel.
+fn wave(len: usize) -> Vec<f32> {
+    (0..len).map(|i| ((i * 37 % 251) as f32 / 125.0 - 1.0) * 1.5).collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_sequence_is_its_steps(shape in shapes(), steps in 1..30_usize, seed: u64) {
+        let model = Model::random(shape, seed).unwrap();
+        let x = Tensor::new([steps, shape.input], wave(steps * shape.input)).unwrap();
+        for isa in Isa::available() {
+            let cpu = Cpu::new(isa).unwrap();
+            let mut state = State::new(&shape, 1);
+            let whole = model.forward(cpu, &x, Order::BatchFirst, &mut state).unwrap();
+            let mut stream = Stream::on(cpu, model.clone());
+            for (x, y) in x.data().chunks(shape.input).zip(whole.data().chunks(shape.width_out())) {
+                prop_assert_eq!(bits(stream.step(x).unwrap()), bits(y));
+            }
+            prop_assert_eq!(bits(stream.state().h().data()), bits(state.h().data()));
+            // in two calls, the state handed over
+            let cut = steps / 2;
+            let mut state = State::new(&shape, 1);
+            let mut parts = vec![];
+            for range in [0..cut, cut..steps] {
+                parts.extend(model.forward(cpu, &x.part(range).unwrap(), Order::BatchFirst, &mut state).unwrap().into_data());
+            }
+            prop_assert_eq!(bits(&parts), bits(whole.data()));
+        }
+    }
+
+    #[test]
+    fn sequences_side_by_side_do_not_touch(shape in shapes(), batch in 1..40_usize, steps in 1..6_usize, seed: u64) {
+        let model = Model::random(shape, seed).unwrap();
+        let x = Tensor::new([batch, steps, shape.input], wave(batch * steps * shape.input)).unwrap();
+        for isa in Isa::available() {
+            let cpu = Cpu::new(isa).unwrap();
+            let together = model.forward(cpu, &x, Order::BatchFirst, &mut State::new(&shape, batch)).unwrap();
+            for b in 0..batch {
+                let row = Tensor::new([steps, shape.input], x.part(b..b + 1).unwrap().into_data()).unwrap();
+                let alone = model.forward(cpu, &row, Order::BatchFirst, &mut State::new(&shape, 1)).unwrap();
+                prop_assert_eq!(bits(together.part(b..b + 1).unwrap().data()), bits(alone.data()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits(shape in shapes(), batch in 1..5_usize, steps in 1..9_usize, seed: u64) {
+        let out = shape.width_out();
+        let x = Tensor::new([2, batch, steps, shape.input], wave(2 * batch * steps * shape.input)).unwrap();
+        let target = Tensor::new([2, batch, steps, out], wave(2 * batch * steps * out)).unwrap();
+        let trained = |isa, threads| {
+            let windows = Windows::cut(x.clone(), target.clone()).unwrap();
+            let recipe = Recipe { clip: Some(0.5), dropout: 0.25, seed, ..Recipe::default() };
+            let (model, cpu) = (Model::random(shape, seed).unwrap(), Cpu::new(isa).unwrap());
+            let mut trainer = Trainer::new(model, windows, recipe, cpu, Threads::new(threads).unwrap()).unwrap();
+            let losses: Vec<u32> = (0..3).map(|_| trainer.step().loss.to_bits()).collect();
+            (losses, bits(trainer.model().params()))
+        };
+        let portable = trained(Isa::Portable, 1);
+        for isa in Isa::available() {
+            prop_assert_eq!(&trained(isa, 1), &portable, "{:?}", isa);
+            prop_assert_eq!(&trained(isa, 3), &portable, "{:?} on three threads", isa);
+        }
+    }
+}
+
+#[test]
+fn a_step_allocates_nothing() {
+    assert!(allocations(|| drop(std::hint::black_box(vec![1]))) > 0, "the counter does not count");
+    for cell in CellKind::ALL {
+        for (hidden, layers) in [(1, 1), (32, 1), (33, 3), (256, 2)] {
+            for isa in Isa::available() {
+                let model = Model::random(Shape::new(cell, 3, hidden, layers, 2).unwrap(), 1).unwrap();
+                let scaler = |width| Scaler::fit(rnnstep::scaler::Scaling::MinMax, &wave(4 * width), width).unwrap();
+                let model = model.with_scalers(scaler(3), scaler(2)).unwrap();
+                let mut stream = Stream::on(Cpu::new(isa).unwrap(), model);
+                let count = allocations(|| {
+                    let mut tick = stream.ticker::<3, 2>().unwrap();
+                    for i in 0..100 {
+                        std::hint::black_box(tick.step([i as f32, 0.5, -0.5]));
+                    }
+                    let _ = stream.step(&[0.0]).map(<[f32]>::len); // the wrong length
+                    stream.step(&[f32::NAN, f32::INFINITY, 1e-40]).unwrap();
+                    stream.reset();
+                });
+                assert_eq!(count, 0, "{cell:?} H {hidden} L {layers} {isa:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_training_step_allocates_nothing() {
+    let model = Model::random(Shape::new(CellKind::Lstm, 1, 32, 2, 1).unwrap(), 1).unwrap();
+    let recipe = Recipe { clip: Some(1.0), dropout: 0.5, ..Recipe::default() };
+    let windows = Windows::sine(20).unwrap();
+    let mut trainer = Trainer::new(model, windows, recipe, Cpu::widest(), Threads::default()).unwrap();
+    assert_eq!(allocations(|| (0..50).for_each(|_| assert!(trainer.step().loss.is_finite()))), 0);
+}
+
+#[test]
+fn a_wrong_length_leaves_the_state_alone() {
+    let model = Model::random(Shape::new(CellKind::Gru, 2, 8, 1, 1).unwrap(), 1).unwrap();
+    let (mut a, mut b) = (Stream::on(Cpu::widest(), model.clone()), Stream::on(Cpu::widest(), model));
+    a.step(&[0.1, 0.2]).unwrap();
+    b.step(&[0.1, 0.2]).unwrap();
+    let error = b.step(&[0.3]).unwrap_err();
+    assert_eq!(error.to_string(), "x [I]: expected 2 values, got 1");
+    assert!(b.ticker::<3, 1>().is_err() && b.ticker::<2, 2>().is_err());
+    assert_eq!(a.step(&[0.3, 0.4]).unwrap(), b.step(&[0.3, 0.4]).unwrap());
+}
+
+#[test]
+fn a_state_can_be_kept_and_given_back() {
+    for cell in CellKind::ALL {
+        let model = Model::random(Shape::new(cell, 1, 17, 2, 1).unwrap(), 1).unwrap();
+        let mut stream = Stream::on(Cpu::widest(), model.clone());
+        for x in [0.5, -0.25, 1.0] {
+            stream.step(&[x]).unwrap();
+        }
+        let kept = stream.state().clone();
+        let next = stream.step(&[0.75]).unwrap().to_vec();
+        let mut other = Stream::on(Cpu::widest(), model);
+        other.set_state(&kept).unwrap();
+        assert_eq!(other.step(&[0.75]).unwrap(), next);
+        let foreign = State::new(&Shape::new(cell, 1, 16, 2, 1).unwrap(), 1);
+        assert!(other.set_state(&foreign).is_err());
+    }
+}
