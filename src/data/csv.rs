@@ -99,12 +99,17 @@ pub fn write(path: &Path, header: &[String], rows: impl IntoIterator<Item = Vec<
 /// # Errors
 /// If `out` fails, or if a row is not as long as those before it.
 pub fn write_to(out: impl Write, header: &[String], rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<()> {
+    // as the system reported it: wrapped in an error of the csv crate a closed pipe would not be known for one
+    let own = |error: csv::Error| match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    };
     let mut writer = csv::Writer::from_writer(out);
     if !header.is_empty() {
-        writer.write_record(header)?;
+        writer.write_record(header).map_err(own)?;
     }
     for row in rows {
-        writer.write_record(&row)?;
+        writer.write_record(&row).map_err(own)?;
     }
     writer.flush()
 }
