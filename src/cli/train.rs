@@ -76,6 +76,9 @@ pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) ->
     for path in [Some(&args.out), args.log.as_ref(), args.save_grads.as_ref(), plot.as_ref()].into_iter().flatten() {
         file::check_writable(path)?;
     }
+    if let Some(path) = &plot {
+        rnnstep::plot::picture::check_ending(path)?;
+    }
     let mut run = match &args.resume {
         Some(path) => Run::resume(args, matches, path, cpu, threads)?,
         None => Run::start(args, matches, cpu, threads)?,
