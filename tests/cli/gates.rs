@@ -52,7 +52,11 @@ fn lstm_learns_forgets_remembers_uses() {
         };
         let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
         let expected = [sigmoid(before(0)), sigmoid(before(1)), before(2).tanh(), sigmoid(before(3))];
-        assert!(rows[unit].iter().zip(expected).all(|(&a, b)| close(a, b)), "unit {unit}: {:?}, not {expected:?}", rows[unit]);
+        assert!(
+            rows[unit].iter().zip(expected).all(|(&a, b)| close(a, b)),
+            "unit {unit}: {:?}, not {expected:?}",
+            rows[unit]
+        );
     }
     // and the last ones are the state that predict leaves
     let mut state = State::new(model.shape(), 1);

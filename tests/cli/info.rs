@@ -36,7 +36,9 @@ fn the_lessons_dimension_check() {
 fn a_table_of_what_is_in_a_model() {
     let run = Run::new();
     run.example("seattle-weather.csv");
-    run.ok("train seattle-weather.csv --cell lstm --hidden 6 --column 2,wind --seq-len 7 --epochs 1 --lr 0.02 --no-plot");
+    run.ok(
+        "train seattle-weather.csv --cell lstm --hidden 6 --column 2,wind --seq-len 7 --epochs 1 --lr 0.02 --no-plot",
+    );
     let answer = run.ok("info model.safetensors");
     for (name, shape, count) in [
         ("rnn.weight_ih_l0", "[24, 2]", 48),

@@ -72,8 +72,8 @@ fn several_sequences_in_either_order() {
     run.ok("predict m.safetensors third.npy --out third.safetensors");
     assert_eq!(run.tensors("third.safetensors")["y"].data(), y.part(2..3).unwrap().data());
     // a table on stdout has two dimensions
-    run.fails("predict m.safetensors x.safetensors", &["[4, 9, 3]", "--out", ".npy"]);
-    run.fails("predict m.safetensors x.safetensors --out y2.csv", &["[4, 9, 3]", ".npy"]);
+    run.fails("predict m.safetensors x.safetensors", &["[4, 9, 2]", "--out", ".npy"]);
+    run.fails("predict m.safetensors x.safetensors --out y2.csv --final-state s2.safetensors", &["[4, 9, 2]", ".npy"]);
 }
 
 #[test]
@@ -91,16 +91,24 @@ fn two_halves_make_the_whole() {
         assert_eq!(names, if cell == CellKind::Lstm { vec!["c", "h"] } else { vec!["h"] });
         let cold = run.ok("predict m.safetensors b.csv").stdout;
         // in place: the state may go where it came from
-        let second = run.ok("predict m.safetensors b.csv --init-state s.safetensors --final-state s.safetensors").stdout;
+        let second =
+            run.ok("predict m.safetensors b.csv --init-state s.safetensors --final-state s.safetensors").stdout;
         assert_eq!(first.clone() + second.split_once('\n').unwrap().1, whole);
         assert_ne!(cold, second);
         assert!(run.bytes("s.safetensors") == run.bytes("whole.safetensors"));
         // a state that does not fit
         let tensor = |dims: [usize; 3]| Tensor::zeros(dims);
-        file::write_tensors(run.path("wide.safetensors"), &[("h", &tensor([2, 1, 18])), ("c", &tensor([2, 1, 18]))]).unwrap();
-        run.fails("predict m.safetensors b.csv --init-state wide.safetensors", &["wide.safetensors", "[2, 1, 17]", "[2, 1, 18]"]);
+        file::write_tensors(run.path("wide.safetensors"), &[("h", &tensor([2, 1, 18])), ("c", &tensor([2, 1, 18]))])
+            .unwrap();
+        run.fails(
+            "predict m.safetensors b.csv --init-state wide.safetensors",
+            &["wide.safetensors", "[2, 1, 17]", "[2, 1, 18]"],
+        );
         file::write_tensors(run.path("none.safetensors"), &[("c", &tensor([2, 1, 17]))]).unwrap();
-        run.fails("predict m.safetensors b.csv --init-state none.safetensors", &["none.safetensors", "\"h\"", "missing"]);
+        run.fails(
+            "predict m.safetensors b.csv --init-state none.safetensors",
+            &["none.safetensors", "\"h\"", "missing"],
+        );
     }
 }
 
@@ -130,15 +138,22 @@ fn scalers_names_and_times() {
     let answer = run.ok("predict model.safetensors scaled.npy --raw");
     assert!(numbers(&answer.stdout, 0).concat() == raw);
     // columns are found by name wherever they stand, and not taken for others
-    let moved: String = run.text("seattle-weather.csv").lines().map(|line| {
-        let cells: Vec<&str> = line.split(',').collect();
-        format!("{},{},{}\n", cells[1], cells[0], cells[4])
-    }).collect();
+    let moved: String = run
+        .text("seattle-weather.csv")
+        .lines()
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            format!("{},{},{}\n", cells[1], cells[0], cells[4])
+        })
+        .collect();
     run.file("moved.csv", moved);
     let answer = run.ok("predict model.safetensors moved.csv --time date");
     assert!(answer.stdout.starts_with("date,temp_max_next\n2012-01-01,"));
     assert!(numbers(&answer.stdout, 1).concat() == y);
-    run.fails("predict model.safetensors seattle-weather.csv --out y.xlsx", &["y.xlsx", ".csv", ".npy"]);
+    run.fails(
+        "predict model.safetensors seattle-weather.csv --out y.xlsx --final-state s.safetensors",
+        &["y.xlsx", ".csv", ".npy"],
+    );
 }
 
 #[test]
@@ -148,8 +163,11 @@ fn a_file_of_pytorch() {
     let model = run.model("m.safetensors", CellKind::Rnn, [1, 4, 1, 1]);
     let x = wave(12);
     run.file("x.csv", csv(&x, 1));
-    let renamed: Vec<(String, Tensor)> =
-        model.weights().into_iter().map(|(name, tensor)| (name.replace("rnn.", "net.").replace("fc.", "out."), tensor)).collect();
+    let renamed: Vec<(String, Tensor)> = model
+        .weights()
+        .into_iter()
+        .map(|(name, tensor)| (name.replace("rnn.", "net.").replace("fc.", "out."), tensor))
+        .collect();
     let renamed: Vec<(&str, &Tensor)> = renamed.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     file::write_tensors(run.path("torch.safetensors"), &renamed).unwrap();
     let answer = run.ok("predict torch.safetensors x.csv");

@@ -98,7 +98,9 @@ fn what_cannot_be_resumed() {
 #[cfg(unix)]
 #[test]
 fn ctrl_c() {
-    for flags in ["", "sunspots.csv --cell lstm", "sunspots.csv --state reset --batch 4 --layers 2 --dropout 0.2 --hidden 8"] {
+    for flags in
+        ["", "sunspots.csv --cell lstm", "sunspots.csv --state reset --batch 4 --layers 2 --dropout 0.2 --hidden 8"]
+    {
         let run = Run::new();
         run.example("sunspots.csv");
         let flags = format!("train {flags} --no-plot");

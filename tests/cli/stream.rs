@@ -5,7 +5,8 @@ use rnnstep::CellKind;
 
 /// Lines of `width` numbers.
 fn lines(n: usize, width: usize) -> Vec<String> {
-    let line = |i: usize| (0..width).map(|j| ((i * 3 + j) as f32 * 0.31).cos().to_string()).collect::<Vec<_>>().join(",");
+    let line =
+        |i: usize| (0..width).map(|j| ((i * 3 + j) as f32 * 0.31).cos().to_string()).collect::<Vec<_>>().join(",");
     (0..n).map(line).collect()
 }
 
@@ -40,7 +41,12 @@ fn is_predict_line_by_line_with_scalers_too() {
     run.ok("train sunspots.csv --cell gru --epochs 2 --no-plot");
     let predicted = run.ok("predict model.safetensors sunspots.csv").stdout;
     let predicted: Vec<&str> = predicted.lines().skip(1).map(|line| line.split_once(',').unwrap().1).collect();
-    let spots: String = run.text("sunspots.csv").lines().skip(1).map(|line| line.split_once(',').unwrap().1.to_string() + "\n").collect();
+    let spots: String = run
+        .text("sunspots.csv")
+        .lines()
+        .skip(1)
+        .map(|line| line.split_once(',').unwrap().1.to_string() + "\n")
+        .collect();
     let streamed = run.feed_ok("stream model.safetensors", &spots).stdout;
     assert_eq!(streamed.lines().collect::<Vec<_>>(), predicted);
     let raw = run.feed_ok("stream model.safetensors --raw", &spots).stdout;
@@ -82,12 +88,16 @@ fn lines_of_any_length_and_bytes_of_any_kind() {
     let expected = predicted(&run, "m.safetensors", &["0.5".into(), "0.25".into(), "0.125".into()]);
     let long = "7".repeat(2 << 20);
     let zeros = "0".repeat(64 << 20);
-    let input = [b"0.5\n", long.as_bytes(), b"\n\xff\xfe1\n0.25\n\0\n", zeros.as_bytes(), b"\n 0.125\t\r\n", long.as_bytes()].concat();
+    let input =
+        [b"0.5\n", long.as_bytes(), b"\n\xff\xfe1\n0.25\n\0\n", zeros.as_bytes(), b"\n 0.125\t\r\n", long.as_bytes()]
+            .concat();
     let answer = run.feed_ok("stream m.safetensors", input);
     assert_eq!(answer.stdout.lines().collect::<Vec<_>>(), expected);
     let errors: Vec<&str> = answer.stderr.lines().collect();
     assert_eq!(errors.len(), 6, "{}", answer.stderr);
-    for (error, start) in errors.iter().zip(["line 2: longer", "line 3: not UTF-8", "line 5: ", "line 6: longer", "line 8: longer"]) {
+    for (error, start) in
+        errors.iter().zip(["line 2: longer", "line 3: not UTF-8", "line 5: ", "line 6: longer", "line 8: longer"])
+    {
         assert!(error.starts_with(start) && error.len() < 200, "{error}");
     }
 }

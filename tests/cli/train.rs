@@ -27,7 +27,13 @@ fn log(text: &str) -> Vec<(usize, f64, f64, Option<f64>)> {
 fn the_tutorial() {
     let run = Run::new();
     let answer = run.ok("train --log losses.csv");
-    assert_eq!(answer.stderr, format!("RNN 1 -> 32 -> 1 on the built-in sine: 1153 parameters, 75 steps of 1 x 20, {}\n", Cpu::widest().isa().name()));
+    assert_eq!(
+        answer.stderr,
+        format!(
+            "RNN 1 -> 32 -> 1 on the built-in sine: 1153 parameters, 75 steps of 1 x 20, {}\n",
+            Cpu::widest().isa().name()
+        )
+    );
     let printed = losses(&answer.stdout);
     assert_eq!(printed.iter().map(|&(step, _)| step).collect::<Vec<_>>(), [0, 15, 30, 45, 60, 74]);
     assert!(printed[0].1 > 0.1 && printed[5].1 < 0.02, "{printed:?}");
@@ -54,7 +60,12 @@ fn the_tutorial() {
     assert_eq!(names, ["losses.csv", "model.checkpoint.safetensors", "model.safetensors", "model.svg"]);
     let picture = run.text("model.svg");
     let picture = roxmltree::Document::parse(&picture).unwrap();
-    assert!(picture.descendants().filter(|node| node.has_tag_name("text")).any(|node| node.text().is_some_and(|text| text.contains("step 60"))));
+    assert!(
+        picture
+            .descendants()
+            .filter(|node| node.has_tag_name("text"))
+            .any(|node| node.text().is_some_and(|text| text.contains("step 60")))
+    );
     // PyTorch's names and nothing else
     let tensors = run.tensors("model.safetensors");
     let names: Vec<&str> = tensors.keys().map(String::as_str).collect();
@@ -150,7 +161,9 @@ fn the_instruction_set_is_chosen_and_said() {
 fn gradients_of_the_first_step() {
     let run = Run::new();
     let start = Model::random(Shape::new(CellKind::Lstm, 1, 5, 1, 1).unwrap(), 3).unwrap();
-    run.ok("train --cell lstm --hidden 5 --seed 3 --steps 1 --no-plot --optimizer sgd --lr 0.5 --save-grads g.safetensors");
+    run.ok(
+        "train --cell lstm --hidden 5 --seed 3 --steps 1 --no-plot --optimizer sgd --lr 0.5 --save-grads g.safetensors",
+    );
     let (grads, after) = (run.tensors("g.safetensors"), run.tensors("model.safetensors"));
     assert_eq!(grads.len(), 6);
     let norm = grads.values().flat_map(|tensor| tensor.data()).map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
@@ -162,13 +175,23 @@ fn gradients_of_the_first_step() {
         }
     }
     // of the first step only, and before clipping; clipping then shortens the step
-    let flags = "train --cell lstm --hidden 5 --seed 3 --no-plot --optimizer sgd --lr 0.5 --save-grads clipped.safetensors";
+    let flags =
+        "train --cell lstm --hidden 5 --seed 3 --no-plot --optimizer sgd --lr 0.5 --save-grads clipped.safetensors";
     run.ok(&format!("{flags} --steps 1 --clip 0.01"));
     assert!(run.bytes("g.safetensors") == run.bytes("clipped.safetensors"));
     let clipped = run.tensors("model.safetensors");
-    let moved: f64 = start.weights().iter().flat_map(|(name, before)| {
-        before.data().iter().zip(clipped[name].data()).map(|(w0, w1)| f64::from(w1 - w0).powi(2)).collect::<Vec<_>>()
-    }).sum();
+    let moved: f64 = start
+        .weights()
+        .iter()
+        .flat_map(|(name, before)| {
+            before
+                .data()
+                .iter()
+                .zip(clipped[name].data())
+                .map(|(w0, w1)| f64::from(w1 - w0).powi(2))
+                .collect::<Vec<_>>()
+        })
+        .sum();
     assert!(norm > 0.01 && (moved.sqrt() - 0.005).abs() < 1e-6, "gradient {norm}, moved {}", moved.sqrt());
     run.ok(&format!("{flags} --steps 9"));
     assert!(run.bytes("g.safetensors") == run.bytes("clipped.safetensors"));

@@ -25,7 +25,10 @@ fn every_cell_learns_the_sunspots() {
         let run = Run::new();
         run.example("sunspots.csv");
         let answer = run.ok(&format!("train sunspots.csv --cell {cell} --epochs 60"));
-        let about = format!("{} 1 -> 32 -> 1 on sunspots.csv: {weights} parameters, 720 steps of 1 x 20, ", cell.to_uppercase());
+        let about = format!(
+            "{} 1 -> 32 -> 1 on sunspots.csv: {weights} parameters, 720 steps of 1 x 20, ",
+            cell.to_uppercase()
+        );
         assert!(answer.stderr.starts_with(&about), "{}", answer.stderr);
         assert!(answer.stdout.contains("score on the last 62 rows, held out:"), "{}", answer.stdout);
         let score = answer.after("  sunspots: RMSE ");
@@ -58,17 +61,24 @@ fn a_table_and_an_array_of_the_same_numbers_train_alike() {
     let rows = numbers(&run.text("sunspots.csv"), 1);
     npy::write(&run.path("s.npy"), &Tensor::new([rows.len(), 1], rows.concat()).unwrap()).unwrap();
     // the same table as others write it: semicolons, quotes, CRLF, a byte order mark, no header, names by number
-    let other: String = run.text("sunspots.csv").lines().skip(1).map(|line| {
-        let (year, spots) = line.split_once(',').unwrap();
-        format!("\"{year}\";x;\"{spots}\"\r\n")
-    }).collect();
+    let other: String = run
+        .text("sunspots.csv")
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let (year, spots) = line.split_once(',').unwrap();
+            format!("\"{year}\";x;\"{spots}\"\r\n")
+        })
+        .collect();
     run.file("other.csv", format!("\u{feff}{other}"));
     run.ok("train sunspots.csv --epochs 2 --no-plot");
     run.ok("train s.npy --epochs 2 --no-plot --out npy.safetensors");
     run.ok("train other.csv --column 3 --epochs 2 --no-plot --out other.safetensors");
     assert!(run.tensors("model.safetensors") == run.tensors("npy.safetensors"));
     assert!(run.tensors("model.safetensors") == run.tensors("other.safetensors"));
-    run.ok("train sunspots.csv --column sunspots --time year --header true --epochs 2 --no-plot --out again.safetensors");
+    run.ok(
+        "train sunspots.csv --column sunspots --time year --header true --epochs 2 --no-plot --out again.safetensors",
+    );
     assert!(run.tensors("model.safetensors") == run.tensors("again.safetensors"));
 }
 
@@ -91,7 +101,8 @@ fn several_columns_in_and_out() {
         assert!(picture.contains(word), "no {word} in the plot");
     }
     // all columns, if none is named; numbers and names may be mixed
-    let answer = run.ok("train seattle-weather.csv --hidden 4 --epochs 1 --no-plot --target 5,temp_min --out b.safetensors");
+    let answer =
+        run.ok("train seattle-weather.csv --hidden 4 --epochs 1 --no-plot --target 5,temp_min --out b.safetensors");
     assert!(answer.stderr.starts_with("RNN 4 -> 4 -> 2 on"), "{}", answer.stderr);
     let columns = file::read(run.path("b.safetensors"), None).unwrap().metadata.columns;
     assert_eq!(columns.inputs, ["temp_max", "temp_min", "precipitation", "wind"]);
@@ -119,10 +130,13 @@ fn windows_that_come_cut() {
     let first = x.part(0..1).unwrap();
     let first = Tensor::new([3, 5, 2], first.data()).unwrap();
     let y = start.forward(Cpu::widest(), &first, Order::BatchFirst, &mut State::new(start.shape(), 3)).unwrap();
-    let mse = |pairs: &[(f32, f32)]| pairs.iter().map(|(y, t)| f64::from(y - t).powi(2)).sum::<f64>() / pairs.len() as f64;
+    let mse =
+        |pairs: &[(f32, f32)]| pairs.iter().map(|(y, t)| f64::from(y - t).powi(2)).sum::<f64>() / pairs.len() as f64;
     let pairs: Vec<(f32, f32)> = y.data().iter().copied().zip(all.data()[..15].iter().copied()).collect();
     assert!((loss(0) - mse(&pairs)).abs() < 1e-6, "{} is not {}", loss(0), mse(&pairs));
-    run.ok("train last.safetensors --cell lstm --hidden 6 --steps 12 --log last.csv --loss-on last --out b.safetensors");
+    run.ok(
+        "train last.safetensors --cell lstm --hidden 6 --steps 12 --log last.csv --loss-on last --out b.safetensors",
+    );
     let losses = run.text("last.csv");
     let loss = losses.lines().nth(1).unwrap().split(',').nth(1).unwrap().parse::<f64>().unwrap();
     let pairs: Vec<(f32, f32)> = pairs.into_iter().skip(4).step_by(5).collect();
@@ -183,9 +197,12 @@ fn scalers_are_fitted_on_the_training_part_only() {
     let mean = training.iter().sum::<f64>() / 247.0;
     let deviation = (training.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 247.0).sqrt();
     let (least, most) = training.iter().fold((f64::MAX, f64::MIN), |(a, b), &v| (a.min(v), b.max(v)));
-    for (flag, shift, scale) in
-        [("", mean, deviation), ("--scale standard", mean, deviation), ("--scale min-max", least, most - least), ("--scale none", 0.0, 1.0)]
-    {
+    for (flag, shift, scale) in [
+        ("", mean, deviation),
+        ("--scale standard", mean, deviation),
+        ("--scale min-max", least, most - least),
+        ("--scale none", 0.0, 1.0),
+    ] {
         run.ok(&format!("train sunspots.csv --epochs 1 --no-plot {flag}"));
         let (x, y) = scalers(&run, "model.safetensors");
         assert_eq!(x, y);
@@ -194,7 +211,10 @@ fn scalers_are_fitted_on_the_training_part_only() {
     }
     // nothing of what is held out gets into scalers or weights
     let lines: Vec<String> = run.text("sunspots.csv").lines().map(String::from).collect();
-    let changed = lines.iter().enumerate().map(|(i, line)| if i > 247 { format!("{},9999\n", 1699 + i) } else { format!("{line}\n") });
+    let changed = lines
+        .iter()
+        .enumerate()
+        .map(|(i, line)| if i > 247 { format!("{},9999\n", 1699 + i) } else { format!("{line}\n") });
     run.file("changed.csv", changed.collect::<String>());
     run.ok("train sunspots.csv --steps 11 --no-plot --out a.safetensors");
     run.ok("train changed.csv --steps 11 --no-plot --out b.safetensors");
@@ -215,7 +235,8 @@ fn missing_values() {
     run.file("filled.csv", table(&6_f64.sin().to_string()));
     run.ok("train filled.csv --seq-len 5 --epochs 1 --no-plot --column value --out filled.safetensors");
     assert!(run.tensors("model.safetensors") == run.tensors("filled.safetensors"));
-    let dropped: String = table("gone").lines().filter(|line| !line.starts_with("gone")).map(|line| format!("{line}\n")).collect();
+    let dropped: String =
+        table("gone").lines().filter(|line| !line.starts_with("gone")).map(|line| format!("{line}\n")).collect();
     run.file("dropped.csv", dropped);
     run.ok("train gap.csv --seq-len 5 --epochs 1 --no-plot --missing drop --column value");
     run.ok("train dropped.csv --seq-len 5 --epochs 1 --no-plot --column value --out dropped.safetensors");

@@ -90,7 +90,8 @@ impl Run {
     /// All files, with what they hold.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let entries = fs::read_dir(self.folder.path()).unwrap().map(Result::unwrap);
-        let files = entries.filter(|entry| entry.metadata().is_ok_and(|found| found.is_file() && found.len() < 1 << 28));
+        let files =
+            entries.filter(|entry| entry.metadata().is_ok_and(|found| found.is_file() && found.len() < 1 << 28));
         files.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
     }
 
@@ -190,7 +191,10 @@ impl Answer {
         let Self { code, stderr, .. } = self;
         assert_eq!(*code, Some(1), "rnnstep {args}\n{stderr}");
         assert_eq!(stderr.lines().count(), 1, "rnnstep {args}\n{stderr}");
-        assert!(stderr.starts_with("error: ") && stderr.ends_with('\n') && stderr.len() < 1000, "rnnstep {args}\n{stderr}");
+        assert!(
+            stderr.starts_with("error: ") && stderr.ends_with('\n') && stderr.len() < 1000,
+            "rnnstep {args}\n{stderr}"
+        );
         assert!(!stderr.contains("RUST_BACKTRACE"), "rnnstep {args}\n{stderr}");
         stderr.trim_end().into()
     }
