@@ -116,7 +116,7 @@ fn says_how_long_the_steps_took() {
 }
 
 #[test]
-fn ends_in_silence_when_nobody_listens() {
+fn ends_with_its_input() {
     let run = Run::new();
     run.model("m.safetensors", CellKind::Rnn, [1, 6, 1, 1]);
     run.fails("stream absent.safetensors", &["absent.safetensors"]);
