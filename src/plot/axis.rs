@@ -49,7 +49,8 @@ impl Axis {
     /// At most `most` (at least 2) round numbers inside the range.
     pub fn ticks(&self, most: usize) -> Vec<Tick> {
         let Step { size, power } = Step::at_least((self.hi - self.lo) / most.max(2) as f64);
-        let (first, last) = ((self.lo / size).ceil(), (self.hi / size).floor());
+        // 0.3 / 0.1 is a little less than 3: what misses a round number by rounding alone still counts as on it
+        let (first, last) = ((self.lo / size - 1e-9).ceil(), (self.hi / size + 1e-9).floor());
         // The bound guards against a range where adding 1 changes nothing; `FINEST` already keeps it out.
         let count = (last - first).clamp(-1.0, 2.0 * most.max(2) as f64) as i64 + 1;
         let values: Vec<f64> = (0..count).map(|k| (first + k as f64) * size).collect();
