@@ -1,7 +1,7 @@
 //! `rnnstep forecast`
 
 use super::input::{TableArgs, read_sequences};
-use super::predict::write_rows;
+use super::predict::{check_extension, write_rows};
 use super::screen::Screen;
 use super::{Failure, ModelArgs, report};
 use clap::Args;
@@ -45,6 +45,10 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     for path in [&args.out, &args.plot].into_iter().flatten() {
         file::check_writable(path)?;
     }
+    if let Some(path) = &args.plot {
+        rnnstep::plot::picture::check_ending(path)?;
+    }
+    check_extension(args.out.as_deref())?;
     let (loaded, cpu) = args.model.load()?;
     let columns = &loaded.metadata.columns;
     if columns.inputs != columns.targets {

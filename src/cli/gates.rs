@@ -40,6 +40,9 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     for path in [&args.out, &args.plot].into_iter().flatten() {
         file::check_writable(path)?;
     }
+    if let Some(path) = &args.plot {
+        rnnstep::plot::picture::check_ending(path)?;
+    }
     let (loaded, cpu) = args.model.load()?;
     let model = if args.raw { loaded.model.raw() } else { loaded.model };
     let x = read_sequences(&args.input, &args.table, &loaded.metadata.columns, &model)?.x;

@@ -227,7 +227,7 @@ impl Job {
             }
             Source::Windows { x, target } => {
                 self.refuse_table_options("windows already cut")?;
-                let all = Windows::cut(x.clone(), target.clone())?;
+                let all = Windows::cut(x.clone(), target.clone()).map_err(|error| self.in_data(error))?;
                 self.check_loss_on(&all)?;
                 let (windows, held_out) = self.split_windows(all, x, target)?;
                 let (input, output) = (windows.input(), windows.output());
@@ -235,11 +235,23 @@ impl Job {
             }
             Source::Series(series) => {
                 let inputs = self.data.input_columns(&series)?;
+                // before anything is made of them: a column that is not there is a matter of the file
+                series
+                    .positions(&[inputs.clone(), self.data.target_columns(&series)?].concat())
+                    .map_err(|error| self.in_data(error))?;
                 let targets = self.data.target_columns(&series)?;
                 let table = self.table(&series, &inputs, &targets)?;
                 let (windows, input, output) = (self.cut(&table)?, inputs.len(), targets.len());
                 Ok(Prepared { windows, table: Some(table), held_out: None, input, output })
             }
+        }
+    }
+
+    /// An error that lies in the data names its file.
+    fn in_data(&self, error: Error) -> Error {
+        match (error, &self.data.data) {
+            (Error::Invalid(reason), Some(path)) => Error::File { path: path.clone(), reason },
+            (error, _) => error,
         }
     }
 
@@ -250,9 +262,9 @@ impl Job {
         let fit = |tensor: &Tensor, what: &str| {
             let width = tensor.rows().1;
             if train.is_empty() {
-                return Err(Error::Invalid(format!(
+                return Err(self.in_data(Error::Invalid(format!(
                     "{what}: no rows are left to train on; take a smaller val-fraction"
-                )));
+                ))));
             }
             Scaler::fit(scaling, &tensor.data()[..train.end * width], width)
         };
@@ -278,6 +290,9 @@ impl Job {
         };
         let (x, target) = (scaled(&table.inputs, &table.x_scaler)?, scaled(&table.targets, &table.y_scaler)?);
         let last_only = self.loss_on == Some(Head::Last);
+        let sizes = [self.seq_len, self.batch, self.stride.unwrap_or(1)];
+        // too few rows are a matter of the file, a size of 0 is one of the options
+        let about = |error| if sizes.contains(&0) { error } else { self.in_data(error) };
         match self.state {
             StateMode::Carry => {
                 if self.stride.is_some_and(|stride| stride != self.seq_len) {
@@ -285,11 +300,12 @@ impl Job {
                                    leave it out, or use --state reset";
                     return Err(Failure::Usage(message.into()));
                 }
-                Ok(Windows::lanes(x, target, self.seq_len, self.batch, last_only)?)
+                Ok(Windows::lanes(x, target, self.seq_len, self.batch, last_only).map_err(about)?)
             }
             StateMode::Reset => {
                 let stride = self.stride.unwrap_or(1);
-                Ok(Windows::shuffled(x, target, self.seq_len, stride, self.batch, last_only, self.seed)?)
+                let seed = self.seed;
+                Ok(Windows::shuffled(x, target, self.seq_len, stride, self.batch, last_only, seed).map_err(about)?)
             }
         }
     }

@@ -40,6 +40,7 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     for path in [&args.out, &args.final_state].into_iter().flatten() {
         file::check_writable(path)?;
     }
+    check_extension(args.out.as_deref())?;
     let (loaded, cpu) = args.model.load()?;
     let model = if args.raw { loaded.model.raw() } else { loaded.model };
     let sequences = read_sequences(&args.input, &args.table, &loaded.metadata.columns, &model)?;
@@ -48,6 +49,7 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
         ([batch, _, _], Order::BatchFirst) | ([_, batch, _], Order::TimeMajor) => *batch,
         _ => 1,
     };
+    check_dims(args.out.as_deref(), sequences.x.dims())?;
     let mut state = read_state(args.init_state.as_deref(), &model, batch)?;
     let y = model.forward(cpu, &sequences.x, order, &mut state)?;
     if let Some(path) = &args.final_state {
@@ -78,12 +80,7 @@ pub fn write_rows(
     match (out, kind.as_deref()) {
         (Some(path), Some("npy")) => return Ok(npy::write(path, y)?),
         (Some(path), Some("safetensors")) => return Ok(file::write_tensors(path, &[("y", y)])?),
-        (Some(path), Some(other)) if other != "csv" => return Err(unknown_extension(path, other)),
         _ => {}
-    }
-    if y.dims().len() != 2 {
-        let message = format!("y has the shape {:?}: give --out a .safetensors or .npy file", y.dims());
-        return Err(Error::Invalid(message).into());
     }
     let header: Vec<String> = time.map(|time| time.name.clone()).into_iter().chain(names.iter().cloned()).collect();
     let rows = y.data().chunks(y.rows().1).enumerate().map(|(row, values)| {
@@ -94,6 +91,24 @@ pub fn write_rows(
         Some(path) => Ok(csv::write(path, &header, rows)?),
         None => screen.write(|out| csv::write_to(out, &header, rows)),
     }
+}
+
+/// Whether [`write_rows`] knows what to write there; what has no extension gets a table.
+pub fn check_extension(out: Option<&Path>) -> Result<(), Failure> {
+    let Some(path) = out else { return Ok(()) };
+    match extension(path).as_str() {
+        "npy" | "safetensors" | "csv" | "" => Ok(()),
+        other => Err(unknown_extension(path, other)),
+    }
+}
+
+/// A table has two dimensions; x and y have as many.
+fn check_dims(out: Option<&Path>, dims: &[usize]) -> Result<(), Failure> {
+    if matches!(out.map(extension).as_deref(), Some("npy" | "safetensors")) || dims.len() == 2 {
+        return Ok(());
+    }
+    let message = format!("x has the shape {dims:?}, y has as many dimensions: give --out a .safetensors or .npy file");
+    Err(Error::Invalid(message).into())
 }
 
 fn write_state(path: &Path, state: &State) -> Result<(), Failure> {

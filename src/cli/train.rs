@@ -18,6 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+/// Where the model goes if nobody says otherwise.
+const OUT: &str = "model.safetensors";
+
 #[derive(Args)]
 pub struct TrainArgs {
     #[command(flatten)]
@@ -29,7 +32,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     resume: Option<PathBuf>,
     /// Model file to write; the checkpoint goes beside it
-    #[arg(long, default_value = "model.safetensors", value_name = "FILE", help_heading = "Files")]
+    #[arg(long, default_value = OUT, value_name = "FILE", help_heading = "Files")]
     out: PathBuf,
     /// Write the loss of every step
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
@@ -72,6 +75,9 @@ pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) ->
     let plot = args.plot_path();
     for path in [Some(&args.out), args.log.as_ref(), args.save_grads.as_ref(), plot.as_ref()].into_iter().flatten() {
         file::check_writable(path)?;
+    }
+    if let Some(path) = &plot {
+        rnnstep::plot::picture::check_ending(path)?;
     }
     let mut run = match &args.resume {
         Some(path) => Run::resume(args, matches, path, cpu, threads)?,
@@ -309,7 +315,10 @@ impl<'a> Run<'a> {
         }
         if interrupted {
             let (done, path) = (trainer.steps_done(), checkpoint.display());
-            screen.line(format_args!("interrupted after {done} steps; go on with: rnnstep train --resume {path}"))?;
+            // said only if it is not the default
+            let out = if args.out == Path::new(OUT) { String::new() } else { format!(" --out {}", args.out.display()) };
+            screen
+                .line(format_args!("interrupted after {done} steps; go on with: rnnstep train --resume {path}{out}"))?;
             return Ok(ExitCode::from(1));
         }
         let model = best.as_ref().map_or(trainer.model(), |best| &best.model);

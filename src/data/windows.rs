@@ -53,9 +53,14 @@ impl Windows {
     /// The lesson's sine: step k is `[kπ, (k+1)π]`, one sequence, without end.
     ///
     /// # Errors
-    /// If `seq_len` is 0.
+    /// If `seq_len` is 0 or above a million.
     pub fn sine(seq_len: usize) -> Result<Self> {
+        const MOST: usize = 1_000_000;
         at_least_one("seq-len", seq_len)?;
+        if seq_len > MOST {
+            // no series bounds it here
+            return Err(Error::invalid(format!("seq-len {seq_len}: at most {MOST} points of the sine")));
+        }
         Ok(Self { source: Source::Sine, seq_len, batch: 1, input: 1, output: 1, last_only: false })
     }
 
@@ -70,7 +75,7 @@ impl Windows {
         let (series, rows) = pairs(x, target, seq_len, batch)?;
         let windows = (rows - 1) / batch / seq_len;
         if windows == 0 {
-            let needed = batch * seq_len + 1;
+            let needed = batch.saturating_mul(seq_len).saturating_add(1);
             return Err(too_few(rows, needed, &format!("{batch} windows side by side of {seq_len} rows each")));
         }
         Ok(Self::of_series(series, seq_len, batch, last_only, |series| Source::Lanes { series, windows }))
@@ -92,8 +97,8 @@ impl Windows {
     ) -> Result<Self> {
         at_least_one("stride", stride)?;
         let (series, rows) = pairs(x, target, seq_len, batch)?;
-        if rows < seq_len + 1 {
-            return Err(too_few(rows, seq_len + 1, &format!("a window of {seq_len} rows")));
+        if rows <= seq_len {
+            return Err(too_few(rows, seq_len.saturating_add(1), &format!("a window of {seq_len} rows")));
         }
         let count = (rows - 1 - seq_len) / stride + 1;
         let order = (0..count).map(|w| w * stride).collect();
@@ -289,7 +294,7 @@ fn pairs(x: Tensor, target: Tensor, seq_len: usize, batch: usize) -> Result<(Pai
     let (rows, target_rows) = (x.rows().0, target.rows().0);
     Error::check_length("target: rows", rows, target_rows)?;
     if rows == 0 {
-        return Err(too_few(0, seq_len + 1, &format!("a window of {seq_len} rows")));
+        return Err(too_few(0, seq_len.saturating_add(1), &format!("a window of {seq_len} rows")));
     }
     Ok((Pairs { x, target }, rows))
 }

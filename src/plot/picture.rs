@@ -42,18 +42,28 @@ type Rgb = (u8, u8, u8);
 /// then there is no new file, and an old one is as it was.
 pub fn save(figure: &Figure, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let bytes = match ending.as_str() {
-        "svg" => svg(figure)?.into_bytes(),
-        "png" => png(figure)?,
-        _ => {
-            return Err(Error::invalid(format!(
-                "{}: a plot is written as .svg or .png: give the file one of these endings",
-                path.display()
-            )));
-        }
-    };
+    let bytes = if is_svg(path)? { svg(figure)?.into_bytes() } else { png(figure)? };
     crate::whole::write_whole(path, |out| out.write_all(&bytes))
+}
+
+/// `Ok` if [`save`] knows the ending of `path`. To know before long work, not after.
+///
+/// # Errors
+/// [`Error::Invalid`] for another ending than .svg and .png.
+pub fn check_ending(path: impl AsRef<Path>) -> Result<()> {
+    is_svg(path.as_ref()).map(drop)
+}
+
+fn is_svg(path: &Path) -> Result<bool> {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    match ending.as_str() {
+        "svg" => Ok(true),
+        "png" => Ok(false),
+        _ => Err(Error::invalid(format!(
+            "{}: a plot is written as .svg or .png: give the file one of these endings",
+            path.display()
+        ))),
+    }
 }
 
 /// The text of an SVG file. The same figure gives the same bytes.

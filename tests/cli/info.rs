@@ -1,1 +1,80 @@
-//! x
+//! `rnnstep info`: about the machine, and about a model.
+
+use super::run::{Run, relu};
+use rnnstep::{CellKind, Cpu, Isa, Model};
+
+#[test]
+fn the_machine() {
+    let run = Run::new();
+    let answer = run.ok("info");
+    assert!(answer.stdout.starts_with("rnnstep "), "{}", answer.stdout);
+    let sets = answer.after("isa ");
+    for isa in Isa::available() {
+        assert!(sets.contains(isa.name()), "{sets}");
+    }
+    assert!(sets.contains(&format!("{} (chosen)", Cpu::widest().isa().name())));
+    assert!(run.ok("info --isa portable").stdout.contains("portable (chosen)"));
+    assert!(answer.after("devices ").contains("cpu"));
+    assert!(answer.after("features ").contains("cli"));
+    assert!(answer.after("cpu ").contains(std::env::consts::ARCH));
+    assert!(Run::new().with("RNNSTEP_ISA", "portable").ok("info").stdout.contains("portable (chosen)"));
+}
+
+#[test]
+fn the_lessons_dimension_check() {
+    let run = Run::new();
+    run.ok("train --hidden 10 --layers 2 --steps 1 --no-plot");
+    let answer = run.ok("info model.safetensors");
+    assert!(answer.stdout.starts_with("model.safetensors: RNN 1 -> 10 x 2 -> 1\n"), "{}", answer.stdout);
+    assert!(answer.after("  input ").starts_with("(1, 20, 1) "));
+    assert_eq!(answer.after("  output "), "(1, 20, 1)");
+    assert!(answer.after("  hidden ").starts_with("(2, 1, 10) "));
+    assert_eq!(answer.after("  scaler "), "none");
+}
+
+#[test]
+fn a_table_of_what_is_in_a_model() {
+    let run = Run::new();
+    run.example("seattle-weather.csv");
+    run.ok(
+        "train seattle-weather.csv --cell lstm --hidden 6 --column 2,wind --seq-len 7 --epochs 1 --lr 0.02 --no-plot",
+    );
+    let answer = run.ok("info model.safetensors");
+    for (name, shape, count) in [
+        ("rnn.weight_ih_l0", "[24, 2]", 48),
+        ("rnn.weight_hh_l0", "[24, 6]", 144),
+        ("rnn.bias_ih_l0", "[24]", 24),
+        ("rnn.bias_hh_l0", "[24]", 24),
+        ("fc.weight", "[2, 6]", 12),
+        ("fc.bias", "[2]", 2),
+    ] {
+        let row = answer.after(&format!("  {name} "));
+        assert!(row.starts_with(shape) && row.ends_with(&format!(" {count}")), "{name}: {row}");
+    }
+    assert!(answer.after("  parameters ").starts_with("254, 1016 bytes in f32"), "{}", answer.stdout);
+    // a product and a sum for every weight at least
+    let operations: usize = answer.after("  operations ").split_whitespace().next().unwrap().parse().unwrap();
+    assert!((2 * 204..2 * 204 + 100).contains(&operations), "{operations}");
+    assert!(answer.after("  input ").starts_with("(1, 7, 2) "));
+    assert!(answer.after("  output ").starts_with("(1, 7, 2)"));
+    assert!(answer.after("  hidden ").starts_with("(1, 1, 6) ") && answer.after("  hidden ").contains("c the same"));
+    for name in ["input temp_max", "input wind", "output temp_max", "output wind"] {
+        assert!(answer.after(&format!("  scaler      {name}:")).starts_with("(value - "), "{name}");
+    }
+    let recipe = answer.after("  recipe ");
+    for word in ["cell \"lstm\"", "lr 0.02", "epochs 1", "seq-len 7", "data \"seattle-weather.csv\""] {
+        assert!(recipe.contains(word), "{word}: {recipe}");
+    }
+}
+
+#[test]
+fn a_model_from_elsewhere() {
+    let run = Run::new();
+    run.model("m.safetensors", CellKind::Gru, [3, 4, 1, 2]);
+    let answer = run.ok("info m.safetensors");
+    assert!(answer.stdout.starts_with("m.safetensors: GRU 3 -> 4 -> 2\n"));
+    assert_eq!(answer.after("  recipe "), "not said");
+    Model::random(relu(1, 4), 0).unwrap().save(run.path("relu.safetensors")).unwrap();
+    assert!(run.ok("info relu.safetensors").stdout.starts_with("relu.safetensors: RNN (relu) 1 -> 4 -> 1\n"));
+    run.fails("info absent.safetensors", &["absent.safetensors"]);
+}

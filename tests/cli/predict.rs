@@ -1,1 +1,209 @@
-//! x
+//! `rnnstep predict`: from and to every kind of file, states in and out.
+
+use super::run::{Run, numbers};
+use rnnstep::data::npy;
+use rnnstep::{CellKind, Cpu, Isa, Model, Order, State, Tensor, file};
+
+/// `n` numbers that look like a signal.
+fn wave(n: usize) -> Vec<f32> {
+    (0..n).map(|i| 0.6 * (i as f32 * 0.37).sin()).collect()
+}
+
+fn forward(model: &Model, x: &Tensor, batch: usize) -> Tensor {
+    model.forward(Cpu::widest(), x, Order::BatchFirst, &mut State::new(model.shape(), batch)).unwrap()
+}
+
+/// Lines of text without a header or a time, as rows.
+fn csv(x: &[f32], width: usize) -> String {
+    let row = |row: &[f32]| row.iter().map(f32::to_string).collect::<Vec<_>>().join(",") + "\n";
+    x.chunks(width).map(row).collect()
+}
+
+#[test]
+fn every_kind_of_file_gives_the_same_numbers() {
+    for cell in CellKind::ALL {
+        let run = Run::new();
+        let model = run.model("m.safetensors", cell, [2, 5, 2, 3]);
+        let x = Tensor::new([30, 2], wave(60)).unwrap();
+        let y = forward(&model, &x, 1);
+        run.file("x.csv", csv(x.data(), 2));
+        npy::write(&run.path("x.npy"), &x).unwrap();
+        file::write_tensors(run.path("x.safetensors"), &[("x", &x)]).unwrap();
+        for input in ["x.csv", "x.npy", "x.safetensors"] {
+            let answer = run.ok(&format!("predict m.safetensors {input}"));
+            assert_eq!(answer.stdout.lines().next(), Some("y_1,y_2,y_3"));
+            assert_eq!(numbers(&answer.stdout, 0).concat(), y.data(), "{input}");
+            assert_eq!(answer.stderr, "");
+            let written = run.ok(&format!("predict m.safetensors {input} --out y.csv"));
+            assert_eq!((written.stdout.as_str(), run.text("y.csv")), ("", answer.stdout));
+            run.ok(&format!("predict m.safetensors {input} --out y.npy"));
+            assert_eq!(npy::read(&run.path("y.npy")).unwrap(), y);
+            run.ok(&format!("predict m.safetensors {input} --out y.safetensors"));
+            assert!(run.tensors("y.safetensors").into_iter().eq([("y".to_string(), y.clone())]));
+        }
+        for isa in Isa::available() {
+            let answer = run.ok(&format!("predict m.safetensors x.npy --isa {}", isa.name()));
+            assert_eq!(numbers(&answer.stdout, 0).concat(), y.data(), "{}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn several_sequences_in_either_order() {
+    let run = Run::new();
+    let model = run.model("m.safetensors", CellKind::Lstm, [2, 5, 1, 3]);
+    let x = Tensor::new([4, 9, 2], wave(72)).unwrap();
+    let y = forward(&model, &x, 4);
+    assert_eq!(y.dims(), [4, 9, 3]);
+    file::write_tensors(run.path("x.safetensors"), &[("x", &x)]).unwrap();
+    run.ok("predict m.safetensors x.safetensors --out y.safetensors --final-state s.safetensors");
+    assert_eq!(run.tensors("y.safetensors")["y"], y);
+    run.ok("predict m.safetensors x.safetensors --out y.npy");
+    assert_eq!(npy::read(&run.path("y.npy")).unwrap(), y);
+    let major = x.swap_batch_and_time().unwrap();
+    npy::write(&run.path("major.npy"), &major).unwrap();
+    run.ok("predict m.safetensors major.npy --time-major --out major.safetensors --final-state t.safetensors");
+    assert_eq!(run.tensors("major.safetensors")["y"], y.swap_batch_and_time().unwrap());
+    assert!(run.bytes("s.safetensors") == run.bytes("t.safetensors"));
+    assert_eq!(run.tensors("s.safetensors")["h"].dims(), [1, 4, 5]);
+    // one of them alone
+    let third = Tensor::new([9, 2], x.part(2..3).unwrap().data()).unwrap();
+    npy::write(&run.path("third.npy"), &third).unwrap();
+    run.ok("predict m.safetensors third.npy --out third.safetensors");
+    assert_eq!(run.tensors("third.safetensors")["y"].data(), y.part(2..3).unwrap().data());
+    // a table on stdout has two dimensions
+    run.fails("predict m.safetensors x.safetensors", &["[4, 9, 2]", "--out", ".npy"]);
+    run.fails("predict m.safetensors x.safetensors --out y2.csv --final-state s2.safetensors", &["[4, 9, 2]", ".npy"]);
+}
+
+#[test]
+fn two_halves_make_the_whole() {
+    for cell in CellKind::ALL {
+        let run = Run::new();
+        run.model("m.safetensors", cell, [1, 17, 2, 1]);
+        let x = wave(50);
+        run.file("x.csv", csv(&x, 1));
+        run.file("a.csv", csv(&x[..21], 1));
+        run.file("b.csv", csv(&x[21..], 1));
+        let whole = run.ok("predict m.safetensors x.csv --final-state whole.safetensors").stdout;
+        let first = run.ok("predict m.safetensors a.csv --final-state s.safetensors").stdout;
+        let names: Vec<String> = run.tensors("s.safetensors").into_keys().collect();
+        assert_eq!(names, if cell == CellKind::Lstm { vec!["c", "h"] } else { vec!["h"] });
+        let cold = run.ok("predict m.safetensors b.csv").stdout;
+        // in place: the state may go where it came from
+        let second =
+            run.ok("predict m.safetensors b.csv --init-state s.safetensors --final-state s.safetensors").stdout;
+        assert_eq!(first.clone() + second.split_once('\n').unwrap().1, whole);
+        assert_ne!(cold, second);
+        assert!(run.bytes("s.safetensors") == run.bytes("whole.safetensors"));
+        // a state that does not fit
+        let tensor = |dims: [usize; 3]| Tensor::zeros(dims);
+        file::write_tensors(run.path("wide.safetensors"), &[("h", &tensor([2, 1, 18])), ("c", &tensor([2, 1, 18]))])
+            .unwrap();
+        run.fails(
+            "predict m.safetensors b.csv --init-state wide.safetensors",
+            &["wide.safetensors", "[2, 1, 17]", "[2, 1, 18]"],
+        );
+        file::write_tensors(run.path("none.safetensors"), &[("c", &tensor([2, 1, 17]))]).unwrap();
+        run.fails(
+            "predict m.safetensors b.csv --init-state none.safetensors",
+            &["none.safetensors", "\"h\"", "missing"],
+        );
+    }
+}
+
+#[test]
+fn scalers_names_and_times() {
+    let run = Run::new();
+    run.example("seattle-weather.csv");
+    run.ok("train seattle-weather.csv --cell lstm --hidden 6 --epochs 1 --no-plot --column wind,temp_max --target temp_max");
+    let answer = run.ok("predict model.safetensors seattle-weather.csv");
+    let lines: Vec<&str> = answer.stdout.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("date,temp_max_next", 1462));
+    assert!(lines[1].starts_with("2012-01-01,") && lines[1461].starts_with("2015-12-31,"));
+    let y = numbers(&answer.stdout, 1).concat();
+    assert!(y.iter().sum::<f32>() / 1461.0 > 10.0, "degrees, not the network's units");
+    // by hand: scale, run the raw network, scale back
+    let loaded = file::load(run.path("model.safetensors"), None, Cpu::widest()).unwrap();
+    let rows = numbers(&run.text("seattle-weather.csv"), 1);
+    let mut x: Vec<f32> = rows.iter().flat_map(|row| [row[3], row[0]]).collect();
+    let (x_scaler, y_scaler) = loaded.model.scalers().unwrap();
+    x_scaler.apply(&mut x);
+    let x = Tensor::new([1461, 2], x).unwrap();
+    let raw = forward(&loaded.model.clone().raw(), &x, 1).into_data();
+    let mut by_hand = raw.clone();
+    y_scaler.undo(&mut by_hand);
+    assert!(y == by_hand);
+    npy::write(&run.path("scaled.npy"), &x).unwrap();
+    let answer = run.ok("predict model.safetensors scaled.npy --raw");
+    assert!(numbers(&answer.stdout, 0).concat() == raw);
+    // columns are found by name wherever they stand, and not taken for others
+    let moved: String = run
+        .text("seattle-weather.csv")
+        .lines()
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            format!("{},{},{}\n", cells[1], cells[0], cells[4])
+        })
+        .collect();
+    run.file("moved.csv", moved);
+    let answer = run.ok("predict model.safetensors moved.csv --time date");
+    assert!(answer.stdout.starts_with("date,temp_max_next\n2012-01-01,"));
+    assert!(numbers(&answer.stdout, 1).concat() == y);
+    run.fails(
+        "predict model.safetensors seattle-weather.csv --out y.xlsx --final-state s.safetensors",
+        &["y.xlsx", ".csv", ".npy"],
+    );
+}
+
+#[test]
+fn a_file_of_pytorch() {
+    // what `save_file(model.state_dict(), path)` writes: no metadata, half precision, another prefix
+    let run = Run::new();
+    let model = run.model("m.safetensors", CellKind::Rnn, [1, 4, 1, 1]);
+    let x = wave(12);
+    run.file("x.csv", csv(&x, 1));
+    let renamed: Vec<(String, Tensor)> = model
+        .weights()
+        .into_iter()
+        .map(|(name, tensor)| (name.replace("rnn.", "net.").replace("fc.", "out."), tensor))
+        .collect();
+    let renamed: Vec<(&str, &Tensor)> = renamed.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    file::write_tensors(run.path("torch.safetensors"), &renamed).unwrap();
+    let answer = run.ok("predict torch.safetensors x.csv");
+    assert_eq!(answer.stdout, run.ok("predict m.safetensors x.csv").stdout);
+    // relu needs to be said, where the file does not say
+    let relu = run.ok("predict torch.safetensors x.csv --nonlinearity relu").stdout;
+    assert_ne!(relu, answer.stdout);
+    let shape = rnnstep::Shape { nonlinearity: rnnstep::Nonlinearity::Relu, ..*model.shape() };
+    let weights: Vec<Tensor> = model.weights().into_iter().map(|(_, tensor)| tensor).collect();
+    let model = Model::from_weights(shape, &weights).unwrap();
+    assert_eq!(numbers(&relu, 0).concat(), forward(&model, &Tensor::new([12, 1], x).unwrap(), 1).data());
+    run.fails("predict m.safetensors x.csv --nonlinearity relu", &["m.safetensors", "tanh", "relu"]);
+}
+
+#[test]
+fn weights_that_are_not_finite_are_warned_of_and_used() {
+    let run = Run::new();
+    run.model("m.safetensors", CellKind::Gru, [1, 3, 1, 2]);
+    run.file("x.csv", "0.5\n0.25\n");
+    let mut tensors = run.tensors("m.safetensors");
+    tensors.get_mut("fc.bias").unwrap().data_mut()[1] = f32::NAN;
+    let list: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    file::write_tensors(run.path("nan.safetensors"), &list).unwrap();
+    let answer = run.ok("predict nan.safetensors x.csv");
+    assert_eq!(answer.stderr.lines().count(), 1);
+    for word in ["warning: ", "nan.safetensors", "fc.bias", "not finite"] {
+        assert!(answer.stderr.contains(word), "{}", answer.stderr);
+    }
+    let y = numbers(&answer.stdout, 0);
+    assert!(y.iter().all(|row| row[0].is_finite() && row[1].is_nan()), "{}", answer.stdout);
+    // in the recurrence everything becomes NaN, as in PyTorch
+    tensors.get_mut("rnn.weight_hh_l0").unwrap().data_mut()[4] = f32::INFINITY;
+    tensors.get_mut("rnn.bias_ih_l0").unwrap().data_mut()[7] = f32::NAN;
+    let list: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    file::write_tensors(run.path("nan.safetensors"), &list).unwrap();
+    let answer = run.ok("predict nan.safetensors x.csv");
+    assert_eq!(answer.stderr.matches("warning: ").count(), 3, "{}", answer.stderr);
+    assert!(numbers(&answer.stdout, 0).concat().iter().all(|y| y.is_nan()), "{}", answer.stdout);
+}

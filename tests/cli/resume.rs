@@ -1,1 +1,142 @@
-//! x
+//! A training that stops and goes on ends with the same bytes as one that does not.
+
+use super::run::Run;
+use rnnstep::layout::Layout;
+use rnnstep::{CellKind, Tensor, file};
+
+/// Trains `data` with `flags` for 75 steps at once, and 40 and then to 75; the model files and logs must be the same.
+fn forty_and_thirty_five(run: &Run, flags: &str) {
+    run.ok(&format!("train {flags} --steps 75 --no-plot --out whole.safetensors --log whole.csv"));
+    run.ok(&format!("train {flags} --steps 40 --no-plot --out half.safetensors --log half.csv"));
+    assert!(run.bytes("whole.safetensors") != run.bytes("half.safetensors"), "{flags}");
+    let rest = "--steps 75 --no-plot --out half.safetensors --log half.csv";
+    let answer = run.ok(&format!("train --resume half.checkpoint.safetensors {rest}"));
+    assert!(answer.stderr.contains(" 35 steps of "), "{}", answer.stderr);
+    assert!(answer.stdout.contains("trained 35 steps"), "{}", answer.stdout);
+    assert!(run.bytes("whole.safetensors") == run.bytes("half.safetensors"), "{flags}");
+    assert!(run.bytes("whole.checkpoint.safetensors") == run.bytes("half.checkpoint.safetensors"), "{flags}");
+    assert_eq!(run.text("whole.csv"), run.text("half.csv"), "{flags}");
+}
+
+#[test]
+fn the_sine() {
+    forty_and_thirty_five(&Run::new(), "");
+    forty_and_thirty_five(&Run::new(), "--cell lstm --layers 2 --hidden 9 --amsgrad --clip 0.1");
+    forty_and_thirty_five(&Run::new(), "--cell gru --optimizer sgd --momentum 0.9 --nesterov --schedule step:30:0.5");
+}
+
+#[test]
+fn the_sunspots() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    forty_and_thirty_five(&run, "sunspots.csv");
+    forty_and_thirty_five(&run, "sunspots.csv --cell lstm --batch 4 --seq-len 8 --scale min-max");
+    forty_and_thirty_five(
+        &run,
+        "sunspots.csv --state reset --batch 16 --dropout 0.2 --layers 2 --optimizer adamw --schedule cosine:75",
+    );
+}
+
+#[test]
+fn windows_that_come_cut() {
+    let run = Run::new();
+    let wave = |n: usize| (0..n).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<_>>();
+    let (x, target) = (Tensor::new([9, 2, 5, 2], wave(180)).unwrap(), Tensor::new([9, 2, 3], wave(54)).unwrap());
+    file::write_tensors(run.path("w.safetensors"), &[("x", &x), ("target", &target)]).unwrap();
+    forty_and_thirty_five(&run, "w.safetensors --cell gru --val-fraction 0.25 --loss huber");
+}
+
+#[test]
+fn the_checkpoint_is_found_beside_the_model_and_says_what_was_trained() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    run.ok("train sunspots.csv --cell gru --hidden 7 --seed 3 --epochs 2 --no-plot");
+    let answer = run.ok("train --resume model.safetensors --epochs 3 --no-plot");
+    assert!(answer.stderr.starts_with("GRU 1 -> 7 -> 1 on sunspots.csv"), "{}", answer.stderr);
+    assert!(answer.stderr.contains(" 12 steps of "), "{}", answer.stderr);
+    run.ok("train sunspots.csv --cell gru --hidden 7 --seed 3 --epochs 3 --no-plot --out whole.safetensors");
+    assert!(run.bytes("model.safetensors") == run.bytes("whole.safetensors"));
+    // saying the same again is no contradiction; another number of threads neither
+    run.ok("train sunspots.csv --resume model.safetensors --cell gru --hidden 7 --epochs 3 --no-plot --threads 2");
+}
+
+#[test]
+fn what_cannot_be_resumed() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    run.ok("train sunspots.csv --steps 20 --no-plot");
+    run.misused("train --resume model.safetensors --hidden 33", &["--hidden 33", "32", "--steps"]);
+    run.misused("train --resume model.safetensors --cell lstm", &["--cell", "lstm", "rnn"]);
+    run.misused("train --resume model.safetensors --lr 0.5", &["--lr 0.5", "0.01"]);
+    run.misused("train --resume model.safetensors --no-bias", &["--no-bias"]);
+    run.misused("train --resume model.safetensors --seq-len 10", &["--seq-len 10", "20"]);
+    run.misused("train --resume model.safetensors --schedule cosine", &["--schedule", "cosine"]);
+    run.misused("train --resume model.safetensors --val-fraction 0.3", &["--val-fraction 0.3"]);
+    run.fails("train --resume model.safetensors --steps 10", &["10", "20"]);
+    run.fails("train --resume absent.safetensors", &["absent.safetensors"]);
+    run.model("bare.safetensors", CellKind::Rnn, [1, 4, 1, 1]);
+    run.fails("train --resume bare.safetensors", &["bare.safetensors", "--init"]);
+    // the data is needed again, and must still be there
+    std::fs::rename(run.path("sunspots.csv"), run.path("moved.csv")).unwrap();
+    run.fails("train --resume model.safetensors --steps 30", &["sunspots.csv"]);
+    run.ok("train moved.csv --resume model.safetensors --steps 30 --no-plot");
+    // a checkpoint that was cut off, or of which something is missing
+    let bytes = run.bytes("model.checkpoint.safetensors");
+    run.file("cut.safetensors", &bytes[..bytes.len() - 9]);
+    run.fails("train --resume cut.safetensors --steps 40", &["cut.safetensors", "cut off"]);
+    for name in ["state.h", "exp_avg_sq.fc.bias", "best.rnn.weight_hh_l0"] {
+        let mut parts = file::read(run.path("model.checkpoint.safetensors"), None).unwrap();
+        assert!(parts.extra.remove(name).is_some(), "{name}");
+        let layout = Layout::new(&parts.shape);
+        let weights: Vec<_> = layout.entries().iter().map(|entry| entry.name.clone()).zip(parts.weights).collect();
+        let extra: Vec<_> = parts.extra.into_iter().collect();
+        file::write(run.path("part.safetensors"), &parts.shape, &weights, &parts.metadata, &extra).unwrap();
+        run.fails("train moved.csv --resume part.safetensors --steps 40", &["part.safetensors", name, "missing"]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c() {
+    for flags in
+        ["", "sunspots.csv --cell lstm", "sunspots.csv --state reset --batch 4 --layers 2 --dropout 0.2 --hidden 8"]
+    {
+        let run = Run::new();
+        run.example("sunspots.csv");
+        let flags = format!("train {flags} --no-plot");
+        let talk = run.talk(&format!("{flags} --steps 100000000 --print-every 50 --log log.csv"));
+        for step in [0, 50] {
+            let line = talk.hear();
+            assert!(line.starts_with(&format!("step {step:>6}  loss ")), "{line}");
+        }
+        talk.interrupt();
+        let answer = talk.end();
+        assert_eq!(answer.code, Some(1), "{}", answer.stderr);
+        let said = answer.after("interrupted after ");
+        let (done, next) = said.split_once(" steps; go on with: rnnstep ").unwrap();
+        assert_eq!(next, "train --resume model.checkpoint.safetensors");
+        let done: usize = done.parse().unwrap();
+        assert!(done > 50);
+        let names: Vec<String> = run.files().into_keys().collect();
+        assert_eq!(names, ["log.csv", "model.checkpoint.safetensors", "sunspots.csv"]);
+        assert_eq!(run.text("log.csv").lines().count(), done + 1);
+        let total = done + 30;
+        run.ok(&format!("{next} --no-plot --steps {total}"));
+        run.ok(&format!("{flags} --steps {total} --out whole.safetensors"));
+        assert!(run.bytes("model.safetensors") == run.bytes("whole.safetensors"), "{flags} after {done}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_names_the_model_file_to_come() {
+    let run = Run::new();
+    let talk = run.talk("train --no-plot --steps 100000000 --out mine.safetensors");
+    talk.hear();
+    talk.interrupt();
+    let answer = talk.end();
+    let (done, next) = answer.after("interrupted after ").split_once(" steps; go on with: rnnstep ").unwrap();
+    let total = done.parse::<usize>().unwrap() + 1;
+    run.ok(&format!("{next} --steps {total}"));
+    assert!(run.path("mine.safetensors").exists() && !run.path("model.safetensors").exists());
+}
