@@ -32,8 +32,9 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     resume: Option<PathBuf>,
     /// Model file to write; the checkpoint goes beside it
-    #[arg(long, default_value = OUT, value_name = "FILE", help_heading = "Files")]
-    out: PathBuf,
+    /// [default: model.safetensors, or that of the training to resume]
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    out: Option<PathBuf>,
     /// Write the loss of every step
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
     log: Option<PathBuf>,
@@ -59,6 +60,7 @@ pub struct TrainArgs {
 /// A training under way.
 struct Run<'a> {
     args: &'a TrainArgs,
+    outputs: Outputs,
     job: Job,
     trainer: Trainer,
     table: Option<Table>,
@@ -72,16 +74,10 @@ struct Run<'a> {
 
 pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let (cpu, threads) = (args.device.cpu()?, threads(args.threads)?);
-    let plot = args.plot_path();
-    for path in [Some(&args.out), args.log.as_ref(), args.save_grads.as_ref(), plot.as_ref()].into_iter().flatten() {
-        file::check_writable(path)?;
-    }
-    if let Some(path) = &plot {
-        rnnstep::plot::picture::check_ending(path)?;
-    }
+    let outputs = Outputs::of(args)?;
     let mut run = match &args.resume {
-        Some(path) => Run::resume(args, matches, path, cpu, threads)?,
-        None => Run::start(args, matches, cpu, threads)?,
+        Some(path) => Run::resume(args, outputs, matches, path, cpu, threads)?,
+        None => Run::start(args, outputs, matches, cpu, threads)?,
     };
     let total = run.job.total_steps(run.trainer.windows());
     let first = run.trainer.steps_done();
@@ -91,16 +87,59 @@ pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) ->
     }
     run.announce(total)?;
     let (spent, interrupted) = run.train(total, screen)?;
-    run.finish(first, spent, interrupted, plot.as_deref(), screen)
+    run.finish(first, spent, interrupted, screen)
 }
 
-impl TrainArgs {
-    fn plot_path(&self) -> Option<PathBuf> {
-        (!self.no_plot).then(|| self.plot.clone().unwrap_or_else(|| self.out.with_extension("svg")))
-    }
+/// The files that a training writes.
+struct Outputs {
+    model: PathBuf,
+    checkpoint: PathBuf,
+    log: Option<PathBuf>,
+    grads: Option<PathBuf>,
+    plot: Option<PathBuf>,
+}
 
-    fn checkpoint_path(&self) -> PathBuf {
-        checkpoint_beside(&self.out)
+impl Outputs {
+    /// Their names, after looking whether each can be written and none is named twice.
+    fn of(args: &TrainArgs) -> Result<Self, Failure> {
+        let resumed = || args.resume.as_deref().map_or_else(|| OUT.into(), model_beside);
+        let model = args.out.clone().unwrap_or_else(resumed);
+        let plot = (!args.no_plot).then(|| args.plot.clone().unwrap_or_else(|| model.with_extension("svg")));
+        let checkpoint = checkpoint_beside(&model);
+        let outputs = Self { checkpoint, log: args.log.clone(), grads: args.save_grads.clone(), plot, model };
+        let paths = [
+            Some(&outputs.model),
+            Some(&outputs.checkpoint),
+            outputs.log.as_ref(),
+            outputs.grads.as_ref(),
+            outputs.plot.as_ref(),
+        ];
+        let paths: Vec<&PathBuf> = paths.into_iter().flatten().collect();
+        for (i, path) in paths.iter().enumerate() {
+            if paths[..i].contains(path) {
+                return Err(Failure::Usage(format!(
+                    "{} is named for two files; give each its own name",
+                    path.display()
+                )));
+            }
+            file::check_writable(path)?;
+        }
+        if let Some(path) = &outputs.plot {
+            rnnstep::plot::picture::check_ending(path)?;
+        }
+        Ok(outputs)
+    }
+}
+
+/// The model of a checkpoint: `model.safetensors` of `model.checkpoint.safetensors`.
+fn model_beside(checkpoint: &Path) -> PathBuf {
+    match checkpoint
+        .file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.strip_suffix(".checkpoint.safetensors"))
+    {
+        Some(name) => checkpoint.with_file_name(format!("{name}.safetensors")),
+        None => checkpoint.into(),
     }
 }
 
@@ -110,7 +149,13 @@ fn checkpoint_beside(model: &Path) -> PathBuf {
 }
 
 impl<'a> Run<'a> {
-    fn start(args: &'a TrainArgs, matches: &clap::ArgMatches, cpu: Cpu, threads: Threads) -> Result<Self, Failure> {
+    fn start(
+        args: &'a TrainArgs,
+        outputs: Outputs,
+        matches: &clap::ArgMatches,
+        cpu: Cpu,
+        threads: Threads,
+    ) -> Result<Self, Failure> {
         let mut job = args.job.clone();
         let init = match &args.init {
             Some(path) => Some(job.take_shape_of(path, matches, cpu)?),
@@ -134,11 +179,12 @@ impl<'a> Run<'a> {
         let recipe = job.recipe(&prepared.windows)?;
         let Prepared { windows, table, held_out, .. } = prepared;
         let trainer = Trainer::new(model, windows, recipe, cpu, threads)?;
-        Self::new(args, job, trainer, table, held_out, None)
+        Self::new(args, outputs, job, trainer, table, held_out, None)
     }
 
     fn resume(
         args: &'a TrainArgs,
+        outputs: Outputs,
         matches: &clap::ArgMatches,
         path: &Path,
         cpu: Cpu,
@@ -156,13 +202,14 @@ impl<'a> Run<'a> {
         let Prepared { windows, table, held_out, .. } = job.prepare()?;
         let recipe = job.recipe(&windows)?;
         let (trainer, best) = checkpoint.into_trainer(windows, recipe, cpu, threads)?;
-        let mut run = Self::new(args, job, trainer, table, held_out, best)?;
+        let mut run = Self::new(args, outputs, job, trainer, table, held_out, best)?;
         run.log = run.log_so_far();
         Ok(run)
     }
 
     fn new(
         args: &'a TrainArgs,
+        outputs: Outputs,
         job: Job,
         trainer: Trainer,
         table: Option<Table>,
@@ -177,12 +224,12 @@ impl<'a> Run<'a> {
         let recipe = serde_json::to_value(&job).map_err(|error| Error::Invalid(error.to_string()))?;
         let metadata = Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };
         let log = "step,loss,lr,val_loss\n".into();
-        Ok(Self { args, job, trainer, table, held_out, best, metadata, log, frames: vec![] })
+        Ok(Self { args, outputs, job, trainer, table, held_out, best, metadata, log, frames: vec![] })
     }
 
     /// The rows of an earlier log that come before this run.
     fn log_so_far(&self) -> String {
-        let old = self.args.log.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        let old = self.outputs.log.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
         let before = |line: &&str| {
             line.split(',')
                 .next()
@@ -219,7 +266,7 @@ impl<'a> Run<'a> {
         let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) }).max(1);
         let per_epoch = self.trainer.windows().steps_per_epoch();
         let mut spent = std::time::Duration::ZERO;
-        let mut grads_wanted = self.args.save_grads.as_deref();
+        let mut grads_wanted = self.outputs.grads.take();
         let mut unsaid = None;
         while self.trainer.steps_done() < total && !stop.load(Ordering::Relaxed) {
             let k = self.trainer.steps_done();
@@ -228,7 +275,7 @@ impl<'a> Run<'a> {
             spent += start.elapsed();
             if !step.loss.is_finite() {
                 let advice = "take a smaller --lr or set --clip, and look for huge values in the data";
-                let message = format!("the loss of step {k} is {}: {advice}; nothing was written", step.loss);
+                let message = format!("the loss of step {k} is {}: {advice}; no model was written", step.loss);
                 return Err(Error::Invalid(message).into());
             }
             if let Some(path) = grads_wanted.take() {
@@ -304,25 +351,21 @@ impl<'a> Run<'a> {
         first: u64,
         spent: std::time::Duration,
         interrupted: bool,
-        plot: Option<&Path>,
         screen: &mut Screen,
     ) -> Result<ExitCode, Failure> {
-        let Self { args, trainer, best, metadata, .. } = &self;
-        let checkpoint = args.checkpoint_path();
-        checkpoint::save(&checkpoint, trainer, best.as_ref(), metadata)?;
-        if let Some(path) = &args.log {
+        let Self { outputs, trainer, best, metadata, .. } = &self;
+        let Outputs { model: out, checkpoint, plot, .. } = outputs;
+        checkpoint::save(checkpoint, trainer, best.as_ref(), metadata)?;
+        if let Some(path) = &outputs.log {
             file::write_text(path, &self.log)?;
         }
         if interrupted {
             let (done, path) = (trainer.steps_done(), checkpoint.display());
-            // said only if it is not the default
-            let out = if args.out == Path::new(OUT) { String::new() } else { format!(" --out {}", args.out.display()) };
-            screen
-                .line(format_args!("interrupted after {done} steps; go on with: rnnstep train --resume {path}{out}"))?;
+            screen.line(format_args!("interrupted after {done} steps; go on with: rnnstep train --resume {path}"))?;
             return Ok(ExitCode::from(1));
         }
         let model = best.as_ref().map_or(trainer.model(), |best| &best.model);
-        file::save(&args.out, model, metadata, &[])?;
+        file::save(out, model, metadata, &[])?;
         let steps = trainer.steps_done() - first;
         screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
         if let Some(best) = best {
@@ -337,7 +380,7 @@ impl<'a> Run<'a> {
         if let Some(held_out) = &held_out {
             held_out.print(screen)?;
         }
-        screen.line(format_args!("model       {}", args.out.display()))?;
+        screen.line(format_args!("model       {}", out.display()))?;
         screen.line(format_args!("checkpoint  {}", checkpoint.display()))?;
         if let (Some(path), Some(figure)) = (plot, figure) {
             rnnstep::plot::picture::save(&figure, path)?;
@@ -345,7 +388,7 @@ impl<'a> Run<'a> {
         }
         screen.line(format_args!(
             "next        {}",
-            report::next(self.job.data.data.as_deref(), &metadata.columns, &args.out)
+            report::next(self.job.data.data.as_deref(), &metadata.columns, out)
         ))?;
         Ok(ExitCode::SUCCESS)
     }
