@@ -140,3 +140,23 @@ fn ctrl_c_names_the_model_file_to_come() {
     run.ok(&format!("{next} --steps {total}"));
     assert!(run.path("mine.safetensors").exists() && !run.path("model.safetensors").exists());
 }
+
+#[test]
+fn a_resumed_training_goes_on_with_its_own_model_file() {
+    let run = Run::new();
+    run.ok("train --steps 10 --no-plot --out a.safetensors");
+    run.ok("train --resume a.checkpoint.safetensors --steps 20 --no-plot");
+    run.ok("train --resume a.safetensors --steps 30 --no-plot");
+    assert_eq!(run.files().into_keys().collect::<Vec<_>>(), ["a.checkpoint.safetensors", "a.safetensors"]);
+    run.ok("train --steps 30 --no-plot --out b.safetensors");
+    assert!(run.bytes("a.safetensors") == run.bytes("b.safetensors"));
+}
+
+#[test]
+fn two_files_cannot_have_one_name() {
+    let run = Run::new();
+    for args in ["--out m.svg", "--plot model.svg --log model.svg", "--save-grads model.safetensors"] {
+        run.misused(&format!("train {args}"), &["is named for two files"]);
+    }
+    assert!(run.files().is_empty());
+}
