@@ -1,4 +1,16 @@
-//! Learns a time series and predicts its next step inside your process.
+//! Learns a time series and predicts its next step inside your process: small recurrent networks (Elman RNN, LSTM,
+//! GRU) with hand-written forward and backward passes, and no framework underneath.
+//!
+//! - [`Model`] is a network with its weights: [`Model::load`] one that rnnstep or PyTorch wrote, [`Model::forward`] whole
+//!   sequences through it.
+//! - [`Stream`] steps a model value by value, without allocating.
+//! - [`train::Trainer`] trains one on [`data::windows::Windows`]; [`checkpoint`] lets it stop and go on.
+//! - [`forecast`] scores one step ahead and predicts many; [`gates`] shows what happens inside.
+//!
+//! Shapes are written in the letters of [`shape`]. Every instruction set and any number of threads give the same bits.
+//!
+//! Features: `std` (files, data, training; on by default through `cli`), `plot`, `cli`. Without `std` the crate is
+//! `no_std` with `alloc`: shapes, models, states and streams.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![warn(missing_docs)]
 
@@ -45,3 +57,8 @@ pub use shape::{CellKind, Nonlinearity, Shape};
 pub use state::State;
 pub use stream::Stream;
 pub use tensor::Tensor;
+
+/// The README's example compiles.
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

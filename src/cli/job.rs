@@ -97,7 +97,7 @@ pub struct Job {
     #[arg(long, default_value_t = 0.01, value_name = "RATE", help_heading = "Training")]
     pub lr: f64,
     /// How slowly the moments of adam and adamw forget
-    #[arg(long, num_args = 2, value_names = ["BETA1", "BETA2"], value_delimiter = ',', default_values_t = [0.9, 0.999], help_heading = "Training")]
+    #[arg(long, num_args = 1..=2, value_names = ["BETA1", "BETA2"], value_delimiter = ',', default_values_t = [0.9, 0.999], help_heading = "Training")]
     pub betas: Vec<f64>,
     /// What adam and adamw add to the root of the second moment
     #[arg(long, default_value_t = 1e-8, value_name = "EPS", help_heading = "Training")]
@@ -167,8 +167,10 @@ impl Job {
     /// The recipe for training on `windows`.
     pub fn recipe(&self, windows: &Windows) -> Result<Recipe, Failure> {
         let decay = self.weight_decay.unwrap_or(if self.optimizer == OptimizerName::AdamW { 0.01 } else { 0.0 });
-        let betas = [self.betas.first().copied().unwrap_or(0.9), self.betas.get(1).copied().unwrap_or(0.999)];
-        let adam = Adam { betas, eps: self.eps, weight_decay: decay, amsgrad: self.amsgrad };
+        let [beta1, beta2] = self.betas[..] else {
+            return Err(Failure::Usage(format!("--betas: expected two numbers, got {}", self.betas.len())));
+        };
+        let adam = Adam { betas: [beta1, beta2], eps: self.eps, weight_decay: decay, amsgrad: self.amsgrad };
         let optimizer = match self.optimizer {
             OptimizerName::Adam => Optimizer::Adam(adam),
             OptimizerName::AdamW => Optimizer::AdamW(adam),

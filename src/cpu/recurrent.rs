@@ -271,10 +271,10 @@ impl<C: Cell> Backward<C> {
             let (before, after) =
                 (load_state::<V, C>(layer, at), load_state::<V, C>(layer, at + layer.batch * layer.width()));
             let saved = load_all::<V>(layer.saved.add(row * layer.tiles() * C::SAVED * LANES), tile, C::SAVED);
-            let (dh, dc) =
-                (self.dh.add(b * layer.width() + tile * LANES), self.dc.add(b * layer.width() + tile * LANES));
+            let dstate = b * layer.width() + tile * LANES;
+            let dh = self.dh.add(dstate);
             let h = V::load(dh) + V::load(self.dabove.add(at));
-            let dafter = State { h, c: if C::HAS_C { V::load(dc) } else { h } };
+            let dafter = State { h, c: if C::HAS_C { V::load(self.dc.add(dstate)) } else { h } };
             let gradients = C::backward(saved, before, after, dafter);
             let mask = layer.mask::<V>(tile);
             let gates = (row * layer.tiles() + tile) * C::GATES * LANES;
@@ -286,7 +286,7 @@ impl<C: Cell> Backward<C> {
             }
             gradients.dstate.h.and(mask).store(dh);
             if C::HAS_C {
-                gradients.dstate.c.and(mask).store(dc);
+                gradients.dstate.c.and(mask).store(self.dc.add(dstate));
             }
         }
     }
