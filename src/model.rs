@@ -162,7 +162,7 @@ impl Model {
         let mut network = Network::new(cpu, Threads::default(), &self.shape, steps, batch, For::Inference);
         let out = self.shape.width_out();
         let mut y = Vec::with_capacity(rows.len() / input * out);
-        for x in rows.chunks(steps * batch * input) {
+        for x in rows.chunks((steps * batch * input).max(1)) {
             network.forward(&self.params, x, state, Head::All, None);
             for row in network.head_rows() {
                 y.extend_from_slice(network.y(row));

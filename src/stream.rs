@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::state::State;
 use crate::tensor::Buffer;
+use alloc::format;
 use alloc::sync::Arc;
 
 /// A running prediction: a model, the state of one sequence, and room to work in.
@@ -93,7 +94,12 @@ impl Stream {
     /// # Errors
     /// If it is not the state of one sequence of this model's shape.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
-        self.state.set_h(state.h().data())?;
+        let (here, there) = (self.state.h(), state.h());
+        if here.dims() != there.dims() {
+            let (here, there) = (here.dims(), there.dims());
+            return Err(Error::invalid(format!("state: expected h of the shape {here:?} (L,B,H), got {there:?}")));
+        }
+        self.state.set_h(there.data())?;
         state.c().map_or(Ok(()), |c| self.state.set_c(c.data()))
     }
 

@@ -179,7 +179,22 @@ fn a_state_can_be_kept_and_given_back() {
         let mut other = Stream::on(Cpu::widest(), model);
         other.set_state(&kept).unwrap();
         assert_eq!(other.step(&[0.75]).unwrap(), next);
-        let foreign = State::new(&Shape::new(cell, 1, 16, 2, 1).unwrap(), 1);
-        assert!(other.set_state(&foreign).is_err());
+        // of another size, and of as many values in another arrangement
+        for (hidden, layers, batch) in [(16, 2, 1), (17, 1, 2)] {
+            let foreign = State::new(&Shape::new(cell, 1, hidden, layers, 1).unwrap(), batch);
+            assert!(other.set_state(&foreign).is_err());
+        }
+    }
+}
+
+#[test]
+fn nothing_in_is_nothing_out() {
+    let model = Model::random(Shape::new(CellKind::Lstm, 2, 8, 1, 3).unwrap(), 1).unwrap();
+    for (dims, batch, expected) in
+        [(vec![0, 2], 1, vec![0, 3]), (vec![0, 5, 2], 0, vec![0, 5, 3]), (vec![4, 0, 2], 4, vec![4, 0, 3])]
+    {
+        let mut state = State::new(model.shape(), batch);
+        let y = model.forward(Cpu::widest(), &Tensor::new(dims, []).unwrap(), Order::BatchFirst, &mut state).unwrap();
+        assert_eq!(y.dims(), expected);
     }
 }

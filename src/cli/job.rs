@@ -100,7 +100,7 @@ pub struct Job {
     #[arg(long, num_args = 1..=2, value_names = ["BETA1", "BETA2"], value_delimiter = ',', default_values_t = [0.9, 0.999], help_heading = "Training")]
     pub betas: Vec<f64>,
     /// What adam and adamw add to the root of the second moment
-    #[arg(long, default_value_t = 1e-8, value_name = "EPS", help_heading = "Training")]
+    #[arg(long, default_value = "1e-8", value_name = "EPS", help_heading = "Training")]
     pub eps: f64,
     /// Use the largest second moment so far (adam, adamw)
     #[arg(long, help_heading = "Training")]
