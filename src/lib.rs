@@ -16,10 +16,13 @@
 
 extern crate alloc;
 
+pub mod backend;
 pub mod cell;
 #[cfg(feature = "std")]
 pub mod checkpoint;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 #[cfg(feature = "std")]
 pub mod data;
 pub mod error;
@@ -35,6 +38,7 @@ pub mod loss;
 pub mod math;
 pub mod model;
 pub mod optimizer;
+pub mod pass;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod random;
@@ -48,6 +52,7 @@ pub mod train;
 #[cfg(feature = "std")]
 mod whole;
 
+pub use backend::Device;
 pub use cpu::{Cpu, Isa};
 pub use error::{Error, Result};
 pub use loss::Loss;

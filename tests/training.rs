@@ -3,7 +3,8 @@
 mod common;
 
 use common::{Case, cases, largest_error};
-use rnnstep::cpu::{Head, Threads};
+use rnnstep::cpu::Threads;
+use rnnstep::pass::Head;
 use rnnstep::data::windows::Windows;
 use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::train::{Recipe, Trainer};

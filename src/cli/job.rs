@@ -4,7 +4,7 @@
 use super::Failure;
 use super::input::{DataArgs, Source};
 use clap::{Args, ValueEnum, parser::ValueSource};
-use rnnstep::cpu::Head;
+use rnnstep::pass::Head;
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
 use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};

@@ -1,0 +1,377 @@
+//! Which frame runs a recurrent layer on a card, and with which constants: the one place that knows what fits.
+//!
+//! What a thread needs beside its weights was read off the compiler's own report (`benches/record`, the table of
+//! kernels): some 60 registers forward and 66 backward, 14 more for the GRU's second set of gradients, 6 and 10 more
+//! for each further sequence.
+
+use super::compile::Program;
+use super::driver::Properties;
+use crate::tensor::padded;
+use crate::error::{Error, Result};
+use crate::shape::{CellKind, Nonlinearity, Shape};
+use std::fmt;
+use std::str::FromStr;
+
+/// How a layer's time loop lies on a card. See `kernels/recurrent.cuh`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Frame {
+    /// A block runs some sequences from the first step to the last, with all weights on its multiprocessor.
+    OneBlock,
+    /// Blocks share the weights and meet at a barrier after each step.
+    ManyBlocks,
+    /// A product and a cell for every step, two launches each.
+    Stepwise,
+}
+
+impl Frame {
+    /// All frames, the fastest first.
+    pub const ALL: [Self; 3] = [Self::OneBlock, Self::ManyBlocks, Self::Stepwise];
+
+    /// The name on the command line and in `info`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OneBlock => "one-block",
+            Self::ManyBlocks => "many-blocks",
+            Self::Stepwise => "step-wise",
+        }
+    }
+}
+
+impl FromStr for Frame {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|frame| frame.name() == name).ok_or_else(|| {
+            Error::Device(format!("frame {name:?}: not one of {}", Self::ALL.map(Self::name).join(", ")))
+        })
+    }
+}
+
+/// How factors of products are rounded. Sums, states and weights in memory are always f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Dtype {
+    /// Not at all.
+    #[default]
+    F32,
+    /// To 10 bits of mantissa, with the exponent of f32.
+    Tf32,
+    /// To bfloat16, 7 bits of mantissa.
+    Bf16,
+    /// To half precision, 10 bits of mantissa, between 6e-8 and 65504. Gradients, which are often smaller than that,
+    /// are rounded to the same 10 bits with the exponent of f32 instead (tf32): so no scaling of the loss is needed.
+    F16,
+}
+
+impl Dtype {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::F32, Self::Tf32, Self::Bf16, Self::F16];
+
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// What products of gradients are rounded to.
+    pub const fn of_gradients(self) -> Self {
+        match self {
+            Self::F16 => Self::Tf32,
+            other => other,
+        }
+    }
+
+    /// The constant that says so to a kernel.
+    const fn constant(self) -> Option<&'static str> {
+        match self {
+            Self::F32 => None,
+            Self::Tf32 => Some("TF32"),
+            Self::Bf16 => Some("BF16"),
+            Self::F16 => Some("F16"),
+        }
+    }
+}
+
+/// Forward or backward through a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the first step to the last.
+    Forward,
+    /// From the last to the first.
+    Backward,
+}
+
+/// The constants of a pass, those that `kernels/tile.cuh` lists, and how it is launched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pass {
+    /// Which frame.
+    pub frame: Frame,
+    /// Threads that share a unit.
+    pub lanes: u32,
+    /// Units that share their lanes.
+    pub out: u32,
+    /// Sequences of a block.
+    pub rows: u32,
+    /// Parts of a thread's weights that lie in shared memory.
+    pub spilled: u32,
+    /// Threads of a block.
+    pub threads: u32,
+    /// Blocks that share the weights of a layer.
+    pub blocks: u32,
+    /// Groups of so many blocks that run side by side.
+    pub groups: u32,
+    /// Dynamic shared memory of a block in bytes.
+    pub shared: u32,
+}
+
+impl Pass {
+    /// The program that holds the pass.
+    pub fn program(&self, shape: &Shape, direction: Direction, dtype: Dtype) -> Program {
+        let (which, dtype) = match (self.frame, direction) {
+            (Frame::Stepwise, _) => ("STEPWISE", Dtype::F32),
+            (_, Direction::Forward) => ("FORWARD", dtype),
+            (_, Direction::Backward) => ("BACKWARD", dtype.of_gradients()),
+        };
+        let mut defines = vec![(which, String::from("1")), ("HIDDEN", shape.hidden.to_string())];
+        if (shape.cell, shape.nonlinearity) == (CellKind::Rnn, Nonlinearity::Relu) {
+            defines.push(("RELU", "1".into()));
+        }
+        if let Some(constant) = dtype.constant() {
+            defines.push((constant, "1".into()));
+        }
+        let constants = [
+            ("LANES", self.lanes),
+            ("OUT", self.out),
+            ("ROWS", self.rows),
+            ("SPILLED", self.spilled),
+            ("THREADS", self.threads),
+            ("BLOCKS", self.blocks),
+        ];
+        defines.extend(constants.map(|(name, value)| (name, value.to_string())));
+        let file = match shape.cell {
+            CellKind::Rnn => "rnn.cu",
+            CellKind::Lstm => "lstm.cu",
+            CellKind::Gru => "gru.cu",
+        };
+        Program { file, defines }
+    }
+
+    const STEPWISE: Self = Self {
+        frame: Frame::Stepwise,
+        lanes: 1,
+        out: 1,
+        rows: 1,
+        spilled: 0,
+        threads: 256,
+        blocks: 1,
+        groups: 1,
+        shared: 0,
+    };
+}
+
+/// What runs the layers of a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Forward.
+    pub forward: Pass,
+    /// Backward.
+    pub backward: Pass,
+    /// Why not a faster frame; one line.
+    pub why: String,
+}
+
+impl Plan {
+    /// The frame.
+    pub fn frame(&self) -> Frame {
+        self.forward.frame
+    }
+
+    /// The fastest frame that fits `shape` and `batch` on a card, or the one that is asked for.
+    ///
+    /// # Errors
+    /// If the one asked for does not fit.
+    pub fn choose(shape: &Shape, batch: usize, card: &Properties, wanted: Option<Frame>) -> Result<Self> {
+        let mut why = Vec::new();
+        for frame in Frame::ALL {
+            if wanted.is_some_and(|wanted| wanted != frame) {
+                continue;
+            }
+            match Self::of_frame(frame, shape, batch, card) {
+                Ok(plan) if why.is_empty() => return Ok(plan),
+                Ok(plan) => return Ok(Self { why: format!("{}; {}", plan.why, why.join("; ")), ..plan }),
+                Err(reason) => why.push(format!("{}: {reason}", frame.name())),
+            }
+        }
+        Err(Error::Device(format!("frame {}", why.join("; "))))
+    }
+
+    fn of_frame(frame: Frame, shape: &Shape, batch: usize, card: &Properties) -> Result<Self, String> {
+        let pair = |pass: fn(&Need, usize, &Properties) -> Result<Pass, String>| {
+            let forward = pass(&Need::of(shape, Direction::Forward), batch, card)?;
+            let backward = pass(&Need::of(shape, Direction::Backward), batch, card)?;
+            Ok::<_, String>((forward, backward))
+        };
+        let kib = shape.gates() * padded(shape.hidden) * padded(shape.hidden) * 4 / 1024;
+        match frame {
+            Frame::OneBlock => {
+                let (forward, backward) = pair(one_block)?;
+                let why = format!("{kib} KiB of recurrent weights stay on one multiprocessor");
+                Ok(Self { forward, backward, why })
+            }
+            Frame::ManyBlocks => {
+                let (forward, backward) = pair(many_blocks)?;
+                let why = format!("{kib} KiB of recurrent weights stay on {} multiprocessors", forward.blocks);
+                Ok(Self { forward, backward, why })
+            }
+            Frame::Stepwise => {
+                let why = String::from("a product and a cell for each step");
+                Ok(Self { forward: Pass::STEPWISE, backward: Pass::STEPWISE, why })
+            }
+        }
+    }
+}
+
+/// What a pass asks of a thread.
+struct Need {
+    gates: u32,
+    /// H padded.
+    units: u32,
+    /// Sums a unit has: G forward, 1 backward.
+    values: u32,
+    /// Values of the vector that is multiplied.
+    length: u32,
+    /// Registers beside the weights, for one sequence and for each further one.
+    registers: [u32; 2],
+    backward: bool,
+}
+
+impl Need {
+    fn of(shape: &Shape, direction: Direction) -> Self {
+        let (gates, units) = (shape.gates() as u32, padded(shape.hidden) as u32);
+        let resets = shape.cell == CellKind::Gru;
+        match direction {
+            Direction::Forward => {
+                Self { gates, units, values: gates, length: units, registers: [60, 6], backward: false }
+            }
+            Direction::Backward => {
+                let more = if resets { 14 } else { 0 };
+                Self { gates, units, values: 1, length: gates * units, registers: [66 + more, 10], backward: true }
+            }
+        }
+    }
+
+    /// Parts of four values of the vector that fall to each of `slices` threads.
+    fn chunks(&self, length: u32, slices: u32) -> u32 {
+        (length / 4).div_ceil(slices)
+    }
+
+    fn registers(&self, rows: u32) -> u32 {
+        self.registers[0] + (rows - 1) * self.registers[1]
+    }
+}
+
+/// Registers that a thread may have when `threads` share those of a block.
+fn registers_of_a_thread(card: &Properties, threads: u32) -> u32 {
+    (card.registers_per_block / threads / 8 * 8).min(255)
+}
+
+/// Shared memory that a block may ask for at launch when it has `fixed` bytes already.
+fn shared_left(card: &Properties, fixed: u32) -> u32 {
+    (card.shared_per_block as u32).saturating_sub(fixed)
+}
+
+fn one_block(need: &Need, batch: usize, card: &Properties) -> Result<Pass, String> {
+    // the fewest threads that fill a warp for the smallest networks, since one warp needs no barrier; four threads a unit
+    // for the others, since the product is then shorter than what follows it
+    let order: &[u32] = match (need.gates, need.units) {
+        (_, 16) => &[2],
+        (1, 32) => &[1],
+        (1, 64) => &[2, 4],
+        _ => &[4, 2],
+    };
+    for &lanes in order {
+        let threads = need.units * lanes;
+        if threads > 1024 || threads % 32 != 0 {
+            continue;
+        }
+        let out = if need.backward { 4 } else { 1 };
+        let weights = need.chunks(need.length, out * lanes) * 4 * out * need.values;
+        let limit = registers_of_a_thread(card, threads);
+        // several sequences a block once there are more than the card has room for
+        let fits = |rows: u32| weights + need.registers(rows) <= limit;
+        let at_once = |rows: u32| {
+            let registers = threads * (weights + need.registers(rows));
+            card.multiprocessors * (card.registers_per_block / registers.max(1)).clamp(1, 2048 / threads.max(64)) * rows
+        };
+        let rows = [1, 2, 4].into_iter().filter(|&rows| rows <= lanes && fits(rows));
+        let enough = rows.clone().find(|&rows| at_once(rows) as usize >= batch);
+        if let Some(rows) = enough.or(rows.last()) {
+            let pass = Pass { lanes, out, rows, threads, frame: Frame::OneBlock, ..Pass::STEPWISE };
+            return Ok(pass);
+        }
+    }
+    // part of the weights in shared memory: as much in registers as every compiler has left without spills
+    const HELD: u32 = 144;
+    let (lanes, out) = (2, if need.backward { 2 } else { 1 });
+    let (threads, chunks) = (need.units * lanes, need.chunks(need.length, out * lanes));
+    let spilled = chunks - (HELD / (4 * out * need.values)).min(chunks);
+    let shared = spilled * out * need.values * 16 * threads;
+    let fixed = 2 * need.length.next_multiple_of(4 * out * lanes) * 4;
+    if threads > 256 || registers_of_a_thread(card, threads) < 255 {
+        return Err(format!("{} units have more weights than the registers of a block", need.units));
+    }
+    if shared > shared_left(card, fixed) {
+        let (needed, left) = (shared / 1024, card.shared_per_block / 1024);
+        return Err(format!("needs {needed} KiB of shared memory beside the registers, a block may have {left}"));
+    }
+    Ok(Pass { lanes, out, rows: 1, spilled, threads, shared, frame: Frame::OneBlock, ..Pass::STEPWISE })
+}
+
+fn many_blocks(need: &Need, batch: usize, card: &Properties) -> Result<Pass, String> {
+    const THREADS: u32 = 256;
+    const WARPS: u32 = THREADS / 32;
+    /// Weights of a thread, so that with what it needs beside them it stays below 255 registers.
+    const MOST: u32 = 128;
+    /// Cycles of a step that have nothing to do with the sizes: the barrier and the way through the cache.
+    const FIXED: u32 = 2200;
+    if !card.cooperative {
+        return Err("this card has no cooperative launch".into());
+    }
+    if registers_of_a_thread(card, THREADS) < 255 {
+        return Err("a block of this card has too few registers".into());
+    }
+    let mut best: Option<(u64, Pass)> = None;
+    for lanes in [1, 2, 4, 8] {
+        let units = 32 / lanes;
+        let (out, blocks) = (if need.backward { 4.min(units) } else { 1 }, need.units.div_ceil(units));
+        let slices = out * lanes;
+        let chunks = need.chunks(need.length, slices * WARPS);
+        let weights = chunks * 4 * out * need.values;
+        if blocks < 2 || blocks > card.multiprocessors || weights > MOST {
+            continue;
+        }
+        for rows in [1, 2, 4, 8] {
+            let shared = WARPS * rows * chunks * slices * 16;
+            let fixed = WARPS * need.values * rows * units * 4;
+            let sums = out * rows * need.values;
+            if weights + need.registers(1) + 2 * sums > 255 || shared > shared_left(card, fixed) || rows * units > THREADS {
+                continue;
+            }
+            let tiles = batch.div_ceil(rows as usize) as u32;
+            let groups = (card.multiprocessors / blocks).min(tiles);
+            let cycles = u64::from(tiles.div_ceil(groups)) * u64::from(FIXED + weights * rows * 2);
+            let pass =
+                Pass { frame: Frame::ManyBlocks, lanes, out, rows, spilled: 0, threads: THREADS, blocks, groups, shared };
+            if best.is_none_or(|(least, _)| cycles < least) {
+                best = Some((cycles, pass));
+            }
+        }
+    }
+    best.map(|(_, pass)| pass).ok_or_else(|| {
+        format!("{} units have more weights than the registers of {} multiprocessors", need.units, card.multiprocessors)
+    })
+}
