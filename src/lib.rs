@@ -9,7 +9,7 @@
 //!
 //! Shapes are written in the letters of [`shape`]. Every instruction set and any number of threads give the same bits.
 //!
-//! Features: `std` (files, data, training; on by default through `cli`), `plot`, `cli`. Without `std` the crate is
+//! Features: `std` (files, data, training; on by default through `cli`), `plot`, `cli`, `cuda` (the GPU). Without `std` the crate is
 //! `no_std` with `alloc`: shapes, models, states and streams.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![warn(missing_docs)]
@@ -20,6 +20,8 @@ pub mod cell;
 #[cfg(feature = "std")]
 pub mod checkpoint;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 #[cfg(feature = "std")]
 pub mod data;
 pub mod error;
