@@ -7,13 +7,13 @@
 //! - [`cache`] keeps images on disk, [`bundle`] carries them to a machine that has no compiler.
 
 mod arch;
-//XXpub mod bundle;
-//XXpub mod cache;
-//XXpub mod compile;
+pub mod bundle;
+pub mod cache;
+pub mod compile;
 pub mod driver;
-//XXpub mod nvrtc;
-//XXpub mod sources;
-//XXmod usage;
+pub mod nvrtc;
+pub mod sources;
+mod usage;
 
 pub use arch::Arch;
 pub use driver::{Gpu, devices};
