@@ -9,7 +9,7 @@
 //!
 //! Shapes are written in the letters of [`shape`]. Every instruction set and any number of threads give the same bits.
 //!
-//! Features: `std` (files, data, training; on by default through `cli`), `plot`, `cli`. Without `std` the crate is
+//! Features: `std` (files, data, training; on by default through `cli`), `plot`, `cli`, `cuda` (the GPU). Without `std` the crate is
 //! `no_std` with `alloc`: shapes, models, states and streams.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![warn(missing_docs)]
