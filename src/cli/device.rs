@@ -2,7 +2,7 @@
 
 use super::Failure;
 use clap::Args;
-use rnnstep::cuda::{self, Cuda, Dtype, Images};
+use rnnstep::cuda::{self, Cuda, Dtype, Frame, Images};
 use rnnstep::{Cpu, Device, Error, Isa, Shape};
 use std::path::PathBuf;
 
@@ -20,6 +20,9 @@ pub struct DeviceArgs {
     /// How a card rounds the factors of products; sums, states and weights stay f32
     #[arg(long, value_enum, default_value_t, value_name = "DTYPE", help_heading = "Device")]
     dtype: Dtype,
+    /// How a card runs the recurrent layers: one-block, many-blocks or step-wise [default: the fastest that fits]
+    #[arg(long, value_enum, value_name = "FRAME", help_heading = "Device")]
+    frame: Option<Frame>,
     /// Kernels made ahead of time by `rnnstep compile`
     #[arg(long, value_name = "FILE", help_heading = "Device")]
     bundle: Option<PathBuf>,
@@ -69,14 +72,17 @@ impl DeviceArgs {
         }
     }
 
-    /// The card that is asked for, or the first.
-    pub fn card(&self) -> Result<Cuda, Failure> {
+    /// The card that is asked for, or the first, for a network of `shape`.
+    pub fn card(&self, shape: &Shape) -> Result<Cuda, Failure> {
         let index = match self.wanted()? {
             Wanted::Card(index) => index,
             _ => 0,
         };
-        let images = Images::new(self.bundle.as_deref(), !self.no_cache)?;
-        Ok(Cuda::open(index, images)?.with_dtype(self.dtype))
+        let images = match &self.bundle {
+            Some(path) => Images::bundled(path, shape)?,
+            None => Images::new(!self.no_cache),
+        };
+        Ok(Cuda::open(index, images)?.with_dtype(self.dtype).with_frame(self.frame))
     }
 
     /// The device for this work on a network of `shape` and `batch` sequences. Says on stderr what `auto` chose when
@@ -84,13 +90,13 @@ impl DeviceArgs {
     pub fn choose(&self, shape: &Shape, batch: usize, work: Work) -> Result<Device, Failure> {
         match self.wanted()? {
             Wanted::Cpu => Ok(self.cpu()?.into()),
-            Wanted::Card(_) => Ok(self.card()?.into()),
+            Wanted::Card(_) => Ok(self.card(shape)?.into()),
             Wanted::Auto => {
                 let on_cpu = |reason: String| {
                     eprintln!("device auto: cpu, {reason}");
                     Ok(self.cpu()?.into())
                 };
-                let cards = match cuda::cards() {
+                let cards = match cuda::devices() {
                     Ok(cards) => cards,
                     // no card is no news
                     Err(_) => return Ok(self.cpu()?.into()),
@@ -100,7 +106,7 @@ impl DeviceArgs {
                 if !choice.card {
                     return on_cpu(choice.reason);
                 }
-                match self.card() {
+                match self.card(shape) {
                     Ok(cuda) => {
                         eprintln!("device auto: {}, {}", card.name, choice.reason);
                         Ok(cuda.into())

@@ -13,10 +13,24 @@ pub mod compile;
 pub mod driver;
 pub mod nvrtc;
 pub mod sources;
+mod card;
+mod network;
+mod part;
+pub mod plan;
+mod products;
+mod recurrent;
+mod steps;
+mod training;
 mod usage;
+mod worth;
 
 pub use arch::Arch;
-pub use driver::{Gpu, devices};
+pub use card::{Cuda, Images};
+pub use driver::{Gpu, Properties, devices};
+pub use network::Network;
+pub use plan::{Dtype, Frame};
+pub use training::{Task, Training, Turn};
+pub use worth::{Choice, Work, worth};
 
 use crate::error::Error;
 use std::fmt::Write;

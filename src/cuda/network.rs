@@ -28,7 +28,6 @@ struct Tape {
 /// A network at work on one card.
 #[derive(Debug)]
 pub struct Network {
-    cuda: Cuda,
     shape: Shape,
     layout: Layout,
     recurrent: Recurrent,
@@ -96,11 +95,18 @@ impl Network {
         let layer = (steps + 1) * batch * width;
         let out = shape.output.map_or(0, padded);
         let apart = training && cuda.dtype().of_gradients() != cuda.dtype();
+        let longest = if training {
+            let of_head = shape.output.map(|_| [rows, shape.hidden, out]);
+            let of_layers = (0..shape.layers).flat_map(|l| [shape.layer_input(l), shape.hidden]);
+            of_layers.map(|columns| [rows, columns, gates]).chain(of_head).collect()
+        } else {
+            vec![]
+        };
         let many = if training && resets(shape.cell) { rows } else if stepwise { batch } else { 0 };
         Ok(Self {
             recurrent: Recurrent::load(cuda, shape, plan, purpose)?,
-            products: Products::load(cuda, cuda.dtype())?,
-            gradient_products: apart.then(|| Products::load(cuda, cuda.dtype().of_gradients())).transpose()?,
+            products: Products::load(cuda, cuda.dtype(), if apart { &[] } else { &longest })?,
+            gradient_products: apart.then(|| Products::load(cuda, cuda.dtype().of_gradients(), &longest)).transpose()?,
             params: zeros(layout.len())?,
             grads: when(training, layout.len())?,
             x: zeros(rows * padded(shape.input))?,
@@ -118,7 +124,6 @@ impl Network {
             y_host: gpu.pinned((rows * padded(shape.width_out())).max(1))?,
             dx_host: vec![],
             dstate_host: [vec![], vec![]],
-            cuda: cuda.clone(),
             shape: *shape,
             layout,
             layer,
@@ -376,9 +381,9 @@ impl Network {
         let (width, gates) = (padded(self.shape.hidden), self.shape.gates() * padded(self.shape.hidden));
         let rows = self.steps * self.batch;
         self.queue_head_backward(products)?;
-        self.cuda.gpu().clear(&self.dh)?;
+        self.dh.fill_zero(0, self.dh.len())?;
         if let Some(dc) = &self.dc {
-            self.cuda.gpu().clear(dc)?;
+            dc.fill_zero(0, dc.len())?;
         }
         for l in (0..self.shape.layers).rev() {
             let above = Part::of(&self.dabove);
@@ -428,12 +433,12 @@ impl Network {
         let (width, out) = (padded(self.shape.hidden), padded(self.shape.width_out()));
         let rows = self.head_rows();
         if rows.start > 0 {
-            self.cuda.gpu().clear(&self.dabove)?;
+            self.dabove.fill_zero(0, rows.start * width)?;
         }
         let dtop = Part::of(&self.dabove).range(rows.start * width..)?;
         let dy = Rows { at: self.dy_part()?, width: out, count: rows.len() };
         let Some((weight, bias)) = &self.layout.head else {
-            return self.cuda.gpu().copy(dtop, dy.at, rows.len() * width);
+            return self.dabove.copy(rows.start * width, &self.dy, rows.start * width, rows.len() * width);
         };
         products.nt(dy, self.packed_head(weight)?, Rows { at: dtop, width, count: rows.len() }, false)?;
         let h = self.h_after(self.shape.layers - 1)?.range(rows.start * width..)?;

@@ -9,17 +9,17 @@ use super::driver::Properties;
 use crate::tensor::padded;
 use crate::error::{Error, Result};
 use crate::shape::{CellKind, Nonlinearity, Shape};
-use std::fmt;
-use std::str::FromStr;
 
 /// How a layer's time loop lies on a card. See `kernels/recurrent.cuh`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Frame {
     /// A block runs some sequences from the first step to the last, with all weights on its multiprocessor.
     OneBlock,
     /// Blocks share the weights and meet at a barrier after each step.
     ManyBlocks,
     /// A product and a cell for every step, two launches each.
+    #[cfg_attr(feature = "cli", value(name = "step-wise"))]
     Stepwise,
 }
 
@@ -34,16 +34,6 @@ impl Frame {
             Self::ManyBlocks => "many-blocks",
             Self::Stepwise => "step-wise",
         }
-    }
-}
-
-impl FromStr for Frame {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|frame| frame.name() == name).ok_or_else(|| {
-            Error::Device(format!("frame {name:?}: not one of {}", Self::ALL.map(Self::name).join(", ")))
-        })
     }
 }
 
@@ -130,18 +120,26 @@ pub struct Pass {
 
 impl Pass {
     /// The program that holds the pass.
-    pub fn program(&self, shape: &Shape, direction: Direction, dtype: Dtype) -> Program {
+    ///
+    /// # Errors
+    /// If there are no sources for it.
+    pub fn program(&self, shape: &Shape, direction: Direction, dtype: Dtype) -> Result<Program> {
         let (which, dtype) = match (self.frame, direction) {
             (Frame::Stepwise, _) => ("STEPWISE", Dtype::F32),
             (_, Direction::Forward) => ("FORWARD", dtype),
             (_, Direction::Backward) => ("BACKWARD", dtype.of_gradients()),
         };
-        let mut defines = vec![(which, String::from("1")), ("HIDDEN", shape.hidden.to_string())];
+        let file = match shape.cell {
+            CellKind::Rnn => "rnn.cu",
+            CellKind::Lstm => "lstm.cu",
+            CellKind::Gru => "gru.cu",
+        };
+        let mut program = Program::embedded(file)?.define(which, 1).define("HIDDEN", shape.hidden);
         if (shape.cell, shape.nonlinearity) == (CellKind::Rnn, Nonlinearity::Relu) {
-            defines.push(("RELU", "1".into()));
+            program = program.define("RELU", 1);
         }
         if let Some(constant) = dtype.constant() {
-            defines.push((constant, "1".into()));
+            program = program.define(constant, 1);
         }
         let constants = [
             ("LANES", self.lanes),
@@ -151,13 +149,7 @@ impl Pass {
             ("THREADS", self.threads),
             ("BLOCKS", self.blocks),
         ];
-        defines.extend(constants.map(|(name, value)| (name, value.to_string())));
-        let file = match shape.cell {
-            CellKind::Rnn => "rnn.cu",
-            CellKind::Lstm => "lstm.cu",
-            CellKind::Gru => "gru.cu",
-        };
-        Program { file, defines }
+        Ok(constants.into_iter().fold(program, |program, (name, value)| program.define(name, value)))
     }
 
     const STEPWISE: Self = Self {

@@ -152,7 +152,7 @@ impl Recurrent {
         let (training, gpu) = (purpose == Purpose::Training, cuda.gpu());
         let cell = shape.cell.name();
         let load = |pass: &Pass, direction: Direction| {
-            let module = gpu.load(&cuda.image(&pass.program(shape, direction, cuda.dtype()))?)?;
+            let module = gpu.load(&cuda.image(&pass.program(shape, direction, cuda.dtype())?)?)?;
             let name = match (pass.frame, direction) {
                 (Frame::Stepwise, Direction::Forward) => format!("{cell}_step"),
                 (Frame::Stepwise, Direction::Backward) => format!("{cell}_step_backward"),

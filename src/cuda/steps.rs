@@ -220,7 +220,7 @@ impl Steps {
     /// # Errors
     /// If that fails.
     pub fn load(cuda: &Cuda) -> Result<Self> {
-        let module = |file| cuda.gpu().load(&cuda.image(&Program { file, defines: vec![] })?);
+        let module = |file| cuda.gpu().load(&cuda.image(&Program::embedded(file)?)?);
         let optimizer = module("optimizer.cu")?;
         Ok(Self {
             window: module("window.cu")?.function("window")?,

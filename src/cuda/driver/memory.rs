@@ -136,7 +136,7 @@ impl<T: Pod> Memory<T> {
     ///
     /// # Errors
     /// If they do not fit, if `from` is on another [`Gpu`], if the driver refuses.
-    pub fn copy(&mut self, at: usize, from: &Self, from_at: usize, len: usize) -> Result<()> {
+    pub fn copy(&self, at: usize, from: &Self, from_at: usize, len: usize) -> Result<()> {
         let (to, source) = (self.part("copy to", at, len)?, from.part("copy from", from_at, len)?);
         self.same_gpu(&from.gpu)?;
         let _entered = self.gpu.enter()?;
@@ -152,7 +152,7 @@ impl<T: Pod> Memory<T> {
     ///
     /// # Errors
     /// If there are fewer, if the driver refuses.
-    pub fn fill_zero(&mut self, at: usize, len: usize) -> Result<()> {
+    pub fn fill_zero(&self, at: usize, len: usize) -> Result<()> {
         let address = self.part("clearing", at, len)?;
         let _entered = self.gpu.enter()?;
         if len * size_of::<T>() == 0 {
