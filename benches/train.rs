@@ -41,7 +41,7 @@ fn step(c: &mut Criterion) {
 
         let mut group = c.benchmark_group(format!("{}_train", cell.name()));
         group.throughput(Throughput::Elements((BATCH * SEQ_LEN) as u64)); // time steps
-        let id = BenchmarkId::new(trainer.device(), format!("T{SEQ_LEN}_B{BATCH}_H{HIDDEN}"));
+        let id = BenchmarkId::new(trainer.device().to_string(), format!("T{SEQ_LEN}_B{BATCH}_H{HIDDEN}"));
         group.bench_function(id, |b| b.iter(|| trainer.step().unwrap()));
         group.finish();
     }
@@ -58,7 +58,7 @@ fn tutorial(c: &mut Criterion) {
     assert!(losses[TUTORIAL_STEPS - 1] < 1e-2, "tutorial: the last loss is {}", losses[TUTORIAL_STEPS - 1]);
 
     let mut group = c.benchmark_group("rnn_train");
-    let id = BenchmarkId::new(first.cpu().isa().name(), format!("tutorial_{TUTORIAL_STEPS}"));
+    let id = BenchmarkId::new(first.device().to_string(), format!("tutorial_{TUTORIAL_STEPS}"));
     group.bench_function(id, |b| {
         let run = |mut trainer: Trainer| {
             for _ in 0..TUTORIAL_STEPS {

@@ -4,9 +4,9 @@
 //! o·tanh c, which is h. A GRU has r, z and n; an Elman RNN has h alone.
 
 use crate::cpu::{Cpu, Network, Threads};
-use crate::pass::{Head, Purpose};
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::pass::{Head, Purpose};
 use crate::shape::CellKind;
 use crate::state::State;
 use crate::tensor::Tensor;

@@ -1,9 +1,9 @@
 //! One step at a time: the state carried, nothing allocated, nothing that can fail.
 
 use crate::backend::{Device, Network};
+use crate::cpu;
 #[cfg(feature = "std")]
 use crate::cpu::Cpu;
-use crate::cpu;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::pass::Head;
@@ -98,13 +98,9 @@ impl Stream {
         Error::check_length("x [I]", self.x.len(), I)?;
         Error::check_length("y [O]", self.y.len(), O)?;
         match &mut self.network {
-            Network::Cpu(network) => Ok(Ticker {
-                network,
-                model: &self.model,
-                state: &mut self.state,
-                x: &mut self.x,
-                y: &mut self.y,
-            }),
+            Network::Cpu(network) => {
+                Ok(Ticker { network, model: &self.model, state: &mut self.state, x: &mut self.x, y: &mut self.y })
+            }
             #[cfg(feature = "cuda")]
             Network::Cuda(_) => Err(Error::invalid("ticker: a card can fail, so this needs a stream on the CPU")),
         }

@@ -370,12 +370,7 @@ impl Trainer {
 ///
 /// # Errors
 /// If a card fails.
-pub fn mean_loss(
-    model: &Model,
-    windows: &mut Windows,
-    recipe: &Recipe,
-    device: impl Into<Device>,
-) -> Result<f64> {
+pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: impl Into<Device>) -> Result<f64> {
     let (shape, steps, batch) = (*model.shape(), windows.seq_len(), windows.batch());
     let mut network = backend::Network::new(&device.into(), &shape, &model.params, steps, batch)?;
     let mut state = State::new(&shape, batch);

@@ -4,9 +4,9 @@ mod common;
 
 use common::{Case, cases, largest_error};
 use rnnstep::cpu::Threads;
-use rnnstep::pass::Head;
 use rnnstep::data::windows::Windows;
 use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
+use rnnstep::pass::Head;
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{Cpu, Isa, Loss, Model};
 

@@ -40,6 +40,11 @@ enum Wanted {
 }
 
 impl DeviceArgs {
+    /// The frame that is asked for.
+    pub fn frame(&self) -> Option<Frame> {
+        self.frame
+    }
+
     fn wanted(&self) -> Result<Wanted, Failure> {
         match self.device.as_str() {
             "auto" => Ok(Wanted::Auto),

@@ -1,5 +1,6 @@
 //! Parses, calls the library, prints. Results go to stdout, talk to stderr. No arithmetic here.
 
+mod compile;
 mod device;
 mod forecast;
 mod gates;
@@ -39,6 +40,8 @@ enum Command {
     Forecast(forecast::ForecastArgs),
     /// Shows the gates of every step
     Gates(gates::GatesArgs),
+    /// Compiles the kernels of a model for cards that are elsewhere
+    Compile(compile::CompileArgs),
     /// Says what this machine has, and what is in a model file
     Info(info::InfoArgs),
 }
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Stream(args) => stream::run(&args, &mut screen),
         Command::Forecast(args) => forecast::run(&args, &mut screen),
         Command::Gates(args) => gates::run(&args, &mut screen),
+        Command::Compile(args) => compile::run(&args, &mut screen),
         Command::Info(args) => info::run(&args, &mut screen),
     };
     match result.and_then(|code| screen.flush().map(|()| code)) {

@@ -1,8 +1,8 @@
 //! `rnnstep predict`
 
+use super::device::Work;
 use super::input::{TableArgs, extension, read_sequences, read_state, unknown_extension};
 use super::screen::Screen;
-use super::device::Work;
 use super::{Failure, ModelArgs};
 use clap::Args;
 use rnnstep::data::series::Time;

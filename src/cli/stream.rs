@@ -1,8 +1,8 @@
 //! `rnnstep stream`
 
+use super::device::Work;
 use super::report::duration;
 use super::screen::Screen;
-use super::device::Work;
 use super::{Failure, ModelArgs};
 use clap::Args;
 use rnnstep::data::csv;

@@ -1,8 +1,8 @@
 //! `rnnstep train`
 
+use super::device::{DeviceArgs, Work};
 use super::job::{Job, Prepared, Table};
 use super::screen::{Screen, person_reads_stderr};
-use super::device::{DeviceArgs, Work};
 use super::{Failure, report, threads};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};

@@ -6,19 +6,20 @@
 //!   architecture; neither needs a GPU.
 //! - [`cache`] keeps images on disk, [`bundle`] carries them to a machine that has no compiler.
 
+pub mod ahead;
 mod arch;
 pub mod bundle;
 pub mod cache;
+mod card;
 pub mod compile;
 pub mod driver;
-pub mod nvrtc;
-pub mod sources;
-mod card;
 mod network;
+pub mod nvrtc;
 mod part;
 pub mod plan;
 mod products;
 mod recurrent;
+pub mod sources;
 mod steps;
 mod training;
 mod usage;

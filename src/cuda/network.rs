@@ -102,11 +102,19 @@ impl Network {
         } else {
             vec![]
         };
-        let many = if training && resets(shape.cell) { rows } else if stepwise { batch } else { 0 };
+        let many = if training && resets(shape.cell) {
+            rows
+        } else if stepwise {
+            batch
+        } else {
+            0
+        };
         Ok(Self {
             recurrent: Recurrent::load(cuda, shape, plan, purpose)?,
             products: Products::load(cuda, cuda.dtype(), if apart { &[] } else { &longest })?,
-            gradient_products: apart.then(|| Products::load(cuda, cuda.dtype().of_gradients(), &longest)).transpose()?,
+            gradient_products: apart
+                .then(|| Products::load(cuda, cuda.dtype().of_gradients(), &longest))
+                .transpose()?,
             params: zeros(layout.len())?,
             grads: when(training, layout.len())?,
             x: zeros(rows * padded(shape.input))?,
@@ -351,7 +359,11 @@ impl Network {
         }
         if let Some((weight, bias)) = &self.layout.head {
             let rows = self.head_rows();
-            let h = Rows { at: self.h_after(self.shape.layers - 1)?.range(rows.start * width..)?, width, count: rows.len() };
+            let h = Rows {
+                at: self.h_after(self.shape.layers - 1)?.range(rows.start * width..)?,
+                width,
+                count: rows.len(),
+            };
             let y = Rows { at: self.y_part()?, width: padded(self.shape.width_out()), count: rows.len() };
             self.products.nn(h, self.packed_head(weight)?, Some(self.param(bias)?), y)?;
         }
@@ -442,7 +454,11 @@ impl Network {
         };
         products.nt(dy, self.packed_head(weight)?, Rows { at: dtop, width, count: rows.len() }, false)?;
         let h = self.h_after(self.shape.layers - 1)?.range(rows.start * width..)?;
-        products.tn(Rows { at: h, width, count: rows.len() }, dy, Packed { at: self.grad(weight)?, ..self.packed_head(weight)? })?;
+        products.tn(
+            Rows { at: h, width, count: rows.len() },
+            dy,
+            Packed { at: self.grad(weight)?, ..self.packed_head(weight)? },
+        )?;
         products.sum_rows([(dy, self.grad(bias)?)])
     }
 

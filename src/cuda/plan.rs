@@ -4,11 +4,12 @@
 //! kernels): some 60 registers forward and 66 backward, 14 more for the GRU's second set of gradients, 6 and 10 more
 //! for each further sequence.
 
+use super::Arch;
 use super::compile::Program;
 use super::driver::Properties;
-use crate::tensor::padded;
 use crate::error::{Error, Result};
 use crate::shape::{CellKind, Nonlinearity, Shape};
+use crate::tensor::padded;
 
 /// How a layer's time loop lies on a card. See `kernels/recurrent.cuh`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +76,14 @@ impl Dtype {
         }
     }
 
+    /// The program of the matrix products.
+    ///
+    /// # Errors
+    /// If there are no sources for it.
+    pub fn product(self) -> Result<Program> {
+        Ok(Program::embedded("gemm.cu")?.define("PRODUCT", self.constant().unwrap_or("F32")))
+    }
+
     /// The constant that says so to a kernel.
     const fn constant(self) -> Option<&'static str> {
         match self {
@@ -116,6 +125,8 @@ pub struct Pass {
     pub groups: u32,
     /// Dynamic shared memory of a block in bytes.
     pub shared: u32,
+    /// Weights of a thread.
+    pub weights: u32,
 }
 
 impl Pass {
@@ -162,6 +173,7 @@ impl Pass {
         blocks: 1,
         groups: 1,
         shared: 0,
+        weights: 0,
     };
 }
 
@@ -202,20 +214,22 @@ impl Plan {
     }
 
     fn of_frame(frame: Frame, shape: &Shape, batch: usize, card: &Properties) -> Result<Self, String> {
-        let pair = |pass: fn(&Need, usize, &Properties) -> Result<Pass, String>| {
-            let forward = pass(&Need::of(shape, Direction::Forward), batch, card)?;
-            let backward = pass(&Need::of(shape, Direction::Backward), batch, card)?;
-            Ok::<_, String>((forward, backward))
+        let pair = |best: fn(Vec<Pass>, usize, &Properties) -> Result<Pass, String>| {
+            let [forward, backward] = [Direction::Forward, Direction::Backward].map(|direction| {
+                let all = candidates(frame, &Need::of(shape, direction), &Limits::of(card))?;
+                best(all, batch, card)
+            });
+            Ok::<_, String>((forward?, backward?))
         };
         let kib = shape.gates() * padded(shape.hidden) * padded(shape.hidden) * 4 / 1024;
         match frame {
             Frame::OneBlock => {
-                let (forward, backward) = pair(one_block)?;
+                let (forward, backward) = pair(best_of_one_block)?;
                 let why = format!("{kib} KiB of recurrent weights stay on one multiprocessor");
                 Ok(Self { forward, backward, why })
             }
             Frame::ManyBlocks => {
-                let (forward, backward) = pair(many_blocks)?;
+                let (forward, backward) = pair(best_of_many_blocks)?;
                 let why = format!("{kib} KiB of recurrent weights stay on {} multiprocessors", forward.blocks);
                 Ok(Self { forward, backward, why })
             }
@@ -224,6 +238,77 @@ impl Plan {
                 Ok(Self { forward: Pass::STEPWISE, backward: Pass::STEPWISE, why })
             }
         }
+    }
+
+    /// Every pass that [`Plan::choose`] may choose for up to `batch` sequences on a card with these limits: what to
+    /// compile ahead of time. Of the fastest frame that fits, or the one that is asked for.
+    ///
+    /// # Errors
+    /// If the one asked for does not fit.
+    pub fn possible(
+        shape: &Shape,
+        batch: usize,
+        limits: &Limits,
+        wanted: Option<Frame>,
+        direction: Direction,
+    ) -> Result<Vec<Pass>> {
+        let mut why = Vec::new();
+        // a frame that does not fit one of the directions fits none
+        let both = |frame| {
+            let other =
+                [Direction::Forward, Direction::Backward].map(|d| candidates(frame, &Need::of(shape, d), limits));
+            other.into_iter().collect::<Result<Vec<_>, _>>()
+        };
+        for frame in Frame::ALL {
+            if wanted.is_some_and(|wanted| wanted != frame) {
+                continue;
+            }
+            match both(frame) {
+                Ok(passes) => {
+                    let rows = batch.next_power_of_two() as u32;
+                    let passes = passes.into_iter().nth(direction as usize).unwrap_or_default();
+                    return Ok(passes.into_iter().filter(|pass| pass.rows <= rows).collect());
+                }
+                Err(reason) => why.push(format!("{}: {reason}", frame.name())),
+            }
+        }
+        Err(Error::Device(format!("frame {}", why.join("; "))))
+    }
+}
+
+/// What a block may have on a card: known from its architecture alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// 32-bit registers.
+    pub registers: u32,
+    /// Bytes of shared memory, when asked for.
+    pub shared: u32,
+    /// Whether all blocks of a launch can be there at once and wait for each other.
+    pub cooperative: bool,
+}
+
+impl Limits {
+    /// Those of a card.
+    pub fn of(card: &Properties) -> Self {
+        Self {
+            registers: card.registers_per_block,
+            shared: card.shared_per_block as u32,
+            cooperative: card.cooperative,
+        }
+    }
+
+    /// Those of an architecture. Source: CUDA programming guide, technical specifications per compute capability.
+    pub fn of_arch(arch: Arch) -> Self {
+        let kib = match arch.number() {
+            ..70 => 48,
+            70 | 72 => 96,
+            75 => 64,
+            80 | 87 => 163,
+            86 | 89 | 120 | 121 => 99,
+            _ => 227,
+        };
+        let registers = if matches!(arch.number(), 53 | 62) { 32 * 1024 } else { 64 * 1024 };
+        Self { registers, shared: kib * 1024, cooperative: arch.number() >= 60 }
     }
 }
 
@@ -267,16 +352,20 @@ impl Need {
 }
 
 /// Registers that a thread may have when `threads` share those of a block.
-fn registers_of_a_thread(card: &Properties, threads: u32) -> u32 {
-    (card.registers_per_block / threads / 8 * 8).min(255)
+fn registers_of_a_thread(limits: &Limits, threads: u32) -> u32 {
+    (limits.registers / threads / 8 * 8).min(255)
 }
 
-/// Shared memory that a block may ask for at launch when it has `fixed` bytes already.
-fn shared_left(card: &Properties, fixed: u32) -> u32 {
-    (card.shared_per_block as u32).saturating_sub(fixed)
+/// The passes of a frame that a card has room for, for any batch and number of multiprocessors; never none.
+fn candidates(frame: Frame, need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
+    match frame {
+        Frame::OneBlock => one_block(need, limits),
+        Frame::ManyBlocks => many_blocks(need, limits),
+        Frame::Stepwise => Ok(vec![Pass::STEPWISE]),
+    }
 }
 
-fn one_block(need: &Need, batch: usize, card: &Properties) -> Result<Pass, String> {
+fn one_block(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
     // the fewest threads that fill a warp for the smallest networks, since one warp needs no barrier; four threads a unit
     // for the others, since the product is then shorter than what follows it
     let order: &[u32] = match (need.gates, need.units) {
@@ -292,18 +381,12 @@ fn one_block(need: &Need, batch: usize, card: &Properties) -> Result<Pass, Strin
         }
         let out = if need.backward { 4 } else { 1 };
         let weights = need.chunks(need.length, out * lanes) * 4 * out * need.values;
-        let limit = registers_of_a_thread(card, threads);
-        // several sequences a block once there are more than the card has room for
-        let fits = |rows: u32| weights + need.registers(rows) <= limit;
-        let at_once = |rows: u32| {
-            let registers = threads * (weights + need.registers(rows));
-            card.multiprocessors * (card.registers_per_block / registers.max(1)).clamp(1, 2048 / threads.max(64)) * rows
-        };
-        let rows = [1, 2, 4].into_iter().filter(|&rows| rows <= lanes && fits(rows));
-        let enough = rows.clone().find(|&rows| at_once(rows) as usize >= batch);
-        if let Some(rows) = enough.or(rows.last()) {
-            let pass = Pass { lanes, out, rows, threads, frame: Frame::OneBlock, ..Pass::STEPWISE };
-            return Ok(pass);
+        let fits =
+            |&rows: &u32| rows <= lanes && weights + need.registers(rows) <= registers_of_a_thread(limits, threads);
+        let pass = |rows| Pass { lanes, out, rows, threads, weights, frame: Frame::OneBlock, ..Pass::STEPWISE };
+        let passes: Vec<Pass> = [1, 2, 4].into_iter().filter(fits).map(pass).collect();
+        if !passes.is_empty() {
+            return Ok(passes);
         }
     }
     // part of the weights in shared memory: as much in registers as every compiler has left without spills
@@ -313,57 +396,78 @@ fn one_block(need: &Need, batch: usize, card: &Properties) -> Result<Pass, Strin
     let spilled = chunks - (HELD / (4 * out * need.values)).min(chunks);
     let shared = spilled * out * need.values * 16 * threads;
     let fixed = 2 * need.length.next_multiple_of(4 * out * lanes) * 4;
-    if threads > 256 || registers_of_a_thread(card, threads) < 255 {
+    if threads > 256 || registers_of_a_thread(limits, threads) < 255 {
         return Err(format!("{} units have more weights than the registers of a block", need.units));
     }
-    if shared > shared_left(card, fixed) {
-        let (needed, left) = (shared / 1024, card.shared_per_block / 1024);
-        return Err(format!("needs {needed} KiB of shared memory beside the registers, a block may have {left}"));
+    if shared + fixed > limits.shared {
+        let (needed, most) = ((shared + fixed) / 1024, limits.shared / 1024);
+        return Err(format!("needs {needed} KiB of shared memory beside the registers, a block may have {most}"));
     }
-    Ok(Pass { lanes, out, rows: 1, spilled, threads, shared, frame: Frame::OneBlock, ..Pass::STEPWISE })
+    let weights = chunks * 4 * out * need.values;
+    Ok(vec![Pass { lanes, out, spilled, threads, shared, weights, frame: Frame::OneBlock, ..Pass::STEPWISE }])
 }
 
-fn many_blocks(need: &Need, batch: usize, card: &Properties) -> Result<Pass, String> {
-    const THREADS: u32 = 256;
-    const WARPS: u32 = THREADS / 32;
+/// One sequence a block as long as the card has room for all, several once it has not.
+fn best_of_one_block(passes: Vec<Pass>, batch: usize, card: &Properties) -> Result<Pass, String> {
+    let at_once = |pass: &Pass| {
+        // a block of fewer than 64 threads takes the place of one that has so many
+        let blocks = (2048 / pass.threads.max(64)).min(if pass.threads >= 256 { 1 } else { 32 });
+        (card.multiprocessors * blocks * pass.rows) as usize
+    };
+    let enough = passes.iter().find(|pass| at_once(pass) >= batch).or(passes.last());
+    enough.copied().ok_or_else(|| "nothing fits".into())
+}
+
+/// Threads of a block in the frame of many blocks.
+const THREADS: u32 = 256;
+const WARPS: u32 = THREADS / 32;
+
+fn many_blocks(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
     /// Weights of a thread, so that with what it needs beside them it stays below 255 registers.
     const MOST: u32 = 128;
-    /// Cycles of a step that have nothing to do with the sizes: the barrier and the way through the cache.
-    const FIXED: u32 = 2200;
-    if !card.cooperative {
+    if !limits.cooperative {
         return Err("this card has no cooperative launch".into());
     }
-    if registers_of_a_thread(card, THREADS) < 255 {
+    if registers_of_a_thread(limits, THREADS) < 255 {
         return Err("a block of this card has too few registers".into());
     }
-    let mut best: Option<(u64, Pass)> = None;
+    let mut passes = Vec::new();
     for lanes in [1, 2, 4, 8] {
         let units = 32 / lanes;
         let (out, blocks) = (if need.backward { 4.min(units) } else { 1 }, need.units.div_ceil(units));
-        let slices = out * lanes;
-        let chunks = need.chunks(need.length, slices * WARPS);
+        let (slices, chunks) = (out * lanes, need.chunks(need.length, out * lanes * WARPS));
         let weights = chunks * 4 * out * need.values;
-        if blocks < 2 || blocks > card.multiprocessors || weights > MOST {
+        if blocks < 2 || weights > MOST {
             continue;
         }
         for rows in [1, 2, 4, 8] {
             let shared = WARPS * rows * chunks * slices * 16;
             let fixed = WARPS * need.values * rows * units * 4;
             let sums = out * rows * need.values;
-            if weights + need.registers(1) + 2 * sums > 255 || shared > shared_left(card, fixed) || rows * units > THREADS {
-                continue;
-            }
-            let tiles = batch.div_ceil(rows as usize) as u32;
-            let groups = (card.multiprocessors / blocks).min(tiles);
-            let cycles = u64::from(tiles.div_ceil(groups)) * u64::from(FIXED + weights * rows * 2);
-            let pass =
-                Pass { frame: Frame::ManyBlocks, lanes, out, rows, spilled: 0, threads: THREADS, blocks, groups, shared };
-            if best.is_none_or(|(least, _)| cycles < least) {
-                best = Some((cycles, pass));
+            let fits = weights + need.registers(1) + 2 * sums <= 255 && shared + fixed <= limits.shared;
+            if fits && rows * units <= THREADS {
+                let (frame, threads) = (Frame::ManyBlocks, THREADS);
+                passes.push(Pass { frame, lanes, out, rows, threads, blocks, shared, weights, ..Pass::STEPWISE });
             }
         }
     }
-    best.map(|(_, pass)| pass).ok_or_else(|| {
-        format!("{} units have more weights than the registers of {} multiprocessors", need.units, card.multiprocessors)
-    })
+    if passes.is_empty() {
+        return Err(format!("{} units have more weights than 256 threads for each 32 of them can hold", need.units));
+    }
+    Ok(passes)
+}
+
+/// The pass with the shortest time by a simple count: what a step costs whatever its size, and FMAs.
+fn best_of_many_blocks(passes: Vec<Pass>, batch: usize, card: &Properties) -> Result<Pass, String> {
+    /// Cycles of a step that have nothing to do with the sizes: the barrier and the way through the cache.
+    const FIXED: u32 = 2200;
+    let most = passes.iter().map(|pass| pass.blocks).min().unwrap_or(0);
+    let timed = passes.into_iter().filter(|pass| pass.blocks <= card.multiprocessors).map(|pass| {
+        let tiles = batch.div_ceil(pass.rows as usize) as u32;
+        let groups = (card.multiprocessors / pass.blocks).min(tiles);
+        let cycles = u64::from(tiles.div_ceil(groups)) * u64::from(FIXED + pass.weights * pass.rows * 2);
+        (cycles, Pass { groups, ..pass })
+    });
+    let best = timed.min_by_key(|(cycles, _)| *cycles).map(|(_, pass)| pass);
+    best.ok_or_else(|| format!("takes {most} multiprocessors at least, this card has {}", card.multiprocessors))
 }

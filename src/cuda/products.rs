@@ -156,12 +156,6 @@ impl Products {
     /// If that fails, or there is no memory.
     pub fn load(cuda: &Cuda, dtype: Dtype, longest: &[[usize; 3]]) -> Result<Self> {
         let gpu = cuda.gpu();
-        let product = match dtype {
-            Dtype::F32 => "F32",
-            Dtype::Tf32 => "TF32",
-            Dtype::Bf16 => "BF16",
-            Dtype::F16 => "F16",
-        };
         let tensor_cores = match dtype {
             Dtype::F32 => false,
             Dtype::F16 => gpu.properties().arch.number() >= 75,
@@ -173,7 +167,7 @@ impl Products {
             Tile { name: "medium", rows: 64, columns: 64, threads: 64 },
             Tile { name: "large", rows: 128, columns: wide.0, threads: wide.1 },
         ];
-        let module = gpu.load(&cuda.image(&Program::embedded("gemm.cu")?.define("PRODUCT", product))?)?;
+        let module = gpu.load(&cuda.image(&dtype.product()?)?)?;
         let functions = |kind: &str| {
             let [small, medium, large] = tiles.map(|tile| module.function(&format!("gemm_{kind}_{}", tile.name)));
             Ok::<_, crate::Error>([small?, medium?, large?])
@@ -251,7 +245,8 @@ impl Products {
         fits(a.width >= columns && d.width == gates && d.count == rows, "tn")?;
         let (count, slice) = slices(rows, columns, gates);
         let target = out.at.holds("out", columns * gates)?;
-        let sums = if count == 1 { target } else { Part::of(&self.scratch).holds("slices", count * columns * gates)? };
+        let sums =
+            if count == 1 { target } else { Part::of(&self.scratch).holds("slices", count * columns * gates)? };
         let args = TnArgs {
             a: a.at.holds("a", rows * a.width)?,
             d: d.at.holds("d", rows * gates)?,

@@ -233,7 +233,9 @@ impl Training {
         let shape = *self.network.shape();
         let (input, output) = (shape.input, shape.width_out());
         let mut starts = Vec::with_capacity(count * 2 * most);
-        if self.data.is_none() && let Some((x, target)) = windows.rows() {
+        if self.data.is_none()
+            && let Some((x, target)) = windows.rows()
+        {
             self.data = self.whole(x, target)?;
         }
         if let Some(Data { x, target, whole: true }) = &self.data {
