@@ -6,8 +6,6 @@
 #pragma once
 #include "math.cuh"
 
-namespace rnnstep {
-
 constexpr int MOST = 4; // gates of a cell, and values it saves
 
 // What goes from one time step to the next. Cells without c leave it as it is.
@@ -21,5 +19,3 @@ struct Gradients {
     float dgates_h[MOST]; // the same but for a cell that has RESET
     State dstate;         // at the state before the step, without the part that runs through gates_h
 };
-
-} // namespace rnnstep

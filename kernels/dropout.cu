@@ -2,8 +2,6 @@
 // for the gradient. Moves 12 bytes an element.
 #include "prelude.cuh"
 
-namespace rnnstep {
-
 struct Dropout {
     const float* x;
     const float* factors;
@@ -18,5 +16,3 @@ extern "C" __global__ void __launch_bounds__(DROPOUT_THREADS) dropout(Dropout ar
     if (i < args.len)
         args.out[i] = args.x[i] * args.factors[i];
 }
-
-} // namespace rnnstep

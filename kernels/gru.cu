@@ -2,18 +2,16 @@
 // torch.nn.GRU. The twin of src/cell/gru.rs.
 #include "recurrent.cuh"
 
-namespace rnnstep {
-
 struct Gru {
     static constexpr int GATES = 3, SAVED = 4;
     static constexpr bool HAS_C = false, RESET = true;
 
     static __device__ __forceinline__ State forward(const float (&gates_x)[MOST], const float (&gates_h)[MOST],
                                                     State before, float (&saved)[MOST]) {
-        const float r = sigmoid(gates_x[0] + gates_h[0]);
-        const float z = sigmoid(gates_x[1] + gates_h[1]);
+        const float r = math::sigmoid(gates_x[0] + gates_h[0]);
+        const float z = math::sigmoid(gates_x[1] + gates_h[1]);
         const float h_n = gates_h[2];
-        const float n = tanh(__fmaf_rn(r, h_n, gates_x[2]));
+        const float n = math::tanh(__fmaf_rn(r, h_n, gates_x[2]));
         const float h = __fmaf_rn(z, before.h - n, n);
         saved[0] = r, saved[1] = z, saved[2] = n, saved[3] = h_n;
         return {h, before.c};
@@ -38,5 +36,3 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) gru_backward(Backward a
 extern "C" __global__ void __launch_bounds__(THREADS) gru_step(Step args) { step<Gru>(args); }
 extern "C" __global__ void __launch_bounds__(THREADS) gru_step_backward(StepBackward args) { step_backward<Gru>(args); }
 #endif
-
-} // namespace rnnstep

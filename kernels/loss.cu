@@ -2,8 +2,6 @@
 // HuberLoss (delta 1), averaged over all elements. Reads y and the target once and writes dy once: 12 bytes an element.
 #include "training.cuh"
 
-namespace rnnstep {
-
 enum Kind { MSE = 0, MAE = 1, HUBER = 2 };
 
 struct Loss {
@@ -39,5 +37,3 @@ extern "C" __global__ void __launch_bounds__(SUM_THREADS) loss(Loss args) {
     if (threadIdx.x == 0)
         args.parts[blockIdx.x] = sum;
 }
-
-} // namespace rnnstep

@@ -1,20 +1,18 @@
 // LSTM: c' = f c + i g, h' = o tanh(c'), gates i f g o. Formulas: PyTorch, torch.nn.LSTM. The twin of src/cell/lstm.rs.
 #include "recurrent.cuh"
 
-namespace rnnstep {
-
 struct Lstm {
     static constexpr int GATES = 4, SAVED = 4;
     static constexpr bool HAS_C = true, RESET = false;
 
     static __device__ __forceinline__ State forward(const float (&gates_x)[MOST], const float (&gates_h)[MOST],
                                                     State before, float (&saved)[MOST]) {
-        const float i = sigmoid(gates_x[0] + gates_h[0]);
-        const float f = sigmoid(gates_x[1] + gates_h[1]);
-        const float g = tanh(gates_x[2] + gates_h[2]);
-        const float o = sigmoid(gates_x[3] + gates_h[3]);
+        const float i = math::sigmoid(gates_x[0] + gates_h[0]);
+        const float f = math::sigmoid(gates_x[1] + gates_h[1]);
+        const float g = math::tanh(gates_x[2] + gates_h[2]);
+        const float o = math::sigmoid(gates_x[3] + gates_h[3]);
         const float c = __fmaf_rn(f, before.c, i * g);
-        const float h = o * tanh(c);
+        const float h = o * math::tanh(c);
         saved[0] = i, saved[1] = f, saved[2] = g, saved[3] = o;
         return {h, c};
     }
@@ -22,7 +20,7 @@ struct Lstm {
     static __device__ __forceinline__ Gradients backward(const float (&saved)[MOST], State before, State after,
                                                          State dafter) {
         const float i = saved[0], f = saved[1], g = saved[2], o = saved[3];
-        const float tanh_c = tanh(after.c);
+        const float tanh_c = math::tanh(after.c);
         const float dc = __fmaf_rn(dafter.h * o, 1.0f - tanh_c * tanh_c, dafter.c);
         const float di = dc * g * i * (1.0f - i);
         const float df = dc * before.c * f * (1.0f - f);
@@ -40,5 +38,3 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) lstm_backward(Backward 
 extern "C" __global__ void __launch_bounds__(THREADS) lstm_step(Step args) { step<Lstm>(args); }
 extern "C" __global__ void __launch_bounds__(THREADS) lstm_step_backward(StepBackward args) { step_backward<Lstm>(args); }
 #endif
-
-} // namespace rnnstep

@@ -9,8 +9,6 @@
 #pragma once
 #include "passes.cuh"
 
-namespace rnnstep {
-
 constexpr int UNITS = 32 / LANES, WARPS = THREADS / 32;
 
 // Which part of a product a thread has, and which unit and sequence it finishes.
@@ -187,5 +185,3 @@ __device__ __forceinline__ void backward_many_blocks(const Backward& args) {
         }
     }
 }
-
-} // namespace rnnstep

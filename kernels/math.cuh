@@ -10,7 +10,7 @@
 #pragma once
 #include "prelude.cuh"
 
-namespace rnnstep {
+namespace math {
 
 constexpr float LOG2_E = 1.4426950408889634f;
 
@@ -28,4 +28,4 @@ __device__ __forceinline__ float tanh(float x) {
     return fabsf(x) < 0.55f ? small : large;
 }
 
-} // namespace rnnstep
+} // namespace math

@@ -8,8 +8,6 @@
 #pragma once
 #include "passes.cuh"
 
-namespace rnnstep {
-
 // Which unit and sequence a thread of a block is left with after a product.
 struct Own {
     int unit, share, twin, row;
@@ -185,5 +183,3 @@ __device__ __forceinline__ void backward_one_block(const Backward& args) {
             args.dc[state_at] = dafter.c;
     }
 }
-
-} // namespace rnnstep

@@ -5,8 +5,6 @@
 // parameters on and by its launch below.
 #include "training.cuh"
 
-namespace rnnstep {
-
 // What all updates have in common.
 struct Arena {
     float* params;
@@ -128,5 +126,3 @@ extern "C" __global__ void __launch_bounds__(SUM_THREADS) finish(Finish args) {
         *args.step = step + 1;
     }
 }
-
-} // namespace rnnstep

@@ -3,8 +3,6 @@
 #pragma once
 #include "tile.cuh"
 
-namespace rnnstep {
-
 // A layer over a window, forward. Rows are row = t·B + b.
 struct Forward {
     const float* weight_hh; // packed, see tile.cuh
@@ -57,5 +55,3 @@ __device__ __forceinline__ void block_barrier() {
     else
         __syncthreads();
 }
-
-} // namespace rnnstep

@@ -147,16 +147,14 @@ __device__ __forceinline__ void copy_async_wait() {
 
 // ---- all blocks of a cooperative launch
 
-/// Waits until every thread of every block is here; what was written before is to be seen after, by load_fresh.
-/// `barrier` is two words, zero before the first launch: the first counts arrivals. Block 0 adds what carries the sum
-/// of a round into the top bit, so each round flips that bit and leaves the rest zero: nothing has to be reset, and
-/// the last to arrive writes nothing further. The second word keeps the first alone in 8 bytes.
-__device__ __forceinline__ void grid_barrier(unsigned* barrier) {
+/// Waits until every thread of `blocks` blocks is here, those with the same blockIdx.y and z; what was written before is
+/// to be seen after, by load_fresh. `barrier` is a word, zero before the first launch, that counts arrivals. The group's
+/// first block adds what carries the sum of a round into the top bit, so each round flips that bit and leaves the rest
+/// zero: nothing has to be reset, and the last to arrive writes nothing further.
+__device__ __forceinline__ void grid_barrier(unsigned* barrier, int blocks) {
     __syncthreads();
     if (threadIdx.x == 0) {
-        const unsigned blocks = gridDim.x * gridDim.y * gridDim.z;
-        const bool first = blockIdx.x + blockIdx.y + blockIdx.z == 0;
-        const unsigned add = first ? 0x80000000u - (blocks - 1) : 1u;
+        const unsigned add = blockIdx.x == 0 ? 0x80000000u - (blocks - 1) : 1u;
         unsigned before, now;
         __threadfence();
 #if __CUDA_ARCH__ >= 700
@@ -184,12 +182,14 @@ __device__ __forceinline__ void grid_barrier(unsigned* barrier) {
 /// From sm_75 on.
 __device__ __forceinline__ void mma_f16(float d[4], const unsigned a[4], const unsigned b[2]) {
 #if __CUDA_ARCH__ >= 800
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
     for (int half = 0; half < 2; ++half)
-        asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+        asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 "
+            "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
             : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
             : "r"(a[2 * half]), "r"(a[2 * half + 1]), "r"(b[half]));
 #endif
@@ -197,14 +197,16 @@ __device__ __forceinline__ void mma_f16(float d[4], const unsigned a[4], const u
 
 /// From sm_80 on.
 __device__ __forceinline__ void mma_bf16(float d[4], const unsigned a[4], const unsigned b[2]) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
 /// From sm_80 on.
 __device__ __forceinline__ void mma_tf32(float d[4], const unsigned a[4], const unsigned b[2]) {
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }

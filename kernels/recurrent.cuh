@@ -10,8 +10,6 @@
 #include "one_block.cuh"
 #include "step.cuh"
 
-namespace rnnstep {
-
 template <class Cell>
 __device__ __forceinline__ void forward(const Forward& args) {
     if constexpr (BLOCKS == 1)
@@ -27,5 +25,3 @@ __device__ __forceinline__ void backward(const Backward& args) {
     else
         backward_many_blocks<Cell>(args);
 }
-
-} // namespace rnnstep

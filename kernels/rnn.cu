@@ -1,10 +1,8 @@
 // Elman RNN: h' = tanh(gates_x + gates_h), or relu. Formulas: PyTorch, torch.nn.RNN. The twin of src/cell/rnn.rs.
 #include "recurrent.cuh"
 
-namespace rnnstep {
-
 struct Tanh {
-    static __device__ __forceinline__ float value(float a) { return tanh(a); }
+    static __device__ __forceinline__ float value(float a) { return math::tanh(a); }
     static __device__ __forceinline__ float gradient(float h, float dh) { return dh * (1.0f - h * h); }
 };
 
@@ -44,5 +42,3 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) rnn_backward(Backward a
 extern "C" __global__ void __launch_bounds__(THREADS) rnn_step(Step args) { step<Elman>(args); }
 extern "C" __global__ void __launch_bounds__(THREADS) rnn_step_backward(StepBackward args) { step_backward<Elman>(args); }
 #endif
-
-} // namespace rnnstep

@@ -4,8 +4,6 @@
 #pragma once
 #include "passes.cuh"
 
-namespace rnnstep {
-
 // One time step. Pointers are at its first sequence.
 struct Step {
     const float* gates_x; // [B][G·Hp]
@@ -73,5 +71,3 @@ __device__ __forceinline__ void step_backward(const StepBackward& args) {
     if (Cell::HAS_C)
         args.dc[at] = d.dstate.c;
 }
-
-} // namespace rnnstep

@@ -13,8 +13,6 @@
 #pragma once
 #include "cell.cuh"
 
-namespace rnnstep {
-
 constexpr int H = HIDDEN, HP = (H + 15) / 16 * 16; // units, and units in memory: sixteen to a tile
 constexpr int SLICES = OUT * LANES;
 constexpr int SHARES = ROWS < LANES ? ROWS : LANES; // the rows of the batch are dealt out among the lanes of a unit,
@@ -159,5 +157,3 @@ struct Tile {
         return ((chunk - HELD) * OUT * VALUES + out * VALUES + value) * THREADS;
     }
 };
-
-} // namespace rnnstep

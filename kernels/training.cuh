@@ -6,8 +6,6 @@
 #pragma once
 #include "prelude.cuh"
 
-namespace rnnstep {
-
 // The numbers of one step.
 struct Numbers {
     float rate;    // Adam: lr / (1 - beta1^step); SGD: lr
@@ -38,5 +36,3 @@ __device__ __forceinline__ float block_sum(float mine, float* warps) {
 __device__ __forceinline__ float total(const float* parts, int blocks, float* warps) {
     return block_sum(threadIdx.x < blocks ? parts[threadIdx.x] : 0.0f, warps);
 }
-
-} // namespace rnnstep

@@ -1,8 +1,6 @@
 // The start of a training step: takes its window out of the data on the card, and the state before it.
 #include "training.cuh"
 
-namespace rnnstep {
-
 struct Window {
     const float* x_rows;      // [.][I]
     const float* target_rows; // [.][O]
@@ -44,5 +42,3 @@ extern "C" __global__ void __launch_bounds__(SUM_THREADS) window(Window args) {
             args.c[before] = restart ? 0.0f : args.c[after];
     }
 }
-
-} // namespace rnnstep

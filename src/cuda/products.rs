@@ -19,6 +19,14 @@ pub struct Rows<'a> {
     pub count: usize,
 }
 
+impl Rows<'_> {
+    /// The first [`MOST_ROWS`], and the others.
+    fn split(self) -> Result<(Self, Self)> {
+        let (first, rest) = (self.at, self.at.range(MOST_ROWS * self.width..)?);
+        Ok((Self { at: first, count: MOST_ROWS, ..self }, Self { at: rest, count: self.count - MOST_ROWS, ..self }))
+    }
+}
+
 /// A weight, packed `[tile][column][gate][lane]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Packed<'a> {
@@ -130,9 +138,11 @@ struct Tile {
 }
 
 /// Rows of a long sum that make a slice of its own worth while.
-const SLICE: usize = 256;
+const SLICE: usize = 128;
 /// Blocks that a product with a long sum is cut into, some two for each multiprocessor of a large card.
-const BLOCKS: usize = 264;
+const BLOCKS: usize = 256;
+/// The most rows of one launch: a grid has at most 65535 tiles in that direction, the smallest of sixteen rows.
+const MOST_ROWS: usize = 65535 * 16;
 
 /// The compiled products, for one rounding of their factors.
 #[derive(Debug)]
@@ -195,6 +205,11 @@ impl Products {
     pub fn nn(&self, a: Rows, weight: Packed, bias: Option<Part>, out: Rows) -> Result<()> {
         let (rows, columns, depth) = (a.count, weight.width(), weight.columns);
         fits(a.width >= depth && out.width == columns && out.count >= rows, "nn")?;
+        if rows > MOST_ROWS {
+            let ((a, a_rest), (out, out_rest)) = (a.split()?, out.split()?);
+            self.nn(a, weight, bias, out)?;
+            return self.nn(a_rest, weight, bias, out_rest);
+        }
         let args = NnArgs {
             a: a.at.holds("a", rows * a.width)?,
             weight: weight.address()?,
@@ -221,6 +236,11 @@ impl Products {
         let (rows, columns, depth) = (a.count, weight.columns, weight.width());
         let out_row = crate::tensor::padded(columns);
         fits(a.width == depth && out.width == out_row && out.count >= rows, "nt")?;
+        if rows > MOST_ROWS {
+            let ((a, a_rest), (out, out_rest)) = (a.split()?, out.split()?);
+            self.nt(a, weight, out, accumulate)?;
+            return self.nt(a_rest, weight, out_rest, accumulate);
+        }
         let args = NtArgs {
             a: a.at.holds("a", rows * depth)?,
             weight: weight.address()?,
@@ -258,7 +278,8 @@ impl Products {
             panel: out.panel() as i32,
             slice: slice as i32,
         };
-        let (which, geometry) = self.geometry(columns, gates, slice, count);
+        // a sum that is cut has enough blocks
+        let (which, geometry) = self.geometry(columns, gates, 0, count);
         // SAFETY: every array is as long as the kernel's comments say; the fields are those of `struct TnArgs`.
         unsafe { self.tn[which].launch(geometry, &args)? };
         if count == 1 {
@@ -328,8 +349,9 @@ impl Products {
 
 /// How many slices a sum over `rows` rows is cut into, and how many rows each has.
 fn slices(rows: usize, columns: usize, gates: usize) -> (usize, usize) {
-    let tiles = columns.div_ceil(64) * gates.div_ceil(64);
-    let count = (BLOCKS / tiles).clamp(1, rows.div_ceil(SLICE).max(1));
+    let [tile_rows, tile_columns] = if columns.min(gates) <= 32 { [16, 32] } else { [64, 64] };
+    let tiles = columns.div_ceil(tile_rows) * gates.div_ceil(tile_columns);
+    let count = BLOCKS.div_ceil(tiles).clamp(1, rows.div_ceil(SLICE).max(1));
     let slice = rows.div_ceil(count).next_multiple_of(LANES);
     (rows.div_ceil(slice).max(1), slice)
 }

@@ -227,8 +227,8 @@ inline void __syncthreads(emulator::Place here = EMULATOR_HERE) { emulator::mach
 inline void __syncwarp(unsigned mask = ~0u, emulator::Place here = EMULATOR_HERE) {
     emulator::machine->warp_barrier(mask, here);
 }
-inline void grid_barrier(unsigned* words, emulator::Place here = EMULATOR_HERE) {
-    emulator::machine->grid_barrier(words, here);
+inline void grid_barrier(unsigned* word, int blocks, emulator::Place here = EMULATOR_HERE) {
+    emulator::machine->grid_barrier(word, blocks, here);
 }
 inline void __nanosleep(unsigned, emulator::Place here = EMULATOR_HERE) { emulator::machine->yield(here); }
 
