@@ -104,7 +104,7 @@ fn kernels_compile_without_a_gpu() {
         let expected =
             Usage { kernel: "reverse".into(), registers: reverse.registers, shared_bytes: 256, ..Usage::default() };
         assert_eq!(*reverse, expected, "{arch}");
-        assert!(wide.kernel == "wide" && wide.registers == 64, "{arch}: {wide:?}");
+        assert!(wide.kernel == "wide" && (1..=64).contains(&wide.registers), "{arch}: {wide:?}");
         assert!(wide.spill_bytes > 0 && wide.stack_bytes > 0, "{arch}: {wide:?}");
     }
 }
@@ -455,8 +455,11 @@ fn a_bundle_that_is_none_or_not_ours_is_refused() {
             assert_eq!(read.find(&probe(32), Arch::new(9, 0), false).unwrap(), b"sm_90 32", "byte {at}");
         }
     }
-    let text = String::from_utf8_lossy(&whole).replace("rnnstep-bundle-1", "rnnstep-bundle-2");
-    fs::write(&path, text).unwrap();
+    let mut other = whole.clone();
+    let format = b"rnnstep-bundle-1";
+    let at = other.windows(format.len()).position(|bytes| bytes == format).unwrap() + format.len() - 1;
+    other[at] = b'2';
+    fs::write(&path, other).unwrap();
     assert!(refuse("lstm 1-32-1").contains("another version of rnnstep"));
     let text = one_line(&Bundle::load(folder.path(), "").unwrap_err());
     assert!(text.contains("is not a file"), "{text}");

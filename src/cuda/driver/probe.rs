@@ -118,13 +118,11 @@ pub(super) fn ready() -> Result<(u32, u32)> {
     let missing = FUNCTIONS.iter().find(|name| !has(name));
     let asked = has("cuDriverGetVersion").then(version).flatten();
     match (asked, missing) {
-        (Some((major, minor)), _) if (major, minor) < OLDEST => {
-            return Err(device(format!(
-                "the NVIDIA driver is too old: it has CUDA {major}.{minor}, rnnstep needs {}.{} or later; update the \
+        (Some((major, minor)), _) if (major, minor) < OLDEST => Err(device(format!(
+            "the NVIDIA driver is too old: it has CUDA {major}.{minor}, rnnstep needs {}.{} or later; update the \
                  driver, or use the CPU",
-                OLDEST.0, OLDEST.1
-            )));
-        }
+            OLDEST.0, OLDEST.1
+        ))),
         (Some(version), None) => {
             initialise(version)?;
             Ok(*READY.get_or_init(|| version))
