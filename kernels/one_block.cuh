@@ -27,7 +27,7 @@ template <class Cell>
 __device__ __forceinline__ void forward_one_block(const Forward& args) {
     constexpr int G = Cell::GATES;
     using Weights = Tile<G, HP>;
-    static_assert(PER == 1, "a thread carries the state of one sequence");
+    static_assert(PER == 1 || BLOCKS > 1, "a thread carries the state of one sequence");
     SHARED(float, vector, [2][ROWS][Weights::VECTOR]);
     DYNAMIC_SHARED(float4, spilled);
     const Own own(args.batch);
@@ -104,7 +104,7 @@ template <class Cell>
 __device__ __forceinline__ void backward_one_block(const Backward& args) {
     constexpr int G = Cell::GATES;
     using Weights = Tile<1, G * HP>;
-    static_assert(PER == 1, "a thread carries the gradient of one sequence");
+    static_assert(PER == 1 || BLOCKS > 1, "a thread carries the gradient of one sequence");
     SHARED(float, vector, [2][ROWS][Weights::VECTOR]);
     DYNAMIC_SHARED(float4, spilled);
     const Own own(args.batch);
