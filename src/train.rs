@@ -201,8 +201,9 @@ impl Trainer {
             Work::Cpu(_) => (0..count).for_each(|_| seen(self.step_on_cpu())),
             #[cfg(feature = "cuda")]
             Work::Cuda(_) => {
-                for done in (0..count).step_by(cuda::Training::QUEUE) {
-                    self.steps_on_card((count - done).min(cuda::Training::QUEUE), &mut seen)?;
+                let mut left = count;
+                while left > 0 {
+                    left -= self.steps_on_card(left, &mut seen)?;
                 }
             }
         }
@@ -248,36 +249,32 @@ impl Trainer {
         loss
     }
 
-    /// Some steps in one queue, at most [`cuda::Training::QUEUE`].
+    /// Up to `count` steps in one queue. Gives back how many.
     #[cfg(feature = "cuda")]
-    fn steps_on_card(&mut self, mut count: usize, seen: &mut impl FnMut(Step)) -> Result<()> {
-        let Work::Cuda(card) = &mut self.work else { return Ok(()) };
+    fn steps_on_card(&mut self, mut count: usize, seen: &mut impl FnMut(Step)) -> Result<usize> {
+        let Work::Cuda(card) = &mut self.work else { return Ok(count) };
         if !card.has_weights() {
             card.write(&self.model.params, &self.moments, &self.state)?;
         }
         if self.recipe.dropout > 0.0 {
             count = 1; // the masks of a step are drawn here
-            card.set_masks(self.batch, &mut Masks::of(&self.recipe, self.step))?;
+            card.set_masks(self.windows.batch_at(self.step), &mut Masks::of(&self.recipe, self.step))?;
         }
-        while count > 0 {
-            let first = self.step;
-            let mut rates = Vec::new();
-            let results = card.run(&mut self.windows, first, count, |k, windows| {
-                let lr = self.recipe.schedule.rate(self.recipe.lr, k, self.recipe.steps);
-                rates.push(lr);
-                cuda::Turn {
-                    update: self.recipe.optimizer.update(k + 1, lr),
-                    restart: !self.recipe.carry || windows.starts_again(k),
-                }
-            })?;
-            for (&(loss, norm), &lr) in results.iter().zip(&rates) {
-                seen(Step { loss, lr, norm: self.recipe.clip.map(|_| f64::from(norm)) });
+        let mut rates = Vec::new();
+        let results = card.run(&mut self.windows, self.step, count, |k, windows| {
+            let lr = self.recipe.schedule.rate(self.recipe.lr, k, self.recipe.steps);
+            rates.push(lr);
+            cuda::Turn {
+                update: self.recipe.optimizer.update(k + 1, lr),
+                restart: !self.recipe.carry || windows.starts_again(k),
             }
-            self.step += results.len() as u64;
-            count -= results.len().min(count);
+        })?;
+        for (&(loss, norm), &lr) in results.iter().zip(&rates) {
+            seen(Step { loss, lr, norm: self.recipe.clip.map(|_| f64::from(norm)) });
         }
+        self.step += results.len() as u64;
         self.batch = card.batch();
-        Ok(())
+        Ok(results.len())
     }
 
     /// Brings parameters, gradients, moments and state back from a card. On a processor they are here anyway.

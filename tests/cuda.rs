@@ -1,26 +1,18 @@
 //! The kernels against the CPU path: outputs, states, every gradient, whole trainings. On the card of this machine if it
 //! has one, else on the emulated device.
 
+#[path = "common/card.rs"]
+mod card;
 #[path = "common/emulator.rs"]
 mod emulator;
 
+use card::on_a_card;
 use emulator::Kind;
 use rnnstep::cpu::{self, Threads};
-use rnnstep::cuda::{self, Cuda, Dtype, Frame, Images};
+use rnnstep::cuda::{self, Cuda, Dtype, Frame};
 use rnnstep::pass::{Head, Purpose};
 use rnnstep::random::{Purpose as For, Random};
 use rnnstep::{CellKind, Cpu, Model, Nonlinearity, Shape, State};
-
-/// Runs `body` on a card. `test` is the name of the test that calls it.
-fn on_a_card(test: &str, kind: Kind, seed: u64, body: impl FnOnce(&Cuda)) {
-    let open = || Cuda::open(0, Images::new(true)).unwrap();
-    // inside the emulated device it is found here too, but then `inside` is what runs the body
-    if cuda::devices().is_ok_and(|cards| !cards[0].name.contains("mulated")) {
-        body(&open());
-        return;
-    }
-    emulator::inside(test, kind, seed, || body(&open()));
-}
 
 /// What is compared, and how far a card may be off: its tanh and sigmoid are off by 7e-7 and 1.2e-6 relative at the most
 /// (kernels/math.cuh), the CPU's by 3.5e-7, and sums are added up in another order.

@@ -162,7 +162,7 @@ impl Training {
         self.network.batch()
     }
 
-    /// Draws the masks of the next step, of `batch` sequences.
+    /// Draws the masks of the next step, which has `batch` sequences.
     ///
     /// # Errors
     /// If the card fails.

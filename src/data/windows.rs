@@ -157,6 +157,17 @@ impl Windows {
         self.batch
     }
 
+    /// b, the sequences of step `k`: B but in the last step of a shuffled epoch.
+    pub fn batch_at(&self, k: u64) -> usize {
+        match &self.source {
+            Source::Shuffled { order, .. } => {
+                let first = (k % order.len().div_ceil(self.batch) as u64) as usize * self.batch;
+                (order.len() - first).min(self.batch)
+            }
+            _ => self.batch,
+        }
+    }
+
     /// I
     pub fn input(&self) -> usize {
         self.input
