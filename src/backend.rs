@@ -49,7 +49,7 @@ impl fmt::Display for Device {
 pub(crate) enum Network {
     Cpu(cpu::Network),
     #[cfg(feature = "cuda")]
-    Cuda(Box<cuda::Network>),
+    Cuda(cuda::Network),
 }
 
 impl Network {
@@ -57,6 +57,7 @@ impl Network {
     ///
     /// # Errors
     /// If the device cannot: no memory, no kernels for it.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "a processor is given them with each pass"))]
     pub fn new(device: &Device, shape: &Shape, params: &[f32], steps: usize, batch: usize) -> Result<Self> {
         match device {
             Device::Cpu(cpu) => {
@@ -67,7 +68,7 @@ impl Network {
             Device::Cuda(cuda) => {
                 let mut network = cuda::Network::new(cuda, shape, steps, batch, Purpose::Inference)?;
                 network.set_params(params)?;
-                Ok(Self::Cuda(Box::new(network)))
+                Ok(Self::Cuda(network))
             }
         }
     }

@@ -117,7 +117,7 @@ pub struct Trainer {
 enum Work {
     Cpu(Network),
     #[cfg(feature = "cuda")]
-    Cuda(Box<cuda::Training>),
+    Cuda(cuda::Training),
 }
 
 impl Trainer {
@@ -159,7 +159,7 @@ impl Trainer {
                     maximize: recipe.maximize,
                     drops: recipe.dropout > 0.0,
                 };
-                Work::Cuda(Box::new(cuda::Training::new(cuda, &shape, steps, batch, task)?))
+                Work::Cuda(cuda::Training::new(cuda, &shape, steps, batch, task)?)
             }
         };
         Ok(Self {
@@ -240,7 +240,6 @@ impl Trainer {
         let mut masks = Masks::of(&self.recipe, k);
         let drops = self.recipe.dropout > 0.0;
         let dropout: Option<&mut dyn Dropout> = if drops { Some(&mut masks) } else { None };
-        #[cfg_attr(not(feature = "cuda"), expect(irrefutable_let_patterns, reason = "there is one device"))]
         let Work::Cpu(network) = &mut self.work else { return f32::NAN };
         network.forward(&self.model.params, x, &mut self.state, self.recipe.loss_on, dropout);
         let loss = loss(network, self.recipe.loss, &self.target);

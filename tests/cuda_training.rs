@@ -95,13 +95,18 @@ fn every_option() {
         let cut_last = Windows::cut(cut(&[3, 2, 5, 2]), cut(&[3, 2, 3])).unwrap();
         let base = Recipe { lr: 0.005, seed: 5, ..Recipe::default() };
         let adam = Adam::default();
-        let sgd = |momentum, dampening, nesterov| {
-            Optimizer::Sgd(Sgd { momentum, dampening, nesterov, weight_decay: 0.01 })
-        };
+        let sgd =
+            |momentum, dampening, nesterov| Optimizer::Sgd(Sgd { momentum, dampening, nesterov, weight_decay: 0.01 });
         let recipes = [
             (&lanes, Recipe { clip: Some(0.05), loss: Loss::Huber, ..base.clone() }),
             (&lanes, Recipe { optimizer: Optimizer::AdamW(Adam { weight_decay: 0.1, ..adam }), ..base.clone() }),
-            (&lanes, Recipe { optimizer: Optimizer::Adam(Adam { weight_decay: 0.1, amsgrad: true, ..adam }), ..base.clone() }),
+            (
+                &lanes,
+                Recipe {
+                    optimizer: Optimizer::Adam(Adam { weight_decay: 0.1, amsgrad: true, ..adam }),
+                    ..base.clone()
+                },
+            ),
             (&lanes, Recipe { optimizer: sgd(0.0, 0.0, false), maximize: true, ..base.clone() }),
             (&lanes, Recipe { optimizer: sgd(0.9, 0.3, false), carry: false, ..base.clone() }),
             (&lanes, Recipe { optimizer: sgd(0.9, 0.0, true), clip: Some(0.01), ..base.clone() }),

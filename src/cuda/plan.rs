@@ -376,7 +376,7 @@ fn one_block(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
     };
     for &lanes in order {
         let threads = need.units * lanes;
-        if threads > 1024 || threads % 32 != 0 {
+        if threads > 1024 || !threads.is_multiple_of(32) {
             continue;
         }
         let out = if need.backward { 4 } else { 1 };
