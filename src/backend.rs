@@ -46,6 +46,7 @@ impl fmt::Display for Device {
 
 /// A network at work on a device, for whole forward passes.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and never a row of them")]
 pub(crate) enum Network {
     Cpu(cpu::Network),
     #[cfg(feature = "cuda")]

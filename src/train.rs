@@ -114,6 +114,7 @@ pub struct Trainer {
 
 /// What does the work.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and never a row of them")]
 enum Work {
     Cpu(Network),
     #[cfg(feature = "cuda")]

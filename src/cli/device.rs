@@ -87,7 +87,11 @@ impl DeviceArgs {
             Some(path) => Images::bundled(path, shape)?,
             None => Images::new(!self.no_cache),
         };
-        Ok(Cuda::open(index, images)?.with_dtype(self.dtype).with_frame(self.frame))
+        let named = |error| match error {
+            Error::Device(reason) => Error::Device(format!("device {}: {reason}", self.device)),
+            other => other,
+        };
+        Ok(Cuda::open(index, images).map_err(named)?.with_dtype(self.dtype).with_frame(self.frame))
     }
 
     /// The device for this work on a network of `shape` and `batch` sequences. Says on stderr what `auto` chose when
