@@ -32,6 +32,8 @@ struct Gru {
 extern "C" __global__ void __launch_bounds__(THREADS, 1) gru_forward(Forward args) { forward<Gru>(args); }
 #elif defined(BACKWARD)
 extern "C" __global__ void __launch_bounds__(THREADS, 1) gru_backward(Backward args) { backward<Gru>(args); }
+#elif defined(WHOLE)
+extern "C" __global__ void __launch_bounds__(BLOCK, 1) gru_train(Whole args) { train<Gru>(args); }
 #else
 extern "C" __global__ void __launch_bounds__(THREADS) gru_step(Step args) { step<Gru>(args); }
 extern "C" __global__ void __launch_bounds__(THREADS) gru_step_backward(StepBackward args) { step_backward<Gru>(args); }

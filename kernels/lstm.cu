@@ -34,6 +34,8 @@ struct Lstm {
 extern "C" __global__ void __launch_bounds__(THREADS, 1) lstm_forward(Forward args) { forward<Lstm>(args); }
 #elif defined(BACKWARD)
 extern "C" __global__ void __launch_bounds__(THREADS, 1) lstm_backward(Backward args) { backward<Lstm>(args); }
+#elif defined(WHOLE)
+extern "C" __global__ void __launch_bounds__(BLOCK, 1) lstm_train(Whole args) { train<Lstm>(args); }
 #else
 extern "C" __global__ void __launch_bounds__(THREADS) lstm_step(Step args) { step<Lstm>(args); }
 extern "C" __global__ void __launch_bounds__(THREADS) lstm_step_backward(StepBackward args) { step_backward<Lstm>(args); }

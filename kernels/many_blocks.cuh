@@ -14,9 +14,9 @@ constexpr int UNITS = 32 / LANES, WARPS = THREADS / 32;
 // Which part of a product a thread has, and which unit and sequence it finishes.
 template <int VALUES, int LENGTH>
 struct Share {
-    static constexpr int QUANTUM = 4 * SLICES * WARPS;
-    static constexpr int SPAN = (LENGTH + QUANTUM - 1) / QUANTUM * 4 * SLICES; // of the vector, for each warp
-    using Weights = Tile<VALUES, SPAN>;
+    static constexpr int QUANTUM = 4 * OUT * LANES * WARPS;
+    static constexpr int SPAN = (LENGTH + QUANTUM - 1) / QUANTUM * 4 * OUT * LANES; // of the vector, for each warp
+    using Weights = Tile<VALUES, SPAN, OUT>;
     using Parts = float[WARPS][VALUES][ROWS * UNITS];
 
     int warp, unit_here, share, twin, first; // the warp's part of the vector begins at `first`

@@ -26,7 +26,7 @@ struct Own {
 template <class Cell>
 __device__ __forceinline__ void forward_one_block(const Forward& args) {
     constexpr int G = Cell::GATES;
-    using Weights = Tile<G, HP>;
+    using Weights = Tile<G, HP, FORWARD_OUT>;
     static_assert(PER == 1 || BLOCKS > 1, "a thread carries the state of one sequence");
     SHARED(float, vector, [2][ROWS][Weights::VECTOR]);
     DYNAMIC_SHARED(float4, spilled);
@@ -103,7 +103,7 @@ __device__ __forceinline__ void forward_one_block(const Forward& args) {
 template <class Cell>
 __device__ __forceinline__ void backward_one_block(const Backward& args) {
     constexpr int G = Cell::GATES;
-    using Weights = Tile<1, G * HP>;
+    using Weights = Tile<1, G * HP, BACKWARD_OUT>;
     static_assert(PER == 1 || BLOCKS > 1, "a thread carries the gradient of one sequence");
     SHARED(float, vector, [2][ROWS][Weights::VECTOR]);
     DYNAMIC_SHARED(float4, spilled);
@@ -128,11 +128,11 @@ __device__ __forceinline__ void backward_one_block(const Backward& args) {
         State before;
         float dabove;
     };
-    const auto read = [&](Left& left, int t) {
-        read_gates<Cell::SAVED>(saved + (size_t)t * Cell::SAVED * state_step, left.saved);
-        left.before.h = load_streaming(h + (size_t)t * state_step);
-        left.before.c = Cell::HAS_C ? load_streaming(c + (size_t)t * state_step) : 0.0f;
-        left.dabove = load_streaming(dabove + (size_t)t * state_step);
+    const auto read = [&](Left& found, int t) {
+        read_gates<Cell::SAVED>(saved + (size_t)t * Cell::SAVED * state_step, found.saved);
+        found.before.h = left(h + (size_t)t * state_step);
+        found.before.c = Cell::HAS_C ? left(c + (size_t)t * state_step) : 0.0f;
+        found.dabove = left(dabove + (size_t)t * state_step);
     };
 
     State after = {h[args.steps * state_step], Cell::HAS_C ? c[args.steps * state_step] : 0.0f};
@@ -145,9 +145,9 @@ __device__ __forceinline__ void backward_one_block(const Backward& args) {
         read(odd, args.steps - 2);
     block_barrier();
 
-    const auto step = [&](int t, float (*now)[Weights::VECTOR], Left& left) {
-        dafter.h += left.dabove;
-        const Gradients d = Cell::backward(left.saved, left.before, after, dafter);
+    const auto step = [&](int t, float (*now)[Weights::VECTOR], Left& found) {
+        dafter.h += found.dabove;
+        const Gradients d = Cell::backward(found.saved, found.before, after, dafter);
         float factors[MOST];
 #pragma unroll
         for (int gate = 0; gate < G; ++gate)
@@ -155,9 +155,9 @@ __device__ __forceinline__ void backward_one_block(const Backward& args) {
         write_gates<G>(&now[own.share][packed<G>(own.unit, 0)], factors, own.twin, TWINS);
         block_barrier();
 
-        after = left.before;
+        after = found.before;
         if (t >= 2)
-            read(left, t - 2);
+            read(found, t - 2);
         if (own.exists) {
             write_gates<G>(dgates_x, d.dgates_x, own.twin, TWINS);
             if (Cell::RESET)

@@ -32,12 +32,21 @@ struct Backward {
 
 constexpr int BARRIER = 32; // numbers from one group's barrier to the next: a line of the cache each
 
+// What an earlier kernel left, read through the path for data that nobody writes meanwhile; unless it was the same kernel.
+__device__ __forceinline__ float left(const float* p) {
+#ifdef WHOLE
+    return *p;
+#else
+    return load_streaming(p);
+#endif
+}
+
 // Reads the gates of a unit out of a packed row that starts at `from` with the unit's first gate.
 template <int GATES>
 __device__ __forceinline__ void read_gates(const float* from, float (&gates)[MOST]) {
 #pragma unroll
     for (int gate = 0; gate < GATES; ++gate)
-        gates[gate] = load_streaming(from + 16 * gate);
+        gates[gate] = left(from + 16 * gate);
 }
 
 // Writes those that fall to this thread, of those that TWINS threads have alike.

@@ -3,12 +3,16 @@
 //     one_block.cuh      small networks: the weights of a layer on one multiprocessor
 //     many_blocks.cuh    larger ones: the weights on many
 //     step.cuh           any size, any card: a product, then the cell, for every step
+//     whole.cuh          small networks again: whole training steps in one block
 //
 // src/cuda/plan.rs chooses between them, and the constants that tile.cuh lists.
 #pragma once
 #include "many_blocks.cuh"
 #include "one_block.cuh"
 #include "step.cuh"
+#ifdef WHOLE
+#include "whole.cuh"
+#endif
 
 template <class Cell>
 __device__ __forceinline__ void forward(const Forward& args) {

@@ -38,6 +38,8 @@ using Elman = Rnn<Tanh>;
 extern "C" __global__ void __launch_bounds__(THREADS, 1) rnn_forward(Forward args) { forward<Elman>(args); }
 #elif defined(BACKWARD)
 extern "C" __global__ void __launch_bounds__(THREADS, 1) rnn_backward(Backward args) { backward<Elman>(args); }
+#elif defined(WHOLE)
+extern "C" __global__ void __launch_bounds__(BLOCK, 1) rnn_train(Whole args) { train<Elman>(args); }
 #else
 extern "C" __global__ void __launch_bounds__(THREADS) rnn_step(Step args) { step<Elman>(args); }
 extern "C" __global__ void __launch_bounds__(THREADS) rnn_step_backward(StepBackward args) { step_backward<Elman>(args); }

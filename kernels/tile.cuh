@@ -14,12 +14,16 @@
 #include "cell.cuh"
 
 constexpr int H = HIDDEN, HP = (H + 15) / 16 * 16; // units, and units in memory: sixteen to a tile
-constexpr int SLICES = OUT * LANES;
 constexpr int SHARES = ROWS < LANES ? ROWS : LANES; // the rows of the batch are dealt out among the lanes of a unit,
 constexpr int PER = ROWS / SHARES;                  // so many to each
 constexpr int TWINS = LANES / SHARES;               // lanes that are left with the same rows
 constexpr unsigned ALL_LANES = 0xffffffffu;
-static_assert(SLICES <= 32 && THREADS % 32 == 0, "a group of lanes lies in one warp");
+static_assert(THREADS % 32 == 0, "a block has whole warps");
+
+#ifndef FORWARD_OUT // a program that runs both ways has two
+#define FORWARD_OUT OUT
+#define BACKWARD_OUT OUT
+#endif
 
 // Packed gate order, the layout of src/layout.rs: gate g of unit u is number (u/16*GATES + g)*16 + u%16.
 template <int GATES>
@@ -61,14 +65,16 @@ __device__ __forceinline__ void deal(float (&item)[N][WIDTH]) {
                 item[j][i] += __shfl_xor_sync(ALL_LANES, item[j + half][i], half * APART);
 }
 
-// The part of one thread: VALUES sums for each of OUT units over a vector of LENGTH values.
-template <int VALUES, int LENGTH>
+// The part of one thread: VALUES sums for each of TOGETHER units over a vector of LENGTH values.
+template <int VALUES, int LENGTH, int TOGETHER>
 struct Tile {
+    static constexpr int SLICES = TOGETHER * LANES; // that the vector is cut into
+    static_assert(SLICES <= 32, "a group of lanes lies in one warp");
     static constexpr int CHUNKS = (LENGTH / 4 + SLICES - 1) / SLICES;
     static constexpr int VECTOR = CHUNKS * SLICES * 4; // the vector, with room for chunks that are not there
     static constexpr int HELD = CHUNKS > SPILLED ? CHUNKS - SPILLED : 0;
     
-    float4 held[HELD > 0 ? HELD : 1][OUT][VALUES];
+    float4 held[HELD > 0 ? HELD : 1][TOGETHER][VALUES];
     float4* spilled;
 
     // `weight(out, value, n)` is the weight of value n of the vector.
@@ -79,7 +85,7 @@ struct Tile {
 #pragma unroll
         for (int chunk = 0; chunk < CHUNKS; ++chunk)
 #pragma unroll
-            for (int out = 0; out < OUT; ++out)
+            for (int out = 0; out < TOGETHER; ++out)
 #pragma unroll
                 for (int value = 0; value < VALUES; ++value) {
                     const int n = (chunk * SLICES + slice) * 4;
@@ -98,9 +104,9 @@ struct Tile {
     // and, of its rows, number share * PER to (share + 1) * PER - 1; its twins, the other lanes of the same unit and
     // rows, have the same bits.
     __device__ __forceinline__ void sums(const float (*vector)[VECTOR], float (&sums)[PER][VALUES]) const {
-        float parts[OUT][ROWS * VALUES];
+        float parts[TOGETHER][ROWS * VALUES];
         product(vector, parts);
-        deal<OUT, LANES>(parts); // number `out` of a thread is its part of unit ^ out
+        deal<TOGETHER, LANES>(parts); // number `out` of a thread is its part of unit ^ out
         float rows[SHARES][PER * VALUES];
 #pragma unroll
         for (int i = 0; i < ROWS * VALUES; ++i)
@@ -116,10 +122,10 @@ struct Tile {
         }
     }
 
-    __device__ __forceinline__ void product(const float (*vector)[VECTOR], float (&parts)[OUT][ROWS * VALUES]) const {
+    __device__ __forceinline__ void product(const float (*vector)[VECTOR], float (&parts)[TOGETHER][ROWS * VALUES]) const {
         // four chains of additions at the least: a single one would wait for each FMA to come out
-        constexpr int SUMS = OUT * ROWS * VALUES, CHAINS = SUMS >= 4 ? 1 : SUMS >= 2 ? 2 : 4;
-        float chain[CHAINS][OUT][ROWS * VALUES] = {};
+        constexpr int SUMS = TOGETHER * ROWS * VALUES, CHAINS = SUMS >= 4 ? 1 : SUMS >= 2 ? 2 : 4;
+        float chain[CHAINS][TOGETHER][ROWS * VALUES] = {};
         const int slice = threadIdx.x % SLICES, share = slice % LANES / TWINS;
 #pragma unroll
         for (int chunk = 0; chunk < CHUNKS; ++chunk)
@@ -128,7 +134,7 @@ struct Tile {
                 const int whose = ((row / PER) ^ share) * PER + row % PER; // so that `deal` finds its numbers
                 const float4 x = reinterpret_cast<const float4*>(vector[whose])[chunk * SLICES + slice];
 #pragma unroll
-                for (int out = 0; out < OUT; ++out)
+                for (int out = 0; out < TOGETHER; ++out)
 #pragma unroll
                     for (int value = 0; value < VALUES; ++value) {
                         const float4 w =
@@ -142,7 +148,7 @@ struct Tile {
                     }
             }
 #pragma unroll
-        for (int out = 0; out < OUT; ++out)
+        for (int out = 0; out < TOGETHER; ++out)
 #pragma unroll
             for (int i = 0; i < ROWS * VALUES; ++i) {
                 parts[out][i] = chain[0][out][i];
@@ -154,6 +160,6 @@ struct Tile {
 
     // Where a chunk beyond those in registers lies, counted from the thread's first.
     static __device__ __forceinline__ int place(int chunk, int out, int value) {
-        return ((chunk - HELD) * OUT * VALUES + out * VALUES + value) * THREADS;
+        return ((chunk - HELD) * TOGETHER * VALUES + out * VALUES + value) * THREADS;
     }
 };

@@ -33,8 +33,18 @@ pub struct Stream {
     model: Arc<Model>,
     network: Network,
     state: State,
+    #[cfg(feature = "cuda")]
+    place: Place,
     x: Buffer,
     y: Buffer,
+}
+
+/// Where the state is that counts.
+#[cfg(feature = "cuda")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Host,
+    Card,
 }
 
 impl Stream {
@@ -59,6 +69,8 @@ impl Stream {
         Ok(Self {
             network: Network::new(&device.into(), &shape, &model.params, 1, 1)?,
             state: State::new(&shape, 1),
+            #[cfg(feature = "cuda")]
+            place: Place::Host,
             x: Buffer::zeros(shape.input),
             y: Buffer::zeros(shape.width_out()),
             model,
@@ -78,11 +90,26 @@ impl Stream {
             advance(network, &self.model, &mut self.state, &mut self.x, &mut self.y);
             return Ok(&self.y);
         }
+        self.step_on_card()
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn step_on_card(&mut self) -> Result<&[f32]> {
+        Ok(&self.y) // there is none
+    }
+
+    /// From `self.x` to `self.y`.
+    #[cfg(feature = "cuda")]
+    fn step_on_card(&mut self) -> Result<&[f32]> {
+        let Network::Cuda(network) = &mut self.network else { return Ok(&self.y) };
+        if self.place == Place::Host {
+            network.set_tick_state(&self.state)?;
+        }
         if let Some((scaler, _)) = self.model.scalers() {
             scaler.apply(&mut self.x);
         }
-        self.network.forward(&self.model.params, &self.x, &mut self.state, Head::All)?;
-        self.y.copy_from_slice(self.network.y(0));
+        self.place = Place::Card;
+        self.y.copy_from_slice(network.tick(&self.x)?);
         if let Some((_, scaler)) = self.model.scalers() {
             scaler.undo(&mut self.y);
         }
@@ -109,11 +136,26 @@ impl Stream {
     /// Back to a state of zero.
     pub fn reset(&mut self) {
         self.state.reset();
+        self.state_is_here();
     }
 
     /// The state, to look at or keep.
-    pub fn state(&self) -> &State {
-        &self.state
+    ///
+    /// # Errors
+    /// If a card fails, which it has to be fetched from. On a processor it is here.
+    pub fn state(&mut self) -> Result<&State> {
+        #[cfg(feature = "cuda")]
+        if let (Network::Cuda(network), Place::Card) = (&mut self.network, self.place) {
+            network.tick_state(&mut self.state)?;
+        }
+        Ok(&self.state)
+    }
+
+    fn state_is_here(&mut self) {
+        #[cfg(feature = "cuda")]
+        {
+            self.place = Place::Host;
+        }
     }
 
     /// Goes on from `state`.
@@ -127,7 +169,9 @@ impl Stream {
             return Err(Error::invalid(format!("state: expected h of the shape {here:?} (L,B,H), got {there:?}")));
         }
         self.state.set_h(there.data())?;
-        state.c().map_or(Ok(()), |c| self.state.set_c(c.data()))
+        state.c().map_or(Ok(()), |c| self.state.set_c(c.data()))?;
+        self.state_is_here();
+        Ok(())
     }
 
     /// The model.

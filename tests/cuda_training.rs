@@ -15,7 +15,7 @@ use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::pass::Head;
 use rnnstep::random::{Purpose, Random};
 use rnnstep::train::{Recipe, Step, Trainer, mean_loss};
-use rnnstep::{CellKind, Cpu, Device, Loss, Model, Order, Shape, State, Stream, Tensor};
+use rnnstep::{CellKind, Cpu, Device, Loss, Model, Nonlinearity, Order, Shape, State, Stream, Tensor};
 
 fn shape(cell: CellKind, input: usize, hidden: usize, layers: usize, output: usize) -> Shape {
     Shape::new(cell, input, hidden, layers, output).unwrap()
@@ -118,8 +118,16 @@ fn every_option() {
             (&shuffled, Recipe { dropout: 0.3, carry: false, ..base }),
         ];
         for (windows, recipe) in recipes {
-            same(cuda, shape(CellKind::Gru, 2, 9, 2, 3), windows, &recipe, 12, 1e-3);
+            // two layers as a recorded graph; one, where it can be, as one kernel
+            for layers in [2, 1] {
+                let hidden = if layers == 1 { 20 } else { 9 };
+                same(cuda, shape(CellKind::Gru, 2, hidden, layers, 3), windows, &recipe, 12, 1e-3);
+            }
         }
+        let no_bias = Shape { bias: false, ..shape(CellKind::Lstm, 2, 33, 1, 3) };
+        same(cuda, no_bias, &lanes, &Recipe { clip: Some(0.05), ..Recipe::default() }, 5, 1e-3);
+        let relu = Shape { nonlinearity: Nonlinearity::Relu, ..shape(CellKind::Rnn, 2, 20, 1, 3) };
+        same(cuda, relu, &lanes, &Recipe::default(), 5, 1e-3);
     });
 }
 
@@ -163,6 +171,13 @@ fn sequences_and_ticks() {
             for (x, y) in x.data().chunks(2).zip(truth.0.chunks(3)) {
                 assert!(near(stream.step(x).unwrap(), y), "{cell:?}");
             }
+            assert!(near(stream.state().unwrap().h().data(), &truth.1), "{cell:?}: the state after the last tick");
+            let kept = stream.state().unwrap().clone();
+            let next = stream.step(&[0.3, 0.4]).unwrap().to_vec();
+            stream.reset();
+            assert!(near(stream.step(&x.data()[..2]).unwrap(), &truth.0[..3]), "{cell:?}: after a reset");
+            stream.set_state(&kept).unwrap();
+            assert_eq!(stream.step(&[0.3, 0.4]).unwrap(), next, "{cell:?}: from a state that was kept");
             let error = stream.step(&[1.0]).unwrap_err().to_string();
             assert_eq!(error, "x [I]: expected 2 values, got 1");
             let mut windows = Windows::shuffled(rows(40, 2), rows(40, 3), 8, 5, 3, false, 9).unwrap();

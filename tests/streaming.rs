@@ -72,7 +72,7 @@ proptest! {
             for (x, y) in x.data().chunks(shape.input).zip(whole.data().chunks(shape.width_out())) {
                 prop_assert_eq!(bits(stream.step(x).unwrap()), bits(y));
             }
-            prop_assert_eq!(bits(stream.state().h().data()), bits(state.h().data()));
+            prop_assert_eq!(bits(stream.state().unwrap().h().data()), bits(state.h().data()));
             // in two calls, the state handed over
             let cut = steps / 2;
             let mut state = State::new(&shape, 1);
@@ -175,7 +175,7 @@ fn a_state_can_be_kept_and_given_back() {
         for x in [0.5, -0.25, 1.0] {
             stream.step(&[x]).unwrap();
         }
-        let kept = stream.state().clone();
+        let kept = stream.state().unwrap().clone();
         let next = stream.step(&[0.75]).unwrap().to_vec();
         let mut other = Stream::on(Cpu::widest(), model).unwrap();
         other.set_state(&kept).unwrap();

@@ -56,12 +56,17 @@ impl Order {
                 parts.push(Part { program, pass: Some((direction, pass)) });
             }
         }
+        for batch in [1, 2, 4].into_iter().filter(|&batch| training && batch < 2 * self.batch) {
+            if let Some(pass) = super::plan::whole(&self.shape, 1, batch, &limits) {
+                parts.push(Part { program: pass.whole_program(&self.shape)?, pass: None });
+            }
+        }
         let mut others = vec![self.dtype.product()?, Program::embedded("dropout.cu")?];
         if training {
             if self.dtype.of_gradients() != self.dtype {
                 others.push(self.dtype.of_gradients().product()?);
             }
-            for file in ["window.cu", "loss.cu", "optimizer.cu"] {
+            for file in ["training.cu"] {
                 others.push(Program::embedded(file)?);
             }
         }

@@ -23,6 +23,7 @@ pub mod sources;
 mod steps;
 mod training;
 mod usage;
+mod whole;
 mod worth;
 
 pub use arch::Arch;

@@ -1,7 +1,7 @@
 //! Whole passes of a network on a card. The twin of [`crate::cpu::Network`]: the same layouts, the same order of things.
 
 use super::Cuda;
-use super::driver::{Memory, Pinned};
+use super::driver::{Gpu, Graph, Memory, Pinned};
 use super::part::Part;
 use super::plan::{Frame, Plan};
 use super::products::{Packed, Products, Rows};
@@ -63,6 +63,9 @@ pub struct Network {
     /// What goes up and comes down: x, then y; and states.
     x_host: Pinned<f32>,
     y_host: Pinned<f32>,
+    /// One step of one sequence, recorded; the state goes from its end to its beginning.
+    tick: Option<Graph>,
+    gpu: Gpu,
     dx_host: Vec<f32>,
     dstate_host: [Vec<f32>; 2],
 }
@@ -130,6 +133,8 @@ impl Network {
             dc: (training && shape.cell.has_c()).then(|| zeros(shape.layers * batch * width)).transpose()?,
             x_host: gpu.pinned((rows * padded(shape.input)).max(1))?,
             y_host: gpu.pinned((rows * padded(shape.width_out())).max(1))?,
+            tick: None,
+            gpu: gpu.clone(),
             dx_host: vec![],
             dstate_host: [vec![], vec![]],
             shape: *shape,
@@ -199,6 +204,65 @@ impl Network {
         self.read_state(state)
     }
 
+    /// One step of one sequence, from the state that the last one left or [`Network::set_tick_state`] gave: y of `x [I]`.
+    /// The state stays on the card. Nothing but ticks may run on such a network in between.
+    ///
+    /// # Errors
+    /// If x has another number of values, or the card fails.
+    pub fn tick(&mut self, x: &[f32]) -> Result<&[f32]> {
+        Error::check_length("x [I]", self.shape.input, x.len())?;
+        self.set_window(1, 1, Head::All)?;
+        self.x_host[..x.len()].copy_from_slice(x);
+        self.x.upload_async(0, &self.x_host, 0..padded(x.len()))?;
+        match &self.tick {
+            Some(tick) => tick.launch()?,
+            None => {
+                let gpu = self.gpu.clone();
+                // SAFETY: what is recorded reads and writes arrays of this network only, which live as long as the graph.
+                let tick = unsafe { gpu.capture(|| self.queue_tick())? };
+                tick.launch()?;
+                self.tick = Some(tick);
+            }
+        }
+        self.fetch_y()?;
+        Ok(self.y(0))
+    }
+
+    fn queue_tick(&self) -> Result<()> {
+        self.queue_forward(false)?;
+        let width = padded(self.shape.hidden);
+        for l in 0..self.shape.layers {
+            for states in [Some(&self.h), self.c.as_ref()].into_iter().flatten() {
+                states.copy(l * self.layer, states, l * self.layer + width, width)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state that the next tick starts from.
+    ///
+    /// # Errors
+    /// If the card fails.
+    pub fn set_tick_state(&mut self, state: &State) -> Result<()> {
+        self.set_window(1, 1, Head::All)?;
+        self.write_state(state, 0)
+    }
+
+    /// The state that the last tick left.
+    ///
+    /// # Errors
+    /// If the card fails.
+    pub fn tick_state(&self, state: &mut State) -> Result<()> {
+        let width = padded(self.shape.hidden);
+        for l in 0..self.shape.layers {
+            self.h.download(l * self.layer, &mut state.h[l * width..(l + 1) * width])?;
+            if let Some(c) = &self.c {
+                c.download(l * self.layer, &mut state.c[l * width..(l + 1) * width])?;
+            }
+        }
+        Ok(())
+    }
+
     /// A window of `steps` steps of `batch` sequences comes next.
     ///
     /// # Errors
@@ -212,6 +276,26 @@ impl Network {
         }
         (self.steps, self.batch, self.head) = (steps, batch, head);
         Ok(())
+    }
+
+    /// What whole training steps in one block need of a network of one layer: its weights and their gradients as
+    /// [`super::whole::Whole`] lists them, y, and the gradient at the h of the steps that count.
+    pub(super) fn of_whole(&self) -> Result<([Option<Part<'_>>; 4], [Option<Part<'_>>; 6], Part<'_>, Part<'_>)> {
+        let ranges = &self.layout.layers[0];
+        let (bias_ih, bias_hh) = ranges.biases.as_ref().map_or((None, None), |(ih, hh)| (Some(ih), Some(hh)));
+        let (weight_fc, bias_fc) = self.layout.head.as_ref().map_or((None, None), |(w, b)| (Some(w), Some(b)));
+        let param = |range: Option<&Range<usize>>| range.map(|range| self.param(range)).transpose();
+        let grad = |range: Option<&Range<usize>>| range.map(|range| self.grad(range)).transpose();
+        let (ih, hh) = (Some(&ranges.weight_ih), Some(&ranges.weight_hh));
+        let weights = [param(ih)?, param(bias_ih)?, param(weight_fc)?, param(bias_fc)?];
+        let grads = [grad(ih)?, grad(hh)?, grad(bias_ih)?, grad(bias_hh)?, grad(weight_fc)?, grad(bias_fc)?];
+        let first = self.head_rows().start * padded(self.shape.hidden);
+        Ok((weights, grads, self.y_part()?, Part::of(&self.dabove).range(first..)?))
+    }
+
+    /// For kernels that take them, whether they use them or not.
+    pub(super) fn barriers(&self) -> Part<'_, u32> {
+        self.recurrent.barriers()
     }
 
     /// Values of h from one layer to the next.
@@ -462,7 +546,7 @@ impl Network {
         products.sum_rows([(dy, self.grad(bias)?)])
     }
 
-    fn forward_of(&self, l: usize) -> Result<Forward<'_>> {
+    pub(super) fn forward_of(&self, l: usize) -> Result<Forward<'_>> {
         let ranges = &self.layout.layers[l];
         let tape = &self.tapes[l];
         Ok(Forward {
@@ -477,7 +561,7 @@ impl Network {
         })
     }
 
-    fn backward_of(&self, l: usize) -> Result<Backward<'_>> {
+    pub(super) fn backward_of(&self, l: usize) -> Result<Backward<'_>> {
         let tape = &self.tapes[l];
         let row = self.batch * padded(self.shape.hidden);
         Ok(Backward {

@@ -140,15 +140,7 @@ impl Pass {
             (_, Direction::Forward) => ("FORWARD", dtype),
             (_, Direction::Backward) => ("BACKWARD", dtype.of_gradients()),
         };
-        let file = match shape.cell {
-            CellKind::Rnn => "rnn.cu",
-            CellKind::Lstm => "lstm.cu",
-            CellKind::Gru => "gru.cu",
-        };
-        let mut program = Program::embedded(file)?.define(which, 1).define("HIDDEN", shape.hidden);
-        if (shape.cell, shape.nonlinearity) == (CellKind::Rnn, Nonlinearity::Relu) {
-            program = program.define("RELU", 1);
-        }
+        let mut program = self.of_cell(shape)?.define(which, 1);
         if let Some(constant) = dtype.constant() {
             program = program.define(constant, 1);
         }
@@ -161,6 +153,35 @@ impl Pass {
             ("BLOCKS", self.blocks),
         ];
         Ok(constants.into_iter().fold(program, |program, (name, value)| program.define(name, value)))
+    }
+
+    /// The program that holds whole training steps; see [`whole`].
+    ///
+    /// # Errors
+    /// If there are no sources for it.
+    pub fn whole_program(&self, shape: &Shape) -> Result<Program> {
+        let program = self.of_cell(shape)?.define("WHOLE", 1).define("OUT", 1).define("FORWARD_OUT", 1);
+        let program = program.define("BACKWARD_OUT", BACKWARD_OUT).define("BLOCK", self.block_of_whole());
+        let constants =
+            [("LANES", self.lanes), ("ROWS", self.rows), ("SPILLED", 0), ("THREADS", self.threads), ("BLOCKS", 1)];
+        Ok(constants.into_iter().fold(program, |program, (name, value)| program.define(name, value)))
+    }
+
+    /// Threads of a block that does whole training steps: those of the layer, and more if they are but one warp.
+    pub fn block_of_whole(&self) -> u32 {
+        if self.threads == 32 { 128 } else { self.threads }
+    }
+
+    /// The file of the cell, with what the shape alone decides.
+    fn of_cell(&self, shape: &Shape) -> Result<Program> {
+        let file = match shape.cell {
+            CellKind::Rnn => "rnn.cu",
+            CellKind::Lstm => "lstm.cu",
+            CellKind::Gru => "gru.cu",
+        };
+        let program = Program::embedded(file)?.define("HIDDEN", shape.hidden);
+        let relu = (shape.cell, shape.nonlinearity) == (CellKind::Rnn, Nonlinearity::Relu);
+        Ok(if relu { program.define("RELU", 1) } else { program })
     }
 
     const STEPWISE: Self = Self {
@@ -356,6 +377,32 @@ fn registers_of_a_thread(limits: &Limits, threads: u32) -> u32 {
     (limits.registers / threads / 8 * 8).min(255)
 }
 
+/// Units that share their lanes backward, where there are registers enough.
+const BACKWARD_OUT: u32 = 4;
+
+/// Whether whole training steps of a network of one layer run best in one block, without coming back to the host between
+/// them: if its batch fits a block, and the work between the layer's own loops is little enough for one multiprocessor.
+pub fn whole(shape: &Shape, steps: usize, batch: usize, limits: &Limits) -> Option<Pass> {
+    /// FMAs of a step beside the time loops: 2^21 take one multiprocessor some 40 us, about what the launches of
+    /// separate kernels take.
+    const MOST: usize = 1 << 21;
+    /// Registers of a thread for all phases together: what every compiler was seen to take at the most.
+    const REGISTERS: u32 = 255;
+
+    let work = 3 * steps * batch * shape.gates() * padded(shape.hidden) * (shape.input + shape.hidden);
+    if shape.layers != 1 || shape.output.is_none() || work > MOST {
+        return None;
+    }
+    let [forward, backward] =
+        [Direction::Forward, Direction::Backward].map(|direction| one_block(&Need::of(shape, direction), limits).ok());
+    let fits = |pass: &&Pass| {
+        pass.spilled == 0 && pass.rows as usize >= batch && pass.block_of_whole() * REGISTERS <= limits.registers
+    };
+    let pass = *forward?.iter().find(fits)?;
+    let same = |other: &&Pass| (other.lanes, other.rows) == (pass.lanes, pass.rows);
+    backward?.iter().find(same).map(|_| pass)
+}
+
 /// The passes of a frame that a card has room for, for any batch and number of multiprocessors; never none.
 fn candidates(frame: Frame, need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
     match frame {
@@ -379,7 +426,7 @@ fn one_block(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
         if threads > 1024 || !threads.is_multiple_of(32) {
             continue;
         }
-        let out = if need.backward { 4 } else { 1 };
+        let out = if need.backward { BACKWARD_OUT } else { 1 };
         let weights = need.chunks(need.length, out * lanes) * 4 * out * need.values;
         let fits =
             |&rows: &u32| rows <= lanes && weights + need.registers(rows) <= registers_of_a_thread(limits, threads);
@@ -470,4 +517,91 @@ fn best_of_many_blocks(passes: Vec<Pass>, batch: usize, card: &Properties) -> Re
     });
     let best = timed.min_by_key(|(cycles, _)| *cycles).map(|(_, pass)| pass);
     best.ok_or_else(|| format!("takes {most} multiprocessors at least, this card has {}", card.multiprocessors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(cell: CellKind, hidden: usize) -> Shape {
+        Shape::new(cell, 1, hidden, 1, 1).unwrap()
+    }
+
+    fn card(arch: Arch, multiprocessors: u32) -> Properties {
+        let limits = Limits::of_arch(arch);
+        Properties {
+            name: "a card".into(),
+            arch,
+            multiprocessors,
+            shared_per_block: limits.shared as usize,
+            shared_per_multiprocessor: limits.shared as usize,
+            registers_per_block: limits.registers,
+            cooperative: limits.cooperative,
+            integrated: false,
+            memory: 1 << 33,
+            l2: 1 << 22,
+            clock_khz: 1_500_000,
+            driver: (12, 6),
+        }
+    }
+
+    #[test]
+    fn small_networks_stay_on_one_multiprocessor() {
+        let (h100, orin, nano) = (card(Arch::new(9, 0), 132), card(Arch::new(8, 7), 8), card(Arch::new(5, 3), 1));
+        let frame =
+            |cell, hidden, card: &Properties| Plan::choose(&shape(cell, hidden), 1, card, None).unwrap().frame();
+        for cell in CellKind::ALL {
+            for hidden in [1, 16, 32, 64, 96] {
+                assert_eq!(frame(cell, hidden, &h100), Frame::OneBlock, "{cell:?} {hidden}");
+            }
+            assert_eq!(frame(cell, 512, &h100), Frame::ManyBlocks, "{cell:?}");
+            assert_eq!(frame(cell, 4096, &h100), Frame::Stepwise, "{cell:?}");
+            assert_eq!(frame(cell, 32, &nano), Frame::OneBlock, "{cell:?}");
+            assert_eq!(frame(cell, 256, &nano), Frame::Stepwise, "{cell:?}"); // no cooperative launch
+        }
+        assert_eq!(frame(CellKind::Lstm, 1024, &h100), Frame::ManyBlocks);
+        assert_eq!(frame(CellKind::Lstm, 128, &orin), Frame::OneBlock); // some weights in shared memory
+        assert_eq!(frame(CellKind::Lstm, 512, &orin), Frame::Stepwise); // eight multiprocessors are too few
+        let refused = Plan::choose(&shape(CellKind::Lstm, 512), 1, &orin, Some(Frame::OneBlock)).unwrap_err();
+        assert!(refused.to_string().starts_with("frame one-block: "), "{refused}");
+    }
+
+    #[test]
+    fn what_is_chosen_was_possible() {
+        for (arch, multiprocessors) in [(53, 1), (72, 6), (80, 108), (87, 16), (90, 132)] {
+            let arch = Arch::new(arch / 10, arch % 10);
+            for cell in CellKind::ALL {
+                for hidden in [1, 20, 64, 100, 128, 192, 256, 700, 1024] {
+                    for batch in [1, 3, 64, 1000] {
+                        let (shape, card) = (shape(cell, hidden), card(arch, multiprocessors));
+                        let plan = Plan::choose(&shape, batch, &card, None).unwrap();
+                        for (direction, chosen) in
+                            [(Direction::Forward, plan.forward), (Direction::Backward, plan.backward)]
+                        {
+                            let limits = Limits::of_arch(arch);
+                            let possible =
+                                Plan::possible(&shape, batch, &limits, Some(plan.frame()), direction).unwrap();
+                            assert!(possible.contains(&Pass { groups: 1, ..chosen }), "{arch} {shape:?} {batch}");
+                            let room = card.registers_per_block / chosen.threads;
+                            assert!(
+                                chosen.frame == Frame::Stepwise || chosen.spilled > 0 || chosen.weights < room.min(255)
+                            );
+                            assert!(chosen.blocks * chosen.groups <= multiprocessors.max(1));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_lesson_trains_in_one_block() {
+        let limits = Limits::of_arch(Arch::new(9, 0));
+        for cell in CellKind::ALL {
+            assert_eq!(whole(&shape(cell, 32), 20, 1, &limits).map(|pass| pass.rows), Some(1), "{cell:?}");
+            assert!(whole(&shape(cell, 20), 12, if cell == CellKind::Rnn { 1 } else { 4 }, &limits).is_some());
+            assert!(whole(&shape(cell, 32), 20, 64, &limits).is_none(), "{cell:?}: a batch of 64 is not for one block");
+            assert!(whole(&shape(cell, 100), 20, 1, &limits).is_none());
+        }
+    }
 }

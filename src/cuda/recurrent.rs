@@ -73,9 +73,60 @@ pub struct Backward<'a> {
     pub batch: usize,
 }
 
+impl Forward<'_> {
+    pub(super) fn args(&self, shape: &Shape, barriers: Part<u32>) -> Result<ForwardArgs> {
+        let (gates, width) = (shape.gates(), padded(shape.hidden));
+        let (rows, states) = (self.steps * self.batch, (self.steps + 1) * self.batch * width);
+        Ok(ForwardArgs {
+            weight_hh: self.weight_hh.holds("weight_hh [G·Hp,H]", gates * width * shape.hidden)?,
+            bias_hh: optional(self.bias_hh, "bias_hh [G·Hp]", gates * width)?,
+            gates_x: self.gates_x.holds("gates_x [T·B,G·Hp]", rows * gates * width)?,
+            h: self.h.holds("h [(T+1)·B,Hp]", states)?,
+            c: needed(shape.cell.has_c(), self.c, "c [(T+1)·B,Hp]", states)?,
+            saved: optional(self.saved, "saved [T·B,SAVED·Hp]", rows * saved(shape.cell) * width)?,
+            barrier: barriers.holds("barriers", BARRIER)?,
+            steps: self.steps as i32,
+            batch: self.batch as i32,
+        })
+    }
+}
+
+impl Backward<'_> {
+    pub(super) fn args(&self, shape: &Shape, barriers: Part<u32>) -> Result<BackwardArgs> {
+        let (gates, width, cell) = (shape.gates(), padded(shape.hidden), shape.cell);
+        let (rows, row) = (self.steps * self.batch, self.batch * width);
+        Ok(BackwardArgs {
+            weight_hh: self.weight_hh.holds("weight_hh [G·Hp,H]", gates * width * shape.hidden)?,
+            saved: needed(saved(cell) > 0, self.saved, "saved [T·B,SAVED·Hp]", rows * saved(cell) * width)?,
+            h: self.h.holds("h [(T+1)·B,Hp]", rows * width + row)?,
+            c: needed(cell.has_c(), self.c, "c [(T+1)·B,Hp]", rows * width + row)?,
+            dabove: self.dabove.holds("dabove [T·B,Hp]", rows * width)?,
+            dgates_x: self.dgates_x.holds("dgates_x [T·B,G·Hp]", rows * gates * width)?,
+            dgates_h: match self.dgates_h {
+                Some(dgates_h) => dgates_h.holds("dgates_h [T·B,G·Hp]", rows * gates * width)?,
+                None => needed(resets(cell), None, "dgates_h [T·B,G·Hp]", rows * gates * width)?,
+            },
+            dh: self.dh.holds("dh [B,Hp]", row)?,
+            dc: needed(cell.has_c(), self.dc, "dc [B,Hp]", row)?,
+            barrier: barriers.holds("barriers", BARRIER)?,
+            steps: self.steps as i32,
+            batch: self.batch as i32,
+        })
+    }
+}
+
+/// The address of what a cell may do without; null if it does.
+fn needed(needed: bool, part: Option<Part<'_>>, what: &'static str, len: usize) -> Result<u64> {
+    match part {
+        Some(part) if needed => part.holds(what, len),
+        None if needed => Err(crate::Error::Length { what, expected: len, got: 0 }),
+        _ => Ok(0),
+    }
+}
+
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct ForwardArgs {
+pub(super) struct ForwardArgs {
     weight_hh: u64,
     bias_hh: u64,
     gates_x: u64,
@@ -89,7 +140,7 @@ struct ForwardArgs {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct BackwardArgs {
+pub(super) struct BackwardArgs {
     weight_hh: u64,
     saved: u64,
     h: u64,
@@ -171,6 +222,11 @@ impl Recurrent {
         Ok(Self { shape: *shape, forward, backward, barriers: gpu.zeros(groups * BARRIER)?, plan })
     }
 
+    /// Where groups of blocks meet.
+    pub fn barriers(&self) -> Part<'_, u32> {
+        Part::of(&self.barriers)
+    }
+
     /// Which frame runs, and why.
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -181,19 +237,7 @@ impl Recurrent {
     /// # Errors
     /// If an array is too short, or the launch fails.
     pub fn forward(&self, at: &Forward) -> Result<()> {
-        let (gates, width) = (self.shape.gates(), padded(self.shape.hidden));
-        let (rows, states) = (at.steps * at.batch, (at.steps + 1) * at.batch * width);
-        let args = ForwardArgs {
-            weight_hh: at.weight_hh.holds("weight_hh [G·Hp,H]", gates * width * self.shape.hidden)?,
-            bias_hh: optional(at.bias_hh, "bias_hh [G·Hp]", gates * width)?,
-            gates_x: at.gates_x.holds("gates_x [T·B,G·Hp]", rows * gates * width)?,
-            h: at.h.holds("h [(T+1)·B,Hp]", states)?,
-            c: self.needed(self.shape.cell.has_c(), at.c, "c [(T+1)·B,Hp]", states)?,
-            saved: optional(at.saved, "saved [T·B,SAVED·Hp]", rows * saved(self.shape.cell) * width)?,
-            barrier: Part::of(&self.barriers).holds("barriers", BARRIER)?,
-            steps: at.steps as i32,
-            batch: at.batch as i32,
-        };
+        let args = at.args(&self.shape, Part::of(&self.barriers))?;
         // SAFETY: every array is as long as the kernel's comments say for this shape, T and B; the fields are those of
         // `struct Forward`.
         unsafe { self.forward.launch(geometry(&self.plan.forward, at.batch), &args) }
@@ -204,25 +248,7 @@ impl Recurrent {
     /// # Errors
     /// If an array is too short, the kernels were loaded for inference, or the launch fails.
     pub fn backward(&self, at: &Backward) -> Result<()> {
-        let (gates, width, cell) = (self.shape.gates(), padded(self.shape.hidden), self.shape.cell);
-        let (rows, row) = (at.steps * at.batch, at.batch * width);
-        let args = BackwardArgs {
-            weight_hh: at.weight_hh.holds("weight_hh [G·Hp,H]", gates * width * self.shape.hidden)?,
-            saved: self.needed(saved(cell) > 0, at.saved, "saved [T·B,SAVED·Hp]", rows * saved(cell) * width)?,
-            h: at.h.holds("h [(T+1)·B,Hp]", rows * width + row)?,
-            c: self.needed(cell.has_c(), at.c, "c [(T+1)·B,Hp]", rows * width + row)?,
-            dabove: at.dabove.holds("dabove [T·B,Hp]", rows * width)?,
-            dgates_x: at.dgates_x.holds("dgates_x [T·B,G·Hp]", rows * gates * width)?,
-            dgates_h: match at.dgates_h {
-                Some(dgates_h) => dgates_h.holds("dgates_h [T·B,G·Hp]", rows * gates * width)?,
-                None => self.needed(resets(cell), None, "dgates_h [T·B,G·Hp]", rows * gates * width)?,
-            },
-            dh: at.dh.holds("dh [B,Hp]", row)?,
-            dc: self.needed(cell.has_c(), at.dc, "dc [B,Hp]", row)?,
-            barrier: Part::of(&self.barriers).holds("barriers", BARRIER)?,
-            steps: at.steps as i32,
-            batch: at.batch as i32,
-        };
+        let args = at.args(&self.shape, Part::of(&self.barriers))?;
         // SAFETY: as in forward, for `struct Backward`.
         unsafe { self.for_backward()?.launch(geometry(&self.plan.backward, at.batch), &args) }
     }
@@ -245,7 +271,7 @@ impl Recurrent {
             h: at.h.range(now * width..)?.holds("h [B,Hp]", row)?,
             c: match at.c {
                 Some(c) => c.range(now * width..)?.holds("c [B,Hp]", row)?,
-                None => self.needed(cell.has_c(), None, "c [B,Hp]", row)?,
+                None => needed(cell.has_c(), None, "c [B,Hp]", row)?,
             },
             h_after: after(at.h)?,
             c_after: at.c.map_or(Ok(0), after)?,
@@ -268,17 +294,17 @@ impl Recurrent {
         let args = StepBackwardArgs {
             saved: match at.saved {
                 Some(all) => all.range(now * saved(cell) * width..)?.holds("saved", row * saved(cell))?,
-                None => self.needed(saved(cell) > 0, None, "saved", row * saved(cell))?,
+                None => needed(saved(cell) > 0, None, "saved", row * saved(cell))?,
             },
             h: state(at.h, now)?,
-            c: at.c.map_or_else(|| self.needed(cell.has_c(), None, "c", row), |c| state(c, now))?,
+            c: at.c.map_or_else(|| needed(cell.has_c(), None, "c", row), |c| state(c, now))?,
             h_after: state(at.h, next)?,
             c_after: at.c.map_or(Ok(0), |c| state(c, next))?,
             dabove: at.dabove.range(now * width..)?.holds("dabove [B,Hp]", row)?,
             dgates_x: dgates(at.dgates_x)?,
-            dgates_h: at.dgates_h.map_or_else(|| self.needed(resets(cell), None, "dgates_h", row), dgates)?,
+            dgates_h: at.dgates_h.map_or_else(|| needed(resets(cell), None, "dgates_h", row), dgates)?,
             dh: at.dh.holds("dh [B,Hp]", row)?,
-            dc: self.needed(cell.has_c(), at.dc, "dc [B,Hp]", row)?,
+            dc: needed(cell.has_c(), at.dc, "dc [B,Hp]", row)?,
             batch: at.batch as i32,
         };
         // SAFETY: as in forward, for `struct StepBackward`.
@@ -288,15 +314,6 @@ impl Recurrent {
     fn for_backward(&self) -> Result<&Function> {
         let error = || crate::Error::Device("backward: the kernels were loaded for inference".into());
         self.backward.as_ref().ok_or_else(error)
-    }
-
-    /// The address of what a cell may do without; null if it does.
-    fn needed(&self, needed: bool, part: Option<Part<'_>>, what: &'static str, len: usize) -> Result<u64> {
-        match part {
-            Some(part) if needed => part.holds(what, len),
-            None if needed => Err(crate::Error::Length { what, expected: len, got: 0 }),
-            _ => Ok(0),
-        }
     }
 
     /// A thread for each of `units` units.

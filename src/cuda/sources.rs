@@ -6,20 +6,19 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("dropout.cu", include_str!("../../kernels/dropout.cu")),
     ("gemm.cu", include_str!("../../kernels/gemm.cu")),
     ("gru.cu", include_str!("../../kernels/gru.cu")),
-    ("loss.cu", include_str!("../../kernels/loss.cu")),
     ("lstm.cu", include_str!("../../kernels/lstm.cu")),
     ("many_blocks.cuh", include_str!("../../kernels/many_blocks.cuh")),
     ("math.cuh", include_str!("../../kernels/math.cuh")),
     ("one_block.cuh", include_str!("../../kernels/one_block.cuh")),
-    ("optimizer.cu", include_str!("../../kernels/optimizer.cu")),
     ("passes.cuh", include_str!("../../kernels/passes.cuh")),
     ("prelude.cuh", include_str!("../../kernels/prelude.cuh")),
     ("recurrent.cuh", include_str!("../../kernels/recurrent.cuh")),
     ("rnn.cu", include_str!("../../kernels/rnn.cu")),
     ("step.cuh", include_str!("../../kernels/step.cuh")),
     ("tile.cuh", include_str!("../../kernels/tile.cuh")),
+    ("training.cu", include_str!("../../kernels/training.cu")),
     ("training.cuh", include_str!("../../kernels/training.cuh")),
-    ("window.cu", include_str!("../../kernels/window.cu")),
+    ("whole.cuh", include_str!("../../kernels/whole.cuh")),
 ];
 
 /// Ending of the files that others include.

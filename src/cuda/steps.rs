@@ -44,7 +44,7 @@ pub struct Queue<'a> {
     pub step: Part<'a, u32>,
 }
 
-/// The start of a step: `struct Window` of `kernels/window.cu`.
+/// The start of a step: `struct Window` of `kernels/training.cuh`.
 #[derive(Debug, Clone, Copy)]
 pub struct Window<'a> {
     /// `[.][I]`
@@ -75,9 +75,37 @@ pub struct Window<'a> {
     pub network: [usize; 2],
 }
 
+impl Window<'_> {
+    pub(super) fn args(&self) -> Result<WindowArgs> {
+        let [steps, batch, input, output] = self.sizes;
+        let [layers, hidden] = self.network;
+        let states = (layers - 1) * self.layer + (steps + 1) * batch * padded(hidden);
+        Ok(WindowArgs {
+            x_rows: self.x_rows.holds("rows of x", input)?,
+            target_rows: self.target_rows.holds("rows of the target", output)?,
+            starts: self.starts.holds("starts [2·B]", 2 * batch)?,
+            numbers: self.queue.numbers.holds("numbers", 1)?,
+            step: self.queue.step.holds("step", 1)?,
+            x: self.x.holds("x [T·B,Ip]", steps * batch * padded(input))?,
+            target: self.target.holds("target", self.target_steps * batch * output)?,
+            h: self.h.holds("h", states)?,
+            c: optional(self.c, "c", states)?,
+            layer: self.layer as u64,
+            apart: self.apart as i32,
+            steps: steps as i32,
+            batch: batch as i32,
+            input: input as i32,
+            output: output as i32,
+            target_steps: self.target_steps as i32,
+            layers: layers as i32,
+            hidden: padded(hidden) as i32,
+        })
+    }
+}
+
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct WindowArgs {
+pub(super) struct WindowArgs {
     x_rows: u64,
     target_rows: u64,
     starts: u64,
@@ -100,7 +128,7 @@ struct WindowArgs {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct LossArgs {
+pub(super) struct LossArgs {
     y: u64,
     target: u64,
     dy: u64,
@@ -113,7 +141,7 @@ struct LossArgs {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct ArenaArgs {
+pub(super) struct ArenaArgs {
     params: u64,
     grads: u64,
     numbers: u64,
@@ -126,7 +154,7 @@ struct ArenaArgs {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct AdamArgs {
+pub(super) struct AdamArgs {
     arena: ArenaArgs,
     m: u64,
     v: u64,
@@ -186,6 +214,27 @@ pub struct Scored<'a> {
     pub output: usize,
 }
 
+impl Scored<'_> {
+    pub(super) fn args(&self, loss: Loss) -> Result<LossArgs> {
+        let width = padded(self.output);
+        let len = self.rows * width;
+        Ok(LossArgs {
+            y: self.y.holds("y", len)?,
+            target: self.target.holds("target", self.rows * self.output)?,
+            dy: self.dy.holds("dy", len)?,
+            parts: self.parts.holds("parts of the loss", PARTS)?,
+            rows: self.rows as i32,
+            output: self.output as i32,
+            width: width as i32,
+            kind: match loss {
+                Loss::Mse => 0,
+                Loss::Mae => 1,
+                Loss::Huber => 2,
+            },
+        })
+    }
+}
+
 /// The arena and its shadows.
 #[derive(Debug, Clone, Copy)]
 pub struct Arena<'a> {
@@ -201,6 +250,51 @@ pub struct Arena<'a> {
     pub clip: f32,
     /// Whether to climb.
     pub maximize: bool,
+}
+
+impl Arena<'_> {
+    fn args(&self, queue: Queue) -> Result<ArenaArgs> {
+        let len = self.params.len();
+        Ok(ArenaArgs {
+            params: self.params.holds("parameters", len)?,
+            grads: self.grads.holds("gradients", len)?,
+            numbers: queue.numbers.holds("numbers", 1)?,
+            step: queue.step.holds("step", 1)?,
+            norm_parts: optional(self.norm_parts, "parts of the norm", PARTS)?,
+            clip: self.clip,
+            sign: if self.maximize { -1.0 } else { 1.0 },
+            length: len as i32,
+        })
+    }
+
+    /// What `adam` takes.
+    ///
+    /// # Errors
+    /// If an array is too short, or the update is another one.
+    pub(super) fn adam(&self, update: &Update, queue: Queue) -> Result<AdamArgs> {
+        let Update::Adam { beta2, fresh, eps, weight_decay, amsgrad, .. } = *update else {
+            return Err(crate::Error::Device("the update is not that of Adam".into()));
+        };
+        let (len, [m, v, v_max]) = (self.params.len(), self.moments);
+        Ok(AdamArgs {
+            arena: self.args(queue)?,
+            m: moment(m, "first moments", len)?,
+            v: moment(v, "second moments", len)?,
+            v_max: if amsgrad { moment(v_max, "largest second moments", len)? } else { 0 },
+            beta2,
+            fresh_m: fresh[0],
+            fresh_v: fresh[1],
+            eps,
+            weight_decay,
+        })
+    }
+}
+
+fn moment(part: Option<Part<'_>>, what: &'static str, len: usize) -> Result<u64> {
+    match part {
+        Some(part) => part.holds(what, len),
+        None => Err(crate::Error::Length { what, expected: len, got: 0 }),
+    }
 }
 
 /// The compiled kernels.
@@ -220,15 +314,14 @@ impl Steps {
     /// # Errors
     /// If that fails.
     pub fn load(cuda: &Cuda) -> Result<Self> {
-        let module = |file| cuda.gpu().load(&cuda.image(&Program::embedded(file)?)?);
-        let optimizer = module("optimizer.cu")?;
+        let module = cuda.gpu().load(&cuda.image(&Program::embedded("training.cu")?)?)?;
         Ok(Self {
-            window: module("window.cu")?.function("window")?,
-            loss: module("loss.cu")?.function("loss")?,
-            norm: optimizer.function("grad_norm")?,
-            adam: optimizer.function("adam")?,
-            sgd: optimizer.function("sgd")?,
-            finish: optimizer.function("finish")?,
+            window: module.function("window")?,
+            loss: module.function("loss")?,
+            norm: module.function("grad_norm")?,
+            adam: module.function("adam")?,
+            sgd: module.function("sgd")?,
+            finish: module.function("finish")?,
         })
     }
 
@@ -239,27 +332,7 @@ impl Steps {
     pub fn window(&self, at: &Window) -> Result<()> {
         let [steps, batch, input, output] = at.sizes;
         let [layers, hidden] = at.network;
-        let states = (layers - 1) * at.layer + (steps + 1) * batch * padded(hidden);
-        let args = WindowArgs {
-            x_rows: at.x_rows.holds("rows of x", input)?,
-            target_rows: at.target_rows.holds("rows of the target", output)?,
-            starts: at.starts.holds("starts [2·B]", 2 * batch)?,
-            numbers: at.queue.numbers.holds("numbers", 1)?,
-            step: at.queue.step.holds("step", 1)?,
-            x: at.x.holds("x [T·B,Ip]", steps * batch * padded(input))?,
-            target: at.target.holds("target", at.target_steps * batch * output)?,
-            h: at.h.holds("h", states)?,
-            c: optional(at.c, "c", states)?,
-            layer: at.layer as u64,
-            apart: at.apart as i32,
-            steps: steps as i32,
-            batch: batch as i32,
-            input: input as i32,
-            output: output as i32,
-            target_steps: at.target_steps as i32,
-            layers: layers as i32,
-            hidden: padded(hidden) as i32,
-        };
+        let args = at.args()?;
         let values = steps * batch * (input + output) + layers * batch * hidden;
         // SAFETY: the arrays are as long as the kernel's comments say; that the starts of the queue lie inside the rows
         // was checked when they were made (`Training::run`).
@@ -271,22 +344,7 @@ impl Steps {
     /// # Errors
     /// If an array is too short, or the launch fails.
     pub fn loss(&self, loss: Loss, at: &Scored) -> Result<()> {
-        let width = padded(at.output);
-        let len = at.rows * width;
-        let args = LossArgs {
-            y: at.y.holds("y", len)?,
-            target: at.target.holds("target", at.rows * at.output)?,
-            dy: at.dy.holds("dy", len)?,
-            parts: at.parts.holds("parts of the loss", PARTS)?,
-            rows: at.rows as i32,
-            output: at.output as i32,
-            width: width as i32,
-            kind: match loss {
-                Loss::Mse => 0,
-                Loss::Mae => 1,
-                Loss::Huber => 2,
-            },
-        };
+        let args = at.args(loss)?;
         // SAFETY: the arrays are as long as the kernel's comments say.
         unsafe { self.loss.launch(spread(at.rows * at.output, PARTS), &args) }
     }
@@ -304,35 +362,13 @@ impl Steps {
             // SAFETY: the arrays are as long as the kernel's comments say.
             unsafe { self.norm.launch(spread(len, PARTS).blocks(PARTS as u32), &args)? };
         }
-        let arena = ArenaArgs {
-            params: at.params.holds("parameters", len)?,
-            grads,
-            numbers: queue.numbers.holds("numbers", 1)?,
-            step: queue.step.holds("step", 1)?,
-            norm_parts,
-            clip: at.clip,
-            sign: if at.maximize { -1.0 } else { 1.0 },
-            length: len as i32,
-        };
-        let [m, v, v_max] = at.moments;
-        let moment = |part: Option<Part<'_>>, what| match part {
-            Some(part) => part.holds(what, len),
-            None => Err(crate::Error::Length { what, expected: len, got: 0 }),
-        };
+        let arena = at.args(queue)?;
+        let [m, ..] = at.moments;
+        let moment = |part, what| moment(part, what, len);
         let geometry = spread(len, 2048);
         match *update {
-            Update::Adam { beta2, fresh, eps, weight_decay, amsgrad, .. } => {
-                let args = AdamArgs {
-                    arena,
-                    m: moment(m, "first moments")?,
-                    v: moment(v, "second moments")?,
-                    v_max: if amsgrad { moment(v_max, "largest second moments")? } else { 0 },
-                    beta2,
-                    fresh_m: fresh[0],
-                    fresh_v: fresh[1],
-                    eps,
-                    weight_decay,
-                };
+            Update::Adam { .. } => {
+                let args = at.adam(update, queue)?;
                 // SAFETY: the arrays are as long as the kernel's comments say.
                 unsafe { self.adam.launch(geometry, &args) }
             }

@@ -4,7 +4,9 @@ use super::Cuda;
 use super::driver::{Graph, Memory};
 use super::network::Network;
 use super::part::Part;
+use super::plan::{Dtype, Frame};
 use super::steps::{Arena, Numbers, PARTS, Queue, Scored, Steps, Window};
+use super::whole::{Whole, WholeSteps};
 use crate::data::windows::Windows;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
@@ -61,6 +63,8 @@ pub struct Training {
     norms: Memory<f32>,
     loss_parts: Memory<f32>,
     norm_parts: Memory<f32>,
+    /// Whole steps in one block, for a network that is small enough.
+    whole: Option<WholeSteps>,
     /// The step recorded, and for how many sequences.
     graph: Option<(usize, Graph)>,
 }
@@ -92,6 +96,9 @@ impl Training {
         };
         let moment = |kept: bool| kept.then(|| gpu.zeros(network.params.len())).transpose();
         let [m, v, v_max] = kept.map(moment);
+        let adam = matches!(task.update, Update::Adam { .. });
+        let plain = cuda.dtype() == Dtype::F32 && cuda.frame().is_none_or(|frame| frame == Frame::OneBlock);
+        let whole = if adam && plain && !task.drops { WholeSteps::load(cuda, shape, steps, batch)? } else { None };
         Ok(Self {
             steps: Steps::load(cuda)?,
             sizes: [steps, batch],
@@ -106,6 +113,7 @@ impl Training {
             norms: gpu.zeros(Self::QUEUE)?,
             loss_parts: gpu.zeros(PARTS)?,
             norm_parts: gpu.zeros(PARTS)?,
+            whole,
             graph: None,
             cuda: cuda.clone(),
             network,
@@ -211,19 +219,50 @@ impl Training {
         self.starts.upload(0, &starts)?;
         self.numbers.upload(0, &numbers)?;
         self.step.upload(0, &[0])?;
+        if self.whole.is_some() {
+            self.run_whole(count)?;
+        } else {
+            self.run_graph(batch, count)?;
+        }
+        let (mut losses, mut norms) = (vec![0.0; count], vec![0.0; count]);
+        self.losses.download(0, &mut losses)?;
+        self.norms.download(0, &mut norms)?;
+        Ok(losses.into_iter().zip(norms).collect())
+    }
+
+    /// One launch of a recorded graph for each step.
+    fn run_graph(&mut self, batch: usize, count: usize) -> Result<()> {
         if self.graph.as_ref().is_none_or(|(recorded, _)| *recorded != batch) {
             let gpu = self.cuda.gpu().clone();
             // SAFETY: what is recorded reads and writes arrays of this training only, which live as long as the graph.
             let graph = unsafe { gpu.capture(|| self.queue())? };
             self.graph = Some((batch, graph));
         }
-        if let Some((_, graph)) = &self.graph {
-            (0..count).try_for_each(|_| graph.launch())?;
+        match &self.graph {
+            Some((_, graph)) => (0..count).try_for_each(|_| graph.launch()),
+            None => Ok(()),
         }
-        let (mut losses, mut norms) = (vec![0.0; count], vec![0.0; count]);
-        self.losses.download(0, &mut losses)?;
-        self.norms.download(0, &mut norms)?;
-        Ok(losses.into_iter().zip(norms).collect())
+    }
+
+    /// One launch for all steps.
+    fn run_whole(&self, count: usize) -> Result<()> {
+        let (Some(whole), Some(window)) = (&self.whole, self.window()) else { return Ok(()) };
+        let (weights, grads, y, dtop) = self.network.of_whole()?;
+        let at = Whole {
+            window,
+            forward: self.network.forward_of(0)?,
+            backward: self.network.backward_of(0)?,
+            scored: self.scored()?,
+            arena: self.arena(),
+            queue: self.queue_of_steps(),
+            weights,
+            grads,
+            y,
+            dtop,
+            losses: Part::of(&self.losses),
+            norms: Part::of(&self.norms),
+        };
+        whole.run(self.task.loss, &self.task.update, &at, self.network.barriers(), count)
     }
 
     /// Sees to it that the windows of the next steps are on the card. Gives how many sequences they have, and for each
@@ -308,17 +347,29 @@ impl Training {
 
     /// One step: window, forward, loss, backward, norm, clip, update. Only queued.
     fn queue(&self) -> Result<()> {
-        let Some(data) = &self.data else { return Ok(()) };
-        let (network, task) = (&self.network, &self.task);
-        let shape = *network.shape();
-        let (steps, batch) = (self.sizes[0], network.batch());
-        let queue = Queue { numbers: Part::of(&self.numbers), step: Part::of(&self.step) };
-        let targets = target_steps(task.head, steps);
-        self.steps.window(&Window {
+        let Some(window) = self.window() else { return Ok(()) };
+        let (network, task, scored, arena) = (&self.network, &self.task, self.scored()?, self.arena());
+        self.steps.window(&window)?;
+        network.queue_forward(task.drops)?;
+        self.steps.loss(task.loss, &scored)?;
+        network.queue_backward(task.drops, false)?;
+        self.steps.update(&task.update, self.queue_of_steps(), &arena)?;
+        self.steps.finish(&scored, &arena, Part::of(&self.step), Part::of(&self.losses), Part::of(&self.norms))
+    }
+
+    fn queue_of_steps(&self) -> Queue<'_> {
+        Queue { numbers: Part::of(&self.numbers), step: Part::of(&self.step) }
+    }
+
+    /// Where windows come from and go to, once there is data.
+    fn window(&self) -> Option<Window<'_>> {
+        let (data, network) = (self.data.as_ref()?, &self.network);
+        let (shape, [steps, _], batch) = (network.shape(), self.sizes, network.batch());
+        Some(Window {
             x_rows: Part::of(&data.x),
             target_rows: Part::of(&data.target),
             starts: Part::of(&self.starts),
-            queue,
+            queue: self.queue_of_steps(),
             x: Part::of(&network.x),
             target: Part::of(&self.target),
             h: Part::of(&network.h),
@@ -326,31 +377,33 @@ impl Training {
             layer: network.layer(),
             apart: if data.whole { 1 } else { batch },
             sizes: [steps, batch, shape.input, shape.width_out()],
-            target_steps: targets,
+            target_steps: target_steps(self.task.head, steps),
             network: [shape.layers, shape.hidden],
-        })?;
-        network.queue_forward(task.drops)?;
-        let scored = Scored {
+        })
+    }
+
+    fn scored(&self) -> Result<Scored<'_>> {
+        let network = &self.network;
+        Ok(Scored {
             y: network.y_part()?,
             target: Part::of(&self.target),
             dy: network.dy_part()?,
             parts: Part::of(&self.loss_parts),
             rows: network.head_rows().len(),
-            output: shape.width_out(),
-        };
-        self.steps.loss(task.loss, &scored)?;
-        network.queue_backward(task.drops, false)?;
+            output: network.shape().width_out(),
+        })
+    }
+
+    fn arena(&self) -> Arena<'_> {
         let [m, v, v_max] = &self.moments;
-        let arena = Arena {
-            params: Part::of(&network.params),
-            grads: Part::of(&network.grads),
+        Arena {
+            params: Part::of(&self.network.params),
+            grads: Part::of(&self.network.grads),
             moments: [m, v, v_max].map(|moment| moment.as_ref().map(Part::of)),
-            norm_parts: task.clip.map(|_| Part::of(&self.norm_parts)),
-            clip: task.clip.unwrap_or(f64::INFINITY) as f32,
-            maximize: task.maximize,
-        };
-        self.steps.update(&task.update, queue, &arena)?;
-        self.steps.finish(&scored, &arena, queue.step, Part::of(&self.losses), Part::of(&self.norms))
+            norm_parts: self.task.clip.map(|_| Part::of(&self.norm_parts)),
+            clip: self.task.clip.unwrap_or(f64::INFINITY) as f32,
+            maximize: self.task.maximize,
+        }
     }
 }
 
