@@ -66,9 +66,7 @@ impl Order {
             if self.dtype.of_gradients() != self.dtype {
                 others.push(self.dtype.of_gradients().product()?);
             }
-            for file in ["training.cu"] {
-                others.push(Program::embedded(file)?);
-            }
+            others.push(Program::embedded("training.cu")?);
         }
         parts.extend(others.into_iter().map(|program| Part { program, pass: None }));
         Ok(parts)

@@ -6,6 +6,7 @@ use super::part::Part;
 use super::plan::{Frame, Plan};
 use super::products::{Packed, Products, Rows};
 use super::recurrent::{Backward, Forward, Recurrent, resets, saved};
+use super::whole::Ends;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::pass::{Dropout, Head, Purpose};
@@ -278,9 +279,8 @@ impl Network {
         Ok(())
     }
 
-    /// What whole training steps in one block need of a network of one layer: its weights and their gradients as
-    /// [`super::whole::Whole`] lists them, y, and the gradient at the h of the steps that count.
-    pub(super) fn of_whole(&self) -> Result<([Option<Part<'_>>; 4], [Option<Part<'_>>; 6], Part<'_>, Part<'_>)> {
+    /// What whole training steps in one block need of a network of one layer.
+    pub(super) fn ends(&self) -> Result<Ends<'_>> {
         let ranges = &self.layout.layers[0];
         let (bias_ih, bias_hh) = ranges.biases.as_ref().map_or((None, None), |(ih, hh)| (Some(ih), Some(hh)));
         let (weight_fc, bias_fc) = self.layout.head.as_ref().map_or((None, None), |(w, b)| (Some(w), Some(b)));
@@ -290,7 +290,7 @@ impl Network {
         let weights = [param(ih)?, param(bias_ih)?, param(weight_fc)?, param(bias_fc)?];
         let grads = [grad(ih)?, grad(hh)?, grad(bias_ih)?, grad(bias_hh)?, grad(weight_fc)?, grad(bias_fc)?];
         let first = self.head_rows().start * padded(self.shape.hidden);
-        Ok((weights, grads, self.y_part()?, Part::of(&self.dabove).range(first..)?))
+        Ok(Ends { weights, grads, y: self.y_part()?, dtop: Part::of(&self.dabove).range(first..)? })
     }
 
     /// For kernels that take them, whether they use them or not.

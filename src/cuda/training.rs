@@ -247,7 +247,6 @@ impl Training {
     /// One launch for all steps.
     fn run_whole(&self, count: usize) -> Result<()> {
         let (Some(whole), Some(window)) = (&self.whole, self.window()) else { return Ok(()) };
-        let (weights, grads, y, dtop) = self.network.of_whole()?;
         let at = Whole {
             window,
             forward: self.network.forward_of(0)?,
@@ -255,10 +254,7 @@ impl Training {
             scored: self.scored()?,
             arena: self.arena(),
             queue: self.queue_of_steps(),
-            weights,
-            grads,
-            y,
-            dtop,
+            ends: self.network.ends()?,
             losses: Part::of(&self.losses),
             norms: Part::of(&self.norms),
         };

@@ -12,6 +12,19 @@ use crate::optimizer::Update;
 use crate::shape::Shape;
 use crate::tensor::padded;
 
+/// What a network of one layer has beside the layer itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends<'a> {
+    /// Packed weight_ih, its bias if there is one; weight and bias of the head.
+    pub weights: [Option<Part<'a>>; 4],
+    /// Gradients of the same, and of weight_hh and its bias.
+    pub grads: [Option<Part<'a>>; 6],
+    /// `[rows][Op]`
+    pub y: Part<'a>,
+    /// `[rows][Hp]`, of the steps that count.
+    pub dtop: Part<'a>,
+}
+
 /// What the kernel works on beside what the separate kernels do.
 #[derive(Debug, Clone, Copy)]
 pub struct Whole<'a> {
@@ -27,14 +40,8 @@ pub struct Whole<'a> {
     pub arena: Arena<'a>,
     /// Where the queue stands.
     pub queue: Queue<'a>,
-    /// Packed weight_ih, its bias if there is one; weight and bias of the head.
-    pub weights: [Option<Part<'a>>; 4],
-    /// Gradients of the same, and of weight_hh and its bias.
-    pub grads: [Option<Part<'a>>; 6],
-    /// `[rows][Op]`
-    pub y: Part<'a>,
-    /// `[rows][Hp]`, of the steps that count.
-    pub dtop: Part<'a>,
+    /// What the layer reads and gives.
+    pub ends: Ends<'a>,
     /// One for each step of the queue.
     pub losses: Part<'a>,
     /// The same.
@@ -99,8 +106,8 @@ impl WholeSteps {
         let (gates, width) = (shape.gates(), padded(shape.hidden));
         let (out, output) = (padded(at.scored.output), at.scored.output);
         let ih = gates * width * shape.input;
-        let [weight_ih, bias_ih, weight_fc, bias_fc] = at.weights;
-        let [dweight_ih, dweight_hh, dbias_ih, dbias_hh, dweight_fc, dbias_fc] = at.grads;
+        let [weight_ih, bias_ih, weight_fc, bias_fc] = at.ends.weights;
+        let [dweight_ih, dweight_hh, dbias_ih, dbias_hh, dweight_fc, dbias_fc] = at.ends.grads;
         let needed = |part: Option<Part<'_>>, what: &'static str, len| match part {
             Some(part) => part.holds(what, len),
             None => Err(crate::Error::Length { what, expected: len, got: 0 }),
@@ -115,8 +122,8 @@ impl WholeSteps {
             bias_ih: optional(bias_ih, "bias_ih", gates * width)?,
             weight_fc: needed(weight_fc, "fc.weight", out * shape.hidden)?,
             bias_fc: needed(bias_fc, "fc.bias", out)?,
-            y: at.y.holds("y", at.scored.rows * out)?,
-            dtop: at.dtop.holds("dtop", at.scored.rows * width)?,
+            y: at.ends.y.holds("y", at.scored.rows * out)?,
+            dtop: at.ends.dtop.holds("dtop", at.scored.rows * width)?,
             dweight_ih: needed(dweight_ih, "gradient of weight_ih", ih)?,
             dweight_hh: needed(dweight_hh, "gradient of weight_hh", gates * width * shape.hidden)?,
             dbias_ih: optional(dbias_ih, "gradient of bias_ih", gates * width)?,
