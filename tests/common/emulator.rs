@@ -74,6 +74,9 @@ pub struct Ran {
 impl Emulator {
     /// None where there is no C++ compiler, or no sanitizer of this kind; that is said, and under `CI` it is a failure.
     pub fn new(kind: Kind) -> Option<Self> {
+        if let Some(here) = Self::here() {
+            return Some(here);
+        }
         static MADE: Mutex<BTreeMap<Kind, Option<Emulator>>> = Mutex::new(BTreeMap::new());
         let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
         made.entry(kind)
@@ -86,6 +89,12 @@ impl Emulator {
                 }
             })
             .clone()
+    }
+
+    /// In a process that was started on the device there is nothing to build.
+    fn here() -> Option<Self> {
+        std::env::var_os(INSIDE)?;
+        Some(Self { folder: PathBuf::new(), wrapper: vec![], environment: BTreeMap::new() })
     }
 
     fn make(kind: Kind) -> Result<Self, String> {
@@ -132,6 +141,9 @@ impl Emulator {
 
     /// A device whose driver lacks these functions, as an older one would.
     pub fn lacking(symbols: &[&str]) -> Option<Self> {
+        if let Some(here) = Self::here() {
+            return Some(here);
+        }
         let mut emulator = Self::new(Kind::Plain)?;
         let whole = fs::read(emulator.folder.join("libcuda.so.1")).unwrap();
         let name = format!("lacking-{:016x}", hash(&symbols));

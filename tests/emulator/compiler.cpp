@@ -165,7 +165,8 @@ bool run(std::vector<std::string> command, const std::string& folder, const std:
 }
 
 std::vector<std::string> flags_for_code() {
-    std::vector<std::string> flags = words("-fPIC -shared -fvisibility=hidden -Wno-unknown-pragmas -Wno-attributes");
+    // The stack of a thread is small: each page that a function takes is touched in turn, so that none is leapt over.
+    std::vector<std::string> flags = words("-fPIC -shared -fvisibility=hidden -fstack-clash-protection -Wno-unknown-pragmas -Wno-attributes");
     auto add = [&](const char* more) {
         for (std::string& word : words(more)) flags.push_back(word);
     };
@@ -282,6 +283,8 @@ Result compile(Program& program, const Options& options, const std::string& fold
     std::vector<std::string> build = words(cxx() + " -x c++ -std=c++17 -include");
     build.push_back(own_folder() + "/device.h");
     for (std::string& flag : flags_for_code()) build.push_back(flag);
+    // What a sanitizer calls the source; the folder is gone by then.
+    build.push_back("-fdebug-prefix-map=" + shop.path() + "=kernels");
     for (const std::string& word : {expanded, std::string("-o"), std::string("object.so")}) build.push_back(word);
     bytes.clear();
     if (!write_file(expanded_path, text.data(), text.size())) return INTERNAL_ERROR;

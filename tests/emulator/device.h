@@ -25,10 +25,11 @@ struct Site {
     static inline Listed listed;
 };
 
+// As a default argument this is the line of the call.
+constexpr Place here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { return {file, line}; }
+
 }  // namespace emulator
 
-// As a default argument this is the line of the call.
-#define EMULATOR_HERE (emulator::Place{__builtin_FILE(), __builtin_LINE()})
 
 // ---- declarations -----------------------------------------------------------------------------------------------
 
@@ -46,7 +47,7 @@ struct Site {
     using name##_array = type __VA_ARGS__;                                                              \
     name##_array& name = *static_cast<name##_array*>(emulator::machine->shared(                         \
         &emulator::Site<emulator::hash(__FILE__), __LINE__, __COUNTER__, sizeof(name##_array)>::listed, \
-        sizeof(name##_array), EMULATOR_HERE))
+        sizeof(name##_array), emulator::Place{__FILE__, __LINE__}))
 
 #define DYNAMIC_SHARED(type, name) type* name = static_cast<type*>(emulator::machine->self->dynamic_shared)
 
@@ -199,7 +200,13 @@ inline unsigned atomicCAS(unsigned* address, unsigned expected, unsigned x) {
     return expected;
 }
 
-inline void copy_async(float4* shared, const float4* global) { emulator::machine->copy({shared, global}); }
+// On a card the bytes arrive at any moment between this and the wait. Here they arrive at the very wait, and until then
+// there are NaNs, so that who reads too early and who still reads what was there before both see it.
+inline void copy_async(float4* shared, const float4* global) {
+    const float nan = __uint_as_float(~0u);
+    *shared = {nan, nan, nan, nan};
+    emulator::machine->copy({shared, global});
+}
 inline void copy_async_commit() { emulator::machine->copy_commit(); }
 template <int KEEP>
 inline void copy_async_wait() {
@@ -223,50 +230,50 @@ inline T shuffle(unsigned mask, T value, unsigned from, Place place) {
 
 }  // namespace emulator
 
-inline void __syncthreads(emulator::Place here = EMULATOR_HERE) { emulator::machine->block_barrier(here); }
-inline void __syncwarp(unsigned mask = ~0u, emulator::Place here = EMULATOR_HERE) {
+inline void __syncthreads(emulator::Place here = emulator::here()) { emulator::machine->block_barrier(here); }
+inline void __syncwarp(unsigned mask = ~0u, emulator::Place here = emulator::here()) {
     emulator::machine->warp_barrier(mask, here);
 }
-inline void grid_barrier(unsigned* word, int blocks, emulator::Place here = EMULATOR_HERE) {
+inline void grid_barrier(unsigned* word, int blocks, emulator::Place here = emulator::here()) {
     emulator::machine->grid_barrier(word, blocks, here);
 }
-inline void __nanosleep(unsigned, emulator::Place here = EMULATOR_HERE) { emulator::machine->yield(here); }
+inline void __nanosleep(unsigned, emulator::Place here = emulator::here()) { emulator::machine->yield(here); }
 
 template <class T>
-inline T __shfl_sync(unsigned mask, T value, int lane, emulator::Place here = EMULATOR_HERE) {
+inline T __shfl_sync(unsigned mask, T value, int lane, emulator::Place here = emulator::here()) {
     return emulator::shuffle(mask, value, static_cast<unsigned>(lane) & 31, here);
 }
 template <class T>
-inline T __shfl_xor_sync(unsigned mask, T value, int bits, emulator::Place here = EMULATOR_HERE) {
+inline T __shfl_xor_sync(unsigned mask, T value, int bits, emulator::Place here = emulator::here()) {
     return emulator::shuffle(mask, value, (emulator::machine->self->lane ^ static_cast<unsigned>(bits)) & 31, here);
 }
 template <class T>
-inline T __shfl_down_sync(unsigned mask, T value, unsigned distance, emulator::Place here = EMULATOR_HERE) {
+inline T __shfl_down_sync(unsigned mask, T value, unsigned distance, emulator::Place here = emulator::here()) {
     const unsigned lane = emulator::machine->self->lane;
     return emulator::shuffle(mask, value, lane + distance < 32 ? lane + distance : lane, here);
 }
 template <class T>
-inline T __shfl_up_sync(unsigned mask, T value, unsigned distance, emulator::Place here = EMULATOR_HERE) {
+inline T __shfl_up_sync(unsigned mask, T value, unsigned distance, emulator::Place here = emulator::here()) {
     const unsigned lane = emulator::machine->self->lane;
     return emulator::shuffle(mask, value, lane >= distance ? lane - distance : lane, here);
 }
-inline unsigned __ballot_sync(unsigned mask, int predicate, emulator::Place here = EMULATOR_HERE) {
+inline unsigned __ballot_sync(unsigned mask, int predicate, emulator::Place here = emulator::here()) {
     return emulator::machine->ballot(mask, predicate, here);
 }
-inline int __any_sync(unsigned mask, int predicate, emulator::Place here = EMULATOR_HERE) {
+inline int __any_sync(unsigned mask, int predicate, emulator::Place here = emulator::here()) {
     return emulator::machine->ballot(mask, predicate, here) != 0;
 }
-inline int __all_sync(unsigned mask, int predicate, emulator::Place here = EMULATOR_HERE) {
+inline int __all_sync(unsigned mask, int predicate, emulator::Place here = emulator::here()) {
     return emulator::machine->ballot(mask, predicate == 0, here) == 0;
 }
 
-inline void mma_f16(float d[4], const unsigned a[4], const unsigned b[2], emulator::Place here = EMULATOR_HERE) {
+inline void mma_f16(float d[4], const unsigned a[4], const unsigned b[2], emulator::Place here = emulator::here()) {
     emulator::machine->product(emulator::Product::F16, d, a, b, here);
 }
-inline void mma_bf16(float d[4], const unsigned a[4], const unsigned b[2], emulator::Place here = EMULATOR_HERE) {
+inline void mma_bf16(float d[4], const unsigned a[4], const unsigned b[2], emulator::Place here = emulator::here()) {
     emulator::machine->product(emulator::Product::BF16, d, a, b, here);
 }
-inline void mma_tf32(float d[4], const unsigned a[4], const unsigned b[2], emulator::Place here = EMULATOR_HERE) {
+inline void mma_tf32(float d[4], const unsigned a[4], const unsigned b[2], emulator::Place here = emulator::here()) {
     emulator::machine->product(emulator::Product::TF32, d, a, b, here);
 }
 

@@ -33,7 +33,9 @@ pub fn compile(file: &str, arch: &str, defines: &[&str]) -> Result<Vec<u8>, Stri
             let mut size = 0;
             sys::nvrtcGetCUBINSize(program, &mut size).result().unwrap();
             cubin.resize(size, 0_u8);
-            sys::nvrtcGetCUBIN(program, cubin.as_mut_ptr().cast()).result().unwrap();
+            if size > 0 {
+                sys::nvrtcGetCUBIN(program, cubin.as_mut_ptr().cast()).result().unwrap();
+            }
         }
         result::destroy_program(program).unwrap();
         compiled.map(|()| cubin).map_err(|error| format!("{error:?}: {log}"))

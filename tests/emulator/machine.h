@@ -55,7 +55,7 @@ struct Machine {
 
     // The block's copy of a shared array, which is made when the first thread asks for it. `site` names the declaration.
     void* (*shared)(const void* site, size_t bytes, Place);
-    // Copies take place when they are waited for, so that a kernel which forgets to wait reads what was there before.
+    // Copies take place when they are waited for.
     void (*copy)(Copy);
     void (*copy_commit)();
     // The next copy to make when all but the last `keep` groups are waited for; false when there is none. The image

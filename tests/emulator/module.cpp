@@ -46,11 +46,11 @@ std::string hexadecimal(uint64_t number) {
 
 // Puts the shared object of an image into a file named by its content, where it stays: the sanitizers look for the lines
 // of a report in it. The caller gives a pointer and no length, as CUDA wants it, so a damaged image may be shorter than
-// it says. The system call that writes the file stops at the end of the memory; a loop of ours would crash.
+// it says. The system call that writes the file stops at the end of the memory; a loop of ours would crash. So it is
+// written even if it is there already, and only then looked at.
 Status unpack(const ImageHeader& header, const char* payload, std::string& path) {
     const std::string& folder = settings().cache;
     path = folder + "/" + hexadecimal(header.digest) + ".so";
-    if (access(path.c_str(), R_OK) == 0) return SUCCESS;
     if (mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST) {
         fprintf(stderr, "emulated device: cannot make %s: %s\n", folder.c_str(), strerror(errno));
         return OUT_OF_MEMORY;

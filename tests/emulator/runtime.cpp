@@ -18,8 +18,9 @@ namespace {
 
 // A thread may let others run this often while nothing else happens at all; then all of them poll for ever.
 constexpr uint64_t FRUITLESS_YIELDS = 20'000'000;
-// Threads that are under way at once when blocks are to be resident. The race checker cannot tell more than 8,000 apart.
-constexpr size_t RESIDENT_THREADS = 4096;
+// Threads that are under way at once when blocks are to be resident, but two blocks at least. To the race checker each
+// of them costs 0.8 MB and half a millisecond once, and it cannot tell more than 8,000 apart.
+constexpr size_t RESIDENT_THREADS = 1024;
 
 // A launch under way. There is one at a time: the driver holds its lock.
 class Run {
@@ -411,7 +412,7 @@ Outcome Run::all_blocks() {
         for (size_t i = blocks; i > 1; --i) std::swap(block_order_[i - 1], block_order_[random() % i]);
     }
     size_t at_once = 1;
-    if (schedule_.resident) at_once = std::max<size_t>(1, RESIDENT_THREADS / volume(launch_.block));
+    if (schedule_.resident) at_once = std::max<size_t>(2, RESIDENT_THREADS / volume(launch_.block));
     if (launch_.cooperative) at_once = blocks;
     for (size_t first = 0; first < blocks && outcome_.error.empty(); first += at_once) {
         batch(first, std::min(at_once, blocks - first));
