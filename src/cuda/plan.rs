@@ -507,7 +507,9 @@ fn many_blocks(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
         let (out, blocks) = (if need.backward { 4.min(units) } else { 1 }, need.units.div_ceil(units));
         let (slices, chunks) = (out * lanes, need.chunks(need.length, out * lanes * WARPS));
         let weights = chunks * 4 * out * need.values;
-        if blocks < 2 || weights > MOST {
+        // one thread a unit has all gates of it to itself: the compiler keeps its addresses in registers, and spills
+        let most = if lanes == 1 && need.values > 1 { 0 } else { MOST };
+        if blocks < 2 || weights > most {
             continue;
         }
         for rows in [1, 2, 4, 8] {
@@ -557,7 +559,7 @@ fn many_blocks_of_tensors(need: &Need, limits: &Limits, passes: &mut Vec<Pass>) 
             let shared = WARPS * rows * (span / word + 4) * 4;
             let fixed = WARPS * need.values * rows * units * 4;
             let sums = tiles * rows / 8 * 4;
-            let fits = weights <= 128 && weights + need.registers(1) + sums <= 240 && shared + fixed <= limits.shared;
+            let fits = weights <= 96 && weights + need.registers(1) + sums <= 240 && shared + fixed <= limits.shared;
             if blocks >= 2 && fits && fixed <= STATIC && rows * units <= THREADS {
                 // 2048 FMAs in 2 cycles of a multiprocessor, tf32 in 4
                 let cycles = WARPS * tiles * steps * (rows / 8) * 2;
