@@ -30,7 +30,7 @@ fn step(c: &mut Criterion) {
             let model = Model::random(Shape::new(cell, 1, hidden, 1, 1).unwrap(), 0).unwrap();
             let isas = if hidden == EVERY_ISA { Isa::available() } else { vec![Cpu::widest().isa()] };
             for isa in isas {
-                let mut stream = Stream::on(Cpu::new(isa).unwrap(), model.clone());
+                let mut stream = Stream::on(Cpu::new(isa).unwrap(), model.clone()).unwrap();
                 let mut tick = stream.ticker::<1, 1>().unwrap();
                 let id = BenchmarkId::new(isa.name(), format!("H{hidden}"));
                 let x = reference::values(100);

@@ -37,12 +37,12 @@ fn step(c: &mut Criterion) {
         let windows = Windows::cut(x.clone(), target.clone()).unwrap();
         let mut trainer = trainer(&model, &windows, false);
         let truth = Reference::of(&model).mean_squared_error(x.data(), target.data(), SEQ_LEN);
-        reference::check(&format!("{cell:?} loss"), [trainer.step().loss], &[truth], TOLERANCE * truth);
+        reference::check(&format!("{cell:?} loss"), [trainer.step().unwrap().loss], &[truth], TOLERANCE * truth);
 
         let mut group = c.benchmark_group(format!("{}_train", cell.name()));
         group.throughput(Throughput::Elements((BATCH * SEQ_LEN) as u64)); // time steps
-        let id = BenchmarkId::new(trainer.cpu().isa().name(), format!("T{SEQ_LEN}_B{BATCH}_H{HIDDEN}"));
-        group.bench_function(id, |b| b.iter(|| trainer.step()));
+        let id = BenchmarkId::new(trainer.device().to_string(), format!("T{SEQ_LEN}_B{BATCH}_H{HIDDEN}"));
+        group.bench_function(id, |b| b.iter(|| trainer.step().unwrap()));
         group.finish();
     }
 }
@@ -53,16 +53,16 @@ fn tutorial(c: &mut Criterion) {
     let mut first = trainer(&model, &windows, true);
     let wave: Vec<f32> = sine::window(0, TUTORIAL_SEQ_LEN).collect();
     let truth = Reference::of(&model).mean_squared_error(&wave[..TUTORIAL_SEQ_LEN], &wave[1..], TUTORIAL_SEQ_LEN);
-    let losses: Vec<f32> = (0..TUTORIAL_STEPS).map(|_| first.step().loss).collect();
+    let losses: Vec<f32> = (0..TUTORIAL_STEPS).map(|_| first.step().unwrap().loss).collect();
     reference::check("tutorial: first loss", [losses[0]], &[truth], TOLERANCE * truth);
     assert!(losses[TUTORIAL_STEPS - 1] < 1e-2, "tutorial: the last loss is {}", losses[TUTORIAL_STEPS - 1]);
 
     let mut group = c.benchmark_group("rnn_train");
-    let id = BenchmarkId::new(first.cpu().isa().name(), format!("tutorial_{TUTORIAL_STEPS}"));
+    let id = BenchmarkId::new(first.device().to_string(), format!("tutorial_{TUTORIAL_STEPS}"));
     group.bench_function(id, |b| {
         let run = |mut trainer: Trainer| {
             for _ in 0..TUTORIAL_STEPS {
-                trainer.step();
+                trainer.step().unwrap();
             }
             trainer // dropped outside of the timing
         };

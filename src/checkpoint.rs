@@ -2,6 +2,7 @@
 //!
 //! Random numbers are a function of seed and position (see [`crate::random`]), so the position is their state.
 
+use crate::backend::Device;
 use crate::cpu::{Cpu, Threads};
 use crate::data::windows::Windows;
 use crate::error::{Error, Result};
@@ -42,8 +43,9 @@ pub struct Checkpoint {
 /// Writes a checkpoint, whole or not at all. `metadata` is that of the model file to come.
 ///
 /// # Errors
-/// If the file cannot be written.
-pub fn save(path: impl AsRef<Path>, trainer: &Trainer, best: Option<&Best>, metadata: &Metadata) -> Result<()> {
+/// If the file cannot be written, or a card fails.
+pub fn save(path: impl AsRef<Path>, trainer: &mut Trainer, best: Option<&Best>, metadata: &Metadata) -> Result<()> {
+    trainer.fetch()?;
     let mut extra = Vec::new();
     let mut shadow = |prefix: &str, arena: &[f32]| {
         let tensors = trainer.model.named(arena).into_iter();
@@ -108,7 +110,7 @@ impl Checkpoint {
         self,
         windows: Windows,
         recipe: Recipe,
-        cpu: Cpu,
+        device: impl Into<Device>,
         threads: Threads,
     ) -> Result<(Trainer, Option<Best>)> {
         let Self { path, loaded, position } = self;
@@ -118,7 +120,7 @@ impl Checkpoint {
             None => None,
         };
         let names = moment_names(&recipe.optimizer);
-        let mut trainer = Trainer::new(loaded.model.clone(), windows, recipe, cpu, threads)?;
+        let mut trainer = Trainer::new(loaded.model.clone(), windows, recipe, device, threads)?;
         for (name, moment) in names.iter().zip(&mut trainer.moments) {
             if !moment.is_empty() {
                 *moment = arena(name)?;

@@ -95,7 +95,7 @@ mod tests {
     fn feeds_back_what_it_said() {
         let model = Model::random(Shape::new(CellKind::Gru, 2, 9, 1, 2).unwrap(), 3).unwrap();
         let history = Tensor::new([2, 2], [0.1, 0.2, 0.3, 0.4]).unwrap();
-        let mut stream = Stream::on(Cpu::widest(), model);
+        let mut stream = Stream::on(Cpu::widest(), model).unwrap();
         let (fitted, future) = ahead(&mut stream, &history, 3).unwrap();
         stream.reset();
         let mut by_hand = vec![];

@@ -3,9 +3,10 @@
 //! LSTM: forget is f, learn is i·g (what is new and let in), remember is c (the long memory after the step), use is
 //! o·tanh c, which is h. A GRU has r, z and n; an Elman RNN has h alone.
 
-use crate::cpu::{Cpu, Head, Network, Purpose, Threads};
+use crate::cpu::{Cpu, Network, Threads};
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::pass::{Head, Purpose};
 use crate::shape::CellKind;
 use crate::state::State;
 use crate::tensor::Tensor;

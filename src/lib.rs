@@ -9,17 +9,21 @@
 //!
 //! Shapes are written in the letters of [`shape`]. Every instruction set and any number of threads give the same bits.
 //!
-//! Features: `std` (files, data, training; on by default through `cli`), `plot`, `cli`. Without `std` the crate is
+//! Features: `std` (files, data, training; on by default through `cli`), `plot`, `cli`, `cuda` (the GPU). Without `std` the crate is
 //! `no_std` with `alloc`: shapes, models, states and streams.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![warn(missing_docs)]
+#![cfg_attr(not(feature = "cuda"), allow(irrefutable_let_patterns, reason = "there is one kind of device then"))]
 
 extern crate alloc;
 
+pub mod backend;
 pub mod cell;
 #[cfg(feature = "std")]
 pub mod checkpoint;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 #[cfg(feature = "std")]
 pub mod data;
 pub mod error;
@@ -35,6 +39,7 @@ pub mod loss;
 pub mod math;
 pub mod model;
 pub mod optimizer;
+pub mod pass;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod random;
@@ -48,6 +53,7 @@ pub mod train;
 #[cfg(feature = "std")]
 mod whole;
 
+pub use backend::Device;
 pub use cpu::{Cpu, Isa};
 pub use error::{Error, Result};
 pub use loss::Loss;

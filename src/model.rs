@@ -1,8 +1,10 @@
 //! A network with its weights.
 
-use crate::cpu::{Cpu, Head, Network, Purpose as For, Threads};
+use crate::backend::{Device, Network};
+use crate::cpu::{self, Cpu};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
+use crate::pass::Head;
 use crate::random::{Purpose, Random};
 use crate::scaler::Scaler;
 use crate::shape::Shape;
@@ -137,8 +139,8 @@ impl Model {
     /// long call gives, bit for bit.
     ///
     /// # Errors
-    /// If x has other dimensions or the state another batch.
-    pub fn forward(&self, cpu: Cpu, x: &Tensor, order: Order, state: &mut State) -> Result<Tensor> {
+    /// If x has other dimensions or the state another batch, or a card fails.
+    pub fn forward(&self, device: impl Into<Device>, x: &Tensor, order: Order, state: &mut State) -> Result<Tensor> {
         let (time_major, batch) = match (x.dims(), order) {
             ([_, _], _) => (None, 1),
             ([batch, _, _], Order::BatchFirst) => (Some(x.swap_batch_and_time()?), *batch),
@@ -158,12 +160,12 @@ impl Model {
             scaler.apply(&mut rows);
         }
         let steps = (ROWS / batch.max(1)).clamp(1, rows.len().max(1));
-        Network::check_size(&self.shape, steps, batch)?;
-        let mut network = Network::new(cpu, Threads::default(), &self.shape, steps, batch, For::Inference);
+        cpu::Network::check_size(&self.shape, steps, batch)?;
+        let mut network = Network::new(&device.into(), &self.shape, &self.params, steps, batch)?;
         let out = self.shape.width_out();
         let mut y = Vec::with_capacity(rows.len() / input * out);
         for x in rows.chunks((steps * batch * input).max(1)) {
-            network.forward(&self.params, x, state, Head::All, None);
+            network.forward(&self.params, x, state, Head::All)?;
             for row in network.head_rows() {
                 y.extend_from_slice(network.y(row));
             }

@@ -1,7 +1,6 @@
 //! How parameters follow their gradients: the options, and what a schedule makes of the learning rate.
 //! Names, defaults and formulas: PyTorch, `torch.optim`.
 
-use crate::cpu::Update;
 use crate::error::{Error, Result};
 use alloc::format;
 use alloc::string::String;
@@ -109,6 +108,43 @@ impl Optimizer {
             },
         }
     }
+}
+
+/// The numbers of one update, worked out from the options and the count of updates so far.
+#[derive(Debug, Clone, Copy)]
+pub enum Update {
+    /// Adam and AdamW.
+    Adam {
+        /// `lr / (1 - beta1^step)`
+        step_size: f32,
+        /// beta2
+        beta2: f32,
+        /// `1 - beta1` and `1 - beta2`, worked out before rounding.
+        fresh: [f32; 2],
+        /// `1 / sqrt(1 - beta2^step)`
+        scale_v: f32,
+        /// Added to the root.
+        eps: f32,
+        /// Added to the gradient as `weight_decay · p` (Adam).
+        weight_decay: f32,
+        /// What each parameter is multiplied by first, `1 - lr · weight_decay` (AdamW), or 1.
+        shrink: f32,
+        /// Whether the largest second moment so far is used.
+        amsgrad: bool,
+    },
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Learning rate.
+        lr: f32,
+        /// How much of the last direction is kept; 0 for none.
+        momentum: f32,
+        /// `1 - dampening`, or 1 in the first update.
+        fresh: f32,
+        /// Whether to look ahead along the direction.
+        nesterov: bool,
+        /// Added to the gradient as `weight_decay · p`.
+        weight_decay: f32,
+    },
 }
 
 fn adam_update(adam: Adam, step: u64, lr: f64, weight_decay: f64, shrink: f64) -> Update {

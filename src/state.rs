@@ -38,6 +38,13 @@ impl State {
         self.reset();
     }
 
+    /// Another number of sequences, at most as many as the state was made for; what they remember comes from elsewhere.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn set_batch(&mut self, batch: usize) {
+        debug_assert!(self.layers * batch * padded(self.hidden) <= self.h.len());
+        self.batch = batch;
+    }
+
     /// Back to zero.
     pub fn reset(&mut self) {
         self.h.fill(0.0);

@@ -1,8 +1,12 @@
 //! One step at a time: the state carried, nothing allocated, nothing that can fail.
 
-use crate::cpu::{Cpu, Head, Network, Purpose, Threads};
+use crate::backend::{Device, Network};
+use crate::cpu;
+#[cfg(feature = "std")]
+use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::pass::Head;
 use crate::state::State;
 use crate::tensor::Buffer;
 use alloc::format;
@@ -29,8 +33,18 @@ pub struct Stream {
     model: Arc<Model>,
     network: Network,
     state: State,
+    #[cfg(feature = "cuda")]
+    place: Place,
     x: Buffer,
     y: Buffer,
+}
+
+/// Where the state is that counts.
+#[cfg(feature = "cuda")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Host,
+    Card,
 }
 
 impl Stream {
@@ -41,20 +55,26 @@ impl Stream {
     /// If `RNNSTEP_ISA` names what this processor lacks.
     #[cfg(feature = "std")]
     pub fn new(model: impl Into<Arc<Model>>) -> Result<Self> {
-        Ok(Self::on(Cpu::detect()?, model))
+        Self::on(Cpu::detect()?, model)
     }
 
-    /// The same on a given processor.
-    pub fn on(cpu: Cpu, model: impl Into<Arc<Model>>) -> Self {
+    /// The same on a given device. A card takes some microseconds to be asked anything: see the README for the sizes
+    /// from which it is worth that.
+    ///
+    /// # Errors
+    /// If a card cannot run the model. A processor can.
+    pub fn on(device: impl Into<Device>, model: impl Into<Arc<Model>>) -> Result<Self> {
         let model = model.into();
         let shape = *model.shape();
-        Self {
-            network: Network::new(cpu, Threads::default(), &shape, 1, 1, Purpose::Inference),
+        Ok(Self {
+            network: Network::new(&device.into(), &shape, &model.params, 1, 1)?,
             state: State::new(&shape, 1),
+            #[cfg(feature = "cuda")]
+            place: Place::Host,
             x: Buffer::zeros(shape.input),
             y: Buffer::zeros(shape.width_out()),
             model,
-        }
+        })
     }
 
     /// The next prediction: `x` has I values, the answer O (H for a network without a head), both in raw units if
@@ -62,31 +82,80 @@ impl Stream {
     ///
     /// # Errors
     /// If `x` has another number of values; the state is then left as it was. To have that checked once and for all,
-    /// see [`Stream::ticker`].
+    /// see [`Stream::ticker`]. And if a card fails.
     pub fn step(&mut self, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.x.len(), x.len())?;
         self.x.copy_from_slice(x);
-        Ok(self.advance())
+        if let Network::Cpu(network) = &mut self.network {
+            advance(network, &self.model, &mut self.state, &mut self.x, &mut self.y);
+            return Ok(&self.y);
+        }
+        self.step_on_card()
     }
 
-    /// The same stream with I and O known to the compiler, so that a step cannot fail.
+    #[cfg(not(feature = "cuda"))]
+    fn step_on_card(&mut self) -> Result<&[f32]> {
+        Ok(&self.y) // there is none
+    }
+
+    /// From `self.x` to `self.y`.
+    #[cfg(feature = "cuda")]
+    fn step_on_card(&mut self) -> Result<&[f32]> {
+        let Network::Cuda(network) = &mut self.network else { return Ok(&self.y) };
+        if self.place == Place::Host {
+            network.set_tick_state(&self.state)?;
+        }
+        if let Some((scaler, _)) = self.model.scalers() {
+            scaler.apply(&mut self.x);
+        }
+        self.place = Place::Card;
+        self.y.copy_from_slice(network.tick(&self.x)?);
+        if let Some((_, scaler)) = self.model.scalers() {
+            scaler.undo(&mut self.y);
+        }
+        Ok(&self.y)
+    }
+
+    /// The same stream with I and O known to the compiler, so that a step cannot fail. On a processor only: a card can
+    /// always fail.
     ///
     /// # Errors
-    /// If the model has another input or output size.
+    /// If the model has another input or output size, or the stream is on a card.
     pub fn ticker<const I: usize, const O: usize>(&mut self) -> Result<Ticker<'_, I, O>> {
         Error::check_length("x [I]", self.x.len(), I)?;
         Error::check_length("y [O]", self.y.len(), O)?;
-        Ok(Ticker { stream: self })
+        match &mut self.network {
+            Network::Cpu(network) => {
+                Ok(Ticker { network, model: &self.model, state: &mut self.state, x: &mut self.x, y: &mut self.y })
+            }
+            #[cfg(feature = "cuda")]
+            Network::Cuda(_) => Err(Error::invalid("ticker: a card can fail, so this needs a stream on the CPU")),
+        }
     }
 
     /// Back to a state of zero.
     pub fn reset(&mut self) {
         self.state.reset();
+        self.state_is_here();
     }
 
     /// The state, to look at or keep.
-    pub fn state(&self) -> &State {
-        &self.state
+    ///
+    /// # Errors
+    /// If a card fails, which it has to be fetched from. On a processor it is here.
+    pub fn state(&mut self) -> Result<&State> {
+        #[cfg(feature = "cuda")]
+        if let (Network::Cuda(network), Place::Card) = (&mut self.network, self.place) {
+            network.tick_state(&mut self.state)?;
+        }
+        Ok(&self.state)
+    }
+
+    fn state_is_here(&mut self) {
+        #[cfg(feature = "cuda")]
+        {
+            self.place = Place::Host;
+        }
     }
 
     /// Goes on from `state`.
@@ -100,41 +169,47 @@ impl Stream {
             return Err(Error::invalid(format!("state: expected h of the shape {here:?} (L,B,H), got {there:?}")));
         }
         self.state.set_h(there.data())?;
-        state.c().map_or(Ok(()), |c| self.state.set_c(c.data()))
+        state.c().map_or(Ok(()), |c| self.state.set_c(c.data()))?;
+        self.state_is_here();
+        Ok(())
     }
 
     /// The model.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
     }
+}
 
-    /// One step from `self.x` to `self.y`.
-    fn advance(&mut self) -> &[f32] {
-        let scalers = self.model.scalers();
-        if let Some((scaler, _)) = scalers {
-            scaler.apply(&mut self.x);
-        }
-        self.network.forward(&self.model.params, &self.x, &mut self.state, Head::All, None);
-        self.y.copy_from_slice(self.network.y(0));
-        if let Some((_, scaler)) = scalers {
-            scaler.undo(&mut self.y);
-        }
-        &self.y
+/// One step from `x` to `y`, which are in raw units if the model has scalers.
+fn advance(network: &mut cpu::Network, model: &Model, state: &mut State, x: &mut Buffer, y: &mut Buffer) {
+    let scalers = model.scalers();
+    if let Some((scaler, _)) = scalers {
+        scaler.apply(x);
+    }
+    network.forward(&model.params, x, state, Head::All, None);
+    y.copy_from_slice(network.y(0));
+    if let Some((_, scaler)) = scalers {
+        scaler.undo(y);
     }
 }
 
 /// A stream whose sizes were checked: see [`Stream::ticker`].
 #[derive(Debug)]
 pub struct Ticker<'a, const I: usize, const O: usize> {
-    stream: &'a mut Stream,
+    network: &'a mut cpu::Network,
+    model: &'a Model,
+    state: &'a mut State,
+    x: &'a mut Buffer,
+    y: &'a mut Buffer,
 }
 
 impl<const I: usize, const O: usize> Ticker<'_, I, O> {
     /// The next prediction. Allocates nothing and cannot fail.
     pub fn step(&mut self, x: [f32; I]) -> [f32; O] {
-        self.stream.x.copy_from_slice(&x);
+        self.x.copy_from_slice(&x);
+        advance(self.network, self.model, self.state, self.x, self.y);
         let mut y = [0.0; O];
-        y.copy_from_slice(self.stream.advance());
+        y.copy_from_slice(self.y);
         y
     }
 }

@@ -1,11 +1,15 @@
 //! Training: truncated back-propagation through time, one window after the other.
 
-use crate::cpu::{Cpu, Dropout, Head, Network, Purpose as For, Threads};
+use crate::backend::{self, Device};
+use crate::cpu::{Network, Threads};
+#[cfg(feature = "cuda")]
+use crate::cuda;
 use crate::data::windows::Windows;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::model::Model;
 use crate::optimizer::{Optimizer, Schedule};
+use crate::pass::{Dropout, Head, Purpose as For};
 use crate::random::{Purpose, Random};
 use crate::state::State;
 use crate::tensor::Buffer;
@@ -87,14 +91,17 @@ pub struct Step {
     pub norm: Option<f64>,
 }
 
-/// A model in training. The same seed and data give the same bits, also after a stop, whatever the number of
-/// threads or the instruction set.
+/// A model in training. The same seed and data give the same bits on the same device, also after a stop; on a processor
+/// whatever the number of threads or the instruction set.
+///
+/// On a card the weights stay there: [`Trainer::fetch`] brings them back before one looks at them.
 #[derive(Debug)]
 pub struct Trainer {
     recipe: Recipe,
+    device: Device,
     pub(crate) model: Model,
     windows: Windows,
-    network: Network,
+    work: Work,
     pub(crate) state: State,
     pub(crate) step: u64,
     grads: Buffer,
@@ -105,13 +112,28 @@ pub struct Trainer {
     batch: usize,
 }
 
+/// What does the work.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and never a row of them")]
+enum Work {
+    Cpu(Network),
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Training),
+}
+
 impl Trainer {
-    /// A trainer at step 0.
+    /// A trainer at step 0. `threads` are those of a processor; a card has its own.
     ///
     /// # Errors
-    /// If the recipe is out of range, or windows and model differ in I or O.
-    pub fn new(model: Model, windows: Windows, recipe: Recipe, cpu: Cpu, threads: Threads) -> Result<Self> {
-        let recipe = recipe.checked()?;
+    /// If the recipe is out of range, windows and model differ in I or O, or a card cannot run the model.
+    pub fn new(
+        model: Model,
+        windows: Windows,
+        recipe: Recipe,
+        device: impl Into<Device>,
+        threads: Threads,
+    ) -> Result<Self> {
+        let (recipe, device) = (recipe.checked()?, device.into());
         let shape = *model.shape();
         let widths = [("input", shape.input, windows.input()), ("output", shape.width_out(), windows.output())];
         for (what, model, data) in widths {
@@ -126,8 +148,24 @@ impl Trainer {
         Network::check_size(&shape, steps, batch)?;
         let len = model.params.len();
         let target_steps = if windows.last_only() { 1 } else { steps };
+        let work = match &device {
+            Device::Cpu(cpu) => Work::Cpu(Network::new(*cpu, threads, &shape, steps, batch, For::Training)),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(cuda) => {
+                let task = cuda::Task {
+                    head: recipe.loss_on,
+                    loss: recipe.loss,
+                    update: recipe.optimizer.update(1, recipe.lr),
+                    clip: recipe.clip,
+                    maximize: recipe.maximize,
+                    drops: recipe.dropout > 0.0,
+                };
+                Work::Cuda(cuda::Training::new(cuda, &shape, steps, batch, task)?)
+            }
+        };
         Ok(Self {
-            network: Network::new(cpu, threads, &shape, steps, batch, For::Training),
+            work,
+            device,
             state: State::new(&shape, batch),
             step: 0,
             grads: Buffer::zeros(len),
@@ -141,9 +179,39 @@ impl Trainer {
         })
     }
 
-    /// One step: window, forward, loss, backward, update. Allocates nothing, but for a new order of windows at the
-    /// start of an epoch.
-    pub fn step(&mut self) -> Step {
+    /// One step: window, forward, loss, backward, update. On a processor it allocates nothing, but for a new order of
+    /// windows at the start of an epoch, and cannot fail.
+    ///
+    /// # Errors
+    /// If a card fails.
+    pub fn step(&mut self) -> Result<Step> {
+        if matches!(self.work, Work::Cpu(_)) {
+            return Ok(self.step_on_cpu());
+        }
+        let mut last = None;
+        self.steps(1, |step| last = Some(step))?;
+        last.ok_or_else(|| Error::invalid("a step without a result"))
+    }
+
+    /// So many steps, each given to `seen` in its turn. A card does them without coming back to the host in between.
+    ///
+    /// # Errors
+    /// If a card fails.
+    pub fn steps(&mut self, count: usize, mut seen: impl FnMut(Step)) -> Result<()> {
+        match &self.work {
+            Work::Cpu(_) => (0..count).for_each(|_| seen(self.step_on_cpu())),
+            #[cfg(feature = "cuda")]
+            Work::Cuda(_) => {
+                let mut left = count;
+                while left > 0 {
+                    left -= self.steps_on_card(left, &mut seen)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step_on_cpu(&mut self) -> Step {
         let loss = self.gradients();
         let lr = self.recipe.schedule.rate(self.recipe.lr, self.step, self.recipe.steps);
         let norm = self.recipe.clip.map(|_| norm(&self.grads));
@@ -156,7 +224,9 @@ impl Trainer {
         self.step += 1;
         let update = self.recipe.optimizer.update(self.step, lr);
         let [m, v, v_max] = &mut self.moments;
-        self.network.update(update, scale as f32, &mut self.model.params, &self.grads, [m, v, v_max]);
+        if let Work::Cpu(network) = &self.work {
+            network.update(update, scale as f32, &mut self.model.params, &self.grads, [m, v, v_max]);
+        }
         Step { loss, lr, norm }
     }
 
@@ -168,32 +238,95 @@ impl Trainer {
             self.state.start(self.batch);
         }
         let x = &self.x[..self.windows.seq_len() * self.batch * self.model.shape().input];
-        let mut masks =
-            Masks { random: Random::new(self.recipe.seed, Purpose::Dropout, k), drop: self.recipe.dropout as f32 };
+        let mut masks = Masks::of(&self.recipe, k);
         let drops = self.recipe.dropout > 0.0;
         let dropout: Option<&mut dyn Dropout> = if drops { Some(&mut masks) } else { None };
-        self.network.forward(&self.model.params, x, &mut self.state, self.recipe.loss_on, dropout);
-        let loss = loss(&mut self.network, self.recipe.loss, &self.target);
+        let Work::Cpu(network) = &mut self.work else { return f32::NAN };
+        network.forward(&self.model.params, x, &mut self.state, self.recipe.loss_on, dropout);
+        let loss = loss(network, self.recipe.loss, &self.target);
         self.grads.fill(0.0);
-        self.network.backward(&self.model.params, &mut self.grads, x, drops);
+        network.backward(&self.model.params, &mut self.grads, x, drops);
         loss
+    }
+
+    /// Up to `count` steps in one queue. Gives back how many.
+    #[cfg(feature = "cuda")]
+    fn steps_on_card(&mut self, mut count: usize, seen: &mut impl FnMut(Step)) -> Result<usize> {
+        let Work::Cuda(card) = &mut self.work else { return Ok(count) };
+        if !card.has_weights() {
+            card.write(&self.model.params, &self.moments, &self.state)?;
+        }
+        if self.recipe.dropout > 0.0 {
+            count = 1; // the masks of a step are drawn here
+            card.set_masks(self.windows.batch_at(self.step), &mut Masks::of(&self.recipe, self.step))?;
+        }
+        let mut rates = Vec::new();
+        let results = card.run(&mut self.windows, self.step, count, |k, windows| {
+            let lr = self.recipe.schedule.rate(self.recipe.lr, k, self.recipe.steps);
+            rates.push(lr);
+            cuda::Turn {
+                update: self.recipe.optimizer.update(k + 1, lr),
+                restart: !self.recipe.carry || windows.starts_again(k),
+            }
+        })?;
+        for (&(loss, norm), &lr) in results.iter().zip(&rates) {
+            seen(Step { loss, lr, norm: self.recipe.clip.map(|_| f64::from(norm)) });
+        }
+        self.step += results.len() as u64;
+        self.batch = card.batch();
+        Ok(results.len())
+    }
+
+    /// Brings parameters, gradients, moments and state back from a card. On a processor they are here anyway.
+    ///
+    /// # Errors
+    /// If a card fails.
+    pub fn fetch(&mut self) -> Result<()> {
+        match &mut self.work {
+            Work::Cpu(_) => {}
+            #[cfg(feature = "cuda")]
+            Work::Cuda(card) => {
+                if card.has_weights() {
+                    self.state.set_batch(card.batch());
+                    card.read(&mut self.model.params, &mut self.grads, &mut self.moments, &mut self.state)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The window of the last step and what the model said to it before the update: `x`, `target` and `y` of the
     /// first sequence, one row a step (of y and target only the last, when only that one counts).
-    pub fn last_window(&self) -> [Vec<Vec<f32>>; 3] {
+    ///
+    /// # Errors
+    /// If a card fails.
+    pub fn last_window(&mut self) -> Result<[Vec<Vec<f32>>; 3]> {
         let (input, out) = (self.model.shape().input, self.model.shape().width_out());
+        let batch = self.batch;
         let first = |rows: &[f32], width: usize| {
-            rows.chunks_exact(width).step_by(self.batch).map(<[f32]>::to_vec).collect::<Vec<_>>()
+            rows.chunks_exact(width).step_by(batch).map(<[f32]>::to_vec).collect::<Vec<_>>()
         };
-        let x = &self.x[..self.windows.seq_len() * self.batch * input];
-        let rows = self.network.head_rows();
+        let (rows, y) = match &mut self.work {
+            Work::Cpu(network) => {
+                let rows = network.head_rows();
+                let y = rows.clone().step_by(batch).map(|row| network.y(row).to_vec()).collect();
+                (rows, y)
+            }
+            #[cfg(feature = "cuda")]
+            Work::Cuda(card) => {
+                self.windows.fill(self.step.saturating_sub(1), &mut self.x, &mut self.target);
+                card.fetch_y()?;
+                let rows = card.head_rows();
+                let y = rows.clone().step_by(batch).map(|row| card.y(row).to_vec()).collect();
+                (rows, y)
+            }
+        };
+        let x = &self.x[..self.windows.seq_len() * batch * input];
         let target = &self.target[..rows.len() * out];
-        let y = rows.step_by(self.batch).map(|row| self.network.y(row).to_vec()).collect();
-        [first(x, input), first(target, out), y]
+        Ok([first(x, input), first(target, out), y])
     }
 
-    /// The gradients of the last step, before clipping; packed like the parameters.
+    /// The gradients of the last step, before clipping; packed like the parameters. See [`Trainer::fetch`].
     pub fn grads(&self) -> &[f32] {
         &self.grads
     }
@@ -203,7 +336,7 @@ impl Trainer {
         self.step
     }
 
-    /// The model as it is now.
+    /// The model as it is now. See [`Trainer::fetch`].
     pub fn model(&self) -> &Model {
         &self.model
     }
@@ -218,22 +351,25 @@ impl Trainer {
         &self.windows
     }
 
-    /// The state at the end of the last window.
+    /// The state at the end of the last window. See [`Trainer::fetch`].
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// The processor it trains on.
-    pub fn cpu(&self) -> Cpu {
-        self.network.cpu()
+    /// Where it trains.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 }
 
 /// The mean loss of `model` over one epoch of `windows`, without training; the state is carried or reset as in
 /// `recipe`, and nothing is dropped.
-pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, cpu: Cpu) -> f64 {
+///
+/// # Errors
+/// If a card fails.
+pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: impl Into<Device>) -> Result<f64> {
     let (shape, steps, batch) = (*model.shape(), windows.seq_len(), windows.batch());
-    let mut network = Network::new(cpu, Threads::default(), &shape, steps, batch, For::Training);
+    let mut network = backend::Network::new(&device.into(), &shape, &model.params, steps, batch)?;
     let mut state = State::new(&shape, batch);
     let mut x = Buffer::zeros(steps * batch * shape.input);
     let mut target = Buffer::zeros(steps * batch * shape.width_out());
@@ -243,11 +379,16 @@ pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, cpu: Cpu
         if !recipe.carry || windows.starts_again(k) {
             state.start(found);
         }
-        network.forward(&model.params, &x[..steps * found * shape.input], &mut state, recipe.loss_on, None);
-        sum += f64::from(loss(&mut network, recipe.loss, &target)) * found as f64;
+        network.forward(&model.params, &x[..steps * found * shape.input], &mut state, recipe.loss_on)?;
+        let rows = network.head_rows();
+        let elements = (rows.len() * shape.width_out()) as f64;
+        let errors = target.chunks_exact(shape.width_out()).zip(rows).flat_map(|(target, row)| {
+            network.y(row).iter().zip(target).map(|(y, target)| f64::from(recipe.loss.element(y - target).0))
+        });
+        sum += errors.sum::<f64>() / elements * found as f64;
         count += found as f64;
     }
-    sum / count
+    Ok(sum / count)
 }
 
 /// The loss of the last forward, and its gradient at y.
@@ -282,6 +423,13 @@ fn norm(grads: &[f32]) -> f64 {
 struct Masks {
     random: Random,
     drop: f32,
+}
+
+impl Masks {
+    /// Those of training step `k`.
+    fn of(recipe: &Recipe, k: u64) -> Self {
+        Self { random: Random::new(recipe.seed, Purpose::Dropout, k), drop: recipe.dropout as f32 }
+    }
 }
 
 impl Dropout for Masks {

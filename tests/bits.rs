@@ -58,13 +58,13 @@ fn train(shape: Shape, optimizer: Optimizer, isa: Isa, threads: usize) -> u64 {
     let model = Model::random(shape, 42).unwrap();
     let (cpu, threads) = (Cpu::new(isa).unwrap(), Threads::new(threads).unwrap());
     let mut trainer = Trainer::new(model, windows(), recipe(optimizer), cpu, threads).unwrap();
-    let losses: Vec<f32> = (0..STEPS).map(|_| trainer.step().loss).collect();
+    let losses: Vec<f32> = (0..STEPS).map(|_| trainer.step().unwrap().loss).collect();
     digest(losses.into_iter().chain(trainer.model().params().iter().copied()))
 }
 
 /// Every prediction of a stream of 50 steps.
 fn stream(shape: Shape, isa: Isa) -> u64 {
-    let mut stream = Stream::on(Cpu::new(isa).unwrap(), Model::random(shape, 42).unwrap());
+    let mut stream = Stream::on(Cpu::new(isa).unwrap(), Model::random(shape, 42).unwrap()).unwrap();
     digest(values(50 * INPUT, 3).chunks(INPUT).flat_map(|x| stream.step(x).unwrap().to_vec()).collect::<Vec<_>>())
 }
 

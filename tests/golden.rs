@@ -3,7 +3,8 @@
 mod common;
 
 use common::{Case, cases, largest_error};
-use rnnstep::cpu::{Head, Network, Purpose, Threads};
+use rnnstep::cpu::{Network, Threads};
+use rnnstep::pass::{Head, Purpose};
 use rnnstep::{Cpu, Isa, Order, Tensor};
 
 /// y within twice PyTorch float32's own error, plus 1e-6.

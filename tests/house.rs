@@ -8,15 +8,19 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["error", "lanes", "random"],
     &["shape", "tensor", "math", "whole", "scaler", "loss"],
-    &["layout", "state", "cell", "plot"],
-    &["cpu"],
-    &["model", "optimizer", "data"],
+    &["layout", "state", "cell", "plot", "pass", "optimizer", "data"],
+    &["cpu", "cuda"], // never import each other
+    &["backend"],
+    &["model"],
     &["stream", "train", "gates", "file"],
     &["forecast", "checkpoint"],
 ];
 
-/// Files and folders that may contain `unsafe`: instruction sets, the trait they implement.
-const UNSAFE: &[&str] = &["src/cpu/", "src/lanes.rs"];
+/// Files and folders that may contain `unsafe`: instruction sets, the trait they implement, the GPU.
+const UNSAFE: &[&str] = &["src/cpu/", "src/cuda/", "src/lanes.rs"];
+
+/// Libraries of others that only one place may name, so that one place knows how they fail.
+const NAMED_IN: &[(&str, &str)] = &[("cudarc", "src/cuda/driver/"), ("libloading", "src/cuda/nvrtc/")];
 
 /// The most lines of a source file.
 const LINES: usize = 600;
@@ -165,6 +169,23 @@ fn unsafe_lives_where_it_is_allowed() {
         seen += usize::from(found);
     }
     assert!(seen > 1, "no unsafe seen at all: how it is looked for no longer fits the code");
+}
+
+#[test]
+fn some_libraries_are_named_in_one_place() {
+    for (library, place) in NAMED_IN {
+        let mut seen = 0;
+        let sources =
+            ["src", "benches", "examples", "tests", "fuzz"].into_iter().flat_map(|folder| files(folder, &["rs"]));
+        // the emulated device is tested from outside, by the library that programs use
+        let others = |path: &str| path != "tests/house.rs" && !path.starts_with("tests/emulator/");
+        for (path, text) in sources.filter(|(path, _)| others(path)) {
+            let found = code(&text).split(|c| !is_word(c)).any(|word| word == *library);
+            assert!(!found || path.starts_with(place), "{path}: only {place} may name {library}");
+            seen += usize::from(found);
+        }
+        assert!(seen > 0, "{library} was not seen in {place}: how it is looked for no longer fits the code");
+    }
 }
 
 #[test]

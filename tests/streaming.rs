@@ -68,11 +68,11 @@ proptest! {
             let cpu = Cpu::new(isa).unwrap();
             let mut state = State::new(&shape, 1);
             let whole = model.forward(cpu, &x, Order::BatchFirst, &mut state).unwrap();
-            let mut stream = Stream::on(cpu, model.clone());
+            let mut stream = Stream::on(cpu, model.clone()).unwrap();
             for (x, y) in x.data().chunks(shape.input).zip(whole.data().chunks(shape.width_out())) {
                 prop_assert_eq!(bits(stream.step(x).unwrap()), bits(y));
             }
-            prop_assert_eq!(bits(stream.state().h().data()), bits(state.h().data()));
+            prop_assert_eq!(bits(stream.state().unwrap().h().data()), bits(state.h().data()));
             // in two calls, the state handed over
             let cut = steps / 2;
             let mut state = State::new(&shape, 1);
@@ -109,7 +109,7 @@ proptest! {
             let recipe = Recipe { clip: Some(0.5), dropout: 0.25, seed, ..Recipe::default() };
             let (model, cpu) = (Model::random(shape, seed).unwrap(), Cpu::new(isa).unwrap());
             let mut trainer = Trainer::new(model, windows, recipe, cpu, Threads::new(threads).unwrap()).unwrap();
-            let losses: Vec<u32> = (0..3).map(|_| trainer.step().loss.to_bits()).collect();
+            let losses: Vec<u32> = (0..3).map(|_| trainer.step().unwrap().loss.to_bits()).collect();
             (losses, bits(trainer.model().params()))
         };
         let portable = trained(Isa::Portable, 1);
@@ -129,7 +129,7 @@ fn a_step_allocates_nothing() {
                 let model = Model::random(Shape::new(cell, 3, hidden, layers, 2).unwrap(), 1).unwrap();
                 let scaler = |width| Scaler::fit(rnnstep::scaler::Scaling::MinMax, &wave(4 * width), width).unwrap();
                 let model = model.with_scalers(scaler(3), scaler(2)).unwrap();
-                let mut stream = Stream::on(Cpu::new(isa).unwrap(), model);
+                let mut stream = Stream::on(Cpu::new(isa).unwrap(), model).unwrap();
                 let count = allocations(|| {
                     let mut tick = stream.ticker::<3, 2>().unwrap();
                     for i in 0..100 {
@@ -151,13 +151,14 @@ fn a_training_step_allocates_nothing() {
     let recipe = Recipe { clip: Some(1.0), dropout: 0.5, ..Recipe::default() };
     let windows = Windows::sine(20).unwrap();
     let mut trainer = Trainer::new(model, windows, recipe, Cpu::widest(), Threads::default()).unwrap();
-    assert_eq!(allocations(|| (0..50).for_each(|_| assert!(trainer.step().loss.is_finite()))), 0);
+    assert_eq!(allocations(|| (0..50).for_each(|_| assert!(trainer.step().unwrap().loss.is_finite()))), 0);
 }
 
 #[test]
 fn a_wrong_length_leaves_the_state_alone() {
     let model = Model::random(Shape::new(CellKind::Gru, 2, 8, 1, 1).unwrap(), 1).unwrap();
-    let (mut a, mut b) = (Stream::on(Cpu::widest(), model.clone()), Stream::on(Cpu::widest(), model));
+    let on = |model| Stream::on(Cpu::widest(), model).unwrap();
+    let (mut a, mut b) = (on(model.clone()), on(model));
     a.step(&[0.1, 0.2]).unwrap();
     b.step(&[0.1, 0.2]).unwrap();
     let error = b.step(&[0.3]).unwrap_err();
@@ -170,13 +171,13 @@ fn a_wrong_length_leaves_the_state_alone() {
 fn a_state_can_be_kept_and_given_back() {
     for cell in CellKind::ALL {
         let model = Model::random(Shape::new(cell, 1, 17, 2, 1).unwrap(), 1).unwrap();
-        let mut stream = Stream::on(Cpu::widest(), model.clone());
+        let mut stream = Stream::on(Cpu::widest(), model.clone()).unwrap();
         for x in [0.5, -0.25, 1.0] {
             stream.step(&[x]).unwrap();
         }
-        let kept = stream.state().clone();
+        let kept = stream.state().unwrap().clone();
         let next = stream.step(&[0.75]).unwrap().to_vec();
-        let mut other = Stream::on(Cpu::widest(), model);
+        let mut other = Stream::on(Cpu::widest(), model).unwrap();
         other.set_state(&kept).unwrap();
         assert_eq!(other.step(&[0.75]).unwrap(), next);
         // of another size, and of as many values in another arrangement

@@ -18,7 +18,7 @@ fn median_loss_over_a_hundred_seeds() {
         let mut losses: Vec<f32> = (0..100)
             .map(|seed| {
                 let mut trainer = lesson(seed);
-                (0..steps).map(|_| trainer.step().loss).last().unwrap()
+                (0..steps).map(|_| trainer.step().unwrap().loss).last().unwrap()
             })
             .collect();
         losses.sort_by(f32::total_cmp);
@@ -38,7 +38,7 @@ fn dropout_is_seeded_and_has_its_rate() {
         let x = Tensor::new([1, 1, 20, 1], vec![0.5; 20]).unwrap();
         let windows = Windows::cut(x.clone(), x).unwrap();
         let mut trainer = Trainer::new(model, windows, recipe, Cpu::widest(), Threads::default()).unwrap();
-        (0..200).map(|_| trainer.step().loss).collect::<Vec<f32>>()
+        (0..200).map(|_| trainer.step().unwrap().loss).collect::<Vec<f32>>()
     };
     assert_eq!(run(1, 0.5, 1), run(1, 0.0, 1));
     assert_eq!(run(2, 0.5, 1), run(2, 0.5, 1));

@@ -1,5 +1,6 @@
 //! `rnnstep forecast`
 
+use super::device::Work;
 use super::input::{TableArgs, read_sequences};
 use super::predict::{check_extension, write_rows};
 use super::screen::Screen;
@@ -49,7 +50,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         rnnstep::plot::picture::check_ending(path)?;
     }
     check_extension(args.out.as_deref())?;
-    let (loaded, cpu) = args.model.load()?;
+    let loaded = args.model.load()?;
     let columns = &loaded.metadata.columns;
     if columns.inputs != columns.targets {
         let (inputs, targets) = (columns.inputs.join(", "), columns.targets.join(", "));
@@ -70,7 +71,8 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         }
         None => (sine_history(loaded.metadata.recipe.as_ref(), loaded.metadata.seq_len)?, None),
     };
-    let mut stream = Stream::on(cpu, loaded.model);
+    let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
+    let mut stream = Stream::on(device, loaded.model)?;
     let (fitted, future) = rnnstep::forecast::ahead(&mut stream, &history, args.steps)?;
     let width = future.rows().1;
     let names = if columns.targets.len() == width {

@@ -43,7 +43,8 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     if let Some(path) = &args.plot {
         rnnstep::plot::picture::check_ending(path)?;
     }
-    let (loaded, cpu) = args.model.load()?;
+    let cpu = args.model.device.only_cpu("gates")?;
+    let loaded = args.model.load()?;
     let model = if args.raw { loaded.model.raw() } else { loaded.model };
     let x = read_sequences(&args.input, &args.table, &loaded.metadata.columns, &model)?.x;
     if x.dims().len() != 2 {

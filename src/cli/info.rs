@@ -1,10 +1,13 @@
 //! `rnnstep info`
 
+use super::device::DeviceArgs;
 use super::screen::Screen;
-use super::{DeviceArgs, Failure, report};
+use super::{Failure, report};
 use clap::Args;
+use rnnstep::cuda::plan::Plan;
+use rnnstep::cuda::{self, Frame, Properties};
 use rnnstep::file::{Loaded, load};
-use rnnstep::{Isa, Nonlinearity};
+use rnnstep::{Isa, Nonlinearity, Shape};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +35,7 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
             }
             screen.line(format_args!("{}: {}", path.display(), report::describe(loaded.model.shape())))?;
             model(&loaded, screen)?;
+            plan(loaded.model.shape(), 1, args.device.frame(), screen)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -46,8 +50,56 @@ fn machine(chosen: Isa, screen: &mut Screen) -> Result<(), Failure> {
         sets += &format!("{}{}  ", isa.name(), if isa == chosen { " (chosen)" } else { "" });
     }
     screen.line(format_args!("isa       {}", sets.trim_end()))?;
-    screen.line("devices   cpu")?;
-    screen.line("features  std, cli, plot")
+    match cuda::devices() {
+        Ok(cards) => {
+            for (index, card) in cards.iter().enumerate() {
+                screen.line(format_args!("cuda:{index}    {}", in_a_line(card)))?;
+            }
+        }
+        Err(reason) => screen.line(format_args!("cuda      {reason}"))?,
+    }
+    match cuda::compile::nvrtc() {
+        Ok(nvrtc) => screen.line(format_args!("nvrtc     {nvrtc}"))?,
+        Err(reason) => screen.line(format_args!("nvrtc     {reason}"))?,
+    }
+    let cache = cuda::cache::Cache::new(true);
+    let folder = cache.folder().map_or_else(|| "none".into(), |folder| folder.display().to_string());
+    screen.line(format_args!("cache     {folder}"))?;
+    screen.line("features  std, cli, plot, cuda")
+}
+
+/// A card in a few words.
+fn in_a_line(card: &Properties) -> String {
+    let gib = card.memory as f64 / f64::from(1 << 30);
+    let (major, minor) = card.driver;
+    let kind = if card.integrated { ", integrated" } else { "" };
+    format!(
+        "{}, {}, {} multiprocessors, {gib:.0} GiB{kind}, driver for CUDA {major}.{minor}",
+        card.name, card.arch, card.multiprocessors
+    )
+}
+
+/// How the first card, if there is one, would run the network.
+fn plan(shape: &Shape, batch: usize, wanted: Option<Frame>, screen: &mut Screen) -> Result<(), Failure> {
+    let Ok(cards) = cuda::devices() else { return Ok(()) };
+    let Some(card) = cards.first() else { return Ok(()) };
+    let plan = Plan::choose(shape, batch, card, wanted)?;
+    screen.line(format_args!("  on cuda     {}, {}: {}", card.name, plan.frame().name(), plan.why))?;
+    for (direction, pass) in [("forward", plan.forward), ("backward", plan.backward)] {
+        if plan.frame() != Frame::Stepwise {
+            screen.line(format_args!(
+                "              {direction}: {} threads, {} to a unit, {} weights each, {} sequences and {} KiB of \
+                 dynamic shared memory a block, {} blocks share the weights",
+                pass.threads,
+                pass.lanes,
+                pass.weights,
+                pass.rows,
+                pass.shared / 1024,
+                pass.blocks
+            ))?;
+        }
+    }
+    Ok(())
 }
 
 fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {

@@ -4,10 +4,10 @@
 use super::Failure;
 use super::input::{DataArgs, Source};
 use clap::{Args, ValueEnum, parser::ValueSource};
-use rnnstep::cpu::Head;
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
 use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
+use rnnstep::pass::Head;
 use rnnstep::scaler::{Scaler, Scaling};
 use rnnstep::train::Recipe;
 use rnnstep::{CellKind, Error, Loss, Nonlinearity, Shape, Tensor};

@@ -1,5 +1,7 @@
 //! Parses, calls the library, prints. Results go to stdout, talk to stderr. No arithmetic here.
 
+mod compile;
+mod device;
 mod forecast;
 mod gates;
 mod info;
@@ -12,8 +14,9 @@ mod stream;
 mod train;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use device::DeviceArgs;
 use rnnstep::cpu::Threads;
-use rnnstep::{Cpu, Error, Isa, Nonlinearity};
+use rnnstep::{Error, Nonlinearity};
 use screen::Screen;
 use std::process::ExitCode;
 
@@ -37,36 +40,10 @@ enum Command {
     Forecast(forecast::ForecastArgs),
     /// Shows the gates of every step
     Gates(gates::GatesArgs),
+    /// Compiles the kernels of a model for cards that are elsewhere
+    Compile(compile::CompileArgs),
     /// Says what this machine has, and what is in a model file
     Info(info::InfoArgs),
-}
-
-/// Where to compute.
-#[derive(Args, Clone, Debug)]
-struct DeviceArgs {
-    /// Device to compute on: auto or cpu
-    #[arg(long, default_value = "auto", value_name = "DEVICE")]
-    device: String,
-    /// Instruction set: portable, avx2, avx512 or neon [default: the widest, or what RNNSTEP_ISA names]
-    #[arg(long, value_name = "ISA")]
-    isa: Option<String>,
-}
-
-impl DeviceArgs {
-    fn cpu(&self) -> Result<Cpu, Failure> {
-        match self.device.as_str() {
-            "auto" | "cpu" => {}
-            cuda if cuda == "cuda" || cuda.starts_with("cuda:") => {
-                let message = format!("device {cuda}: this version computes on the CPU only; use --device cpu");
-                return Err(Error::Device(message).into());
-            }
-            other => return Err(Failure::Usage(format!("device {other:?}: expected auto or cpu"))),
-        }
-        match &self.isa {
-            Some(name) => Ok(Cpu::new(name.parse::<Isa>()?)?),
-            None => Ok(Cpu::detect()?),
-        }
-    }
 }
 
 /// A model file to read.
@@ -83,14 +60,13 @@ struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// The model, and the processor to run it on. Warnings go to stderr.
-    fn load(&self) -> Result<(rnnstep::file::Loaded, Cpu), Failure> {
-        let cpu = self.device.cpu()?;
-        let loaded = rnnstep::file::load(&self.model, self.nonlinearity, cpu)?;
+    /// The model. Warnings go to stderr.
+    fn load(&self) -> Result<rnnstep::file::Loaded, Failure> {
+        let loaded = rnnstep::file::load(&self.model, self.nonlinearity, self.device.cpu()?)?;
         for warning in &loaded.warnings {
             eprintln!("warning: {warning}");
         }
-        Ok((loaded, cpu))
+        Ok(loaded)
     }
 }
 
@@ -122,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Stream(args) => stream::run(&args, &mut screen),
         Command::Forecast(args) => forecast::run(&args, &mut screen),
         Command::Gates(args) => gates::run(&args, &mut screen),
+        Command::Compile(args) => compile::run(&args, &mut screen),
         Command::Info(args) => info::run(&args, &mut screen),
     };
     match result.and_then(|code| screen.flush().map(|()| code)) {

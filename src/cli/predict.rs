@@ -1,5 +1,6 @@
 //! `rnnstep predict`
 
+use super::device::Work;
 use super::input::{TableArgs, extension, read_sequences, read_state, unknown_extension};
 use super::screen::Screen;
 use super::{Failure, ModelArgs};
@@ -41,7 +42,7 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
         file::check_writable(path)?;
     }
     check_extension(args.out.as_deref())?;
-    let (loaded, cpu) = args.model.load()?;
+    let loaded = args.model.load()?;
     let model = if args.raw { loaded.model.raw() } else { loaded.model };
     let sequences = read_sequences(&args.input, &args.table, &loaded.metadata.columns, &model)?;
     let order = if args.time_major { Order::TimeMajor } else { Order::BatchFirst };
@@ -51,7 +52,8 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     };
     check_dims(args.out.as_deref(), sequences.x.dims())?;
     let mut state = read_state(args.init_state.as_deref(), &model, batch)?;
-    let y = model.forward(cpu, &sequences.x, order, &mut state)?;
+    let device = args.model.device.choose(model.shape(), batch, Work::Sequences)?;
+    let y = model.forward(device, &sequences.x, order, &mut state)?;
     if let Some(path) = &args.final_state {
         write_state(path, &state)?;
     }

@@ -8,7 +8,7 @@ use rnnstep::file::Columns;
 use rnnstep::forecast::{Score, scores};
 use rnnstep::plot::{Line, Plot, Role, terminal};
 use rnnstep::train::Trainer;
-use rnnstep::{CellKind, Cpu, Model, Nonlinearity, Order, Shape, State, Tensor};
+use rnnstep::{CellKind, Device, Model, Nonlinearity, Order, Shape, State, Tensor};
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,14 +33,14 @@ pub struct HeldOut {
 impl HeldOut {
     /// One step ahead over the held-out rows of a table; the state is warmed up on the rows before them.
     /// `None` if no row is held out.
-    pub fn of(table: &Table, model: &Model, cpu: Cpu, job: &Job) -> Result<Option<Self>, Failure> {
+    pub fn of(table: &Table, model: &Model, device: &Device, job: &Job) -> Result<Option<Self>, Failure> {
         let (rows, first) = (table.inputs.rows().0, table.train_rows);
         if first >= rows {
             return Ok(None);
         }
         let from = first.saturating_sub(1 + WARM_UP * job.seq_len);
         let x = table.inputs.part(from..rows - 1)?;
-        let y = model.forward(cpu, &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
+        let y = model.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
         let y = y.part(first - 1 - from..rows - 1 - from)?;
         let series = table.targets.part(first - 1..rows)?;
         let times = table.time.as_ref().map(|time| time.values[first..rows].to_vec()).unwrap_or_default();
@@ -57,7 +57,7 @@ impl HeldOut {
         let last = sine::window(windows.end - 1, seq_len).last();
         let rows = x.len();
         let y = model.forward(
-            trainer.cpu(),
+            trainer.device().clone(),
             &Tensor::new([rows, 1], x.clone())?,
             Order::BatchFirst,
             &mut trainer.state().clone(),
@@ -121,17 +121,17 @@ impl HeldOut {
 }
 
 /// The lesson's picture: input and prediction over the times of the last window, which was that of step `k`.
-pub fn sine_window(trainer: &Trainer, k: u64) -> Plot {
-    let [x, target, y] = trainer.last_window();
+pub fn sine_window(trainer: &mut Trainer, k: u64) -> Result<Plot, Failure> {
+    let [x, target, y] = trainer.last_window()?;
     let times: Vec<f64> = sine::times(k, trainer.windows().seq_len()).skip(1).collect();
     let skip = times.len() - y.len();
     let points = |rows: &[Vec<f32>], skip: usize| -> Vec<(f64, f64)> {
         times[skip..].iter().zip(rows).map(|(&t, row)| (t, f64::from(row[0]))).collect()
     };
-    Plot::new(format!("step {k}"), "time", "")
+    Ok(Plot::new(format!("step {k}"), "time", "")
         .with(Line::dots("input", Role::Input, points(&x, 0)))
         .with(Line::new("target", Role::Target, points(&target, skip)))
-        .with(Line::dots("prediction", Role::Prediction, points(&y, skip)))
+        .with(Line::dots("prediction", Role::Prediction, points(&y, skip))))
 }
 
 /// A plot in the terminal.

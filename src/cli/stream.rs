@@ -1,5 +1,6 @@
 //! `rnnstep stream`
 
+use super::device::Work;
 use super::report::duration;
 use super::screen::Screen;
 use super::{Failure, ModelArgs};
@@ -26,8 +27,9 @@ pub struct StreamArgs {
 }
 
 pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    let (loaded, cpu) = args.model.load()?;
-    let mut stream = Stream::on(cpu, if args.raw { loaded.model.raw() } else { loaded.model });
+    let loaded = args.model.load()?;
+    let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
+    let mut stream = Stream::on(device, if args.raw { loaded.model.raw() } else { loaded.model })?;
     let width = stream.model().shape().input;
     let mut lines = BufReader::new(stdin().lock());
     let (mut line, mut x) = (Vec::new(), Vec::with_capacity(width));

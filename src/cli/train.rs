@@ -1,17 +1,18 @@
 //! `rnnstep train`
 
+use super::device::{DeviceArgs, Work};
 use super::job::{Job, Prepared, Table};
 use super::screen::{Screen, person_reads_stderr};
-use super::{DeviceArgs, Failure, report, threads};
+use super::{Failure, report, threads};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::checkpoint::{self, Best, Checkpoint};
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
 use rnnstep::file::{self, Columns, Metadata};
-use rnnstep::plot::Figure;
+use rnnstep::plot::{Figure, Plot};
 use rnnstep::train::{Trainer, mean_loss};
-use rnnstep::{Cpu, Error, Model};
+use rnnstep::{Error, Model};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use std::time::Instant;
 
 /// Where the model goes if nobody says otherwise.
 const OUT: &str = "model.safetensors";
+/// The most steps between two looks at Ctrl-C and the progress bar.
+const STEPS: u64 = 256;
 
 #[derive(Args)]
 pub struct TrainArgs {
@@ -73,11 +76,11 @@ struct Run<'a> {
 }
 
 pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    let (cpu, threads) = (args.device.cpu()?, threads(args.threads)?);
+    let threads = threads(args.threads)?;
     let outputs = Outputs::of(args)?;
     let mut run = match &args.resume {
-        Some(path) => Run::resume(args, outputs, matches, path, cpu, threads)?,
-        None => Run::start(args, outputs, matches, cpu, threads)?,
+        Some(path) => Run::resume(args, outputs, matches, path, threads)?,
+        None => Run::start(args, outputs, matches, threads)?,
     };
     let total = run.job.total_steps(run.trainer.windows());
     let first = run.trainer.steps_done();
@@ -153,12 +156,11 @@ impl<'a> Run<'a> {
         args: &'a TrainArgs,
         outputs: Outputs,
         matches: &clap::ArgMatches,
-        cpu: Cpu,
         threads: Threads,
     ) -> Result<Self, Failure> {
         let mut job = args.job.clone();
         let init = match &args.init {
-            Some(path) => Some(job.take_shape_of(path, matches, cpu)?),
+            Some(path) => Some(job.take_shape_of(path, matches, args.device.cpu()?)?),
             None => None,
         };
         // a shape that makes no sense is found before the data is read
@@ -178,7 +180,8 @@ impl<'a> Run<'a> {
         job.settle_length(&prepared.windows);
         let recipe = job.recipe(&prepared.windows)?;
         let Prepared { windows, table, held_out, .. } = prepared;
-        let trainer = Trainer::new(model, windows, recipe, cpu, threads)?;
+        let device = args.device.choose(model.shape(), windows.batch(), Work::Training)?;
+        let trainer = Trainer::new(model, windows, recipe, device, threads)?;
         Self::new(args, outputs, job, trainer, table, held_out, None)
     }
 
@@ -187,13 +190,12 @@ impl<'a> Run<'a> {
         outputs: Outputs,
         matches: &clap::ArgMatches,
         path: &Path,
-        cpu: Cpu,
         threads: Threads,
     ) -> Result<Self, Failure> {
         // the model file of a finished training stands beside its checkpoint
         let beside = checkpoint_beside(path);
         let path = if path.exists() && beside.exists() { beside.as_path() } else { path };
-        let checkpoint = Checkpoint::load(path, cpu)?;
+        let checkpoint = Checkpoint::load(path, args.device.cpu()?)?;
         let Some(stored) = &checkpoint.metadata().recipe else {
             let reason = "the checkpoint does not say what it was trained on".into();
             return Err(Error::File { path: path.into(), reason }.into());
@@ -201,7 +203,8 @@ impl<'a> Run<'a> {
         let job = args.job.resumed(stored, matches)?;
         let Prepared { windows, table, held_out, .. } = job.prepare()?;
         let recipe = job.recipe(&windows)?;
-        let (trainer, best) = checkpoint.into_trainer(windows, recipe, cpu, threads)?;
+        let device = args.device.choose(checkpoint.model().shape(), windows.batch(), Work::Training)?;
+        let (trainer, best) = checkpoint.into_trainer(windows, recipe, device, threads)?;
         let mut run = Self::new(args, outputs, job, trainer, table, held_out, best)?;
         run.log = run.log_so_far();
         Ok(run)
@@ -250,7 +253,7 @@ impl<'a> Run<'a> {
             total - trainer.steps_done(),
             trainer.windows().batch(),
             trainer.windows().seq_len(),
-            trainer.cpu().isa().name(),
+            trainer.device(),
         );
         Ok(())
     }
@@ -267,35 +270,41 @@ impl<'a> Run<'a> {
         let per_epoch = self.trainer.windows().steps_per_epoch();
         let mut spent = std::time::Duration::ZERO;
         let mut grads_wanted = self.outputs.grads.take();
-        let mut unsaid = None;
+        let (mut unsaid, mut steps) = (None, Vec::new());
         while self.trainer.steps_done() < total && !stop.load(Ordering::Relaxed) {
             let k = self.trainer.steps_done();
+            // up to where something is to be said, looked at or written; a card then runs on by itself
+            let to_say = k.next_multiple_of(every) + 1;
+            let to_epoch = per_epoch.map_or(total, |n| (k + 1).next_multiple_of(n));
+            let to = if grads_wanted.is_some() { k + 1 } else { total.min(to_say).min(to_epoch).min(k + STEPS) };
             let start = Instant::now();
-            let step = self.trainer.step();
+            steps.clear();
+            self.trainer.steps((to - k) as usize, |step| steps.push(step))?;
             spent += start.elapsed();
-            if !step.loss.is_finite() {
-                let advice = "take a smaller --lr or set --clip, and look for huge values in the data";
-                let message = format!("the loss of step {k} is {}: {advice}; no model was written", step.loss);
-                return Err(Error::Invalid(message).into());
-            }
             if let Some(path) = grads_wanted.take() {
+                self.trainer.fetch()?;
                 let grads = self.trainer.model().named(self.trainer.grads());
                 let tensors: Vec<_> = grads.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
                 file::write_tensors(path, &tensors)?;
             }
-            let ends_epoch = per_epoch.is_some_and(|n| (k + 1).is_multiple_of(n));
-            let held_out = if ends_epoch { self.validate()? } else { None };
-            let shown = held_out.map_or_else(String::new, |loss| loss.to_string());
-            self.log += &format!("{k},{},{},{shown}\n", step.loss, step.lr);
-            unsaid = Some((k, step.loss));
-            if k.is_multiple_of(every) {
-                bar.suspend(|| self.show(k, step.loss, sine, screen))?;
-                unsaid = None;
-            }
-            bar.set_position(k + 1);
-            if k.is_multiple_of(64) {
+            for (k, step) in (k..).zip(&steps) {
+                if !step.loss.is_finite() {
+                    let advice = "take a smaller --lr or set --clip, and look for huge values in the data";
+                    let message = format!("the loss of step {k} is {}: {advice}; no model was written", step.loss);
+                    return Err(Error::Invalid(message).into());
+                }
+                let ends_epoch = per_epoch.is_some_and(|n| (k + 1).is_multiple_of(n));
+                let held_out = if ends_epoch { self.validate()? } else { None };
+                let shown = held_out.map_or_else(String::new, |loss| loss.to_string());
+                self.log += &format!("{k},{},{},{shown}\n", step.loss, step.lr);
+                unsaid = Some((k, step.loss));
+                if k.is_multiple_of(every) {
+                    bar.suspend(|| self.show(k, step.loss, sine, screen))?;
+                    unsaid = None;
+                }
                 bar.set_message(format!("{:.3e}", step.loss));
             }
+            bar.set_position(to);
             if self.out_of_patience(per_epoch) {
                 break;
             }
@@ -310,7 +319,7 @@ impl<'a> Run<'a> {
     fn show(&mut self, k: u64, loss: f32, sine: bool, screen: &mut Screen) -> Result<(), Failure> {
         screen.line(loss_line(k, loss))?;
         if sine && !self.args.no_plot {
-            let plot = report::sine_window(&self.trainer, k);
+            let plot = report::sine_window(&mut self.trainer, k)?;
             if self.frames.len() < rnnstep::plot::MAX_PANELS - 1 {
                 self.frames.push(plot.clone());
             }
@@ -321,10 +330,11 @@ impl<'a> Run<'a> {
 
     /// The loss on what is held out; keeps the best weights.
     fn validate(&mut self) -> Result<Option<f64>, Failure> {
-        let (model, cpu) = (self.trainer.model(), self.trainer.cpu());
+        self.trainer.fetch()?;
+        let (model, device) = (self.trainer.model(), self.trainer.device());
         let loss = match (&self.table, &mut self.held_out) {
-            (Some(table), _) => report::HeldOut::of(table, model, cpu, &self.job)?.map(|held_out| held_out.loss),
-            (None, Some(windows)) => Some(mean_loss(model, windows, self.trainer.recipe(), cpu)),
+            (Some(table), _) => report::HeldOut::of(table, model, device, &self.job)?.map(|held_out| held_out.loss),
+            (None, Some(windows)) => Some(mean_loss(model, windows, self.trainer.recipe(), device.clone())?),
             (None, None) => None,
         };
         if let Some(loss) = loss
@@ -347,15 +357,16 @@ impl<'a> Run<'a> {
 
     /// Writes everything and says what there is.
     fn finish(
-        self,
+        mut self,
         first: u64,
         spent: std::time::Duration,
         interrupted: bool,
         screen: &mut Screen,
     ) -> Result<ExitCode, Failure> {
+        checkpoint::save(&self.outputs.checkpoint, &mut self.trainer, self.best.as_ref(), &self.metadata)?;
+        let last = self.last_frame(first)?;
         let Self { outputs, trainer, best, metadata, .. } = &self;
         let Outputs { model: out, checkpoint, plot, .. } = outputs;
-        checkpoint::save(checkpoint, trainer, best.as_ref(), metadata)?;
         if let Some(path) = &outputs.log {
             file::write_text(path, &self.log)?;
         }
@@ -372,11 +383,11 @@ impl<'a> Run<'a> {
             screen.line(format_args!("best loss on the held-out part {:.4e}, after step {}", best.loss, best.step))?;
         }
         let held_out = match &self.table {
-            Some(table) => report::HeldOut::of(table, model, trainer.cpu(), &self.job)?,
+            Some(table) => report::HeldOut::of(table, model, trainer.device(), &self.job)?,
             None if self.job.data.data.is_none() => Some(report::HeldOut::of_sine(trainer)?),
             None => None,
         };
-        let figure = self.figure(held_out.as_ref(), steps > 0, screen)?;
+        let figure = self.figure(held_out.as_ref(), last, screen)?;
         if let Some(held_out) = &held_out {
             held_out.print(screen)?;
         }
@@ -393,11 +404,20 @@ impl<'a> Run<'a> {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The last window of the sine, if any step was done and a plot is wanted.
+    fn last_frame(&mut self, first: u64) -> Result<Option<Plot>, Failure> {
+        let done = self.trainer.steps_done();
+        if self.args.no_plot || self.job.data.data.is_some() || done == first {
+            return Ok(None);
+        }
+        report::sine_window(&mut self.trainer, done - 1).map(Some)
+    }
+
     /// What the plot file shows; a table's is shown here as well.
     fn figure(
         &self,
         held_out: Option<&report::HeldOut>,
-        trained: bool,
+        last: Option<Plot>,
         screen: &mut Screen,
     ) -> Result<Option<Figure>, Failure> {
         if self.args.no_plot {
@@ -406,12 +426,8 @@ impl<'a> Run<'a> {
         let title = format!("{}, one step ahead", report::describe(self.trainer.model().shape()));
         if self.job.data.data.is_none() {
             let mut frames = self.frames.clone();
-            let last = self.trainer.steps_done().saturating_sub(1);
-            if trained {
-                let plot = report::sine_window(&self.trainer, last);
-                if frames.last().is_none_or(|frame| frame.title != plot.title) {
-                    frames.push(plot);
-                }
+            if let Some(plot) = last.filter(|last| frames.last().is_none_or(|frame| frame.title != last.title)) {
+                frames.push(plot);
             }
             return Ok((!frames.is_empty()).then(|| Figure::grid(title, frames, 3)));
         }

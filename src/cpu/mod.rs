@@ -13,9 +13,8 @@ mod recurrent;
 mod threads;
 mod update;
 
-pub use network::{Dropout, Head, Network, Purpose};
+pub use network::Network;
 pub use threads::Threads;
-pub use update::Update;
 
 use crate::error::{Error, Result};
 use crate::lanes::{Lanes, Pass};

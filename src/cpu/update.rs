@@ -2,44 +2,8 @@
 //! Formulas: PyTorch, `torch.optim.Adam`, `AdamW` and `SGD` (single tensor, not capturable).
 
 use crate::lanes::{Lanes, Pass};
+use crate::optimizer::Update;
 use crate::tensor::LANES;
-
-/// The numbers of one update, worked out from the options and the count of updates so far.
-#[derive(Debug, Clone, Copy)]
-pub enum Update {
-    /// Adam and AdamW.
-    Adam {
-        /// `lr / (1 - beta1^step)`
-        step_size: f32,
-        /// beta2
-        beta2: f32,
-        /// `1 - beta1` and `1 - beta2`, worked out before rounding.
-        fresh: [f32; 2],
-        /// `1 / sqrt(1 - beta2^step)`
-        scale_v: f32,
-        /// Added to the root.
-        eps: f32,
-        /// Added to the gradient as `weight_decay · p` (Adam).
-        weight_decay: f32,
-        /// What each parameter is multiplied by first, `1 - lr · weight_decay` (AdamW), or 1.
-        shrink: f32,
-        /// Whether the largest second moment so far is used.
-        amsgrad: bool,
-    },
-    /// Stochastic gradient descent.
-    Sgd {
-        /// Learning rate.
-        lr: f32,
-        /// How much of the last direction is kept; 0 for none.
-        momentum: f32,
-        /// `1 - dampening`, or 1 in the first update.
-        fresh: f32,
-        /// Whether to look ahead along the direction.
-        nesterov: bool,
-        /// Added to the gradient as `weight_decay · p`.
-        weight_decay: f32,
-    },
-}
 
 /// The pass. All arrays have the length of the arena, a whole number of vectors.
 pub(super) struct UpdatePass<'a> {

@@ -157,6 +157,17 @@ impl Windows {
         self.batch
     }
 
+    /// b, the sequences of step `k`: B but in the last step of a shuffled epoch.
+    pub fn batch_at(&self, k: u64) -> usize {
+        match &self.source {
+            Source::Shuffled { order, .. } => {
+                let first = (k % order.len().div_ceil(self.batch) as u64) as usize * self.batch;
+                (order.len() - first).min(self.batch)
+            }
+            _ => self.batch,
+        }
+    }
+
     /// I
     pub fn input(&self) -> usize {
         self.input
@@ -192,6 +203,51 @@ impl Windows {
         }
     }
 
+    /// Rows that all windows are cut from, if they are there beforehand: x `[.,I]` and the target `[.,O]`.
+    pub fn rows(&self) -> Option<(&[f32], &[f32])> {
+        match &self.source {
+            Source::Sine => None,
+            Source::Lanes { series, .. } | Source::Shuffled { series, .. } => {
+                Some((series.x.data(), series.target.data()))
+            }
+            Source::Cut { x, target, .. } => Some((x.data(), target.data())),
+        }
+    }
+
+    /// Which of those rows the window of step `k` is made of: row t of sequence b is row `x[b] + t` of x and row
+    /// `target[b] + t` of the target. Gives back how many sequences there are. Both slices have room for B.
+    pub fn starts(&mut self, k: u64, x: &mut [i32], target: &mut [i32]) -> usize {
+        let (seq_len, batch) = (self.seq_len, self.batch);
+        // row numbers fit: a series is no longer than a file that was read into memory, and checked where it is used
+        let later = if self.last_only { seq_len } else { 1 };
+        let fill = |starts: &mut dyn Iterator<Item = usize>, x: &mut [i32], target: &mut [i32]| {
+            let mut count = 0;
+            for ((start, x), target) in starts.zip(x).zip(target) {
+                (*x, *target) = (start as i32, (start + later) as i32);
+                count += 1;
+            }
+            count
+        };
+        match &mut self.source {
+            Source::Sine => 0,
+            Source::Lanes { windows, .. } => {
+                let (lane, window) = (*windows * seq_len, (k % *windows as u64) as usize);
+                fill(&mut (0..batch).map(|b| b * lane + window * seq_len), x, target)
+            }
+            Source::Shuffled { stride, seed, order, epoch, .. } => {
+                fill(&mut shuffled(order, epoch, *stride, *seed, batch, k).iter().copied(), x, target)
+            }
+            Source::Cut { count, .. } => {
+                let first = (k % *count as u64) as usize * batch;
+                for (b, (x, target)) in x.iter_mut().zip(target).enumerate().take(batch) {
+                    *x = ((first + b) * seq_len) as i32;
+                    *target = if self.last_only { (first + b) as i32 } else { *x };
+                }
+                batch
+            }
+        }
+    }
+
     /// Writes the window of step `k`: `x [T,b,I]` and `target [T,b,O]` (`[b,O]` if only the last step counts).
     /// Gives back b, which is B but in the last step of a shuffled epoch. Both slices have room for B.
     pub fn fill(&mut self, k: u64, x: &mut [f32], target: &mut [f32]) -> usize {
@@ -213,13 +269,7 @@ impl Windows {
                 series.fill((0..batch).map(|b| b * lane + window * seq_len), seq_len, last_only, x, target)
             }
             Source::Shuffled { series, stride, seed, order, epoch } => {
-                let per_epoch = order.len().div_ceil(batch) as u64;
-                if *epoch != Some(k / per_epoch) {
-                    *epoch = Some(k / per_epoch);
-                    shuffle(order, *stride, &mut Random::new(*seed, Purpose::Order, k / per_epoch));
-                }
-                let first = (k % per_epoch) as usize * batch;
-                let starts = &order[first..order.len().min(first + batch)];
+                let starts = shuffled(order, epoch, *stride, *seed, batch, k);
                 series.fill(starts.iter().copied(), seq_len, last_only, x, target)
             }
             Source::Cut { x: from, target: to, count } => {
@@ -264,6 +314,24 @@ fn copy_time_major(from: &Tensor, window: usize, batch: usize, steps: usize, to:
         let (b, t) = (i / steps, i % steps);
         to[(t * batch + b) * width..][..width].copy_from_slice(row);
     }
+}
+
+/// The first rows of the windows of step `k`; draws a new order when an epoch begins.
+fn shuffled<'a>(
+    order: &'a mut [usize],
+    epoch: &mut Option<u64>,
+    stride: usize,
+    seed: u64,
+    batch: usize,
+    k: u64,
+) -> &'a [usize] {
+    let per_epoch = order.len().div_ceil(batch) as u64;
+    if *epoch != Some(k / per_epoch) {
+        *epoch = Some(k / per_epoch);
+        shuffle(order, stride, &mut Random::new(seed, Purpose::Order, k / per_epoch));
+    }
+    let first = (k % per_epoch) as usize * batch;
+    &order[first..order.len().min(first + batch)]
 }
 
 /// All windows, in an order that depends on nothing but `random`.

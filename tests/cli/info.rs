@@ -14,7 +14,8 @@ fn the_machine() {
     }
     assert!(sets.contains(&format!("{} (chosen)", Cpu::widest().isa().name())));
     assert!(run.ok("info --isa portable").stdout.contains("portable (chosen)"));
-    assert!(answer.after("devices ").contains("cpu"));
+    assert!(answer.stdout.contains("\ncuda") && answer.stdout.contains("\nnvrtc "));
+    assert!(answer.after("cache ").contains("rnnstep"));
     assert!(answer.after("features ").contains("cli"));
     assert!(answer.after("cpu ").contains(std::env::consts::ARCH));
     assert!(Run::new().with("RNNSTEP_ISA", "portable").ok("info").stdout.contains("portable (chosen)"));

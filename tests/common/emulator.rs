@@ -30,8 +30,7 @@ const HUNG: Duration = Duration::from_secs(300);
 const INSIDE: &str = "EMULATOR_INSIDE";
 
 /// The driver's sources and the compiler's.
-const DRIVER: [&str; 9] =
-    ["driver", "memory", "stream", "graph", "module", "runtime", "warp", "fiber", "crash"];
+const DRIVER: [&str; 9] = ["driver", "memory", "stream", "graph", "module", "runtime", "warp", "fiber", "crash"];
 const COMPILER: [&str; 2] = ["compiler", "scan"];
 
 /// What kernels are compiled with.
@@ -376,7 +375,9 @@ fn build(cxx: &Cxx) -> Result<PathBuf, String> {
         for (files, names) in [(&DRIVER[..], &DRIVER_NAMES[..]), (&COMPILER[..], &COMPILER_NAMES[..])] {
             let mut command = cxx.start();
             command.args(FLAGS).arg(format!("-Wl,-soname,{}", names[0])).arg("-o").arg(partial.join(names[0]));
-            command.args(files.iter().map(|file| sources().join(file).with_extension("cpp"))).args(["-ldl", "-lpthread"]);
+            command
+                .args(files.iter().map(|file| sources().join(file).with_extension("cpp")))
+                .args(["-ldl", "-lpthread"]);
             compilers.push(thread::spawn(move || command.output()));
         }
         for compiler in compilers {

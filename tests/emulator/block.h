@@ -45,6 +45,14 @@ struct Warp {
     Order order;
 };
 
+// Blocks that wait for each other.
+struct GroupMeeting {
+    std::vector<Thread*> waiting;
+    unsigned blocks = 0;
+    Place place{};
+    Order order;
+};
+
 struct Block {
     Index index;
     std::vector<Thread*> threads;
@@ -69,6 +77,11 @@ inline std::string name(const Thread& thread) {
     return "thread " + text(thread.self.thread) + " of block " + text(thread.block->index);
 }
 inline bool same(Place a, Place b) { return a.line == b.line && strcmp(a.file, b.file) == 0; }
+
+// Whether two threads are of blocks that may meet in grid_barrier.
+inline bool same_group(const Thread& a, const Thread& b) {
+    return a.block->index.y == b.block->index.y && a.block->index.z == b.block->index.z;
+}
 
 inline unsigned volume(Index i) { return i.x * i.y * i.z; }
 inline Index unfold(size_t number, Index extent) {

@@ -30,7 +30,6 @@ constexpr Place here(const char* file = __builtin_FILE(), int line = __builtin_L
 
 }  // namespace emulator
 
-
 // ---- declarations -----------------------------------------------------------------------------------------------
 
 #define __global__
@@ -234,8 +233,8 @@ inline void __syncthreads(emulator::Place here = emulator::here()) { emulator::m
 inline void __syncwarp(unsigned mask = ~0u, emulator::Place here = emulator::here()) {
     emulator::machine->warp_barrier(mask, here);
 }
-inline void grid_barrier(unsigned* words, emulator::Place here = emulator::here()) {
-    emulator::machine->grid_barrier(words, here);
+inline void grid_barrier(unsigned* word, int blocks, emulator::Place here = emulator::here()) {
+    emulator::machine->grid_barrier(word, static_cast<unsigned>(blocks), here);
 }
 inline void __nanosleep(unsigned, emulator::Place here = emulator::here()) { emulator::machine->yield(here); }
 

@@ -6,15 +6,17 @@
 
 namespace emulator {
 
+// It begins like an ELF file without sections, since a cubin is one and callers look for that.
 struct ImageHeader {
-    char magic[8];
+    char magic[16];
+    char empty_tables[48];
     uint32_t interface;
     uint32_t arch;  // 87 for sm_87
     uint64_t size;  // of the shared object that follows
     uint64_t digest;
 };
 
-constexpr char IMAGE_MAGIC[8] = {'E', 'm', 'u', 'C', 'u', 'b', 'i', 'n'};
+constexpr char IMAGE_MAGIC[16] = {0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 'E', 'm', 'u', 'C', 'u', 'b', 'i', 'n'};
 
 // FNV-1a over words, which is enough to notice damage.
 inline uint64_t digest(const void* data, size_t size, uint64_t h = 0xcbf29ce484222325) {

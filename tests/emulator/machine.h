@@ -42,7 +42,8 @@ struct Machine {
 
     void (*block_barrier)(Place);
     void (*warp_barrier)(unsigned mask, Place);
-    void (*grid_barrier)(const unsigned* words, Place);
+    // Of `blocks` blocks that have the same index in y and z; `word` tells one such group from another.
+    void (*grid_barrier)(const unsigned* word, unsigned blocks, Place);
     // The value that lane `from` of the warp gave in the same call.
     uint64_t (*shuffle)(unsigned mask, uint64_t value, unsigned from, Place);
     // The lanes of `mask` whose predicate is not zero.

@@ -35,7 +35,7 @@ class Run {
     void thread_main();
     void block_barrier(Place);
     void warp_meeting(unsigned mask, void* record, Together* together, bool ordered, Place);
-    void grid_barrier(const unsigned* words, Place);
+    void grid_barrier(const unsigned* word, unsigned blocks, Place);
     void yield(Place);
     void* shared(const void* site, size_t bytes, Place);
     void copy(Copy);
@@ -64,9 +64,8 @@ class Run {
     std::vector<std::unique_ptr<Block>> blocks_;  // of this batch
     std::vector<Thread*> ready_;                  // a ring in the order of threads, a bag in a shuffled one
     size_t ready_first_ = 0, ready_count_ = 0;
-    unsigned alive_ = 0, at_grid_barrier_ = 0;
-    Place grid_place_{};
-    Order grid_order_;
+    unsigned alive_ = 0;
+    std::map<const unsigned*, GroupMeeting> groups_;  // of blocks that meet in grid_barrier
     char start_ = 0, end_ = 0;  // for the order between the caller and the threads
     Thread* running_ = nullptr;
     CallerFiber caller_;
@@ -180,7 +179,11 @@ void Run::thread_main() {
     for (const Meeting& meeting : warp.meetings) {
         if (meeting.mask >> thread.self.lane & 1) fail("ends while lanes of its warp wait for it at " + text(meeting.place));
     }
-    if (at_grid_barrier_) fail("ends while others wait in grid_barrier at " + text(grid_place_));
+    for (auto& [word, meeting] : groups_) {
+        if (!meeting.waiting.empty() && same_group(*meeting.waiting.front(), thread)) {
+            fail("ends while others wait in grid_barrier at " + text(meeting.place));
+        }
+    }
     warp.ended |= 1u << thread.self.lane;
     --block.alive;
     --alive_;
@@ -262,27 +265,28 @@ void Run::warp_meeting(unsigned mask, void* record, Together* together, bool ord
     if (ordered) Order::leave(object);
 }
 
-void Run::grid_barrier(const unsigned* words, Place place) {
+void Run::grid_barrier(const unsigned* word, unsigned blocks, Place place) {
+    Thread& thread = *running_;
     if (!launch_.cooperative) fail("grid_barrier at " + text(place) + " in a launch that is not cooperative");
-    // What the device half keeps there is its own affair, but it starts from zeros.
-    if (words[0] != 0 || words[1] != 0) {
-        fail("grid_barrier at " + text(place) + ": its two words must be zero before the first launch");
+    // What the device half keeps there is its own affair, but it starts from zero.
+    if (*word != 0) fail("grid_barrier at " + text(place) + ": its word must be zero before the first launch");
+    GroupMeeting& meeting = groups_[word];
+    if (meeting.waiting.empty()) {
+        meeting.place = place;
+        meeting.blocks = blocks;
+        meeting.waiting.reserve(static_cast<size_t>(blocks) * volume(launch_.block));
+    } else if (!same(meeting.place, place) || meeting.blocks != blocks) {
+        fail("divergent grid_barrier at " + text(place) + ": others are at " + text(meeting.place));
+    } else if (!same_group(*meeting.waiting.front(), thread)) {
+        fail("grid_barrier at " + text(place) + ": two groups of blocks wait with one word");
     }
-    if (alive_ != static_cast<size_t>(volume(launch_.grid)) * volume(launch_.block)) {
-        fail("grid_barrier at " + text(place) + ": some threads of the grid have ended");
-    }
-    if (at_grid_barrier_ && !same(grid_place_, place)) {
-        fail("divergent grid_barrier at " + text(place) + ": others are at " + text(grid_place_));
-    }
-    grid_place_ = place;
-    void* object = grid_order_.arrive();
-    if (++at_grid_barrier_ == alive_) {
-        at_grid_barrier_ = 0;
-        grid_order_.complete();
+    void* object = meeting.order.arrive();
+    meeting.waiting.push_back(&thread);
+    if (meeting.waiting.size() == static_cast<size_t>(blocks) * volume(launch_.block)) {
+        meeting.order.complete();
         fruitless_yields_ = 0;
-        for (auto& block : blocks_) {
-            for (Thread* other : block->threads) make_ready(*other);
-        }
+        for (Thread* other : meeting.waiting) make_ready(*other);
+        meeting.waiting.clear();
         wait(State::READY, place);
     } else {
         wait(State::AT_GRID_BARRIER, place);
@@ -302,7 +306,7 @@ void* Run::shared(const void* site, size_t bytes, Place place) {
     Block& block = *running_->block;
     auto found = block.shared.find(site);
     if (found != block.shared.end()) {
-        acquire(const_cast<void*>(site));
+        acquire(&found->second);
         return found->second.memory.data();
     }
     block.static_shared += (bytes + 15) / 16 * 16;
@@ -314,8 +318,8 @@ void* Run::shared(const void* site, size_t bytes, Place place) {
     Guarded memory(bytes);
     if (!memory) fail("no memory for the shared array at " + text(place));
     void* data = memory.data();
-    block.shared.emplace(site, Block::Array{std::move(memory), place});
-    release(const_cast<void*>(site));
+    auto made = block.shared.emplace(site, Block::Array{std::move(memory), place});
+    release(&made.first->second);
     return data;
 }
 
@@ -374,7 +378,8 @@ void Run::batch(size_t first, size_t count) {
     blocks_.clear();
     ready_.assign(count * block_threads, nullptr);
     ready_first_ = ready_count_ = 0;
-    alive_ = at_grid_barrier_ = 0;
+    alive_ = 0;
+    groups_.clear();
     for (size_t i = first; i < first + count; ++i) {
         auto block = std::make_unique<Block>();
         block->index = unfold(block_order_[i], launch_.grid);
@@ -433,7 +438,9 @@ Outcome run(const Launch& launch, const Schedule& schedule) {
 Machine* machine() {
     table.block_barrier = [](Place place) { current->block_barrier(place); };
     table.warp_barrier = [](unsigned mask, Place place) { current->warp_meeting(mask, nullptr, nullptr, true, place); };
-    table.grid_barrier = [](const unsigned* words, Place place) { current->grid_barrier(words, place); };
+    table.grid_barrier = [](const unsigned* word, unsigned blocks, Place place) {
+        current->grid_barrier(word, blocks, place);
+    };
     table.shuffle = [](unsigned mask, uint64_t value, unsigned from, Place place) {
         ShuffleRecord record{value, from, 0};
         current->warp_meeting(mask, &record, shuffle_together, false, place);

@@ -97,12 +97,16 @@ size_t closed(const std::vector<Token>& tokens, size_t open) {
 // The first of several arguments in brackets.
 std::string first_argument(const std::vector<Token>& tokens, size_t open) {
     std::string text;
+    const auto add = [&](const std::string& token) {
+        const bool words = !text.empty() && is_word(text.back()) && is_word(token.front());
+        text += (words ? " " : "") + token; // `::` is two tokens, which belong together
+    };
     for (size_t i = open + 1, end = closed(tokens, open) - 1; i < end; ++i) {
         if (tokens[i].text == ",") break;
         if (tokens[i].text == "(") {
-            for (const size_t inner = closed(tokens, i); i < inner - 1; ++i) text += tokens[i].text + " ";
+            for (const size_t inner = closed(tokens, i); i < inner - 1; ++i) add(tokens[i].text);
         }
-        text += tokens[i].text + " ";
+        add(tokens[i].text);
     }
     return text;
 }

@@ -6,36 +6,18 @@ use super::Cpu;
 use super::product::{Product, Start};
 use super::recurrent::{Forward, Layer};
 use super::threads::Threads;
-use super::update::{Update, UpdatePass};
+use super::update::UpdatePass;
 use crate::cell::{self, Cell, Visitor};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
+use crate::optimizer::Update;
+use crate::pass::{Dropout, Head, Purpose};
 use crate::shape::Shape;
 use crate::state::State;
 use crate::tensor::{Buffer, LANES, padded};
 use alloc::{format, vec::Vec};
 use core::marker::PhantomData;
 use core::ops::Range;
-
-/// Whether backward will follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Forward only: the least memory.
-    Inference,
-    /// Forward keeps what backward needs.
-    Training,
-}
-
-/// Which steps of a window go through the head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-#[serde(rename_all = "lowercase")]
-pub enum Head {
-    /// Every step.
-    All,
-    /// The last step only.
-    Last,
-}
 
 /// Where gradients are wanted and what a network keeps of one layer, for windows of up to T·B rows.
 #[derive(Debug)]
@@ -52,12 +34,6 @@ struct Tape {
     /// Dropout between this layer and the next: factors, and h times them. `[T·B][Hp]`, empty without dropout.
     factors: Buffer,
     dropped: Buffer,
-}
-
-/// Elements dropped between layers in training.
-pub trait Dropout {
-    /// Fills in the factors of a `[T·B][H]` array above `layer`: 0, or `1 / (1 - p)`.
-    fn factors(&mut self, layer: usize, rows: &mut dyn Iterator<Item = &mut [f32]>);
 }
 
 /// A network at work on one processor.

@@ -13,7 +13,7 @@ extern "C" __global__ void __launch_bounds__(256) ring(GridArgs args) {
     for (int step = 0; step < args.steps; ++step) {
         to[i] = 0.5f * (load_fresh(from + (i + args.n - 1) % args.n) + load_fresh(from + (i + 1) % args.n));
 #if !defined(PLANT_MISSING_GRID_BARRIER)
-        grid_barrier(args.barrier);
+        grid_barrier(args.barrier, gridDim.x);
 #endif
         float* former = from;
         from = to;
@@ -23,7 +23,7 @@ extern "C" __global__ void __launch_bounds__(256) ring(GridArgs args) {
 
 // A barrier that one block passes more often than the others.
 extern "C" __global__ void __launch_bounds__(256) lonely(GridArgs args) {
-    if (blockIdx.x == 0) grid_barrier(args.barrier);
+    if (blockIdx.x == 0) grid_barrier(args.barrier, gridDim.x);
     args.x[blockIdx.x * blockDim.x + threadIdx.x] = 1.0f;
 }
 

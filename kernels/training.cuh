@@ -1,0 +1,206 @@
+// A training step but for the network itself: the window, the loss, the update. Each is a function that a number of
+// threads share, so that it can be a kernel of its own (training.cu) or a part of a larger one (whole.cuh).
+//
+// What changes from step to step was worked out by the host in float64 and lies in a table, and which step it is lies in
+// device memory: so a recorded graph can be launched again and again.
+//
+// Sums come out the same in every run: each thread adds its own numbers, a tree adds the threads of a block, and whoever
+// needs the total adds what the blocks left, in order. No atomics on floats.
+#pragma once
+#include "prelude.cuh"
+
+// The numbers of one step.
+struct Numbers {
+    float rate;    // Adam: lr / (1 - beta1^step); SGD: lr
+    float scale_v; // Adam: 1 / sqrt(1 - beta2^step); SGD: 1 - dampening, or 1 in the first update
+    float shrink;  // what each parameter is multiplied by first: 1 - lr·weight_decay of AdamW, else 1
+    int restart;   // whether the state starts at zero
+};
+
+// Threads that share some work, and which of them this is.
+struct Team {
+    size_t first, threads;
+};
+
+// ---- sums
+
+// The sum over all SIZE threads of a block, to all of them. `warps` has room for one number a warp.
+template <int SIZE>
+__device__ __forceinline__ float block_sum(float mine, float* warps) {
+#pragma unroll
+    for (int apart = 16; apart > 0; apart /= 2)
+        mine += __shfl_xor_sync(0xffffffffu, mine, apart);
+    if (threadIdx.x % 32 == 0)
+        warps[threadIdx.x / 32] = mine;
+    __syncthreads();
+    float sum = 0.0f;
+#pragma unroll
+    for (int warp = 0; warp < SIZE / 32; ++warp)
+        sum += warps[warp];
+    return sum;
+}
+
+// ---- the window
+
+constexpr int STRIDE = 16; // x is padded to whole sixteens
+
+struct Window {
+    const float* x_rows;      // [.][I]
+    const float* target_rows; // [.][O]
+    const int* starts;        // [steps of a queue][2·B]: for each sequence its first row of x, then its first of the target
+    const Numbers* numbers;   // [steps of a queue]
+    const unsigned* step;     // which of them is next
+    float* x;                 // [T·B][Ip]
+    float* target;            // [target_steps·B][O]
+    float* h;                 // [L][(T+1)·B][Hp]: the state after the last window becomes that before this one
+    float* c;                 // the same, or null
+    size_t layer;             // values of h from one layer to the next
+    int apart;                // rows of the data from one time step to the next
+    int steps, batch, input, output, target_steps, layers, hidden; // T, B, I, O, steps with a target, L, Hp
+};
+
+// Takes the window of a step out of the data, and the state before it.
+__device__ __forceinline__ void take_window(const Window& args, unsigned step, Team team) {
+    const int* x_starts = args.starts + (size_t)step * 2 * args.batch;
+    const int* target_starts = x_starts + args.batch;
+    const int width = (args.input + STRIDE - 1) / STRIDE * STRIDE;
+    for (size_t i = team.first; i < (size_t)args.steps * args.batch * args.input; i += team.threads) {
+        const size_t row = i / args.input, from = x_starts[row % args.batch] + row / args.batch * args.apart;
+        args.x[row * width + i % args.input] = args.x_rows[from * args.input + i % args.input];
+    }
+    for (size_t i = team.first; i < (size_t)args.target_steps * args.batch * args.output; i += team.threads) {
+        const size_t row = i / args.output, from = target_starts[row % args.batch] + row / args.batch * args.apart;
+        args.target[i] = args.target_rows[from * args.output + i % args.output];
+    }
+    const size_t state = (size_t)args.batch * args.hidden;
+    const bool restart = args.numbers[step].restart != 0;
+    for (size_t i = team.first; i < args.layers * state; i += team.threads) {
+        const size_t before = i / state * args.layer + i % state, after = before + args.steps * state;
+        args.h[before] = restart ? 0.0f : args.h[after];
+        if (args.c)
+            args.c[before] = restart ? 0.0f : args.c[after];
+    }
+}
+
+// ---- the loss: the twin of src/loss.rs. Formulas: PyTorch, MSELoss, L1Loss and HuberLoss (delta 1), averaged over all
+// elements. Reads y and the target once and writes dy once: 12 bytes an element.
+
+enum Kind { MSE = 0, MAE = 1, HUBER = 2 };
+
+struct Loss {
+    const float* y;      // [rows][width]
+    const float* target; // [rows][O]
+    float* dy;           // [rows][width], padding left alone
+    float* parts;        // [blocks], what each block adds up
+    int rows, output, width, kind;
+};
+
+// What one element with the error e = y - target adds to the sum, and the derivative of that. NaN stays NaN.
+__device__ __forceinline__ float2 element(int kind, float e) {
+    const float size = fabsf(e);
+    const float sign = e == 0.0f ? 0.0f : (e > 0.0f ? 1.0f : -1.0f) + e * 0.0f;
+    if (kind == MSE)
+        return {e * e, 2.0f * e};
+    if (kind == MAE)
+        return {size, sign};
+    return size < 1.0f ? float2{0.5f * e * e, e} : float2{size - 0.5f, sign};
+}
+
+// The gradient at y; this thread's part of the sum.
+__device__ __forceinline__ float score(const Loss& args, Team team) {
+    const size_t count = (size_t)args.rows * args.output;
+    float sum = 0.0f;
+    for (size_t i = team.first; i < count; i += team.threads) {
+        const size_t at = i / args.output * args.width + i % args.output;
+        const float2 found = element(args.kind, args.y[at] - args.target[i]);
+        sum += found.x;
+        args.dy[at] = found.y / count;
+    }
+    return sum;
+}
+
+// ---- the update, a single pass over the flat arena: the twin of src/cpu/update.rs. Formulas: PyTorch, torch.optim.Adam,
+// AdamW and SGD (single tensor, not capturable), torch.nn.utils.clip_grad_norm_.
+//
+// Adam reads params, grads, m, v and writes params, m, v: 28 bytes a parameter, so it is bound by memory from some 10^5
+// parameters on and by its launch below.
+
+// What all updates have in common.
+struct Arena {
+    float* params;
+    const float* grads;
+    const Numbers* numbers;
+    const unsigned* step;
+    const float* norm_parts; // what the blocks of grad_norm left, or null without clipping
+    float clip;              // the largest norm
+    float sign;              // -1 to climb
+    int length;              // a whole number of sixteens
+};
+
+struct Adam {
+    Arena arena;
+    float* m;
+    float* v;
+    float* v_max; // null without amsgrad
+    float beta2, fresh_m, fresh_v, eps, weight_decay;
+};
+
+struct Sgd {
+    Arena arena;
+    float* direction; // null without momentum
+    float momentum, weight_decay;
+    int nesterov;
+};
+
+// This thread's part of the sum of squares of the gradient.
+__device__ __forceinline__ float squares(const float* grads, int length, Team team) {
+    float sum = 0.0f;
+    for (size_t i = team.first; i < length; i += team.threads)
+        sum = __fmaf_rn(grads[i], grads[i], sum);
+    return sum;
+}
+
+// What gradients are multiplied by first: clipping, and the sign.
+__device__ __forceinline__ float gradient_scale(const Arena& arena, float squares) {
+    const float scale = arena.clip / (sqrtf(squares) + 1e-6f); // PyTorch's small constant included
+    return arena.sign * (scale < 1.0f || scale != scale ? scale : 1.0f);
+}
+
+__device__ __forceinline__ void update(const Adam& args, const Numbers& numbers, float scale, Team team) {
+    const Arena& arena = args.arena;
+    for (size_t i = team.first; i < arena.length; i += team.threads) {
+        const float p = arena.params[i] * numbers.shrink;
+        float g = arena.grads[i] * scale;
+        if (args.weight_decay != 0.0f)
+            g = __fmaf_rn(p, args.weight_decay, g);
+        const float m = __fmaf_rn(g - args.m[i], args.fresh_m, args.m[i]);
+        const float v = __fmaf_rn(g * args.fresh_v, g, args.v[i] * args.beta2);
+        args.m[i] = m;
+        args.v[i] = v;
+        float largest = v;
+        if (args.v_max) {
+            largest = v > args.v_max[i] || v != v ? v : args.v_max[i];
+            args.v_max[i] = largest;
+        }
+        const float root = __fmaf_rn(sqrtf(largest), numbers.scale_v, args.eps);
+        arena.params[i] = p - numbers.rate * m / root;
+    }
+}
+
+__device__ __forceinline__ void update(const Sgd& args, const Numbers& numbers, float scale, Team team) {
+    const Arena& arena = args.arena;
+    for (size_t i = team.first; i < arena.length; i += team.threads) {
+        const float p = arena.params[i];
+        float g = arena.grads[i] * scale;
+        if (args.weight_decay != 0.0f)
+            g = __fmaf_rn(p, args.weight_decay, g);
+        float direction = g;
+        if (args.direction) {
+            direction = __fmaf_rn(args.direction[i], args.momentum, g * numbers.scale_v);
+            args.direction[i] = direction;
+            if (args.nesterov)
+                direction = __fmaf_rn(direction, args.momentum, g);
+        }
+        arena.params[i] = p - numbers.rate * direction;
+    }
+}

@@ -1,0 +1,110 @@
+//! Where a network computes: chosen once, here; below it everything is concrete.
+
+use crate::cpu::{self, Cpu, Threads};
+#[cfg(feature = "cuda")]
+use crate::cuda::{self, Cuda};
+use crate::error::Result;
+use crate::pass::{Head, Purpose};
+use crate::shape::Shape;
+use crate::state::State;
+use core::fmt;
+use core::ops::Range;
+
+/// A device to compute on.
+#[derive(Debug, Clone)]
+pub enum Device {
+    /// A processor with one of its instruction sets.
+    Cpu(Cpu),
+    /// A card.
+    #[cfg(feature = "cuda")]
+    Cuda(Cuda),
+}
+
+impl From<Cpu> for Device {
+    fn from(cpu: Cpu) -> Self {
+        Self::Cpu(cpu)
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl From<Cuda> for Device {
+    fn from(cuda: Cuda) -> Self {
+        Self::Cuda(cuda)
+    }
+}
+
+/// The instruction set, or the name of the card.
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu(cpu) => f.write_str(cpu.isa().name()),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.fmt(f),
+        }
+    }
+}
+
+/// A network at work on a device, for whole forward passes.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and never a row of them")]
+pub(crate) enum Network {
+    Cpu(cpu::Network),
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Network),
+}
+
+impl Network {
+    /// Room for windows of up to `steps` steps of up to `batch` sequences; a card takes the parameters along.
+    ///
+    /// # Errors
+    /// If the device cannot: no memory, no kernels for it.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "a processor is given them with each pass"))]
+    pub fn new(device: &Device, shape: &Shape, params: &[f32], steps: usize, batch: usize) -> Result<Self> {
+        match device {
+            Device::Cpu(cpu) => {
+                let (threads, purpose) = (Threads::default(), Purpose::Inference);
+                Ok(Self::Cpu(cpu::Network::new(*cpu, threads, shape, steps, batch, purpose)))
+            }
+            #[cfg(feature = "cuda")]
+            Device::Cuda(cuda) => {
+                let mut network = cuda::Network::new(cuda, shape, steps, batch, Purpose::Inference)?;
+                network.set_params(params)?;
+                Ok(Self::Cuda(network))
+            }
+        }
+    }
+
+    /// y of `x [T,B,I]` (time-major) from `state`, which becomes the state after it. `params` are those it was
+    /// made with.
+    ///
+    /// # Errors
+    /// If a card fails. A processor does not.
+    pub fn forward(&mut self, params: &[f32], x: &[f32], state: &mut State, head: Head) -> Result<()> {
+        match self {
+            Self::Cpu(network) => {
+                network.forward(params, x, state, head, None);
+                Ok(())
+            }
+            #[cfg(feature = "cuda")]
+            Self::Cuda(network) => network.forward(x, state, head),
+        }
+    }
+
+    /// Rows of y that were asked for.
+    pub fn head_rows(&self) -> Range<usize> {
+        match self {
+            Self::Cpu(network) => network.head_rows(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(network) => network.head_rows(),
+        }
+    }
+
+    /// The output of row `row = t·B + b` of the last window, O values (H without a head).
+    pub fn y(&self, row: usize) -> &[f32] {
+        match self {
+            Self::Cpu(network) => network.y(row),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(network) => network.y(row),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `rnnstep compile`
+
+use super::screen::Screen;
+use super::{Failure, report};
+use clap::Args;
+use rnnstep::cuda::ahead::{self, Order};
+use rnnstep::cuda::compile::{Image, compile};
+use rnnstep::cuda::{Arch, Dtype, Frame};
+use rnnstep::pass::Purpose;
+use rnnstep::{Cpu, Nonlinearity, file};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct CompileArgs {
+    /// Model file (.safetensors) whose shape the kernels are for
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    /// Activation of an Elman RNN whose file does not say it [default: tanh]
+    #[arg(long, value_enum, value_name = "NAME")]
+    nonlinearity: Option<Nonlinearity>,
+    /// Architectures of the cards that will run it, such as sm_87 (Jetson Orin) or sm_90 (H100)
+    #[arg(long, value_name = "ARCH", value_delimiter = ',', required = true)]
+    arch: Vec<Arch>,
+    /// Bundle to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// How factors of products will be rounded: what will be given to --dtype there
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32", value_name = "DTYPE")]
+    dtype: Vec<Dtype>,
+    /// What will be given to --frame there
+    #[arg(long, value_enum, value_name = "FRAME")]
+    frame: Option<Frame>,
+    /// The most sequences side by side
+    #[arg(long, default_value_t = 1, value_name = "B")]
+    batch: usize,
+    /// Kernels for training as well
+    #[arg(long)]
+    training: bool,
+}
+
+pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    file::check_writable(&args.out)?;
+    let loaded = file::load(&args.model, args.nonlinearity, Cpu::detect()?)?;
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let shape = *loaded.model.shape();
+    let purpose = if args.training { Purpose::Training } else { Purpose::Inference };
+    let mut bundle = ahead::bundle(&shape);
+    screen.line(format_args!("{}: {}", args.model.display(), report::describe(&shape)))?;
+    screen.line(format_args!(
+        "{:<8} {:<24} {:>9} {:>7} {:>7} {:>8} {:>7}",
+        "arch", "kernel", "registers", "shared", "spilled", "cubin", "ms"
+    ))?;
+    for &arch in &args.arch {
+        for &dtype in &args.dtype {
+            let order = Order { shape, batch: args.batch.max(1), dtype, frame: args.frame, purpose };
+            for part in order.parts(arch)? {
+                let image = compile(&part.program, arch, true)?;
+                table(arch, &image, screen)?;
+                bundle.insert(&part.program, arch, image.cubin);
+            }
+        }
+    }
+    bundle.save(&args.out)?;
+    screen.line(format_args!("{} images in {}", bundle.len(), args.out.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What each kernel of an image takes.
+fn table(arch: Arch, image: &Image, screen: &mut Screen) -> Result<(), Failure> {
+    for usage in &image.usage {
+        screen.line(format_args!(
+            "{:<8} {:<24} {:>9} {:>7} {:>7} {:>8} {:>7.0}",
+            arch.to_string(),
+            usage.kernel,
+            usage.registers,
+            usage.shared_bytes,
+            usage.spill_bytes,
+            image.cubin.len(),
+            image.seconds * 1e3
+        ))?;
+    }
+    Ok(())
+}

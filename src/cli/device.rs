@@ -1,0 +1,129 @@
+//! Where a command computes: `--device`, `--isa`, `--dtype` and what goes with them.
+
+use super::Failure;
+use clap::Args;
+use rnnstep::cuda::{self, Cuda, Dtype, Frame, Images};
+use rnnstep::{Cpu, Device, Error, Isa, Shape};
+use std::path::PathBuf;
+
+pub use rnnstep::cuda::Work;
+
+/// Where to compute.
+#[derive(Args, Clone, Debug)]
+pub struct DeviceArgs {
+    /// Device to compute on: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE", help_heading = "Device")]
+    device: String,
+    /// Instruction set of a CPU: portable, avx2, avx512 or neon [default: the widest, or what RNNSTEP_ISA names]
+    #[arg(long, value_name = "ISA", help_heading = "Device")]
+    isa: Option<String>,
+    /// How a card rounds the factors of products; sums, states and weights stay f32
+    #[arg(long, value_enum, default_value_t, value_name = "DTYPE", help_heading = "Device")]
+    dtype: Dtype,
+    /// How a card runs the recurrent layers: one-block, many-blocks or step-wise [default: the fastest that fits]
+    #[arg(long, value_enum, value_name = "FRAME", help_heading = "Device")]
+    frame: Option<Frame>,
+    /// Kernels made ahead of time by `rnnstep compile`
+    #[arg(long, value_name = "FILE", help_heading = "Device")]
+    bundle: Option<PathBuf>,
+    /// Compile kernels anew, and keep none for the next time
+    #[arg(long, help_heading = "Device")]
+    no_cache: bool,
+}
+
+/// What `--device` says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Auto,
+    Cpu,
+    Card(usize),
+}
+
+impl DeviceArgs {
+    /// The frame that is asked for.
+    pub fn frame(&self) -> Option<Frame> {
+        self.frame
+    }
+
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        match self.device.as_str() {
+            "auto" => Ok(Wanted::Auto),
+            "cpu" => Ok(Wanted::Cpu),
+            "cuda" => Ok(Wanted::Card(0)),
+            other => match other.strip_prefix("cuda:").and_then(|index| index.parse().ok()) {
+                Some(index) => Ok(Wanted::Card(index)),
+                None => Err(Failure::Usage(format!("device {other:?}: expected auto, cpu, cuda or cuda:N"))),
+            },
+        }
+    }
+
+    /// The processor, for what is done there whatever the device.
+    pub fn cpu(&self) -> Result<Cpu, Failure> {
+        self.wanted()?;
+        match &self.isa {
+            Some(name) => Ok(Cpu::new(name.parse::<Isa>()?)?),
+            None => Ok(Cpu::detect()?),
+        }
+    }
+
+    /// The processor, for a command that knows no other device.
+    pub fn only_cpu(&self, command: &str) -> Result<Cpu, Failure> {
+        match self.wanted()? {
+            Wanted::Card(_) => {
+                let message = format!("device {}: {command} runs on the CPU only; use --device cpu", self.device);
+                Err(Error::Device(message).into())
+            }
+            _ => self.cpu(),
+        }
+    }
+
+    /// The card that is asked for, or the first, for a network of `shape`.
+    pub fn card(&self, shape: &Shape) -> Result<Cuda, Failure> {
+        let index = match self.wanted()? {
+            Wanted::Card(index) => index,
+            _ => 0,
+        };
+        let images = match &self.bundle {
+            Some(path) => Images::bundled(path, shape)?,
+            None => Images::new(!self.no_cache),
+        };
+        let named = |error| match error {
+            Error::Device(reason) => Error::Device(format!("device {}: {reason}", self.device)),
+            other => other,
+        };
+        Ok(Cuda::open(index, images).map_err(named)?.with_dtype(self.dtype).with_frame(self.frame))
+    }
+
+    /// The device for this work on a network of `shape` and `batch` sequences. Says on stderr what `auto` chose when
+    /// there was a choice.
+    pub fn choose(&self, shape: &Shape, batch: usize, work: Work) -> Result<Device, Failure> {
+        match self.wanted()? {
+            Wanted::Cpu => Ok(self.cpu()?.into()),
+            Wanted::Card(_) => Ok(self.card(shape)?.into()),
+            Wanted::Auto => {
+                let on_cpu = |reason: String| {
+                    eprintln!("device auto: cpu, {reason}");
+                    Ok(self.cpu()?.into())
+                };
+                let cards = match cuda::devices() {
+                    Ok(cards) => cards,
+                    // no card is no news
+                    Err(_) => return Ok(self.cpu()?.into()),
+                };
+                let Some(card) = cards.first() else { return Ok(self.cpu()?.into()) };
+                let choice = cuda::worth(shape, batch, work, card);
+                if !choice.card {
+                    return on_cpu(choice.reason);
+                }
+                match self.card(shape) {
+                    Ok(cuda) => {
+                        eprintln!("device auto: {}, {}", card.name, choice.reason);
+                        Ok(cuda.into())
+                    }
+                    Err(Failure::Library(error)) => on_cpu(error.to_string()),
+                    Err(other) => Err(other),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Images made ahead of time, for a machine that has a driver and no compiler.
+//!
+//! A bundle is a safetensors file: every image is a tensor of bytes, named by the digest of its program and its
+//! architecture; the metadata say which model and which sources they are for.
+
+use super::compile::Program;
+use super::{Arch, hex, list};
+use crate::error::{Error, Result};
+use crate::whole::write_whole;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the metadata call the format.
+const FORMAT: &str = "rnnstep-bundle-1";
+/// The longest file that is read, 1 GiB.
+const MAX_FILE: u64 = 1 << 30;
+
+/// Images for one model, for one or more architectures.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// Where it was read from, for messages.
+    path: PathBuf,
+    /// SHA-256 of the model's shape line.
+    shape: String,
+    images: BTreeMap<Name, Vec<u8>>,
+}
+
+/// Which image: the file that it was compiled from, for a person; the digest of its program; the architecture.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    file: String,
+    digest: String,
+    arch: Arch,
+}
+
+impl Name {
+    fn of(program: &Program, arch: Arch) -> Self {
+        Self { file: program.file().to_string(), digest: hex(&program.digest()), arch }
+    }
+
+    fn text(&self) -> String {
+        format!("{}/{}/{}", self.arch, self.file, self.digest)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (arch, rest) = text.split_once('/')?;
+        let (file, digest) = rest.rsplit_once('/')?;
+        Some(Self { file: file.to_string(), digest: digest.to_string(), arch: arch.parse().ok()? })
+    }
+}
+
+impl Bundle {
+    /// An empty one for a model whose shape is `shape`: the line that says everything the kernels are made for.
+    pub fn new(shape: &str) -> Self {
+        Self { path: PathBuf::from("bundle"), shape: hex(&Sha256::digest(shape)), images: BTreeMap::new() }
+    }
+
+    /// Adds an image; takes the place of one for the same program and architecture.
+    pub fn insert(&mut self, program: &Program, arch: Arch, image: Vec<u8>) {
+        self.images.insert(Name::of(program, arch), image);
+    }
+
+    /// The architectures that it has images for.
+    pub fn archs(&self) -> Vec<Arch> {
+        let archs: BTreeSet<Arch> = self.images.keys().map(|name| name.arch).collect();
+        archs.into_iter().collect()
+    }
+
+    /// How many images it holds.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+
+    /// Writes it, whole or not at all.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut tensors = Vec::new();
+        for (name, image) in &self.images {
+            let view = TensorView::new(Dtype::U8, vec![image.len()], image);
+            tensors.push((name.text(), view.map_err(|error| Error::file(path, error.to_string()))?));
+        }
+        let metadata = [("format", FORMAT.to_string()), ("shape", self.shape.clone()), ("sha256", self.sum())];
+        let metadata = metadata.map(|(name, value)| (name.to_string(), value));
+        let bytes = safetensors::serialize(tensors, Some(HashMap::from(metadata)));
+        let bytes = bytes.map_err(|error| Error::file(path, error.to_string()))?;
+        write_whole(path, |out| out.write_all(&bytes))
+    }
+
+    /// Reads one for a model whose shape is `shape`.
+    ///
+    /// # Errors
+    /// If the file is no bundle, is damaged, or is for another model.
+    pub fn load(path: &Path, shape: &str) -> Result<Self> {
+        let refuse = |reason: &str| Error::file(path, reason);
+        let found = fs::metadata(path).map_err(|error| Error::io(path, error))?;
+        if !found.is_file() {
+            return Err(refuse("is not a file; give the name of a bundle"));
+        }
+        if found.len() > MAX_FILE {
+            return Err(refuse("is too long for a bundle; give the file that rnnstep compile wrote"));
+        }
+        let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
+        let not_a_bundle = || refuse("is not a bundle of kernels; give the file that rnnstep compile wrote");
+        let metadata = SafeTensors::read_metadata(&bytes).map_err(|_| not_a_bundle())?.1.metadata().clone();
+        let metadata = metadata.unwrap_or_default();
+        match metadata.get("format").map(String::as_str) {
+            Some(FORMAT) => {}
+            Some(format) if format.starts_with("rnnstep-bundle-") => {
+                return Err(refuse("is a bundle of another version of rnnstep; compile it again with this one"));
+            }
+            _ => return Err(not_a_bundle()),
+        }
+        let damaged = || refuse("is a damaged bundle; copy it again, or compile it again");
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|_| damaged())?;
+        let made_for = metadata.get("shape").cloned().unwrap_or_default();
+        let mut bundle = Self { path: path.to_path_buf(), shape: made_for, images: BTreeMap::new() };
+        for (name, view) in tensors.iter() {
+            let name = Name::parse(name).filter(|_| view.dtype() == Dtype::U8).ok_or_else(damaged)?;
+            bundle.images.insert(name, view.data().to_vec());
+        }
+        if metadata.get("sha256") != Some(&bundle.sum()) {
+            return Err(damaged());
+        }
+        if bundle.shape != hex(&Sha256::digest(shape)) {
+            return Err(refuse("is a bundle for another model; compile one for this model"));
+        }
+        Ok(bundle)
+    }
+
+    /// The image of `program` for a card of architecture `card`, which is `integrated` if it is a Jetson's: one made for
+    /// this very architecture, else, where it runs (see [`Arch::runs_on`]), the nearest below.
+    ///
+    /// # Errors
+    /// One line: it has no images for such a card, but for these; or its images were made from other sources.
+    pub fn find(&self, program: &Program, card: Arch, integrated: bool) -> Result<&[u8]> {
+        let wanted = Name::of(program, card);
+        let fitting = |name: &&Name| name.arch.runs_on(card, integrated);
+        let same = |name: &&Name| name.file == wanted.file && name.digest == wanted.digest;
+        let best = self.images.iter().filter(|(name, _)| same(name) && fitting(name)).max_by_key(|(name, _)| name.arch);
+        if let Some((_, image)) = best {
+            return Ok(image);
+        }
+        let reason = if self.images.is_empty() {
+            "is an empty bundle; compile it again".to_string()
+        } else if !self.images.keys().any(|name| fitting(&name)) {
+            let archs = list(self.archs());
+            format!("has kernels for {archs}, and this card is {card}; compile a bundle with --arch {card}")
+        } else {
+            format!("has no {program} as this version of rnnstep wants it; compile the bundle again with this version")
+        };
+        Err(Error::file(&self.path, reason))
+    }
+
+    /// SHA-256 of everything: a bit that fell over on the way is seen.
+    fn sum(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(&self.shape);
+        for (name, image) in &self.images {
+            let name = name.text();
+            hash.update((name.len() as u64).to_le_bytes());
+            hash.update(name);
+            hash.update((image.len() as u64).to_le_bytes());
+            hash.update(image);
+        }
+        hex(&hash.finalize())
+    }
+}

@@ -1,0 +1,104 @@
+//! A card as the rest of the library sees it: open, with its options, and with a way to its kernels.
+
+use super::bundle::Bundle;
+use super::cache::Cache;
+use super::compile::Program;
+use super::driver::Gpu;
+use super::plan::{Dtype, Frame};
+use crate::error::Result;
+use crate::shape::Shape;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where compiled kernels come from: a bundle made ahead of time, else the cache on disk, else NVRTC.
+#[derive(Debug, Clone)]
+pub struct Images {
+    bundle: Option<Arc<Bundle>>,
+    cache: Cache,
+}
+
+impl Images {
+    /// The cache on disk, or with `cached` false none: then kernels are compiled anew each time.
+    pub fn new(cached: bool) -> Self {
+        Self { bundle: None, cache: Cache::new(cached) }
+    }
+
+    /// Kernels made ahead of time for a model of this shape, and nothing but these: a machine that runs from a bundle
+    /// may have no compiler.
+    ///
+    /// # Errors
+    /// If the file is no bundle, is damaged, or is for another model.
+    pub fn bundled(path: &Path, shape: &Shape) -> Result<Self> {
+        let bundle = Bundle::load(path, &shape_line(shape))?;
+        Ok(Self { bundle: Some(Arc::new(bundle)), cache: Cache::new(false) })
+    }
+}
+
+/// All that kernels depend on, as a bundle writes it down.
+pub(super) fn shape_line(shape: &Shape) -> String {
+    format!("{shape:?}")
+}
+
+/// An open card. Cheap to clone; all clones share one queue of work.
+#[derive(Debug, Clone)]
+pub struct Cuda {
+    gpu: Gpu,
+    images: Images,
+    dtype: Dtype,
+    frame: Option<Frame>,
+}
+
+impl Cuda {
+    /// Card number `index`.
+    ///
+    /// # Errors
+    /// If there is no driver, it is too old, or there is no such card; one line that says which.
+    pub fn open(index: usize, images: Images) -> Result<Self> {
+        Ok(Self { gpu: Gpu::open(index)?, images, dtype: Dtype::F32, frame: None })
+    }
+
+    /// With factors of products rounded to `dtype`.
+    #[must_use]
+    pub fn with_dtype(self, dtype: Dtype) -> Self {
+        Self { dtype, ..self }
+    }
+
+    /// With recurrent layers in `frame`, whatever would be the fastest.
+    #[must_use]
+    pub fn with_frame(self, frame: Option<Frame>) -> Self {
+        Self { frame, ..self }
+    }
+
+    /// The card itself.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// How factors of products are rounded.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// The frame that was asked for.
+    pub fn frame(&self) -> Option<Frame> {
+        self.frame
+    }
+
+    /// The image of a program for this card.
+    pub(super) fn image(&self, program: &Program) -> Result<Vec<u8>> {
+        let card = self.gpu.properties();
+        match &self.images.bundle {
+            Some(bundle) => Ok(bundle.find(program, card.arch, card.integrated)?.to_vec()),
+            None => Ok(self.images.cache.image(program, card.arch)?.0),
+        }
+    }
+}
+
+/// The card's name, and the rounding if there is one.
+impl fmt::Display for Cuda {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.gpu.properties().name)?;
+        if self.dtype == Dtype::F32 { Ok(()) } else { write!(f, ", {}", self.dtype.name()) }
+    }
+}

@@ -1,0 +1,208 @@
+//! Work that is recorded once and launched as a whole, and points in time.
+
+use super::{Bound, Doing, Doomed, Gpu, Inner, this_thread};
+use crate::cuda::device;
+use crate::error::Result;
+use cudarc::driver::result;
+use cudarc::driver::sys::{self, CUresult};
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+/// Work that was recorded by [`Gpu::capture`].
+pub struct Graph {
+    gpu: Gpu,
+    graph: sys::CUgraphExec,
+}
+
+// SAFETY: a graph may be launched from any thread; not from two at once, so it is not `Sync`.
+unsafe impl Send for Graph {}
+
+impl Gpu {
+    /// Records what `record` asks of this device, on this thread, instead of doing it. Calls from other threads wait
+    /// until it is over, so `record` must not wait for them. What waits for the device, and making memory, are errors
+    /// meanwhile; what is dropped is freed afterwards. If `record` fails or panics nothing is left of the recording.
+    ///
+    /// # Errors
+    /// What `record` returns; or the driver cannot record it.
+    ///
+    /// # Safety
+    /// Launching the graph does all of it again: until the graph is dropped, the memory that the work uses stays where
+    /// it is, and pinned memory that it reads is not written to while a launch is under way.
+    pub unsafe fn capture(&self, record: impl FnOnce() -> Result<()>) -> Result<Graph> {
+        let inner = &*self.0;
+        let what = format_args!("recording a graph");
+        if inner.recorded_here() {
+            return Err(device("a graph is being recorded already; one graph cannot hold another"));
+        }
+        let _turn = inner.turn.write().unwrap_or_else(PoisonError::into_inner);
+        let _bound = Bound::to(inner.context).doing(what)?;
+        // an error of the work before is not one of the recording
+        inner.wait("waiting for the work before a recording")?;
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        // SAFETY: the stream is alive, and nobody else uses it while the turn is held.
+        unsafe { result::stream::begin_capture(inner.stream, mode) }.doing(what)?;
+        inner.recorder.store(this_thread(), Ordering::Release);
+        let mut recording = Recording { inner, open: true };
+        record()?;
+        let recorded = recording.end().doing(what)?;
+        drop(recording);
+        let mut graph = std::ptr::null_mut();
+        // SAFETY: the recorded graph is ours; it is not needed once there is one that can be launched.
+        let made = unsafe {
+            let made = sys::cuGraphInstantiateWithFlags(&mut graph, recorded, 0).result();
+            let _ = result::graph::destroy(recorded);
+            made
+        };
+        made.doing(format_args!("making a graph of what was recorded"))?;
+        Ok(Graph { gpu: self.clone(), graph })
+    }
+
+    /// A point in time that has not come yet.
+    ///
+    /// # Errors
+    /// If the driver refuses.
+    pub fn event(&self) -> Result<Event> {
+        let _entered = self.enter()?;
+        let event =
+            result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT).doing(format_args!("making an event"))?;
+        Ok(Event { gpu: self.clone(), event })
+    }
+}
+
+/// Ends a recording whatever happens, and gives back what was dropped during it.
+struct Recording<'a> {
+    inner: &'a Inner,
+    open: bool,
+}
+
+impl Recording<'_> {
+    fn end(&mut self) -> Result<sys::CUgraph, result::DriverError> {
+        self.open = false;
+        // SAFETY: this thread began the recording on this stream.
+        let graph = unsafe { result::stream::end_capture(self.inner.stream) }?;
+        if graph.is_null() {
+            Err(result::DriverError(CUresult::CUDA_ERROR_STREAM_CAPTURE_INVALIDATED))
+        } else {
+            Ok(graph)
+        }
+    }
+}
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        if self.open
+            && let Ok(graph) = self.end()
+        {
+            // SAFETY: the graph is ours and nobody has seen it.
+            let _ = unsafe { result::graph::destroy(graph) };
+        }
+        self.inner.recorder.store(0, Ordering::Release);
+        let doomed = std::mem::take(&mut *self.inner.doomed.lock().unwrap_or_else(PoisonError::into_inner));
+        for one in doomed {
+            self.inner.release(one);
+        }
+    }
+}
+
+impl Graph {
+    /// Does all that was recorded, after all work before. Returns at once.
+    ///
+    /// # Errors
+    /// If the driver refuses, or while another graph is recorded.
+    pub fn launch(&self) -> Result<()> {
+        let inner = &*self.gpu.0;
+        if inner.recorded_here() {
+            return Err(device("a graph cannot be launched while another is recorded; launch it before or after"));
+        }
+        let _entered = self.gpu.enter()?;
+        // SAFETY: graph and stream are alive and of the current context; that the memory is, too, was promised when it
+        // was recorded.
+        unsafe { result::graph::launch(self.graph, inner.stream) }.doing(format_args!("launch of a graph"))
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        self.gpu.0.release(Doomed::Graph(self.graph));
+    }
+}
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Graph(GPU {})", self.gpu.index())
+    }
+}
+
+/// A point in the work of a device, and when it was reached.
+pub struct Event {
+    gpu: Gpu,
+    event: sys::CUevent,
+}
+
+// SAFETY: an event may be used from any thread that has made its context current, which every call does.
+unsafe impl Send for Event {}
+// SAFETY: as above.
+unsafe impl Sync for Event {}
+
+impl Event {
+    /// Sets the point behind all work so far. Returns at once.
+    ///
+    /// # Errors
+    /// If the driver refuses, or while a graph is recorded.
+    pub fn record(&self) -> Result<()> {
+        let _entered = self.gpu.enter_to_wait("setting a point in time")?;
+        // SAFETY: event and stream are alive and of the current context.
+        unsafe { result::event::record(self.event, self.gpu.0.stream) }.doing(format_args!("setting a point in time"))
+    }
+
+    /// Waits until the point is reached; not at all if it was never set.
+    ///
+    /// # Errors
+    /// If a kernel before it failed, or while a graph is recorded.
+    pub fn wait(&self) -> Result<()> {
+        let _entered = self.gpu.enter_to_wait("waiting for a point in time")?;
+        // SAFETY: the event is alive and its context current.
+        unsafe { result::event::synchronize(self.event) }.doing(format_args!("waiting for a point in time"))
+    }
+
+    /// How long after `earlier` this was reached, in seconds, by the device's own clock (steps of half a microsecond).
+    /// Waits for both.
+    ///
+    /// # Errors
+    /// If one was never set, if they are of two devices, if a kernel failed.
+    pub fn seconds_since(&self, earlier: &Self) -> Result<f64> {
+        earlier.wait()?;
+        self.wait()?;
+        let _entered = self.gpu.enter()?;
+        let mut milliseconds = 0.0;
+        // SAFETY: both events are alive; the function writes one float.
+        let answer = unsafe { elapsed()?(&mut milliseconds, earlier.event, self.event) };
+        answer.result().doing(format_args!("the time between two events"))?;
+        Ok(f64::from(milliseconds) / 1e3)
+    }
+}
+
+/// `cuEventElapsedTime` as every driver has it. Which of its two forms cudarc knows depends on the toolkit of the
+/// machine that builds, and drivers before CUDA 12.8 lack the newer.
+fn elapsed() -> Result<Elapsed> {
+    static FOUND: OnceLock<Option<Elapsed>> = OnceLock::new();
+    // SAFETY: the library was opened before there was a Gpu; the type is that of the function in NVIDIA's manual.
+    let find = || unsafe { sys::culib().get::<Elapsed>(b"cuEventElapsedTime").ok().map(|function| *function) };
+    FOUND.get_or_init(find).ok_or_else(|| device("the NVIDIA driver lacks cuEventElapsedTime; install it again"))
+}
+
+type Elapsed = unsafe extern "C" fn(*mut f32, sys::CUevent, sys::CUevent) -> CUresult;
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        self.gpu.0.release(Doomed::Event(self.event));
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Event(GPU {})", self.gpu.index())
+    }
+}

@@ -1,0 +1,220 @@
+//! What must be there before the first call: the library, every function in it that is used here, a driver that is
+//! new enough, a device. cudarc panics where one of the first two is missing, so nothing else is called before this.
+
+use super::{Doing, describe};
+use crate::cuda::{Arch, device};
+use crate::error::Result;
+use cudarc::driver::result;
+use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
+use std::sync::OnceLock;
+
+/// The CUDA version that the driver must have at least: the first whose graphs are instantiated with flags, and that of
+/// JetPack 5.
+const OLDEST: (u32, u32) = (11, 4);
+
+/// Every function of the driver that is called from this folder.
+const FUNCTIONS: &[&str] = &[
+    "cuInit",
+    "cuDriverGetVersion",
+    "cuGetErrorName",
+    "cuGetErrorString",
+    "cuDeviceGetCount",
+    "cuDeviceGet",
+    "cuDeviceGetName",
+    "cuDeviceTotalMem_v2",
+    "cuDeviceGetAttribute",
+    "cuDevicePrimaryCtxRetain",
+    "cuDevicePrimaryCtxRelease_v2",
+    "cuCtxGetCurrent",
+    "cuCtxSetCurrent",
+    "cuMemGetInfo_v2",
+    "cuMemAlloc_v2",
+    "cuMemFree_v2",
+    "cuMemHostAlloc",
+    "cuMemFreeHost",
+    "cuMemcpyHtoDAsync_v2",
+    "cuMemcpyDtoHAsync_v2",
+    "cuMemcpyDtoDAsync_v2",
+    "cuMemsetD8Async",
+    "cuModuleLoadData",
+    "cuModuleUnload",
+    "cuModuleGetFunction",
+    "cuFuncGetAttribute",
+    "cuFuncSetAttribute",
+    "cuOccupancyMaxActiveBlocksPerMultiprocessor",
+    "cuLaunchKernel",
+    "cuLaunchCooperativeKernel",
+    "cuStreamCreate",
+    "cuStreamDestroy_v2",
+    "cuStreamSynchronize",
+    "cuStreamBeginCapture_v2",
+    "cuStreamEndCapture",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
+    "cuGraphDestroy",
+    "cuGraphExecDestroy",
+    "cuEventCreate",
+    "cuEventDestroy_v2",
+    "cuEventRecord",
+    "cuEventSynchronize",
+    "cuEventElapsedTime",
+];
+
+/// What a device is and has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Properties {
+    /// As NVIDIA calls it.
+    pub name: String,
+    /// The architecture that images must be made for.
+    pub arch: Arch,
+    /// How many multiprocessors.
+    pub multiprocessors: u32,
+    /// The most shared memory of one block, in bytes, if a kernel asks for it.
+    pub shared_per_block: usize,
+    /// Shared memory of one multiprocessor, in bytes.
+    pub shared_per_multiprocessor: usize,
+    /// The most 32-bit registers of one block.
+    pub registers_per_block: u32,
+    /// Whether all blocks of a launch can be there at once and wait for each other.
+    pub cooperative: bool,
+    /// Whether it shares its memory with the processor, as a Jetson does.
+    pub integrated: bool,
+    /// Its memory in bytes.
+    pub memory: usize,
+    /// Its second-level cache in bytes.
+    pub l2: usize,
+    /// Its clock in kHz.
+    pub clock_khz: u32,
+    /// The CUDA version of the driver, (12, 6) for 12.6.
+    pub driver: (u32, u32),
+}
+
+/// The devices of this machine, in the driver's order; `CUDA_VISIBLE_DEVICES` hides some.
+///
+/// # Errors
+/// One line that says what is missing: the driver, a function in it, a version, a device.
+pub fn devices() -> Result<Vec<Properties>> {
+    let driver = ready()?;
+    (0..count(driver)?).map(|index| properties(index, driver).map(|(_, properties)| properties)).collect()
+}
+
+/// The CUDA version of the driver, once the library, its functions and its version were found good.
+pub(super) fn ready() -> Result<(u32, u32)> {
+    static READY: OnceLock<(u32, u32)> = OnceLock::new();
+    if let Some(&version) = READY.get() {
+        return Ok(version);
+    }
+    // SAFETY: opening NVIDIA's driver runs its own start-up code and nothing of ours.
+    if !unsafe { sys::is_culib_present() } {
+        return Err(device(
+            "no NVIDIA driver: the system finds no libcuda.so.1 (Windows: nvcuda.dll); install the driver of this \
+             machine's GPU, or use the CPU",
+        ));
+    }
+    // SAFETY: the library was there a moment ago.
+    let library = unsafe { sys::culib() };
+    // SAFETY: the address is only looked for, not called.
+    let has = |name: &str| unsafe { library.get::<*const ()>(name.as_bytes()) }.is_ok();
+    let missing = FUNCTIONS.iter().find(|name| !has(name));
+    let asked = has("cuDriverGetVersion").then(version).flatten();
+    match (asked, missing) {
+        (Some((major, minor)), _) if (major, minor) < OLDEST => Err(device(format!(
+            "the NVIDIA driver is too old: it has CUDA {major}.{minor}, rnnstep needs {}.{} or later; update the \
+                 driver, or use the CPU",
+            OLDEST.0, OLDEST.1
+        ))),
+        (Some(version), None) => {
+            initialise(version)?;
+            Ok(*READY.get_or_init(|| version))
+        }
+        (version, missing) => {
+            let version = version.map_or(String::new(), |(major, minor)| format!(" (CUDA {major}.{minor})"));
+            let missing = missing.map_or("a version", |name| *name);
+            Err(device(format!(
+                "the NVIDIA driver{version} lacks {missing}: not a complete driver; install the one of this machine's \
+                 GPU again, or use the CPU"
+            )))
+        }
+    }
+}
+
+/// The driver's CUDA version; works before `cuInit`.
+fn version() -> Option<(u32, u32)> {
+    let mut number = 0;
+    // SAFETY: the function was found, and writes one int.
+    let answer = unsafe { sys::cuDriverGetVersion(&mut number) };
+    let number = u32::try_from(number).ok().filter(|&number| answer == CUresult::CUDA_SUCCESS && number > 0)?;
+    Some((number / 1000, number % 1000 / 10))
+}
+
+fn initialise((major, minor): (u32, u32)) -> Result<()> {
+    let Err(error) = result::init() else { return Ok(()) };
+    Err(match error.0 {
+        CUresult::CUDA_ERROR_NO_DEVICE => no_device((major, minor)),
+        CUresult::CUDA_ERROR_STUB_LIBRARY => device(
+            "the libcuda that the system finds is the toolkit's stub, not a driver; take its folder (…/stubs) out of \
+             LD_LIBRARY_PATH, or use the CPU",
+        ),
+        CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH => device(format!(
+            "the NVIDIA driver's library (CUDA {major}.{minor}) and its kernel module are of different versions; restart \
+             the machine, or use the CPU"
+        )),
+        _ => device(format!("the NVIDIA driver (CUDA {major}.{minor}) does not start: {}", describe(error))),
+    })
+}
+
+fn no_device((major, minor): (u32, u32)) -> crate::Error {
+    let hidden = match std::env::var("CUDA_VISIBLE_DEVICES") {
+        Ok(list) => format!("CUDA_VISIBLE_DEVICES is {list:?}"),
+        Err(_) => "is it plugged in, and may this user open /dev/nvidia*".to_string(),
+    };
+    device(format!("the NVIDIA driver (CUDA {major}.{minor}) sees no GPU: {hidden}; or use the CPU"))
+}
+
+/// How many devices there are; at least one.
+pub(super) fn count(driver: (u32, u32)) -> Result<usize> {
+    let count = result::device::get_count().doing(format_args!("counting the GPUs"))?;
+    usize::try_from(count).ok().filter(|&count| count > 0).ok_or_else(|| no_device(driver))
+}
+
+/// The handle and the properties of a device.
+pub(super) fn properties(index: usize, driver: (u32, u32)) -> Result<(sys::CUdevice, Properties)> {
+    let what = format_args!("asking GPU {index} what it is");
+    let handle = result::device::get(i32::try_from(index).unwrap_or(i32::MAX)).doing(what)?;
+    let ask = |attribute| {
+        // SAFETY: the handle came from the driver just now.
+        let value = unsafe { result::device::get_attribute(handle, attribute) }.doing(what)?;
+        Ok(u32::try_from(value).unwrap_or(0))
+    };
+    let size = |attribute| ask(attribute).map(|value| value as usize);
+    // SAFETY: as above.
+    let memory = unsafe { result::device::total_mem(handle) }.doing(what)?;
+    let properties = Properties {
+        name: name(handle, index)?,
+        arch: Arch::new(
+            ask(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+            ask(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+        ),
+        multiprocessors: ask(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+        shared_per_block: size(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
+        shared_per_multiprocessor: size(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR)?,
+        registers_per_block: ask(Attribute::CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK)?,
+        cooperative: ask(Attribute::CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH)? != 0,
+        integrated: ask(Attribute::CU_DEVICE_ATTRIBUTE_INTEGRATED)? != 0,
+        memory,
+        l2: size(Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?,
+        clock_khz: ask(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?,
+        driver,
+    };
+    Ok((handle, properties))
+}
+
+/// The name of a device; whatever the driver writes, no panic.
+fn name(handle: sys::CUdevice, index: usize) -> Result<String> {
+    let mut text = [0_u8; 256];
+    // SAFETY: 255 bytes at most are written; the last one stays zero.
+    let answer = unsafe { sys::cuDeviceGetName(text.as_mut_ptr().cast(), text.len() as i32 - 1, handle) };
+    answer.result().doing(format_args!("asking GPU {index} for its name"))?;
+    let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
+    Ok(String::from_utf8_lossy(&text[..end]).into_owned())
+}

@@ -1,0 +1,79 @@
+//! The GPU: NVIDIA's driver, the compiler of the kernels, and what is kept of its work.
+//!
+//! - [`driver`] opens a device: memory, modules, launches, graphs. Both libraries are looked for when the program runs,
+//!   so a build with this feature starts on a machine that has neither; what is missing is an [`Error::Device`].
+//! - [`nvrtc`] finds NVIDIA's run-time compiler, [`compile`] turns a [`compile::Program`] into an image for one
+//!   architecture; neither needs a GPU.
+//! - [`cache`] keeps images on disk, [`bundle`] carries them to a machine that has no compiler.
+
+pub mod ahead;
+mod arch;
+pub mod bundle;
+pub mod cache;
+mod card;
+pub mod compile;
+pub mod driver;
+mod network;
+pub mod nvrtc;
+mod part;
+pub mod plan;
+mod products;
+mod recurrent;
+pub mod sources;
+mod steps;
+mod training;
+mod usage;
+mod whole;
+mod worth;
+
+pub use arch::Arch;
+pub use card::{Cuda, Images};
+pub use driver::{Gpu, Properties, devices};
+pub use network::Network;
+pub use plan::{Dtype, Frame};
+pub use training::{Task, Training, Turn};
+pub use worth::{Choice, Work, worth};
+
+use crate::error::Error;
+use std::fmt::Write;
+
+/// What a device or its compiler refuses.
+fn device(message: impl Into<String>) -> Error {
+    Error::Device(message.into())
+}
+
+/// Bytes as hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // writing to a string does not fail
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// A number of bytes for a person: `3.2 GiB`.
+fn bytes(count: usize) -> String {
+    let (mut value, mut unit) = (count as f64, 0);
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+/// `items` with commas between them.
+fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sizes_for_a_person() {
+        let of = [0, 1023, 1024, 1536, 85 << 30, usize::MAX].map(super::bytes);
+        assert_eq!(of, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "85.0 GiB", "16777216.0 TiB"]);
+        assert_eq!(super::hex(&[0, 0xab, 0xff]), "00abff");
+    }
+}

@@ -1,0 +1,626 @@
+//! Whole passes of a network on a card. The twin of [`crate::cpu::Network`]: the same layouts, the same order of things.
+
+use super::Cuda;
+use super::driver::{Gpu, Graph, Memory, Pinned};
+use super::part::Part;
+use super::plan::{Frame, Plan};
+use super::products::{Packed, Products, Rows};
+use super::recurrent::{Backward, Forward, Recurrent, resets, saved};
+use super::whole::Ends;
+use crate::error::{Error, Result};
+use crate::layout::Layout;
+use crate::pass::{Dropout, Head, Purpose};
+use crate::shape::Shape;
+use crate::state::State;
+use crate::tensor::padded;
+use std::ops::Range;
+
+/// What a network keeps of one layer, for windows of up to T·B rows.
+#[derive(Debug)]
+struct Tape {
+    /// `[T·B][G·Hp]`, gradients at it after backward.
+    gates_x: Memory<f32>,
+    /// `[T·B][tile][SAVED][lane]`
+    saved: Option<Memory<f32>>,
+    /// Dropout between this layer and the next: factors, and h times them. `[T·B][Hp]`
+    dropout: Option<[Memory<f32>; 2]>,
+}
+
+/// A network at work on one card.
+#[derive(Debug)]
+pub struct Network {
+    shape: Shape,
+    layout: Layout,
+    recurrent: Recurrent,
+    products: Products,
+    /// Those of gradients, which may be rounded otherwise.
+    gradient_products: Option<Products>,
+    rows: usize,
+    batch: usize,
+    steps: usize,
+    head: Head,
+    /// Values of h from one layer to the next.
+    layer: usize,
+    pub(super) params: Memory<f32>,
+    pub(super) grads: Memory<f32>,
+    /// `[T·B][Ip]`
+    pub(super) x: Memory<f32>,
+    tapes: Vec<Tape>,
+    /// `[L]` times `layer` values, each `[(T+1)·B][Hp]`
+    pub(super) h: Memory<f32>,
+    pub(super) c: Option<Memory<f32>>,
+    /// `[B][G·Hp]`, or `[T·B][G·Hp]` for the backward pass of a cell that resets.
+    gates_h: Memory<f32>,
+    /// `[T·B][Op]`
+    y: Memory<f32>,
+    pub(super) dy: Memory<f32>,
+    /// Gradient at the h of the layer that backward is at, `[T·B][Hp]`.
+    dabove: Memory<f32>,
+    /// `[T·B][Ip]`
+    dx: Memory<f32>,
+    /// Gradient at the initial state, `[L][B][Hp]`.
+    dh: Memory<f32>,
+    dc: Option<Memory<f32>>,
+    /// What goes up and comes down: x, then y; and states.
+    x_host: Pinned<f32>,
+    y_host: Pinned<f32>,
+    /// One step of one sequence, recorded; the state goes from its end to its beginning.
+    tick: Option<Graph>,
+    gpu: Gpu,
+    dx_host: Vec<f32>,
+    dstate_host: [Vec<f32>; 2],
+}
+
+impl Network {
+    /// Room for windows of up to `steps` steps of up to `batch` sequences.
+    ///
+    /// # Errors
+    /// If the card has too little memory, or its kernels cannot be had.
+    pub fn new(cuda: &Cuda, shape: &Shape, steps: usize, batch: usize, purpose: Purpose) -> Result<Self> {
+        let (gpu, layout) = (cuda.gpu(), Layout::new(shape));
+        let (rows, width) = (steps * batch, padded(shape.hidden));
+        let gates = shape.gates() * width;
+        let training = purpose == Purpose::Training;
+        let plan = Plan::choose(shape, batch, gpu.properties(), cuda.frame())?;
+        let stepwise = plan.frame() == Frame::Stepwise;
+        // a card has no memory of length zero
+        let zeros = |len: usize| gpu.zeros::<f32>(len.max(1));
+        let when = |wanted: bool, len: usize| zeros(if wanted { len } else { 0 });
+        let tape = |layer: usize| {
+            let between = training && layer + 1 < shape.layers;
+            Ok(Tape {
+                gates_x: zeros(rows * gates)?,
+                saved: (training && saved(shape.cell) > 0)
+                    .then(|| zeros(rows * saved(shape.cell) * width))
+                    .transpose()?,
+                dropout: between.then(|| Ok::<_, Error>([zeros(rows * width)?, zeros(rows * width)?])).transpose()?,
+            })
+        };
+        let layer = (steps + 1) * batch * width;
+        let out = shape.output.map_or(0, padded);
+        let apart = training && cuda.dtype().of_gradients() != cuda.dtype();
+        let longest = if training {
+            let of_head = shape.output.map(|_| [rows, shape.hidden, out]);
+            let of_layers = (0..shape.layers).flat_map(|l| [shape.layer_input(l), shape.hidden]);
+            of_layers.map(|columns| [rows, columns, gates]).chain(of_head).collect()
+        } else {
+            vec![]
+        };
+        let many = if training && resets(shape.cell) {
+            rows
+        } else if stepwise {
+            batch
+        } else {
+            0
+        };
+        Ok(Self {
+            recurrent: Recurrent::load(cuda, shape, plan, purpose)?,
+            products: Products::load(cuda, cuda.dtype(), if apart { &[] } else { &longest })?,
+            gradient_products: apart
+                .then(|| Products::load(cuda, cuda.dtype().of_gradients(), &longest))
+                .transpose()?,
+            params: zeros(layout.len())?,
+            grads: when(training, layout.len())?,
+            x: zeros(rows * padded(shape.input))?,
+            tapes: (0..shape.layers).map(tape).collect::<Result<_>>()?,
+            h: zeros(shape.layers * layer)?,
+            c: shape.cell.has_c().then(|| zeros(shape.layers * layer)).transpose()?,
+            gates_h: zeros(many * gates)?,
+            y: zeros(rows * out)?,
+            dy: when(training, rows * padded(shape.width_out()))?,
+            dabove: when(training, rows * width)?,
+            dx: when(training, rows * padded(shape.input))?,
+            dh: when(training, shape.layers * batch * width)?,
+            dc: (training && shape.cell.has_c()).then(|| zeros(shape.layers * batch * width)).transpose()?,
+            x_host: gpu.pinned((rows * padded(shape.input)).max(1))?,
+            y_host: gpu.pinned((rows * padded(shape.width_out())).max(1))?,
+            tick: None,
+            gpu: gpu.clone(),
+            dx_host: vec![],
+            dstate_host: [vec![], vec![]],
+            shape: *shape,
+            layout,
+            layer,
+            rows,
+            batch,
+            steps,
+            head: Head::All,
+        })
+    }
+
+    /// The shape of the network.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Which frame runs, and why.
+    pub fn plan(&self) -> &Plan {
+        self.recurrent.plan()
+    }
+
+    /// Takes parameters, packed.
+    ///
+    /// # Errors
+    /// If there are not as many as the shape has, or the card fails.
+    pub fn set_params(&mut self, params: &[f32]) -> Result<()> {
+        Error::check_length("parameters", self.layout.len(), params.len())?;
+        self.params.upload(0, params)
+    }
+
+    /// y of `x [T,B,I]` (time-major) from `state`, which becomes the state after the window. T is what the length of x
+    /// says. Read the result with [`Network::y`].
+    ///
+    /// # Errors
+    /// If the window is larger than the network was made for, or the card fails.
+    pub fn forward(&mut self, x: &[f32], state: &mut State, head: Head) -> Result<()> {
+        self.forward_with(x, state, head, None)
+    }
+
+    /// The same with dropout between layers, for a network that trains.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn forward_with(
+        &mut self,
+        x: &[f32],
+        state: &mut State,
+        head: Head,
+        dropout: Option<&mut dyn Dropout>,
+    ) -> Result<()> {
+        let (batch, input) = (state.batch(), self.shape.input);
+        self.set_window(x.len() / (batch * input).max(1), batch, head)?;
+        Error::check_length("x [T,B,I]", self.steps * batch * input, x.len())?;
+        let width = padded(input);
+        for (row, x) in self.x_host.chunks_exact_mut(width).zip(x.chunks_exact(input)) {
+            row[..input].copy_from_slice(x);
+        }
+        let drops = dropout.is_some();
+        if let Some(dropout) = dropout {
+            self.set_masks(dropout)?;
+        }
+        self.x.upload_async(0, &self.x_host, 0..self.steps * batch * width)?;
+        self.write_state(state, 0)?;
+        self.queue_forward(drops)?;
+        self.fetch_y()?;
+        self.read_state(state)
+    }
+
+    /// One step of one sequence, from the state that the last one left or [`Network::set_tick_state`] gave: y of `x [I]`.
+    /// The state stays on the card. Nothing but ticks may run on such a network in between.
+    ///
+    /// # Errors
+    /// If x has another number of values, or the card fails.
+    pub fn tick(&mut self, x: &[f32]) -> Result<&[f32]> {
+        Error::check_length("x [I]", self.shape.input, x.len())?;
+        self.set_window(1, 1, Head::All)?;
+        self.x_host[..x.len()].copy_from_slice(x);
+        self.x.upload_async(0, &self.x_host, 0..padded(x.len()))?;
+        match &self.tick {
+            Some(tick) => tick.launch()?,
+            None => {
+                let gpu = self.gpu.clone();
+                // SAFETY: what is recorded reads and writes arrays of this network only, which live as long as the graph.
+                let tick = unsafe { gpu.capture(|| self.queue_tick())? };
+                tick.launch()?;
+                self.tick = Some(tick);
+            }
+        }
+        self.fetch_y()?;
+        Ok(self.y(0))
+    }
+
+    fn queue_tick(&self) -> Result<()> {
+        self.queue_forward(false)?;
+        let width = padded(self.shape.hidden);
+        for l in 0..self.shape.layers {
+            for states in [Some(&self.h), self.c.as_ref()].into_iter().flatten() {
+                states.copy(l * self.layer, states, l * self.layer + width, width)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state that the next tick starts from.
+    ///
+    /// # Errors
+    /// If the card fails.
+    pub fn set_tick_state(&mut self, state: &State) -> Result<()> {
+        self.set_window(1, 1, Head::All)?;
+        self.write_state(state, 0)
+    }
+
+    /// The state that the last tick left.
+    ///
+    /// # Errors
+    /// If the card fails.
+    pub fn tick_state(&self, state: &mut State) -> Result<()> {
+        let width = padded(self.shape.hidden);
+        for l in 0..self.shape.layers {
+            self.h.download(l * self.layer, &mut state.h[l * width..(l + 1) * width])?;
+            if let Some(c) = &self.c {
+                c.download(l * self.layer, &mut state.c[l * width..(l + 1) * width])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A window of `steps` steps of `batch` sequences comes next.
+    ///
+    /// # Errors
+    /// If it is larger than the network was made for.
+    pub(super) fn set_window(&mut self, steps: usize, batch: usize, head: Head) -> Result<()> {
+        if steps == 0 || batch == 0 || steps * batch > self.rows {
+            return Err(Error::invalid(format!(
+                "window of {steps} steps of {batch} sequences: the network was made for {} rows",
+                self.rows
+            )));
+        }
+        (self.steps, self.batch, self.head) = (steps, batch, head);
+        Ok(())
+    }
+
+    /// What whole training steps in one block need of a network of one layer.
+    pub(super) fn ends(&self) -> Result<Ends<'_>> {
+        let ranges = &self.layout.layers[0];
+        let (bias_ih, bias_hh) = ranges.biases.as_ref().map_or((None, None), |(ih, hh)| (Some(ih), Some(hh)));
+        let (weight_fc, bias_fc) = self.layout.head.as_ref().map_or((None, None), |(w, b)| (Some(w), Some(b)));
+        let param = |range: Option<&Range<usize>>| range.map(|range| self.param(range)).transpose();
+        let grad = |range: Option<&Range<usize>>| range.map(|range| self.grad(range)).transpose();
+        let (ih, hh) = (Some(&ranges.weight_ih), Some(&ranges.weight_hh));
+        let weights = [param(ih)?, param(bias_ih)?, param(weight_fc)?, param(bias_fc)?];
+        let grads = [grad(ih)?, grad(hh)?, grad(bias_ih)?, grad(bias_hh)?, grad(weight_fc)?, grad(bias_fc)?];
+        let first = self.head_rows().start * padded(self.shape.hidden);
+        Ok(Ends { weights, grads, y: self.y_part()?, dtop: Part::of(&self.dabove).range(first..)? })
+    }
+
+    /// For kernels that take them, whether they use them or not.
+    pub(super) fn barriers(&self) -> Part<'_, u32> {
+        self.recurrent.barriers()
+    }
+
+    /// Values of h from one layer to the next.
+    pub(super) fn layer(&self) -> usize {
+        self.layer
+    }
+
+    /// B of the last window.
+    pub(super) fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Draws the masks of dropout for the window at hand.
+    pub(super) fn set_masks(&mut self, dropout: &mut dyn Dropout) -> Result<()> {
+        let (width, hidden) = (padded(self.shape.hidden), self.shape.hidden);
+        let mut host = vec![0.0; self.steps * self.batch * width];
+        for (layer, tape) in self.tapes.iter_mut().enumerate() {
+            if let Some([factors, _]) = &mut tape.dropout {
+                dropout.factors(layer, &mut host.chunks_exact_mut(width).map(|row| &mut row[..hidden]));
+                factors.upload(0, &host)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a state before the window, or (`t` = T) after it, where the next window will take it from.
+    pub(super) fn write_state(&mut self, state: &State, t: usize) -> Result<()> {
+        let len = self.batch * padded(self.shape.hidden);
+        for l in 0..self.shape.layers {
+            self.h.upload(l * self.layer + t * len, &state.h[l * len..(l + 1) * len])?;
+            if let Some(c) = &mut self.c {
+                c.upload(l * self.layer + t * len, &state.c[l * len..(l + 1) * len])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state after the window.
+    pub(super) fn read_state(&self, state: &mut State) -> Result<()> {
+        let len = self.batch * padded(self.shape.hidden);
+        for l in 0..self.shape.layers {
+            self.h.download(l * self.layer + self.steps * len, &mut state.h[l * len..(l + 1) * len])?;
+            if let Some(c) = &self.c {
+                c.download(l * self.layer + self.steps * len, &mut state.c[l * len..(l + 1) * len])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings y to the host.
+    pub(super) fn fetch_y(&mut self) -> Result<()> {
+        let (out, width) = (padded(self.shape.width_out()), padded(self.shape.hidden));
+        let rows = self.head_rows();
+        let (from, before) = match self.shape.output {
+            Some(_) => (&self.y, 0),
+            None => (&self.h, (self.shape.layers - 1) * self.layer + self.batch * width),
+        };
+        from.download(before + rows.start * out, &mut self.y_host[rows.start * out..rows.end * out])
+    }
+
+    /// The output of row `row = t·B + b` of the last window, O values (H without a head).
+    pub fn y(&self, row: usize) -> &[f32] {
+        let out = self.shape.width_out();
+        &self.y_host[row * padded(out)..][..out]
+    }
+
+    /// Rows of y that were asked for.
+    pub fn head_rows(&self) -> Range<usize> {
+        let rows = self.steps * self.batch;
+        match self.head {
+            Head::All => 0..rows,
+            Head::Last => rows - self.batch..rows,
+        }
+    }
+
+    /// Backward of the last forward pass, for the gradient at y `[rows][O]` of the rows that were asked for. Gives the
+    /// gradients, a shadow of the parameters; those of x and of the initial state follow from [`Network::dx`] and
+    /// [`Network::dstate`].
+    ///
+    /// # Errors
+    /// If the network was made for inference, or the card fails.
+    pub fn backward(&mut self, dy: &[f32], grads: &mut [f32], dropout: bool) -> Result<()> {
+        let (out, rows) = (self.shape.width_out(), self.head_rows());
+        Error::check_length("dy", rows.len() * out, dy.len())?;
+        let mut padded_dy = vec![0.0; rows.len() * padded(out)];
+        for (row, dy) in padded_dy.chunks_exact_mut(padded(out)).zip(dy.chunks_exact(out)) {
+            row[..out].copy_from_slice(dy);
+        }
+        self.dy.upload(rows.start * padded(out), &padded_dy)?;
+        self.queue_backward(dropout, true)?;
+        self.grads.download(0, grads)?;
+        self.dx_host.resize(self.dx.len(), 0.0);
+        self.dx.download(0, &mut self.dx_host)?;
+        for (host, from) in self.dstate_host.iter_mut().zip([Some(&self.dh), self.dc.as_ref()]) {
+            if let Some(from) = from {
+                host.resize(from.len(), 0.0);
+                from.download(0, host)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gradient at row `row` of x, I values, after backward.
+    pub fn dx(&self, row: usize) -> &[f32] {
+        &self.dx_host[row * padded(self.shape.input)..][..self.shape.input]
+    }
+
+    /// Gradient at the initial h (or c, for an LSTM) of `layer`, sequence `b`, H values, after backward.
+    pub fn dstate(&self, layer: usize, b: usize, cell_state: bool) -> &[f32] {
+        let from = &self.dstate_host[usize::from(cell_state && self.dc.is_some())];
+        &from[(layer * self.batch + b) * padded(self.shape.hidden)..][..self.shape.hidden]
+    }
+
+    // ---- what follows only queues work
+
+    /// y of the head, `[T·B][Op]`, or h of the top layer; from the first row that counts.
+    pub(super) fn y_part(&self) -> Result<Part<'_>> {
+        let (first, out) = (self.head_rows().start, padded(self.shape.width_out()));
+        match self.shape.output {
+            Some(_) => Part::of(&self.y).range(first * out..),
+            None => self.h_after(self.shape.layers - 1)?.range(first * out..),
+        }
+    }
+
+    /// Gradient at it.
+    pub(super) fn dy_part(&self) -> Result<Part<'_>> {
+        Part::of(&self.dy).range(self.head_rows().start * padded(self.shape.width_out())..)
+    }
+
+    /// All layers and the head.
+    pub(super) fn queue_forward(&self, dropout: bool) -> Result<()> {
+        let width = padded(self.shape.hidden);
+        for l in 0..self.shape.layers {
+            let at = self.forward_of(l)?;
+            let (x, columns) = self.input_of(l, dropout)?;
+            let ranges = &self.layout.layers[l];
+            let bias = ranges.biases.as_ref().map(|(ih, _)| self.param(ih)).transpose()?;
+            let gates_x = Rows { at: at.gates_x, width: self.shape.gates() * width, count: x.count };
+            self.products.nn(x, self.packed(&ranges.weight_ih, columns)?, bias, gates_x)?;
+            self.queue_layer(l, &at)?;
+            if dropout && let Some([factors, dropped]) = &self.tapes[l].dropout {
+                let h = self.h_after(l)?;
+                self.products.multiply(h, Part::of(factors), Part::of(dropped), x.count * width)?;
+            }
+        }
+        if let Some((weight, bias)) = &self.layout.head {
+            let rows = self.head_rows();
+            let h = Rows {
+                at: self.h_after(self.shape.layers - 1)?.range(rows.start * width..)?,
+                width,
+                count: rows.len(),
+            };
+            let y = Rows { at: self.y_part()?, width: padded(self.shape.width_out()), count: rows.len() };
+            self.products.nn(h, self.packed_head(weight)?, Some(self.param(bias)?), y)?;
+        }
+        Ok(())
+    }
+
+    /// One layer, its gates_x being there.
+    fn queue_layer(&self, l: usize, at: &Forward) -> Result<()> {
+        if self.plan().frame() != Frame::Stepwise {
+            return self.recurrent.forward(at);
+        }
+        let width = padded(self.shape.hidden);
+        let weight = self.packed(&self.layout.layers[l].weight_hh, self.shape.hidden)?;
+        let gates_h = Part::of(&self.gates_h);
+        for t in 0..self.steps {
+            let h = Rows { at: at.h.range(t * self.batch * width..)?, width, count: self.batch };
+            let out = Rows { at: gates_h, width: self.shape.gates() * width, count: self.batch };
+            self.products.nn(h, weight, at.bias_hh, out)?;
+            self.recurrent.step(t, gates_h, at)?;
+        }
+        Ok(())
+    }
+
+    /// From dy to all gradients; that at x only if it is wanted.
+    pub(super) fn queue_backward(&self, dropout: bool, dx: bool) -> Result<()> {
+        let products = self.gradient_products.as_ref().unwrap_or(&self.products);
+        let (width, gates) = (padded(self.shape.hidden), self.shape.gates() * padded(self.shape.hidden));
+        let rows = self.steps * self.batch;
+        self.queue_head_backward(products)?;
+        self.dh.fill_zero(0, self.dh.len())?;
+        if let Some(dc) = &self.dc {
+            dc.fill_zero(0, dc.len())?;
+        }
+        for l in (0..self.shape.layers).rev() {
+            let above = Part::of(&self.dabove);
+            if dropout && let Some([factors, _]) = &self.tapes[l].dropout {
+                products.multiply(above, Part::of(factors), above, rows * width)?;
+            }
+            let at = self.backward_of(l)?;
+            self.queue_layer_backward(l, &at, products)?;
+
+            let ranges = &self.layout.layers[l];
+            let (x, columns) = self.input_of(l, dropout)?;
+            let d_x = Rows { at: at.dgates_x, width: gates, count: rows };
+            let d_h = Rows { at: at.dgates_h.unwrap_or(at.dgates_x), ..d_x };
+            let h = Rows { at: at.h, width, count: rows };
+            products.tn(h, d_h, self.packed_grads(&ranges.weight_hh, self.shape.hidden)?)?;
+            products.tn(x, d_x, self.packed_grads(&ranges.weight_ih, columns)?)?;
+            if let Some((bias_ih, bias_hh)) = &ranges.biases {
+                products.sum_rows([(d_x, self.grad(bias_ih)?), (d_h, self.grad(bias_hh)?)])?;
+            }
+            if l > 0 || dx {
+                let below = if l == 0 { Part::of(&self.dx) } else { above };
+                let out = Rows { at: below, width: padded(columns), count: rows };
+                products.nt(d_x, self.packed(&ranges.weight_ih, columns)?, out, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn queue_layer_backward(&self, l: usize, at: &Backward, products: &Products) -> Result<()> {
+        if self.plan().frame() != Frame::Stepwise {
+            return self.recurrent.backward(at);
+        }
+        let (width, gates) = (padded(self.shape.hidden), self.shape.gates() * padded(self.shape.hidden));
+        let weight = self.packed(&self.layout.layers[l].weight_hh, self.shape.hidden)?;
+        let dgates_h = at.dgates_h.unwrap_or(at.dgates_x);
+        for t in (0..self.steps).rev() {
+            self.recurrent.step_backward(t, at)?;
+            let d = Rows { at: dgates_h.range(t * self.batch * gates..)?, width: gates, count: self.batch };
+            let dh = Rows { at: at.dh, width, count: self.batch };
+            products.nt(d, weight, dh, true)?;
+        }
+        Ok(())
+    }
+
+    /// From dy to the gradient at the h of the top layer, and the gradients of the head.
+    fn queue_head_backward(&self, products: &Products) -> Result<()> {
+        let (width, out) = (padded(self.shape.hidden), padded(self.shape.width_out()));
+        let rows = self.head_rows();
+        if rows.start > 0 {
+            self.dabove.fill_zero(0, rows.start * width)?;
+        }
+        let dtop = Part::of(&self.dabove).range(rows.start * width..)?;
+        let dy = Rows { at: self.dy_part()?, width: out, count: rows.len() };
+        let Some((weight, bias)) = &self.layout.head else {
+            return self.dabove.copy(rows.start * width, &self.dy, rows.start * width, rows.len() * width);
+        };
+        products.nt(dy, self.packed_head(weight)?, Rows { at: dtop, width, count: rows.len() }, false)?;
+        let h = self.h_after(self.shape.layers - 1)?.range(rows.start * width..)?;
+        products.tn(
+            Rows { at: h, width, count: rows.len() },
+            dy,
+            Packed { at: self.grad(weight)?, ..self.packed_head(weight)? },
+        )?;
+        products.sum_rows([(dy, self.grad(bias)?)])
+    }
+
+    pub(super) fn forward_of(&self, l: usize) -> Result<Forward<'_>> {
+        let ranges = &self.layout.layers[l];
+        let tape = &self.tapes[l];
+        Ok(Forward {
+            weight_hh: self.param(&ranges.weight_hh)?,
+            bias_hh: ranges.biases.as_ref().map(|(_, hh)| self.param(hh)).transpose()?,
+            gates_x: Part::of(&tape.gates_x),
+            h: self.states(&self.h, l)?,
+            c: self.c.as_ref().map(|c| self.states(c, l)).transpose()?,
+            saved: tape.saved.as_ref().map(Part::of),
+            steps: self.steps,
+            batch: self.batch,
+        })
+    }
+
+    pub(super) fn backward_of(&self, l: usize) -> Result<Backward<'_>> {
+        let tape = &self.tapes[l];
+        let row = self.batch * padded(self.shape.hidden);
+        Ok(Backward {
+            weight_hh: self.param(&self.layout.layers[l].weight_hh)?,
+            saved: tape.saved.as_ref().map(Part::of),
+            h: self.states(&self.h, l)?,
+            c: self.c.as_ref().map(|c| self.states(c, l)).transpose()?,
+            dabove: Part::of(&self.dabove),
+            dgates_x: Part::of(&tape.gates_x),
+            dgates_h: resets(self.shape.cell).then(|| Part::of(&self.gates_h)),
+            dh: Part::of(&self.dh).range(l * row..)?,
+            dc: self.dc.as_ref().map(|dc| Part::of(dc).range(l * row..)).transpose()?,
+            steps: self.steps,
+            batch: self.batch,
+        })
+    }
+
+    /// What layer `l` reads, and how many columns of it.
+    fn input_of(&self, l: usize, dropout: bool) -> Result<(Rows<'_>, usize)> {
+        let (count, width) = (self.steps * self.batch, padded(self.shape.layer_input(l)));
+        let at = match l.checked_sub(1) {
+            None => Part::of(&self.x),
+            Some(below) => match &self.tapes[below].dropout {
+                Some([_, dropped]) if dropout => Part::of(dropped),
+                _ => self.h_after(below)?,
+            },
+        };
+        Ok((Rows { at, width, count }, self.shape.layer_input(l)))
+    }
+
+    /// States of layer `l`, that before the window in front.
+    fn states<'a>(&self, all: &'a Memory<f32>, l: usize) -> Result<Part<'a>> {
+        Part::of(all).range(l * self.layer..(l + 1) * self.layer)
+    }
+
+    /// h of layer `l` after each step.
+    fn h_after(&self, l: usize) -> Result<Part<'_>> {
+        self.states(&self.h, l)?.range(self.batch * padded(self.shape.hidden)..)
+    }
+
+    fn param(&self, range: &Range<usize>) -> Result<Part<'_>> {
+        Part::of(&self.params).range(range.clone())
+    }
+
+    fn grad(&self, range: &Range<usize>) -> Result<Part<'_>> {
+        Part::of(&self.grads).range(range.clone())
+    }
+
+    fn packed(&self, range: &Range<usize>, columns: usize) -> Result<Packed<'_>> {
+        let gates = self.shape.gates();
+        Ok(Packed { at: self.param(range)?, columns, gates, units: padded(self.shape.hidden) })
+    }
+
+    fn packed_grads(&self, range: &Range<usize>, columns: usize) -> Result<Packed<'_>> {
+        Ok(Packed { at: self.grad(range)?, ..self.packed(range, columns)? })
+    }
+
+    fn packed_head(&self, range: &Range<usize>) -> Result<Packed<'_>> {
+        let units = padded(self.shape.width_out());
+        Ok(Packed { at: self.param(range)?, columns: self.shape.hidden, gates: 1, units })
+    }
+}

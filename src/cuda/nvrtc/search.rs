@@ -1,0 +1,239 @@
+//! Where NVRTC may lie.
+
+use super::{Nvrtc, open};
+use crate::cuda::device;
+use crate::error::Result;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// The library's name without its version.
+pub(super) const LIBRARY: &str = if cfg!(windows) { "nvrtc64_" } else { "libnvrtc.so" };
+/// The name of its second half without its version.
+const BUILTINS: &str = if cfg!(windows) { "nvrtc-builtins64_" } else { "libnvrtc-builtins.so" };
+/// The names that the system is asked for. CUDA 11.3 to 11.8 call theirs 11.2.
+const NAMES: &[&str] = if cfg!(windows) {
+    &["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll"]
+} else {
+    &["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"]
+};
+
+/// What decides where NVRTC is looked for.
+pub(super) struct Surroundings {
+    /// `RNNSTEP_NVRTC`.
+    chosen: Option<PathBuf>,
+    /// Names for the system to look for.
+    names: &'static [&'static str],
+    /// Toolkits.
+    toolkits: Vec<PathBuf>,
+    /// Virtual environments.
+    environments: Vec<PathBuf>,
+}
+
+impl Surroundings {
+    pub fn of_this_process() -> Self {
+        Self::of(|name| std::env::var_os(name), Path::new("/usr/local"))
+    }
+
+    fn of(variable: impl Fn(&str) -> Option<OsString>, local: &Path) -> Self {
+        let path = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let mut toolkits: Vec<PathBuf> = [path("CUDA_PATH"), path("CUDA_HOME")].into_iter().flatten().collect();
+        toolkits.push(local.join("cuda"));
+        toolkits.extend(children(local, "cuda-"));
+        toolkits.push(PathBuf::from("/opt/cuda"));
+        let environments = [path("VIRTUAL_ENV"), path("CONDA_PREFIX"), Some(PathBuf::from(".venv"))];
+        Self {
+            chosen: path("RNNSTEP_NVRTC"),
+            names: NAMES,
+            toolkits,
+            environments: environments.into_iter().flatten().collect(),
+        }
+    }
+
+    /// Every file to try, in order.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = self.names.iter().map(PathBuf::from).collect();
+        files.extend(
+            self.toolkits.iter().flat_map(|root| toolkit_folders(root)).flat_map(|folder| libraries_in(&folder)),
+        );
+        let packages = self.environments.iter().flat_map(|root| environment_folders(root));
+        files.extend(packages.flat_map(|folder| libraries_in(&folder)));
+        files
+    }
+}
+
+pub(super) fn first_that_opens(surroundings: &Surroundings) -> Result<Nvrtc> {
+    if let Some(chosen) = &surroundings.chosen {
+        return Nvrtc::open(chosen).map_err(|error| device(format!("RNNSTEP_NVRTC: {error}")));
+    }
+    let mut reason = String::new();
+    for file in surroundings.files() {
+        match open(&file) {
+            Ok(found) => return Ok(found),
+            // a bare name that the system does not find says nothing
+            Err(error) if file.is_absolute() || file.exists() => reason = format!("; {}: {error}", file.display()),
+            Err(_) => {}
+        }
+    }
+    Err(device(format!(
+        "no NVRTC (NVIDIA's run-time compiler): not where the system looks for libraries, nor in CUDA_PATH, CUDA_HOME, \
+         /usr/local/cuda* or a virtual environment{reason}; install it (pip install nvidia-cuda-nvrtc), set \
+         RNNSTEP_NVRTC to its file or folder, or bring a bundle that was compiled elsewhere"
+    )))
+}
+
+/// Everything below a folder that somebody named: itself, as a toolkit, as a virtual environment.
+pub(super) fn libraries_under(root: &Path) -> Vec<PathBuf> {
+    let folders = std::iter::once(root.to_path_buf()).chain(toolkit_folders(root)).chain(environment_folders(root));
+    folders.flat_map(|folder| libraries_in(&folder)).collect()
+}
+
+/// The folders of a toolkit that libraries are in.
+fn toolkit_folders(root: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = ["lib64", "lib", "bin", "bin/x64"].iter().map(|name| root.join(name)).collect();
+    folders.extend(children(&root.join("targets"), "").into_iter().map(|target| target.join("lib")));
+    folders
+}
+
+/// The folders of a virtual environment that NVIDIA's packages put libraries in; conda puts them where a toolkit does.
+fn environment_folders(root: &Path) -> Vec<PathBuf> {
+    let mut sites: Vec<PathBuf> = children(&root.join("lib"), "python");
+    sites.push(root.join("Lib")); // Windows
+    let mut folders = Vec::new();
+    for site in sites {
+        let nvidia = site.join("site-packages").join("nvidia");
+        let packages = children(&nvidia, "cu").into_iter().filter(|path| {
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or("");
+            name == "cuda_nvrtc" || name[2..].bytes().all(|byte| byte.is_ascii_digit())
+        });
+        folders.extend(packages.flat_map(|package| ["lib", "bin", "bin/x86_64"].map(|name| package.join(name))));
+    }
+    folders.extend(toolkit_folders(root));
+    folders
+}
+
+/// The NVRTC libraries in a folder, the newest first.
+fn libraries_in(folder: &Path) -> Vec<PathBuf> {
+    let mut files = children(folder, LIBRARY);
+    files.retain(|file| file.is_file() && !file.to_string_lossy().contains(".alt."));
+    files
+}
+
+/// The second half of the library in the same folder, or in the one that it is a link to.
+pub(super) fn builtins_beside(file: &Path) -> Vec<PathBuf> {
+    let own = file.parent().filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_path_buf);
+    let real = std::fs::canonicalize(file).ok().and_then(|file| file.parent().map(Path::to_path_buf));
+    let mut folders: Vec<PathBuf> = own.iter().cloned().chain(real.filter(|real| own.as_ref() != Some(real))).collect();
+    if own.is_none() {
+        folders.clear(); // a bare name: the system finds both
+    }
+    let mut files: Vec<PathBuf> = folders.iter().flat_map(|folder| children(folder, BUILTINS)).collect();
+    files.retain(|file| !file.to_string_lossy().contains(".alt."));
+    files
+}
+
+/// What in `folder` begins with `prefix`, the highest version first.
+fn children(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+    let version = |name: &str| -> Vec<u64> {
+        name.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+    };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.retain(|name| name.starts_with(prefix));
+    names.sort_by_key(|name| std::cmp::Reverse((version(name), name.clone())));
+    names.into_iter().map(|name| folder.join(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with empty files of these names in it.
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        folder
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn places_in_their_order() {
+        let python = "lib/python3.11/site-packages/nvidia";
+        let files = [
+            "path/lib64/libnvrtc.so.12".to_string(),
+            "path/lib64/libnvrtc-builtins.so.12.9".to_string(),
+            "home/targets/aarch64-linux/lib/libnvrtc.so.11.2".to_string(),
+            "local/cuda/lib64/libnvrtc.so".to_string(),
+            "local/cuda-9.2/lib64/libnvrtc.so".to_string(),
+            "local/cuda-12.10/lib64/libnvrtc.so".to_string(),
+            "local/cuda-12.9/lib64/libnvrtc.so".to_string(),
+            format!("venv/{python}/cuda_nvrtc/lib/libnvrtc.so.12"),
+            format!("venv/{python}/cuda_nvrtc/lib/libnvrtc.alt.so.12"),
+            format!("venv/{python}/cuda_nvrtc/lib/libnvrtc-builtins.so.12.9"),
+            format!("venv/{python}/cu13/lib/libnvrtc.so.13"),
+            format!("venv/{python}/cudnn/lib/libnvrtc.so.13"),
+            "conda/lib/libnvrtc.so.12.9.86".to_string(),
+            "conda/lib/libnvrtc.so.12".to_string(),
+        ];
+        let root = folder(&files.each_ref().map(String::as_str));
+        let variables =
+            [("CUDA_PATH", "path"), ("CUDA_HOME", "home"), ("VIRTUAL_ENV", "venv"), ("CONDA_PREFIX", "conda")];
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| root.path().join(value).into_os_string())
+        };
+        let surroundings = Surroundings::of(variable, &root.path().join("local"));
+        assert_eq!(surroundings.environments.last().unwrap(), Path::new(".venv"));
+        let files = surroundings.files();
+        let found: Vec<_> = files
+            .iter()
+            .skip(NAMES.len())
+            .filter_map(|file| file.strip_prefix(root.path()).ok().map(|file| file.to_str().unwrap()))
+            .collect();
+        let expected = [
+            "path/lib64/libnvrtc.so.12",
+            "home/targets/aarch64-linux/lib/libnvrtc.so.11.2",
+            "local/cuda/lib64/libnvrtc.so",
+            "local/cuda-12.10/lib64/libnvrtc.so",
+            "local/cuda-12.9/lib64/libnvrtc.so",
+            "local/cuda-9.2/lib64/libnvrtc.so",
+            &format!("venv/{python}/cu13/lib/libnvrtc.so.13"),
+            &format!("venv/{python}/cuda_nvrtc/lib/libnvrtc.so.12"),
+            "conda/lib/libnvrtc.so.12.9.86",
+            "conda/lib/libnvrtc.so.12",
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(files[..NAMES.len()], NAMES.iter().map(PathBuf::from).collect::<Vec<_>>());
+        let second = builtins_beside(&root.path().join("path/lib64/libnvrtc.so.12"));
+        assert_eq!(second, [root.path().join("path/lib64/libnvrtc-builtins.so.12.9")]);
+        assert!(builtins_beside(Path::new("libnvrtc.so.12")).is_empty());
+    }
+
+    #[test]
+    fn what_the_user_chose_and_is_no_nvrtc_is_an_error() {
+        let root = folder(&["a/readme", "libnvrtc.so.12"]);
+        let chosen = |path: PathBuf| {
+            let surroundings = Surroundings { chosen: Some(path), names: &[], toolkits: vec![], environments: vec![] };
+            first_that_opens(&surroundings).unwrap_err().to_string()
+        };
+        let error = chosen(root.path().join("a"));
+        assert!(error.starts_with("RNNSTEP_NVRTC: ") && error.contains("no NVRTC: no "), "{error}");
+        for file in [root.path().join("libnvrtc.so.12"), root.path().join("missing.so"), root.path().to_path_buf()] {
+            let error = chosen(file);
+            assert!(error.starts_with("RNNSTEP_NVRTC: ") && error.lines().count() == 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_broken_one_is_passed_over_and_named() {
+        let root = folder(&["lib64/libnvrtc.so.12", "lib64/nvrtc64_120_0.dll"]);
+        let toolkits = vec![root.path().to_path_buf()];
+        let surroundings = Surroundings { chosen: None, names: &["libnvrtc.none"], toolkits, environments: vec![] };
+        let error = first_that_opens(&surroundings).unwrap_err().to_string();
+        assert!(error.starts_with("no NVRTC") && error.contains("12"), "{error}");
+        assert!(error.contains("lib64") && error.lines().count() == 1, "{error}");
+    }
+}
