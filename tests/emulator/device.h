@@ -210,7 +210,9 @@ inline void copy_async_commit() { emulator::machine->copy_commit(); }
 template <int KEEP>
 inline void copy_async_wait() {
     emulator::Copy due;
-    while (emulator::machine->copy_due(KEEP, &due)) *static_cast<float4*>(due.to) = *static_cast<const float4*>(due.from);
+    while (emulator::machine->copy_due(KEEP, &due)) {
+        *static_cast<float4*>(due.to) = *static_cast<const float4*>(due.from);
+    }
 }
 
 // ---- threads together -------------------------------------------------------------------------------------------
