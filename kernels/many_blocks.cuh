@@ -11,65 +11,93 @@
 
 constexpr int UNITS = 32 / LANES, WARPS = THREADS / 32;
 
+// The part of a product that a warp of many_blocks has, by plain FMA: see tile.cuh.
+template <int VALUES, int LENGTH>
+struct PlainPart {
+    static constexpr int QUANTUM = 4 * OUT * LANES; // values of the vector are dealt out in such
+    static constexpr int SPAN = (LENGTH + QUANTUM * WARPS - 1) / (QUANTUM * WARPS) * QUANTUM;
+    using Row = float[SPAN];
+    Tile<VALUES, SPAN, OUT> tile;
+
+    template <class Weight>
+    __device__ __forceinline__ void load(Weight weight) {
+        const int unit = threadIdx.x % 32 / LANES;
+        tile.load(nullptr, [&](int out, int value, int n) { return weight(unit ^ out, value, n); });
+    }
+
+    static __device__ __forceinline__ void put(Row& row, int i, float4 x) {
+        *reinterpret_cast<float4*>(&row[i]) = make_float4(factor(x.x), factor(x.y), factor(x.z), factor(x.w));
+    }
+
+    // Leaves the sums of this warp where the others' go.
+    __device__ __forceinline__ void multiply(const Row* vector, float (&sums)[VALUES][ROWS * UNITS]) const {
+        const int unit = threadIdx.x % 32 / LANES, share = threadIdx.x % LANES / TWINS;
+        float mine[PER][VALUES];
+        tile.sums(vector, mine);
+        if (threadIdx.x % TWINS == 0) {
+#pragma unroll
+            for (int i = 0; i < PER; ++i)
+#pragma unroll
+                for (int value = 0; value < VALUES; ++value)
+                    sums[value][(share * PER + i) * UNITS + unit] = mine[i][value];
+        }
+    }
+};
+
+#ifdef TENSOR
+#include "tensor_part.cuh"
+template <int VALUES, int LENGTH>
+using Part = TensorPart<VALUES, LENGTH>;
+#else
+template <int VALUES, int LENGTH>
+using Part = PlainPart<VALUES, LENGTH>;
+#endif
+
 // Which part of a product a thread has, and which unit and sequence it finishes.
 template <int VALUES, int LENGTH>
 struct Share {
-    static constexpr int QUANTUM = 4 * OUT * LANES * WARPS;
-    static constexpr int SPAN = (LENGTH + QUANTUM - 1) / QUANTUM * 4 * OUT * LANES; // of the vector, for each warp
-    using Weights = Tile<VALUES, SPAN, OUT>;
-    using Parts = float[WARPS][VALUES][ROWS * UNITS];
+    using Weights = Part<VALUES, LENGTH>;
+    using Row = typename Weights::Row;
+    using Sums = float[WARPS][VALUES][ROWS * UNITS];
+    static constexpr int SPAN = Weights::SPAN; // of the vector, for each warp
 
-    int warp, unit_here, share, twin, first; // the warp's part of the vector begins at `first`
+    int warp, first; // the warp's part of the vector begins at `first`
     bool finishes;
     int row_finished, unit_finished;
 
     __device__ __forceinline__ Share() {
         warp = __shfl_sync(ALL_LANES, threadIdx.x / 32, 0); // so that the compiler knows it to be the same in a warp
-        unit_here = threadIdx.x % 32 / LANES;
-        share = threadIdx.x % LANES / TWINS;
-        twin = threadIdx.x % TWINS;
         first = warp * SPAN;
-        finishes = threadIdx.x < ROWS * UNITS;
         row_finished = threadIdx.x / UNITS;
         unit_finished = blockIdx.x * UNITS + threadIdx.x % UNITS;
-        finishes = finishes && unit_finished < HP;
+        finishes = threadIdx.x < ROWS * UNITS && unit_finished < HP;
     }
 
-    __device__ __forceinline__ int unit() const { return blockIdx.x * UNITS + unit_here; }
-
     // The warp's part of ROWS rows of a vector that other blocks wrote. A sequence that does not exist is zero.
-    __device__ __forceinline__ void gather(const float* rows, int width, int rows_left, float (*vector)[SPAN]) const {
-#pragma unroll
-        for (int row = 0; row < ROWS; ++row)
-            for (int i = threadIdx.x % 32 * 4; i < SPAN; i += 128) {
-                float4 x = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-                if (row < rows_left && first + i < width)
-                    x = load_fresh(reinterpret_cast<const float4*>(rows + (size_t)row * width + first + i));
-                *reinterpret_cast<float4*>(&vector[row][i]) =
-                    make_float4(factor(x.x), factor(x.y), factor(x.z), factor(x.w));
-            }
+    __device__ __forceinline__ void gather(const float* rows, int width, int rows_left, Row* vector) const {
+        constexpr int FOURS = SPAN / 4;
+#pragma unroll 8 // on their way together: all of them would take the registers of the weights
+        for (int four = threadIdx.x % 32; four < ROWS * FOURS; four += 32) {
+            const int row = four / FOURS, i = four % FOURS * 4;
+            float4 x = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            if (row < rows_left && first + i < width)
+                x = load_fresh(reinterpret_cast<const float4*>(rows + (size_t)row * width + first + i));
+            Weights::put(vector[row], i, x);
+        }
         __syncwarp();
     }
 
     // The product of the whole block; afterwards a thread that finishes a unit can `total` it.
-    __device__ __forceinline__ void multiply(const Weights& weights, const float (*vector)[SPAN], Parts& parts) const {
-        float sums[PER][VALUES];
-        weights.sums(vector, sums);
-        if (twin == 0) {
-#pragma unroll
-            for (int i = 0; i < PER; ++i)
-#pragma unroll
-                for (int value = 0; value < VALUES; ++value)
-                    parts[warp][value][(share * PER + i) * UNITS + unit_here] = sums[i][value];
-        }
+    __device__ __forceinline__ void multiply(const Weights& weights, const Row* vector, Sums& sums) const {
+        weights.multiply(vector, sums[warp]);
         __syncthreads();
     }
 
-    __device__ __forceinline__ float total(const Parts& parts, int value) const {
+    __device__ __forceinline__ float total(const Sums& sums, int value) const {
         float sum = 0.0f;
 #pragma unroll
         for (int from = 0; from < WARPS; ++from)
-            sum += parts[from][value][threadIdx.x];
+            sum += sums[from][value][threadIdx.x];
         return sum;
     }
 };
@@ -77,15 +105,15 @@ struct Share {
 template <class Cell>
 __device__ __forceinline__ void forward_many_blocks(const Forward& args) {
     constexpr int G = Cell::GATES;
-    using Part = Share<G, HP>;
+    using Mine = Share<G, HP>;
     DYNAMIC_SHARED(float, vectors);
     SHARED(float, parts, [WARPS][G][ROWS * UNITS]);
-    const Part part;
-    auto* vector = reinterpret_cast<float(*)[Part::SPAN]>(vectors) + part.warp * ROWS;
+    const Mine part;
+    auto* vector = reinterpret_cast<typename Mine::Row*>(vectors) + part.warp * ROWS;
 
-    typename Part::Weights weights;
-    weights.load(nullptr, [&](int out, int gate, int k) {
-        const int unit = part.unit() ^ out;
+    typename Mine::Weights weights;
+    weights.load([&](int unit_here, int gate, int k) {
+        const int unit = blockIdx.x * UNITS + unit_here;
         return unit < HP ? packed_weight<G>(args.weight_hh, packed<G>(unit, gate), part.first + k) : 0.0f;
     });
     float bias[MOST] = {};
@@ -129,15 +157,16 @@ __device__ __forceinline__ void forward_many_blocks(const Forward& args) {
 template <class Cell>
 __device__ __forceinline__ void backward_many_blocks(const Backward& args) {
     constexpr int G = Cell::GATES;
-    using Part = Share<1, G * HP>;
+    using Mine = Share<1, G * HP>;
     DYNAMIC_SHARED(float, vectors);
     SHARED(float, parts, [WARPS][1][ROWS * UNITS]);
-    const Part part;
-    auto* vector = reinterpret_cast<float(*)[Part::SPAN]>(vectors) + part.warp * ROWS;
+    const Mine part;
+    auto* vector = reinterpret_cast<typename Mine::Row*>(vectors) + part.warp * ROWS;
 
-    typename Part::Weights weights;
-    weights.load(nullptr, [&](int out, int, int n) {
-        return part.first + n < G * HP ? packed_weight<G>(args.weight_hh, part.first + n, part.unit() ^ out) : 0.0f;
+    typename Mine::Weights weights;
+    weights.load([&](int unit_here, int, int n) {
+        const int unit = blockIdx.x * UNITS + unit_here;
+        return part.first + n < G * HP ? packed_weight<G>(args.weight_hh, part.first + n, unit) : 0.0f;
     });
     unsigned* barrier = args.barrier + BARRIER * blockIdx.y;
     const size_t state_step = (size_t)args.batch * HP;

@@ -9,6 +9,7 @@ mod emulator;
 use card::on_a_card;
 use emulator::Kind;
 use rnnstep::cpu::{self, Threads};
+use rnnstep::cuda::plan::Plan;
 use rnnstep::cuda::{self, Cuda, Dtype, Frame};
 use rnnstep::pass::{Head, Purpose};
 use rnnstep::random::{Purpose as For, Random};
@@ -225,6 +226,29 @@ fn rounded_products() {
             for cell in CellKind::ALL {
                 for (frame, hidden) in [(Frame::OneBlock, 33), (Frame::ManyBlocks, 40), (Frame::Stepwise, 20)] {
                     let check = Check::new(shape(cell, 3, hidden, 2, 2), 6, 3).frame(frame);
+                    Check { dtype, output: off, gradient: 2.0 * off, ..check }.run(cuda);
+                }
+            }
+        }
+    });
+}
+
+/// Eight sequences and more, spread over many blocks: tensor cores multiply, where the card has them.
+#[test]
+fn tensor_cores() {
+    on_a_card("tensor_cores", Kind::Plain, 10, |cuda| {
+        let card = cuda.gpu().properties();
+        if card.arch.number() < 80 {
+            return println!("SKIPPED: {} has no tensor cores for this", card.name);
+        }
+        for (dtype, bits) in [(Dtype::Tf32, 10), (Dtype::F16, 10), (Dtype::Bf16, 7)] {
+            let off = 8.0 * 0.5_f64.powi(bits);
+            for cell in CellKind::ALL {
+                for (hidden, steps, batch) in [(40, 3, 40), (100, 2, 33)] {
+                    let shape = shape(cell, 3, hidden, 1, 2);
+                    let plan = Plan::choose(&shape, batch, dtype, card, Some(Frame::ManyBlocks)).unwrap();
+                    assert!(plan.forward.tensor && plan.backward.tensor, "{plan:?}");
+                    let check = Check::new(shape, steps, batch).frame(Frame::ManyBlocks);
                     Check { dtype, output: off, gradient: 2.0 * off, ..check }.run(cuda);
                 }
             }

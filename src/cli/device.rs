@@ -40,6 +40,11 @@ enum Wanted {
 }
 
 impl DeviceArgs {
+    /// How factors of products are rounded on a card.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
     /// The frame that is asked for.
     pub fn frame(&self) -> Option<Frame> {
         self.frame

@@ -35,7 +35,7 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
             }
             screen.line(format_args!("{}: {}", path.display(), report::describe(loaded.model.shape())))?;
             model(&loaded, screen)?;
-            plan(loaded.model.shape(), 1, args.device.frame(), screen)?;
+            plan(loaded.model.shape(), 1, &args.device, screen)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -80,10 +80,10 @@ fn in_a_line(card: &Properties) -> String {
 }
 
 /// How the first card, if there is one, would run the network.
-fn plan(shape: &Shape, batch: usize, wanted: Option<Frame>, screen: &mut Screen) -> Result<(), Failure> {
+fn plan(shape: &Shape, batch: usize, device: &DeviceArgs, screen: &mut Screen) -> Result<(), Failure> {
     let Ok(cards) = cuda::devices() else { return Ok(()) };
     let Some(card) = cards.first() else { return Ok(()) };
-    let plan = Plan::choose(shape, batch, card, wanted)?;
+    let plan = Plan::choose(shape, batch, device.dtype(), card, device.frame())?;
     screen.line(format_args!("  on cuda     {}, {}: {}", card.name, plan.frame().name(), plan.why))?;
     for (direction, pass) in [("forward", plan.forward), ("backward", plan.backward)] {
         if plan.frame() != Frame::Stepwise {

@@ -51,7 +51,7 @@ impl Order {
             if direction == Direction::Backward && !training {
                 continue;
             }
-            for pass in Plan::possible(&self.shape, self.batch, &limits, self.frame, direction)? {
+            for pass in Plan::possible(&self.shape, self.batch, self.dtype, &limits, self.frame, direction)? {
                 let program = pass.program(&self.shape, direction, self.dtype)?;
                 parts.push(Part { program, pass: Some((direction, pass)) });
             }

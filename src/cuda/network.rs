@@ -81,7 +81,7 @@ impl Network {
         let (rows, width) = (steps * batch, padded(shape.hidden));
         let gates = shape.gates() * width;
         let training = purpose == Purpose::Training;
-        let plan = Plan::choose(shape, batch, gpu.properties(), cuda.frame())?;
+        let plan = Plan::choose(shape, batch, cuda.dtype(), gpu.properties(), cuda.frame())?;
         let stepwise = plan.frame() == Frame::Stepwise;
         // a card has no memory of length zero
         let zeros = |len: usize| gpu.zeros::<f32>(len.max(1));

@@ -125,8 +125,12 @@ pub struct Pass {
     pub groups: u32,
     /// Dynamic shared memory of a block in bytes.
     pub shared: u32,
-    /// Weights of a thread.
+    /// Registers of a thread that hold weights.
     pub weights: u32,
+    /// Whether tensor cores do the recurrent product.
+    pub tensor: bool,
+    /// Cycles of that product in a step, by count.
+    pub cycles: u32,
 }
 
 impl Pass {
@@ -143,6 +147,9 @@ impl Pass {
         let mut program = self.of_cell(shape)?.define(which, 1);
         if let Some(constant) = dtype.constant() {
             program = program.define(constant, 1);
+        }
+        if self.tensor {
+            program = program.define("TENSOR", 1);
         }
         let constants = [
             ("LANES", self.lanes),
@@ -195,6 +202,8 @@ impl Pass {
         groups: 1,
         shared: 0,
         weights: 0,
+        tensor: false,
+        cycles: 0,
     };
 }
 
@@ -219,13 +228,13 @@ impl Plan {
     ///
     /// # Errors
     /// If the one asked for does not fit.
-    pub fn choose(shape: &Shape, batch: usize, card: &Properties, wanted: Option<Frame>) -> Result<Self> {
+    pub fn choose(shape: &Shape, batch: usize, dtype: Dtype, card: &Properties, wanted: Option<Frame>) -> Result<Self> {
         let mut why = Vec::new();
         for frame in Frame::ALL {
             if wanted.is_some_and(|wanted| wanted != frame) {
                 continue;
             }
-            match Self::of_frame(frame, shape, batch, card) {
+            match Self::of_frame(frame, shape, batch, dtype, card) {
                 Ok(plan) if why.is_empty() => return Ok(plan),
                 Ok(plan) => return Ok(Self { why: format!("{}; {}", plan.why, why.join("; ")), ..plan }),
                 Err(reason) => why.push(format!("{}: {reason}", frame.name())),
@@ -234,10 +243,10 @@ impl Plan {
         Err(Error::Device(format!("frame {}", why.join("; "))))
     }
 
-    fn of_frame(frame: Frame, shape: &Shape, batch: usize, card: &Properties) -> Result<Self, String> {
+    fn of_frame(frame: Frame, shape: &Shape, batch: usize, dtype: Dtype, card: &Properties) -> Result<Self, String> {
         let pair = |best: fn(Vec<Pass>, usize, &Properties) -> Result<Pass, String>| {
             let [forward, backward] = [Direction::Forward, Direction::Backward].map(|direction| {
-                let all = candidates(frame, &Need::of(shape, direction), &Limits::of(card))?;
+                let all = candidates(frame, &Need::of(shape, direction, dtype), &Limits::of(card))?;
                 best(all, batch, card)
             });
             Ok::<_, String>((forward?, backward?))
@@ -269,6 +278,7 @@ impl Plan {
     pub fn possible(
         shape: &Shape,
         batch: usize,
+        dtype: Dtype,
         limits: &Limits,
         wanted: Option<Frame>,
         direction: Direction,
@@ -276,8 +286,8 @@ impl Plan {
         let mut why = Vec::new();
         // a frame that does not fit one of the directions fits none
         let both = |frame| {
-            let other =
-                [Direction::Forward, Direction::Backward].map(|d| candidates(frame, &Need::of(shape, d), limits));
+            let other = [Direction::Forward, Direction::Backward]
+                .map(|d| candidates(frame, &Need::of(shape, d, dtype), limits));
             other.into_iter().collect::<Result<Vec<_>, _>>()
         };
         for frame in Frame::ALL {
@@ -286,7 +296,7 @@ impl Plan {
             }
             match both(frame) {
                 Ok(passes) => {
-                    let rows = batch.next_power_of_two() as u32;
+                    let rows = (batch.next_power_of_two() as u32).max(8); // tensor cores take eight at the least
                     let passes = passes.into_iter().nth(direction as usize).unwrap_or_default();
                     return Ok(passes.into_iter().filter(|pass| pass.rows <= rows).collect());
                 }
@@ -300,6 +310,8 @@ impl Plan {
 /// What a block may have on a card: known from its architecture alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// The architecture.
+    pub arch: Arch,
     /// 32-bit registers.
     pub registers: u32,
     /// Bytes of shared memory, when asked for.
@@ -312,6 +324,7 @@ impl Limits {
     /// Those of a card.
     pub fn of(card: &Properties) -> Self {
         Self {
+            arch: card.arch,
             registers: card.registers_per_block,
             shared: card.shared_per_block as u32,
             cooperative: card.cooperative,
@@ -329,7 +342,7 @@ impl Limits {
             _ => 227,
         };
         let registers = if matches!(arch.number(), 53 | 62) { 32 * 1024 } else { 64 * 1024 };
-        Self { registers, shared: kib * 1024, cooperative: arch.number() >= 60 }
+        Self { arch, registers, shared: kib * 1024, cooperative: arch.number() >= 60 }
     }
 }
 
@@ -345,19 +358,29 @@ struct Need {
     /// Registers beside the weights, for one sequence and for each further one.
     registers: [u32; 2],
     backward: bool,
+    /// How factors are rounded in this direction.
+    dtype: Dtype,
 }
 
 impl Need {
-    fn of(shape: &Shape, direction: Direction) -> Self {
+    fn of(shape: &Shape, direction: Direction, dtype: Dtype) -> Self {
         let (gates, units) = (shape.gates() as u32, padded(shape.hidden) as u32);
         let resets = shape.cell == CellKind::Gru;
         match direction {
             Direction::Forward => {
-                Self { gates, units, values: gates, length: units, registers: [60, 6], backward: false }
+                Self { gates, units, values: gates, length: units, registers: [60, 6], backward: false, dtype }
             }
             Direction::Backward => {
                 let more = if resets { 14 } else { 0 };
-                Self { gates, units, values: 1, length: gates * units, registers: [66 + more, 10], backward: true }
+                Self {
+                    gates,
+                    units,
+                    values: 1,
+                    length: gates * units,
+                    registers: [66 + more, 10],
+                    backward: true,
+                    dtype: dtype.of_gradients(),
+                }
             }
         }
     }
@@ -393,8 +416,8 @@ pub fn whole(shape: &Shape, steps: usize, batch: usize, limits: &Limits) -> Opti
     if shape.layers != 1 || shape.output.is_none() || work > MOST {
         return None;
     }
-    let [forward, backward] =
-        [Direction::Forward, Direction::Backward].map(|direction| one_block(&Need::of(shape, direction), limits).ok());
+    let [forward, backward] = [Direction::Forward, Direction::Backward]
+        .map(|direction| one_block(&Need::of(shape, direction, Dtype::F32), limits).ok());
     let fits = |pass: &&Pass| {
         pass.spilled == 0 && pass.rows as usize >= batch && pass.block_of_whole() * REGISTERS <= limits.registers
     };
@@ -493,15 +516,58 @@ fn many_blocks(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
             let sums = out * rows * need.values;
             let fits = weights + need.registers(1) + 2 * sums <= 255 && shared + fixed <= limits.shared;
             if fits && rows * units <= THREADS {
-                let (frame, threads) = (Frame::ManyBlocks, THREADS);
-                passes.push(Pass { frame, lanes, out, rows, threads, blocks, shared, weights, ..Pass::STEPWISE });
+                let (frame, threads, cycles) = (Frame::ManyBlocks, THREADS, weights * rows * 2);
+                passes.push(Pass {
+                    frame,
+                    lanes,
+                    out,
+                    rows,
+                    threads,
+                    blocks,
+                    shared,
+                    weights,
+                    cycles,
+                    ..Pass::STEPWISE
+                });
             }
         }
+    }
+    if need.dtype != Dtype::F32 && limits.arch.number() >= 80 {
+        many_blocks_of_tensors(need, limits, &mut passes);
     }
     if passes.is_empty() {
         return Err(format!("{} units have more weights than 256 threads for each 32 of them can hold", need.units));
     }
     Ok(passes)
+}
+
+/// The same by tensor cores, whose tiles are sixteen rows of weights by eight sequences: `kernels/tensor_part.cuh`.
+fn many_blocks_of_tensors(need: &Need, limits: &Limits, passes: &mut Vec<Pass>) {
+    /// Static shared memory ends there.
+    const STATIC: u32 = 48 * 1024;
+    let tf32 = need.dtype == Dtype::Tf32;
+    let word = if tf32 { 1 } else { 2 };
+    for lanes in [1, 2, 4] {
+        let units = 32 / lanes;
+        let (blocks, tiles) = (need.units.div_ceil(units), (need.values * units).div_ceil(16));
+        let span = need.length.div_ceil(16 * WARPS) * 16;
+        let steps = span / (8 * word);
+        let weights = tiles * steps * 4;
+        for rows in [8, 16, 32] {
+            let shared = WARPS * rows * (span / word + 4) * 4;
+            let fixed = WARPS * need.values * rows * units * 4;
+            let sums = tiles * rows / 8 * 4;
+            let fits = weights <= 128 && weights + need.registers(1) + sums <= 240 && shared + fixed <= limits.shared;
+            if blocks >= 2 && fits && fixed <= STATIC && rows * units <= THREADS {
+                // 2048 FMAs in 2 cycles of a multiprocessor, tf32 in 4
+                let cycles = WARPS * tiles * steps * (rows / 8) * 2;
+                let (frame, threads) = (Frame::ManyBlocks, THREADS);
+                let pass =
+                    Pass { frame, lanes, out: 1, rows, threads, blocks, shared, weights, cycles, ..Pass::STEPWISE };
+                passes.push(Pass { tensor: true, ..pass });
+            }
+        }
+    }
 }
 
 /// The pass with the shortest time by a simple count: what a step costs whatever its size, and FMAs.
@@ -512,7 +578,7 @@ fn best_of_many_blocks(passes: Vec<Pass>, batch: usize, card: &Properties) -> Re
     let timed = passes.into_iter().filter(|pass| pass.blocks <= card.multiprocessors).map(|pass| {
         let tiles = batch.div_ceil(pass.rows as usize) as u32;
         let groups = (card.multiprocessors / pass.blocks).min(tiles);
-        let cycles = u64::from(tiles.div_ceil(groups)) * u64::from(FIXED + pass.weights * pass.rows * 2);
+        let cycles = u64::from(tiles.div_ceil(groups)) * u64::from(FIXED + pass.cycles);
         (cycles, Pass { groups, ..pass })
     });
     let best = timed.min_by_key(|(cycles, _)| *cycles).map(|(_, pass)| pass);
@@ -548,8 +614,9 @@ mod tests {
     #[test]
     fn small_networks_stay_on_one_multiprocessor() {
         let (h100, orin, nano) = (card(Arch::new(9, 0), 132), card(Arch::new(8, 7), 8), card(Arch::new(5, 3), 1));
-        let frame =
-            |cell, hidden, card: &Properties| Plan::choose(&shape(cell, hidden), 1, card, None).unwrap().frame();
+        let frame = |cell, hidden, card: &Properties| {
+            Plan::choose(&shape(cell, hidden), 1, Dtype::F32, card, None).unwrap().frame()
+        };
         for cell in CellKind::ALL {
             for hidden in [1, 16, 32, 64, 96] {
                 assert_eq!(frame(cell, hidden, &h100), Frame::OneBlock, "{cell:?} {hidden}");
@@ -562,7 +629,8 @@ mod tests {
         assert_eq!(frame(CellKind::Lstm, 1024, &h100), Frame::ManyBlocks);
         assert_eq!(frame(CellKind::Lstm, 128, &orin), Frame::OneBlock); // some weights in shared memory
         assert_eq!(frame(CellKind::Lstm, 512, &orin), Frame::Stepwise); // eight multiprocessors are too few
-        let refused = Plan::choose(&shape(CellKind::Lstm, 512), 1, &orin, Some(Frame::OneBlock)).unwrap_err();
+        let refused =
+            Plan::choose(&shape(CellKind::Lstm, 512), 1, Dtype::F32, &orin, Some(Frame::OneBlock)).unwrap_err();
         assert!(refused.to_string().starts_with("frame one-block: "), "{refused}");
     }
 
@@ -572,15 +640,15 @@ mod tests {
             let arch = Arch::new(arch / 10, arch % 10);
             for cell in CellKind::ALL {
                 for hidden in [1, 20, 64, 100, 128, 192, 256, 700, 1024] {
-                    for batch in [1, 3, 64, 1000] {
+                    for (batch, dtype) in [1, 3, 64, 1000].into_iter().zip(Dtype::ALL.into_iter().cycle()) {
                         let (shape, card) = (shape(cell, hidden), card(arch, multiprocessors));
-                        let plan = Plan::choose(&shape, batch, &card, None).unwrap();
+                        let plan = Plan::choose(&shape, batch, dtype, &card, None).unwrap();
                         for (direction, chosen) in
                             [(Direction::Forward, plan.forward), (Direction::Backward, plan.backward)]
                         {
                             let limits = Limits::of_arch(arch);
                             let possible =
-                                Plan::possible(&shape, batch, &limits, Some(plan.frame()), direction).unwrap();
+                                Plan::possible(&shape, batch, dtype, &limits, Some(plan.frame()), direction).unwrap();
                             assert!(possible.contains(&Pass { groups: 1, ..chosen }), "{arch} {shape:?} {batch}");
                             let room = card.registers_per_block / chosen.threads;
                             assert!(

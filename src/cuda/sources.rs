@@ -15,6 +15,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("recurrent.cuh", include_str!("../../kernels/recurrent.cuh")),
     ("rnn.cu", include_str!("../../kernels/rnn.cu")),
     ("step.cuh", include_str!("../../kernels/step.cuh")),
+    ("tensor_part.cuh", include_str!("../../kernels/tensor_part.cuh")),
     ("tile.cuh", include_str!("../../kernels/tile.cuh")),
     ("training.cu", include_str!("../../kernels/training.cu")),
     ("training.cuh", include_str!("../../kernels/training.cuh")),

@@ -5,7 +5,7 @@
 //! measured yet; so a card must be twice as fast by them to be chosen.
 
 use super::driver::Properties;
-use super::plan::{Frame, Plan};
+use super::plan::{Dtype, Frame, Plan};
 use crate::shape::Shape;
 
 /// What is to be done.
@@ -42,7 +42,7 @@ pub fn worth(shape: &Shape, batch: usize, work: Work, card: &Properties) -> Choi
     let flops = shape.flops() as f64 * batch as f64;
     let passes = if work == Work::Training { 3.0 } else { 1.0 };
     let processor = passes * flops / CORE;
-    let frame = Plan::choose(shape, batch, card, None).map_or(Frame::Stepwise, |plan| plan.frame());
+    let frame = Plan::choose(shape, batch, Dtype::F32, card, None).map_or(Frame::Stepwise, |plan| plan.frame());
     let waiting = shape.layers as f64
         * match frame {
             Frame::OneBlock => 0.4e-6,
