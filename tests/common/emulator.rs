@@ -1,8 +1,8 @@
-//! The emulated device of `tests/emulator`: builds its two libraries when they are first asked for, and runs programs, or
-//! a part of a test, with them in the place of NVIDIA's.
+//! The emulated device of `tests/emulator`: builds its two libraries when they are first asked for, and runs programs,
+//! or a part of a test, with them in the place of NVIDIA's.
 //!
-//! The loader looks at `LD_LIBRARY_PATH` when a program starts and never again, so a test that wants to talk to the device
-//! starts itself once more, for that one test:
+//! The loader looks at `LD_LIBRARY_PATH` when a program starts and never again, so a test that wants to talk to the
+//! device starts itself once more, for that one test:
 //!
 //! ```ignore
 //! #[test]
@@ -166,8 +166,8 @@ impl Emulator {
         Some(emulator)
     }
 
-    /// Files that have the names of the libraries and are none: a machine where nothing can be loaded. It hides a driver
-    /// that the machine may have, and needs no compiler.
+    /// Files that have the names of the libraries and are none: a machine where nothing can be loaded. It hides a
+    /// driver that the machine may have, and needs no compiler.
     pub fn broken() -> Self {
         let folder = root().join("broken");
         make_folder(&folder, |partial| {
@@ -210,8 +210,8 @@ impl Emulator {
         command
     }
 
-    /// Runs `body`, which stands in the test of this full name, in a process of its own on this device, and says how that
-    /// ended. `part` tells it from other calls in the same test. In that process it gives None, after the body.
+    /// Runs `body`, which stands in the test of this full name, in a process of its own on this device, and says how
+    /// that ended. `part` tells it from other calls in the same test. In that process it gives None, after the body.
     pub fn run_inside(&self, test: &str, part: &str, body: impl FnOnce()) -> Option<Ran> {
         let label = format!("{test} {part}");
         let reached = format!("inside {label}: the end was reached");
@@ -260,8 +260,8 @@ impl Ran {
     }
 }
 
-/// Runs `body` on the emulated device in a process of its own, with threads in the order of this seed, and fails if that
-/// process does. `test` is the full name of the test that this call stands in.
+/// Runs `body` on the emulated device in a process of its own, with threads in the order of this seed, and fails if
+/// that process does. `test` is the full name of the test that this call stands in.
 pub fn inside(test: &str, kind: Kind, seed: u64, body: impl FnOnce()) {
     let Some(emulator) = Emulator::new(kind) else { return };
     let emulator = emulator.with("EMULATOR_SEED", seed);
@@ -286,11 +286,10 @@ impl Cxx {
         for name in &names {
             let command: Vec<String> = name.split_whitespace().map(String::from).collect();
             let Some((program, first)) = command.split_first() else { continue };
-            if let Ok(output) = Command::new(program).args(first).arg("--version").output() {
-                if output.status.success() {
-                    let version = String::from_utf8_lossy(&output.stdout).into_owned();
-                    return Ok(Self { command, version });
-                }
+            let answer = Command::new(program).args(first).arg("--version").output();
+            if let Some(output) = answer.ok().filter(|output| output.status.success()) {
+                let version = String::from_utf8_lossy(&output.stdout).into_owned();
+                return Ok(Self { command, version });
             }
         }
         Err(format!("no C++ compiler; tried {}", names.join(", ")))

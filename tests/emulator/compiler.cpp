@@ -1,9 +1,9 @@
-// The stand-in run-time compiler, `libnvrtc.so`: has the host's C++ compiler make a shared object of a kernel source. The
-// functions have the names, arguments and answers of NVRTC.
+// The stand-in run-time compiler, `libnvrtc.so`: has the host's C++ compiler make a shared object of a kernel source.
+// The functions have the names, arguments and answers of NVRTC.
 //
 // A source goes through the compiler twice. First through the preprocessor alone, without device.h, so that words like
-// `__global__` are still there to find the kernels by; the result, with a list of the kernels below it, is then compiled
-// with device.h in front. The preprocessor's line marks stay, so messages name the lines of the source.
+// `__global__` are still there to find the kernels by; the result, with a list of the kernels below it, is then
+// compiled with device.h in front. The preprocessor's line marks stay, so messages name the lines of the source.
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -166,10 +166,11 @@ bool run(std::vector<std::string> command, const std::string& folder, const std:
 
 std::vector<std::string> flags_for_code() {
     // The stack of a thread is small: each page that a function takes is touched in turn, so that none is leapt over.
-    std::vector<std::string> flags = words("-fPIC -shared -fvisibility=hidden -fstack-clash-protection -Wno-unknown-pragmas -Wno-attributes");
+    std::vector<std::string> flags = words("-fPIC -shared -fvisibility=hidden -fstack-clash-protection");
     auto add = [&](const char* more) {
         for (std::string& word : words(more)) flags.push_back(word);
     };
+    add("-Wno-unknown-pragmas -Wno-attributes");
     // A kernel says __fmaf_rn where it means it; what else a compiler might contract would differ from host to host.
     add("-ffp-contract=off");
 #if defined(__x86_64__)
@@ -177,7 +178,8 @@ std::vector<std::string> flags_for_code() {
 #endif
     const std::string sanitizer = environment("EMULATOR_SANITIZE", "");
     if (sanitizer == "address") {
-        add("-O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=all");
+        add("-O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined");
+        add("-fno-sanitize=vptr -fno-sanitize-recover=all");
     } else if (sanitizer == "thread") {
         add("-O1 -g1 -fsanitize=thread");
     } else {
@@ -228,7 +230,8 @@ std::string parse(int count, const char* const* texts, Options& options) {
         };
         if (starts("--gpu-architecture") || starts("-arch")) {
             const std::string arch = value(starts("-arch") ? 5 : 18);
-            if (!parse_architecture(arch, options)) return "invalid value '" + arch + "' for --gpu-architecture (-arch)";
+            const bool known = parse_architecture(arch, options);
+            if (!known) return "invalid value '" + arch + "' for --gpu-architecture (-arch)";
         } else if (starts("--define-macro") || starts("-D")) {
             options.passed.push_back("-D" + value(starts("-D") ? 2 : 14));
         } else if (starts("--undefine-macro") || starts("-U")) {
@@ -262,7 +265,8 @@ Result compile(Program& program, const Options& options, const std::string& fold
     for (auto& [name, text] : program.headers) good = good && write_file(shop.file(name), text.data(), text.size());
     const std::string messages = shop.file("messages"), expanded = "expanded.cpp", object = shop.file("object.so");
 
-    std::vector<std::string> preprocess = words(cxx() + " -E -x c++ -std=c++17 -DEMULATOR -D__CUDACC__ -D__CUDACC_RTC__ -I.");
+    std::vector<std::string> preprocess = words(cxx() + " -E -x c++ -std=c++17 -I.");
+    for (const char* define : {"-DEMULATOR", "-D__CUDACC__", "-D__CUDACC_RTC__"}) preprocess.push_back(define);
     preprocess.push_back("-D__CUDA_ARCH__=" + std::to_string(options.arch * 10));
     preprocess.insert(preprocess.end(), options.passed.begin(), options.passed.end());
     for (const std::string& word : {program.name, std::string("-o"), expanded}) preprocess.push_back(word);

@@ -30,7 +30,6 @@ constexpr Place here(const char* file = __builtin_FILE(), int line = __builtin_L
 
 }  // namespace emulator
 
-
 // ---- declarations -----------------------------------------------------------------------------------------------
 
 #define __global__
@@ -211,7 +210,9 @@ inline void copy_async_commit() { emulator::machine->copy_commit(); }
 template <int KEEP>
 inline void copy_async_wait() {
     emulator::Copy due;
-    while (emulator::machine->copy_due(KEEP, &due)) *static_cast<float4*>(due.to) = *static_cast<const float4*>(due.from);
+    while (emulator::machine->copy_due(KEEP, &due)) {
+        *static_cast<float4*>(due.to) = *static_cast<const float4*>(due.from);
+    }
 }
 
 // ---- threads together -------------------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ inline void __syncwarp(unsigned mask = ~0u, emulator::Place here = emulator::her
     emulator::machine->warp_barrier(mask, here);
 }
 inline void grid_barrier(unsigned* word, int blocks, emulator::Place here = emulator::here()) {
-    emulator::machine->grid_barrier(word, blocks, here);
+    emulator::machine->grid_barrier(word, static_cast<unsigned>(blocks), here);
 }
 inline void __nanosleep(unsigned, emulator::Place here = emulator::here()) { emulator::machine->yield(here); }
 

@@ -85,7 +85,8 @@ constexpr size_t PAGE = 64 << 10;  // the largest page of these processors, so t
 
 Fiber::Fiber() : own_(true) {
     size_ = address_sanitizer() ? STACK_WITH_ZONES : STACK;
-    void* mapped = mmap(nullptr, PAGE + size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const int kind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* mapped = mmap(nullptr, PAGE + size_, PROT_READ | PROT_WRITE, kind, -1, 0);
     if (mapped == MAP_FAILED) {
         perror("emulated device: no memory for the stack of a thread");
         abort();

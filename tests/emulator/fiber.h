@@ -18,8 +18,8 @@ class Fiber {
     Fiber(const Fiber&) = delete;
     Fiber& operator=(const Fiber&) = delete;
 
-    // The next `transfer` to this fiber begins at `entry`, which must not return. If the fiber was left in the middle of
-    // something, that is forgotten.
+    // The next `transfer` to this fiber begins at `entry`, which must not return. If the fiber was left in the middle
+    // of something, that is forgotten.
     void begin(void (*entry)());
 
     // To be called first thing in `entry`.

@@ -1,5 +1,5 @@
-//! What the tests of the emulated device need of a GPU: compile, load, launch, read back. It goes through cudarc, as the
-//! library does.
+//! What the tests of the emulated device need of a GPU: compile, load, launch, read back. It goes through cudarc, as
+//! the library does.
 
 use cudarc::driver::sys::CUfunction_attribute;
 use cudarc::driver::{

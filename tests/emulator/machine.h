@@ -1,6 +1,6 @@
 // What a kernel image sees of the emulated device. An image is a shared object that the stand-in compiler made; it is
-// linked with nothing. It exports `emulator_machine`, which the driver sets when it loads the image, and the list of its
-// kernels. Included by device.h before every kernel, so it includes next to nothing: that keeps compiling quick.
+// linked with nothing. It exports `emulator_machine`, which the driver sets when it loads the image, and the list of
+// its kernels. Included by device.h before every kernel, so it includes next to nothing: that keeps compiling quick.
 #pragma once
 
 #include <stddef.h>
@@ -53,7 +53,8 @@ struct Machine {
     // Lets others run: for a thread that polls.
     void (*yield)(Place);
 
-    // The block's copy of a shared array, which is made when the first thread asks for it. `site` names the declaration.
+    // The block's copy of a shared array, which is made when the first thread asks for it. `site` names the
+    // declaration.
     void* (*shared)(const void* site, size_t bytes, Place);
     // Copies take place when they are waited for.
     void (*copy)(Copy);

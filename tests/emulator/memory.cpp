@@ -1,5 +1,5 @@
-// Memory of the stand-in driver. Every allocation is known, so every copy is checked against it, twice: when it is asked
-// for, and when its turn comes, because the memory may have been freed in between.
+// Memory of the stand-in driver. Every allocation is known, so every copy is checked against it, twice: when it is
+// asked for, and when its turn comes, because the memory may have been freed in between.
 
 #include <string.h>
 

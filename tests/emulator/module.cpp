@@ -44,10 +44,10 @@ std::string hexadecimal(uint64_t number) {
     return text;
 }
 
-// Puts the shared object of an image into a file named by its content, where it stays: the sanitizers look for the lines
-// of a report in it. The caller gives a pointer and no length, as CUDA wants it, so a damaged image may be shorter than
-// it says. The system call that writes the file stops at the end of the memory; a loop of ours would crash. So it is
-// written even if it is there already, and only then looked at.
+// Puts the shared object of an image into a file named by its content, where it stays: the sanitizers look for the
+// lines of a report in it. The caller gives a pointer and no length, as CUDA wants it, so a damaged image may be
+// shorter than it says. The system call that writes the file stops at the end of the memory; a loop of ours would
+// crash. So it is written even if it is there already, and only then looked at.
 Status unpack(const ImageHeader& header, const char* payload, std::string& path) {
     const std::string& folder = settings().cache;
     path = folder + "/" + hexadecimal(header.digest) + ".so";
@@ -221,7 +221,8 @@ Status launch(Function* handle, const Geometry& geometry, bool cooperative, Stre
             const int threads = static_cast<int>(geometry.block.x * geometry.block.y * geometry.block.z);
             const int64_t most = int64_t{settings().multiprocessors} *
                                  blocks_per_multiprocessor(*function, threads, geometry.dynamic_shared);
-            if (int64_t{geometry.grid.x} * geometry.grid.y * geometry.grid.z > most) return COOPERATIVE_LAUNCH_TOO_LARGE;
+            const int64_t blocks = int64_t{geometry.grid.x} * geometry.grid.y * geometry.grid.z;
+            if (blocks > most) return COOPERATIVE_LAUNCH_TOO_LARGE;
         }
         Launch made{function->kernel, {}, geometry.grid, geometry.block, geometry.dynamic_shared, cooperative};
         const auto* bytes = static_cast<const unsigned char*>(args[0]);

@@ -1,5 +1,5 @@
-//! Tests of the tests: a mistake is planted in a kernel that is right without it (`planted/*.cu`), and the emulated device
-//! must find it, in every order of threads that is tried.
+//! Tests of the tests: a mistake is planted in a kernel that is right without it (`planted/*.cu`), and the emulated
+//! device must find it, in every order of threads that is tried.
 
 use crate::clean::{Add, Ring, Sum, Tile, numbers, product_of};
 use crate::emulator::{Emulator, Kind, Ran};
@@ -107,7 +107,7 @@ fn index_past_a_shared_array() {
     // a plain device sees the damage when the block has ended
     let seen = says(&["past the end of the shared array at sum.cu:25", "CUDA_ERROR_LAUNCH_FAILED"]);
     every_order("index_past_a_shared_array", Kind::Plain, body, seen);
-    let seen = says(&["sum.cu:28", "index 64 out of bounds for type 'float [64]'"]);
+    let seen = says(&["sum.cu:28", "index 64 out of bounds for type"]);
     every_order("index_past_a_shared_array", Kind::Address, body, seen);
 }
 
@@ -205,7 +205,7 @@ fn grid_barrier_of_one_block() {
         Kind::Plain,
         || grid("lonely", "NOTHING", true),
         |ran| {
-            let why = ["ends while others wait in grid_barrier at grid.cu:26", "some threads of the grid have ended"];
+            let why = ["ends while others wait in grid_barrier at grid.cu:26", "waits in grid_barrier at grid.cu:26"];
             !ran.status.success() && why.iter().any(|why| ran.text.contains(why))
         },
     );

@@ -177,7 +177,8 @@ void Run::thread_main() {
     Warp& warp = block.warps[thread.warp];
     if (block.arrived) fail("ends while others wait in __syncthreads at " + text(block.place));
     for (const Meeting& meeting : warp.meetings) {
-        if (meeting.mask >> thread.self.lane & 1) fail("ends while lanes of its warp wait for it at " + text(meeting.place));
+        const bool wanted = meeting.mask >> thread.self.lane & 1;
+        if (wanted) fail("ends while lanes of its warp wait for it at " + text(meeting.place));
     }
     for (auto& [word, meeting] : groups_) {
         if (!meeting.waiting.empty() && same_group(*meeting.waiting.front(), thread)) {
@@ -206,7 +207,8 @@ void Run::block_barrier(Place place) {
     }
     for (const Meeting& meeting : block.warps[thread.warp].meetings) {
         if (meeting.mask >> thread.self.lane & 1) {
-            fail("divergent __syncthreads at " + text(place) + ": lanes of its warp wait for it at " + text(meeting.place));
+            fail("divergent __syncthreads at " + text(place) + ": lanes of its warp wait for it at " +
+                 text(meeting.place));
         }
     }
     block.place = place;
@@ -230,7 +232,7 @@ void Run::warp_meeting(unsigned mask, void* record, Together* together, bool ord
     Thread& thread = *running_;
     Warp& warp = thread.block->warps[thread.warp];
     const unsigned lane = thread.self.lane, wanted = mask & warp.lanes;
-    if (!(mask >> lane & 1)) fail("the mask of the warp operation at " + text(place) + " does not name the lane itself");
+    if (!(mask >> lane & 1)) fail("the mask of the warp operation at " + text(place) + " does not name its own lane");
     if (together == product_together && wanted != ~0u) fail("the product at " + text(place) + " needs a whole warp");
     if (wanted & warp.ended) fail("the warp operation at " + text(place) + " waits for lanes that have ended");
     Meeting* meeting = nullptr;
@@ -270,10 +272,15 @@ void Run::grid_barrier(const unsigned* word, unsigned blocks, Place place) {
     if (!launch_.cooperative) fail("grid_barrier at " + text(place) + " in a launch that is not cooperative");
     // What the device half keeps there is its own affair, but it starts from zero.
     if (*word != 0) fail("grid_barrier at " + text(place) + ": its word must be zero before the first launch");
+    if (blocks < 1 || blocks > launch_.grid.x) {
+        fail("grid_barrier at " + text(place) + " of " + std::to_string(blocks) + " blocks, but the grid has " +
+             std::to_string(launch_.grid.x));
+    }
     GroupMeeting& meeting = groups_[word];
     if (meeting.waiting.empty()) {
         meeting.place = place;
         meeting.blocks = blocks;
+        meeting.waiting.reserve(static_cast<size_t>(blocks) * volume(launch_.block));
     } else if (!same(meeting.place, place) || meeting.blocks != blocks) {
         fail("divergent grid_barrier at " + text(place) + ": others are at " + text(meeting.place));
     } else if (!same_group(*meeting.waiting.front(), thread)) {
@@ -305,7 +312,7 @@ void* Run::shared(const void* site, size_t bytes, Place place) {
     Block& block = *running_->block;
     auto found = block.shared.find(site);
     if (found != block.shared.end()) {
-        acquire(const_cast<void*>(site));
+        acquire(&found->second);
         return found->second.memory.data();
     }
     block.static_shared += (bytes + 15) / 16 * 16;
@@ -317,8 +324,8 @@ void* Run::shared(const void* site, size_t bytes, Place place) {
     Guarded memory(bytes);
     if (!memory) fail("no memory for the shared array at " + text(place));
     void* data = memory.data();
-    block.shared.emplace(site, Block::Array{std::move(memory), place});
-    release(const_cast<void*>(site));
+    auto made = block.shared.emplace(site, Block::Array{std::move(memory), place});
+    release(&made.first->second);
     return data;
 }
 

@@ -25,7 +25,8 @@ inline bool address_sanitizer() { return __asan_unpoison_memory_region != nullpt
 inline bool thread_sanitizer() { return __tsan_create_fiber != nullptr; }
 
 // What this fiber did before `release(object)` happens before what another does after `acquire(object)`. To the race
-// checker these two are all the order there is between threads of a kernel: a switch of fibers alone counts for nothing.
+// checker these two are all the order there is between threads of a kernel: a switch of fibers alone counts for
+// nothing.
 inline void release(void* object) {
     if (thread_sanitizer()) __tsan_release(object);
 }

@@ -147,7 +147,8 @@ std::vector<FoundKernel> find_kernels(const std::string& text, std::vector<std::
 }
 
 std::string kernel_list(const std::vector<FoundKernel>& kernels, const std::string& program) {
-    std::string list = "\n# 1 \"the list of kernels of " + program + "\"\nnamespace emulator {\nstatic const Kernel kernels[] = {\n";
+    std::string list = "\n# 1 \"the list of kernels of " + program + "\"\n";
+    list += "namespace emulator {\nstatic const Kernel kernels[] = {\n";
     for (const FoundKernel& kernel : kernels) {
         const std::string entry = "Entry<&::" + kernel.name + ">";
         list += "    {\"" + kernel.name + "\", &" + entry + "::run, " + entry + "::args_size, " + kernel.max_threads +

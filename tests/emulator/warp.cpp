@@ -42,7 +42,8 @@ void shuffle_together(unsigned mask, void* const records[32]) {
         if (!in(mask, lane)) continue;
         auto* record = static_cast<ShuffleRecord*>(records[lane]);
         // From a lane that does not take part a card gives anything at all; here it is a NaN.
-        record->result = in(mask, record->from) ? static_cast<ShuffleRecord*>(records[record->from])->value : ~uint64_t{0};
+        const bool there = in(mask, record->from);
+        record->result = there ? static_cast<ShuffleRecord*>(records[record->from])->value : ~uint64_t{0};
     }
 }
 
@@ -56,8 +57,8 @@ void ballot_together(unsigned mask, void* const records[32]) {
     }
 }
 
-// mma.sync.aligned.m16n8k16 (f16, bf16) and m16n8k8 (tf32), row by column. With group = lane / 4 and t = lane % 4 a lane
-// holds, by the PTX manual:
+// mma.sync.aligned.m16n8k16 (f16, bf16) and m16n8k8 (tf32), row by column. With group = lane / 4 and t = lane % 4 a
+// lane holds, by the PTX manual:
 //   d[i]  row group + 8 (i / 2), column 2t + i % 2
 //   a[i]  row group + 8 (i % 2), columns from w t + 4w (i / 2), w of them     w = numbers in a register, 2 or 1
 //   b[i]  rows from w t + 4w i, w of them, column group

@@ -26,6 +26,6 @@ extern "C" __global__ void __launch_bounds__(64) add(AddArgs args) {
 // A thread that needs more stack than it has.
 extern "C" __global__ void deep(AddArgs args) {
     volatile float local[60000];
-    local[0] = args.x[0];
-    args.out[0] = local[0] + local[59999];
+    for (int i = 0; i < 60000; ++i) local[i] = args.x[i % args.n];
+    args.out[0] = local[args.n];
 }

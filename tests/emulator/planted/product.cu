@@ -1,5 +1,5 @@
-// One product of the tensor cores by one warp: d[16][8] += a[16][DEPTH] b[DEPTH][8], numbers of 16 bits rounded from f32.
-// -D KIND=0 f16, 1 bf16 (DEPTH 16), 2 tf32 (DEPTH 8).
+// One product of the tensor cores by one warp: d[16][8] += a[16][DEPTH] b[DEPTH][8], numbers of 16 bits rounded from
+// f32. -D KIND=0 f16, 1 bf16 (DEPTH 16), 2 tf32 (DEPTH 8).
 
 struct ProductArgs {
     const float *a, *b;
