@@ -11,6 +11,7 @@ struct Dropout {
 
 constexpr int DROPOUT_THREADS = 256;
 
+// budget dropout registers 16 shared 0
 extern "C" __global__ void __launch_bounds__(DROPOUT_THREADS) dropout(Dropout args) {
     const unsigned long long i = (unsigned long long)blockIdx.x * DROPOUT_THREADS + threadIdx.x;
     if (i < args.len)

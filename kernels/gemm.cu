@@ -51,7 +51,7 @@ using Medium = Tile<64, 64, 32, 64, 1, 16>;
 // Multiply-add is bound by registers, three blocks of 128 × 64 on a multiprocessor; tensor cores by what comes from L2.
 using Large = Tile<128, TENSOR_CORES ? 128 : 64, 32, 64, 1, 16>;
 // On a multiprocessor. Said to the compiler, which else spends the time of the loop on saving registers.
-constexpr int SMALL_BLOCKS = 2, MEDIUM_BLOCKS = TENSOR_CORES ? 6 : 5, LARGE_BLOCKS = TENSOR_CORES ? 2 : 3;
+constexpr int SMALL_BLOCKS = 2, MEDIUM_BLOCKS = TENSOR_CORES ? 6 : ARCH < 60 || ARCH >= 120 ? 4 : 5, LARGE_BLOCKS = TENSOR_CORES ? 2 : 3;
 constexpr int SMALL_THREADS = Small::GROUPS * Small::THREADS;
 
 // ---- from f32 to the words of shared memory
@@ -488,7 +488,7 @@ __device__ __forceinline__ void tn(const TnArgs& args) {
 
 // ---- the kernels
 //
-// budget NAME registers MOST shared MOST: over all architectures and dtypes, no spills; a gate reads these lines.
+// Budgets, "NAME registers MOST shared MOST" below, hold over all architectures and dtypes, no spills; a gate reads these lines.
 // What the disassembly of the loop over k shows, one trip being 16 k (12.9; sm_90, sm_80 alike):
 //   medium and large in f32: 1024 FFMA among 1159 to 1193 instructions, 86 to 88 %; 64 16-byte reads of shared memory,
 //     one barrier. The loads of the next trip are issued at two thirds of this one: 350 issue slots a warp and 2 or 3
@@ -505,7 +505,7 @@ __device__ __forceinline__ void tn(const TnArgs& args) {
 extern "C" __global__ void __launch_bounds__(SMALL_THREADS, SMALL_BLOCKS) gemm_nn_small(NnArgs args) {
     nn<Small>(args);
 }
-// budget gemm_nn_medium registers 168 shared 18432
+// budget gemm_nn_medium registers 200 shared 18432
 extern "C" __global__ void __launch_bounds__(Medium::THREADS, MEDIUM_BLOCKS) gemm_nn_medium(NnArgs args) {
     nn<Medium>(args);
 }
@@ -519,7 +519,7 @@ extern "C" __global__ void __launch_bounds__(Large::THREADS, LARGE_BLOCKS) gemm_
 extern "C" __global__ void __launch_bounds__(SMALL_THREADS, SMALL_BLOCKS) gemm_nt_small(NtArgs args) {
     nt<Small>(args);
 }
-// budget gemm_nt_medium registers 168 shared 18432
+// budget gemm_nt_medium registers 200 shared 18432
 extern "C" __global__ void __launch_bounds__(Medium::THREADS, MEDIUM_BLOCKS) gemm_nt_medium(NtArgs args) {
     nt<Medium>(args);
 }
@@ -530,11 +530,11 @@ extern "C" __global__ void __launch_bounds__(Large::THREADS, LARGE_BLOCKS) gemm_
 
 // Moves R·C + R·N + 2 · slices · C·N. dW_hh of LSTM 64, T 100, B 64: 64 × 256 over 6400 in 50 slices: 8.2 MB + 6.6
 // of partial sums in L2, 0.10 GFMA: H100 3.5 µs and 1.2 for the sums; Orin 41.
-// budget gemm_tn_small registers 112 shared 32768
+// budget gemm_tn_small registers 120 shared 32768
 extern "C" __global__ void __launch_bounds__(SMALL_THREADS, SMALL_BLOCKS) gemm_tn_small(TnArgs args) {
     tn<Small>(args);
 }
-// budget gemm_tn_medium registers 168 shared 18432
+// budget gemm_tn_medium registers 200 shared 18432
 extern "C" __global__ void __launch_bounds__(Medium::THREADS, MEDIUM_BLOCKS) gemm_tn_medium(TnArgs args) {
     tn<Medium>(args);
 }

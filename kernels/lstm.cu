@@ -31,12 +31,17 @@ struct Lstm {
 };
 
 #if defined(FORWARD)
+// budget lstm_forward registers weights+136 shared 32768
 extern "C" __global__ void __launch_bounds__(THREADS, 1) lstm_forward(Forward args) { forward<Lstm>(args); }
 #elif defined(BACKWARD)
+// budget lstm_backward registers weights+112 shared 8192
 extern "C" __global__ void __launch_bounds__(THREADS, 1) lstm_backward(Backward args) { backward<Lstm>(args); }
 #elif defined(WHOLE)
+// budget lstm_train registers 255 shared 16384
 extern "C" __global__ void __launch_bounds__(BLOCK, 1) lstm_train(Whole args) { train<Lstm>(args); }
 #else
+// budget lstm_step registers 28 shared 0
 extern "C" __global__ void __launch_bounds__(THREADS) lstm_step(Step args) { step<Lstm>(args); }
+// budget lstm_step_backward registers 28 shared 0
 extern "C" __global__ void __launch_bounds__(THREADS) lstm_step_backward(StepBackward args) { step_backward<Lstm>(args); }
 #endif

@@ -35,12 +35,17 @@ using Elman = Rnn<Tanh>;
 #endif
 
 #if defined(FORWARD)
+// budget rnn_forward registers weights+144 shared 8192
 extern "C" __global__ void __launch_bounds__(THREADS, 1) rnn_forward(Forward args) { forward<Elman>(args); }
 #elif defined(BACKWARD)
+// budget rnn_backward registers weights+96 shared 8192
 extern "C" __global__ void __launch_bounds__(THREADS, 1) rnn_backward(Backward args) { backward<Elman>(args); }
 #elif defined(WHOLE)
+// budget rnn_train registers 255 shared 16384
 extern "C" __global__ void __launch_bounds__(BLOCK, 1) rnn_train(Whole args) { train<Elman>(args); }
 #else
+// budget rnn_step registers 24 shared 0
 extern "C" __global__ void __launch_bounds__(THREADS) rnn_step(Step args) { step<Elman>(args); }
+// budget rnn_step_backward registers 24 shared 0
 extern "C" __global__ void __launch_bounds__(THREADS) rnn_step_backward(StepBackward args) { step_backward<Elman>(args); }
 #endif

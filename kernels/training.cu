@@ -29,10 +29,12 @@ __device__ __forceinline__ float total(const float* parts, int blocks, float* wa
     return block_sum<THREADS>(threadIdx.x < blocks ? parts[threadIdx.x] : 0.0f, warps);
 }
 
+// budget window registers 40 shared 0
 extern "C" __global__ void __launch_bounds__(THREADS) window(Window args) {
     take_window(args, *args.step, team());
 }
 
+// budget loss registers 36 shared 32
 extern "C" __global__ void __launch_bounds__(THREADS) loss(Loss args) {
     SHARED(float, warps, [THREADS / 32]);
     const float sum = block_sum<THREADS>(score(args, team()), warps);
@@ -40,6 +42,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) loss(Loss args) {
         args.parts[blockIdx.x] = sum;
 }
 
+// budget grad_norm registers 24 shared 32
 extern "C" __global__ void __launch_bounds__(THREADS) grad_norm(Norm args) {
     SHARED(float, warps, [THREADS / 32]);
     const float sum = block_sum<THREADS>(squares(args.grads, args.length, team()), warps);
@@ -52,17 +55,20 @@ __device__ __forceinline__ float scale_of(const Arena& arena, float* warps) {
     return arena.norm_parts ? gradient_scale(arena, total(arena.norm_parts, PARTS, warps)) : arena.sign;
 }
 
+// budget adam registers 32 shared 32
 extern "C" __global__ void __launch_bounds__(THREADS) adam(Adam args) {
     SHARED(float, warps, [THREADS / 32]);
     update(args, args.arena.numbers[*args.arena.step], scale_of(args.arena, warps), team());
 }
 
+// budget sgd registers 24 shared 32
 extern "C" __global__ void __launch_bounds__(THREADS) sgd(Sgd args) {
     SHARED(float, warps, [THREADS / 32]);
     update(args, args.arena.numbers[*args.arena.step], scale_of(args.arena, warps), team());
 }
 
 // The end of a training step: writes down the loss and the norm, and counts on.
+// budget finish registers 32 shared 64
 extern "C" __global__ void __launch_bounds__(THREADS) finish(Finish args) {
     SHARED(float, loss_warps, [THREADS / 32]);
     SHARED(float, norm_warps, [THREADS / 32]);
