@@ -1,5 +1,6 @@
 //! The kernels against the CPU path: outputs, states, every gradient, whole trainings. On the card of this machine if it
 //! has one, else on the emulated device.
+#![cfg(feature = "cuda")]
 
 #[path = "common/card.rs"]
 mod card;

@@ -1,5 +1,6 @@
 //! Training on a card against training on the CPU: the loss of every step, the weights at the end, checkpoints that go
 //! from one to the other. On the card of this machine if it has one, else on the emulated device.
+#![cfg(feature = "cuda")]
 
 #[path = "common/card.rs"]
 mod card;

@@ -2,6 +2,7 @@
 //! written beside the kernel. Needs NVRTC and no GPU: `RNNSTEP_GATE_NVRTC` names the folders or files of those to use,
 //! with colons between them (CUDA 12 for the old architectures, 13 for the newest). `.ci/kernels` fetches them.
 //! `RNNSTEP_GATE_RECORD=FILE` writes the table down.
+#![cfg(feature = "cuda")]
 
 use rayon::prelude::*;
 use rnnstep::cuda::ahead::{Order, Part};
@@ -91,7 +92,7 @@ fn parts(arch: Arch) -> Vec<Part> {
         let ends = |all: &[Part]| -> Vec<usize> {
             let keys: BTreeSet<_> = all.iter().filter_map(key).collect();
             let of = |wanted| all.iter().enumerate().filter(move |(_, part)| key(part) == Some(wanted)).map(|(i, _)| i);
-            keys.into_iter().flat_map(|wanted| [of(wanted).next(), of(wanted).last()]).flatten().collect()
+            keys.into_iter().flat_map(|wanted| [of(wanted).next(), of(wanted).next_back()]).flatten().collect()
         };
         let kept = ends(&all);
         let mut index = 0;

@@ -1,0 +1,288 @@
+//! What fits: registers, shared memory, multiprocessors. What a thread needs beside its weights was read off the compiler's
+//! own report (`benches/record/kernels.txt`): some 60 registers forward and 66 backward, 14 more for the GRU's second set of
+//! gradients, 6 and 10 more for each further sequence.
+
+use super::{Direction, Dtype, Frame, Pass};
+use crate::cuda::{Arch, Properties};
+use crate::shape::{CellKind, Shape};
+use crate::tensor::padded;
+
+/// What a block may have on a card: known from its architecture alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The architecture.
+    pub arch: Arch,
+    /// 32-bit registers.
+    pub registers: u32,
+    /// Bytes of shared memory, when asked for.
+    pub shared: u32,
+    /// Whether all blocks of a launch can be there at once and wait for each other.
+    pub cooperative: bool,
+}
+
+impl Limits {
+    /// Those of a card.
+    pub fn of(card: &Properties) -> Self {
+        Self {
+            arch: card.arch,
+            registers: card.registers_per_block,
+            shared: card.shared_per_block as u32,
+            cooperative: card.cooperative,
+        }
+    }
+
+    /// Those of an architecture. Source: CUDA programming guide, technical specifications per compute capability.
+    pub fn of_arch(arch: Arch) -> Self {
+        let kib = match arch.number() {
+            ..70 => 48,
+            70 | 72 => 96,
+            75 => 64,
+            80 | 87 => 163,
+            86 | 89 | 120 | 121 => 99,
+            _ => 227,
+        };
+        let registers = if matches!(arch.number(), 53 | 62) { 32 * 1024 } else { 64 * 1024 };
+        Self { arch, registers, shared: kib * 1024, cooperative: arch.number() >= 60 }
+    }
+}
+
+/// What a pass asks of a thread.
+pub(super) struct Need {
+    gates: u32,
+    /// H padded.
+    units: u32,
+    /// Sums a unit has: G forward, 1 backward.
+    values: u32,
+    /// Values of the vector that is multiplied.
+    length: u32,
+    /// Registers beside the weights, for one sequence and for each further one.
+    registers: [u32; 2],
+    backward: bool,
+    /// How factors are rounded in this direction.
+    dtype: Dtype,
+}
+
+impl Need {
+    pub fn of(shape: &Shape, direction: Direction, dtype: Dtype) -> Self {
+        let (gates, units) = (shape.gates() as u32, padded(shape.hidden) as u32);
+        let resets = shape.cell == CellKind::Gru;
+        match direction {
+            Direction::Forward => {
+                Self { gates, units, values: gates, length: units, registers: [60, 6], backward: false, dtype }
+            }
+            Direction::Backward => {
+                let more = if resets { 14 } else { 0 };
+                Self {
+                    gates,
+                    units,
+                    values: 1,
+                    length: gates * units,
+                    registers: [66 + more, 10],
+                    backward: true,
+                    dtype: dtype.of_gradients(),
+                }
+            }
+        }
+    }
+
+    /// Parts of four values of the vector that fall to each of `slices` threads.
+    fn chunks(&self, length: u32, slices: u32) -> u32 {
+        (length / 4).div_ceil(slices)
+    }
+
+    fn registers(&self, rows: u32) -> u32 {
+        self.registers[0] + (rows - 1) * self.registers[1]
+    }
+}
+
+/// Registers that a thread may have when `threads` share those of a block.
+fn registers_of_a_thread(limits: &Limits, threads: u32) -> u32 {
+    (limits.registers / threads / 8 * 8).min(255)
+}
+
+/// Units that share their lanes backward, where there are registers enough.
+pub(super) const BACKWARD_OUT: u32 = 4;
+
+/// Whether whole training steps of a network of one layer run best in one block, without coming back to the host between
+/// them: if its batch fits a block, and the work between the layer's own loops is little enough for one multiprocessor.
+pub fn whole(shape: &Shape, steps: usize, batch: usize, limits: &Limits) -> Option<Pass> {
+    /// FMAs of a step beside the time loops: 2^21 take one multiprocessor some 40 us, about what the launches of
+    /// separate kernels take.
+    const MOST: usize = 1 << 21;
+    /// Registers of a thread for all phases together: what every compiler was seen to take at the most.
+    const REGISTERS: u32 = 255;
+
+    let work = 3 * steps * batch * shape.gates() * padded(shape.hidden) * (shape.input + shape.hidden);
+    if shape.layers != 1 || shape.output.is_none() || work > MOST {
+        return None;
+    }
+    let [forward, backward] = [Direction::Forward, Direction::Backward]
+        .map(|direction| one_block(&Need::of(shape, direction, Dtype::F32), limits).ok());
+    let fits = |pass: &&Pass| {
+        pass.spilled == 0 && pass.rows as usize >= batch && pass.block_of_whole() * REGISTERS <= limits.registers
+    };
+    let pass = *forward?.iter().find(fits)?;
+    let same = |other: &&Pass| (other.lanes, other.rows) == (pass.lanes, pass.rows);
+    backward?.iter().find(same).map(|_| pass)
+}
+
+/// The passes of a frame that a card has room for, for any batch and number of multiprocessors; never none.
+pub(super) fn candidates(frame: Frame, need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
+    match frame {
+        Frame::OneBlock => one_block(need, limits),
+        Frame::ManyBlocks => many_blocks(need, limits),
+        Frame::Stepwise => Ok(vec![Pass::STEPWISE]),
+    }
+}
+
+fn one_block(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
+    // the fewest threads that fill a warp for the smallest networks, since one warp needs no barrier; four threads a unit
+    // for the others, since the product is then shorter than what follows it
+    let order: &[u32] = match (need.gates, need.units) {
+        (_, 16) => &[2],
+        (1, 32) => &[1],
+        (1, 64) => &[2, 4],
+        _ => &[4, 2],
+    };
+    for &lanes in order {
+        let threads = need.units * lanes;
+        if threads > 1024 || !threads.is_multiple_of(32) {
+            continue;
+        }
+        let out = if need.backward { BACKWARD_OUT } else { 1 };
+        let weights = need.chunks(need.length, out * lanes) * 4 * out * need.values;
+        let fits =
+            |&rows: &u32| rows <= lanes && weights + need.registers(rows) <= registers_of_a_thread(limits, threads);
+        let pass = |rows| Pass { lanes, out, rows, threads, weights, frame: Frame::OneBlock, ..Pass::STEPWISE };
+        let passes: Vec<Pass> = [1, 2, 4].into_iter().filter(fits).map(pass).collect();
+        if !passes.is_empty() {
+            return Ok(passes);
+        }
+    }
+    // part of the weights in shared memory: as much in registers as every compiler has left without spills
+    const HELD: u32 = 144;
+    let (lanes, out) = (2, if need.backward { 2 } else { 1 });
+    let (threads, chunks) = (need.units * lanes, need.chunks(need.length, out * lanes));
+    let spilled = chunks - (HELD / (4 * out * need.values)).min(chunks);
+    let shared = spilled * out * need.values * 16 * threads;
+    let fixed = 2 * need.length.next_multiple_of(4 * out * lanes) * 4;
+    if threads > 256 || registers_of_a_thread(limits, threads) < 255 {
+        return Err(format!("{} units have more weights than the registers of a block", need.units));
+    }
+    if shared + fixed > limits.shared {
+        let (needed, most) = ((shared + fixed) / 1024, limits.shared / 1024);
+        return Err(format!("needs {needed} KiB of shared memory beside the registers, a block may have {most}"));
+    }
+    let weights = chunks * 4 * out * need.values;
+    Ok(vec![Pass { lanes, out, spilled, threads, shared, weights, frame: Frame::OneBlock, ..Pass::STEPWISE }])
+}
+
+/// One sequence a block as long as the card has room for all, several once it has not.
+pub(super) fn best_of_one_block(passes: Vec<Pass>, batch: usize, card: &Properties) -> Result<Pass, String> {
+    let at_once = |pass: &Pass| {
+        // a block of fewer than 64 threads takes the place of one that has so many
+        let blocks = (2048 / pass.threads.max(64)).min(if pass.threads >= 256 { 1 } else { 32 });
+        (card.multiprocessors * blocks * pass.rows) as usize
+    };
+    let enough = passes.iter().find(|pass| at_once(pass) >= batch).or(passes.last());
+    enough.copied().ok_or_else(|| "nothing fits".into())
+}
+
+/// Threads of a block in the frame of many blocks.
+const THREADS: u32 = 256;
+const WARPS: u32 = THREADS / 32;
+
+fn many_blocks(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
+    /// Weights of a thread, so that with what it needs beside them it stays below 255 registers.
+    const MOST: u32 = 128;
+    if !limits.cooperative {
+        return Err("this card has no cooperative launch".into());
+    }
+    if registers_of_a_thread(limits, THREADS) < 255 {
+        return Err("a block of this card has too few registers".into());
+    }
+    let mut passes = Vec::new();
+    for lanes in [1, 2, 4, 8] {
+        let units = 32 / lanes;
+        let (out, blocks) = (if need.backward { 4.min(units) } else { 1 }, need.units.div_ceil(units));
+        let (slices, chunks) = (out * lanes, need.chunks(need.length, out * lanes * WARPS));
+        let weights = chunks * 4 * out * need.values;
+        // one thread a unit has all gates of it to itself: the compiler keeps its addresses in registers, and spills
+        let most = if lanes == 1 && need.values > 1 { 0 } else { MOST };
+        if blocks < 2 || weights > most {
+            continue;
+        }
+        for rows in [1, 2, 4, 8] {
+            let shared = WARPS * rows * chunks * slices * 16;
+            let fixed = WARPS * need.values * rows * units * 4;
+            let sums = out * rows * need.values;
+            let fits = weights + need.registers(1) + 2 * sums <= 255 && shared + fixed <= limits.shared;
+            if fits && rows * units <= THREADS {
+                let (frame, threads, cycles) = (Frame::ManyBlocks, THREADS, weights * rows * 2);
+                passes.push(Pass {
+                    frame,
+                    lanes,
+                    out,
+                    rows,
+                    threads,
+                    blocks,
+                    shared,
+                    weights,
+                    cycles,
+                    ..Pass::STEPWISE
+                });
+            }
+        }
+    }
+    if need.dtype != Dtype::F32 && limits.arch.number() >= 80 {
+        many_blocks_of_tensors(need, limits, &mut passes);
+    }
+    if passes.is_empty() {
+        return Err(format!("{} units have more weights than 256 threads for each 32 of them can hold", need.units));
+    }
+    Ok(passes)
+}
+
+/// The same by tensor cores, whose tiles are sixteen rows of weights by eight sequences: `kernels/tensor_part.cuh`.
+fn many_blocks_of_tensors(need: &Need, limits: &Limits, passes: &mut Vec<Pass>) {
+    /// Static shared memory ends there.
+    const STATIC: u32 = 48 * 1024;
+    let tf32 = need.dtype == Dtype::Tf32;
+    let word = if tf32 { 1 } else { 2 };
+    for lanes in [1, 2, 4] {
+        let units = 32 / lanes;
+        let (blocks, tiles) = (need.units.div_ceil(units), (need.values * units).div_ceil(16));
+        let span = need.length.div_ceil(16 * WARPS) * 16;
+        let steps = span / (8 * word);
+        let weights = tiles * steps * 4;
+        for rows in [8, 16, 32] {
+            let shared = WARPS * rows * (span / word + 4) * 4;
+            let fixed = WARPS * need.values * rows * units * 4;
+            let sums = tiles * rows / 8 * 4;
+            let fits = weights <= 96 && weights + need.registers(1) + sums <= 240 && shared + fixed <= limits.shared;
+            if blocks >= 2 && fits && fixed <= STATIC && rows * units <= THREADS {
+                // 2048 FMAs in 2 cycles of a multiprocessor, tf32 in 4
+                let cycles = WARPS * tiles * steps * (rows / 8) * 2;
+                let (frame, threads) = (Frame::ManyBlocks, THREADS);
+                let pass =
+                    Pass { frame, lanes, out: 1, rows, threads, blocks, shared, weights, cycles, ..Pass::STEPWISE };
+                passes.push(Pass { tensor: true, ..pass });
+            }
+        }
+    }
+}
+
+/// The pass with the shortest time by a simple count: what a step costs whatever its size, and FMAs.
+pub(super) fn best_of_many_blocks(passes: Vec<Pass>, batch: usize, card: &Properties) -> Result<Pass, String> {
+    /// Cycles of a step that have nothing to do with the sizes: the barrier and the way through the cache.
+    const FIXED: u32 = 2200;
+    let most = passes.iter().map(|pass| pass.blocks).min().unwrap_or(0);
+    let timed = passes.into_iter().filter(|pass| pass.blocks <= card.multiprocessors).map(|pass| {
+        let tiles = batch.div_ceil(pass.rows as usize) as u32;
+        let groups = (card.multiprocessors / pass.blocks).min(tiles);
+        let cycles = u64::from(tiles.div_ceil(groups)) * u64::from(FIXED + pass.cycles);
+        (cycles, Pass { groups, ..pass })
+    });
+    let best = timed.min_by_key(|(cycles, _)| *cycles).map(|(_, pass)| pass);
+    best.ok_or_else(|| format!("takes {most} multiprocessors at least, this card has {}", card.multiprocessors))
+}
