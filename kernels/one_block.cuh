@@ -121,7 +121,7 @@ __device__ __forceinline__ void backward_one_block(const Backward& args) {
     const float* dabove = args.dabove + state_at;
     const float* saved = args.saved + (Cell::SAVED > 0 ? (size_t)own.row * Cell::SAVED * HP + packed<Cell::SAVED>(own.unit, 0) : 0);
     float* dgates_x = args.dgates_x + last * G * state_step + gates_at;
-    float* dgates_h = args.dgates_h + last * G * state_step + gates_at;
+    float* dgates_h = Cell::RESET ? args.dgates_h + last * G * state_step + gates_at : nullptr;
 
     struct Left { // what forward left of one step, and the gradient from above
         float saved[MOST];
@@ -163,8 +163,12 @@ __device__ __forceinline__ void backward_one_block(const Backward& args) {
             if (Cell::RESET)
                 write_gates<G>(dgates_h, d.dgates_h, own.twin, TWINS);
         }
-        dgates_x -= G * state_step;
-        dgates_h -= G * state_step;
+        // after the last of all they would point in front of the arrays
+        if (t > 0) {
+            dgates_x -= G * state_step;
+            if (Cell::RESET)
+                dgates_h -= G * state_step;
+        }
         float sums[1][1];
         weights.sums(now, sums);
         dafter = {sums[0][0] + d.dstate.h, d.dstate.c};
