@@ -93,7 +93,9 @@ impl DeviceArgs {
             None => Images::new(!self.no_cache),
         };
         let named = |error| match error {
-            Error::Device(reason) => Error::Device(format!("device {}: {reason}", self.device)),
+            Error::Device(reason) if !reason.starts_with(&self.device) => {
+                Error::Device(format!("device {}: {reason}", self.device))
+            }
             other => other,
         };
         Ok(Cuda::open(index, images).map_err(named)?.with_dtype(self.dtype).with_frame(self.frame))

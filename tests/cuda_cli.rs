@@ -1,0 +1,216 @@
+//! The program on a card, from end to end, on the emulated device: what it gives agrees with the CPU, checkpoints move
+//! from one to the other, and what cannot be is refused in one line.
+#![cfg(feature = "cli")]
+
+#[path = "common/emulator.rs"]
+mod emulator;
+
+use emulator::{Emulator, Kind};
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// A folder to work in, and a device. None without a C++ compiler.
+struct Card {
+    folder: TempDir,
+    emulator: Emulator,
+}
+
+impl Card {
+    fn new() -> Option<Self> {
+        Some(Self { folder: tempfile::tempdir().unwrap(), emulator: Emulator::new(Kind::Plain)? })
+    }
+
+    fn command(&self, emulator: &Emulator) -> Command {
+        let mut command = emulator.command(env!("CARGO_BIN_EXE_rnnstep"));
+        command.current_dir(self.folder.path()).env("RNNSTEP_CACHE", self.folder.path().join("cache"));
+        command.env_remove("RNNSTEP_NVRTC");
+        command
+    }
+
+    fn on(&self, emulator: &Emulator, line: &str) -> Output {
+        self.command(emulator).args(line.split(' ')).output().unwrap()
+    }
+
+    /// What a command that must succeed says on stdout.
+    fn ok(&self, line: &str) -> String {
+        let output = self.on(&self.emulator, line);
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The one line that a command refuses with.
+    fn refused(&self, emulator: &Emulator, line: &str) -> String {
+        one_line(&self.on(emulator, line), line)
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+fn one_line(output: &Output, line: &str) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+    let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert!(errors.len() == 1 && !said.contains("panicked"), "{line}: {said}");
+    errors[0].to_string()
+}
+
+fn losses(path: &Path) -> Vec<f64> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect()
+}
+
+fn numbers(text: &str) -> Vec<f64> {
+    text.lines().skip(1).filter_map(|line| line.split(',').next_back()?.parse().ok()).collect()
+}
+
+fn near(found: &[f64], truth: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), truth.len());
+    for (i, (a, b)) in found.iter().zip(truth).enumerate() {
+        assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{i}: {a}, not {b}");
+    }
+}
+
+#[test]
+fn a_training_goes_on_elsewhere() {
+    let Some(card) = Card::new() else { return };
+    card.ok("train --cell gru --steps 40 --no-plot --device cpu --out cpu.safetensors --log whole.csv");
+    card.ok("train --resume cpu.checkpoint.safetensors --steps 60 --no-plot --device cpu --log whole.csv");
+    let truth = losses(&card.path("whole.csv"));
+    for (first, second) in [("cuda", "cpu"), ("cpu", "cuda"), ("cuda", "cuda")] {
+        let line = format!("train --cell gru --steps 40 --no-plot --device {first} --out m.safetensors --log log.csv");
+        card.ok(&line);
+        card.ok(&format!(
+            "train --resume m.checkpoint.safetensors --steps 60 --no-plot --device {second} --log log.csv"
+        ));
+        let found = losses(&card.path("log.csv"));
+        assert_eq!(found.len(), 60, "{first}, then {second}");
+        near(&found, &truth, 1e-4);
+    }
+}
+
+#[test]
+fn answers_agree_with_the_cpu() {
+    let Some(card) = Card::new() else { return };
+    let rows: Vec<String> = (0..60).map(|i| format!("{:.4}", (f64::from(i) * 0.3).sin())).collect();
+    std::fs::write(card.path("x.csv"), format!("v\n{}\n", rows.join("\n"))).unwrap();
+    card.ok("train x.csv --cell lstm --hidden 20 --seq-len 5 --epochs 3 --no-plot --device cpu --out m.safetensors");
+    for (command, tolerance) in
+        [("predict m.safetensors x.csv", 1e-5), ("forecast m.safetensors x.csv --steps 5", 1e-5)]
+    {
+        let truth = numbers(&card.ok(&format!("{command} --device cpu")));
+        for frame in ["one-block", "many-blocks", "step-wise"] {
+            let found = numbers(&card.ok(&format!("{command} --device cuda --frame {frame}")));
+            near(&found, &truth, tolerance);
+        }
+        for dtype in ["tf32", "bf16", "f16"] {
+            near(&numbers(&card.ok(&format!("{command} --device cuda:0 --dtype {dtype}"))), &truth, 0.1);
+        }
+    }
+    let epochs = "train x.csv --cell gru --hidden 9 --layers 2 --seq-len 4 --batch 3 --epochs 2 --clip 0.5 --dropout 0.2 \
+                  --state reset --no-plot --log log.csv";
+    card.ok(&format!("{epochs} --device cpu --out a.safetensors"));
+    let truth = losses(&card.path("log.csv"));
+    card.ok(&format!("{epochs} --device cuda --out b.safetensors"));
+    near(&losses(&card.path("log.csv")), &truth, 1e-4);
+    let info = card.ok("info m.safetensors --frame step-wise");
+    assert!(info.contains("Emulated sm_80, step-wise: a product and a cell for each step"), "{info}");
+    assert!(card.ok("info").contains("cuda:0    Emulated sm_80"));
+}
+
+#[test]
+fn bundles() {
+    let Some(card) = Card::new() else { return };
+    std::fs::write(card.path("x.csv"), "v\n0.1\n0.2\n0.3\n").unwrap();
+    card.ok("train --steps 2 --no-plot --device cpu --out m.safetensors");
+    card.ok("train --steps 2 --hidden 9 --no-plot --device cpu --out other.safetensors");
+    card.ok("compile m.safetensors --arch sm_80,sm_87 --out m.bundle");
+    let predict = "predict m.safetensors x.csv --device cuda --bundle m.bundle";
+    let truth = numbers(&card.ok("predict m.safetensors x.csv --device cpu"));
+    // with no compiler at all
+    let mut command = card.command(&card.emulator);
+    let output = command.env("RNNSTEP_NVRTC", card.folder.path()).args(predict.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    near(&numbers(&String::from_utf8(output.stdout).unwrap()), &truth, 1e-6);
+    assert!(!card.path("cache").exists(), "a bundle needs no cache");
+    let hopper = card.emulator.clone().with("EMULATOR_ARCH", 90);
+    let refusals = [
+        (&hopper, predict, "has kernels for sm_80, sm_87, and this card is sm_90"),
+        (&card.emulator, "predict other.safetensors x.csv --device cuda --bundle m.bundle", "another model"),
+        (&card.emulator, "predict m.safetensors x.csv --device cuda --bundle x.csv", "not a bundle"),
+        (
+            &card.emulator,
+            "predict m.safetensors x.csv --device cuda --bundle m.bundle --dtype bf16",
+            "compile the bundle",
+        ),
+    ];
+    for (emulator, line, reason) in refusals {
+        let said = card.refused(emulator, line);
+        assert!(said.contains(reason), "{line}: {said}");
+    }
+    let mut command = card.command(&card.emulator);
+    let line = "predict m.safetensors x.csv --device cuda --no-cache";
+    let output = command.args(line.split(' ')).output().unwrap();
+    assert!(output.status.success() && !card.path("cache").exists(), "--no-cache leaves nothing");
+}
+
+#[test]
+fn what_cannot_be() {
+    let Some(card) = Card::new() else { return };
+    std::fs::write(card.path("x.csv"), "v\n0.1\n0.2\n0.3\n").unwrap();
+    card.ok("train --steps 2 --no-plot --device cpu --out m.safetensors");
+    let with = |name, value: u64| card.emulator.clone().with(name, value);
+    let lacking = Emulator::lacking(&["cuGraphLaunch"]).unwrap();
+    let (none, old) = (with("EMULATOR_DEVICES", 0), with("EMULATOR_DRIVER", 10_020));
+    let cases = [
+        (&Emulator::broken(), "cuda", "no NVIDIA driver"),
+        (&none, "cuda", "sees no GPU"),
+        (&old, "cuda", "CUDA 10.2"),
+        (&lacking, "cuda", "cuGraphLaunch"),
+        (&card.emulator, "cuda:9", "cuda:9"),
+    ];
+    for (emulator, device, reason) in cases {
+        let said = card.refused(emulator, &format!("predict m.safetensors x.csv --device {device}"));
+        assert!(said.contains(reason), "{device}: {said}");
+        if device == "cuda" {
+            let output = card.on(emulator, "predict m.safetensors x.csv --device auto");
+            assert!(output.status.success(), "auto goes on: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    assert!(card.refused(&card.emulator, "gates m.safetensors x.csv --device cuda").contains("on the CPU only"));
+    let said = card.on(&card.emulator, "predict m.safetensors x.csv").stderr;
+    assert!(String::from_utf8_lossy(&said).contains("device auto: cpu, not worth a card"));
+    // memory that ends here and there, the last time after the training, when the new model is written already
+    let before = std::fs::read(card.path("m.safetensors")).unwrap();
+    for bytes in [1_000, 20_000, 60_000, 100_000] {
+        let emulator = with("EMULATOR_MEMORY", bytes);
+        let said = card.refused(&emulator, "train --steps 9 --device cuda --no-plot --out m.safetensors");
+        assert!(said.contains("not enough memory"), "{bytes}: {said}");
+        if bytes < 100_000 {
+            assert_eq!(std::fs::read(card.path("m.safetensors")).unwrap(), before);
+        }
+        card.ok("info m.safetensors --device cpu");
+    }
+}
+
+#[test]
+fn a_damaged_cache_is_made_anew() {
+    let Some(card) = Card::new() else { return };
+    std::fs::write(card.path("x.csv"), "v\n0.1\n0.2\n0.3\n").unwrap();
+    card.ok("train --steps 2 --no-plot --device cpu --out m.safetensors");
+    let truth = card.ok("predict m.safetensors x.csv --device cuda");
+    let entries = || std::fs::read_dir(card.path("cache")).unwrap().map(|entry| entry.unwrap().path());
+    assert!(entries().count() > 0);
+    for damage in [0, 100] {
+        for path in entries() {
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes.truncate(bytes.len() - damage);
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+        assert_eq!(card.ok("predict m.safetensors x.csv --device cuda"), truth);
+    }
+}
