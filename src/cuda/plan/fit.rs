@@ -1,5 +1,5 @@
 //! What fits: registers, shared memory, multiprocessors. What a thread needs beside its weights was read off the compiler's
-//! own report (`benches/record/kernels.txt`): some 60 registers forward and 66 backward, 14 more for the GRU's second set of
+//! own report (`.ci/kernels` prints it): some 60 registers forward and 66 backward, 14 more for the GRU's second set of
 //! gradients, 6 and 10 more for each further sequence.
 
 use super::{Direction, Dtype, Frame, Pass};
