@@ -5,6 +5,13 @@
 // one thread for each unit and sequence adds them up, in order, and works out the cell. A step costs a barrier of the
 // group (about 1.07 us for 132 blocks of an H100, and less for fewer), a trip to the L2 (0.15 us), 4 CHUNKS x VALUES x ROWS
 // FMAs, and the barrier of the block. It moves ROWS·Hp floats forward and ROWS·G·Hp backward into every block.
+//
+// LSTM 512 in f32, one sequence, on 64 blocks of an H100: 1 M FMAs, 128 cycles of a multiprocessor; 2 KiB of h into each
+// block, 128 KiB out of the L2 in all; the barrier. Floor 1.0 to 1.3 us forward, of which FMAs are 0.08; backward
+// 8 KiB a block and the same. An Orin AGX has sixteen multiprocessors: LSTM 256, 64 weights a thread, the same 128 cycles at
+// 1.3 GHz and a barrier of some three trips to its L2, about 1.1 us. What the disassembly of a step shows (NVRTC 12.9,
+// sm_90, LSTM 512): forward 332 instructions, 75 FFMA, 4 LDS.128, 8 SHFL, 10 MUFU, 1 LDG.128 of h; backward 287, 72 FFMA;
+// one fence a barrier, in the release of its atomic.
 // All blocks must run at once: launched cooperatively, so that a grid that does not fit is an error and no deadlock.
 #pragma once
 #include "passes.cuh"

@@ -14,6 +14,13 @@
 
 // ---- one number
 
+/// x, of which the compiler forgets where it comes from: what is worked out from it in a loop stays in the loop, and is
+/// not kept in registers from one turn to the next.
+__device__ __forceinline__ unsigned opaque(unsigned x) {
+    asm volatile("" : "+r"(x));
+    return x;
+}
+
 /// 2^x, 2 ulp, 0 instead of a denormal.
 __device__ __forceinline__ float exp2_approx(float x) {
     float y;
@@ -156,19 +163,20 @@ __device__ __forceinline__ void grid_barrier(unsigned* barrier, int blocks) {
     if (threadIdx.x == 0) {
         const unsigned add = blockIdx.x == 0 ? 0x80000000u - (blocks - 1) : 1u;
         unsigned before, now;
-        __threadfence();
 #if __CUDA_ARCH__ >= 700
+        // what the block wrote was gathered by __syncthreads, and goes out with the release; no other fence is needed
         asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;" : "=r"(before) : "l"(barrier), "r"(add) : "memory");
         do {
             asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(barrier) : "memory");
         } while (((before ^ now) & 0x80000000u) == 0);
 #else
+        __threadfence();
         before = atomicAdd(barrier, add);
         do {
             asm volatile("ld.volatile.global.u32 %0, [%1];" : "=r"(now) : "l"(barrier) : "memory");
         } while (((before ^ now) & 0x80000000u) == 0);
-#endif
         __threadfence();
+#endif
     }
     __syncthreads();
 }

@@ -1,6 +1,8 @@
 // The step-wise frame: the cell of one time step, after gemm.cu has made gates_h, and backward before it makes dh. A
 // thread works on one unit of one sequence. It moves (2 G + SAVED + 2)·Hp floats a sequence and computes next to nothing:
-// a launch (1.3 us in a graph) costs more than that up to some 10^5 units.
+// a launch (1.3 us in a graph) costs more than that up to some 10^5 units. LSTM 4096, one sequence: 14 numbers a unit,
+// 229 KB, 0.04 us of an H100's L2 and 1.1 us of an Orin's memory; the weights of the product before it, 268 MB, take 80 us
+// and 1.3 ms.
 #pragma once
 #include "passes.cuh"
 

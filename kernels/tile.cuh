@@ -73,31 +73,35 @@ struct Tile {
     static constexpr int CHUNKS = (LENGTH / 4 + SLICES - 1) / SLICES;
     static constexpr int VECTOR = CHUNKS * SLICES * 4; // the vector, with room for chunks that are not there
     static constexpr int HELD = CHUNKS > SPILLED ? CHUNKS - SPILLED : 0;
-    
+
     float4 held[HELD > 0 ? HELD : 1][TOGETHER][VALUES];
     float4* spilled;
 
     // `weight(out, value, n)` is the weight of value n of the vector.
     template <class Weight>
     __device__ __forceinline__ void load(float4* shared, Weight weight) {
-        const int slice = threadIdx.x % SLICES;
+        const int slice = opaque(threadIdx.x) % SLICES;
         spilled = shared + threadIdx.x;
+        const auto four = [&](int chunk, int out, int value) {
+            const int n = (chunk * SLICES + slice) * 4;
+            return n < LENGTH ? make_float4(factor(weight(out, value, n)), factor(weight(out, value, n + 1)),
+                                            factor(weight(out, value, n + 2)), factor(weight(out, value, n + 3)))
+                              : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        };
 #pragma unroll
-        for (int chunk = 0; chunk < CHUNKS; ++chunk)
+        for (int chunk = 0; chunk < HELD; ++chunk)
 #pragma unroll
             for (int out = 0; out < TOGETHER; ++out)
 #pragma unroll
-                for (int value = 0; value < VALUES; ++value) {
-                    const int n = (chunk * SLICES + slice) * 4;
-                    float4 four = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-                    if (n < LENGTH)
-                        four = make_float4(factor(weight(out, value, n)), factor(weight(out, value, n + 1)),
-                                           factor(weight(out, value, n + 2)), factor(weight(out, value, n + 3)));
-                    if (chunk < HELD)
-                        held[chunk][out][value] = four;
-                    else
-                        spilled[place(chunk, out, value)] = four;
-                }
+                for (int value = 0; value < VALUES; ++value)
+                    held[chunk][out][value] = four(chunk, out, value);
+#pragma unroll 1
+        for (int chunk = HELD; chunk < CHUNKS; ++chunk)
+#pragma unroll
+            for (int out = 0; out < TOGETHER; ++out)
+#pragma unroll
+                for (int value = 0; value < VALUES; ++value)
+                    spilled[place(chunk, out, value)] = four(chunk, out, value);
     }
 
     // Multiplies ROWS vectors and adds up over the lanes of a group. A thread is left with the whole sums of its own unit
@@ -122,31 +126,18 @@ struct Tile {
         }
     }
 
+    // four chains of additions at the least: a single one would wait for each FMA to come out
+    static constexpr int SUMS = TOGETHER * ROWS * VALUES, CHAINS = SUMS >= 4 ? 1 : SUMS >= 2 ? 2 : 4;
+    using Chains = float[CHAINS][TOGETHER][ROWS * VALUES];
+
     __device__ __forceinline__ void product(const float (*vector)[VECTOR], float (&parts)[TOGETHER][ROWS * VALUES]) const {
-        // four chains of additions at the least: a single one would wait for each FMA to come out
-        constexpr int SUMS = TOGETHER * ROWS * VALUES, CHAINS = SUMS >= 4 ? 1 : SUMS >= 2 ? 2 : 4;
-        float chain[CHAINS][TOGETHER][ROWS * VALUES] = {};
-        const int slice = threadIdx.x % SLICES, share = slice % LANES / TWINS;
+        Chains chain = {};
 #pragma unroll
-        for (int chunk = 0; chunk < CHUNKS; ++chunk)
-#pragma unroll
-            for (int row = 0; row < ROWS; ++row) {
-                const int whose = ((row / PER) ^ share) * PER + row % PER; // so that `deal` finds its numbers
-                const float4 x = reinterpret_cast<const float4*>(vector[whose])[chunk * SLICES + slice];
-#pragma unroll
-                for (int out = 0; out < TOGETHER; ++out)
-#pragma unroll
-                    for (int value = 0; value < VALUES; ++value) {
-                        const float4 w =
-                            chunk < HELD ? held[chunk < HELD ? chunk : 0][out][value]
-                                         : load_in_order(spilled + place(chunk, out, value));
-                        const int i = row * VALUES + value;
-                        chain[0][out][i] = __fmaf_rn(w.x, x.x, chain[0][out][i]);
-                        chain[1 % CHAINS][out][i] = __fmaf_rn(w.y, x.y, chain[1 % CHAINS][out][i]);
-                        chain[2 % CHAINS][out][i] = __fmaf_rn(w.z, x.z, chain[2 % CHAINS][out][i]);
-                        chain[3 % CHAINS][out][i] = __fmaf_rn(w.w, x.w, chain[3 % CHAINS][out][i]);
-                    }
-            }
+        for (int chunk = 0; chunk < HELD; ++chunk)
+            add(vector, chunk, [&](int out, int value) { return held[chunk][out][value]; }, chain);
+#pragma unroll 2 // all of them at once would take the registers of the weights
+        for (int chunk = HELD; chunk < CHUNKS; ++chunk)
+            add(vector, chunk, [&](int out, int value) { return load_in_order(spilled + place(chunk, out, value)); }, chain);
 #pragma unroll
         for (int out = 0; out < TOGETHER; ++out)
 #pragma unroll
@@ -156,6 +147,28 @@ struct Tile {
                 for (int other = 1; other < CHAINS; ++other)
                     parts[out][i] += chain[other][out][i];
             }
+    }
+
+    // One chunk of every row, with weights from wherever they are.
+    template <class Weight>
+    __device__ __forceinline__ void add(const float (*vector)[VECTOR], int chunk, Weight weight, Chains& chain) const {
+        const int slice = threadIdx.x % SLICES, share = slice % LANES / TWINS;
+#pragma unroll
+        for (int row = 0; row < ROWS; ++row) {
+            const int whose = ((row / PER) ^ share) * PER + row % PER; // so that `deal` finds its numbers
+            const float4 x = reinterpret_cast<const float4*>(vector[whose])[chunk * SLICES + slice];
+#pragma unroll
+            for (int out = 0; out < TOGETHER; ++out)
+#pragma unroll
+                for (int value = 0; value < VALUES; ++value) {
+                    const float4 w = weight(out, value);
+                    const int i = row * VALUES + value;
+                    chain[0][out][i] = __fmaf_rn(w.x, x.x, chain[0][out][i]);
+                    chain[1 % CHAINS][out][i] = __fmaf_rn(w.y, x.y, chain[1 % CHAINS][out][i]);
+                    chain[2 % CHAINS][out][i] = __fmaf_rn(w.z, x.z, chain[2 % CHAINS][out][i]);
+                    chain[3 % CHAINS][out][i] = __fmaf_rn(w.w, x.w, chain[3 % CHAINS][out][i]);
+                }
+        }
     }
 
     // Where a chunk beyond those in registers lies, counted from the thread's first.

@@ -6,6 +6,10 @@
 //
 // Sums come out the same in every run: each thread adds its own numbers, a tree adds the threads of a block, and whoever
 // needs the total adds what the blocks left, in order. No atomics on floats.
+//
+// Adam moves seven numbers a parameter (four in, three out), 28 bytes, and computes some 12 operations: for LSTM 256 with
+// 64 inputs, 0.33 M parameters, 9.2 MB, which lie in the L2 of an H100: 1.7 us; an Orin takes 45 us from memory. The norm
+// reads the gradients once more: 1.3 MB, 0.3 and 6.5 us. Windows and losses are smaller than that.
 #pragma once
 #include "prelude.cuh"
 

@@ -29,7 +29,7 @@ mod worth;
 pub use arch::Arch;
 pub use card::{Cuda, Images};
 pub use driver::{Gpu, Properties, devices};
-pub use network::Network;
+pub use network::{Network, Queued, Recorded};
 pub use plan::{Dtype, Frame};
 pub use training::{Task, Training, Turn};
 pub use worth::{Choice, Work, worth};

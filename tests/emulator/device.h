@@ -139,6 +139,7 @@ inline float __uint_as_float(unsigned bits) {
     return x;
 }
 
+inline unsigned opaque(unsigned x) { return x; }
 inline float exp2_approx(float x) { return exp2f(x); }
 inline float reciprocal_approx(float x) { return 1.0f / x; }
 

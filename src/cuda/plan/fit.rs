@@ -122,7 +122,7 @@ pub fn whole(shape: &Shape, steps: usize, batch: usize, limits: &Limits) -> Opti
         pass.spilled == 0 && pass.rows as usize >= batch && pass.block_of_whole() * REGISTERS <= limits.registers
     };
     let pass = *forward?.iter().find(fits)?;
-    let same = |other: &&Pass| (other.lanes, other.rows) == (pass.lanes, pass.rows);
+    let same = |other: &&Pass| (other.lanes, other.rows, other.spilled) == (pass.lanes, pass.rows, 0);
     backward?.iter().find(same).map(|_| pass)
 }
 
@@ -160,10 +160,10 @@ fn one_block(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
         }
     }
     // part of the weights in shared memory: as much in registers as every compiler has left without spills
-    const HELD: u32 = 144;
+    let held = if need.backward { 136 } else { 144 };
     let (lanes, out) = (2, if need.backward { 2 } else { 1 });
     let (threads, chunks) = (need.units * lanes, need.chunks(need.length, out * lanes));
-    let spilled = chunks - (HELD / (4 * out * need.values)).min(chunks);
+    let spilled = chunks - (held / (4 * out * need.values)).min(chunks);
     let shared = spilled * out * need.values * 16 * threads;
     let fixed = 2 * need.length.next_multiple_of(4 * out * lanes) * 4;
     if threads > 256 || registers_of_a_thread(limits, threads) < 255 {
@@ -207,8 +207,12 @@ fn many_blocks(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
         let (out, blocks) = (if need.backward { 4.min(units) } else { 1 }, need.units.div_ceil(units));
         let (slices, chunks) = (out * lanes, need.chunks(need.length, out * lanes * WARPS));
         let weights = chunks * 4 * out * need.values;
-        // one thread a unit has all gates of it to itself: the compiler keeps its addresses in registers, and spills
-        let most = if lanes == 1 && need.values > 1 { 0 } else { MOST };
+        // one thread a unit has all of its gates to itself: the compiler keeps addresses in registers, and spills
+        let most = match (lanes, need.values) {
+            (1, 1) => 96,
+            (1, _) => 0,
+            _ => MOST,
+        };
         if blocks < 2 || weights > most {
             continue;
         }

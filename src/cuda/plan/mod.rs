@@ -358,6 +358,17 @@ mod tests {
     }
 
     #[test]
+    fn whole_steps_hold_all_weights_in_registers() {
+        for (arch, cell) in [53, 75, 86, 90].into_iter().flat_map(|arch| CellKind::ALL.map(|cell| (arch, cell))) {
+            let limits = Limits::of_arch(Arch::new(arch / 10, arch % 10));
+            let threads = |hidden| whole(&shape(cell, hidden), 1, 1, &limits).map(|pass| pass.threads);
+            assert_eq!(threads(16), Some(32), "{arch} {cell:?}");
+            // either direction would keep some of these in shared memory, for which whole steps have no room
+            assert_eq!(threads(128), None, "{arch} {cell:?}");
+        }
+    }
+
+    #[test]
     fn what_is_chosen_was_possible() {
         for (arch, multiprocessors) in [(53, 1), (72, 6), (80, 108), (87, 16), (90, 132)] {
             let arch = Arch::new(arch / 10, arch % 10);
