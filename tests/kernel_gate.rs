@@ -156,7 +156,7 @@ fn every_kernel_on_every_architecture() {
     let kernels: BTreeSet<&String> = rows.iter().map(|row| &row.usage.kernel).collect();
     let idle: Vec<&String> = budgets.keys().filter(|name| !kernels.contains(name)).collect();
     let table = table(&rows, &compilers);
-    println!("{}", summary(&rows));
+    println!("{table}\n{}", summary(&rows));
     println!("{} kernels of {} programs in {:.0} s", rows.len(), jobs.len(), start.elapsed().as_secs_f64());
     if let Some(path) = std::env::var_os("RNNSTEP_GATE_RECORD") {
         std::fs::write(Path::new(&path), table).unwrap();

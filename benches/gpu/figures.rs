@@ -12,9 +12,10 @@ use rnnstep::pass::{Head, Purpose};
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{CellKind, Error, Model, Result, Shape, State, Tensor};
 use serde_json::{Value, json};
+use std::time::Instant;
 
-/// Steps of training between two looks at the clock.
-const QUEUE: usize = 100;
+/// Steps of training between two looks at the clock: as many as take so many seconds, and so many at the most.
+const QUEUE: (f64, usize) = (20e-3, 100);
 
 /// The kernels of a network, compiled if they are not in the cache.
 pub fn load(cuda: &Cuda, shape: Shape, steps: usize, batch: usize) -> Result<()> {
@@ -112,7 +113,11 @@ fn trainer(cuda: &Cuda, model: &Model, steps: usize, batch: usize) -> Result<Tra
 fn training(grid: &Grid, cuda: &Cuda, model: &Model, batch: usize, name: &Value, lines: &mut Lines) -> Result<()> {
     let mut trainer = trainer(cuda, model, steps_of(name), batch)?;
     let mut losses = vec![];
-    let queue = if grid.trial() { 2 } else { QUEUE };
+    trainer.steps(2, |step| losses.push(step.loss))?;
+    let start = Instant::now();
+    trainer.steps(2, |step| losses.push(step.loss))?;
+    let one = start.elapsed().as_secs_f64() / 2.0;
+    let queue = if grid.trial() { 2 } else { ((QUEUE.0 / one) as usize).clamp(2, QUEUE.1) };
     let time = Time::of(cuda.gpu(), grid.each(), || trainer.steps(queue, |step| losses.push(step.loss)))?;
     let (first, last) = (losses.first().copied().unwrap_or(f32::NAN), losses.last().copied().unwrap_or(f32::NAN));
     if !last.is_finite() {

@@ -66,7 +66,7 @@ def main(ours_path, theirs_path):
     about = [next(line for line in lines if line["what"] == "about") for lines in (our_lines, their_lines)]
     ratios = {key: best(theirs[key]) / best(line) for key, line in ours.items() if key in theirs}
     print(f"# rnnstep {about[0]['version']} beside PyTorch {about[1]['version']} on {about[0]['device']}\n")
-    print(f"{about[0]['arch']}, {about[0]['multiprocessors']} multiprocessors, driver for CUDA {about[0]['cuda']};"
+    print(f"{about[1]['date']}. {about[0]['arch']}, {about[0]['multiprocessors']} multiprocessors, driver for CUDA {about[0]['cuda']};"
           f" PyTorch with CUDA {about[1]['cuda']}, cuDNN {about[1]['cudnn']}, on {about[1]['device']}.")
     if about[0]["device"].startswith("Emulated") or about[1]["cudnn"] is None or "no card" in about[1]["device"]:
         print("**A trial of the programs, not on one card: no figure here means anything.**\n")

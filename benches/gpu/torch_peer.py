@@ -295,7 +295,7 @@ def main():
     args = args.parse_args()
     start, lines, cache = time.time(), Lines(args.out), {}
     name = torch.cuda.get_device_name() if DEVICE == "cuda" else "no card: the processor, for trying this script"
-    lines.say("about", {"of": "torch", "version": torch.__version__, "device": name, "cuda": torch.version.cuda,
+    lines.say("about", {"of": "torch", "date": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime()), "version": torch.__version__, "device": name, "cuda": torch.version.cuda,
                         "cudnn": torch.backends.cudnn.version()})
     with open(args.against) as file:
         for number, line in enumerate(json.loads(text) for text in file if text.strip()):
