@@ -199,3 +199,20 @@ fn sources() -> String {
     }
     hex(&hash.finalize())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_an_image_is_missing() {
+        let program = |n: usize| Program::from_text("probe.cu", "").define("N", n);
+        let arch = Arch::new(8, 0);
+        let mut bundle = Bundle::new("a shape");
+        bundle.insert(&program(1), arch, vec![1]);
+        let missing = |bundle: &Bundle| bundle.find(&program(2), arch, false).unwrap_err().to_string();
+        assert!(missing(&bundle).contains("has no probe.cu (N=2): it was compiled for other options"));
+        bundle.sources = "those of another version".into();
+        assert!(missing(&bundle).contains("has no probe.cu (N=2) as this version of rnnstep wants it"));
+    }
+}
