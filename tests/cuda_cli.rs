@@ -6,7 +6,11 @@
 mod emulator;
 
 use emulator::{Emulator, Kind};
+#[cfg(unix)]
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+#[cfg(unix)]
+use std::process::Stdio;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
@@ -118,6 +122,13 @@ fn answers_agree_with_the_cpu() {
     let info = card.ok("info m.safetensors --frame step-wise");
     assert!(info.contains("Emulated sm_80, step-wise: a product and a cell for each step"), "{info}");
     assert!(card.ok("info").contains("cuda:0    Emulated sm_80"));
+    let info = card.ok("info m.safetensors");
+    assert!(
+        info.contains(" 1 sequence and 0 KiB of dynamic shared memory a block, 1 block has the weights\n"),
+        "{info}"
+    );
+    let info = card.ok("info m.safetensors --frame many-blocks");
+    assert!(info.contains(" blocks share the weights\n"), "{info}");
 }
 
 #[test]
@@ -142,8 +153,13 @@ fn bundles() {
         (&card.emulator, "predict m.safetensors x.csv --device cuda --bundle x.csv", "not a bundle"),
         (
             &card.emulator,
-            "predict m.safetensors x.csv --device cuda --bundle m.bundle --dtype bf16",
-            "compile the bundle",
+            &format!("{predict} --dtype bf16"),
+            "compiled for other options; compile the bundle again with the",
+        ),
+        (
+            &card.emulator,
+            &format!("{predict} --frame step-wise"),
+            "--dtype, --frame and --batch that are asked for here",
         ),
     ];
     for (emulator, line, reason) in refusals {
@@ -212,5 +228,66 @@ fn a_damaged_cache_is_made_anew() {
             std::fs::write(&path, bytes).unwrap();
         }
         assert_eq!(card.ok("predict m.safetensors x.csv --device cuda"), truth);
+    }
+}
+
+/// The message has the compiler's own words, with file and line.
+#[test]
+fn a_kernel_that_does_not_compile() {
+    let Some(card) = Card::new() else { return };
+    std::fs::write(card.path("x.csv"), "v\n0.1\n0.2\n0.3\n").unwrap();
+    card.ok("train --cell lstm --steps 2 --no-plot --device cpu --out m.safetensors");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/");
+    for (file, text, other) in [("lstm.cu", "saved[0] = i,", "saved[0] = iota,"), ("tile.cuh", "= HIDDEN,", "= HIDEN,")]
+    {
+        let emulator = card.emulator.clone().with_edit([file, text, other]);
+        let output = card.on(&emulator, "predict m.safetensors x.csv --device cuda");
+        let said = one_line(&output, file);
+        assert!(said.starts_with("error: lstm.cu (") && said.contains("does not compile for sm_80"), "{said}");
+        let source = std::fs::read_to_string(format!("{folder}{file}")).unwrap();
+        let line = source.lines().position(|line| line.contains(text)).unwrap() + 1;
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            log.lines().any(|said| said.starts_with(&format!("{file}:{line}:")) && said.contains("error: ")),
+            "{log}"
+        );
+        assert!(log.contains(other) && output.stdout.is_empty(), "{log}");
+        // a card that is not asked for by name, and not worth it here, is no hindrance
+        assert!(card.on(&emulator, "predict m.safetensors x.csv").status.success());
+    }
+    assert!(!card.path("cache").exists(), "what does not compile is not kept");
+}
+
+/// As on the CPU, `tests/cli/resume.rs`: nothing that was done is lost.
+#[cfg(unix)]
+#[test]
+fn ctrl_c() {
+    let Some(card) = Card::new() else { return };
+    // one kernel for many steps, and a graph of kernels for each
+    for flags in ["train --cell gru --no-plot --device cuda", "train --layers 2 --hidden 9 --no-plot --device cuda"] {
+        let mut command = card.command(&card.emulator);
+        command.args(format!("{flags} --steps 100000000 --print-every 50 --log log.csv").split(' '));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        for step in [0, 50] {
+            let line = stdout.next().unwrap_or_default();
+            assert!(line.starts_with(&format!("step {step:>6}  loss ")), "{line}");
+        }
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        let last = stdout.last().unwrap_or_default();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        let (done, next) = last.split_once(" steps; go on with: rnnstep ").unwrap_or_else(|| panic!("{last}"));
+        assert_eq!(next, "train --resume model.checkpoint.safetensors");
+        let done: usize = done.strip_prefix("interrupted after ").unwrap().parse().unwrap();
+        assert!(done > 50 && !card.path("model.safetensors").exists());
+        assert_eq!(losses(&card.path("log.csv")).len(), done);
+        let total = done + 30;
+        card.ok(&format!("{next} --no-plot --device cuda --steps {total} --log log.csv"));
+        card.ok(&format!("{flags} --steps {total} --out whole.safetensors --log whole.csv"));
+        assert_eq!(losses(&card.path("log.csv")), losses(&card.path("whole.csv")), "{flags} after {done}");
+        let bytes = |name| std::fs::read(card.path(name)).unwrap();
+        assert!(bytes("model.safetensors") == bytes("whole.safetensors"), "{flags} after {done}");
+        std::fs::remove_file(card.path("model.safetensors")).unwrap();
     }
 }

@@ -44,7 +44,8 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
 fn machine(chosen: Isa, screen: &mut Screen) -> Result<(), Failure> {
     screen.line(format_args!("rnnstep {}", env!("CARGO_PKG_VERSION")))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    screen.line(format_args!("cpu       {}, {cores} cores", std::env::consts::ARCH))?;
+    let cores = counted(cores as u32, "core");
+    screen.line(format_args!("cpu       {}, {cores}", std::env::consts::ARCH))?;
     let mut sets = String::new();
     for isa in Isa::available() {
         sets += &format!("{}{}  ", isa.name(), if isa == chosen { " (chosen)" } else { "" });
@@ -74,9 +75,16 @@ fn in_a_line(card: &Properties) -> String {
     let (major, minor) = card.driver;
     let kind = if card.integrated { ", integrated" } else { "" };
     format!(
-        "{}, {}, {} multiprocessors, {gib:.0} GiB{kind}, driver for CUDA {major}.{minor}",
-        card.name, card.arch, card.multiprocessors
+        "{}, {}, {}, {gib:.0} GiB{kind}, driver for CUDA {major}.{minor}",
+        card.name,
+        card.arch,
+        counted(card.multiprocessors, "multiprocessor")
     )
+}
+
+/// `1 block`, `2 blocks`.
+fn counted(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// How the first card, if there is one, would run the network.
@@ -88,14 +96,14 @@ fn plan(shape: &Shape, batch: usize, device: &DeviceArgs, screen: &mut Screen) -
     for (direction, pass) in [("forward", plan.forward), ("backward", plan.backward)] {
         if plan.frame() != Frame::Stepwise {
             screen.line(format_args!(
-                "              {direction}: {} threads, {} to a unit, {} weights each, {} sequences and {} KiB of \
-                 dynamic shared memory a block, {} blocks share the weights",
-                pass.threads,
+                "              {direction}: {}, {} to a unit, {} each, {} and {} KiB of dynamic shared memory a \
+                 block, {} the weights",
+                counted(pass.threads, "thread"),
                 pass.lanes,
-                pass.weights,
-                pass.rows,
+                counted(pass.weights, "weight"),
+                counted(pass.rows, "sequence"),
                 pass.shared / 1024,
-                pass.blocks
+                if pass.blocks == 1 { "1 block has".into() } else { format!("{} blocks share", pass.blocks) }
             ))?;
         }
     }

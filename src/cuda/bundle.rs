@@ -4,6 +4,7 @@
 //! architecture; the metadata say which model and which sources they are for.
 
 use super::compile::Program;
+use super::sources::SOURCES;
 use super::{Arch, hex, list};
 use crate::error::{Error, Result};
 use crate::whole::write_whole;
@@ -25,6 +26,8 @@ pub struct Bundle {
     path: PathBuf,
     /// SHA-256 of the model's shape line.
     shape: String,
+    /// SHA-256 of the kernels' text and the version of this crate.
+    sources: String,
     images: BTreeMap<Name, Vec<u8>>,
 }
 
@@ -55,7 +58,8 @@ impl Name {
 impl Bundle {
     /// An empty one for a model whose shape is `shape`: the line that says everything the kernels are made for.
     pub fn new(shape: &str) -> Self {
-        Self { path: PathBuf::from("bundle"), shape: hex(&Sha256::digest(shape)), images: BTreeMap::new() }
+        let shape = hex(&Sha256::digest(shape));
+        Self { path: PathBuf::from("bundle"), shape, sources: sources(), images: BTreeMap::new() }
     }
 
     /// Adds an image; takes the place of one for the same program and architecture.
@@ -89,7 +93,8 @@ impl Bundle {
             let view = TensorView::new(Dtype::U8, vec![image.len()], image);
             tensors.push((name.text(), view.map_err(|error| Error::file(path, error.to_string()))?));
         }
-        let metadata = [("format", FORMAT.to_string()), ("shape", self.shape.clone()), ("sha256", self.sum())];
+        let (shape, sources) = (self.shape.clone(), self.sources.clone());
+        let metadata = [("format", FORMAT.to_string()), ("shape", shape), ("sources", sources), ("sha256", self.sum())];
         let metadata = metadata.map(|(name, value)| (name.to_string(), value));
         let bytes = safetensors::serialize(tensors, Some(HashMap::from(metadata)));
         let bytes = bytes.map_err(|error| Error::file(path, error.to_string()))?;
@@ -122,8 +127,8 @@ impl Bundle {
         }
         let damaged = || refuse("is a damaged bundle; copy it again, or compile it again");
         let tensors = SafeTensors::deserialize(&bytes).map_err(|_| damaged())?;
-        let made_for = metadata.get("shape").cloned().unwrap_or_default();
-        let mut bundle = Self { path: path.to_path_buf(), shape: made_for, images: BTreeMap::new() };
+        let [shape_there, sources] = ["shape", "sources"].map(|name| metadata.get(name).cloned().unwrap_or_default());
+        let mut bundle = Self { path: path.to_path_buf(), shape: shape_there, sources, images: BTreeMap::new() };
         for (name, view) in tensors.iter() {
             let name = Name::parse(name).filter(|_| view.dtype() == Dtype::U8).ok_or_else(damaged)?;
             bundle.images.insert(name, view.data().to_vec());
@@ -141,7 +146,8 @@ impl Bundle {
     /// this very architecture, else, where it runs (see [`Arch::runs_on`]), the nearest below.
     ///
     /// # Errors
-    /// One line: it has no images for such a card, but for these; or its images were made from other sources.
+    /// One line: it has no images for such a card, but for these; or its images were made from other sources, or for
+    /// other options.
     pub fn find(&self, program: &Program, card: Arch, integrated: bool) -> Result<&[u8]> {
         let wanted = Name::of(program, card);
         let fitting = |name: &&Name| name.arch.runs_on(card, integrated);
@@ -155,6 +161,12 @@ impl Bundle {
         } else if !self.images.keys().any(|name| fitting(&name)) {
             let archs = list(self.archs());
             format!("has kernels for {archs}, and this card is {card}; compile a bundle with --arch {card}")
+        } else if self.sources == sources() {
+            // every program of this model that such a card may ask for with the options of `rnnstep compile` is there
+            format!(
+                "has no {program}: it was compiled for other options; compile the bundle again with the --dtype, --frame \
+                 and --batch that are asked for here, and with --training to train"
+            )
         } else {
             format!("has no {program} as this version of rnnstep wants it; compile the bundle again with this version")
         };
@@ -165,6 +177,7 @@ impl Bundle {
     fn sum(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(&self.shape);
+        hash.update(&self.sources);
         for (name, image) in &self.images {
             let name = name.text();
             hash.update((name.len() as u64).to_le_bytes());
@@ -173,5 +186,33 @@ impl Bundle {
             hash.update(image);
         }
         hex(&hash.finalize())
+    }
+}
+
+/// What images are made from, but for a program's own constants.
+fn sources() -> String {
+    let mut hash = Sha256::new();
+    for (name, text) in SOURCES.iter().chain(&[("version", env!("CARGO_PKG_VERSION"))]) {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(name);
+        hash.update(text);
+    }
+    hex(&hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_an_image_is_missing() {
+        let program = |n: usize| Program::from_text("probe.cu", "").define("N", n);
+        let arch = Arch::new(8, 0);
+        let mut bundle = Bundle::new("a shape");
+        bundle.insert(&program(1), arch, vec![1]);
+        let missing = |bundle: &Bundle| bundle.find(&program(2), arch, false).unwrap_err().to_string();
+        assert!(missing(&bundle).contains("has no probe.cu (N=2): it was compiled for other options"));
+        bundle.sources = "those of another version".into();
+        assert!(missing(&bundle).contains("has no probe.cu (N=2) as this version of rnnstep wants it"));
     }
 }

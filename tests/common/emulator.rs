@@ -187,6 +187,14 @@ impl Emulator {
         self
     }
 
+    /// The same device with a compiler that reads `other` where the kernel file `file` has `text`, which must be there
+    /// once: for tests of what finds mistakes.
+    #[must_use]
+    pub fn with_edit(self, [file, text, other]: [&str; 3]) -> Self {
+        assert!([file, text, other].iter().all(|part| !part.contains('@')), "an @ divides the parts");
+        self.with("EMULATOR_EDIT", format!("@{file}@{text}@{other}"))
+    }
+
     /// Where `libcuda.so.1` and `libnvrtc.so` are.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -198,7 +206,9 @@ impl Emulator {
         words.push(program.into());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
-        for name in ["SEED", "ARCH", "SMS", "MEMORY", "DEVICES", "DRIVER", "NVRTC", "RESIDENT", "SANITIZE", "TRACE"] {
+        for name in
+            ["SEED", "ARCH", "SMS", "MEMORY", "DEVICES", "DRIVER", "NVRTC", "RESIDENT", "SANITIZE", "TRACE", "EDIT"]
+        {
             command.env_remove(format!("EMULATOR_{name}"));
         }
         let mut path = OsString::from(&self.folder);

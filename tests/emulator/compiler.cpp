@@ -44,6 +44,7 @@ enum Result : int {
 
 struct Program {
     std::string name, source, log, ptx;
+    std::string misfit;  // why EMULATOR_EDIT cannot be done to it
     std::map<std::string, std::string> headers;
     std::vector<char> cubin;
 };
@@ -307,6 +308,34 @@ Result compile(Program& program, const Options& options, const std::string& fold
     return SUCCESS;
 }
 
+// ---- EMULATOR_EDIT: one place of one file reads otherwise, for tests of what finds mistakes ----------------------------
+
+// As in sed, the first character divides the parts: @FILE@TEXT@OTHER. Empty when that was done, or the program knows no
+// such file, else what is wrong: an edit that no longer fits must not pass for one that was found.
+std::string edit(Program& program) {
+    const std::string order = environment("EMULATOR_EDIT", "");
+    if (order.empty()) return "";
+    std::vector<std::string> parts;
+    for (size_t at = 0; at != std::string::npos;) {
+        const size_t end = order.find(order[0], at + 1);
+        parts.push_back(order.substr(at + 1, end == std::string::npos ? end : end - at - 1));
+        at = end;
+    }
+    if (parts.size() != 3 || parts[0].empty() || parts[1].empty()) {
+        return "EMULATOR_EDIT: expected @FILE@TEXT@OTHER, got " + order;
+    }
+    const auto header = program.headers.find(parts[0]);
+    if (program.name != parts[0] && header == program.headers.end()) return "";
+    std::string& text = program.name == parts[0] ? program.source : header->second;
+    int count = 0;
+    for (size_t at = 0; (at = text.find(parts[1], at)) != std::string::npos; at += parts[1].size()) ++count;
+    if (count != 1) {
+        return "EMULATOR_EDIT: " + parts[0] + " has this " + std::to_string(count) + " times, not once: " + parts[1];
+    }
+    text.replace(text.find(parts[1]), parts[1].size(), parts[2]);
+    return "";
+}
+
 // ---- the cache: what was compiled once, by all that went into it ------------------------------------------------
 
 uint64_t add(uint64_t key, const std::string& text) {
@@ -314,9 +343,24 @@ uint64_t add(uint64_t key, const std::string& text) {
     return digest(text.data(), text.size(), digest(&length, sizeof length, key));
 }
 
+// The headers that the source includes, or one of those does: a word in quotes is enough. Others change nothing.
+std::map<std::string, std::string> included(const Program& program) {
+    std::map<std::string, std::string> found;
+    std::vector<const std::string*> texts = {&program.source};
+    while (!texts.empty()) {
+        const std::string& text = *texts.back();
+        texts.pop_back();
+        for (auto& [name, header] : program.headers) {
+            const bool named = text.find('"' + name + '"') != std::string::npos;
+            if (named && found.emplace(name, header).second) texts.push_back(&header);
+        }
+    }
+    return found;
+}
+
 std::string key(const Program& program, const Options& options) {
     std::vector<std::string> parts = {program.name, program.source, std::to_string(options.arch), cxx()};
-    for (auto& [name, text] : program.headers) parts.insert(parts.end(), {name, text});
+    for (auto& [name, text] : included(program)) parts.insert(parts.end(), {name, text});
     parts.insert(parts.end(), options.passed.begin(), options.passed.end());
     for (const std::string& flag : flags_for_code()) parts.push_back(flag);
     for (const char* name : {"/device.h", "/machine.h"}) {
@@ -408,6 +452,7 @@ NVRTC_API nvrtcCreateProgram(Program** program, const char* source, const char* 
         delete made;
         return PROGRAM_CREATION_FAILURE;
     }
+    made->misfit = edit(*made);
     *program = made;
     return SUCCESS;
 }
@@ -429,6 +474,10 @@ NVRTC_API nvrtcCompileProgram(Program* program, int count, const char* const* te
     if (!wrong.empty()) {
         program->log = "nvrtc: error: " + wrong + "\n";
         return INVALID_OPTION;
+    }
+    if (!program->misfit.empty()) {
+        program->log = "nvrtc: error: " + program->misfit + "\n";
+        return COMPILATION;
     }
     // A driver would have to compile PTX itself; the stand-in driver refuses it.
     program->ptx = "// PTX of the emulated device: nothing can be done with it\n";
