@@ -68,17 +68,17 @@ fn one_block() {
     let before = "block_barrier();\n\n    const auto step = [&](int t, const";
     let vector = "VECTOR; i += THREADS)\n        (&vector[0][0][0])[i] = 0.0f; //";
     let longer = "VECTOR + 1; i += THREADS)\n        (&vector[0][0][0])[i] = 0.0f; //";
-    let saved = "saved += Cell::SAVED * state_step;";
-    let dgates = "write_gates<G>(dgates_x, d.dgates_x, own.twin, TWINS);";
+    let saved = "return args.saved + (size_t)row";
+    let dgates = "write_gates<G>(args.dgates_x + gates_at(row), d.dgates_x, own.twin, TWINS);";
     let plants: [Plant; 12] = [
         ("no barrier in a step", file, barrier, "// what nobody", &[RACE, WRONG]),
         ("no barrier before the steps", file, before, "const auto step = [&](int t, const", &[RACE]),
         ("a barrier of few", file, barrier, few, &[(Kind::Plain, &["{at}", "divergent ", "kernel `lstm_forward`"])]),
         ("past a shared vector", file, vector, longer, &[PAST]),
-        ("past the saved values", file, saved, "saved += Cell::SAVED * state_step + 16;", &[PAST]),
-        ("h is not written", file, "*h = state.h;", ";", &[WRONG]),
-        ("c is not written", file, "*c = state.c;", ";", &[WRONG]),
-        ("dh is not written", file, "args.dh[state_at] = dafter.h;", ";", &[WRONG]),
+        ("past the saved values", file, saved, "return args.saved + 16 + (size_t)row", &[PAST]),
+        ("h is not written", file, "args.h[state_at(row)] = state.h;", ";", &[WRONG]),
+        ("c is not written", file, "args.c[state_at(row)] = state.c;", ";", &[WRONG]),
+        ("dh is not written", file, "args.dh[state_at(own.row)] = dafter.h;", ";", &[WRONG]),
         ("gradients are not written", file, dgates, ";", &[WRONG]),
         ("i in the place of f", "lstm.cu", "(f, before.c, i * g)", "(i, before.c, f * g)", &[WRONG]),
         ("derivative of o", "lstm.cu", "tanh_c * o * (1.0f - o)", "tanh_c * (1.0f - o)", &[WRONG]),
