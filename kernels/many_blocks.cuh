@@ -211,8 +211,7 @@ __device__ __forceinline__ void backward_many_blocks(const Backward& args) {
             part.gather(dgates_h + (step + base) * G * HP, G * HP, args.batch - base, vector);
             part.multiply(weights, vector, parts);
             if (mine)
-                dafter = {part.total(parts, 0) + dstate.h, dstate.c};
-            __syncthreads(); // the sums are read before the next step's are written
+                dafter = {part.total(parts, 0) + dstate.h, dstate.c}; // sums that are written anew behind the next barrier
         }
         if (mine) {
             args.dh[state_at] = dafter.h;

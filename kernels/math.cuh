@@ -5,7 +5,8 @@
 // The second loses its digits near zero, so below 0.55 an odd polynomial takes over, by a select and never by a branch.
 // Both saturate to exactly 0 or +-1, keep NaN, and never leave their range, so 1 - y*y is never negative.
 // Largest relative errors with the documented errors of ex2.approx (2 ulp) and rcp.approx (1 ulp), over all of f32:
-// tanh 6.6e-7; sigmoid 8e-7 for |x| < 8 and 1.2e-6 beyond. expf and the division of the vendor's library are not used:
+// tanh 6.6e-7; sigmoid 8e-7, and for negative x 6.5e-8 |x| more, since the argument of ex2 is rounded: 6.5e-6 at -87, of
+// 1e-38. (`tests/cuda.rs` holds both.) expf and the division of the vendor's library are not used:
 // the paths they take for rare arguments are longer than all of this.
 #pragma once
 #include "prelude.cuh"

@@ -120,8 +120,7 @@ __device__ __forceinline__ void train(const Whole& args) {
         __syncthreads();
         project<16>(top, HP, scored, args.weight_fc, H, args.bias_fc, args.y, out);
         __syncthreads();
-        const float loss = block_sum<BLOCK>(score(args.loss, block_team()), loss_warps);
-        __syncthreads();
+        const float loss = block_sum<BLOCK>(score(args.loss, block_team()), loss_warps); // in which all threads meet
 
         // from dy to the h of the top: rows that do not count were zero before and stay so
         for (int i = threadIdx.x; i < scored * HP; i += BLOCK) {
@@ -162,6 +161,6 @@ __device__ __forceinline__ void train(const Whole& args) {
             args.losses[step] = loss / ((float)scored * output);
             args.norms[step] = sqrtf(norm);
         }
-        __syncthreads(); // all that the next step reads is there, and what this one read may be written
+        // all have met since they last read what the next window overwrites, and meet again before they read a weight
     }
 }

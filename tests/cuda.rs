@@ -13,9 +13,9 @@ use agree::{Check, shape};
 use card::on_a_card;
 use emulator::Kind;
 use rnnstep::cuda::plan::Plan;
-use rnnstep::cuda::{Cuda, Dtype, Frame};
-use rnnstep::pass::Head;
-use rnnstep::{CellKind, Nonlinearity, Shape};
+use rnnstep::cuda::{Cuda, Dtype, Frame, Network};
+use rnnstep::pass::{Head, Purpose};
+use rnnstep::{CellKind, Model, Nonlinearity, Shape, State, Tensor};
 
 /// The sizes where something begins: a lane, a vector, a tile, a warp.
 const SEAMS: [usize; 12] = [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100];
@@ -146,4 +146,45 @@ fn tensor_cores() {
             }
         }
     });
+}
+
+/// tanh and sigmoid keep the relative errors that `kernels/math.cuh` states: an RNN of one unit is tanh(x), and a GRU with
+/// a state of one and nothing in its new gate is sigmoid(x).
+#[test]
+fn activations() {
+    on_a_card("activations", Kind::Plain, 0, |cuda| {
+        let sizes = (-3500..205).map(|i| 10f32.powf(i as f32 / 100.0)).chain((0..2000).map(|i| 0.4 + i as f32 * 2e-4));
+        let sizes: Vec<f32> = sizes.chain([0.0, 1e30, f32::INFINITY]).collect();
+        let x: Vec<f32> = sizes.iter().flat_map(|&size| [size, -size]).chain([f32::NAN]).collect();
+        let exactly = |x: f32| f64::from(x).tanh();
+        let tanh = one_unit(cuda, CellKind::Rnn, &[1.0], &x);
+        for (&x, &y) in x.iter().zip(&tanh) {
+            let (truth, y) = (exactly(x), f64::from(y));
+            assert!(truth.is_nan() == y.is_nan() && (y.is_nan() || y.abs() <= 1.0), "tanh({x:e}) is {y:e}");
+            assert!(x.is_nan() || (y - truth).abs() <= 6.6e-7 * truth.abs(), "tanh({x:e}) is {y:e}, not {truth:e}");
+        }
+        let sigmoid = one_unit(cuda, CellKind::Gru, &[0.0, 1.0, 0.0], &x);
+        // infinity by the weights of nothing is not a number
+        for (&x, &y) in x.iter().zip(&sigmoid).filter(|(x, _)| !x.is_infinite()) {
+            let (truth, y) = (1.0 / (1.0 + (-f64::from(x)).exp()), f64::from(y));
+            // 2^-126 is the least number before subnormal ones, which become zero
+            let allowed = (8e-7 + 6.5e-8 * f64::from(-x).max(0.0)).min(1e-5) * truth + 1.2e-38;
+            assert!(truth.is_nan() == y.is_nan(), "sigmoid({x:e}) is {y:e}");
+            assert!(x.is_nan() || (y - truth).abs() <= allowed, "sigmoid({x:e}) is {y:e}, not {truth:e}");
+        }
+    });
+}
+
+/// h after one step of a cell with one unit and a state of one, for each x, with these weights of x and none of h.
+fn one_unit(cuda: &Cuda, cell: CellKind, weight_ih: &[f32], x: &[f32]) -> Vec<f32> {
+    let shape = Shape { bias: false, output: None, ..shape(cell, 1, 1, 1, 1) };
+    let column = |values: &[f32]| Tensor::new([values.len(), 1], values.to_vec()).unwrap();
+    let weights = [column(weight_ih), column(&vec![0.0; weight_ih.len()])];
+    let model = Model::from_weights(shape, &weights).unwrap();
+    let mut network = Network::new(cuda, &shape, 1, x.len(), Purpose::Inference).unwrap();
+    network.set_params(model.params()).unwrap();
+    let mut state = State::new(&shape, x.len());
+    state.set_h(&vec![1.0; x.len()]).unwrap();
+    network.forward(x, &mut state, Head::All).unwrap();
+    state.h().data().to_vec()
 }

@@ -256,6 +256,20 @@ fn a_kernel_that_does_not_compile() {
         assert!(card.on(&emulator, "predict m.safetensors x.csv").status.success());
     }
     assert!(!card.path("cache").exists(), "what does not compile is not kept");
+    // one that would be worth it is given up in a line
+    let rows: String = (0..2000).map(|i| format!("{}\n", (f64::from(i) * 0.1).sin())).collect();
+    std::fs::write(card.path("long.csv"), rows).unwrap();
+    let line = "train long.csv --hidden 64 --batch 64 --epochs 1 --no-plot";
+    let broken = card.emulator.clone().with_edit(["training.cuh", "// The numbers of one step.", "!"]);
+    let mut no_compiler = card.command(&card.emulator);
+    let output = no_compiler.env("RNNSTEP_NVRTC", card.folder.path()).args(line.split(' ')).output().unwrap();
+    for (output, why) in [(card.on(&broken, line), "training.cu does not compile"), (output, "NVRTC")] {
+        let said = String::from_utf8(output.stderr).unwrap();
+        let given_up = said.lines().any(|line| line.starts_with("device auto: cpu, ") && line.contains(why));
+        assert!(output.status.success() && given_up, "{why}: {said}");
+    }
+    let said = String::from_utf8(card.on(&card.emulator, line).stderr).unwrap();
+    assert!(said.contains("device auto: Emulated sm_80, worth it"), "{said}");
 }
 
 /// As on the CPU, `tests/cli/resume.rs`: nothing that was done is lost.

@@ -227,7 +227,7 @@ fn whole_steps() {
     let front = "G * HP);\n        __syncthreads();\n        if (threadIdx.x < THREADS)\n            fo";
     let layer = "forward_one_block<Cell>(forward);\n        __syncthreads();";
     let back = "backward_one_block<Cell>(backward);\n        __syncthreads();";
-    let few = "if (threadIdx.x < 7) __syncthreads(); //";
+    let few = "if (threadIdx.x < 7) __syncthreads();\n\n        float scale";
     let plants: [Plant; 12] = [
         (
             "no barrier before the layer",
@@ -241,7 +241,7 @@ fn whole_steps() {
         (
             "a barrier of few",
             file,
-            "__syncthreads(); //",
+            "__syncthreads();\n\n        float scale",
             few,
             &[(Kind::Plain, &["{at}", "divergent ", "kernel `lstm_train`"])],
         ),

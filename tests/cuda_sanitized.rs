@@ -61,9 +61,11 @@ fn trainings(cuda: &Cuda) {
         Recipe { dropout: 0.3, ..Recipe::default() },
         Recipe { optimizer: sgd, ..Recipe::default() },
     ];
+    // one sequence is a layer of one warp for an RNN, in a block of four
+    let lonely = Windows::lanes(rows(2), rows(3), 5, 1, false).unwrap();
     for cell in CellKind::ALL {
         for recipe in &recipes {
-            for layers in [1, 2] {
+            for (layers, windows) in [(1, &windows), (1, &lonely), (2, &windows)] {
                 let model = Model::random(shape(cell, 2, 20, layers, 3), 1).unwrap();
                 let (windows, threads) = (windows.clone(), Threads::default());
                 let mut trainer = Trainer::new(model, windows, recipe.clone(), cuda.clone(), threads).unwrap();

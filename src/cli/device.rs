@@ -122,12 +122,14 @@ impl DeviceArgs {
                 if !choice.card {
                     return on_cpu(choice.reason);
                 }
-                match self.card(shape) {
+                let ready = |cuda: Cuda| Ok(cuda::ready(&cuda, shape, batch, work).map(|()| cuda)?);
+                match self.card(shape).and_then(ready) {
                     Ok(cuda) => {
                         eprintln!("device auto: {}, {}", card.name, choice.reason);
                         Ok(cuda.into())
                     }
-                    Err(Failure::Library(error)) => on_cpu(error.to_string()),
+                    // one line, also where a compiler had more to say
+                    Err(Failure::Library(error)) => on_cpu(error.to_string().lines().next().unwrap_or("").into()),
                     Err(other) => Err(other),
                 }
             }

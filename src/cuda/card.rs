@@ -7,21 +7,24 @@ use super::driver::Gpu;
 use super::plan::{Dtype, Frame};
 use crate::error::Result;
 use crate::shape::Shape;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where compiled kernels come from: a bundle made ahead of time, else the cache on disk, else NVRTC.
 #[derive(Debug, Clone)]
 pub struct Images {
     bundle: Option<Arc<Bundle>>,
     cache: Cache,
+    /// What this process has compiled or read, so that no program is compiled twice where nothing is kept on disk.
+    made: Arc<Mutex<BTreeMap<[u8; 32], Vec<u8>>>>,
 }
 
 impl Images {
     /// The cache on disk, or with `cached` false none: then kernels are compiled anew each time.
     pub fn new(cached: bool) -> Self {
-        Self { bundle: None, cache: Cache::new(cached) }
+        Self { bundle: None, cache: Cache::new(cached), made: Arc::default() }
     }
 
     /// Kernels made ahead of time for a model of this shape, and nothing but these: a machine that runs from a bundle
@@ -31,7 +34,7 @@ impl Images {
     /// If the file is no bundle, is damaged, or is for another model.
     pub fn bundled(path: &Path, shape: &Shape) -> Result<Self> {
         let bundle = Bundle::load(path, &shape_line(shape))?;
-        Ok(Self { bundle: Some(Arc::new(bundle)), cache: Cache::new(false) })
+        Ok(Self { bundle: Some(Arc::new(bundle)), ..Self::new(false) })
     }
 }
 
@@ -88,10 +91,16 @@ impl Cuda {
     /// The image of a program for this card.
     pub(super) fn image(&self, program: &Program) -> Result<Vec<u8>> {
         let card = self.gpu.properties();
-        match &self.images.bundle {
-            Some(bundle) => Ok(bundle.find(program, card.arch, card.integrated)?.to_vec()),
-            None => Ok(self.images.cache.image(program, card.arch)?.0),
+        if let Some(bundle) = &self.images.bundle {
+            return Ok(bundle.find(program, card.arch, card.integrated)?.to_vec());
         }
+        let mut made = self.images.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(image) = made.get(&program.digest()) {
+            return Ok(image.clone());
+        }
+        let image = self.images.cache.image(program, card.arch)?.0;
+        made.insert(program.digest(), image.clone());
+        Ok(image)
     }
 }
 

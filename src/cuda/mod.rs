@@ -32,7 +32,7 @@ pub use driver::{Gpu, Properties, devices};
 pub use network::{Network, Queued, Recorded};
 pub use plan::{Dtype, Frame};
 pub use training::{Task, Training, Turn};
-pub use worth::{Choice, Work, worth};
+pub use worth::{Choice, Work, ready, worth};
 
 use crate::error::Error;
 use std::fmt::Write;

@@ -6,6 +6,10 @@
 
 use super::driver::Properties;
 use super::plan::{Dtype, Frame, Plan};
+use super::steps::Steps;
+use super::{Cuda, Network};
+use crate::error::Result;
+use crate::pass::Purpose;
 use crate::shape::Shape;
 
 /// What is to be done.
@@ -61,4 +65,18 @@ pub fn worth(shape: &Shape, batch: usize, work: Work, card: &Properties) -> Choi
         micros(processor)
     );
     Choice { card, reason }
+}
+
+/// Compiles the kernels of this work and loads them, so that what stands in the way (no compiler, a card that it does not
+/// know, a driver too old for it) is known before anything begins. They are kept: the work itself finds them made.
+///
+/// # Errors
+/// What stands in the way, or too little memory for a single step.
+pub fn ready(cuda: &Cuda, shape: &Shape, batch: usize, work: Work) -> Result<()> {
+    let purpose = if work == Work::Training { Purpose::Training } else { Purpose::Inference };
+    Network::new(cuda, shape, 1, batch, purpose)?;
+    if work == Work::Training {
+        Steps::load(cuda)?;
+    }
+    Ok(())
 }
