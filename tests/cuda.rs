@@ -148,6 +148,21 @@ fn tensor_cores() {
     });
 }
 
+/// The input projection of the next piece of a window runs beside the time loop of this one.
+#[test]
+fn windows_in_pieces() {
+    on_a_card("windows_in_pieces", Kind::Plain, 2, |cuda| {
+        for (pieces, cell) in [2, 3, 4].into_iter().zip(CellKind::ALL) {
+            let cuda = cuda.clone().with_pieces(Some(pieces));
+            for frame in [Frame::OneBlock, Frame::ManyBlocks] {
+                Check::new(shape(cell, 3, 20, 2, 1), 7, 3).frame(frame).run(&cuda);
+            }
+            // more pieces than steps
+            Check::new(shape(cell, 3, 20, 1, 1), 2, 1).run(&cuda);
+        }
+    });
+}
+
 /// tanh and sigmoid keep the relative errors that `kernels/math.cuh` states: an RNN of one unit is tanh(x), and a GRU with
 /// a state of one and nothing in its new gate is sigmoid(x).
 #[test]

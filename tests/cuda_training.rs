@@ -132,22 +132,26 @@ fn every_option() {
     });
 }
 
-/// Twice the same, also in another queue of steps, and after a stop: the same bits.
+/// Twice the same, also in another queue of steps, after a stop, and with windows in pieces: the same bits.
 #[test]
 fn the_same_bits_again() {
     on_a_card("the_same_bits_again", Kind::Plain, 3, |cuda| {
         let (shape, windows) = (shape(CellKind::Lstm, 1, 20, 1, 1), Windows::sine(20).unwrap());
         let recipe = Recipe { clip: Some(0.1), ..Recipe::default() };
-        let run = |parts: &[usize]| {
+        let run_on = |cuda: &Cuda, shape: Shape, parts: &[usize]| {
             let mut trainer = trainer(cuda.clone(), shape, &windows, &recipe);
             let losses: Vec<u32> =
                 parts.iter().flat_map(|&n| steps(&mut trainer, n)).map(|step| step.loss.to_bits()).collect();
             trainer.fetch().unwrap();
             (losses, trainer.model().params().iter().map(|p| p.to_bits()).collect::<Vec<_>>())
         };
+        let run = |parts: &[usize]| run_on(cuda, shape, parts);
         let whole = run(&[30]);
         assert_eq!(whole, run(&[30]));
         assert_eq!(whole, run(&[1, 2, 27]));
+        // two layers are a graph of kernels, here with a second branch
+        let deep = Shape { layers: 2, ..shape };
+        assert_eq!(run_on(cuda, deep, &[5]), run_on(&cuda.clone().with_pieces(Some(3)), deep, &[2, 3]));
     });
 }
 

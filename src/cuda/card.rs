@@ -50,6 +50,7 @@ pub struct Cuda {
     images: Images,
     dtype: Dtype,
     frame: Option<Frame>,
+    pieces: Option<usize>,
 }
 
 impl Cuda {
@@ -58,7 +59,7 @@ impl Cuda {
     /// # Errors
     /// If there is no driver, it is too old, or there is no such card; one line that says which.
     pub fn open(index: usize, images: Images) -> Result<Self> {
-        Ok(Self { gpu: Gpu::open(index)?, images, dtype: Dtype::F32, frame: None })
+        Ok(Self { gpu: Gpu::open(index)?, images, dtype: Dtype::F32, frame: None, pieces: None })
     }
 
     /// With factors of products rounded to `dtype`.
@@ -71,6 +72,13 @@ impl Cuda {
     #[must_use]
     pub fn with_frame(self, frame: Option<Frame>) -> Self {
         Self { frame, ..self }
+    }
+
+    /// With windows in so many pieces, of which the input projection runs ahead of the recurrent layer; whatever would be
+    /// the fastest.
+    #[must_use]
+    pub fn with_pieces(self, pieces: Option<usize>) -> Self {
+        Self { pieces, ..self }
     }
 
     /// The card itself.
@@ -86,6 +94,11 @@ impl Cuda {
     /// The frame that was asked for.
     pub fn frame(&self) -> Option<Frame> {
         self.frame
+    }
+
+    /// The pieces that were asked for.
+    pub fn pieces(&self) -> Option<usize> {
+        self.pieces
     }
 
     /// The image of a program for this card.

@@ -7,6 +7,7 @@ use super::plan::Dtype;
 use super::{Cuda, device};
 use crate::error::Result;
 use crate::tensor::LANES;
+use std::ops::Range;
 
 /// Rows of a matrix, one after the other.
 #[derive(Debug, Clone, Copy)]
@@ -20,10 +21,17 @@ pub struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Some of them.
+    ///
+    /// # Errors
+    /// If they end before.
+    pub fn part(self, rows: Range<usize>) -> Result<Self> {
+        Ok(Self { at: self.at.range(rows.start * self.width..)?, count: rows.len(), ..self })
+    }
+
     /// The first [`MOST_ROWS`], and the others.
     fn split(self) -> Result<(Self, Self)> {
-        let (first, rest) = (self.at, self.at.range(MOST_ROWS * self.width..)?);
-        Ok((Self { at: first, count: MOST_ROWS, ..self }, Self { at: rest, count: self.count - MOST_ROWS, ..self }))
+        Ok((self.part(0..MOST_ROWS)?, self.part(MOST_ROWS..self.count)?))
     }
 }
 

@@ -74,6 +74,22 @@ pub struct Backward<'a> {
 }
 
 impl Forward<'_> {
+    /// Of the window from step `from` on, `steps` steps: the state before them is where the steps before left it.
+    ///
+    /// # Errors
+    /// If the window ends before.
+    pub fn piece(&self, shape: &Shape, from: usize, steps: usize) -> Result<Self> {
+        let row = from * self.batch * padded(shape.hidden);
+        Ok(Self {
+            gates_x: self.gates_x.range(shape.gates() * row..)?,
+            h: self.h.range(row..)?,
+            c: self.c.map(|c| c.range(row..)).transpose()?,
+            saved: self.saved.map(|part| part.range(saved(shape.cell) * row..)).transpose()?,
+            steps,
+            ..*self
+        })
+    }
+
     pub(super) fn args(&self, shape: &Shape, barriers: Part<u32>) -> Result<ForwardArgs> {
         let (gates, width) = (shape.gates(), padded(shape.hidden));
         let (rows, states) = (self.steps * self.batch, (self.steps + 1) * self.batch * width);

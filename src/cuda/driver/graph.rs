@@ -1,10 +1,9 @@
 //! Work that is recorded once and launched as a whole, and points in time.
 
-use super::{Bound, Doing, Doomed, Gpu, Inner, this_thread};
+use super::sys::{self, CUresult};
+use super::{Bound, Doing, Doomed, Gpu, Inner, result, this_thread};
 use crate::cuda::device;
 use crate::error::Result;
-use cudarc::driver::result;
-use cudarc::driver::sys::{self, CUresult};
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::PoisonError;

@@ -1,11 +1,10 @@
 //! Memory of the device, and of the host where the device can reach it.
 
-use super::{Doing, Doomed, Gpu};
+use super::sys::{self, CUresult};
+use super::{Doing, Doomed, Gpu, result};
 use crate::cuda::{bytes, device};
 use crate::error::{Error, Result};
 use bytemuck::Pod;
-use cudarc::driver::result;
-use cudarc::driver::sys::{self, CUresult};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
@@ -36,7 +35,7 @@ impl Gpu {
         let address = unsafe { result::malloc_sync(size) }.map_err(|error| self.no_room(size, error))?;
         let memory = Memory { gpu: self.clone(), address, len, values: PhantomData };
         // SAFETY: `size` bytes from `address` were allocated, and all later work is on the same stream.
-        unsafe { result::memset_d8_async(address, 0, size, self.0.stream) }.doing(format_args!("clearing memory"))?;
+        unsafe { result::memset_d8_async(address, 0, size, self.0.stream()) }.doing(format_args!("clearing memory"))?;
         Ok(memory)
     }
 
@@ -112,7 +111,7 @@ impl<T: Pod> Memory<T> {
             return Ok(());
         }
         // SAFETY: the range was checked against the allocation; `from` is borrowed until the wait is over.
-        unsafe { result::memcpy_htod_async(address, from, self.gpu.0.stream) }.doing(format_args!("upload"))?;
+        unsafe { result::memcpy_htod_async(address, from, self.gpu.0.stream()) }.doing(format_args!("upload"))?;
         self.gpu.0.wait("upload")
     }
 
@@ -128,7 +127,7 @@ impl<T: Pod> Memory<T> {
         }
         // SAFETY: the range was checked against the allocation; `into` is borrowed until the wait is over; any bits are
         // a value of `T`.
-        unsafe { result::memcpy_dtoh_async(into, address, self.gpu.0.stream) }.doing(format_args!("download"))?;
+        unsafe { result::memcpy_dtoh_async(into, address, self.gpu.0.stream()) }.doing(format_args!("download"))?;
         self.gpu.0.wait("download")
     }
 
@@ -144,7 +143,7 @@ impl<T: Pod> Memory<T> {
             return Ok(());
         }
         // SAFETY: both ranges were checked, and are of different allocations.
-        unsafe { result::memcpy_dtod_async(to, source, len * size_of::<T>(), self.gpu.0.stream) }
+        unsafe { result::memcpy_dtod_async(to, source, len * size_of::<T>(), self.gpu.0.stream()) }
             .doing(format_args!("copy on the device"))
     }
 
@@ -159,7 +158,7 @@ impl<T: Pod> Memory<T> {
             return Ok(());
         }
         // SAFETY: the range was checked against the allocation.
-        unsafe { result::memset_d8_async(address, 0, len * size_of::<T>(), self.gpu.0.stream) }
+        unsafe { result::memset_d8_async(address, 0, len * size_of::<T>(), self.gpu.0.stream()) }
             .doing(format_args!("clearing memory"))
     }
 
@@ -179,12 +178,12 @@ impl<T: Pod> Memory<T> {
         // SAFETY: the range was checked against the allocation; the pinned values stay where they are and as they are
         // until the event below has happened, because writing and freeing wait for it. In a graph that is the promise
         // of whoever records it.
-        unsafe { result::memcpy_htod_async(address, values, self.gpu.0.stream) }.doing(format_args!("upload"))?;
+        unsafe { result::memcpy_htod_async(address, values, self.gpu.0.stream()) }.doing(format_args!("upload"))?;
         if !self.gpu.0.recorded_here() {
             from.busy.store(true, Ordering::Release);
             // SAFETY: the event is the pinned memory's own.
             let recorded =
-                unsafe { result::event::record(from.event, self.gpu.0.stream) }.doing(format_args!("upload"));
+                unsafe { result::event::record(from.event, self.gpu.0.stream()) }.doing(format_args!("upload"));
             if recorded.is_err() {
                 // no event will tell when it is over
                 self.gpu.0.wait("upload")?;

@@ -1,6 +1,7 @@
 //! NVIDIA's driver, as far as a network needs it. The only place that names cudarc.
 //!
-//! A [`Gpu`] is an open device with one stream: everything happens in the order in which it was asked for. What hands
+//! A [`Gpu`] is an open device with one stream: everything happens in the order in which it was asked for, but for kernels
+//! that [`Beside`] puts on a second stream, which is in step with the first. What hands
 //! values to the host or takes them from it waits until they are there; all else returns at once. Memory and modules
 //! free themselves and keep their device open until then. A size or a range that does not fit is an error, never a
 //! panic, and never an access.
@@ -8,11 +9,13 @@
 //! An error of a kernel that runs shows up at the next call that waits, or at any call after it; it carries the driver's
 //! name for it. After such an error the device is lost to this process.
 
+mod beside;
 mod graph;
 mod memory;
 mod module;
 mod probe;
 
+pub use beside::Beside;
 pub use graph::{Event, Graph};
 pub use memory::{Memory, Pinned};
 pub use module::{Function, Geometry, Module, Resources};
@@ -20,8 +23,10 @@ pub use probe::{Properties, devices};
 
 use super::device;
 use crate::error::{Error, Result};
-use cudarc::driver::result::{self, DriverError};
-use cudarc::driver::sys::{self, CUresult};
+use cudarc::driver::result::DriverError;
+use cudarc::driver::sys::CUresult;
+use cudarc::driver::{result, sys};
+use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -35,6 +40,8 @@ struct Inner {
     device: sys::CUdevice,
     context: sys::CUcontext,
     stream: sys::CUstream,
+    /// The second stream.
+    side: sys::CUstream,
     properties: Properties,
     /// Taken for reading by every call, for writing while a graph is recorded: else the work of another thread would
     /// end up in the graph.
@@ -76,11 +83,17 @@ impl Gpu {
         let what = format_args!("opening GPU {index} ({})", properties.name);
         // SAFETY: the handle is the driver's own.
         let context = unsafe { result::primary_ctx::retain(handle) }.doing(what)?;
-        let stream = Bound::to(context).doing(what).and_then(|_bound| {
-            // not in step with the default stream, which belongs to whoever else uses the device in this process
-            result::stream::create(result::stream::StreamKind::NonBlocking).doing(what)
+        // not in step with the default stream, which belongs to whoever else uses the device in this process
+        let stream = || result::stream::create(result::stream::StreamKind::NonBlocking);
+        let both = Bound::to(context).and_then(|_bound| {
+            let first = stream()?;
+            let second = stream().inspect_err(|_| {
+                // SAFETY: nobody has used it.
+                let _ = unsafe { result::stream::destroy(first) };
+            })?;
+            Ok((first, second))
         });
-        let stream = stream.inspect_err(|_| {
+        let (stream, side) = both.doing(what).inspect_err(|_| {
             // SAFETY: retained above, once.
             let _ = unsafe { result::primary_ctx::release(handle) };
         })?;
@@ -89,6 +102,7 @@ impl Gpu {
             device: handle,
             context,
             stream,
+            side,
             properties,
             turn: RwLock::new(()),
             recorder: AtomicUsize::new(0),
@@ -134,6 +148,9 @@ impl Gpu {
         if self.0.recorded_here() {
             return Err(device(format!("{what} is not possible while a graph is recorded; do it before or after")));
         }
+        if self.0.is_beside() {
+            return Err(device(format!("{what} is not possible in work beside other; do it before or after")));
+        }
         self.enter()
     }
 
@@ -158,6 +175,16 @@ impl Inner {
 
     fn recorded_here(&self) -> bool {
         self.recorder.load(Ordering::Acquire) == this_thread()
+    }
+
+    /// Where work of this thread goes.
+    fn stream(&self) -> sys::CUstream {
+        if self.is_beside() { self.side } else { self.stream }
+    }
+
+    /// Whether this thread is in the first half of [`Beside::run`] on this device.
+    fn is_beside(&self) -> bool {
+        BESIDE.get() == std::ptr::from_ref(self).addr()
     }
 
     fn wait(&self, what: &str) -> Result<()> {
@@ -198,12 +225,19 @@ impl Drop for Inner {
         let bound = Bound::to(self.context);
         if bound.is_ok() {
             // SAFETY: both were made in `open`, and everything that uses them holds an `Arc` of `self`.
-            let _ = unsafe { result::stream::synchronize(self.stream).and(result::stream::destroy(self.stream)) };
+            for stream in [self.side, self.stream] {
+                let _ = unsafe { result::stream::synchronize(stream).and(result::stream::destroy(stream)) };
+            }
         }
         drop(bound);
         // SAFETY: retained once in `open`.
         let _ = unsafe { result::primary_ctx::release(self.device) };
     }
+}
+
+thread_local! {
+    /// The device, by its address, on whose second stream this thread's work goes; 0 if none.
+    static BESIDE: Cell<usize> = const { Cell::new(0) };
 }
 
 /// What a call holds while it talks to the driver.

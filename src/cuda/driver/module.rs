@@ -1,10 +1,9 @@
 //! Images on the device, the kernels in them, and their launches.
 
-use super::{Doing, Doomed, Gpu};
+use super::sys::{self, CUfunction_attribute as Attribute, CUresult};
+use super::{Doing, Doomed, Gpu, result};
 use crate::cuda::{bytes, device};
 use crate::error::{Error, Result};
-use cudarc::driver::result;
-use cudarc::driver::sys::{self, CUfunction_attribute as Attribute, CUresult};
 use std::ffi::{CString, c_void};
 use std::fmt;
 use std::sync::Arc;
@@ -201,7 +200,7 @@ impl Function {
     /// # Safety
     /// `args` is what the kernel declares, field by field. With these arguments and this geometry it reads and writes
     /// inside device memory only, and inside memory that stays alive until the work is done and that nothing else
-    /// reads or writes meanwhile from outside the stream of this [`Gpu`].
+    /// reads or writes meanwhile from outside the streams of this [`Gpu`].
     pub unsafe fn launch<A: Copy>(&self, geometry: Geometry, args: &A) -> Result<()> {
         let Geometry { grid: [x, y, z], threads, shared, cooperative } = geometry;
         if x == 0 || y == 0 || z == 0 || threads == 0 || threads > MAX_THREADS {
@@ -221,7 +220,7 @@ impl Function {
         let launch = if cooperative { result::launch_cooperative_kernel } else { result::launch_kernel };
         // SAFETY: function and stream are alive and of the current context; the driver copies the argument before it
         // returns; the rest is the caller's promise.
-        unsafe { launch(self.function, (x, y, z), (threads, 1, 1), shared, gpu.0.stream, &mut pointers) }
+        unsafe { launch(self.function, (x, y, z), (threads, 1, 1), shared, gpu.0.stream(), &mut pointers) }
             .doing(format_args!("launch of {} ({x} x {y} x {z} blocks of {threads} threads, {shared} B)", self.name))
     }
 

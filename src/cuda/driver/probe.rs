@@ -1,11 +1,10 @@
 //! What must be there before the first call: the library, every function in it that is used here, a driver that is
 //! new enough, a device. cudarc panics where one of the first two is missing, so nothing else is called before this.
 
-use super::{Doing, describe};
+use super::sys::{self, CUdevice_attribute as Attribute, CUresult};
+use super::{Doing, describe, result};
 use crate::cuda::{Arch, device};
 use crate::error::Result;
-use cudarc::driver::result;
-use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
 use std::sync::OnceLock;
 
 /// The CUDA version that the driver must have at least: the first whose graphs are instantiated with flags, and that of
@@ -49,6 +48,7 @@ const FUNCTIONS: &[&str] = &[
     "cuStreamSynchronize",
     "cuStreamBeginCapture_v2",
     "cuStreamEndCapture",
+    "cuStreamWaitEvent",
     "cuGraphInstantiateWithFlags",
     "cuGraphLaunch",
     "cuGraphDestroy",

@@ -6,7 +6,7 @@ mod tick;
 pub use queue::{Queued, Recorded};
 
 use super::Cuda;
-use super::driver::{Gpu, Graph, Memory, Pinned};
+use super::driver::{Beside, Gpu, Graph, Memory, Pinned};
 use super::part::Part;
 use super::plan::{Frame, Plan};
 use super::products::Products;
@@ -69,6 +69,9 @@ pub struct Network {
     /// What goes up and comes down: x, then y; and states.
     x_host: Pinned<f32>,
     y_host: Pinned<f32>,
+    /// For windows in pieces, see [`Network::queue_in_pieces`], and how many were asked for.
+    beside: Beside,
+    pieces: Option<usize>,
     /// One step of one sequence, recorded; the state goes from its end to its beginning.
     tick: Option<Graph>,
     gpu: Gpu,
@@ -139,6 +142,8 @@ impl Network {
             dc: (training && shape.cell.has_c()).then(|| zeros(shape.layers * batch * width)).transpose()?,
             x_host: gpu.pinned((rows * padded(shape.input)).max(1))?,
             y_host: gpu.pinned((rows * padded(shape.width_out())).max(1))?,
+            beside: gpu.beside(cuda.pieces().unwrap_or(queue::PIECES))?,
+            pieces: cuda.pieces(),
             tick: None,
             gpu: gpu.clone(),
             dx_host: vec![],

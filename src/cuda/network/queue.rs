@@ -42,6 +42,9 @@ impl Recorded<'_> {
     }
 }
 
+/// The most pieces of a window.
+pub(super) const PIECES: usize = 4;
+
 impl Network {
     /// Queues work and returns at once.
     ///
@@ -91,8 +94,14 @@ impl Network {
             let ranges = &self.layout.layers[l];
             let bias = ranges.biases.as_ref().map(|(ih, _)| self.param(ih)).transpose()?;
             let gates_x = Rows { at: at.gates_x, width: self.shape.gates() * width, count: x.count };
-            self.products.nn(x, self.packed(&ranges.weight_ih, columns)?, bias, gates_x)?;
-            self.queue_layer(l, &at)?;
+            let weight = self.packed(&ranges.weight_ih, columns)?;
+            let pieces = self.pieces(columns).min(self.steps);
+            if pieces > 1 {
+                self.queue_in_pieces(pieces, [x, gates_x], weight, bias, &at)?;
+            } else {
+                self.products.nn(x, weight, bias, gates_x)?;
+                self.queue_layer(l, &at)?;
+            }
             if dropout && let Some([factors, dropped]) = &self.tapes[l].dropout {
                 let h = self.h_after(l)?;
                 self.products.multiply(h, Part::of(factors), Part::of(dropped), x.count * width)?;
@@ -128,6 +137,54 @@ impl Network {
                 self.products.nn(x, weight, bias, gates)
             }
         }
+    }
+
+    /// How many pieces of a window are worth their while: where much of the card idles while the time loop runs, and the
+    /// projection of `columns` inputs takes longer than the launches (some 4 us each, with the weights) of the pieces.
+    fn pieces(&self, columns: usize) -> usize {
+        /// FMAs of a projection that takes some 16 us of an H100 and 170 us of an Orin.
+        const LEAST: usize = 1 << 28;
+        /// Steps of a piece.
+        const STEPS: usize = 64;
+        let (pass, rows) = (&self.plan().forward, self.steps * self.batch);
+        if self.plan().frame() == Frame::Stepwise {
+            return 1;
+        }
+        if let Some(pieces) = self.pieces {
+            return pieces;
+        }
+        let gates = self.shape.gates() * padded(self.shape.hidden);
+        let busy = pass.blocks as usize * self.batch.div_ceil(pass.rows as usize);
+        let idle = 2 * busy <= self.gpu.properties().multiprocessors as usize;
+        let pieces = (self.steps / STEPS).clamp(1, PIECES);
+        // a product of so many tiles adds up in the same order as one of more: pieces change no bit
+        let same = rows / pieces * gates >= 1 << 18;
+        if idle && same && rows * gates * columns >= LEAST { pieces } else { 1 }
+    }
+
+    /// One layer with its input projection: that of the next piece of the window runs beside the time loop of this one.
+    fn queue_in_pieces(
+        &self,
+        pieces: usize,
+        [x, gates_x]: [Rows<'_>; 2],
+        weight: Packed<'_>,
+        bias: Option<Part<'_>>,
+        at: &Forward<'_>,
+    ) -> Result<()> {
+        let length = self.steps.div_ceil(pieces);
+        let span = |piece: usize| {
+            let from = piece * length;
+            (from, length.min(self.steps - from))
+        };
+        let rows = |(from, steps): (usize, usize)| from * self.batch..(from + steps) * self.batch;
+        self.beside.run(
+            self.steps.div_ceil(length),
+            |piece| self.products.nn(x.part(rows(span(piece)))?, weight, bias, gates_x.part(rows(span(piece)))?),
+            |piece| {
+                let (from, steps) = span(piece);
+                self.recurrent.forward(&at.piece(&self.shape, from, steps)?)
+            },
+        )
     }
 
     /// One layer, its gates_x being there.

@@ -1,0 +1,127 @@
+//! Two things at once: kernels on a second stream, in step with the first by points in the work of both.
+
+use super::{BESIDE, Doing, Doomed, Gpu, result, sys};
+use crate::cuda::device;
+use crate::error::Result;
+use std::fmt;
+
+/// Work in pieces, of which each has a first half that runs ahead on a second stream, and a second half that follows it on
+/// the first.
+pub struct Beside {
+    gpu: Gpu,
+    /// Where the second stream may begin, and the ends of the pieces.
+    points: Vec<sys::CUevent>,
+}
+
+// SAFETY: an event may be used from any thread that has made its context current, which every call does.
+unsafe impl Send for Beside {}
+// SAFETY: as above.
+unsafe impl Sync for Beside {}
+
+impl Gpu {
+    /// What work in up to `pieces` pieces needs.
+    ///
+    /// # Errors
+    /// If the driver refuses.
+    pub fn beside(&self, pieces: usize) -> Result<Beside> {
+        let _entered = self.enter()?;
+        let mut beside = Beside { gpu: self.clone(), points: Vec::with_capacity(pieces + 1) };
+        for _ in 0..=pieces {
+            let event = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING);
+            beside.points.push(event.doing(format_args!("making an event"))?);
+        }
+        Ok(beside)
+    }
+}
+
+impl Beside {
+    /// Queues `ahead(0)`, `ahead(1)`, ... one after the other behind all work so far, and beside them `after(0)`,
+    /// `after(1)`, ..., of which each waits for the piece of its number. All work that is queued later comes after both.
+    /// `ahead` may only launch kernels, set and copy memory of the device; it must not touch what `after` of an earlier
+    /// piece works on.
+    ///
+    /// # Errors
+    /// What the two return; if there are more pieces than this was made for, or the driver refuses.
+    pub fn run(
+        &self,
+        pieces: usize,
+        ahead: impl Fn(usize) -> Result<()>,
+        after: impl Fn(usize) -> Result<()>,
+    ) -> Result<()> {
+        let Some((&start, ends)) = self.points.split_first().filter(|(_, ends)| (1..=ends.len()).contains(&pieces))
+        else {
+            return Err(device(format!(
+                "{pieces} pieces of work side by side; this was made for {}",
+                self.points.len() - 1
+            )));
+        };
+        let (first, second) = (self.gpu.0.stream, self.gpu.0.side);
+        self.mark(start, first)?;
+        self.wait(second, start)?;
+        let queued = {
+            let _side = Side::of(&self.gpu);
+            (0..pieces).try_for_each(|piece| {
+                ahead(piece)?;
+                self.mark(ends[piece], second)
+            })
+        };
+        if queued.is_err() {
+            // the second stream comes home whatever happened: a recording wants it, and so does who frees its memory
+            self.mark(start, second)?;
+            self.wait(first, start)?;
+            return queued;
+        }
+        for (piece, &end) in ends[..pieces].iter().enumerate() {
+            self.wait(first, end)?;
+            if let Err(error) = after(piece) {
+                return self.wait(first, ends[pieces - 1]).and(Err(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn mark(&self, point: sys::CUevent, stream: sys::CUstream) -> Result<()> {
+        let _entered = self.gpu.enter()?;
+        // SAFETY: both are alive and of the current context.
+        unsafe { result::event::record(point, stream) }.doing(format_args!("setting a point in the work"))
+    }
+
+    fn wait(&self, stream: sys::CUstream, point: sys::CUevent) -> Result<()> {
+        let _entered = self.gpu.enter()?;
+        let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+        // SAFETY: both are alive and of the current context.
+        unsafe { result::stream::wait_event(stream, point, flags) }
+            .doing(format_args!("waiting for a point in the work"))
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        for &point in &self.points {
+            self.gpu.0.release(Doomed::Event(point));
+        }
+    }
+}
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Beside({} pieces, GPU {})", self.points.len() - 1, self.gpu.index())
+    }
+}
+
+/// While it lives, this thread's work goes to the second stream.
+struct Side {
+    before: usize,
+}
+
+impl Side {
+    fn of(gpu: &Gpu) -> Self {
+        Self { before: BESIDE.replace(std::sync::Arc::as_ptr(&gpu.0).addr()) }
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        BESIDE.set(self.before);
+    }
+}
