@@ -50,15 +50,15 @@ pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     let mut bundle = ahead::bundle(&shape);
     screen.line(format_args!("{}: {}", args.model.display(), report::describe(&shape)))?;
     screen.line(format_args!(
-        "{:<8} {:<24} {:>9} {:>7} {:>7} {:>8} {:>7}",
-        "arch", "kernel", "registers", "shared", "spilled", "cubin", "ms"
+        "{:<8} {:<24} {:>9} {:>9} {:>7} {:>7} {:>8} {:>7}",
+        "arch", "kernel", "sequences", "registers", "shared", "spilled", "cubin", "ms"
     ))?;
     for &arch in &args.arch {
         for &dtype in &args.dtype {
             let order = Order { shape, batch: args.batch.max(1), dtype, frame: args.frame, purpose };
             for part in order.parts(arch)? {
                 let image = compile(&part.program, arch, true)?;
-                table(arch, &image, screen)?;
+                table(arch, part.rows, &image, screen)?;
                 bundle.insert(&part.program, arch, image.cubin);
             }
         }
@@ -68,13 +68,14 @@ pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
-/// What each kernel of an image takes.
-fn table(arch: Arch, image: &Image, screen: &mut Screen) -> Result<(), Failure> {
+/// What each kernel of an image takes; one of a recurrent layer is made for so many sequences a block.
+fn table(arch: Arch, rows: Option<u32>, image: &Image, screen: &mut Screen) -> Result<(), Failure> {
     for usage in &image.usage {
         screen.line(format_args!(
-            "{:<8} {:<24} {:>9} {:>7} {:>7} {:>8} {:>7.0}",
+            "{:<8} {:<24} {:>9} {:>9} {:>7} {:>7} {:>8} {:>7.0}",
             arch.to_string(),
             usage.kernel,
+            rows.map_or_else(String::new, |rows| rows.to_string()),
             usage.registers,
             usage.shared_bytes,
             usage.spill_bytes,

@@ -31,6 +31,8 @@ pub struct Part {
     pub program: Program,
     /// What it is for.
     pub pass: Option<(Direction, Pass)>,
+    /// Sequences of a block, where that tells programs apart.
+    pub rows: Option<u32>,
 }
 
 /// An empty bundle for a model of this shape.
@@ -53,12 +55,12 @@ impl Order {
             }
             for pass in Plan::possible(&self.shape, self.batch, self.dtype, &limits, self.frame, direction)? {
                 let program = pass.program(&self.shape, direction, self.dtype)?;
-                parts.push(Part { program, pass: Some((direction, pass)) });
+                parts.push(Part { program, pass: Some((direction, pass)), rows: Some(pass.rows) });
             }
         }
         for batch in [1, 2, 4].into_iter().filter(|&batch| training && batch < 2 * self.batch) {
             if let Some(pass) = super::plan::whole(&self.shape, 1, batch, &limits) {
-                parts.push(Part { program: pass.whole_program(&self.shape)?, pass: None });
+                parts.push(Part { program: pass.whole_program(&self.shape)?, pass: None, rows: Some(pass.rows) });
             }
         }
         let mut others = vec![self.dtype.product()?, Program::embedded("dropout.cu")?];
@@ -68,7 +70,7 @@ impl Order {
             }
             others.push(Program::embedded("training.cu")?);
         }
-        parts.extend(others.into_iter().map(|program| Part { program, pass: None }));
+        parts.extend(others.into_iter().map(|program| Part { program, pass: None, rows: None }));
         Ok(parts)
     }
 }
