@@ -1,12 +1,15 @@
 //! One step at a time: the state carried, nothing allocated, nothing that can fail.
 
-use crate::backend::{Device, Network};
-use crate::cpu;
+use crate::backend::Device;
 #[cfg(feature = "std")]
 use crate::cpu::Cpu;
+use crate::cpu::Stepper;
+#[cfg(feature = "cuda")]
+use crate::cuda;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::pass::Head;
+#[cfg(feature = "cuda")]
+use crate::pass::Purpose;
 use crate::state::State;
 use crate::tensor::Buffer;
 use alloc::format;
@@ -23,28 +26,29 @@ use alloc::sync::Arc;
 /// let mut stream = Stream::new(model)?;
 /// let mut tick = stream.ticker::<1, 1>()?; // the sizes are checked once, here
 /// for x in [0.1, 0.2, 0.3] {
-///     let [y] = tick.step([x]);
+///     let [y] = tick.predict([x]); // the short way from x to y
 ///     assert!(y.is_finite());
+///     tick.advance(); // what can be done before the next x is there
 /// }
 /// # Ok::<(), rnnstep::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Stream {
     model: Arc<Model>,
-    network: Network,
+    runner: Runner,
     state: State,
-    #[cfg(feature = "cuda")]
-    place: Place,
     x: Buffer,
     y: Buffer,
 }
 
-/// Where the state is that counts.
-#[cfg(feature = "cuda")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Host,
-    Card,
+/// What takes the steps.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and never a row of them")]
+enum Runner {
+    Cpu(Stepper),
+    /// On a card, and whether the state that counts is there.
+    #[cfg(feature = "cuda")]
+    Card(cuda::Network, bool),
 }
 
 impl Stream {
@@ -66,15 +70,17 @@ impl Stream {
     pub fn on(device: impl Into<Device>, model: impl Into<Arc<Model>>) -> Result<Self> {
         let model = model.into();
         let shape = *model.shape();
-        Ok(Self {
-            network: Network::new(&device.into(), &shape, &model.params, 1, 1)?,
-            state: State::new(&shape, 1),
+        let runner = match device.into() {
+            Device::Cpu(cpu) => Runner::Cpu(Stepper::new(cpu, &shape)),
             #[cfg(feature = "cuda")]
-            place: Place::Host,
-            x: Buffer::zeros(shape.input),
-            y: Buffer::zeros(shape.width_out()),
-            model,
-        })
+            Device::Cuda(cuda) => {
+                let mut network = cuda::Network::new(&cuda, &shape, 1, 1, Purpose::Inference)?;
+                network.set_params(&model.params)?;
+                Runner::Card(network, false)
+            }
+        };
+        let (x, y) = (Buffer::zeros(shape.input), Buffer::zeros(shape.width_out()));
+        Ok(Self { runner, state: State::new(&shape, 1), x, y, model })
     }
 
     /// The next prediction: `x` has I values, the answer O (H for a network without a head), both in raw units if
@@ -84,36 +90,45 @@ impl Stream {
     /// If `x` has another number of values; the state is then left as it was. To have that checked once and for all,
     /// see [`Stream::ticker`]. And if a card fails.
     pub fn step(&mut self, x: &[f32]) -> Result<&[f32]> {
+        self.predict(x)
+    }
+
+    /// The same answer as [`Stream::step`], bit for bit, sooner if [`Stream::advance`] was called since the last: then a
+    /// network of one layer has no recurrent product left to do.
+    ///
+    /// # Errors
+    /// Those of [`Stream::step`].
+    pub fn predict(&mut self, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.x.len(), x.len())?;
         self.x.copy_from_slice(x);
-        if let Network::Cpu(network) = &mut self.network {
-            advance(network, &self.model, &mut self.state, &mut self.x, &mut self.y);
-            return Ok(&self.y);
-        }
-        self.step_on_card()
-    }
-
-    #[cfg(not(feature = "cuda"))]
-    fn step_on_card(&mut self) -> Result<&[f32]> {
-        Ok(&self.y) // there is none
-    }
-
-    /// From `self.x` to `self.y`.
-    #[cfg(feature = "cuda")]
-    fn step_on_card(&mut self) -> Result<&[f32]> {
-        let Network::Cuda(network) = &mut self.network else { return Ok(&self.y) };
-        if self.place == Place::Host {
-            network.set_tick_state(&self.state)?;
-        }
-        if let Some((scaler, _)) = self.model.scalers() {
-            scaler.apply(&mut self.x);
-        }
-        self.place = Place::Card;
-        self.y.copy_from_slice(network.tick(&self.x)?);
-        if let Some((_, scaler)) = self.model.scalers() {
-            scaler.undo(&mut self.y);
+        match &mut self.runner {
+            Runner::Cpu(stepper) => predict(stepper, &self.model, &mut self.state, &mut self.x, &mut self.y),
+            #[cfg(feature = "cuda")]
+            Runner::Card(network, there) => {
+                if !*there {
+                    network.set_tick_state(&self.state)?;
+                }
+                if let Some((scaler, _)) = self.model.scalers() {
+                    scaler.apply(&mut self.x);
+                }
+                *there = true;
+                self.y.copy_from_slice(network.tick(&self.x)?);
+                if let Some((_, scaler)) = self.model.scalers() {
+                    scaler.undo(&mut self.y);
+                }
+            }
         }
         Ok(&self.y)
+    }
+
+    /// Does what can be done before the next x is there; call it when the last answer is out. It changes no answer, and
+    /// may be left out or called twice. A card does nothing ahead.
+    pub fn advance(&mut self) {
+        match &mut self.runner {
+            Runner::Cpu(stepper) => stepper.advance(&self.model.params, &mut self.state),
+            #[cfg(feature = "cuda")]
+            Runner::Card(..) => {}
+        }
     }
 
     /// The same stream with I and O known to the compiler, so that a step cannot fail. On a processor only: a card can
@@ -124,12 +139,12 @@ impl Stream {
     pub fn ticker<const I: usize, const O: usize>(&mut self) -> Result<Ticker<'_, I, O>> {
         Error::check_length("x [I]", self.x.len(), I)?;
         Error::check_length("y [O]", self.y.len(), O)?;
-        match &mut self.network {
-            Network::Cpu(network) => {
-                Ok(Ticker { network, model: &self.model, state: &mut self.state, x: &mut self.x, y: &mut self.y })
+        match &mut self.runner {
+            Runner::Cpu(stepper) => {
+                Ok(Ticker { stepper, model: &self.model, state: &mut self.state, x: &mut self.x, y: &mut self.y })
             }
             #[cfg(feature = "cuda")]
-            Network::Cuda(_) => Err(Error::invalid("ticker: a card can fail, so this needs a stream on the CPU")),
+            Runner::Card(..) => Err(Error::invalid("ticker: a card can fail, so this needs a stream on the CPU")),
         }
     }
 
@@ -145,16 +160,18 @@ impl Stream {
     /// If a card fails, which it has to be fetched from. On a processor it is here.
     pub fn state(&mut self) -> Result<&State> {
         #[cfg(feature = "cuda")]
-        if let (Network::Cuda(network), Place::Card) = (&mut self.network, self.place) {
+        if let Runner::Card(network, true) = &mut self.runner {
             network.tick_state(&mut self.state)?;
         }
         Ok(&self.state)
     }
 
+    /// What was made ready for another state is of no use.
     fn state_is_here(&mut self) {
-        #[cfg(feature = "cuda")]
-        {
-            self.place = Place::Host;
+        match &mut self.runner {
+            Runner::Cpu(stepper) => stepper.state_changed(),
+            #[cfg(feature = "cuda")]
+            Runner::Card(_, there) => *there = false,
         }
     }
 
@@ -181,13 +198,12 @@ impl Stream {
 }
 
 /// One step from `x` to `y`, which are in raw units if the model has scalers.
-fn advance(network: &mut cpu::Network, model: &Model, state: &mut State, x: &mut Buffer, y: &mut Buffer) {
+fn predict(stepper: &mut Stepper, model: &Model, state: &mut State, x: &mut Buffer, y: &mut Buffer) {
     let scalers = model.scalers();
     if let Some((scaler, _)) = scalers {
         scaler.apply(x);
     }
-    network.forward(&model.params, x, state, Head::All, None);
-    y.copy_from_slice(network.y(0));
+    y.copy_from_slice(stepper.predict(&model.params, x, state));
     if let Some((_, scaler)) = scalers {
         scaler.undo(y);
     }
@@ -196,7 +212,7 @@ fn advance(network: &mut cpu::Network, model: &Model, state: &mut State, x: &mut
 /// A stream whose sizes were checked: see [`Stream::ticker`].
 #[derive(Debug)]
 pub struct Ticker<'a, const I: usize, const O: usize> {
-    network: &'a mut cpu::Network,
+    stepper: &'a mut Stepper,
     model: &'a Model,
     state: &'a mut State,
     x: &'a mut Buffer,
@@ -206,10 +222,20 @@ pub struct Ticker<'a, const I: usize, const O: usize> {
 impl<const I: usize, const O: usize> Ticker<'_, I, O> {
     /// The next prediction. Allocates nothing and cannot fail.
     pub fn step(&mut self, x: [f32; I]) -> [f32; O] {
+        self.predict(x)
+    }
+
+    /// The same answer, sooner if [`Ticker::advance`] was called since the last: see [`Stream::predict`].
+    pub fn predict(&mut self, x: [f32; I]) -> [f32; O] {
         self.x.copy_from_slice(&x);
-        advance(self.network, self.model, self.state, self.x, self.y);
+        predict(self.stepper, self.model, self.state, self.x, self.y);
         let mut y = [0.0; O];
         y.copy_from_slice(self.y);
         y
+    }
+
+    /// Does what can be done before the next x is there: see [`Stream::advance`].
+    pub fn advance(&mut self) {
+        self.stepper.advance(&self.model.params, self.state);
     }
 }

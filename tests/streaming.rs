@@ -84,6 +84,47 @@ proptest! {
         }
     }
 
+    /// `predict` and `advance` give what `step` gives, in every order of calls.
+    #[test]
+    fn halves_of_a_step_are_the_step(
+        shape in shapes(), seed: u64, calls in prop::collection::vec(0..6_u8, 1..40)
+    ) {
+        let model = Model::random(shape, seed).unwrap();
+        let mut xs = wave(50 * shape.input).chunks(shape.input).map(<[f32]>::to_vec).collect::<Vec<_>>().into_iter().cycle();
+        for isa in Isa::available() {
+            let on = || Stream::on(Cpu::new(isa).unwrap(), model.clone()).unwrap();
+            let (mut stream, mut plain) = (on(), on());
+            let mut kept = State::new(&shape, 1);
+            for call in &calls {
+                match call {
+                    0 => stream.advance(),
+                    1 => {
+                        stream.advance();
+                        kept = stream.state().unwrap().clone();
+                    }
+                    2 => {
+                        stream.set_state(&kept).unwrap();
+                        plain.set_state(&kept).unwrap();
+                    }
+                    3 => {
+                        stream.reset();
+                        plain.reset();
+                    }
+                    4 => {
+                        let x = xs.next().unwrap();
+                        prop_assert_eq!(bits(stream.predict(&x).unwrap()), bits(plain.step(&x).unwrap()));
+                    }
+                    _ => {
+                        let x = xs.next().unwrap();
+                        prop_assert_eq!(bits(stream.step(&x).unwrap()), bits(plain.step(&x).unwrap()));
+                        prop_assert!(stream.predict(&[0.0; 7]).is_err()); // more values than any input here has
+                    }
+                }
+                prop_assert_eq!(bits(stream.state().unwrap().h().data()), bits(plain.state().unwrap().h().data()));
+            }
+        }
+    }
+
     #[test]
     fn sequences_side_by_side_do_not_touch(shape in shapes(), batch in 1..40_usize, steps in 1..6_usize, seed: u64) {
         let model = Model::random(shape, seed).unwrap();
@@ -134,6 +175,8 @@ fn a_step_allocates_nothing() {
                     let mut tick = stream.ticker::<3, 2>().unwrap();
                     for i in 0..100 {
                         std::hint::black_box(tick.step([i as f32, 0.5, -0.5]));
+                        tick.advance();
+                        std::hint::black_box(tick.predict([0.5, i as f32, -0.5]));
                     }
                     let _ = stream.step(&[0.0]).map(<[f32]>::len); // the wrong length
                     stream.step(&[f32::NAN, f32::INFINITY, 1e-40]).unwrap();

@@ -10,10 +10,12 @@ mod network;
 mod portable;
 mod product;
 mod recurrent;
+mod step;
 mod threads;
 mod update;
 
 pub use network::Network;
+pub use step::Stepper;
 pub use threads::Threads;
 
 use crate::error::{Error, Result};

@@ -96,33 +96,40 @@ impl Product {
     #[inline(always)]
     unsafe fn panels<V: Lanes, const PANEL: usize, const CHAINS: usize>(&self) {
         let together = (V::ACCUMULATORS / (PANEL * CHAINS)).max(1);
-        for panel in 0..self.panels {
-            let mut row = 0;
-            // SAFETY: the caller's promise; rows and panels stay below their number.
-            unsafe {
+        // SAFETY: the caller's promise; rows and panels stay below their number.
+        unsafe {
+            let mut panel = 0;
+            // one row alone has too few sums to keep the processor busy: those of two panels
+            while self.rows == 1 && together >= 2 && panel + 2 <= self.panels {
+                self.tile::<V, 1, 2, PANEL, CHAINS>(0, panel);
+                panel += 2;
+            }
+            while panel < self.panels {
+                let mut row = 0;
                 if together >= 4 {
                     while row + 4 <= self.rows {
-                        self.tile::<V, 4, PANEL, CHAINS>(row, panel);
+                        self.tile::<V, 4, 1, PANEL, CHAINS>(row, panel);
                         row += 4;
                     }
                 }
                 if together >= 2 {
                     while row + 2 <= self.rows {
-                        self.tile::<V, 2, PANEL, CHAINS>(row, panel);
+                        self.tile::<V, 2, 1, PANEL, CHAINS>(row, panel);
                         row += 2;
                     }
                 }
                 while row < self.rows {
-                    self.tile::<V, 1, PANEL, CHAINS>(row, panel);
+                    self.tile::<V, 1, 1, PANEL, CHAINS>(row, panel);
                     row += 1;
                 }
+                panel += 1;
             }
         }
     }
 
-    /// A few rows of one panel, all sums in registers.
+    /// A few rows of a few panels, all sums in registers.
     #[inline(always)]
-    unsafe fn tile<V: Lanes, const ROWS: usize, const PANEL: usize, const CHAINS: usize>(
+    unsafe fn tile<V: Lanes, const ROWS: usize, const PANELS: usize, const PANEL: usize, const CHAINS: usize>(
         &self,
         row: usize,
         panel: usize,
@@ -132,21 +139,18 @@ impl Product {
             let a = self.a.add(row * self.a_row);
             let b = self.b.add(panel * self.b_panel);
             let out = self.out.add(row * self.out_row + panel * self.out_panel);
-            let mut sums = [[[V::splat(0.0); CHAINS]; PANEL]; ROWS];
-            match self.start {
-                Start::Zero => {}
-                Start::Bias(bias) => {
-                    for p in 0..PANEL {
-                        let value = V::load(bias.add((panel * PANEL + p) * LANES));
-                        for sum in &mut sums {
-                            sum[p][0] = value;
-                        }
-                    }
-                }
-                Start::Result => {
-                    for (r, sum) in sums.iter_mut().enumerate() {
-                        for (p, chains) in sum.iter_mut().enumerate() {
-                            chains[0] = V::load(out.add(r * self.out_row + p * LANES));
+            let mut sums = [[[[V::splat(0.0); CHAINS]; PANEL]; PANELS]; ROWS];
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (q, sums) in sums.iter_mut().enumerate() {
+                    for (p, chains) in sums.iter_mut().enumerate() {
+                        match self.start {
+                            Start::Zero => {}
+                            Start::Bias(bias) => {
+                                chains[0] = V::load(bias.add(((panel + q) * PANEL + p) * LANES));
+                            }
+                            Start::Result => {
+                                chains[0] = V::load(out.add(r * self.out_row + q * self.out_panel + p * LANES));
+                            }
                         }
                     }
                 }
@@ -154,22 +158,24 @@ impl Product {
             let mut k = 0;
             while k + CHAINS <= self.depth {
                 for chain in 0..CHAINS {
-                    self.rank_one::<V, ROWS, PANEL, CHAINS>(a, b, k + chain, chain, &mut sums);
+                    self.rank_one(a, b, k + chain, chain, &mut sums);
                 }
                 k += CHAINS;
             }
             for chain in 0..CHAINS - 1 {
                 if k + chain < self.depth {
-                    self.rank_one::<V, ROWS, PANEL, CHAINS>(a, b, k + chain, chain, &mut sums);
+                    self.rank_one(a, b, k + chain, chain, &mut sums);
                 }
             }
-            for (r, sum) in sums.iter().enumerate() {
-                for (p, chains) in sum.iter().enumerate() {
-                    let total = match chains.as_slice() {
-                        [a, b, c, d] => (*a + *b) + (*c + *d),
-                        _ => chains[0],
-                    };
-                    total.store(out.add(r * self.out_row + p * LANES));
+            for (r, sums) in sums.iter().enumerate() {
+                for (q, sums) in sums.iter().enumerate() {
+                    for (p, chains) in sums.iter().enumerate() {
+                        let total = match chains.as_slice() {
+                            [a, b, c, d] => (*a + *b) + (*c + *d),
+                            _ => chains[0],
+                        };
+                        total.store(out.add(r * self.out_row + q * self.out_panel + p * LANES));
+                    }
                 }
             }
         }
@@ -177,21 +183,24 @@ impl Product {
 
     /// Adds what `k` contributes to every sum of a tile.
     #[inline(always)]
-    unsafe fn rank_one<V: Lanes, const ROWS: usize, const PANEL: usize, const CHAINS: usize>(
+    unsafe fn rank_one<V: Lanes, const ROWS: usize, const PANELS: usize, const PANEL: usize, const CHAINS: usize>(
         &self,
         a: *const f32,
         b: *const f32,
         k: usize,
         chain: usize,
-        sums: &mut [[[V; CHAINS]; PANEL]; ROWS],
+        sums: &mut [[[[V; CHAINS]; PANEL]; PANELS]; ROWS],
     ) {
         // SAFETY: the caller's promise, k < depth.
         unsafe {
             let b = b.add(k * self.b_depth);
-            for (r, sum) in sums.iter_mut().enumerate() {
+            for (r, sums) in sums.iter_mut().enumerate() {
                 let left = V::splat(*a.add(r * self.a_row + k * self.a_depth));
-                for (p, chains) in sum.iter_mut().enumerate() {
-                    chains[chain] = left.mul_add(V::load(b.add(p * LANES)), chains[chain]);
+                for (q, sums) in sums.iter_mut().enumerate() {
+                    for (p, chains) in sums.iter_mut().enumerate() {
+                        let right = V::load(b.add(q * self.b_panel + p * LANES));
+                        chains[chain] = left.mul_add(right, chains[chain]);
+                    }
                 }
             }
         }

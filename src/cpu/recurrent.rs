@@ -114,25 +114,6 @@ impl Layer {
             start,
         }
     }
-
-    /// The mask that keeps the units of `tile` and clears what is beyond the last one.
-    ///
-    /// Padding has zero weights, yet zero times an infinite input is NaN; cleared here it goes no further.
-    #[inline(always)]
-    unsafe fn mask<V: Lanes>(&self, tile: usize) -> V {
-        static EDGE: [u32; 2 * LANES] = {
-            let mut edge = [0; 2 * LANES];
-            let mut lane = 0;
-            while lane < LANES {
-                edge[lane] = u32::MAX;
-                lane += 1;
-            }
-            edge
-        };
-        let units = (self.hidden - tile * LANES).min(LANES);
-        // SAFETY: sixteen values from an offset of at most sixteen on.
-        unsafe { V::load(EDGE.as_ptr().add(LANES - units).cast()) }
-    }
 }
 
 /// Forward of some rows of the batch over the whole window.
@@ -183,7 +164,7 @@ unsafe fn forward_tile<V: Lanes, C: Cell>(layer: &Layer, t: usize, b: usize, til
         let at = row * layer.width() + tile * LANES;
         let before = load_state::<V, C>(layer, at);
         let (after, saved) = C::forward(gates_x, gates_h, before);
-        let mask = layer.mask::<V>(tile);
+        let mask = tail::<V>(layer.hidden - tile * LANES);
         let at_next = at + layer.batch * layer.width();
         after.h.and(mask).store(layer.h.add(at_next));
         if C::HAS_C {
@@ -276,7 +257,7 @@ impl<C: Cell> Backward<C> {
             let h = V::load(dh) + V::load(self.dabove.add(at));
             let dafter = State { h, c: if C::HAS_C { V::load(self.dc.add(dstate)) } else { h } };
             let gradients = C::backward(saved, before, after, dafter);
-            let mask = layer.mask::<V>(tile);
+            let mask = tail::<V>(layer.hidden - tile * LANES);
             let gates = (row * layer.tiles() + tile) * C::GATES * LANES;
             for gate in 0..C::GATES {
                 gradients.dgates_x[gate].and(mask).store(layer.gates_x.add(gates + gate * LANES));
@@ -312,4 +293,25 @@ unsafe fn load_state<V: Lanes, C: Cell>(layer: &Layer, at: usize) -> State<V> {
         let h = V::load(layer.h.add(at));
         State { h, c: if C::HAS_C { V::load(layer.c.add(at)) } else { h } }
     }
+}
+
+/// The mask that keeps the first `units` lanes and clears what is beyond them; all of sixteen or more.
+///
+/// Padding has zero weights, yet zero times an infinite input is NaN; cleared it goes no further.
+///
+/// # Safety
+/// The processor has the instruction set.
+#[inline(always)]
+pub unsafe fn tail<V: Lanes>(units: usize) -> V {
+    static EDGE: [u32; 2 * LANES] = {
+        let mut edge = [0; 2 * LANES];
+        let mut lane = 0;
+        while lane < LANES {
+            edge[lane] = u32::MAX;
+            lane += 1;
+        }
+        edge
+    };
+    // SAFETY: sixteen values from an offset of at most sixteen on.
+    unsafe { V::load(EDGE.as_ptr().add(LANES - units.min(LANES)).cast()) }
 }
