@@ -57,6 +57,14 @@ pub trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     /// `2^self` for whole numbers from -126 to 127.
     fn exp2_whole(self) -> Self;
 
+    /// `self · 2^n` for whole n from -252 to 0, rounded once.
+    #[inline(always)]
+    fn times_exp2(self, n: Self) -> Self {
+        // in two halves, since 2^n alone may be too small for f32; only the second product can round
+        let half = (n * self.all(0.5)).round();
+        self * half.exp2_whole() * (n - half).exp2_whole()
+    }
+
     /// `yes` in the lanes where `self < bound`, `no` in the others, NaN among them.
     fn less_than(self, bound: Self, yes: Self, no: Self) -> Self;
 

@@ -45,9 +45,7 @@ fn exp_negative<V: Lanes>(a: V) -> V {
     let n = (a * a.all(-core::f32::consts::LOG2_E)).round();
     let t = n.mul_add(a.all(LN_2[1]), n.mul_add(a.all(LN_2[0]), a));
     let e = (t * t).mul_add(polynomial(t, EXP_Q), a.all(1.0) - t);
-    // in two halves, since 2^n alone may be too small for f32; only the second product can round
-    let half = (n * a.all(0.5)).round();
-    e * half.exp2_whole() * (n - half).exp2_whole()
+    e.times_exp2(n)
 }
 
 /// `c0 + c1 u + c2 u² + c3 u³ + c4 u⁴`, in pairs so that the chain of operations is short.
