@@ -52,6 +52,8 @@ pub struct Product {
     pub out_panel: usize,
     /// What the sums start from.
     pub start: Start,
+    /// Whether the last panels come first.
+    pub backwards: bool,
 }
 
 // SAFETY: a product owns nothing; whoever runs it promises that its memory may be used.
@@ -100,9 +102,15 @@ impl Product {
         unsafe {
             let mut panel = 0;
             // one row alone has too few sums to keep the processor busy: those of two panels
-            while self.rows == 1 && together >= 2 && panel + 2 <= self.panels {
-                self.tile::<V, 1, 2, PANEL, CHAINS>(0, panel);
-                panel += 2;
+            if self.rows == 1 && together >= 2 {
+                let paired = self.panels / 2 * 2;
+                let (mut at, step) = if self.backwards { (paired, 2_usize.wrapping_neg()) } else { (0, 2) };
+                while panel < paired {
+                    let pair = if self.backwards { at.wrapping_add(step) } else { at };
+                    self.tile::<V, 1, 2, PANEL, CHAINS>(0, pair);
+                    at = at.wrapping_add(step);
+                    panel += 2;
+                }
             }
             while panel < self.panels {
                 let mut row = 0;

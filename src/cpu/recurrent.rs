@@ -112,6 +112,7 @@ impl Layer {
             out_row: self.gates_width(),
             out_panel: panel,
             start,
+            backwards: false,
         }
     }
 }
@@ -233,6 +234,7 @@ impl<C: Cell> Pass for Backward<C> {
                     out_row: width,
                     out_panel: LANES,
                     start: Start::Result,
+                    backwards: false,
                 }
                 .run::<V>();
             }

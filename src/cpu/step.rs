@@ -39,6 +39,8 @@ pub struct Stepper {
     /// `[L][G·Hp]`: `W_hh h + b_hh` of the state at hand, if it is ahead.
     gates_h: Buffer,
     ahead: bool,
+    /// Weights are read forwards and backwards in turn: where they overflow a cache, those read last are still there.
+    backwards: bool,
     /// `[G·Hp]`
     gates_x: Buffer,
     /// `[Op]`, empty without a head.
@@ -61,6 +63,7 @@ impl Stepper {
             head: layout.head.as_ref().map(|(weight, bias)| (weight.start, bias.start)),
             gates_h: Buffer::zeros(shape.layers * gates),
             ahead: false,
+            backwards: false,
             gates_x: Buffer::zeros(gates),
             y: Buffer::zeros(shape.output.map_or(0, padded)),
             cpu,
@@ -142,15 +145,24 @@ impl<C: Cell> Pass for OfCell<'_, C> {
                     let h = state.h.as_ptr().add(l * width);
                     let gates_h = stepper.gates_h.as_mut_ptr().add(l * gates);
                     let bias = place.biases.map(|(_, bias)| params.add(bias));
-                    product::<V, C>(&shape, shape.hidden, h, params.add(place.weight_hh), bias, gates_h);
+                    product::<V, C>(
+                        &shape,
+                        shape.hidden,
+                        h,
+                        params.add(place.weight_hh),
+                        bias,
+                        gates_h,
+                        stepper.backwards,
+                    );
                 }
                 stepper.ahead = true;
+                stepper.backwards = !stepper.backwards;
             }
             let Some(mut x) = x else { return };
             for (l, place) in stepper.places.iter().enumerate() {
                 let gates_x = stepper.gates_x.as_mut_ptr();
                 let bias = place.biases.map(|(bias, _)| params.add(bias));
-                product::<V, C>(&shape, place.columns, x, params.add(place.weight_ih), bias, gates_x);
+                product::<V, C>(&shape, place.columns, x, params.add(place.weight_ih), bias, gates_x, false);
                 let gates_h = stepper.gates_h.as_ptr().add(l * gates);
                 let h = state.h.as_mut_ptr().add(l * width);
                 let c = if C::HAS_C { state.c.as_mut_ptr().add(l * width) } else { h };
@@ -176,6 +188,7 @@ impl<C: Cell> Pass for OfCell<'_, C> {
                     out_row: 0,
                     out_panel: LANES,
                     start: Start::Bias(params.add(bias)),
+                    backwards: false,
                 }
                 .run::<V>();
             }
@@ -192,6 +205,7 @@ unsafe fn product<V: Lanes, C: Cell>(
     weight: *const f32,
     bias: Option<*const f32>,
     out: *mut f32,
+    backwards: bool,
 ) {
     let panel = C::GATES * LANES;
     let product = Product {
@@ -209,6 +223,7 @@ unsafe fn product<V: Lanes, C: Cell>(
         out_row: 0,
         out_panel: panel,
         start: bias.map_or(Start::Zero, Start::Bias),
+        backwards,
     };
     // SAFETY: the caller's promise.
     unsafe { product.run::<V>() }

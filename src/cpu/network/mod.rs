@@ -197,6 +197,7 @@ impl Network {
                 out_row: out,
                 out_panel: LANES,
                 start: Start::Bias(params[bias].as_ptr()),
+                backwards: false,
             };
             self.run_rows(product);
         }
