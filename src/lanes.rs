@@ -71,6 +71,9 @@ pub trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     /// Bit by bit: a lane stays where `mask` has ones and becomes +0 where it has zeros, whatever it was.
     fn and(self, mask: Self) -> Self;
 
+    /// The sum of all lanes, by halves: lane l and l + 8, then l and l + 4, l + 2, l + 1.
+    fn sum(self) -> f32;
+
     /// Every lane `value`, on the instruction set of `self`.
     #[inline(always)]
     fn all(self, value: f32) -> Self {

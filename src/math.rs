@@ -16,8 +16,7 @@ const TANH_END: f32 = 9.18;
 /// Hyperbolic tangent: `x · P(x²) / Q(x²)`.
 #[inline(always)]
 pub fn tanh<V: Lanes>(x: V) -> V {
-    let x = x.clamp(-TANH_END, TANH_END);
-    let u = x * x;
+    let u = (x * x).min(x.all(TANH_END * TANH_END)); // beyond it the quotient grows with x
     let y = x * polynomial(u, TANH_P) / polynomial(u, TANH_Q);
     y.clamp(-1.0, 1.0)
 }

@@ -71,7 +71,7 @@ impl Stream {
         let model = model.into();
         let shape = *model.shape();
         let runner = match device.into() {
-            Device::Cpu(cpu) => Runner::Cpu(Stepper::new(cpu, &shape)),
+            Device::Cpu(cpu) => Runner::Cpu(Stepper::new(cpu, &shape, &model.params)),
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => {
                 let mut network = cuda::Network::new(&cuda, &shape, 1, 1, Purpose::Inference)?;

@@ -73,10 +73,10 @@ fn training() {
     let adam = Optimizer::AdamW(Adam { weight_decay: 0.01, amsgrad: true, ..Adam::default() });
     let sgd = Optimizer::Sgd(Sgd { momentum: 0.9, nesterov: true, ..Sgd::default() });
     for (cell, nonlinearity, optimizer, expected) in [
-        (CellKind::Rnn, Nonlinearity::Tanh, adam, 0xdb73_b466_26b4_1488),
-        (CellKind::Rnn, Nonlinearity::Relu, sgd, 0xf99d_b20e_ac88_8ee9),
-        (CellKind::Lstm, Nonlinearity::Tanh, adam, 0x785a_bbe5_61a5_1e41),
-        (CellKind::Gru, Nonlinearity::Tanh, adam, 0xc664_69ba_170e_840e),
+        (CellKind::Rnn, Nonlinearity::Tanh, adam, 0x0b5f_c6c4_a6f1_e851),
+        (CellKind::Rnn, Nonlinearity::Relu, sgd, 0xcf76_e70a_4e50_1b36),
+        (CellKind::Lstm, Nonlinearity::Tanh, adam, 0x3726_4a65_dbef_fcbe),
+        (CellKind::Gru, Nonlinearity::Tanh, adam, 0x3945_ed66_4287_ae52),
     ] {
         for (isa, threads) in Isa::available().into_iter().flat_map(|isa| [(isa, 1), (isa, 2)]) {
             let found = train(shape(cell, nonlinearity), optimizer, isa, threads);
@@ -89,10 +89,10 @@ fn training() {
 #[test]
 fn streaming() {
     for (cell, nonlinearity, expected) in [
-        (CellKind::Rnn, Nonlinearity::Tanh, 0x93b7_1890_161f_33ef),
-        (CellKind::Rnn, Nonlinearity::Relu, 0x8126_985d_7662_f3fd),
-        (CellKind::Lstm, Nonlinearity::Tanh, 0x19b2_b7bd_7ee6_723a),
-        (CellKind::Gru, Nonlinearity::Tanh, 0xf29a_4b86_6a7f_41bd),
+        (CellKind::Rnn, Nonlinearity::Tanh, 0x42df_f849_fb27_4e18),
+        (CellKind::Rnn, Nonlinearity::Relu, 0x9328_29e4_e8a0_7e4f),
+        (CellKind::Lstm, Nonlinearity::Tanh, 0xc3be_dff0_2c4a_b554),
+        (CellKind::Gru, Nonlinearity::Tanh, 0x33ae_6428_21da_bf65),
     ] {
         for isa in Isa::available() {
             let found = stream(shape(cell, nonlinearity), isa);

@@ -121,6 +121,25 @@ impl Lanes for Avx2 {
     fn and(self, mask: Self) -> Self {
         unsafe { Self(_mm256_and_ps(self.0, mask.0), _mm256_and_ps(self.1, mask.1)) }
     }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        unsafe { sum(_mm256_add_ps(self.0, self.1)) }
+    }
+}
+
+/// The sum of eight lanes, by halves.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+pub unsafe fn sum(eight: __m256) -> f32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    }
 }
 
 /// `2^n` for whole n, by writing the exponent.

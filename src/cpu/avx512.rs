@@ -118,4 +118,12 @@ impl Lanes for Avx512 {
     fn and(self, mask: Self) -> Self {
         Self(unsafe { _mm512_and_ps(self.0, mask.0) })
     }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        unsafe {
+            let (low, high) = (_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
+            super::avx2::sum(_mm256_add_ps(low, high))
+        }
+    }
 }

@@ -122,4 +122,13 @@ impl Lanes for Neon {
             vreinterpretq_f32_u32(bits)
         }))
     }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        unsafe {
+            let four = vaddq_f32(vaddq_f32(self.0[0], self.0[2]), vaddq_f32(self.0[1], self.0[3]));
+            let two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+            vget_lane_f32::<0>(two) + vget_lane_f32::<1>(two)
+        }
+    }
 }

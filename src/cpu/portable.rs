@@ -121,6 +121,13 @@ impl Lanes for Portable {
     fn and(self, mask: Self) -> Self {
         self.zip(mask, |a, m| f32::from_bits(a.to_bits() & m.to_bits()))
     }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let eight: [f32; 8] = from_fn(|l| self.0[l] + self.0[l + 8]);
+        let four: [f32; 4] = from_fn(|l| eight[l] + eight[l + 4]);
+        (four[0] + four[2]) + (four[1] + four[3])
+    }
 }
 
 /// `a · b + c`, rounded once.

@@ -101,16 +101,13 @@ impl Product {
         // SAFETY: the caller's promise; rows and panels stay below their number.
         unsafe {
             let mut panel = 0;
-            // one row alone has too few sums to keep the processor busy: those of two panels
+            // One row alone has too few sums to keep the processor busy: those of several panels. Four of several gates
+            // would be faster still from L1, but leave fewer turns between forwards and backwards beyond it.
+            if self.rows == 1 && together >= 4 && PANEL == 1 {
+                panel += self.one_row::<V, 4, PANEL, CHAINS>(panel);
+            }
             if self.rows == 1 && together >= 2 {
-                let paired = self.panels / 2 * 2;
-                let (mut at, step) = if self.backwards { (paired, 2_usize.wrapping_neg()) } else { (0, 2) };
-                while panel < paired {
-                    let pair = if self.backwards { at.wrapping_add(step) } else { at };
-                    self.tile::<V, 1, 2, PANEL, CHAINS>(0, pair);
-                    at = at.wrapping_add(step);
-                    panel += 2;
-                }
+                panel += self.one_row::<V, 2, PANEL, CHAINS>(panel);
             }
             while panel < self.panels {
                 let mut row = 0;
@@ -133,6 +130,21 @@ impl Product {
                 panel += 1;
             }
         }
+    }
+
+    /// One row of as many whole groups of panels as there are from `first` on; how many panels that was.
+    #[inline(always)]
+    unsafe fn one_row<V: Lanes, const PANELS: usize, const PANEL: usize, const CHAINS: usize>(
+        &self,
+        first: usize,
+    ) -> usize {
+        let groups = (self.panels - first) / PANELS;
+        for group in 0..groups {
+            let group = if self.backwards { groups - 1 - group } else { group };
+            // SAFETY: the caller's promise; panels stay below their number.
+            unsafe { self.tile::<V, 1, PANELS, PANEL, CHAINS>(0, first + group * PANELS) };
+        }
+        groups * PANELS
     }
 
     /// A few rows of a few panels, all sums in registers.

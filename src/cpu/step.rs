@@ -6,7 +6,8 @@
 //! order: the same bits, whoever calls what when.
 
 use super::Cpu;
-use super::product::{Product, Start};
+use super::linear::Linear;
+use super::product::{Product, Start, transpose};
 use super::recurrent::tail;
 use crate::cell::{self, Cell, MOST, State as Units, Visitor};
 use crate::lanes::{Lanes, Pass};
@@ -17,10 +18,9 @@ use crate::tensor::{Buffer, LANES, padded};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-/// Where the parameters of a layer begin in the arena, and how many columns W_ih has.
+/// Where the parameters of a layer begin in the arena.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    columns: usize,
     weight_ih: usize,
     weight_hh: usize,
     biases: Option<(usize, usize)>,
@@ -36,6 +36,8 @@ pub struct Stepper {
     places: Vec<Place>,
     /// fc.weight and fc.bias.
     head: Option<(usize, usize)>,
+    /// fc.weight with lanes along h.
+    head_transposed: Buffer,
     /// `[L][G·Hp]`: `W_hh h + b_hh` of the state at hand, if it is ahead.
     gates_h: Buffer,
     ahead: bool,
@@ -48,24 +50,33 @@ pub struct Stepper {
 }
 
 impl Stepper {
-    /// Room for the steps of one sequence.
-    pub fn new(cpu: Cpu, shape: &Shape) -> Self {
+    /// Room for the steps of one sequence with the weights `params`; every later call wants the same ones.
+    ///
+    /// # Panics
+    /// If there are not as many as the shape has.
+    pub fn new(cpu: Cpu, shape: &Shape, params: &[f32]) -> Self {
         let (layout, gates) = (Layout::new(shape), shape.gates() * padded(shape.hidden));
-        let place = |(l, ranges): (usize, &crate::layout::LayerRanges)| Place {
-            columns: shape.layer_input(l),
+        assert!(params.len() == layout.len());
+        let place = |ranges: &crate::layout::LayerRanges| Place {
             weight_ih: ranges.weight_ih.start,
             weight_hh: ranges.weight_hh.start,
             biases: ranges.biases.as_ref().map(|(ih, hh)| (ih.start, hh.start)),
         };
+        let out = shape.output.map_or(0, padded);
+        let mut head_transposed = Buffer::zeros(out * padded(shape.hidden));
+        if let Some((weight, _)) = &layout.head {
+            transpose(&params[weight.clone()], 1, shape.hidden, &mut head_transposed);
+        }
         Self {
             params: layout.len(),
-            places: layout.layers.iter().enumerate().map(place).collect(),
+            places: layout.layers.iter().map(place).collect(),
+            head_transposed,
             head: layout.head.as_ref().map(|(weight, bias)| (weight.start, bias.start)),
             gates_h: Buffer::zeros(shape.layers * gates),
             ahead: false,
             backwards: false,
             gates_x: Buffer::zeros(gates),
-            y: Buffer::zeros(shape.output.map_or(0, padded)),
+            y: Buffer::zeros(out),
             cpu,
             shape: *shape,
         }
@@ -137,61 +148,79 @@ impl<C: Cell> Pass for OfCell<'_, C> {
     unsafe fn run<V: Lanes>(self) {
         let Step { stepper, params, state, x } = self.step;
         let shape = stepper.shape;
-        let (width, gates) = (padded(shape.hidden), C::GATES * padded(shape.hidden));
-        // SAFETY: the caller's promise; the places are those of the layout.
+        // One layer from one value to one value is what most series need: with sizes that the compiler knows, its loops
+        // are laid out without counters. The arithmetic is the same.
+        // SAFETY: the caller's promise.
         unsafe {
-            if !stepper.ahead {
-                for (l, place) in stepper.places.iter().enumerate() {
-                    let h = state.h.as_ptr().add(l * width);
-                    let gates_h = stepper.gates_h.as_mut_ptr().add(l * gates);
-                    let bias = place.biases.map(|(_, bias)| params.add(bias));
-                    product::<V, C>(
-                        &shape,
-                        shape.hidden,
-                        h,
-                        params.add(place.weight_hh),
-                        bias,
-                        gates_h,
-                        stepper.backwards,
-                    );
-                }
-                stepper.ahead = true;
-                stepper.backwards = !stepper.backwards;
+            match (shape.input, shape.hidden, shape.layers, shape.output) {
+                (1, 8, 1, Some(1)) => steps::<V, C>(one_to_one::<8>(shape), stepper, params, state, x),
+                (1, 16, 1, Some(1)) => steps::<V, C>(one_to_one::<16>(shape), stepper, params, state, x),
+                (1, 32, 1, Some(1)) => steps::<V, C>(one_to_one::<32>(shape), stepper, params, state, x),
+                _ => steps::<V, C>(shape, stepper, params, state, x),
             }
-            let Some(mut x) = x else { return };
-            for (l, place) in stepper.places.iter().enumerate() {
-                let gates_x = stepper.gates_x.as_mut_ptr();
-                let bias = place.biases.map(|(bias, _)| params.add(bias));
-                product::<V, C>(&shape, place.columns, x, params.add(place.weight_ih), bias, gates_x, false);
-                let gates_h = stepper.gates_h.as_ptr().add(l * gates);
-                let h = state.h.as_mut_ptr().add(l * width);
-                let c = if C::HAS_C { state.c.as_mut_ptr().add(l * width) } else { h };
-                for tile in 0..width / LANES {
-                    units::<V, C>(&shape, tile, gates_x, gates_h, h, c);
-                }
-                x = h;
+        }
+    }
+}
+
+/// The same shape, with sizes that the compiler knows.
+#[inline(always)]
+fn one_to_one<const H: usize>(shape: Shape) -> Shape {
+    Shape { input: 1, hidden: H, layers: 1, output: Some(1), ..shape }
+}
+
+/// The two halves of a step, the second only with x.
+#[inline(always)]
+unsafe fn steps<V: Lanes, C: Cell>(
+    shape: Shape,
+    stepper: &mut Stepper,
+    params: *const f32,
+    state: &mut State,
+    x: Option<*const f32>,
+) {
+    let (width, gates) = (padded(shape.hidden), C::GATES * padded(shape.hidden));
+    let (h, c) = (state.h.as_mut_ptr(), state.c.as_mut_ptr());
+    let places = stepper.places.as_ptr();
+    // SAFETY: the caller's promise; there is a place for each layer.
+    unsafe {
+        if !stepper.ahead {
+            for l in 0..shape.layers {
+                let place = &*places.add(l);
+                let gates_h = stepper.gates_h.as_mut_ptr().add(l * gates);
+                let bias = place.biases.map(|(_, bias)| params.add(bias));
+                let weight = params.add(place.weight_hh);
+                product::<V, C>(&shape, shape.hidden, h.add(l * width), weight, bias, gates_h, stepper.backwards);
             }
-            stepper.ahead = false;
-            if let Some((weight, bias)) = stepper.head {
-                Product {
-                    rows: 1,
-                    depth: shape.hidden,
-                    panel: 1,
-                    panels: stepper.y.len() / LANES,
-                    a: x,
-                    a_row: 0,
-                    a_depth: 1,
-                    b: params.add(weight),
-                    b_depth: LANES,
-                    b_panel: shape.hidden * LANES,
-                    out: stepper.y.as_mut_ptr(),
-                    out_row: 0,
-                    out_panel: LANES,
-                    start: Start::Bias(params.add(bias)),
-                    backwards: false,
-                }
-                .run::<V>();
+            stepper.ahead = true;
+            stepper.backwards = !stepper.backwards;
+        }
+        let Some(mut x) = x else { return };
+        for l in 0..shape.layers {
+            let place = &*places.add(l);
+            let gates_x = stepper.gates_x.as_mut_ptr();
+            let bias = place.biases.map(|(bias, _)| params.add(bias));
+            let weight = params.add(place.weight_ih);
+            product::<V, C>(&shape, shape.layer_input(l), x, weight, bias, gates_x, false);
+            let gates_h = stepper.gates_h.as_ptr().add(l * gates);
+            let h = h.add(l * width);
+            let c = if C::HAS_C { c.add(l * width) } else { h };
+            for tile in 0..width / LANES {
+                units::<V, C>(&shape, tile, gates_x, gates_h, h, c);
             }
+            x = h;
+        }
+        stepper.ahead = false;
+        if let (Some((weight, bias)), Some(output)) = (stepper.head, shape.output) {
+            Linear {
+                rows: 1,
+                hidden: shape.hidden,
+                output,
+                h: x,
+                weight: params.add(weight),
+                weight_transposed: stepper.head_transposed.as_ptr(),
+                bias: params.add(bias),
+                y: stepper.y.as_mut_ptr(),
+            }
+            .run::<V>();
         }
     }
 }

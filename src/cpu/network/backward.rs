@@ -21,7 +21,7 @@ impl Network {
         let (width, gates) = (padded(self.shape.hidden), self.shape.gates() * padded(self.shape.hidden));
         assert!(params.len() == self.layout.len() && grads.len() == params.len());
         assert!(!self.dy.is_empty() && x.len() == rows * self.shape.input);
-        self.head_backward(params, grads);
+        self.head_backward(grads);
         self.dh.fill(0.0);
         self.dc.fill(0.0);
         for l in (0..self.shape.layers).rev() {
@@ -99,7 +99,7 @@ impl Network {
     }
 
     /// From dy to the gradient at the h of the top layer, and the gradients of the head.
-    fn head_backward(&mut self, params: &[f32], grads: &mut [f32]) {
+    fn head_backward(&mut self, grads: &mut [f32]) {
         let width = padded(self.shape.hidden);
         let out = padded(self.shape.width_out());
         let rows = self.head_rows();
@@ -109,7 +109,6 @@ impl Network {
             self.dabove[rows.start * width..len].copy_from_slice(&self.dy[rows.start * width..len]);
             return;
         };
-        transpose(&params[weight.clone()], 1, self.shape.hidden, &mut self.head_transposed);
         let dy = self.dy[rows.start * out..].as_ptr();
         let dtop = self.dabove[rows.start * width..].as_mut_ptr();
         self.run_rows(Product {

@@ -3,7 +3,8 @@
 mod backward;
 
 use super::Cpu;
-use super::product::{Product, Start};
+use super::linear::Linear;
+use super::product::{Product, transpose};
 use super::recurrent::{Forward, Layer};
 use super::threads::Threads;
 use super::update::UpdatePass;
@@ -90,7 +91,7 @@ impl Network {
             dy: when(training, rows * padded(shape.width_out())),
             dabove: when(training, rows * width),
             dx: when(training, rows * padded(shape.input)),
-            head_transposed: when(training, width * out),
+            head_transposed: Buffer::zeros(width * out),
             dh: when(training, shape.layers * batch * width),
             dc: when(training && shape.cell.has_c(), shape.layers * batch * width),
             shape: *shape,
@@ -182,24 +183,20 @@ impl Network {
             let top = self.tapes.last().expect("a network has a layer");
             let rows = self.head_rows();
             let out = padded(self.shape.width_out());
-            let product = Product {
+            transpose(&params[weight.clone()], 1, self.shape.hidden, &mut self.head_transposed);
+            let linear = Linear {
                 rows: rows.len(),
-                depth: self.shape.hidden,
-                panel: 1,
-                panels: out / LANES,
-                a: top.h[layer_len + rows.start * width..].as_ptr(),
-                a_row: width,
-                a_depth: 1,
-                b: params[weight].as_ptr(),
-                b_depth: LANES,
-                b_panel: self.shape.hidden * LANES,
-                out: self.y[rows.start * out..].as_mut_ptr(),
-                out_row: out,
-                out_panel: LANES,
-                start: Start::Bias(params[bias].as_ptr()),
-                backwards: false,
+                hidden: self.shape.hidden,
+                output: self.shape.width_out(),
+                h: top.h[layer_len + rows.start * width..].as_ptr(),
+                weight: params[weight].as_ptr(),
+                weight_transposed: self.head_transposed.as_ptr(),
+                bias: params[bias].as_ptr(),
+                y: self.y[rows.start * out..].as_mut_ptr(),
             };
-            self.run_rows(product);
+            let cpu = self.cpu;
+            // SAFETY: buffers of this network and arenas of checked length; parts of rows do not overlap.
+            self.threads.split(linear.rows, |rows| unsafe { cpu.run(linear.some_rows(rows)) });
         }
     }
 
