@@ -28,7 +28,8 @@ pub struct Buffer {
 impl Buffer {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        Self { lines: vec![Line([0.0; LANES]); len.div_ceil(LANES)].into_boxed_slice(), len }
+        // zeroed by the allocator, for which fresh pages are zero already
+        Self { lines: bytemuck::zeroed_slice_box(len.div_ceil(LANES)), len }
     }
 }
 

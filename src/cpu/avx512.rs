@@ -47,7 +47,7 @@ impl Div for Avx512 {
 // SAFETY of every block below: a value exists or the caller promises, so the processor has AVX-512F; pointers are
 // the caller's promise.
 impl Lanes for Avx512 {
-    const ACCUMULATORS: usize = 16;
+    const ACCUMULATORS: usize = 24;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]

@@ -35,7 +35,9 @@ pub struct Layer {
     pub weight_hh: *const f32,
     /// `[tile][G][lane]`, both or none.
     pub biases: Option<(*const f32, *const f32)>,
-    /// `[T·B][G·Hp]`: gates_x after forward, dgates_x after backward.
+    /// Steps that gates_x has room for, all T for backward; one where there are none.
+    pub held: usize,
+    /// `[held·B][G·Hp]`: gates_x of the last steps after forward, dgates_x after backward.
     pub gates_x: *mut f32,
     /// `[B][G·Hp]`: gates_h of the step at hand; `[T·B][G·Hp]` in backward of a cell that resets, for dgates_h.
     pub gates_h: *mut f32,
@@ -66,10 +68,25 @@ impl Layer {
         self.gates * self.width()
     }
 
-    /// `W_ih x + b_ih` of `rows` rows from row `first` on.
-    fn project_x(&self, first: usize, rows: usize) -> Product {
+    /// Steps whose gates_x are worked out together, right before they are used: enough rows for the product, few enough
+    /// that they are still in the cache.
+    pub const fn piece(batch: usize) -> usize {
+        const ROWS: usize = 64;
+        if batch == 0 || batch > ROWS { 1 } else { ROWS / batch }
+    }
+
+    /// The first row of gates_x of step `t`.
+    fn gates_row(&self, t: usize) -> usize {
+        t % self.held * self.batch
+    }
+
+    /// `W_ih x + b_ih` of `rows` rows from row `first` of step `t` on.
+    fn project_x(&self, t: usize, first: usize, rows: usize) -> Product {
         // SAFETY: rows of the window.
-        let (a, out) = unsafe { (self.x.add(first * self.x_row), self.gates_x.add(first * self.gates_width())) };
+        let (a, out) = unsafe {
+            let x = self.x.add((t * self.batch + first) * self.x_row);
+            (x, self.gates_x.add((self.gates_row(t) + first) * self.gates_width()))
+        };
         let start = self.biases.map_or(Start::Zero, |(bias_ih, _)| Start::Bias(bias_ih));
         self.project(rows, self.columns, a, self.x_row, self.weight_ih, out, start)
     }
@@ -135,18 +152,23 @@ impl<C: Cell> Pass for Forward<C> {
         let Self { layer, rows, .. } = self;
         // SAFETY: the promise of the layer; rows are below B.
         unsafe {
-            if rows.len() == layer.batch {
-                layer.project_x(0, layer.steps * layer.batch).run::<V>();
-            } else {
-                for t in 0..layer.steps {
-                    layer.project_x(t * layer.batch + rows.start, rows.len()).run::<V>();
+            let together = Layer::piece(layer.batch).min(layer.held);
+            for first in (0..layer.steps).step_by(together) {
+                let piece = first..layer.steps.min(first + together);
+                if rows.len() == layer.batch {
+                    layer.project_x(first, 0, piece.len() * layer.batch).run::<V>();
+                } else {
+                    for t in piece.clone() {
+                        layer.project_x(t, rows.start, rows.len()).run::<V>();
+                    }
                 }
-            }
-            for t in 0..layer.steps {
-                layer.project_h(t, &rows).run::<V>();
-                for b in rows.clone() {
-                    for tile in 0..layer.tiles() {
-                        forward_tile::<V, C>(&layer, t, b, tile);
+                for t in piece {
+                    layer.project_h(t, &rows).run::<V>();
+                    for b in rows.clone() {
+                        let gates_x = layer.gates_x.add((layer.gates_row(t) + b) * layer.gates_width());
+                        for tile in 0..layer.tiles() {
+                            forward_tile::<V, C>(&layer, t, b, tile, gates_x);
+                        }
                     }
                 }
             }
@@ -156,11 +178,11 @@ impl<C: Cell> Pass for Forward<C> {
 
 /// One step of the sixteen units of a tile.
 #[inline(always)]
-unsafe fn forward_tile<V: Lanes, C: Cell>(layer: &Layer, t: usize, b: usize, tile: usize) {
+unsafe fn forward_tile<V: Lanes, C: Cell>(layer: &Layer, t: usize, b: usize, tile: usize, gates_x: *const f32) {
     // SAFETY: the promise of the layer.
     unsafe {
         let row = t * layer.batch + b;
-        let gates_x = load_all::<V>(layer.gates_x.add(row * layer.gates_width()), tile, C::GATES);
+        let gates_x = load_all::<V>(gates_x, tile, C::GATES);
         let gates_h = load_all::<V>(layer.gates_h.add(b * layer.gates_width()), tile, C::GATES);
         let at = row * layer.width() + tile * LANES;
         let before = load_state::<V, C>(layer, at);

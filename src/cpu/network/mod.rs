@@ -23,7 +23,7 @@ use core::ops::Range;
 /// Where gradients are wanted and what a network keeps of one layer, for windows of up to T·B rows.
 #[derive(Debug)]
 struct Tape {
-    /// `[T·B][G·Hp]`
+    /// `[T·B][G·Hp]`, or a piece of it for inference
     gates_x: Buffer,
     /// `[(T+1)·B][Hp]`
     h: Buffer,
@@ -45,6 +45,7 @@ pub struct Network {
     shape: Shape,
     layout: Layout,
     rows: usize,
+    most_batch: usize,
     batch: usize,
     steps: usize,
     head: Head,
@@ -74,7 +75,7 @@ impl Network {
         let when = |wanted: bool, len: usize| Buffer::zeros(if wanted { len } else { 0 });
         let (saved, resets) = cell::visit(shape, Facts);
         let tape = |layer: usize| Tape {
-            gates_x: Buffer::zeros(rows * gates),
+            gates_x: Buffer::zeros(gates * batch * if training { steps } else { steps.min(Layer::piece(batch)) }),
             h: Buffer::zeros((steps + 1) * batch * width),
             c: when(shape.cell.has_c(), (steps + 1) * batch * width),
             saved: when(training, rows * saved * width),
@@ -100,6 +101,7 @@ impl Network {
             threads,
             layout,
             rows,
+            most_batch: batch,
             batch,
             steps,
         }
@@ -156,7 +158,8 @@ impl Network {
         self.steps = x.len() / (batch * self.shape.input);
         self.head = head;
         let rows = self.steps * batch;
-        assert!(rows <= self.rows && x.len() == rows * self.shape.input && params.len() == self.layout.len());
+        assert!(rows <= self.rows && batch <= self.most_batch && x.len() == rows * self.shape.input);
+        assert!(params.len() == self.layout.len());
         let width = padded(self.shape.hidden);
         let layer_len = batch * width;
         for l in 0..self.shape.layers {
@@ -292,6 +295,7 @@ impl Network {
             weight_ih: params[ranges.weight_ih.clone()].as_ptr(),
             weight_hh: params[ranges.weight_hh.clone()].as_ptr(),
             biases: ranges.biases.as_ref().map(|(ih, hh)| (params[ih.clone()].as_ptr(), params[hh.clone()].as_ptr())),
+            held: tape.gates_x.len().checked_div(self.batch * self.shape.gates() * width).unwrap_or(0).max(1),
             gates_x: tape.gates_x.as_mut_ptr(),
             gates_h: self.gates_h.as_mut_ptr(),
             h: tape.h.as_mut_ptr(),
