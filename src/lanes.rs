@@ -33,6 +33,18 @@ pub trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     /// The processor has the instruction set, and sixteen values can be read at `from`.
     unsafe fn load(from: *const f32) -> Self;
 
+    /// Sixteen values of IEEE 754's binary16, finite, from memory.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, and sixteen values can be read at `from`.
+    unsafe fn load_f16(from: *const u16) -> Self;
+
+    /// Sixteen whole numbers from memory.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, and sixteen values can be read at `from`.
+    unsafe fn load_i8(from: *const i8) -> Self;
+
     /// Sixteen values to memory, aligned or not.
     ///
     /// # Safety
@@ -70,6 +82,9 @@ pub trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
 
     /// Bit by bit: a lane stays where `mask` has ones and becomes +0 where it has zeros, whatever it was.
     fn and(self, mask: Self) -> Self;
+
+    /// The lower sixteen bits of each lane as the upper ones of a number.
+    fn low_half(self) -> Self;
 
     /// The sum of all lanes, by halves: lane l and l + 8, then l and l + 4, l + 2, l + 1.
     fn sum(self) -> f32;

@@ -8,7 +8,8 @@
 //! Gradients and the moments of the optimiser are shadows of the arena: other buffers, same offsets.
 
 use crate::shape::Shape;
-use crate::tensor::LANES;
+use crate::tensor::{LANES, padded};
+use crate::weights::Weights;
 use alloc::{format, string::String, vec, vec::Vec};
 use core::ops::Range;
 
@@ -67,6 +68,70 @@ impl Entry {
     }
 }
 
+/// Where the parameters of a recurrent layer begin in an arena, known to the compiler where the shape is.
+///
+/// Training and whole sequences know one arena, that of [`Weights::F32`]. For steps there are smaller ones, in the same order
+/// with a scale for each row behind a weight whose format has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offsets {
+    /// `weight_ih`
+    pub weight_ih: usize,
+    /// The scales of its rows, `[tile][gate][lane]`, if the format has them.
+    pub scale_ih: usize,
+    /// `weight_hh`
+    pub weight_hh: usize,
+    /// The scales of its rows.
+    pub scale_hh: usize,
+    /// `bias_ih`, if the network has biases.
+    pub bias_ih: usize,
+    /// `bias_hh`
+    pub bias_hh: usize,
+    /// Where the next layer begins, or the head.
+    pub end: usize,
+}
+
+impl Offsets {
+    /// Those of layer `layer`, the bottom one being 0, in words of 32 bits.
+    pub const fn layer(shape: &Shape, weights: Weights, layer: usize) -> Self {
+        let first = Self::from(shape, weights, 0, shape.input);
+        if layer == 0 {
+            return first;
+        }
+        let above = Self::from(shape, weights, 0, shape.hidden).end;
+        Self::from(shape, weights, first.end + (layer - 1) * above, shape.hidden)
+    }
+
+    /// Those of a layer that begins at `weight_ih` and reads `columns` values.
+    const fn from(shape: &Shape, weights: Weights, weight_ih: usize, columns: usize) -> Self {
+        let rows = shape.gates() * padded(shape.hidden);
+        let scales = if weights.scaled() { rows } else { 0 };
+        let biases = if shape.bias { rows } else { 0 };
+        let column = rows / LANES * weights.words();
+        let scale_ih = weight_ih + column * columns.div_ceil(weights.run());
+        let weight_hh = scale_ih + scales;
+        let scale_hh = weight_hh + column * shape.hidden.div_ceil(weights.run());
+        let bias_ih = scale_hh + scales;
+        let bias_hh = bias_ih + biases;
+        Self { weight_ih, scale_ih, weight_hh, scale_hh, bias_ih, bias_hh, end: bias_hh + biases }
+    }
+
+    /// Where `fc.weight` begins, `fc.bias`, and the end of the arena. Without a head they are the same.
+    pub const fn head(shape: &Shape, weights: Weights) -> (usize, usize, usize) {
+        let weight = Self::layer(shape, weights, shape.layers - 1).end;
+        let rows = match shape.output {
+            Some(output) => padded(output),
+            None => 0,
+        };
+        let bias = weight + rows * shape.hidden;
+        (weight, bias, bias + rows)
+    }
+
+    /// Length of the arena, padding included.
+    pub const fn arena(shape: &Shape, weights: Weights) -> usize {
+        Self::head(shape, weights).2
+    }
+}
+
 /// Where the parameters of one recurrent layer lie in the arena.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerRanges {
@@ -92,21 +157,24 @@ pub struct Layout {
 impl Layout {
     /// The table for a checked shape.
     pub fn new(shape: &Shape) -> Self {
-        let mut table = Self { entries: vec![], layers: vec![], head: None, len: 0 };
+        let mut table = Self { entries: vec![], layers: vec![], head: None, len: Offsets::arena(shape, Weights::F32) };
         let (gates, hidden) = (shape.gates(), shape.hidden);
         for layer in 0..shape.layers {
-            let weight_ih = table.weight(format!("rnn.weight_ih_l{layer}"), gates, hidden, shape.layer_input(layer));
-            let weight_hh = table.weight(format!("rnn.weight_hh_l{layer}"), gates, hidden, hidden);
+            let (at, columns) = (Offsets::layer(shape, Weights::F32, layer), shape.layer_input(layer));
+            let name = |tensor: &str| format!("rnn.{tensor}_l{layer}");
+            let weight_ih = table.weight(name("weight_ih"), gates, hidden, columns, at.weight_ih);
+            let weight_hh = table.weight(name("weight_hh"), gates, hidden, hidden, at.weight_hh);
             let biases = shape.bias.then(|| {
-                let bias_ih = table.bias(format!("rnn.bias_ih_l{layer}"), gates, hidden);
-                let bias_hh = table.bias(format!("rnn.bias_hh_l{layer}"), gates, hidden);
+                let bias_ih = table.bias(name("bias_ih"), gates, hidden, at.bias_ih);
+                let bias_hh = table.bias(name("bias_hh"), gates, hidden, at.bias_hh);
                 (bias_ih, bias_hh)
             });
             table.layers.push(LayerRanges { weight_ih, weight_hh, biases });
         }
         if let Some(output) = shape.output {
-            let weight = table.weight("fc.weight".into(), 1, output, hidden);
-            let bias = table.bias("fc.bias".into(), 1, output);
+            let (weight, bias, _) = Offsets::head(shape, Weights::F32);
+            let weight = table.weight("fc.weight".into(), 1, output, hidden, weight);
+            let bias = table.bias("fc.bias".into(), 1, output, bias);
             table.head = Some((weight, bias));
         }
         table
@@ -127,17 +195,23 @@ impl Layout {
         self.len == 0
     }
 
-    fn weight(&mut self, name: String, gates: usize, units: usize, columns: usize) -> Range<usize> {
-        self.push(Entry { name, dims: vec![gates * units, columns], gates, units, columns, offset: self.len })
+    fn weight(
+        &mut self,
+        name: String,
+        gates: usize,
+        units: usize,
+        columns: usize,
+        offset: usize,
+    ) -> Range<usize> {
+        self.push(Entry { name, dims: vec![gates * units, columns], gates, units, columns, offset })
     }
 
-    fn bias(&mut self, name: String, gates: usize, units: usize) -> Range<usize> {
-        self.push(Entry { name, dims: vec![gates * units], gates, units, columns: 1, offset: self.len })
+    fn bias(&mut self, name: String, gates: usize, units: usize, offset: usize) -> Range<usize> {
+        self.push(Entry { name, dims: vec![gates * units], gates, units, columns: 1, offset })
     }
 
     fn push(&mut self, entry: Entry) -> Range<usize> {
         let range = entry.range();
-        self.len = range.end;
         self.entries.push(entry);
         range
     }
@@ -151,16 +225,21 @@ mod tests {
     #[test]
     fn every_value_has_one_place_and_padding_has_none() {
         for cell in CellKind::ALL {
-            for (input, hidden, output) in [(1, 1, 1), (3, 16, 2), (7, 17, 33)] {
-                let shape = Shape::new(cell, input, hidden, 2, output).unwrap();
+            for (input, hidden, layers, output) in [(1, 1, 1, Some(1)), (3, 16, 3, None), (7, 17, 2, Some(33))] {
+                let bias = hidden != 16;
+                let shape = Shape { input, hidden, layers, output, bias, ..Shape::new(cell, 1, 1, 1, 1).unwrap() };
                 let layout = Layout::new(&shape);
                 let mut seen = vec![0; layout.len()];
+                let mut end = 0;
                 for entry in layout.entries() {
+                    assert_eq!(entry.range().start, end, "{}: a gap before it, or an overlap", entry.name);
+                    end = entry.range().end;
                     for place in entry.places() {
                         assert!(entry.range().contains(&place), "{}", entry.name);
                         seen[place] += 1;
                     }
                 }
+                assert_eq!(end, layout.len());
                 assert!(seen.iter().all(|&n| n <= 1));
                 assert_eq!(seen.iter().sum::<usize>(), shape.parameters());
             }

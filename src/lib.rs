@@ -50,6 +50,7 @@ pub mod stream;
 pub mod tensor;
 #[cfg(feature = "std")]
 pub mod train;
+pub mod weights;
 #[cfg(feature = "std")]
 mod whole;
 
@@ -63,6 +64,7 @@ pub use shape::{CellKind, Nonlinearity, Shape};
 pub use state::State;
 pub use stream::Stream;
 pub use tensor::Tensor;
+pub use weights::Weights;
 
 /// The README's example compiles.
 #[cfg(all(doctest, feature = "std"))]

@@ -3,13 +3,14 @@
 use crate::backend::{Device, Network};
 use crate::cpu::{self, Cpu};
 use crate::error::{Error, Result};
-use crate::layout::Layout;
+use crate::layout::{Layout, Offsets};
 use crate::pass::Head;
 use crate::random::{Purpose, Random};
 use crate::scaler::Scaler;
 use crate::shape::Shape;
 use crate::state::State;
 use crate::tensor::{Buffer, Tensor};
+use crate::weights::Weights;
 use alloc::{format, string::String, vec, vec::Vec};
 
 /// Rows that a forward pass takes through the network at once. Longer sequences are cut, which changes no bit.
@@ -31,6 +32,8 @@ pub struct Model {
     shape: Shape,
     layout: Layout,
     pub(crate) params: Buffer,
+    /// The arena of single steps where their weights are stored in another format than f32.
+    small: Option<(Weights, Buffer)>,
     scalers: Option<(Scaler, Scaler)>,
 }
 
@@ -71,13 +74,58 @@ impl Model {
         let shape = shape.checked()?;
         let layout = Layout::new(&shape);
         let params = Buffer::zeros(layout.len());
-        Ok(Self { shape, layout, params, scalers: None })
+        Ok(Self { shape, layout, params, small: None, scalers: None })
     }
 
     /// The same model with other parameters, packed.
     #[cfg(feature = "std")]
     pub(crate) fn with_params(&self, params: Buffer) -> Self {
-        Self { params, ..self.clone() }
+        Self { params, small: None, ..self.clone() }
+    }
+
+    /// The same model with its recurrent weights (`weight_ih` and `weight_hh`) rounded to what `weights` can hold, where
+    /// single steps read them in that format: half or a quarter of the memory, and of the time that reading it takes. All
+    /// else stays in f32, and everything that is not a step computes with the rounded weights in f32. To go back takes the
+    /// model that it was made from.
+    ///
+    /// # Errors
+    /// If a weight is not finite, or too large for the format.
+    pub fn with_weights(mut self, weights: Weights) -> Result<Self> {
+        self.small = None;
+        if weights == Weights::F32 {
+            return Ok(self);
+        }
+        let mut small = Buffer::zeros(Offsets::arena(&self.shape, weights));
+        let mut entries = self.layout.entries().iter();
+        for l in 0..self.shape.layers {
+            let (layer, gates) = (Offsets::layer(&self.shape, weights, l), self.shape.gates());
+            for (words, scales) in [(layer.weight_ih, layer.scale_ih), (layer.weight_hh, layer.scale_hh)] {
+                let Some(entry) = entries.next() else { break };
+                let (before, scaled) = small.split_at_mut(scales);
+                let (weight, words) = (&mut self.params[entry.range()], &mut before[words..]);
+                weights.store(&entry.name, gates, entry.columns, weight, words, scaled)?;
+            }
+            for bias in [layer.bias_ih, layer.bias_hh].into_iter().filter(|_| self.shape.bias) {
+                let Some(entry) = entries.next() else { break };
+                let values = &self.params[entry.range()];
+                small[bias..][..values.len()].copy_from_slice(values);
+            }
+        }
+        let (head, _, end) = Offsets::head(&self.shape, weights);
+        let (_, values) = self.params.split_at(self.params.len() - (end - head));
+        small[head..].copy_from_slice(values);
+        self.small = Some((weights, small));
+        Ok(self)
+    }
+
+    /// The format that single steps read the recurrent weights in.
+    pub fn step_weights(&self) -> Weights {
+        self.small.as_ref().map_or(Weights::F32, |(weights, _)| *weights)
+    }
+
+    /// The parameters of single steps, packed as [`Offsets`] says for [`Model::step_weights`].
+    pub fn step_params(&self) -> &[f32] {
+        self.small.as_ref().map_or(&self.params, |(_, small)| small)
     }
 
     /// The model with scalers for x and for y: it then reads and gives raw units.

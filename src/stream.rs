@@ -71,7 +71,7 @@ impl Stream {
         let model = model.into();
         let shape = *model.shape();
         let runner = match device.into() {
-            Device::Cpu(cpu) => Runner::Cpu(Stepper::new(cpu, &shape, &model.params)),
+            Device::Cpu(cpu) => Runner::Cpu(Stepper::new(cpu, &shape, model.step_weights(), model.step_params())),
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => {
                 let mut network = cuda::Network::new(&cuda, &shape, 1, 1, Purpose::Inference)?;
@@ -125,7 +125,7 @@ impl Stream {
     /// may be left out or called twice. A card does nothing ahead.
     pub fn advance(&mut self) {
         match &mut self.runner {
-            Runner::Cpu(stepper) => stepper.advance(&self.model.params, &mut self.state),
+            Runner::Cpu(stepper) => stepper.advance(self.model.step_params(), &mut self.state),
             #[cfg(feature = "cuda")]
             Runner::Card(..) => {}
         }
@@ -203,7 +203,7 @@ fn predict(stepper: &mut Stepper, model: &Model, state: &mut State, x: &mut Buff
     if let Some((scaler, _)) = scalers {
         scaler.apply(x);
     }
-    y.copy_from_slice(stepper.predict(&model.params, x, state));
+    y.copy_from_slice(stepper.predict(model.step_params(), x, state));
     if let Some((_, scaler)) = scalers {
         scaler.undo(y);
     }
@@ -236,6 +236,6 @@ impl<const I: usize, const O: usize> Ticker<'_, I, O> {
 
     /// Does what can be done before the next x is there: see [`Stream::advance`].
     pub fn advance(&mut self) {
-        self.stepper.advance(&self.model.params, self.state);
+        self.stepper.advance(self.model.step_params(), self.state);
     }
 }

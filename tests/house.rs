@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The rooms of the library from the ground up. A room may import from the floors below its own, and from itself.
 const FLOORS: &[&[&str]] = &[
     &["error", "lanes", "random"],
-    &["shape", "tensor", "math", "whole", "scaler", "loss"],
+    &["shape", "tensor", "math", "whole", "scaler", "loss", "weights"],
     &["layout", "state", "cell", "plot", "pass", "optimizer", "data"],
     &["cpu", "cuda"], // never import each other
     &["backend"],

@@ -4,12 +4,14 @@
 use super::{Cell, Gradients, MOST, State};
 use crate::lanes::Lanes;
 use crate::math::{sigmoid, tanh};
+use crate::shape::CellKind;
 
 /// Gated recurrent unit.
 #[derive(Clone, Copy)]
 pub struct Gru;
 
 impl Cell for Gru {
+    const KIND: CellKind = CellKind::Gru;
     const GATES: usize = 3;
     const SAVED: usize = 4;
     const HAS_C: bool = false;

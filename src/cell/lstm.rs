@@ -4,12 +4,14 @@
 use super::{Cell, Gradients, MOST, State};
 use crate::lanes::Lanes;
 use crate::math::{sigmoid, tanh};
+use crate::shape::CellKind;
 
 /// Long short-term memory.
 #[derive(Clone, Copy)]
 pub struct Lstm;
 
 impl Cell for Lstm {
+    const KIND: CellKind = CellKind::Lstm;
     const GATES: usize = 4;
     const SAVED: usize = 4;
     const HAS_C: bool = true;

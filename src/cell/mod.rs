@@ -40,6 +40,10 @@ pub struct Gradients<V> {
 
 /// A recurrent cell. Arrays are [`MOST`] long; a cell with fewer gates leaves the rest alone.
 pub trait Cell: Copy + Send + Sync + 'static {
+    /// What it is called.
+    const KIND: CellKind;
+    /// Its activation, for a cell that has one to choose.
+    const NONLINEARITY: Nonlinearity = Nonlinearity::Tanh;
     /// G: gates, in PyTorch's order.
     const GATES: usize;
     /// Vectors that forward leaves for backward, beside the states.

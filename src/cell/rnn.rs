@@ -3,6 +3,7 @@
 use super::{Cell, Gradients, MOST, State};
 use crate::lanes::Lanes;
 use crate::math::tanh;
+use crate::shape::{CellKind, Nonlinearity};
 use core::marker::PhantomData;
 
 /// Elman RNN with activation `A`.
@@ -11,6 +12,8 @@ pub struct Rnn<A>(PhantomData<A>);
 
 /// An activation whose derivative follows from its value.
 pub trait Activation: Copy + Send + Sync + 'static {
+    /// What it is called.
+    const KIND: Nonlinearity;
     /// The value.
     fn value<V: Lanes>(a: V) -> V;
     /// `dh` times the derivative, where the value was `h`.
@@ -26,6 +29,8 @@ pub struct Tanh;
 pub struct Relu;
 
 impl Activation for Tanh {
+    const KIND: Nonlinearity = Nonlinearity::Tanh;
+
     #[inline(always)]
     fn value<V: Lanes>(a: V) -> V {
         tanh(a)
@@ -38,6 +43,8 @@ impl Activation for Tanh {
 }
 
 impl Activation for Relu {
+    const KIND: Nonlinearity = Nonlinearity::Relu;
+
     #[inline(always)]
     fn value<V: Lanes>(a: V) -> V {
         let zero = a.all(0.0);
@@ -52,6 +59,8 @@ impl Activation for Relu {
 }
 
 impl<A: Activation> Cell for Rnn<A> {
+    const KIND: CellKind = CellKind::Rnn;
+    const NONLINEARITY: Nonlinearity = A::KIND;
     const GATES: usize = 1;
     const SAVED: usize = 0;
     const HAS_C: bool = false;

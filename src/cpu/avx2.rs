@@ -4,7 +4,7 @@ use crate::lanes::{Lanes, Pass};
 use core::arch::x86_64::*;
 use core::ops::{Add, Div, Mul, Sub};
 
-/// Two registers. Exists only where AVX2 and FMA do.
+/// Two registers. Exists only where AVX2, FMA and F16C do.
 #[derive(Clone, Copy)]
 pub struct Avx2(__m256, __m256);
 
@@ -44,13 +44,13 @@ impl Div for Avx2 {
     }
 }
 
-// SAFETY of every block below: a value exists or the caller promises, so the processor has AVX2 and FMA; pointers
+// SAFETY of every block below: a value exists or the caller promises, so the processor has AVX2, FMA and F16C; pointers
 // are the caller's promise.
 impl Lanes for Avx2 {
     const ACCUMULATORS: usize = 6;
 
     #[inline]
-    #[target_feature(enable = "avx2,fma")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn run<P: Pass>(pass: P) -> P::Output {
         unsafe { pass.run::<Self>() }
     }
@@ -64,6 +64,19 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
         unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        unsafe {
+            let halves: *const __m128i = from.cast();
+            Self(_mm256_cvtph_ps(_mm_loadu_si128(halves)), _mm256_cvtph_ps(_mm_loadu_si128(halves.add(1))))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> Self {
+        unsafe { Self(eight_i8(from), eight_i8(from.add(8))) }
     }
 
     #[inline(always)]
@@ -123,6 +136,11 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn low_half(self) -> Self {
+        unsafe { Self(low_half(self.0), low_half(self.1)) }
+    }
+
+    #[inline(always)]
     fn sum(self) -> f32 {
         unsafe { sum(_mm256_add_ps(self.0, self.1)) }
     }
@@ -140,6 +158,26 @@ pub unsafe fn sum(eight: __m256) -> f32 {
         let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
         _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
     }
+}
+
+/// Eight whole numbers from memory.
+///
+/// # Safety
+/// The processor has AVX2, and eight values can be read at `from`.
+#[inline(always)]
+unsafe fn eight_i8(from: *const i8) -> __m256 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+}
+
+/// The lower sixteen bits of each lane as the upper ones.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn low_half(eight: __m256) -> __m256 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(eight))) }
 }
 
 /// `2^n` for whole n, by writing the exponent.

@@ -50,7 +50,7 @@ impl Lanes for Avx512 {
     const ACCUMULATORS: usize = 24;
 
     #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma,f16c")]
     unsafe fn run<P: Pass>(pass: P) -> P::Output {
         unsafe { pass.run::<Self>() }
     }
@@ -63,6 +63,16 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
         Self(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> Self {
+        Self(unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) })
     }
 
     #[inline(always)]
@@ -117,6 +127,11 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn and(self, mask: Self) -> Self {
         Self(unsafe { _mm512_and_ps(self.0, mask.0) })
+    }
+
+    #[inline(always)]
+    fn low_half(self) -> Self {
+        Self(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(self.0))) })
     }
 
     #[inline(always)]

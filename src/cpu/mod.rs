@@ -12,11 +12,13 @@ mod portable;
 mod product;
 mod recurrent;
 mod step;
+mod stepper;
+mod stored;
 mod threads;
 mod update;
 
 pub use network::Network;
-pub use step::Stepper;
+pub use stepper::Stepper;
 pub use threads::Threads;
 
 use crate::error::{Error, Result};
@@ -29,7 +31,7 @@ use core::str::FromStr;
 pub enum Isa {
     /// Plain Rust, any processor.
     Portable,
-    /// x86-64 with AVX2 and FMA (2013 and later).
+    /// x86-64 with AVX2, FMA and F16C (2013 and later).
     Avx2,
     /// x86-64 with AVX-512 F, DQ and VL.
     Avx512,
@@ -56,7 +58,9 @@ impl Isa {
         match self {
             Self::Portable => true,
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+            },
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Self::Avx512 => {
                 Self::Avx2.is_available()
@@ -65,7 +69,7 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
             }
             #[cfg(all(target_arch = "x86_64", not(feature = "std")))]
-            Self::Avx2 => cfg!(all(target_feature = "avx2", target_feature = "fma")),
+            Self::Avx2 => cfg!(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c")),
             #[cfg(all(target_arch = "x86_64", not(feature = "std")))]
             Self::Avx512 => cfg!(all(
                 target_feature = "avx2",

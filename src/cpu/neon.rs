@@ -71,6 +71,32 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        // exponent and fraction moved to their places, then 2^112 times that, which is exact: the exponents differ by 112
+        Self(from_fn(|q| unsafe {
+            let half = vmovl_u16(vld1_u16(from.add(q * QUAD)));
+            let size = vshlq_n_u32::<13>(vandq_u32(half, vdupq_n_u32(0x7fff)));
+            let sign = vshlq_n_u32::<16>(vandq_u32(half, vdupq_n_u32(0x8000)));
+            let size = vmulq_f32(vreinterpretq_f32_u32(size), vdupq_n_f32(f32::from_bits((127 + 112) << 23)));
+            vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(size), sign))
+        }))
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> Self {
+        unsafe {
+            let bytes = vld1q_s8(from);
+            let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
+            Self([
+                vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
+                vcvtq_f32_s32(vmovl_high_s16(low)),
+                vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
+                vcvtq_f32_s32(vmovl_high_s16(high)),
+            ])
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         for (q, quad) in self.0.into_iter().enumerate() {
             unsafe { vst1q_f32(to.add(q * QUAD), quad) }
@@ -120,6 +146,13 @@ impl Lanes for Neon {
         Self(from_fn(|q| unsafe {
             let bits = vandq_u32(vreinterpretq_u32_f32(self.0[q]), vreinterpretq_u32_f32(mask.0[q]));
             vreinterpretq_f32_u32(bits)
+        }))
+    }
+
+    #[inline(always)]
+    fn low_half(self) -> Self {
+        Self(from_fn(|q| unsafe {
+            vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(self.0[q])))
         }))
     }
 

@@ -77,6 +77,22 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        // SAFETY: the caller promises sixteen readable values.
+        let halves = unsafe { from.cast::<[u16; LANES]>().read_unaligned() };
+        // exponent and fraction moved to their places, then 2^112 times that, which is exact: the exponents differ by 112
+        let scale = f32::from_bits((127 + 112) << 23);
+        let sizes = halves.map(|half| f32::from_bits((u32::from(half) & 0x7fff) << 13) * scale);
+        Self(from_fn(|lane| f32::from_bits(sizes[lane].to_bits() | (u32::from(halves[lane]) & 0x8000) << 16)))
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> Self {
+        // SAFETY: the caller promises sixteen readable values.
+        Self(unsafe { from.cast::<[i8; LANES]>().read_unaligned() }.map(f32::from))
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller promises room for sixteen values.
         unsafe { to.cast::<[f32; LANES]>().write_unaligned(self.0) }
@@ -120,6 +136,11 @@ impl Lanes for Portable {
     #[inline(always)]
     fn and(self, mask: Self) -> Self {
         self.zip(mask, |a, m| f32::from_bits(a.to_bits() & m.to_bits()))
+    }
+
+    #[inline(always)]
+    fn low_half(self) -> Self {
+        self.map(|a| f32::from_bits(a.to_bits() << 16))
     }
 
     #[inline(always)]

@@ -5,8 +5,10 @@
 //! number of rows taken together or the number of threads: that is why one long sequence equals many single
 //! steps bit for bit.
 
+use super::stored::{F32, Stored};
 use crate::lanes::{Lanes, Pass};
 use crate::tensor::LANES;
+use crate::weights::Weights;
 use core::ops::Range;
 
 /// What a sum starts from.
@@ -18,6 +20,9 @@ pub enum Start {
     Bias(*const f32),
     /// What the result holds already.
     Result,
+    /// Nothing; at the end it is multiplied by the scale of its column and the bias, if there is one, is added. Both are
+    /// laid out as one row of the result. For formats with scales, and only for them.
+    Scaled(*const f32, Option<*const f32>),
 }
 
 /// `out[m, n] = start + Σ_k a[m, k] · b[k, n]`, for m < `rows`, k < `depth`, n in `panels` panels of `panel`
@@ -38,9 +43,9 @@ pub struct Product {
     pub a_row: usize,
     /// From one k to the next in `a`.
     pub a_depth: usize,
-    /// Right side; a panel is contiguous for one k.
+    /// Right side; a panel is contiguous for one k (for one run of them, if it is not stored in f32).
     pub b: *const f32,
-    /// From one k to the next in `b`.
+    /// From one k to the next in `b` (from one run of them, see [`Stored::RUN`]).
     pub b_depth: usize,
     /// From one panel of `b` to the next.
     pub b_panel: usize,
@@ -67,19 +72,29 @@ impl Pass for Product {
     /// All that the fields describe can be read or written, and nothing else writes there meanwhile.
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        // SAFETY: the caller's promise. A panel of one vector is split into four chains, since one sum alone would
-        // wait for each addition before the next; four gates are four chains already.
-        unsafe {
-            match self.panel {
-                1 => self.panels::<V, 1, 4>(),
-                3 => self.blocks::<V, 3>(),
-                _ => self.blocks::<V, 4>(),
-            }
-        }
+        // SAFETY: the caller's promise.
+        unsafe { self.run_stored::<V, F32>() }
     }
 }
 
 impl Product {
+    /// The product with a right side stored as `S`.
+    ///
+    /// # Safety
+    /// That of [`Product::run`].
+    #[inline(always)]
+    pub unsafe fn run_stored<V: Lanes, S: Stored>(self) {
+        // SAFETY: the caller's promise. A panel of one vector is split into four chains, since one sum alone would
+        // wait for each addition before the next; four gates are four chains already.
+        unsafe {
+            match self.panel {
+                1 => self.panels::<V, S, 1, 4>(),
+                3 => self.blocks::<V, S, 3>(),
+                _ => self.blocks::<V, S, 4>(),
+            }
+        }
+    }
+
     /// The same product for some of its rows only.
     pub fn some_rows(self, rows: Range<usize>) -> Self {
         // SAFETY: rows of the product.
@@ -98,12 +113,12 @@ impl Product {
     /// For many rows, a part of k after the other: what lies of a panel in it stays in the first cache while the rows go by.
     /// The sums go on from what they were, so they are the same.
     #[inline(always)]
-    unsafe fn blocks<V: Lanes, const PANEL: usize>(&self) {
+    unsafe fn blocks<V: Lanes, S: Stored, const PANEL: usize>(&self) {
         const BLOCK: usize = 16 << 10; // bytes, a third to a half of the first cache of most processors
         let depth = BLOCK / (PANEL * LANES * size_of::<f32>());
-        if self.rows < 8 || self.depth <= depth {
+        if S::WEIGHTS != Weights::F32 || self.rows < 8 || self.depth <= depth {
             // SAFETY: the caller's promise.
-            return unsafe { self.panels::<V, PANEL, 1>() };
+            return unsafe { self.panels::<V, S, PANEL, 1>() };
         }
         for k in (0..self.depth).step_by(depth) {
             // SAFETY: the caller's promise; k is below the depth.
@@ -115,13 +130,13 @@ impl Product {
                     start: if k == 0 { self.start } else { Start::Result },
                     ..*self
                 }
-                .panels::<V, PANEL, 1>();
+                .panels::<V, F32, PANEL, 1>();
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn panels<V: Lanes, const PANEL: usize, const CHAINS: usize>(&self) {
+    unsafe fn panels<V: Lanes, S: Stored, const PANEL: usize, const CHAINS: usize>(&self) {
         let together = (V::ACCUMULATORS / (PANEL * CHAINS)).max(1);
         // SAFETY: the caller's promise; rows and panels stay below their number.
         unsafe {
@@ -129,33 +144,33 @@ impl Product {
             // One row alone has too few sums to keep the processor busy: those of several panels. Four of several gates
             // would be faster still from L1, but leave fewer turns between forwards and backwards beyond it.
             if self.rows == 1 && together >= 4 && PANEL == 1 {
-                panel += self.one_row::<V, 4, PANEL, CHAINS>(panel);
+                panel += self.one_row::<V, S, 4, PANEL, CHAINS>(panel);
             }
             if self.rows == 1 && together >= 2 {
-                panel += self.one_row::<V, 2, PANEL, CHAINS>(panel);
+                panel += self.one_row::<V, S, 2, PANEL, CHAINS>(panel);
             }
             while panel < self.panels {
                 let mut row = 0;
                 if together >= 6 {
                     while row + 6 <= self.rows && self.rows - row != 8 {
-                        self.tile::<V, 6, 1, PANEL, CHAINS>(row, panel);
+                        self.tile::<V, S, 6, 1, PANEL, CHAINS>(row, panel);
                         row += 6;
                     }
                 }
                 if together >= 4 {
                     while row + 4 <= self.rows {
-                        self.tile::<V, 4, 1, PANEL, CHAINS>(row, panel);
+                        self.tile::<V, S, 4, 1, PANEL, CHAINS>(row, panel);
                         row += 4;
                     }
                 }
                 if together >= 2 {
                     while row + 2 <= self.rows {
-                        self.tile::<V, 2, 1, PANEL, CHAINS>(row, panel);
+                        self.tile::<V, S, 2, 1, PANEL, CHAINS>(row, panel);
                         row += 2;
                     }
                 }
                 while row < self.rows {
-                    self.tile::<V, 1, 1, PANEL, CHAINS>(row, panel);
+                    self.tile::<V, S, 1, 1, PANEL, CHAINS>(row, panel);
                     row += 1;
                 }
                 panel += 1;
@@ -165,7 +180,7 @@ impl Product {
 
     /// One row of as many whole groups of panels as there are from `first` on; how many panels that was.
     #[inline(always)]
-    unsafe fn one_row<V: Lanes, const PANELS: usize, const PANEL: usize, const CHAINS: usize>(
+    unsafe fn one_row<V: Lanes, S: Stored, const PANELS: usize, const PANEL: usize, const CHAINS: usize>(
         &self,
         first: usize,
     ) -> usize {
@@ -173,14 +188,21 @@ impl Product {
         for group in 0..groups {
             let group = if self.backwards { groups - 1 - group } else { group };
             // SAFETY: the caller's promise; panels stay below their number.
-            unsafe { self.tile::<V, 1, PANELS, PANEL, CHAINS>(0, first + group * PANELS) };
+            unsafe { self.tile::<V, S, 1, PANELS, PANEL, CHAINS>(0, first + group * PANELS) };
         }
         groups * PANELS
     }
 
     /// A few rows of a few panels, all sums in registers.
     #[inline(always)]
-    unsafe fn tile<V: Lanes, const ROWS: usize, const PANELS: usize, const PANEL: usize, const CHAINS: usize>(
+    unsafe fn tile<
+        V: Lanes,
+        S: Stored,
+        const ROWS: usize,
+        const PANELS: usize,
+        const PANEL: usize,
+        const CHAINS: usize,
+    >(
         &self,
         row: usize,
         panel: usize,
@@ -195,7 +217,7 @@ impl Product {
                 for (q, sums) in sums.iter_mut().enumerate() {
                     for (p, chains) in sums.iter_mut().enumerate() {
                         match self.start {
-                            Start::Zero => {}
+                            Start::Zero | Start::Scaled(..) => {}
                             Start::Bias(bias) => {
                                 chains[0] = V::load(bias.add(((panel + q) * PANEL + p) * LANES));
                             }
@@ -206,25 +228,33 @@ impl Product {
                     }
                 }
             }
+            // the sums of k mod CHAINS are a chain, however many k come with one load
+            let group = if CHAINS > S::RUN { CHAINS } else { S::RUN };
             let mut k = 0;
-            while k + CHAINS <= self.depth {
-                for chain in 0..CHAINS {
-                    self.rank_one(a, b, k + chain, chain, &mut sums);
+            while k + group <= self.depth {
+                for first in (0..group).step_by(S::RUN) {
+                    self.rank_run::<V, S, ROWS, PANELS, PANEL, CHAINS>(a, b, k + first, S::RUN, &mut sums);
                 }
-                k += CHAINS;
+                k += group;
             }
-            for chain in 0..CHAINS - 1 {
-                if k + chain < self.depth {
-                    self.rank_one(a, b, k + chain, chain, &mut sums);
+            for first in (0..group).step_by(S::RUN) {
+                if k + first < self.depth {
+                    let run = if k + first + S::RUN <= self.depth { S::RUN } else { 1 };
+                    self.rank_run::<V, S, ROWS, PANELS, PANEL, CHAINS>(a, b, k + first, run, &mut sums);
                 }
             }
             for (r, sums) in sums.iter().enumerate() {
                 for (q, sums) in sums.iter().enumerate() {
                     for (p, chains) in sums.iter().enumerate() {
-                        let total = match chains.as_slice() {
+                        let mut total = match chains.as_slice() {
                             [a, b, c, d] => (*a + *b) + (*c + *d),
                             _ => chains[0],
                         };
+                        if let Start::Scaled(scale, bias) = self.start {
+                            let column = ((panel + q) * PANEL + p) * LANES;
+                            let bias = bias.map_or(V::splat(0.0), |bias| V::load(bias.add(column)));
+                            total = total.mul_add(V::load(scale.add(column)), bias);
+                        }
                         total.store(out.add(r * self.out_row + q * self.out_panel + p * LANES));
                     }
                 }
@@ -232,25 +262,38 @@ impl Product {
         }
     }
 
-    /// Adds what `k` contributes to every sum of a tile.
+    /// Adds what `run` values of k from `k` on contribute to every sum of a tile; they come with one load.
     #[inline(always)]
-    unsafe fn rank_one<V: Lanes, const ROWS: usize, const PANELS: usize, const PANEL: usize, const CHAINS: usize>(
+    unsafe fn rank_run<
+        V: Lanes,
+        S: Stored,
+        const ROWS: usize,
+        const PANELS: usize,
+        const PANEL: usize,
+        const CHAINS: usize,
+    >(
         &self,
         a: *const f32,
         b: *const f32,
         k: usize,
-        chain: usize,
+        run: usize,
         sums: &mut [[[[V; CHAINS]; PANEL]; PANELS]; ROWS],
     ) {
-        // SAFETY: the caller's promise, k < depth.
+        // SAFETY: the caller's promise, k + run <= depth.
         unsafe {
-            let b = b.add(k * self.b_depth);
+            let b = b.add(k / S::RUN * self.b_depth);
             for (r, sums) in sums.iter_mut().enumerate() {
-                let left = V::splat(*a.add(r * self.a_row + k * self.a_depth));
+                let mut left = [V::splat(0.0); 2];
+                for (i, left) in left.iter_mut().enumerate().take(run) {
+                    *left = V::splat(*a.add(r * self.a_row + (k + i) * self.a_depth));
+                }
                 for (q, sums) in sums.iter_mut().enumerate() {
                     for (p, chains) in sums.iter_mut().enumerate() {
-                        let right = V::load(b.add(q * self.b_panel + p * LANES));
-                        chains[chain] = left.mul_add(right, chains[chain]);
+                        let right = S::load::<V>(b.add(q * self.b_panel + p * S::WORDS));
+                        for i in 0..run {
+                            let sum = &mut chains[(k + i) % CHAINS];
+                            *sum = left[i].mul_add(right[i], *sum);
+                        }
                     }
                 }
             }

@@ -1,0 +1,119 @@
+//! Single steps of a network whose shape is known when the program runs.
+
+use super::Cpu;
+use super::product::transpose;
+use super::step::{Room, Step, Turn};
+use super::stored::{Bf16, F16, F32, Int8, Stored};
+use crate::cell::{self, Cell, Visitor};
+use crate::layout::Offsets;
+use crate::shape::Shape;
+use crate::state::State;
+use crate::tensor::{Buffer, padded};
+use crate::weights::Weights;
+use core::marker::PhantomData;
+
+/// A network that takes single steps, with room for what lies between two of them.
+#[derive(Debug)]
+pub struct Stepper {
+    cpu: Cpu,
+    shape: Shape,
+    weights: Weights,
+    room: Buffer,
+    turn: Turn,
+}
+
+impl Stepper {
+    /// Room for the steps of one sequence with `params`, the arena of [`Offsets`] for `weights`; every later call wants
+    /// the same ones.
+    ///
+    /// # Panics
+    /// If there are not as many as the shape has.
+    pub fn new(cpu: Cpu, shape: &Shape, weights: Weights, params: &[f32]) -> Self {
+        assert!(params.len() == Offsets::arena(shape, weights));
+        let at = Room::of(shape);
+        let mut room = Buffer::zeros(at.end);
+        let (head, bias, _) = Offsets::head(shape, weights);
+        transpose(&params[head..bias], 1, shape.hidden, &mut room[at.head..]);
+        Self { cpu, shape: *shape, weights, room, turn: Turn::default() }
+    }
+
+    /// y of `x [I]` from `state`, which becomes the state after it: O values, or H without a head. Allocates nothing.
+    ///
+    /// # Panics
+    /// If a length is not that of the shape, or the state is of several sequences. Callers see to that once.
+    pub fn predict<'a>(&'a mut self, params: &[f32], x: &[f32], state: &'a mut State) -> &'a [f32] {
+        assert!(x.len() == self.shape.input);
+        self.run(params, state, Some(x));
+        let out = self.shape.width_out();
+        match self.shape.output {
+            Some(_) => &self.room[Room::of(&self.shape).y..][..out],
+            None => &state.h[(self.shape.layers - 1) * padded(out)..][..out],
+        }
+    }
+
+    /// What can be done before the next x is there. Without it [`Stepper::predict`] does it first.
+    ///
+    /// # Panics
+    /// The same.
+    pub fn advance(&mut self, params: &[f32], state: &mut State) {
+        self.run(params, state, None);
+    }
+
+    /// The state has been changed by somebody else.
+    pub fn state_changed(&mut self) {
+        self.turn.ahead = false;
+    }
+
+    fn run(&mut self, params: &[f32], state: &mut State, x: Option<&[f32]>) {
+        let shape = self.shape;
+        let len = shape.layers * padded(shape.hidden);
+        assert!(params.len() == Offsets::arena(&shape, self.weights) && state.batch() == 1 && state.h.len() == len);
+        assert!(!shape.cell.has_c() || state.c.len() == len);
+        cell::visit(&shape, Call { stepper: self, params: params.as_ptr(), state, x: x.map(<[f32]>::as_ptr) });
+    }
+}
+
+/// A call of [`Stepper::predict`], with x, or of [`Stepper::advance`].
+struct Call<'a> {
+    stepper: &'a mut Stepper,
+    params: *const f32,
+    state: &'a mut State,
+    x: Option<*const f32>,
+}
+
+impl Visitor for Call<'_> {
+    type Output = ();
+
+    fn visit<C: Cell>(self) {
+        let shape = self.stepper.shape;
+        // One layer from one value to one value is what most series need: with sizes that the compiler knows, its loops
+        // are laid out without counters. The arithmetic is the same.
+        match (self.stepper.weights, shape.input, shape.hidden, shape.layers, shape.output) {
+            (Weights::F32, 1, 8, 1, Some(1)) => self.run::<C, F32>(one_to_one::<8>(shape)),
+            (Weights::F32, 1, 16, 1, Some(1)) => self.run::<C, F32>(one_to_one::<16>(shape)),
+            (Weights::F32, 1, 32, 1, Some(1)) => self.run::<C, F32>(one_to_one::<32>(shape)),
+            (Weights::F32, ..) => self.run::<C, F32>(shape),
+            (Weights::Bf16, ..) => self.run::<C, Bf16>(shape),
+            (Weights::F16, ..) => self.run::<C, F16>(shape),
+            (Weights::Int8, ..) => self.run::<C, Int8>(shape),
+        }
+    }
+}
+
+impl Call<'_> {
+    #[inline(always)]
+    fn run<C: Cell, S: Stored>(self, shape: Shape) {
+        let Self { stepper, params, state, x } = self;
+        let (h, c) = (state.h.as_mut_ptr(), state.c.as_mut_ptr());
+        let room = stepper.room.as_mut_ptr();
+        let step = Step::<C, S> { shape, params, room, h, c, x, turn: &mut stepper.turn, kinds: PhantomData };
+        // SAFETY: `Stepper::run` checked the lengths of what comes from outside; the room was made for the shape.
+        unsafe { stepper.cpu.run(step) }
+    }
+}
+
+/// The same shape, with sizes that the compiler knows.
+#[inline(always)]
+fn one_to_one<const H: usize>(shape: Shape) -> Shape {
+    Shape { input: 1, hidden: H, layers: 1, output: Some(1), ..shape }
+}

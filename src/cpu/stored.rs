@@ -1,0 +1,78 @@
+//! How the right side of a product comes out of memory: one type for each format of [`Weights`].
+
+use crate::lanes::Lanes;
+use crate::weights::Weights;
+
+/// A format that weights are stored in.
+pub trait Stored: Copy + Send + Sync + 'static {
+    /// Which.
+    const WEIGHTS: Weights;
+    /// Columns that come with one load, one or two.
+    const RUN: usize = Self::WEIGHTS.run();
+    /// Words of 32 bits that a load reads.
+    const WORDS: usize = Self::WEIGHTS.words();
+
+    /// Sixteen weights of each column of a run; what is beyond [`Stored::RUN`] is not to be used.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, and [`Stored::WORDS`] words can be read at `from`.
+    unsafe fn load<V: Lanes>(from: *const f32) -> [V; 2];
+}
+
+/// [`Weights::F32`]
+#[derive(Debug, Clone, Copy)]
+pub struct F32;
+
+/// [`Weights::Bf16`]
+#[derive(Debug, Clone, Copy)]
+pub struct Bf16;
+
+/// [`Weights::F16`]
+#[derive(Debug, Clone, Copy)]
+pub struct F16;
+
+/// [`Weights::Int8`]
+#[derive(Debug, Clone, Copy)]
+pub struct Int8;
+
+impl Stored for F32 {
+    const WEIGHTS: Weights = Weights::F32;
+
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(from: *const f32) -> [V; 2] {
+        // SAFETY: the caller's promise.
+        [unsafe { V::load(from) }; 2]
+    }
+}
+
+impl Stored for Bf16 {
+    const WEIGHTS: Weights = Weights::Bf16;
+
+    /// The second weight of a word is the word: see [`crate::weights`].
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(from: *const f32) -> [V; 2] {
+        // SAFETY: the caller's promise.
+        let word = unsafe { V::load(from) };
+        [word.low_half(), word]
+    }
+}
+
+impl Stored for F16 {
+    const WEIGHTS: Weights = Weights::F16;
+
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(from: *const f32) -> [V; 2] {
+        // SAFETY: the caller's promise.
+        [unsafe { V::load_f16(from.cast()) }; 2]
+    }
+}
+
+impl Stored for Int8 {
+    const WEIGHTS: Weights = Weights::Int8;
+
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(from: *const f32) -> [V; 2] {
+        // SAFETY: the caller's promise.
+        [unsafe { V::load_i8(from.cast()) }; 2]
+    }
+}

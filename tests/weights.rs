@@ -1,0 +1,144 @@
+//! Weights of half and a quarter of the size: what a step makes of them is what float32 makes of the rounded ones.
+
+use proptest::prelude::*;
+use rnnstep::{CellKind, Cpu, Isa, Model, Nonlinearity, Order, Shape, State, Stream, Tensor, Weights};
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    let hidden = prop::sample::select(vec![1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100]);
+    let output = prop::option::of(prop::sample::select(vec![1, 2, 16, 17]));
+    let cell = prop::sample::select(CellKind::ALL.to_vec());
+    (cell, any::<bool>(), 1..=5_usize, hidden, 1..=3_usize, output, any::<bool>()).prop_map(
+        |(cell, relu, input, hidden, layers, output, bias)| {
+            let relu = relu && cell == CellKind::Rnn;
+            let nonlinearity = if relu { Nonlinearity::Relu } else { Nonlinearity::Tanh };
+            Shape { cell, nonlinearity, input, hidden, layers, output, bias }
+        },
+    )
+}
+
+fn wave(len: usize) -> Vec<f32> {
+    (0..len).map(|i| ((i * 37 % 251) as f32 / 125.0 - 1.0) * 1.5).collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// The largest part of itself that a weight may be off by; of its row's largest with int8.
+fn bound(weights: Weights) -> f32 {
+    match weights {
+        Weights::F32 => 0.0,
+        Weights::Bf16 => 1.0 / 256.0,
+        Weights::F16 => 1.0 / 2048.0,
+        Weights::Int8 => 1.0 / 254.0,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The small weights are those of the model that was rounded, read from other memory: the same bits, on every
+    /// instruction set, for whole steps and halves. With scales a sum is rounded elsewhere: nearly the same.
+    #[test]
+    fn a_step_is_that_of_the_rounded_weights(shape in shapes(), seed: u64, steps in 1..20_usize) {
+        let model = Model::random(shape, seed).unwrap();
+        let x = Tensor::new([steps, shape.input], wave(steps * shape.input)).unwrap();
+        for weights in Weights::ALL {
+            let small = model.clone().with_weights(weights).unwrap();
+            prop_assert_eq!(small.step_weights(), weights);
+            let truth = small.forward(Cpu::widest(), &x, Order::BatchFirst, &mut State::new(&shape, 1)).unwrap();
+            let mut first: Option<Vec<u32>> = None;
+            for isa in Isa::available() {
+                let mut stream = Stream::on(Cpu::new(isa).unwrap(), small.clone()).unwrap();
+                let mut y = vec![];
+                for (t, x) in x.data().chunks(shape.input).enumerate() {
+                    y.extend_from_slice(stream.predict(x).unwrap());
+                    if t % 2 == 0 {
+                        stream.advance();
+                    }
+                }
+                if weights == Weights::Int8 {
+                    for (&found, &truth) in y.iter().zip(truth.data()) {
+                        prop_assert!((found - truth).abs() <= 1e-5 * truth.abs().max(1.0), "{found} {truth}");
+                    }
+                } else {
+                    prop_assert_eq!(bits(&y), bits(truth.data()));
+                }
+                let first = first.get_or_insert_with(|| bits(&y));
+                prop_assert_eq!(&*first, &bits(&y), "{:?}", isa);
+            }
+        }
+    }
+
+    /// No weight moves further than its format says, and nothing else moves.
+    #[test]
+    fn rounding_is_as_near_as_the_format_gets(shape in shapes(), seed: u64, power in -20..15_i32) {
+        let random = Model::random(shape, seed).unwrap();
+        let scaled = |(name, tensor): (String, Tensor)| {
+            let factor = if name.contains("weight") { 2.0_f32.powi(power) } else { 1.0 };
+            Tensor::new(tensor.dims(), tensor.data().iter().map(|v| v * factor).collect::<Vec<_>>()).unwrap()
+        };
+        let tensors: Vec<Tensor> = random.weights().into_iter().map(scaled).collect();
+        let model = Model::from_weights(shape, &tensors).unwrap();
+        for weights in Weights::ALL {
+            let small = model.clone().with_weights(weights).unwrap();
+            for ((name, before), (_, after)) in model.weights().into_iter().zip(small.weights()) {
+                if !name.starts_with("rnn.weight") {
+                    prop_assert_eq!(bits(before.data()), bits(after.data()), "{}", name);
+                    continue;
+                }
+                for (before, after) in before.data().chunks(before.rows().1).zip(after.data().chunks(after.rows().1)) {
+                    let most = before.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+                    for (&before, &after) in before.iter().zip(after) {
+                        let size = if weights == Weights::Int8 { most } else { before.abs() };
+                        // f16's numbers below 2^-14 are 2^-24 apart
+                        let least = if weights == Weights::F16 { 2.0_f32.powi(-25) } else { 0.0 };
+                        let off = (before - after).abs();
+                        prop_assert!(off <= bound(weights) * size * 1.000_01 + least, "{name}: {before} {after}");
+                    }
+                }
+            }
+            // what is rounded already stays
+            let again = small.clone().with_weights(weights).unwrap();
+            let tolerance = if weights == Weights::Int8 { 1e-6 } else { 0.0 };
+            for ((_, once), (_, twice)) in small.weights().into_iter().zip(again.weights()) {
+                for (a, b) in once.data().iter().zip(twice.data()) {
+                    prop_assert!((a - b).abs() <= tolerance * a.abs(), "{a} {b}");
+                }
+            }
+        }
+    }
+}
+
+/// Zeros, signs, the smallest and the largest: nothing subnormal is left, nothing becomes infinite.
+#[test]
+fn extreme_weights() {
+    let shape = Shape::new(CellKind::Rnn, 2, 16, 1, 1).unwrap();
+    let values = [0.0, -0.0, 1e-45, -1e-40, 1e-38, 1e-31, -1e-29, 1.0, -1.0, 0.1, 3.4e38, -f32::MAX, 1.0 / 3.0];
+    let mut tensors: Vec<Tensor> = Model::random(shape, 1).unwrap().weights().into_iter().map(|(_, t)| t).collect();
+    for (i, value) in tensors[0].data_mut().iter_mut().enumerate() {
+        *value = values[i % values.len()];
+    }
+    let model = Model::from_weights(shape, &tensors).unwrap();
+    for weights in [Weights::Bf16, Weights::Int8] {
+        let small = model.clone().with_weights(weights).unwrap();
+        for ((_, before), (_, after)) in model.weights().iter().zip(small.weights()) {
+            for (row, (before, after)) in before.data().chunks(2).zip(after.data().chunks(2)).enumerate() {
+                for (&b, &a) in before.iter().zip(after) {
+                    let most = before[0].abs().max(before[before.len() - 1].abs());
+                    let size = if weights == Weights::Int8 { most } else { b.abs() };
+                    assert!(a.is_finite() && !a.is_subnormal() | (a == b), "{weights:?}, row {row}: {b} became {a}");
+                    assert!((a - b).abs() <= bound(weights) * size * 1.000_01 + 1e-30, "{weights:?}: {b} became {a}");
+                }
+            }
+        }
+    }
+    let error = model.clone().with_weights(Weights::F16).unwrap_err().to_string();
+    assert!(error.contains("rnn.weight_ih_l0") && error.contains("f16"), "{error}");
+    tensors[1].data_mut()[3] = f32::NAN;
+    let model = Model::from_weights(shape, &tensors).unwrap();
+    for weights in [Weights::Bf16, Weights::F16, Weights::Int8] {
+        assert!(model.clone().with_weights(weights).is_err(), "{weights:?} took NaN, or what is too large");
+    }
+    assert!(model.with_weights(Weights::F32).is_ok());
+}
