@@ -13,7 +13,7 @@ mod reference;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use reference::Reference;
-use rnnstep::{CellKind, Cpu, Isa, Model, Shape, Stream};
+use rnnstep::{CellKind, Cpu, Isa, Model, Shape, Stream, Weights};
 use std::time::Duration;
 
 /// H of the benchmarks; the one that is also run on every instruction set.
@@ -50,12 +50,41 @@ fn step(c: &mut Criterion) {
     }
 }
 
+/// The same with weights of half and a quarter of the size. Ids: `lstm_step_bf16/avx512/H128`.
+fn small_weights(c: &mut Criterion) {
+    for cell in CellKind::ALL {
+        for weights in [Weights::Bf16, Weights::F16, Weights::Int8] {
+            let mut group = c.benchmark_group(format!("{}_step_{}", cell.name(), weights.name()));
+            for hidden in [32, 64, 128, 256] {
+                let model = Model::random(Shape::new(cell, 1, hidden, 1, 1).unwrap(), 0).unwrap();
+                let model = model.with_weights(weights).unwrap();
+                let cpu = Cpu::widest();
+                let mut stream = Stream::on(cpu, model.clone()).unwrap();
+                let mut tick = stream.ticker::<1, 1>().unwrap();
+                let x = reference::values(100);
+                let y = x.iter().map(|&x| tick.step([x])[0]);
+                // the model that was rounded, in float64: what rounding does to a model is another matter
+                let truth = Reference::of(&model).forward(&x);
+                reference::check(&format!("{cell:?} {weights:?} H{hidden}"), y, &truth, TOLERANCE);
+                let mut x = 0.5;
+                group.bench_function(BenchmarkId::new(cpu.isa().name(), format!("H{hidden}")), |b| {
+                    b.iter(|| {
+                        x = -x;
+                        tick.step([x])
+                    });
+                });
+            }
+            group.finish();
+        }
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(30)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = step
+    targets = step, small_weights
 }
 criterion_main!(benches);

@@ -74,7 +74,11 @@ impl Weights {
         words: &mut [f32],
         scales: &mut [f32],
     ) -> Result<()> {
-        let largest = if self == Self::F16 { f16::MAX.to_f32() } else { f32::MAX };
+        let largest = match self {
+            Self::F32 | Self::Bf16 => f32::MAX,
+            Self::F16 => f16::MAX.to_f32(),
+            Self::Int8 => f32::MAX / 2.0, // 127 times the scale is still a number
+        };
         if let Some(value) = weight.iter().find(|value| !(value.abs() <= largest)) {
             let format = self.name();
             return Err(Error::invalid(format!("{name}: the value {value} does not fit into {format} weights")));
