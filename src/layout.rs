@@ -92,6 +92,7 @@ pub struct Offsets {
 
 impl Offsets {
     /// Those of layer `layer`, the bottom one being 0, in words of 32 bits.
+    #[inline]
     pub const fn layer(shape: &Shape, weights: Weights, layer: usize) -> Self {
         let first = Self::from(shape, weights, 0, shape.input);
         if layer == 0 {
@@ -102,6 +103,7 @@ impl Offsets {
     }
 
     /// Those of a layer that begins at `weight_ih` and reads `columns` values.
+    #[inline]
     const fn from(shape: &Shape, weights: Weights, weight_ih: usize, columns: usize) -> Self {
         let rows = shape.gates() * padded(shape.hidden);
         let scales = if weights.scaled() { rows } else { 0 };
@@ -116,6 +118,7 @@ impl Offsets {
     }
 
     /// Where `fc.weight` begins, `fc.bias`, and the end of the arena. Without a head they are the same.
+    #[inline]
     pub const fn head(shape: &Shape, weights: Weights) -> (usize, usize, usize) {
         let weight = Self::layer(shape, weights, shape.layers - 1).end;
         let rows = match shape.output {
@@ -127,6 +130,7 @@ impl Offsets {
     }
 
     /// Length of the arena, padding included.
+    #[inline]
     pub const fn arena(shape: &Shape, weights: Weights) -> usize {
         Self::head(shape, weights).2
     }

@@ -74,6 +74,7 @@ impl Isa {
             Self::Avx512 => cfg!(all(
                 target_feature = "avx2",
                 target_feature = "fma",
+                target_feature = "f16c",
                 target_feature = "avx512f",
                 target_feature = "avx512dq",
                 target_feature = "avx512vl"

@@ -33,6 +33,7 @@ pub struct Room {
 
 impl Room {
     /// That of the steps of a network of `shape`.
+    #[inline]
     pub const fn of(shape: &Shape) -> Self {
         let gates = shape.gates() * padded(shape.hidden);
         let out = match shape.output {

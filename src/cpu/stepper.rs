@@ -5,6 +5,7 @@ use super::product::transpose;
 use super::step::{Room, Step, Turn};
 use super::stored::{Bf16, F16, F32, Int8, Stored};
 use crate::cell::{self, Cell, Visitor};
+use crate::lanes::{Lanes, Pass};
 use crate::layout::Offsets;
 use crate::shape::Shape;
 use crate::state::State;
@@ -85,30 +86,49 @@ impl Visitor for Call<'_> {
     type Output = ();
 
     fn visit<C: Cell>(self) {
-        let shape = self.stepper.shape;
+        let cpu = self.stepper.cpu;
+        // SAFETY: `Stepper::run` checked the lengths of what comes from outside; the room was made for the shape.
+        unsafe { cpu.run(OfCell::<C> { call: self, cell: PhantomData }) }
+    }
+}
+
+struct OfCell<'a, C> {
+    call: Call<'a>,
+    cell: PhantomData<C>,
+}
+
+impl<C: Cell> Pass for OfCell<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        let shape = self.call.stepper.shape;
         // One layer from one value to one value is what most series need: with sizes that the compiler knows, its loops
         // are laid out without counters. The arithmetic is the same.
-        match (self.stepper.weights, shape.input, shape.hidden, shape.layers, shape.output) {
-            (Weights::F32, 1, 8, 1, Some(1)) => self.run::<C, F32>(one_to_one::<8>(shape)),
-            (Weights::F32, 1, 16, 1, Some(1)) => self.run::<C, F32>(one_to_one::<16>(shape)),
-            (Weights::F32, 1, 32, 1, Some(1)) => self.run::<C, F32>(one_to_one::<32>(shape)),
-            (Weights::F32, ..) => self.run::<C, F32>(shape),
-            (Weights::Bf16, ..) => self.run::<C, Bf16>(shape),
-            (Weights::F16, ..) => self.run::<C, F16>(shape),
-            (Weights::Int8, ..) => self.run::<C, Int8>(shape),
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (self.call.stepper.weights, shape.input, shape.hidden, shape.layers, shape.output) {
+                (Weights::F32, 1, 8, 1, Some(1)) => self.step::<V, F32>(one_to_one::<8>(shape)),
+                (Weights::F32, 1, 16, 1, Some(1)) => self.step::<V, F32>(one_to_one::<16>(shape)),
+                (Weights::F32, 1, 32, 1, Some(1)) => self.step::<V, F32>(one_to_one::<32>(shape)),
+                (Weights::F32, ..) => self.step::<V, F32>(shape),
+                (Weights::Bf16, ..) => self.step::<V, Bf16>(shape),
+                (Weights::F16, ..) => self.step::<V, F16>(shape),
+                (Weights::Int8, ..) => self.step::<V, Int8>(shape),
+            }
         }
     }
 }
 
-impl Call<'_> {
+impl<C: Cell> OfCell<'_, C> {
     #[inline(always)]
-    fn run<C: Cell, S: Stored>(self, shape: Shape) {
-        let Self { stepper, params, state, x } = self;
+    unsafe fn step<V: Lanes, S: Stored>(self, shape: Shape) {
+        let Call { stepper, params, state, x } = self.call;
         let (h, c) = (state.h.as_mut_ptr(), state.c.as_mut_ptr());
         let room = stepper.room.as_mut_ptr();
         let step = Step::<C, S> { shape, params, room, h, c, x, turn: &mut stepper.turn, kinds: PhantomData };
-        // SAFETY: `Stepper::run` checked the lengths of what comes from outside; the room was made for the shape.
-        unsafe { stepper.cpu.run(step) }
+        // SAFETY: the caller's promise.
+        unsafe { step.run::<V>() }
     }
 }
 
