@@ -250,7 +250,9 @@ impl Product {
                             [a, b, c, d] => (*a + *b) + (*c + *d),
                             _ => chains[0],
                         };
-                        if let Start::Scaled(scale, bias) = self.start {
+                        if S::WEIGHTS.scaled()
+                            && let Start::Scaled(scale, bias) = self.start
+                        {
                             let column = ((panel + q) * PANEL + p) * LANES;
                             let bias = bias.map_or(V::splat(0.0), |bias| V::load(bias.add(column)));
                             total = total.mul_add(V::load(scale.add(column)), bias);

@@ -19,6 +19,8 @@ pub struct Stepper {
     cpu: Cpu,
     shape: Shape,
     weights: Weights,
+    /// Length of the arena.
+    params: usize,
     room: Buffer,
     turn: Turn,
 }
@@ -35,7 +37,7 @@ impl Stepper {
         let mut room = Buffer::zeros(at.end);
         let (head, bias, _) = Offsets::head(shape, weights);
         transpose(&params[head..bias], 1, shape.hidden, &mut room[at.head..]);
-        Self { cpu, shape: *shape, weights, room, turn: Turn::default() }
+        Self { cpu, shape: *shape, weights, params: params.len(), room, turn: Turn::default() }
     }
 
     /// y of `x [I]` from `state`, which becomes the state after it: O values, or H without a head. Allocates nothing.
@@ -68,7 +70,7 @@ impl Stepper {
     fn run(&mut self, params: &[f32], state: &mut State, x: Option<&[f32]>) {
         let shape = self.shape;
         let len = shape.layers * padded(shape.hidden);
-        assert!(params.len() == Offsets::arena(&shape, self.weights) && state.batch() == 1 && state.h.len() == len);
+        assert!(params.len() == self.params && state.batch() == 1 && state.h.len() == len);
         assert!(!shape.cell.has_c() || state.c.len() == len);
         cell::visit(&shape, Call { stepper: self, params: params.as_ptr(), state, x: x.map(<[f32]>::as_ptr) });
     }
@@ -86,49 +88,66 @@ impl Visitor for Call<'_> {
     type Output = ();
 
     fn visit<C: Cell>(self) {
-        let cpu = self.stepper.cpu;
-        // SAFETY: `Stepper::run` checked the lengths of what comes from outside; the room was made for the shape.
-        unsafe { cpu.run(OfCell::<C> { call: self, cell: PhantomData }) }
-    }
-}
-
-struct OfCell<'a, C> {
-    call: Call<'a>,
-    cell: PhantomData<C>,
-}
-
-impl<C: Cell> Pass for OfCell<'_, C> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
-        let shape = self.call.stepper.shape;
-        // One layer from one value to one value is what most series need: with sizes that the compiler knows, its loops
-        // are laid out without counters. The arithmetic is the same.
-        // SAFETY: the caller's promise.
-        unsafe {
-            match (self.call.stepper.weights, shape.input, shape.hidden, shape.layers, shape.output) {
-                (Weights::F32, 1, 8, 1, Some(1)) => self.step::<V, F32>(one_to_one::<8>(shape)),
-                (Weights::F32, 1, 16, 1, Some(1)) => self.step::<V, F32>(one_to_one::<16>(shape)),
-                (Weights::F32, 1, 32, 1, Some(1)) => self.step::<V, F32>(one_to_one::<32>(shape)),
-                (Weights::F32, ..) => self.step::<V, F32>(shape),
-                (Weights::Bf16, ..) => self.step::<V, Bf16>(shape),
-                (Weights::F16, ..) => self.step::<V, F16>(shape),
-                (Weights::Int8, ..) => self.step::<V, Int8>(shape),
-            }
+        match self.stepper.weights {
+            Weights::F32 => self.run::<C, F32>(),
+            Weights::Bf16 => self.run::<C, Bf16>(),
+            Weights::F16 => self.run::<C, F16>(),
+            Weights::Int8 => self.run::<C, Int8>(),
         }
     }
 }
 
-impl<C: Cell> OfCell<'_, C> {
+impl Call<'_> {
+    fn run<C: Cell, S: Stored>(mut self) {
+        let cpu = self.stepper.cpu;
+        // SAFETY: `Stepper::run` checked the lengths of what comes from outside; the room was made for the shape.
+        unsafe { cpu.run(Known::<C, S> { call: &mut self, kinds: PhantomData }) }
+    }
+
+    /// # Safety
+    /// The processor has the instruction set, and `shape` is the stepper's.
     #[inline(always)]
-    unsafe fn step<V: Lanes, S: Stored>(self, shape: Shape) {
-        let Call { stepper, params, state, x } = self.call;
-        let (h, c) = (state.h.as_mut_ptr(), state.c.as_mut_ptr());
-        let room = stepper.room.as_mut_ptr();
-        let step = Step::<C, S> { shape, params, room, h, c, x, turn: &mut stepper.turn, kinds: PhantomData };
-        // SAFETY: the caller's promise.
+    unsafe fn step<V: Lanes, C: Cell, S: Stored>(&mut self, shape: Shape) {
+        let step = Step::<C, S> {
+            shape,
+            params: self.params,
+            room: self.stepper.room.as_mut_ptr(),
+            h: self.state.h.as_mut_ptr(),
+            c: self.state.c.as_mut_ptr(),
+            x: self.x,
+            turn: &mut self.stepper.turn,
+            kinds: PhantomData,
+        };
+        // SAFETY: the lengths were checked by `Stepper::run`.
         unsafe { step.run::<V>() }
+    }
+}
+
+/// A call with cell and format known. By reference: a copy would be read in larger pieces than it was written in, for which
+/// a processor waits.
+struct Known<'a, 'b, C, S> {
+    call: &'a mut Call<'b>,
+    kinds: PhantomData<(C, S)>,
+}
+
+impl<C: Cell, S: Stored> Pass for Known<'_, '_, C, S> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        let call = self.call;
+        let shape = call.stepper.shape;
+        // One layer from one value to one value is what most series need: with sizes that the compiler knows, its loops
+        // are laid out without counters. The arithmetic is the same.
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (S::WEIGHTS, shape.input, shape.hidden, shape.layers, shape.output) {
+                (Weights::F32, 1, 8, 1, Some(1)) => call.step::<V, C, S>(one_to_one::<8>(shape)),
+                (Weights::F32, 1, 16, 1, Some(1)) => call.step::<V, C, S>(one_to_one::<16>(shape)),
+                (Weights::F32, 1, 32, 1, Some(1)) => call.step::<V, C, S>(one_to_one::<32>(shape)),
+                _ => call.step::<V, C, S>(shape),
+            }
+        }
     }
 }
 
