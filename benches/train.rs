@@ -36,7 +36,7 @@ fn step(c: &mut Criterion) {
         let target = Tensor::new(vec![1, BATCH, SEQ_LEN, 1], reference::values(BATCH * SEQ_LEN)).unwrap();
         let windows = Windows::cut(x.clone(), target.clone()).unwrap();
         let mut trainer = trainer(&model, &windows, false);
-        let truth = Reference::of(&model).mean_squared_error(x.data(), target.data(), SEQ_LEN);
+        let truth = reference::mean_squared_error(&Reference::of(&model), x.data(), target.data(), SEQ_LEN);
         reference::check(&format!("{cell:?} loss"), [trainer.step().unwrap().loss], &[truth], TOLERANCE * truth);
 
         let mut group = c.benchmark_group(format!("{}_train", cell.name()));
@@ -52,7 +52,8 @@ fn tutorial(c: &mut Criterion) {
     let windows = Windows::sine(TUTORIAL_SEQ_LEN).unwrap();
     let mut first = trainer(&model, &windows, true);
     let wave: Vec<f32> = sine::window(0, TUTORIAL_SEQ_LEN).collect();
-    let truth = Reference::of(&model).mean_squared_error(&wave[..TUTORIAL_SEQ_LEN], &wave[1..], TUTORIAL_SEQ_LEN);
+    let truth =
+        reference::mean_squared_error(&Reference::of(&model), &wave[..TUTORIAL_SEQ_LEN], &wave[1..], TUTORIAL_SEQ_LEN);
     let losses: Vec<f32> = (0..TUTORIAL_STEPS).map(|_| first.step().unwrap().loss).collect();
     reference::check("tutorial: first loss", [losses[0]], &[truth], TOLERANCE * truth);
     assert!(losses[TUTORIAL_STEPS - 1] < 1e-2, "tutorial: the last loss is {}", losses[TUTORIAL_STEPS - 1]);

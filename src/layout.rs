@@ -199,14 +199,7 @@ impl Layout {
         self.len == 0
     }
 
-    fn weight(
-        &mut self,
-        name: String,
-        gates: usize,
-        units: usize,
-        columns: usize,
-        offset: usize,
-    ) -> Range<usize> {
+    fn weight(&mut self, name: String, gates: usize, units: usize, columns: usize, offset: usize) -> Range<usize> {
         self.push(Entry { name, dims: vec![gates * units, columns], gates, units, columns, offset })
     }
 

@@ -30,6 +30,8 @@ pub mod error;
 #[cfg(feature = "std")]
 pub mod file;
 #[cfg(feature = "std")]
+pub mod float64;
+#[cfg(feature = "std")]
 pub mod forecast;
 #[cfg(feature = "std")]
 pub mod gates;

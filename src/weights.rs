@@ -79,7 +79,7 @@ impl Weights {
             Self::F16 => f16::MAX.to_f32(),
             Self::Int8 => f32::MAX / 2.0, // 127 times the scale is still a number
         };
-        if let Some(value) = weight.iter().find(|value| !(value.abs() <= largest)) {
+        if let Some(value) = weight.iter().find(|value| value.is_nan() || value.abs() > largest) {
             let format = self.name();
             return Err(Error::invalid(format!("{name}: the value {value} does not fit into {format} weights")));
         }

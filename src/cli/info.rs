@@ -7,7 +7,9 @@ use clap::Args;
 use rnnstep::cuda::plan::Plan;
 use rnnstep::cuda::{self, Frame, Properties};
 use rnnstep::file::{Loaded, load};
-use rnnstep::{Isa, Nonlinearity, Shape};
+use rnnstep::float64::{STEPS, deviation};
+use rnnstep::layout::Offsets;
+use rnnstep::{Cpu, Isa, Nonlinearity, Shape, Weights};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +37,7 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
             }
             screen.line(format_args!("{}: {}", path.display(), report::describe(loaded.model.shape())))?;
             model(&loaded, screen)?;
+            weights(&loaded, cpu, screen)?;
             plan(loaded.model.shape(), 1, &args.device, screen)?;
         }
     }
@@ -108,6 +111,24 @@ fn plan(shape: &Shape, batch: usize, device: &DeviceArgs, screen: &mut Screen) -
         }
     }
     Ok(())
+}
+
+/// What each format of the weights takes and costs.
+fn weights(loaded: &Loaded, cpu: Cpu, screen: &mut Screen) -> Result<(), Failure> {
+    let shape = loaded.model.shape();
+    for (i, format) in Weights::ALL.into_iter().enumerate() {
+        let title = if i == 0 { "weights" } else { "" };
+        let bytes = 4 * Offsets::arena(shape, format);
+        let off = match deviation(&loaded.model, format, cpu) {
+            Ok(off) => format!("y off by {:.1e}, at most {:.1e}", off.root_mean_square, off.most),
+            Err(error) => error.to_string(),
+        };
+        screen.line(format_args!("  {title:<11} {:<5} {bytes} bytes in memory, {off}", format.name()))?;
+    }
+    let largest = deviation(&loaded.model, Weights::F32, cpu)?.largest;
+    screen.line(format_args!(
+        "              against float64, y up to {largest:.2}, over {STEPS} steps of two waves; in the network's own units"
+    ))
 }
 
 fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ mod train;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use device::DeviceArgs;
 use rnnstep::cpu::Threads;
-use rnnstep::{Error, Nonlinearity};
+use rnnstep::{Error, Nonlinearity, Weights};
 use screen::Screen;
 use std::process::ExitCode;
 
@@ -55,6 +55,9 @@ struct ModelArgs {
     /// Activation of an Elman RNN whose file does not say it [default: tanh]
     #[arg(long, value_enum, value_name = "NAME")]
     nonlinearity: Option<Nonlinearity>,
+    /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    weights: Weights,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -62,10 +65,12 @@ struct ModelArgs {
 impl ModelArgs {
     /// The model. Warnings go to stderr.
     fn load(&self) -> Result<rnnstep::file::Loaded, Failure> {
-        let loaded = rnnstep::file::load(&self.model, self.nonlinearity, self.device.cpu()?)?;
+        let mut loaded = rnnstep::file::load(&self.model, self.nonlinearity, self.device.cpu()?)?;
         for warning in &loaded.warnings {
             eprintln!("warning: {warning}");
         }
+        let in_file = |error: Error| Error::File { path: self.model.clone(), reason: error.to_string() };
+        loaded.model = loaded.model.with_weights(self.weights).map_err(in_file)?;
         Ok(loaded)
     }
 }

@@ -60,7 +60,7 @@ impl Isa {
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Self::Avx2 => {
                 is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
-            },
+            }
             #[cfg(all(target_arch = "x86_64", feature = "std"))]
             Self::Avx512 => {
                 Self::Avx2.is_available()

@@ -151,9 +151,7 @@ impl Lanes for Neon {
 
     #[inline(always)]
     fn low_half(self) -> Self {
-        Self(from_fn(|q| unsafe {
-            vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(self.0[q])))
-        }))
+        Self(from_fn(|q| unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(self.0[q]))) }))
     }
 
     #[inline(always)]

@@ -151,20 +151,11 @@ struct Matrix {
 impl Matrix {
     /// Gates of one row: `W a + bias`.
     #[inline(always)]
-    unsafe fn times<V: Lanes, C: Cell, S: Stored>(
-        &self,
-        shape: &Shape,
-        a: *const f32,
-        out: *mut f32,
-        backwards: bool,
-    ) {
+    unsafe fn times<V: Lanes, C: Cell, S: Stored>(&self, shape: &Shape, a: *const f32, out: *mut f32, backwards: bool) {
         let run = C::GATES * S::WORDS;
         let bias = shape.bias.then_some(self.bias);
-        let start = if S::WEIGHTS.scaled() {
-            Start::Scaled(self.scale, bias)
-        } else {
-            bias.map_or(Start::Zero, Start::Bias)
-        };
+        let start =
+            if S::WEIGHTS.scaled() { Start::Scaled(self.scale, bias) } else { bias.map_or(Start::Zero, Start::Bias) };
         let product = Product {
             rows: 1,
             depth: self.columns,
