@@ -6,6 +6,7 @@
 use crate::error::{Error, Result};
 use crate::tensor::LANES;
 use alloc::format;
+use core::fmt::{self, Display, Formatter};
 use core::str::FromStr;
 use half::f16;
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,12 @@ impl Weights {
             }
         }
         Ok(())
+    }
+}
+
+impl Display for Weights {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -1,7 +1,7 @@
 //! `rnnstep info`: about the machine, and about a model.
 
 use super::run::{Run, relu};
-use rnnstep::{CellKind, Cpu, Isa, Model};
+use rnnstep::{CellKind, Cpu, Isa, Model, Weights};
 
 #[test]
 fn the_machine() {
@@ -78,4 +78,29 @@ fn a_model_from_elsewhere() {
     Model::random(relu(1, 4), 0).unwrap().save(run.path("relu.safetensors")).unwrap();
     assert!(run.ok("info relu.safetensors").stdout.starts_with("relu.safetensors: RNN (relu) 1 -> 4 -> 1\n"));
     run.fails("info absent.safetensors", &["absent.safetensors"]);
+}
+
+#[test]
+fn what_each_format_of_the_weights_costs() {
+    let run = Run::new();
+    run.model("m.safetensors", CellKind::Lstm, [2, 32, 2, 1]);
+    let answer = run.ok("info m.safetensors");
+    let start = answer.stdout.lines().position(|line| line.trim_start().starts_with("weights ")).unwrap();
+    let rows: Vec<Vec<&str>> =
+        answer.stdout.lines().skip(start).take(4).map(|line| line.split_whitespace().collect()).collect();
+    let names: Vec<&str> = rows.iter().enumerate().map(|(i, row)| row[usize::from(i == 0)]).collect();
+    assert_eq!(names, Weights::ALL.map(Weights::name));
+    let after = |row: &[&str], word: &str, skip: usize| -> f64 {
+        let at = row.iter().position(|&w| w == word).unwrap();
+        row[at + skip].trim_end_matches(',').parse().unwrap()
+    };
+    let bytes: Vec<usize> =
+        rows.iter().map(|row| row[row.iter().position(|&w| w == "bytes").unwrap() - 1].parse().unwrap()).collect();
+    assert!(bytes[1] < bytes[0] * 2 / 3 && bytes[1] == bytes[2] && bytes[3] < bytes[1] * 3 / 4, "{bytes:?}");
+    let off: Vec<f64> = rows.iter().map(|row| after(row, "most", 1)).collect();
+    assert!(off[0] < 1e-5 && off[1] > 100.0 * off[0] && off[1] < 0.02, "{off:?}");
+    assert!(off[2] < off[1] && off[3] < 0.02, "{off:?}");
+    for (row, most) in rows.iter().zip(&off) {
+        assert!(after(row, "by", 1) <= *most, "the mean is above the largest: {row:?}");
+    }
 }

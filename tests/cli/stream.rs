@@ -1,7 +1,7 @@
 //! `rnnstep stream`: a line in, a line out, at once.
 
 use super::run::Run;
-use rnnstep::CellKind;
+use rnnstep::{CellKind, Weights};
 
 /// Lines of `width` numbers.
 fn lines(n: usize, width: usize) -> Vec<String> {
@@ -56,6 +56,32 @@ fn is_predict_line_by_line_with_scalers_too() {
     // the last line may lack its end
     assert_eq!(run.feed_ok("stream model.safetensors", spots.trim_end()).stdout, streamed);
     assert_eq!(run.feed_ok("stream model.safetensors", "").stdout, "");
+}
+
+#[test]
+fn small_weights_stay_near_and_predict_the_same() {
+    for cell in CellKind::ALL {
+        let run = Run::new();
+        run.model("m.safetensors", cell, [2, 33, 2, 2]);
+        let lines = lines(25, 2);
+        let input = lines.join("\n") + "\n";
+        let numbers = |text: &str| -> Vec<f32> { text.split([',', '\n']).filter_map(|n| n.parse().ok()).collect() };
+        let exact = numbers(&run.feed_ok("stream m.safetensors", &input).stdout);
+        for format in Weights::ALL {
+            let args = format!("m.safetensors --weights {format}");
+            let streamed = run.feed_ok(&format!("stream {args}"), &input).stdout;
+            let off = exact.iter().zip(numbers(&streamed)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert_eq!(off == 0.0, format == Weights::F32, "{format}: {off}");
+            assert!(off < 0.02, "{format}: {off}");
+            let portable = run.feed_ok(&format!("stream {args} --isa portable"), &input).stdout;
+            assert_eq!(portable, streamed, "{format}");
+            if format != Weights::Int8 {
+                // int8's scale is applied to the sum by a step and to the weight by a whole pass
+                assert_eq!(streamed.lines().collect::<Vec<_>>(), predicted(&run, &args, &lines), "{format}");
+            }
+        }
+        run.fails("stream m.safetensors --weights f8", &["f8", "bf16"]);
+    }
 }
 
 #[test]
