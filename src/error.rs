@@ -26,6 +26,15 @@ pub enum Error {
         got: usize,
     },
 
+    /// A handle that names no open stream of the [`Streams`](crate::Streams) it was given to, or names one twice.
+    #[error("stream handle {row}: {reason}")]
+    Handle {
+        /// Its place among the handles of the call, from 0.
+        row: usize,
+        /// What is wrong with it and what to do.
+        reason: &'static str,
+    },
+
     /// A device or an instruction set that this machine does not have.
     #[error("{0}")]
     Device(String),

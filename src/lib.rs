@@ -3,7 +3,7 @@
 //!
 //! - [`Model`] is a network with its weights: [`Model::load`] one that rnnstep or PyTorch wrote, [`Model::forward`] whole
 //!   sequences through it.
-//! - [`Stream`] steps a model value by value, without allocating.
+//! - [`Stream`] steps a model value by value, without allocating; [`Streams`] thousands of them at once.
 //! - [`train::Trainer`] trains one on [`data::windows::Windows`]; [`checkpoint`] lets it stop and go on.
 //! - [`forecast`] scores one step ahead and predicts many; [`gates`] shows what happens inside.
 //!
@@ -49,6 +49,7 @@ pub mod scaler;
 pub mod shape;
 pub mod state;
 pub mod stream;
+pub mod streams;
 pub mod tensor;
 #[cfg(feature = "std")]
 pub mod train;
@@ -65,6 +66,7 @@ pub use scaler::Scaler;
 pub use shape::{CellKind, Nonlinearity, Shape};
 pub use state::State;
 pub use stream::Stream;
+pub use streams::{Handle, Streams};
 pub use tensor::Tensor;
 pub use weights::Weights;
 

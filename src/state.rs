@@ -30,6 +30,11 @@ impl State {
         self.batch
     }
 
+    /// L, B, H.
+    pub(crate) fn dims(&self) -> [usize; 3] {
+        [self.layers, self.batch, self.hidden]
+    }
+
     /// Zeros for `batch` sequences, at most as many as the state was made for.
     #[cfg(feature = "std")]
     pub(crate) fn start(&mut self, batch: usize) {

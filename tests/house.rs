@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["cpu", "cuda"], // never import each other
     &["backend"],
     &["model"],
-    &["stream", "train", "gates", "file"],
+    &["stream", "streams", "train", "gates", "file"],
     &["forecast", "checkpoint", "float64"],
 ];
 

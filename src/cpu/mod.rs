@@ -4,10 +4,13 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod beside;
 mod linear;
+mod many;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod network;
+mod peak;
 mod portable;
 mod product;
 mod recurrent;
@@ -17,6 +20,7 @@ mod stored;
 mod threads;
 mod update;
 
+pub use many::Many;
 pub use network::Network;
 pub use stepper::Stepper;
 pub use threads::Threads;

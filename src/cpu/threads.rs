@@ -24,6 +24,11 @@ impl Threads {
         Ok(Self { pool: Some(pool.map_err(refused)?) })
     }
 
+    /// How many there are, one at least.
+    pub fn count(&self) -> usize {
+        self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
+    }
+
     /// Calls `work` with parts of `0..n` that together are all of it, at the same time.
     pub fn split(&self, n: usize, work: impl Fn(Range<usize>) + Sync) {
         match &self.pool {
@@ -43,6 +48,11 @@ impl Threads {
 
 #[cfg(not(feature = "std"))]
 impl Threads {
+    /// How many there are: one.
+    pub fn count(&self) -> usize {
+        1
+    }
+
     /// Calls `work` with all of `0..n`.
     pub fn split(&self, n: usize, work: impl Fn(Range<usize>) + Sync) {
         work(0..n);
