@@ -242,7 +242,7 @@ fn misuse_is_refused_and_moves_nothing() {
         open.remove(2);
         let x = wave(6, 2);
         let state = streams.state(handles[0]).unwrap();
-        let mut check = |streams: &mut Streams, open: &[Handle]| {
+        let check = |streams: &mut Streams, open: &[Handle]| {
             for (bad, why) in [(stale, CLOSED), (others[0], FOREIGN), (others[7], FOREIGN)] {
                 let first = format!("stream handle 0: {why}");
                 let third = format!("stream handle 2: {why}");
