@@ -80,6 +80,24 @@ impl<V: Lanes, const N: usize> Lanes for Beside<V, N> {
     }
 
     #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        let mut all = unsafe { Self::splat(0.0) };
+        for n in 0..N {
+            all.0[n] = unsafe { V::load_f16(from.add(n * LANES)) };
+        }
+        all
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> Self {
+        let mut all = unsafe { Self::splat(0.0) };
+        for n in 0..N {
+            all.0[n] = unsafe { V::load_i8(from.add(n * LANES)) };
+        }
+        all
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         for (n, vector) in self.0.into_iter().enumerate() {
             unsafe { vector.store(to.add(n * LANES)) }
@@ -154,6 +172,14 @@ impl<V: Lanes, const N: usize> Lanes for Beside<V, N> {
     fn and(mut self, mask: Self) -> Self {
         for n in 0..N {
             self.0[n] = self.0[n].and(mask.0[n]);
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn low_half(mut self) -> Self {
+        for n in 0..N {
+            self.0[n] = self.0[n].low_half();
         }
         self
     }
