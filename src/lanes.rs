@@ -7,6 +7,9 @@
 
 use core::ops::{Add, Div, Mul, Sub};
 
+/// Lanes of a vector.
+const LANES: usize = 16;
+
 /// Sixteen f32 of one instruction set.
 ///
 /// A value can only come from the `unsafe` [`Lanes::splat`] and [`Lanes::load`], whose callers promise that the
@@ -88,6 +91,20 @@ pub trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
 
     /// The sum of all lanes, by halves: lane l and l + 8, then l and l + 4, l + 2, l + 1.
     fn sum(self) -> f32;
+
+    /// [`Lanes::sum`] of each of sixteen vectors, each in a lane.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
+    #[inline(always)]
+    unsafe fn sums(vectors: [Self; LANES]) -> Self {
+        let mut sums = [0.0; LANES];
+        for (sum, vector) in sums.iter_mut().zip(vectors) {
+            *sum = vector.sum();
+        }
+        // SAFETY: an array of sixteen; the instruction set is the caller's promise.
+        unsafe { Self::load(sums.as_ptr()) }
+    }
 
     /// Every lane `value`, on the instruction set of `self`.
     #[inline(always)]

@@ -79,21 +79,34 @@ impl Pass for Linear {
                 }
                 .run::<V>();
             }
-            for row in 0..self.rows {
-                for o in 0..self.output {
-                    let h = self.h.add(row * width);
-                    let weight = self.weight_transposed.add(o * LANES);
-                    let sum = dot::<V>(h, weight, out * LANES, width / LANES);
-                    *self.y.add(row * out + o) = sum + *self.bias.add(o);
+            for o in 0..self.output {
+                let (weight, bias) = (self.weight_transposed.add(o * LANES), *self.bias.add(o));
+                let mut row = 0;
+                while row + LANES <= self.rows {
+                    let mut rows = [V::splat(0.0); LANES];
+                    for (r, sum) in rows.iter_mut().enumerate() {
+                        *sum = dot(self.h.add((row + r) * width), weight, out * LANES, width / LANES);
+                    }
+                    let mut total = [0.0; LANES];
+                    (V::sums(rows) + V::splat(bias)).store(total.as_mut_ptr());
+                    for (r, y) in total.into_iter().enumerate() {
+                        *self.y.add((row + r) * out + o) = y;
+                    }
+                    row += LANES;
+                }
+                for row in row..self.rows {
+                    let sum: V = dot(self.h.add(row * width), weight, out * LANES, width / LANES);
+                    *self.y.add(row * out + o) = sum.sum() + bias;
                 }
             }
         }
     }
 }
 
-/// `Σ a · b` over `tiles` vectors, those of b `b_tile` values apart; even and odd ones in a chain each.
+/// `Σ a · b` over `tiles` vectors, those of b `b_tile` values apart; even and odd ones in a chain each. Its lanes are still
+/// to be added up.
 #[inline(always)]
-unsafe fn dot<V: Lanes>(a: *const f32, b: *const f32, b_tile: usize, tiles: usize) -> f32 {
+unsafe fn dot<V: Lanes>(a: *const f32, b: *const f32, b_tile: usize, tiles: usize) -> V {
     // SAFETY: the caller's promise.
     unsafe {
         let mut sums = [V::load(a) * V::load(b), V::splat(0.0)];
@@ -101,6 +114,6 @@ unsafe fn dot<V: Lanes>(a: *const f32, b: *const f32, b_tile: usize, tiles: usiz
             let sum = &mut sums[tile % 2];
             *sum = V::load(a.add(tile * LANES)).mul_add(V::load(b.add(tile * b_tile)), *sum);
         }
-        (sums[0] + sums[1]).sum()
+        sums[0] + sums[1]
     }
 }

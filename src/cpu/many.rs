@@ -374,8 +374,14 @@ unsafe fn block<V: Lanes, C: Cell>(step: &Step, room: &mut Room, first: usize, n
             }
             _ => (x, width),
         };
-        for r in 0..n {
-            core::ptr::copy_nonoverlapping(from.add(r * row), y.add(r * out), out);
+        if out == 1 {
+            for r in 0..n {
+                *y.add(r) = *from.add(r * row);
+            }
+        } else {
+            for r in 0..n {
+                core::ptr::copy_nonoverlapping(from.add(r * row), y.add(r * out), out);
+            }
         }
         if let Some((_, scaler)) = step.scalers {
             scaler.undo(core::slice::from_raw_parts_mut(y, n * out));
