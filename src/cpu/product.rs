@@ -149,6 +149,19 @@ impl Product {
             if self.rows == 1 && together >= 2 {
                 panel += self.one_row::<V, S, 2, PANEL, CHAINS>(panel);
             }
+            // Four chains of one gate, many rows: two chains after the other two, so that twelve sums share what is read.
+            while PANEL == 1 && CHAINS == 4 && V::ACCUMULATORS >= 24 && self.rows >= 6 && panel + 2 <= self.panels {
+                let mut row = 0;
+                while row + 6 <= self.rows {
+                    self.two_turns::<V, S, 6, 2, CHAINS>(row, panel);
+                    row += 6;
+                }
+                while row < self.rows {
+                    self.tile::<V, S, 1, 2, PANEL, CHAINS>(row, panel);
+                    row += 1;
+                }
+                panel += 2;
+            }
             while panel < self.panels {
                 let mut row = 0;
                 if together >= 6 {
@@ -258,6 +271,50 @@ impl Product {
                             total = total.mul_add(V::load(scale.add(column)), bias);
                         }
                         total.store(out.add(r * self.out_row + q * self.out_panel + p * LANES));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A few rows of a few panels of one vector, two of the four chains of each sum at a time: the first two are put down in
+    /// the result until the others are there. The additions are those of [`Product::tile`].
+    #[inline(always)]
+    unsafe fn two_turns<V: Lanes, S: Stored, const ROWS: usize, const PANELS: usize, const CHAINS: usize>(
+        &self,
+        row: usize,
+        panel: usize,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let a = self.a.add(row * self.a_row);
+            let b = self.b.add(panel * self.b_panel);
+            let out = self.out.add(row * self.out_row + panel * self.out_panel);
+            for turn in 0..2 {
+                let mut sums = [[[[V::splat(0.0); 2]; 1]; PANELS]; ROWS];
+                for (r, sums) in sums.iter_mut().enumerate().take(if turn == 0 { ROWS } else { 0 }) {
+                    for (q, sums) in sums.iter_mut().enumerate() {
+                        match self.start {
+                            Start::Zero | Start::Scaled(..) => {}
+                            Start::Bias(bias) => sums[0][0] = V::load(bias.add((panel + q) * LANES)),
+                            Start::Result => sums[0][0] = V::load(out.add(r * self.out_row + q * self.out_panel)),
+                        }
+                    }
+                }
+                let mut k = 2 * turn;
+                while k + 2 <= self.depth {
+                    self.rank_run::<V, S, ROWS, PANELS, 1, 2>(a, b, k, 1, &mut sums);
+                    self.rank_run::<V, S, ROWS, PANELS, 1, 2>(a, b, k + 1, 1, &mut sums);
+                    k += CHAINS;
+                }
+                if k < self.depth {
+                    self.rank_run::<V, S, ROWS, PANELS, 1, 2>(a, b, k, 1, &mut sums);
+                }
+                for (r, sums) in sums.iter().enumerate() {
+                    for (q, [[first, second]]) in sums.iter().enumerate() {
+                        let out = out.add(r * self.out_row + q * self.out_panel);
+                        let both = *first + *second;
+                        if turn == 0 { both } else { V::load(out) + both }.store(out);
                     }
                 }
             }
