@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::state::State;
 use crate::tensor::{Buffer, padded};
+use crate::weights::Weights;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -80,7 +81,7 @@ impl Streams {
     /// If the states would be more than [`Many::MOST`] values.
     pub fn new(model: impl Into<Arc<Model>>, cpu: Cpu, threads: Threads, capacity: usize) -> Result<Self> {
         let model = model.into();
-        let many = Many::new(cpu, threads, model.shape(), &model.params, capacity)?;
+        let many = Many::new(cpu, threads, model.shape(), params(&model), capacity)?;
         let owner = OWNERS
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| last.checked_add(1))
             .map_err(|_| Error::invalid("streams: no number is left to tell them apart; make fewer of them"))?;
@@ -181,7 +182,7 @@ impl Streams {
     pub fn step(&mut self, handle: Handle, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.model.shape().input, x.len())?;
         self.take_rows(&[handle])?;
-        self.many.step(&self.model.params, x, &mut self.y, self.model.scalers());
+        self.many.step(params(&self.model).1, x, &mut self.y, self.model.scalers());
         Ok(&self.y)
     }
 
@@ -199,7 +200,7 @@ impl Streams {
         Error::check_length("x [N,I]", values(shape.input), x.len())?;
         Error::check_length("y [N,O]", values(shape.width_out()), y.len())?;
         self.take_rows(handles)?;
-        self.many.step(&self.model.params, x, y, self.model.scalers());
+        self.many.step(params(&self.model).1, x, y, self.model.scalers());
         Ok(())
     }
 
@@ -275,5 +276,14 @@ impl Streams {
     /// The processor they run on.
     pub fn cpu(&self) -> Cpu {
         self.many.cpu()
+    }
+}
+
+/// What a step of many computes with, to the same bits as a step of one. Rounded weights are in the arena of f32 too,
+/// as they were rounded; only int8 has sums that are scaled afterwards, so there the bytes themselves are read.
+fn params(model: &Model) -> (Weights, &[f32]) {
+    match model.step_weights() {
+        Weights::Int8 => (Weights::Int8, model.step_params()),
+        _ => (Weights::F32, &model.params),
     }
 }

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use rnnstep::cpu::Threads;
 use rnnstep::scaler::Scaling;
-use rnnstep::{CellKind, Cpu, Error, Handle, Isa, Model, Nonlinearity, Scaler, Shape, State, Stream, Streams};
+use rnnstep::{CellKind, Cpu, Error, Handle, Isa, Model, Nonlinearity, Scaler, Shape, State, Stream, Streams, Weights};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -115,7 +115,11 @@ fn each_is_its_own(model: &Model, isa: Isa, threads: usize, total: usize, counts
         assert_eq!(bits(streams.step(handles[d], &x).unwrap()), bits(alone[d].step(&x).unwrap()));
     }
     for (handle, alone) in handles.iter().zip(&mut alone) {
-        assert_eq!(state_bits(&streams.state(*handle).unwrap()), state_bits(alone.state().unwrap()), "{shape:?} {isa:?}");
+        assert_eq!(
+            state_bits(&streams.state(*handle).unwrap()),
+            state_bits(alone.state().unwrap()),
+            "{shape:?} {isa:?}"
+        );
     }
     assert_eq!(streams.len(), total);
 }
@@ -126,9 +130,9 @@ proptest! {
     #[test]
     fn each_stream_is_its_own(
         shape in shapes(), total in 1..150_usize, counts in prop::collection::vec(0..150_usize, 1..5),
-        threads in 1..4_usize, scalers: bool, seed: u64
+        threads in 1..4_usize, scalers: bool, weights in prop::sample::select(Weights::ALL.to_vec()), seed: u64
     ) {
-        let model = Model::random(shape, seed).unwrap();
+        let model = Model::random(shape, seed).unwrap().with_weights(weights).unwrap();
         let model = if scalers { scaled(model) } else { model };
         for isa in Isa::available() {
             each_is_its_own(&model, isa, threads, total, &counts, seed);
@@ -155,6 +159,24 @@ fn seams() {
                 for isa in Isa::available().into_iter().filter(|&isa| isa != Isa::Portable || hidden < 40) {
                     each_is_its_own(&model, isa, 1, 101, &[1, 2, 3, 5, 6, 7, 15, 16, 17, 47, 48, 49, 96, 97, 101], 9);
                     each_is_its_own(&model, isa, 2, 101, &[31, 32, 33, 101], 9);
+                }
+            }
+        }
+    }
+}
+
+/// Weights stored in fewer bits, one column of x or more, whole vectors or not: the same bits as a single step, which reads
+/// the weights as they are stored.
+#[test]
+fn every_format_of_weights() {
+    for cell in CellKind::ALL {
+        for weights in Weights::ALL {
+            for (i, (input, hidden, layers)) in [(1, 32, 1), (3, 33, 2), (1, 100, 2), (2, 7, 1)].into_iter().enumerate()
+            {
+                let shape = Shape { bias: i != 1, ..Shape::new(cell, input, hidden, layers, 2).unwrap() };
+                let model = Model::random(shape, 3).unwrap().with_weights(weights).unwrap();
+                for isa in Isa::available().into_iter().filter(|&isa| isa != Isa::Portable || hidden < 40) {
+                    each_is_its_own(&model, isa, 1, 60, &[1, 5, 6, 8, 13, 48, 60], 4);
                 }
             }
         }

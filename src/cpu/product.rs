@@ -150,10 +150,11 @@ impl Product {
                 panel += self.one_row::<V, S, 2, PANEL, CHAINS>(panel);
             }
             // Four chains of one gate, many rows: two chains after the other two, so that twelve sums share what is read.
-            while PANEL == 1 && CHAINS == 4 && V::ACCUMULATORS >= 24 && self.rows >= 6 && panel + 2 <= self.panels {
+            let wide = PANEL == 1 && CHAINS == 4 && S::WEIGHTS == Weights::F32;
+            while wide && V::ACCUMULATORS >= 24 && self.rows >= 6 && panel + 2 <= self.panels {
                 let mut row = 0;
                 while row + 6 <= self.rows {
-                    self.two_turns::<V, S, 6, 2, CHAINS>(row, panel);
+                    self.two_turns::<V, 6, 2, CHAINS>(row, panel);
                     row += 6;
                 }
                 while row < self.rows {
@@ -280,7 +281,7 @@ impl Product {
     /// A few rows of a few panels of one vector, two of the four chains of each sum at a time: the first two are put down in
     /// the result until the others are there. The additions are those of [`Product::tile`].
     #[inline(always)]
-    unsafe fn two_turns<V: Lanes, S: Stored, const ROWS: usize, const PANELS: usize, const CHAINS: usize>(
+    unsafe fn two_turns<V: Lanes, const ROWS: usize, const PANELS: usize, const CHAINS: usize>(
         &self,
         row: usize,
         panel: usize,
@@ -303,12 +304,12 @@ impl Product {
                 }
                 let mut k = 2 * turn;
                 while k + 2 <= self.depth {
-                    self.rank_run::<V, S, ROWS, PANELS, 1, 2>(a, b, k, 1, &mut sums);
-                    self.rank_run::<V, S, ROWS, PANELS, 1, 2>(a, b, k + 1, 1, &mut sums);
+                    self.rank_run::<V, F32, ROWS, PANELS, 1, 2>(a, b, k, 1, &mut sums);
+                    self.rank_run::<V, F32, ROWS, PANELS, 1, 2>(a, b, k + 1, 1, &mut sums);
                     k += CHAINS;
                 }
                 if k < self.depth {
-                    self.rank_run::<V, S, ROWS, PANELS, 1, 2>(a, b, k, 1, &mut sums);
+                    self.rank_run::<V, F32, ROWS, PANELS, 1, 2>(a, b, k, 1, &mut sums);
                 }
                 for (r, sums) in sums.iter().enumerate() {
                     for (q, [[first, second]]) in sums.iter().enumerate() {

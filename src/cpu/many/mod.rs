@@ -5,22 +5,25 @@
 //! to its slot, and c is changed in its slot. Weights are read once for a whole block. Every sum is that of the same row in a
 //! single stream, in the same order: the same bits.
 
+mod layer;
+
 use super::Cpu;
-use super::beside::Beside;
 use super::linear::Linear;
-use super::product::{Product, Start, transpose};
-use super::recurrent::tail;
+use super::product::transpose;
+use super::stored::{F32, Int8, Stored};
 use super::threads::Threads;
-use crate::cell::{self, Cell, MOST, State as Units, Visitor};
+use crate::cell::{self, Cell, Visitor};
 use crate::error::{Error, Result};
 use crate::lanes::{Lanes, Pass};
-use crate::layout::Layout;
+use crate::layout::Offsets;
 use crate::scaler::Scaler;
 use crate::shape::Shape;
 use crate::tensor::{Buffer, LANES, padded};
+use crate::weights::Weights;
 use alloc::{format, vec, vec::Vec};
 use core::marker::PhantomData;
 use core::ops::Range;
+use layer::{Layer, Matrix, tiles_at_a_time};
 
 /// The most rows of a block: whole tiles of the product (six rows, or three) and of the head (sixteen).
 const BLOCK: usize = 48;
@@ -34,7 +37,9 @@ pub struct Many {
     cpu: Cpu,
     threads: Threads,
     shape: Shape,
-    layout: Layout,
+    weights: Weights,
+    /// Length of the arena of parameters.
+    params: usize,
     /// fc.weight with lanes along h.
     head_transposed: Buffer,
     /// One for each thread.
@@ -68,21 +73,28 @@ impl Many {
     /// The most values that an arena may hold, 8 GiB of them.
     pub const MOST: usize = super::Network::MOST;
 
-    /// Room for `slots` states, all zero.
+    /// Room for `slots` states, all zero, for steps with `params`, the arena of [`Offsets`] for `weights`; every later call
+    /// wants the same ones. [`Weights::Int8`] is read as it is stored, since its scales are applied to sums; all other
+    /// weights are wanted as [`Weights::F32`], which gives the same bits: for many streams there is nothing to gain from
+    /// smaller ones.
     ///
     /// # Errors
     /// If they would be more than [`Many::MOST`] values.
     ///
     /// # Panics
-    /// If `params` are not as many as the shape has.
-    pub fn new(cpu: Cpu, threads: Threads, shape: &Shape, params: &[f32], slots: usize) -> Result<Self> {
-        let layout = Layout::new(shape);
-        assert!(params.len() == layout.len());
+    /// If `weights` is neither of the two, or `params` are not as many as the shape has.
+    pub fn new(
+        cpu: Cpu,
+        threads: Threads,
+        shape: &Shape,
+        (weights, params): (Weights, &[f32]),
+        slots: usize,
+    ) -> Result<Self> {
+        assert!(matches!(weights, Weights::F32 | Weights::Int8) && params.len() == Offsets::arena(shape, weights));
         let (width, out) = (padded(shape.hidden), shape.output.map_or(0, padded));
         let mut head_transposed = Buffer::zeros(out * width);
-        if let Some((weight, _)) = &layout.head {
-            transpose(&params[weight.clone()], 1, shape.hidden, &mut head_transposed);
-        }
+        let (head, bias, _) = Offsets::head(shape, weights);
+        transpose(&params[head..bias], 1, shape.hidden, &mut head_transposed);
         let gates = BLOCK * tiles_at_a_time(shape.gates()) * shape.gates() * LANES;
         let room = || Room {
             x: Buffer::zeros(BLOCK * shape.input),
@@ -101,7 +113,8 @@ impl Many {
             rows: vec![],
             shape: *shape,
             head_transposed,
-            layout,
+            weights,
+            params: params.len(),
             cpu,
             threads,
         };
@@ -212,13 +225,13 @@ impl Many {
     /// If a length is not what the shape and the rows say, or scalers are of another width.
     pub fn step(&mut self, params: &[f32], x: &[f32], y: &mut [f32], scalers: Option<(&Scaler, &Scaler)>) {
         let (n, shape) = (self.rows.len(), self.shape);
-        assert!(params.len() == self.layout.len());
+        assert!(params.len() == self.params);
         assert!(x.len() == n * shape.input && y.len() == n * shape.width_out());
         assert!(scalers.is_none_or(|(x, y)| x.width() == shape.input && y.width() == shape.width_out()));
         let step = Step {
             cpu: self.cpu,
             shape,
-            layout: &self.layout,
+            weights: self.weights,
             head_transposed: self.head_transposed.as_ptr(),
             params: params.as_ptr(),
             arena: self.arena.as_mut_ptr(),
@@ -238,12 +251,6 @@ impl Many {
             }
         });
     }
-}
-
-/// Tiles of units that go through product and cell together where a block is full: a cell of one gate has its products of
-/// two panels at a time.
-const fn tiles_at_a_time(gates: usize) -> usize {
-    if gates == 1 { 2 } else { 1 }
 }
 
 /// The rooms of all threads.
@@ -267,7 +274,7 @@ impl Rooms {
 struct Step<'a> {
     cpu: Cpu,
     shape: Shape,
-    layout: &'a Layout,
+    weights: Weights,
     head_transposed: *const f32,
     params: *const f32,
     /// `[slot][L][h, c][Hp]`
@@ -298,16 +305,22 @@ impl Visitor for Share<'_> {
     fn visit<C: Cell>(self) {
         let cpu = self.step.cpu;
         // SAFETY: `Many::step` checked the lengths of what comes from outside; all else was made for the shape.
-        unsafe { cpu.run(OfCell::<C> { share: self, cell: PhantomData }) }
+        unsafe {
+            match self.step.weights {
+                Weights::Int8 => cpu.run(Known::<C, Int8> { share: self, kinds: PhantomData }),
+                _ => cpu.run(Known::<C, F32> { share: self, kinds: PhantomData }),
+            }
+        }
     }
 }
 
-struct OfCell<'a, C> {
+/// The same with cell and format known.
+struct Known<'a, C, S> {
     share: Share<'a>,
-    cell: PhantomData<C>,
+    kinds: PhantomData<(C, S)>,
 }
 
-impl<C: Cell> Pass for OfCell<'_, C> {
+impl<C: Cell, S: Stored> Pass for Known<'_, C, S> {
     type Output = ();
 
     #[inline(always)]
@@ -315,14 +328,14 @@ impl<C: Cell> Pass for OfCell<'_, C> {
         let Share { step, room, rows } = self.share;
         for first in rows.clone().step_by(BLOCK) {
             // SAFETY: the caller's promise.
-            unsafe { block::<V, C>(&step, room, first, BLOCK.min(rows.end - first)) }
+            unsafe { block::<V, C, S>(&step, room, first, BLOCK.min(rows.end - first)) }
         }
     }
 }
 
 /// `n` rows from row `first` on, at most as many as a room has, through all layers and the head.
 #[inline(always)]
-unsafe fn block<V: Lanes, C: Cell>(step: &Step, room: &mut Room, first: usize, n: usize) {
+unsafe fn block<V: Lanes, C: Cell, S: Stored>(step: &Step, room: &mut Room, first: usize, n: usize) {
     let Step { shape, params, .. } = *step;
     let (width, kinds) = (padded(shape.hidden), 1 + usize::from(C::HAS_C));
     // SAFETY: the promise of the step; rows of it, and as many of the room's.
@@ -334,16 +347,21 @@ unsafe fn block<V: Lanes, C: Cell>(step: &Step, room: &mut Room, first: usize, n
             scaler.apply(scaled);
             x = scaled.as_ptr();
         }
-        for (l, ranges) in step.layout.layers.iter().enumerate() {
+        for l in 0..shape.layers {
+            let at = Offsets::layer(&shape, S::WEIGHTS, l);
+            let weight = |weight, scale, bias| Matrix {
+                weight: params.add(weight),
+                scale: params.add(scale),
+                bias: shape.bias.then(|| params.add(bias)),
+            };
             let layer = Layer {
                 hidden: shape.hidden,
                 columns: shape.layer_input(l),
                 rows: n,
                 x,
                 x_row,
-                weight_ih: params.add(ranges.weight_ih.start),
-                weight_hh: params.add(ranges.weight_hh.start),
-                biases: ranges.biases.as_ref().map(|(ih, hh)| (params.add(ih.start), params.add(hh.start))),
+                ih: weight(at.weight_ih, at.scale_ih, at.bias_ih),
+                hh: weight(at.weight_hh, at.scale_hh, at.bias_hh),
                 before: room.before.as_mut_ptr(),
                 after: room.after[l % 2].as_mut_ptr(),
                 gates_x: room.gates_x.as_mut_ptr(),
@@ -352,27 +370,28 @@ unsafe fn block<V: Lanes, C: Cell>(step: &Step, room: &mut Room, first: usize, n
                 state_len: shape.layers * kinds * width,
                 slots: step.slots.add(first),
             };
-            layer.run::<V, C>();
+            layer.run::<V, C, S>();
             (x, x_row) = (layer.after, width);
         }
         let out = shape.width_out();
         let y = step.y.add(first * out);
-        let (from, row) = match (&step.layout.head, shape.output) {
-            (Some((weight, bias)), Some(output)) => {
+        let (from, row) = match shape.output {
+            Some(output) => {
+                let (weight, bias, _) = Offsets::head(&shape, S::WEIGHTS);
                 Linear {
                     rows: n,
                     hidden: shape.hidden,
                     output,
                     h: x,
-                    weight: params.add(weight.start),
+                    weight: params.add(weight),
                     weight_transposed: step.head_transposed,
-                    bias: params.add(bias.start),
+                    bias: params.add(bias),
                     y: room.y.as_mut_ptr(),
                 }
                 .run::<V>();
                 (room.y.as_ptr(), padded(output))
             }
-            _ => (x, width),
+            None => (x, width),
         };
         if out == 1 {
             for r in 0..n {
@@ -386,197 +405,5 @@ unsafe fn block<V: Lanes, C: Cell>(step: &Step, room: &mut Room, first: usize, n
         if let Some((_, scaler)) = step.scalers {
             scaler.undo(core::slice::from_raw_parts_mut(y, n * out));
         }
-    }
-}
-
-/// One layer of a block of rows.
-struct Layer {
-    hidden: usize,
-    /// Values of a row of x: I, or H of the layer below.
-    columns: usize,
-    rows: usize,
-    /// `[rows][columns]`, `x_row` apart
-    x: *const f32,
-    x_row: usize,
-    /// `[tile][columns][G][lane]`
-    weight_ih: *const f32,
-    /// `[tile][H][G][lane]`
-    weight_hh: *const f32,
-    /// `[tile][G][lane]`, both or none
-    biases: Option<(*const f32, *const f32)>,
-    /// `[rows][Hp]`
-    before: *mut f32,
-    after: *mut f32,
-    /// `[rows][tiles at a time][G][lane]`
-    gates_x: *mut f32,
-    gates_h: *mut f32,
-    /// Of slot 0: `[h, c][Hp]`; those of the next `state_len` later.
-    states: *mut f32,
-    state_len: usize,
-    /// `[rows]`
-    slots: *const u32,
-}
-
-impl Layer {
-    /// h of row `row` in the arena, c behind it.
-    #[inline(always)]
-    unsafe fn state(&self, row: usize) -> *mut f32 {
-        // SAFETY: a row; slots are within the arena.
-        unsafe { self.states.add(*self.slots.add(row) as usize * self.state_len) }
-    }
-
-    #[inline(always)]
-    unsafe fn run<V: Lanes, C: Cell>(&self) {
-        let width = padded(self.hidden);
-        let tiles = width / LANES;
-        // SAFETY: the promise of the layer; together, rows and tiles have room for their gates.
-        unsafe {
-            for row in 0..self.rows {
-                let (from, to) = (self.state(row), self.before.add(row * width));
-                for at in (0..width).step_by(LANES) {
-                    V::load(from.add(at)).store(to.add(at));
-                }
-            }
-            let together = (BLOCK * tiles_at_a_time(C::GATES) / self.rows).clamp(1, tiles);
-            for first in (0..tiles).step_by(together) {
-                let some = first..tiles.min(first + together);
-                let biases = self.biases.unzip();
-                self.product::<V, C>(&some, self.before, width, self.hidden, self.weight_hh, biases.1, self.gates_h);
-                if self.columns == 1 {
-                    self.cells::<V, C, true>(&some);
-                } else {
-                    let (x, weight) = (self.x, self.weight_ih);
-                    self.product::<V, C>(&some, x, self.x_row, self.columns, weight, biases.0, self.gates_x);
-                    self.cells::<V, C, false>(&some);
-                }
-            }
-        }
-    }
-
-    /// Gates of all rows and some tiles: `W a + bias`.
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments, reason = "the operands of one product, each of another kind")]
-    unsafe fn product<V: Lanes, C: Cell>(
-        &self,
-        tiles: &Range<usize>,
-        a: *const f32,
-        a_row: usize,
-        depth: usize,
-        weight: *const f32,
-        bias: Option<*const f32>,
-        out: *mut f32,
-    ) {
-        let panel = C::GATES * LANES;
-        // SAFETY: the promise of the layer.
-        unsafe {
-            Product {
-                rows: self.rows,
-                depth,
-                panel: C::GATES,
-                panels: tiles.len(),
-                a,
-                a_row,
-                a_depth: 1,
-                b: weight.add(tiles.start * depth * panel),
-                b_depth: panel,
-                b_panel: depth * panel,
-                out,
-                out_row: tiles.len() * panel,
-                out_panel: panel,
-                start: bias.map_or(Start::Zero, |bias| Start::Bias(bias.add(tiles.start * panel))),
-                backwards: false,
-            }
-            .run::<V>();
-        }
-    }
-
-    /// The cells of all rows and some tiles; gates_x come from `x [rows][1]` on the way if `ONE`.
-    #[inline(always)]
-    unsafe fn cells<V: Lanes, C: Cell, const ONE: bool>(&self, tiles: &Range<usize>) {
-        // SAFETY: the promise of the layer.
-        unsafe {
-            for tile in tiles.clone() {
-                let mut row = 0;
-                // two chains at a time where there are registers for them
-                while V::ACCUMULATORS >= 12 && row + 2 <= self.rows {
-                    self.units::<V, C, 2, ONE>(tiles, tile, row);
-                    row += 2;
-                }
-                while row < self.rows {
-                    self.units::<V, C, 1, ONE>(tiles, tile, row);
-                    row += 1;
-                }
-            }
-        }
-    }
-
-    /// The cell of the sixteen units of a tile, in `N` rows from `row` on.
-    #[inline(always)]
-    unsafe fn units<V: Lanes, C: Cell, const N: usize, const ONE: bool>(
-        &self,
-        tiles: &Range<usize>,
-        tile: usize,
-        row: usize,
-    ) {
-        let width = padded(self.hidden);
-        // SAFETY: the promise of the layer; N rows from `row` on are rows of it.
-        unsafe {
-            let zero = V::splat(0.0);
-            let none = Beside([zero; N]);
-            let (mut gates_x, mut gates_h) = ([none; MOST], [none; MOST]);
-            for gate in 0..C::GATES {
-                let from = ((row * tiles.len() + tile - tiles.start) * C::GATES + gate) * LANES;
-                let apart = tiles.len() * C::GATES * LANES;
-                gates_h[gate] = rows(self.gates_h.add(from), apart);
-                gates_x[gate] = if ONE {
-                    let at = (tile * C::GATES + gate) * LANES;
-                    let weight = V::load(self.weight_ih.add(at));
-                    let mut sums = Beside([match self.biases {
-                        Some((bias, _)) => V::load(bias.add(at)),
-                        None => zero,
-                    }; N]);
-                    for (n, sum) in sums.0.iter_mut().enumerate() {
-                        *sum = V::splat(*self.x.add((row + n) * self.x_row)).mul_add(weight, *sum);
-                    }
-                    // a product of one gate has four chains, and three of them had nothing to add: -0 becomes +0
-                    if C::GATES == 1 { sums + none } else { sums }
-                } else {
-                    rows(self.gates_x.add(from), apart)
-                };
-            }
-            let at = tile * LANES;
-            let mut before = Units { h: rows(self.before.add(row * width + at), width), c: none };
-            if C::HAS_C {
-                for (n, c) in before.c.0.iter_mut().enumerate() {
-                    *c = V::load(self.state(row + n).add(width + at));
-                }
-            }
-            let (Units { mut h, mut c }, _) = C::forward(gates_x, gates_h, before);
-            if at + LANES > self.hidden {
-                let mask = Beside([tail::<V>(self.hidden - at); N]);
-                (h, c) = (h.and(mask), c.and(mask));
-            }
-            for (n, (h, c)) in h.0.into_iter().zip(c.0).enumerate() {
-                let state = self.state(row + n).add(at);
-                h.store(self.after.add((row + n) * width + at));
-                h.store(state);
-                if C::HAS_C {
-                    c.store(state.add(width));
-                }
-            }
-        }
-    }
-}
-
-/// The same sixteen values of `N` rows, `apart` values from each other.
-#[inline(always)]
-unsafe fn rows<V: Lanes, const N: usize>(from: *const f32, apart: usize) -> Beside<V, N> {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut all = Beside([V::splat(0.0); N]);
-        for (n, vector) in all.0.iter_mut().enumerate() {
-            *vector = V::load(from.add(n * apart));
-        }
-        all
     }
 }
