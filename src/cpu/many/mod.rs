@@ -199,6 +199,7 @@ impl Many {
     }
 
     /// Begins a call: it has no rows yet.
+    #[inline]
     pub fn begin(&mut self) {
         self.call += 1; // one a nanosecond last for centuries
         self.rows.clear();
@@ -208,6 +209,7 @@ impl Many {
     ///
     /// # Panics
     /// If there is no such slot.
+    #[inline]
     pub fn add(&mut self, slot: u32) -> bool {
         let stamp = &mut self.stamps[slot as usize];
         let new = *stamp != self.call;
