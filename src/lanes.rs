@@ -7,14 +7,22 @@
 
 use core::ops::{Add, Div, Mul, Sub};
 
-/// Lanes of a vector.
-const LANES: usize = 16;
+/// Lanes of a vector of this crate, on every instruction set: sixteen f32.
+pub const LANES: usize = 16;
+
+/// `n` rounded up to whole vectors.
+pub const fn padded(n: usize) -> usize {
+    n.div_ceil(LANES) * LANES
+}
 
 /// Sixteen f32 of one instruction set.
 ///
 /// A value can only come from the `unsafe` [`Lanes::splat`] and [`Lanes::load`], whose callers promise that the
 /// processor has the instructions. Whoever holds a value may therefore use the safe operations on it.
 pub trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> {
+    /// Whether there are instructions for several lanes at a time. Without them there is nothing to be had from laying a loop
+    /// out in many ways.
+    const SIMD: bool = true;
     /// How many sums of a product stay in registers, beside the operands.
     const ACCUMULATORS: usize;
 

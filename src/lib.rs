@@ -10,13 +10,15 @@
 //! Shapes are written in the letters of [`shape`]. Every instruction set and any number of threads give the same bits.
 //!
 //! Features: `std` (files, data, training; on by default through `cli`), `plot`, `cli`, `cuda` (the GPU). Without `std` the crate is
-//! `no_std` with `alloc`: shapes, models, states and streams.
+//! `no_std`: with `alloc` there are shapes, models, states and streams, without it [`Fixed`] models.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![warn(missing_docs)]
 #![cfg_attr(not(feature = "cuda"), allow(irrefutable_let_patterns, reason = "there is one kind of device then"))]
 
+#[cfg(feature = "alloc")]
 extern crate alloc;
 
+#[cfg(feature = "alloc")]
 pub mod backend;
 pub mod cell;
 #[cfg(feature = "std")]
@@ -26,9 +28,11 @@ pub mod cpu;
 pub mod cuda;
 #[cfg(feature = "std")]
 pub mod data;
+#[cfg(feature = "alloc")]
 pub mod error;
 #[cfg(feature = "std")]
 pub mod file;
+pub mod fixed;
 #[cfg(feature = "std")]
 pub mod float64;
 #[cfg(feature = "std")]
@@ -37,19 +41,29 @@ pub mod forecast;
 pub mod gates;
 pub mod lanes;
 pub mod layout;
+#[cfg(feature = "alloc")]
 pub mod loss;
 pub mod math;
+#[cfg(feature = "alloc")]
 pub mod model;
+#[cfg(feature = "alloc")]
 pub mod optimizer;
+#[cfg(feature = "alloc")]
 pub mod pass;
 #[cfg(feature = "plot")]
 pub mod plot;
+#[cfg(feature = "alloc")]
 pub mod random;
+#[cfg(feature = "alloc")]
 pub mod scaler;
 pub mod shape;
+#[cfg(feature = "alloc")]
 pub mod state;
+#[cfg(feature = "alloc")]
 pub mod stream;
+#[cfg(feature = "alloc")]
 pub mod streams;
+#[cfg(feature = "alloc")]
 pub mod tensor;
 #[cfg(feature = "std")]
 pub mod train;
@@ -57,16 +71,26 @@ pub mod weights;
 #[cfg(feature = "std")]
 mod whole;
 
+#[cfg(feature = "alloc")]
 pub use backend::Device;
 pub use cpu::{Cpu, Isa};
+#[cfg(feature = "alloc")]
 pub use error::{Error, Result};
+pub use fixed::{Fixed, FixedStream};
+#[cfg(feature = "alloc")]
 pub use loss::Loss;
+#[cfg(feature = "alloc")]
 pub use model::{Model, Order};
+#[cfg(feature = "alloc")]
 pub use scaler::Scaler;
 pub use shape::{CellKind, Nonlinearity, Shape};
+#[cfg(feature = "alloc")]
 pub use state::State;
+#[cfg(feature = "alloc")]
 pub use stream::Stream;
+#[cfg(feature = "alloc")]
 pub use streams::{Handle, Streams};
+#[cfg(feature = "alloc")]
 pub use tensor::Tensor;
 pub use weights::Weights;
 

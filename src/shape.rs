@@ -4,7 +4,9 @@
 //! **T** `seq_len`, **B** `batch`, **I** `input`, **H** `hidden`, **O** `output`, **L** `layers`,
 //! **G** gates of a cell (RNN 1, LSTM 4, GRU 3).
 
+#[cfg(feature = "alloc")]
 use crate::error::{Error, Result};
+#[cfg(feature = "alloc")]
 use alloc::format;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +91,42 @@ impl Shape {
     /// The most parameters a network may have (4 GiB of them).
     pub const MAX_PARAMETERS: usize = 1 << 30;
 
+    /// G, the number of gates of the cell.
+    pub const fn gates(&self) -> usize {
+        self.cell.gates()
+    }
+
+    /// Values in of layer `layer`: I for the first, H for those above it.
+    pub const fn layer_input(&self, layer: usize) -> usize {
+        if layer == 0 { self.input } else { self.hidden }
+    }
+
+    /// Values out of the network at each time step: O, or H without a head.
+    pub const fn width_out(&self) -> usize {
+        match self.output {
+            Some(output) => output,
+            None => self.hidden,
+        }
+    }
+
+    /// How many numbers can be learnt: what `sum(p.numel() for p in model.parameters())` says in PyTorch.
+    pub fn parameters(&self) -> usize {
+        let rows = self.gates() * self.hidden;
+        let biases = if self.bias { 2 * rows } else { 0 };
+        let recurrent: usize = (0..self.layers).map(|l| rows * (self.layer_input(l) + self.hidden) + biases).sum();
+        recurrent + self.output.map_or(0, |output| output * self.hidden + output)
+    }
+
+    /// Floating-point operations of one time step of one sequence, an FMA counted as two and activations left out.
+    pub fn flops(&self) -> usize {
+        let rows = self.gates() * self.hidden;
+        let recurrent: usize = (0..self.layers).map(|l| 2 * rows * (self.layer_input(l) + self.hidden)).sum();
+        recurrent + self.output.map_or(0, |output| 2 * output * self.hidden)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Shape {
     /// A network with biases and a linear head.
     ///
     /// # Errors
@@ -123,38 +161,5 @@ impl Shape {
             return Err(Error::invalid(format!("{found} parameters: at most {most}; take a smaller hidden or layers")));
         }
         Ok(self)
-    }
-
-    /// G, the number of gates of the cell.
-    pub const fn gates(&self) -> usize {
-        self.cell.gates()
-    }
-
-    /// Values in of layer `layer`: I for the first, H for those above it.
-    pub const fn layer_input(&self, layer: usize) -> usize {
-        if layer == 0 { self.input } else { self.hidden }
-    }
-
-    /// Values out of the network at each time step: O, or H without a head.
-    pub const fn width_out(&self) -> usize {
-        match self.output {
-            Some(output) => output,
-            None => self.hidden,
-        }
-    }
-
-    /// How many numbers can be learnt: what `sum(p.numel() for p in model.parameters())` says in PyTorch.
-    pub fn parameters(&self) -> usize {
-        let rows = self.gates() * self.hidden;
-        let biases = if self.bias { 2 * rows } else { 0 };
-        let recurrent: usize = (0..self.layers).map(|l| rows * (self.layer_input(l) + self.hidden) + biases).sum();
-        recurrent + self.output.map_or(0, |output| output * self.hidden + output)
-    }
-
-    /// Floating-point operations of one time step of one sequence, an FMA counted as two and activations left out.
-    pub fn flops(&self) -> usize {
-        let rows = self.gates() * self.hidden;
-        let recurrent: usize = (0..self.layers).map(|l| 2 * rows * (self.layer_input(l) + self.hidden)).sum();
-        recurrent + self.output.map_or(0, |output| 2 * output * self.hidden)
     }
 }

@@ -1,8 +1,9 @@
 //! What a network remembers between two time steps. It belongs to the caller.
 
 use crate::error::{Error, Result};
+use crate::lanes::padded;
 use crate::shape::Shape;
-use crate::tensor::{Buffer, Tensor, padded};
+use crate::tensor::{Buffer, Tensor};
 use alloc::vec;
 
 /// Hidden state `h [L,B,H]` and, for an LSTM, cell state `c [L,B,H]`, of B sequences. Starts at zero.

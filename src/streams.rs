@@ -2,9 +2,10 @@
 
 use crate::cpu::{Cpu, Many, Threads};
 use crate::error::{Error, Result};
+use crate::lanes::padded;
 use crate::model::Model;
 use crate::state::State;
-use crate::tensor::{Buffer, padded};
+use crate::tensor::Buffer;
 use crate::weights::Weights;
 use alloc::format;
 use alloc::sync::Arc;

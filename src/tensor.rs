@@ -1,16 +1,9 @@
 //! Plain arrays: an aligned buffer for what the kernels touch, and a host tensor for what comes in and goes out.
 
 use crate::error::{Error, Result};
+use crate::lanes::LANES;
 use alloc::{boxed::Box, format, vec, vec::Vec};
 use core::ops::{Deref, DerefMut, Range};
-
-/// Lanes of a vector of this crate, on every instruction set: sixteen f32.
-pub const LANES: usize = 16;
-
-/// `n` rounded up to whole vectors.
-pub const fn padded(n: usize) -> usize {
-    n.div_ceil(LANES) * LANES
-}
 
 /// Sixteen values, one cache line.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

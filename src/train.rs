@@ -410,7 +410,7 @@ fn loss(network: &mut Network, loss: Loss, target: &[f32]) -> f32 {
 
 /// Euclidean norm of all gradients, summed in f64 in sixteen parts.
 fn norm(grads: &[f32]) -> f64 {
-    let mut sums = [0.0_f64; crate::tensor::LANES];
+    let mut sums = [0.0_f64; crate::lanes::LANES];
     for vector in grads.chunks_exact(sums.len()) {
         for (sum, &g) in sums.iter_mut().zip(vector) {
             *sum += f64::from(g) * f64::from(g);

@@ -1,7 +1,6 @@
 //! Several vectors side by side, as one wider vector: so many chains of operations at a time.
 
-use crate::lanes::{Lanes, Pass};
-use crate::tensor::LANES;
+use crate::lanes::{LANES, Lanes, Pass};
 use core::ops::{Add, Div, Mul, Sub};
 
 /// `N` vectors on which every operation is done one after the other. A cell is one long chain of operations, each of which

@@ -1,34 +1,51 @@
 //! The processor: which instruction set, and whole passes of a network on it.
+#![cfg_attr(not(feature = "alloc"), allow(dead_code, reason = "fixed models take steps only"))]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(feature = "alloc")]
 mod beside;
+#[cfg(feature = "alloc")]
+mod choice;
+/// Every Cortex-M that passes floats in registers has the instruction. Of other bare ARM processors, which can lack it, all
+/// have atomics of 64 bits.
+#[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf", not(target_has_atomic = "64")))]
+mod cortex_m;
+mod fixed;
 mod linear;
+#[cfg(feature = "alloc")]
 mod many;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(feature = "alloc")]
 mod network;
 mod peak;
 mod portable;
 mod product;
 mod recurrent;
 mod step;
+#[cfg(feature = "alloc")]
 mod stepper;
 mod stored;
+#[cfg(feature = "alloc")]
 mod threads;
+#[cfg(feature = "alloc")]
 mod update;
 
+pub use fixed::{FixedShape, Memory, Net, Params};
+#[cfg(feature = "alloc")]
 pub use many::Many;
+#[cfg(feature = "alloc")]
 pub use network::Network;
+#[cfg(feature = "alloc")]
 pub use stepper::Stepper;
+pub use stored::{Bf16, F16, F32, Int8, Stored};
+#[cfg(feature = "alloc")]
 pub use threads::Threads;
 
-use crate::error::{Error, Result};
 use crate::lanes::{Lanes, Pass};
-use alloc::{format, string::String, vec::Vec};
-use core::str::FromStr;
 
 /// An instruction set. All give the same bits; they differ in speed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,22 +108,6 @@ impl Isa {
             _ => false,
         }
     }
-
-    /// Those that this processor has, the widest last.
-    pub fn available() -> Vec<Self> {
-        Self::ALL.into_iter().filter(|isa| isa.is_available()).collect()
-    }
-}
-
-impl FromStr for Isa {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|isa| isa.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
-            let known: Vec<_> = Self::ALL.iter().map(|isa| isa.name()).collect();
-            Error::Device(format!("instruction set {name:?}: not one of {}", known.join(", ")))
-        })
-    }
 }
 
 /// A processor with an instruction set that it is known to have.
@@ -116,41 +117,10 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// The instruction set that the environment variable `RNNSTEP_ISA` names, else the widest.
-    ///
-    /// # Errors
-    /// If the variable names one that does not exist or that this processor lacks.
-    #[cfg(feature = "std")]
-    pub fn detect() -> Result<Self> {
-        match std::env::var("RNNSTEP_ISA") {
-            Ok(name) if !name.is_empty() => {
-                let cpu = name.parse().and_then(Self::new);
-                cpu.map_err(|error| Error::Device(format!("RNNSTEP_ISA: {error}")))
-            }
-            _ => Ok(Self::widest()),
-        }
-    }
-
     /// The widest instruction set of this processor.
     pub fn widest() -> Self {
         let isa = Isa::ALL.into_iter().rev().find(|isa| isa.is_available());
         Self { isa: isa.unwrap_or(Isa::Portable) }
-    }
-
-    /// A given instruction set.
-    ///
-    /// # Errors
-    /// If this processor does not have it.
-    pub fn new(isa: Isa) -> Result<Self> {
-        if isa.is_available() {
-            return Ok(Self { isa });
-        }
-        let here: Vec<String> = Isa::available().iter().map(|isa| isa.name().into()).collect();
-        Err(Error::Device(format!(
-            "instruction set {}: this processor does not have it; it has {}",
-            isa.name(),
-            here.join(", ")
-        )))
     }
 
     /// The instruction set.
@@ -175,39 +145,5 @@ impl Cpu {
                 _ => portable::Portable::run(pass),
             }
         }
-    }
-
-    /// tanh and sigmoid of every value, as the cells compute them.
-    pub fn activations(self, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let (mut tanh, mut sigmoid) = (x.to_vec(), x.to_vec());
-        for at in (0..x.len()).step_by(crate::tensor::LANES) {
-            let mut lanes = [0.0; crate::tensor::LANES];
-            let n = (x.len() - at).min(lanes.len());
-            lanes[..n].copy_from_slice(&x[at..at + n]);
-            // SAFETY: it reads and writes nothing but its own fields.
-            let (t, s) = unsafe { self.run(Activations(lanes)) };
-            tanh[at..at + n].copy_from_slice(&t[..n]);
-            sigmoid[at..at + n].copy_from_slice(&s[..n]);
-        }
-        (tanh, sigmoid)
-    }
-}
-
-/// tanh and sigmoid of sixteen values.
-struct Activations([f32; crate::tensor::LANES]);
-
-impl Pass for Activations {
-    type Output = ([f32; crate::tensor::LANES], [f32; crate::tensor::LANES]);
-
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(self) -> Self::Output {
-        let (mut tanh, mut sigmoid) = (self.0, self.0);
-        // SAFETY: arrays of sixteen; the instruction set is the caller's promise.
-        unsafe {
-            let x = V::load(self.0.as_ptr());
-            crate::math::tanh(x).store(tanh.as_mut_ptr());
-            crate::math::sigmoid(x).store(sigmoid.as_mut_ptr());
-        }
-        (tanh, sigmoid)
     }
 }

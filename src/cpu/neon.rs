@@ -1,7 +1,6 @@
 //! Sixteen lanes in four NEON registers.
 
-use crate::lanes::{Lanes, Pass};
-use crate::tensor::LANES;
+use crate::lanes::{LANES, Lanes, Pass};
 use core::arch::aarch64::*;
 use core::array::from_fn;
 use core::ops::{Add, Div, Mul, Sub};

@@ -1,10 +1,11 @@
 //! Sixteen lanes without any instruction set: plain Rust, for any processor.
 //!
-//! The fused multiply-add is exact here too. Where the processor has none it is computed in software, which is
-//! slow; the bits are those of the other instruction sets.
+//! The fused multiply-add is exact here too. Where the compiler knows of no instruction for it, it is computed in software,
+//! which is slow; the bits are those of the other instruction sets.
 
-use crate::lanes::{Lanes, Pass};
-use crate::tensor::LANES;
+#[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf", not(target_has_atomic = "64")))]
+use super::cortex_m::fused;
+use crate::lanes::{LANES, Lanes, Pass};
 use core::array::from_fn;
 use core::ops::{Add, Div, Mul, Sub};
 
@@ -57,9 +58,10 @@ impl Div for Portable {
 }
 
 impl Lanes for Portable {
+    const SIMD: bool = false;
     const ACCUMULATORS: usize = 4;
 
-    #[inline(always)]
+    #[inline]
     unsafe fn run<P: Pass>(pass: P) -> P::Output {
         // SAFETY: no instruction set is needed; the rest is the caller's promise.
         unsafe { pass.run::<Self>() }
@@ -100,7 +102,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {
-        Self(from_fn(|lane| fused(self.0[lane], factor.0[lane], addend.0[lane])))
+        Self(fused(&self.0, &factor.0, &addend.0))
     }
 
     #[inline(always)]
@@ -151,11 +153,22 @@ impl Lanes for Portable {
     }
 }
 
-/// `a · b + c`, rounded once.
+/// `a · b + c` lane by lane, each rounded once: by an instruction that the compiler knows of.
+#[cfg(all(feature = "std", any(target_feature = "fma", target_arch = "aarch64")))]
 #[inline(always)]
-fn fused(a: f32, b: f32, c: f32) -> f32 {
+fn fused(a: &[f32; LANES], b: &[f32; LANES], c: &[f32; LANES]) -> [f32; LANES] {
+    from_fn(|lane| a[lane].mul_add(b[lane], c[lane]))
+}
+
+/// The same in software. Not inlined: sixteen calls wherever something is multiplied would be most of the program.
+#[cfg(not(any(
+    all(feature = "std", any(target_feature = "fma", target_arch = "aarch64")),
+    all(target_arch = "arm", target_os = "none", target_abi = "eabihf", not(target_has_atomic = "64"))
+)))]
+#[inline(never)]
+fn fused(a: &[f32; LANES], b: &[f32; LANES], c: &[f32; LANES]) -> [f32; LANES] {
     #[cfg(feature = "std")]
-    return a.mul_add(b, c);
+    return from_fn(|lane| a[lane].mul_add(b[lane], c[lane]));
     #[cfg(not(feature = "std"))]
-    return libm::fmaf(a, b, c);
+    return from_fn(|lane| libm::fmaf(a[lane], b[lane], c[lane]));
 }

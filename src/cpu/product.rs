@@ -6,9 +6,9 @@
 //! steps bit for bit.
 
 use super::stored::{F32, Stored};
-use crate::lanes::{Lanes, Pass};
-use crate::tensor::LANES;
+use crate::lanes::{LANES, Lanes, Pass};
 use crate::weights::Weights;
+use core::marker::PhantomData;
 use core::ops::Range;
 
 /// What a sum starts from.
@@ -77,8 +77,32 @@ impl Pass for Product {
     }
 }
 
+/// The product of several rows with a right side stored as `S`: a pass of its own, so that the compiler lays it out once for
+/// an instruction set and not wherever there is a product. That is most of what there is to compile.
+struct Rows<S> {
+    product: Product,
+    stored: PhantomData<S>,
+}
+
+impl<S: Stored> Pass for Rows<S> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.product.panel {
+                1 => self.product.panels::<V, S, 1, 4>(),
+                3 => self.product.blocks::<V, S, 3>(),
+                _ => self.product.blocks::<V, S, 4>(),
+            }
+        }
+    }
+}
+
 impl Product {
-    /// The product with a right side stored as `S`.
+    /// The product with a right side stored as `S`. One row is worked out where this is called, with whatever the compiler
+    /// knows there of its sizes.
     ///
     /// # Safety
     /// That of [`Product::run`].
@@ -87,10 +111,11 @@ impl Product {
         // SAFETY: the caller's promise. A panel of one vector is split into four chains, since one sum alone would
         // wait for each addition before the next; four gates are four chains already.
         unsafe {
-            match self.panel {
-                1 => self.panels::<V, S, 1, 4>(),
-                3 => self.blocks::<V, S, 3>(),
-                _ => self.blocks::<V, S, 4>(),
+            match (self.rows, self.panel) {
+                (1, 1) => self.row::<V, S, 1, 4>(),
+                (1, 3) => self.row::<V, S, 3, 1>(),
+                (1, _) => self.row::<V, S, 4, 1>(),
+                _ => V::run(Rows::<S> { product: self, stored: PhantomData }),
             }
         }
     }
@@ -135,20 +160,30 @@ impl Product {
         }
     }
 
+    /// One row has too few sums in a panel to keep the processor busy: those of several panels. Four of several gates
+    /// would be faster still from L1, but leave fewer turns between forwards and backwards beyond it.
+    #[inline(always)]
+    unsafe fn row<V: Lanes, S: Stored, const PANEL: usize, const CHAINS: usize>(&self) {
+        let together = (V::ACCUMULATORS / (PANEL * CHAINS)).max(1);
+        // SAFETY: the caller's promise; panels stay below their number.
+        unsafe {
+            let mut panel = 0;
+            if together >= 4 && PANEL == 1 {
+                panel += self.groups::<V, S, 4, PANEL, CHAINS>(panel);
+            }
+            if together >= 2 {
+                panel += self.groups::<V, S, 2, PANEL, CHAINS>(panel);
+            }
+            self.groups::<V, S, 1, PANEL, CHAINS>(panel);
+        }
+    }
+
     #[inline(always)]
     unsafe fn panels<V: Lanes, S: Stored, const PANEL: usize, const CHAINS: usize>(&self) {
         let together = (V::ACCUMULATORS / (PANEL * CHAINS)).max(1);
         // SAFETY: the caller's promise; rows and panels stay below their number.
         unsafe {
             let mut panel = 0;
-            // One row alone has too few sums to keep the processor busy: those of several panels. Four of several gates
-            // would be faster still from L1, but leave fewer turns between forwards and backwards beyond it.
-            if self.rows == 1 && together >= 4 && PANEL == 1 {
-                panel += self.one_row::<V, S, 4, PANEL, CHAINS>(panel);
-            }
-            if self.rows == 1 && together >= 2 {
-                panel += self.one_row::<V, S, 2, PANEL, CHAINS>(panel);
-            }
             // Four chains of one gate, many rows: two chains after the other two, so that twelve sums share what is read.
             let wide = PANEL == 1 && CHAINS == 4 && S::WEIGHTS == Weights::F32;
             while wide && V::ACCUMULATORS >= 24 && self.rows >= 6 && panel + 2 <= self.panels {
@@ -194,7 +229,7 @@ impl Product {
 
     /// One row of as many whole groups of panels as there are from `first` on; how many panels that was.
     #[inline(always)]
-    unsafe fn one_row<V: Lanes, S: Stored, const PANELS: usize, const PANEL: usize, const CHAINS: usize>(
+    unsafe fn groups<V: Lanes, S: Stored, const PANELS: usize, const PANEL: usize, const CHAINS: usize>(
         &self,
         first: usize,
     ) -> usize {
@@ -363,14 +398,18 @@ impl Product {
 
 /// Packed weights `[tile][column][gate][lane]` as the right side of a product that runs over gates and units:
 /// `[column / 16][tile][gate][lane][column % 16]`. Columns beyond the last stay as they are in `out`, zero.
-pub fn transpose(weights: &[f32], gates: usize, columns: usize, out: &mut [f32]) {
+pub const fn transpose(weights: &[f32], gates: usize, columns: usize, out: &mut [f32]) {
     let rows = weights.len() / columns;
     let width = gates * LANES;
-    for (at, vector) in weights.chunks_exact(LANES).enumerate() {
+    let mut at = 0;
+    while at < weights.len() / LANES {
         let (tile, column, gate) = (at / (columns * gates), at / gates % columns, at % gates);
         let first = column / LANES * rows + tile * width + gate * LANES;
-        for (lane, &value) in vector.iter().enumerate() {
-            out[(first + lane) * LANES + column % LANES] = value;
+        let mut lane = 0;
+        while lane < LANES {
+            out[(first + lane) * LANES + column % LANES] = weights[at * LANES + lane];
+            lane += 1;
         }
+        at += 1;
     }
 }

@@ -5,8 +5,7 @@
 
 use super::product::{Product, Start};
 use crate::cell::{Cell, MOST, State};
-use crate::lanes::{Lanes, Pass};
-use crate::tensor::{LANES, padded};
+use crate::lanes::{LANES, Lanes, Pass, padded};
 use core::marker::PhantomData;
 use core::ops::Range;
 

@@ -10,10 +10,9 @@ use super::product::{Product, Start};
 use super::recurrent::tail;
 use super::stored::Stored;
 use crate::cell::{Cell, MOST, State as Units};
-use crate::lanes::{Lanes, Pass};
+use crate::lanes::{LANES, Lanes, Pass, padded};
 use crate::layout::Offsets;
 use crate::shape::Shape;
-use crate::tensor::{LANES, padded};
 use core::marker::PhantomData;
 
 /// Where things lie in the memory that a step works in, in values.
@@ -25,8 +24,6 @@ pub struct Room {
     pub gates_x: usize,
     /// `[Op]`, empty without a head.
     pub y: usize,
-    /// fc.weight with lanes along h, `[tile of h][Op][lane]`.
-    pub head: usize,
     /// Its end.
     pub end: usize,
 }
@@ -42,17 +39,24 @@ impl Room {
         };
         let gates_x = shape.layers * gates;
         let y = gates_x + gates;
-        Self { gates_h: 0, gates_x, y, head: y + out, end: y + out + out * padded(shape.hidden) }
+        Self { gates_h: 0, gates_x, y, end: y + out }
     }
 }
 
 /// What carries over from one call to the next, beside the state and gates_h.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Turn {
     /// Whether gates_h is that of the state at hand.
     pub ahead: bool,
     /// Weights are read forwards and backwards in turn: where they overflow a cache, those read last are still there.
     pub backwards: bool,
+}
+
+impl Turn {
+    /// That of a sequence that begins.
+    pub const fn new() -> Self {
+        Self { ahead: false, backwards: false }
+    }
 }
 
 /// The two halves of a step of cell `C` with weights stored as `S`: what can be done before x is there, unless that was done;
@@ -64,6 +68,8 @@ pub struct Step<'a, C, S> {
     pub shape: Shape,
     /// The arena of [`Offsets`].
     pub params: *const f32,
+    /// fc.weight with lanes along h, `[tile of h][Op][lane]`.
+    pub head: *const f32,
     /// The memory of [`Room`].
     pub room: *mut f32,
     /// `[L][Hp]`, zero beyond H.
@@ -85,7 +91,7 @@ impl<C: Cell, S: Stored> Pass for Step<'_, C, S> {
     /// All that the fields describe can be read or written, and nobody else writes there meanwhile.
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let Self { shape, params, room, h, c, x, turn, .. } = self;
+        let Self { shape, params, head, room, h, c, x, turn, .. } = self;
         let (width, gates, at) = (padded(shape.hidden), C::GATES * padded(shape.hidden), Room::of(&shape));
         // SAFETY: the caller's promise.
         unsafe {
@@ -130,7 +136,7 @@ impl<C: Cell, S: Stored> Pass for Step<'_, C, S> {
                     output,
                     h: x,
                     weight: params.add(weight),
-                    weight_transposed: room.add(at.head),
+                    weight_transposed: head,
                     bias: params.add(bias),
                     y: room.add(at.y),
                 }

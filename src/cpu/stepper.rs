@@ -5,11 +5,11 @@ use super::product::transpose;
 use super::step::{Room, Step, Turn};
 use super::stored::{Bf16, F16, F32, Int8, Stored};
 use crate::cell::{self, Cell, Visitor};
-use crate::lanes::{Lanes, Pass};
+use crate::lanes::{Lanes, Pass, padded};
 use crate::layout::Offsets;
 use crate::shape::Shape;
 use crate::state::State;
-use crate::tensor::{Buffer, padded};
+use crate::tensor::Buffer;
 use crate::weights::Weights;
 use core::marker::PhantomData;
 
@@ -21,6 +21,8 @@ pub struct Stepper {
     weights: Weights,
     /// Length of the arena.
     params: usize,
+    /// fc.weight with lanes along h.
+    head: Buffer,
     room: Buffer,
     turn: Turn,
 }
@@ -33,11 +35,11 @@ impl Stepper {
     /// If there are not as many as the shape has.
     pub fn new(cpu: Cpu, shape: &Shape, weights: Weights, params: &[f32]) -> Self {
         assert!(params.len() == Offsets::arena(shape, weights));
-        let at = Room::of(shape);
-        let mut room = Buffer::zeros(at.end);
-        let (head, bias, _) = Offsets::head(shape, weights);
-        transpose(&params[head..bias], 1, shape.hidden, &mut room[at.head..]);
-        Self { cpu, shape: *shape, weights, params: params.len(), room, turn: Turn::default() }
+        let (weight, bias, _) = Offsets::head(shape, weights);
+        let mut head = Buffer::zeros((bias - weight) / shape.hidden * padded(shape.hidden));
+        transpose(&params[weight..bias], 1, shape.hidden, &mut head);
+        let room = Buffer::zeros(Room::of(shape).end);
+        Self { cpu, shape: *shape, weights, params: params.len(), head, room, turn: Turn::new() }
     }
 
     /// y of `x [I]` from `state`, which becomes the state after it: O values, or H without a head. Allocates nothing.
@@ -111,6 +113,7 @@ impl Call<'_> {
         let step = Step::<C, S> {
             shape,
             params: self.params,
+            head: self.stepper.head.as_ptr(),
             room: self.stepper.room.as_mut_ptr(),
             h: self.state.h.as_mut_ptr(),
             c: self.state.c.as_mut_ptr(),
@@ -137,22 +140,26 @@ impl<C: Cell, S: Stored> Pass for Known<'_, '_, C, S> {
     unsafe fn run<V: Lanes>(self) {
         let call = self.call;
         let shape = call.stepper.shape;
-        // One layer from one value to one value is what most series need: with sizes that the compiler knows, its loops
-        // are laid out without counters. The arithmetic is the same.
+        let one_to_one = (shape.input, shape.layers, shape.output) == (1, 1, Some(1));
         // SAFETY: the caller's promise.
         unsafe {
-            match (S::WEIGHTS, shape.input, shape.hidden, shape.layers, shape.output) {
-                (Weights::F32, 1, 8, 1, Some(1)) => call.step::<V, C, S>(one_to_one::<8>(shape)),
-                (Weights::F32, 1, 16, 1, Some(1)) => call.step::<V, C, S>(one_to_one::<16>(shape)),
-                (Weights::F32, 1, 32, 1, Some(1)) => call.step::<V, C, S>(one_to_one::<32>(shape)),
-                _ => call.step::<V, C, S>(shape),
+            // One layer from one value to one value is what most series need: with sizes that the compiler knows, its loops
+            // are laid out without counters. The arithmetic is the same.
+            if V::SIMD && matches!(S::WEIGHTS, Weights::F32) && one_to_one {
+                match shape.hidden {
+                    8 => return call.step::<V, C, S>(known::<8>(shape)),
+                    16 => return call.step::<V, C, S>(known::<16>(shape)),
+                    32 => return call.step::<V, C, S>(known::<32>(shape)),
+                    _ => {}
+                }
             }
+            call.step::<V, C, S>(shape);
         }
     }
 }
 
-/// The same shape, with sizes that the compiler knows.
+/// The same shape, from one value to one, with sizes that the compiler knows.
 #[inline(always)]
-fn one_to_one<const H: usize>(shape: Shape) -> Shape {
+fn known<const H: usize>(shape: Shape) -> Shape {
     Shape { input: 1, hidden: H, layers: 1, output: Some(1), ..shape }
 }

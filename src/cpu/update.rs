@@ -1,9 +1,8 @@
 //! One update of all parameters: a single pass over the flat arena.
 //! Formulas: PyTorch, `torch.optim.Adam`, `AdamW` and `SGD` (single tensor, not capturable).
 
-use crate::lanes::{Lanes, Pass};
+use crate::lanes::{LANES, Lanes, Pass};
 use crate::optimizer::Update;
-use crate::tensor::LANES;
 
 /// The pass. All arrays have the length of the arena, a whole number of vectors.
 pub(super) struct UpdatePass<'a> {

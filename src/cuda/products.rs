@@ -6,7 +6,7 @@ use super::part::Part;
 use super::plan::Dtype;
 use super::{Cuda, device};
 use crate::error::Result;
-use crate::tensor::LANES;
+use crate::lanes::LANES;
 use std::ops::Range;
 
 /// Rows of a matrix, one after the other.
@@ -242,7 +242,7 @@ impl Products {
     /// If an array is too short, or the launch fails.
     pub fn nt(&self, a: Rows, weight: Packed, out: Rows, accumulate: bool) -> Result<()> {
         let (rows, columns, depth) = (a.count, weight.columns, weight.width());
-        let out_row = crate::tensor::padded(columns);
+        let out_row = crate::lanes::padded(columns);
         fits(a.width == depth && out.width == out_row && out.count >= rows, "nt")?;
         if rows > MOST_ROWS {
             let ((a, a_rest), (out, out_rest)) = (a.split()?, out.split()?);

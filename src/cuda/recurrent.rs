@@ -5,9 +5,9 @@ use super::driver::{Function, Geometry, Memory};
 use super::part::{Part, optional};
 use super::plan::{Direction, Frame, Pass, Plan};
 use crate::error::Result;
+use crate::lanes::padded;
 use crate::pass::Purpose;
 use crate::shape::{CellKind, Shape};
-use crate::tensor::padded;
 
 /// Words from the barrier of one group of blocks to that of the next, as in `kernels/passes.cuh`.
 const BARRIER: usize = 32;

@@ -5,9 +5,9 @@ use super::compile::Program;
 use super::driver::{Function, Geometry};
 use super::part::{Part, optional};
 use crate::error::Result;
+use crate::lanes::padded;
 use crate::loss::Loss;
 use crate::optimizer::Update;
-use crate::tensor::padded;
 
 /// Threads of a block and the most blocks, as in `kernels/training.cuh`.
 const THREADS: u32 = 256;

@@ -7,10 +7,10 @@ use super::plan::{self, Pass};
 use super::recurrent::{Backward, BackwardArgs, Forward, ForwardArgs};
 use super::steps::{AdamArgs, Arena, LossArgs, Queue, Scored, Window, WindowArgs};
 use crate::error::Result;
+use crate::lanes::padded;
 use crate::loss::Loss;
 use crate::optimizer::Update;
 use crate::shape::Shape;
-use crate::tensor::padded;
 
 /// What a network of one layer has beside the layer itself.
 #[derive(Debug, Clone, Copy)]

@@ -6,8 +6,7 @@ use super::super::recurrent::tail;
 use super::super::stored::Stored;
 use super::BLOCK;
 use crate::cell::{Cell, MOST, State as Units};
-use crate::lanes::Lanes;
-use crate::tensor::{LANES, padded};
+use crate::lanes::{LANES, Lanes, padded};
 use core::ops::Range;
 
 /// Tiles of units that go through product and cell together where a block is full: a cell of one gate has its products of

@@ -5,7 +5,7 @@ use super::super::recurrent::{Backward, Layer};
 use super::{Facts, Network};
 use crate::cell::{self, Cell, Visitor};
 use crate::cpu::Cpu;
-use crate::tensor::{LANES, padded};
+use crate::lanes::{LANES, padded};
 use core::marker::PhantomData;
 use core::ops::Range;
 

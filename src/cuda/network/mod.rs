@@ -13,11 +13,11 @@ use super::products::Products;
 use super::recurrent::{Recurrent, resets, saved};
 use super::whole::Ends;
 use crate::error::{Error, Result};
+use crate::lanes::padded;
 use crate::layout::Layout;
 use crate::pass::{Dropout, Head, Purpose};
 use crate::shape::Shape;
 use crate::state::State;
-use crate::tensor::padded;
 use std::ops::Range;
 
 /// What a network keeps of one layer, for windows of up to T·B rows.

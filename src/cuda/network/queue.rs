@@ -7,7 +7,7 @@ use crate::cuda::plan::Frame;
 use crate::cuda::products::{Packed, Products, Rows};
 use crate::cuda::recurrent::{Backward, Forward, resets};
 use crate::error::Result;
-use crate::tensor::padded;
+use crate::lanes::padded;
 use std::ops::Range;
 
 /// Queued on the window that is on the card, whose results stay there: for measuring.

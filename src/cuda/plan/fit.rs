@@ -4,8 +4,8 @@
 
 use super::{Direction, Dtype, Frame, Pass};
 use crate::cuda::{Arch, Properties};
+use crate::lanes::padded;
 use crate::shape::{CellKind, Shape};
-use crate::tensor::padded;
 
 /// What a block may have on a card: known from its architecture alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,8 @@ pub use fit::{Limits, whole};
 use super::compile::Program;
 use super::driver::Properties;
 use crate::error::{Error, Result};
+use crate::lanes::padded;
 use crate::shape::{CellKind, Nonlinearity, Shape};
-use crate::tensor::padded;
 use fit::{BACKWARD_OUT, Need, best_of_many_blocks, best_of_one_block, candidates};
 
 /// How a layer's time loop lies on a card. See `kernels/recurrent.cuh`.

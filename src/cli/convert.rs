@@ -1,0 +1,42 @@
+//! `rnnstep convert`
+
+use super::screen::Screen;
+use super::{Failure, ModelArgs, report};
+use clap::{Args, ValueEnum};
+use rnnstep::{file, fixed};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What a model can be written as.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Form {
+    /// A Rust module, to compile into a program without files or an operating system
+    Rust,
+}
+
+#[derive(Args)]
+pub struct ConvertArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// What to write
+    #[arg(long, value_enum, value_name = "FORM")]
+    to: Form,
+    /// Where it goes [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+pub fn run(args: &ConvertArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    if let Some(path) = &args.out {
+        file::check_writable(path)?;
+    }
+    let model = args.model.load()?.model;
+    let text = match args.to {
+        Form::Rust => fixed::source(&model, &report::describe(model.shape()))?,
+    };
+    match &args.out {
+        Some(path) => file::write_text(path, &text)?,
+        None => screen.write(|out| out.write_all(text.as_bytes()))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
