@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["backend"],
     &["model"],
     &["stream", "streams", "train", "gates", "file"],
-    &["forecast", "checkpoint", "float64"],
+    &["forecast", "checkpoint", "float64", "latency"],
 ];
 
 /// Files and folders that may contain `unsafe`: instruction sets, the trait they implement, the GPU.

@@ -3,6 +3,7 @@
 #[path = "../common/run.rs"]
 mod run;
 
+mod bench;
 mod forecast;
 mod gates;
 mod info;
