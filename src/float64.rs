@@ -1,12 +1,15 @@
 //! The same networks in float64, written as the formulas are written, one number at a time, from PyTorch's tensors: what
 //! float32 and smaller weights are held against. It shares nothing with the fast paths but the weights.
 
-use crate::error::Result;
+use crate::backend::Device;
+#[cfg(feature = "cuda")]
+use crate::cuda::Dtype;
+use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::shape::{CellKind, Nonlinearity, Shape};
 use crate::stream::Stream;
 use crate::weights::Weights;
-use crate::{Cpu, Tensor};
+use crate::{Cpu, Isa, Tensor};
 
 /// A stack of layers with or without a head, in float64. Slow.
 #[derive(Debug, Clone)]
@@ -122,27 +125,175 @@ pub struct Deviation {
 /// Steps that [`deviation`] takes.
 pub const STEPS: usize = 256;
 
-/// How far `model`, its steps with `weights`, is from the model as it is in float64: over [`STEPS`] steps from a state of
-/// zero, x being two waves of 9 and 41 steps and of size 1 at most, as standardised series are. Without scalers: in the
-/// network's own units.
-///
-/// # Errors
-/// Those of [`Model::with_weights`].
-pub fn deviation(model: &Model, weights: Weights, cpu: Cpu) -> Result<Deviation> {
+/// `steps` rows of two waves of 9 and 41 steps, of size 1 at most, as standardised series are: `x [T,I]` for a model without
+/// scalers. With scalers, in the raw units that they make this of.
+pub fn waves(model: &Model, steps: usize) -> Vec<f32> {
     let input = model.shape().input;
     let wave = |i: usize| {
         let (t, column) = ((i / input) as f32, (i % input) as f32);
         0.6 * (t * 0.7 + column).sin() + 0.4 * (t * 0.153 - column).cos()
     };
-    let x: Vec<f32> = (0..STEPS * input).map(wave).collect();
-    let truth = Reference::of(model).forward(&x);
-    let mut stream = Stream::on(cpu, model.clone().raw().with_weights(weights)?)?;
-    let (mut most, mut squares, mut largest) = (0.0_f64, 0.0, 0.0_f64);
-    for (x, truth) in x.chunks(input).zip(truth.chunks(model.shape().width_out())) {
-        for (&y, truth) in stream.step(x)?.iter().zip(truth) {
-            let off = (f64::from(y) - truth).abs();
+    let mut x: Vec<f32> = (0..steps * input).map(wave).collect();
+    if let Some((scaler, _)) = model.scalers() {
+        scaler.undo(&mut x);
+    }
+    x
+}
+
+/// How far `model`, its steps with `weights`, is from the model as it is in float64: over [`STEPS`] steps of [`waves`] from a
+/// state of zero. Without scalers: in the network's own units.
+///
+/// # Errors
+/// Those of [`Model::with_weights`].
+pub fn deviation(model: &Model, weights: Weights, cpu: Cpu) -> Result<Deviation> {
+    let model = model.clone().raw();
+    let x = waves(&model, STEPS);
+    let truth = Reference::of(&model).forward(&x);
+    Ok(Deviation::of(&answers(&model.with_weights(weights)?, cpu, &x)?, &truth))
+}
+
+/// y `[T,O]` of the steps of a stream over `x [T,I]` from a state of zero.
+fn answers(model: &Model, device: impl Into<Device>, x: &[f32]) -> Result<Vec<f32>> {
+    let mut stream = Stream::on(device, model.clone())?;
+    let mut y = Vec::with_capacity(x.len() / model.shape().input * model.shape().width_out());
+    for x in x.chunks(model.shape().input) {
+        y.extend_from_slice(stream.step(x)?);
+    }
+    Ok(y)
+}
+
+impl Deviation {
+    fn of(y: &[f32], truth: &[f64]) -> Self {
+        let (mut most, mut squares, mut largest) = (0.0_f64, 0.0, 0.0_f64);
+        for (&y, &truth) in y.iter().zip(truth) {
+            let off = off(y, truth);
             (most, squares, largest) = (most.max(off), squares + off * off, largest.max(truth.abs()));
         }
+        Self { most, root_mean_square: (squares / truth.len() as f64).sqrt(), largest }
     }
-    Ok(Deviation { most, root_mean_square: (squares / truth.len() as f64).sqrt(), largest })
+}
+
+/// How far y is from the truth: infinitely far if only one of them is a number, not at all if they are the same infinity.
+fn off(y: f32, truth: f64) -> f64 {
+    if !y.is_finite() && same(y, truth as f32) {
+        return 0.0;
+    }
+    let off = (f64::from(y) - truth).abs();
+    if off.is_nan() { f64::INFINITY } else { off }
+}
+
+/// What a model should answer, to hold devices against before their speed counts for anything.
+#[derive(Debug, Clone)]
+pub struct Answers {
+    model: Model,
+    raw: Model,
+    steps: usize,
+    /// y on the portable instruction set, in raw units.
+    portable: Vec<f32>,
+    /// y in float64, in the network's own units.
+    exact: Vec<f64>,
+}
+
+impl Answers {
+    /// Those of `model` to `steps` rows of [`waves`], from a state of zero. Weights that were rounded are taken as they are.
+    ///
+    /// # Errors
+    /// None on a processor.
+    pub fn of(model: &Model, steps: usize) -> Result<Self> {
+        let raw = model.clone().raw();
+        let portable = answers(model, Cpu::new(Isa::Portable)?, &waves(model, steps))?;
+        let exact = Reference::of(&raw).forward(&waves(&raw, steps));
+        Ok(Self { model: model.clone(), raw, steps, portable, exact })
+    }
+
+    /// Whether the steps on `device` are right: on a processor the same bits as on the portable instruction set, and everywhere
+    /// near float64. How near is what comes back.
+    ///
+    /// Near is a thousandth of the largest y or of 1, which is far more than rounding does to a network whose answers mean
+    /// anything, and far less than a mistake does; where a card rounds the factors of products to fewer bits, a tenth.
+    ///
+    /// # Errors
+    /// If they are not, in one line that names the first answer that is wrong. And if a card fails.
+    pub fn check(&self, device: &Device) -> Result<Deviation> {
+        let mut tolerance = 1e-3;
+        match device {
+            Device::Cpu(_) => {
+                let y = answers(&self.model, device.clone(), &waves(&self.model, self.steps))?;
+                if let Some(at) = y.iter().zip(&self.portable).position(|(&y, &truth)| !same(y, truth)) {
+                    return Err(self.wrong(device, at, y[at], format!("{} on portable", self.portable[at])));
+                }
+            }
+            #[cfg(feature = "cuda")]
+            Device::Cuda(cuda) if cuda.dtype() != Dtype::F32 => tolerance = 0.1,
+            #[cfg(feature = "cuda")]
+            Device::Cuda(_) => {}
+        }
+        let y = answers(&self.raw, device.clone(), &waves(&self.raw, self.steps))?;
+        let size = |truth: &f64| if truth.is_finite() { truth.abs() } else { 0.0 };
+        let tolerance = tolerance * self.exact.iter().map(size).fold(1.0, f64::max);
+        match y.iter().zip(&self.exact).position(|(&y, &truth)| off(y, truth) > tolerance) {
+            Some(at) => Err(self.wrong(device, at, y[at], format!("{} in float64", self.exact[at]))),
+            None => Ok(Deviation::of(&y, &self.exact)),
+        }
+    }
+
+    fn wrong(&self, device: &Device, at: usize, found: f32, expected: String) -> Error {
+        let step = at / self.model.shape().width_out();
+        Error::Device(format!("{device}: the answer to step {step} is {found}, but {expected}: nothing was timed"))
+    }
+}
+
+/// The same bits, or both no number.
+fn same(a: f32, b: f32) -> bool {
+    a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scaler::{Scaler, Scaling};
+
+    fn model(cell: CellKind) -> Model {
+        let scaler = |width, shift: f32, scale: f32| {
+            let rows = [vec![shift - scale; width], vec![shift + scale; width]].concat();
+            Scaler::fit(Scaling::Standard, &rows, width).unwrap()
+        };
+        let model = Model::random(Shape::new(cell, 2, 9, 2, 3).unwrap(), 5).unwrap();
+        model.with_scalers(scaler(2, 10.0, 3.0), scaler(3, -100.0, 20.0)).unwrap()
+    }
+
+    #[test]
+    fn every_instruction_set_answers_right() {
+        for (cell, weights) in CellKind::ALL.into_iter().flat_map(|cell| Weights::ALL.map(|weights| (cell, weights))) {
+            let answers = Answers::of(&model(cell).with_weights(weights).unwrap(), 50).unwrap();
+            for isa in Isa::available() {
+                let deviation = answers.check(&Cpu::new(isa).unwrap().into()).unwrap();
+                assert!(deviation.most < 1e-6 && deviation.largest > 0.01, "{cell:?} {weights} {isa:?}: {deviation:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_found() {
+        let device = Cpu::widest().into();
+        let right = Answers::of(&model(CellKind::Lstm), 20).unwrap();
+        let said = |answers: &Answers| answers.check(&device).unwrap_err().to_string();
+        let mut bit = right.clone();
+        bit.portable[3 * 7 + 2] = bit.portable[3 * 7 + 2].next_up();
+        assert!(said(&bit).contains("the answer to step 7 is ") && said(&bit).contains(" on portable: "));
+        for other in [f64::NAN, f64::INFINITY, right.exact[4] + 2e-3] {
+            let mut far = right.clone();
+            far.exact[4] = other;
+            assert!(said(&far).contains("the answer to step 1 is "), "{}", said(&far));
+            assert!(said(&far).contains(&format!("but {other} in float64")), "{}", said(&far));
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_in_both_is_no_difference() {
+        let (nan, infinity) = (f32::NAN, f32::INFINITY);
+        assert_eq!([off(nan, f64::NAN), off(infinity, 1e300), off(1.5, 1.25)], [0.0, 0.0, 0.25]);
+        let far = [off(nan, 1.0), off(1.0, f64::NAN), off(infinity, f64::NEG_INFINITY), off(1.0, f64::INFINITY)];
+        assert_eq!(far, [f64::INFINITY; 4]);
+    }
 }

@@ -5,7 +5,7 @@
 //!   sequences through it.
 //! - [`Stream`] steps a model value by value, without allocating; [`Streams`] thousands of them at once.
 //! - [`train::Trainer`] trains one on [`data::windows::Windows`]; [`checkpoint`] lets it stop and go on.
-//! - [`forecast`] scores one step ahead and predicts many; [`gates`] shows what happens inside.
+//! - [`forecast`] scores one step ahead and predicts many; [`gates`] shows what happens inside; [`latency`] times steps.
 //!
 //! Shapes are written in the letters of [`shape`]. Every instruction set and any number of threads give the same bits.
 //!
@@ -40,6 +40,8 @@ pub mod forecast;
 #[cfg(feature = "std")]
 pub mod gates;
 pub mod lanes;
+#[cfg(feature = "std")]
+pub mod latency;
 pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod loss;

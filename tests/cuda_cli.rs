@@ -6,6 +6,7 @@
 mod emulator;
 
 use emulator::{Emulator, Kind};
+use rnnstep::Isa;
 #[cfg(unix)]
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -129,6 +130,31 @@ fn answers_agree_with_the_cpu() {
     );
     let info = card.ok("info m.safetensors --frame many-blocks");
     assert!(info.contains(" blocks share the weights\n"), "{info}");
+}
+
+#[test]
+fn bench() {
+    let Some(card) = Card::new() else { return };
+    card.ok("train --steps 2 --no-plot --device cpu --out m.safetensors");
+    // all that there is, and the card alone
+    for (line, devices) in
+        [("bench m.safetensors", Isa::available().len() + 1), ("bench m.safetensors --device cuda", 1)]
+    {
+        let said = card.ok(&format!("{line} --seconds 0.01 --out b.csv"));
+        assert!(said.contains("\ncuda:0    Emulated sm_80\n") && said.contains("cuda:0: at most "), "{said}");
+        let table = std::fs::read_to_string(card.path("b.csv")).unwrap();
+        assert_eq!(table.lines().count(), 1 + 2 + 6 * devices, "{table}");
+        assert_eq!(table.lines().filter(|line| line.contains(",f32,cuda:0,")).count(), 6, "{table}");
+    }
+    // a card that cannot be had is left out where it was not asked for
+    let mut command = card.command(&card.emulator);
+    let line = "bench m.safetensors --seconds 0.01 --no-cache";
+    let output = command.env("RNNSTEP_NVRTC", card.folder.path()).args(line.split(' ')).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("\ncuda:0    left out, "), "{said}");
+    assert!(!said.contains("\ncuda:0\n"), "{said}");
+    let said = card.ok("bench --isa portable --weights int8 --seconds 0.01");
+    assert!(said.contains("\ncuda      left out, ") && said.contains("ask with --device cuda"), "{said}");
 }
 
 #[test]

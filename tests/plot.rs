@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use rnnstep::Error;
-use rnnstep::plot::{Figure, Line, MAX_PANELS, Plot, Role, Style, picture, terminal};
+use rnnstep::plot::{Figure, Line, MAX_PANELS, Plot, Role, Scale, Style, picture, terminal};
 use std::f64::consts::PI;
 use unicode_width::UnicodeWidthStr;
 
@@ -101,7 +101,9 @@ fn every_edge_case_can_be_drawn() {
             check_terminal(&plot, width, height, what);
         }
         assert!(terminal::render(&plot, 80, 24, false).lines().count() >= 20, "{what}");
-        let figure = Figure::from(plot);
+        let log = Plot { x_scale: Scale::Log, y_scale: Scale::Log, ..plot.clone() };
+        check_terminal(&log, 80, 24, what);
+        let figure = Figure::grid("", vec![plot, log], 2);
         let svg = picture::svg(&figure).expect(what);
         roxmltree::Document::parse(&svg).unwrap_or_else(|e| panic!("{what}: {e}\n{svg}"));
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{what}");
@@ -278,6 +280,31 @@ fn panels_share_axis_and_legend() {
 }
 
 #[test]
+fn equal_ratios_are_equal_distances() {
+    // y = x^2 is a straight line where both axes are logarithmic
+    let points = (0..=40).map(|i| 10f64.powf(f64::from(i) / 20.0)).map(|x| (x, x * x)).collect();
+    let log = Plot { x_scale: Scale::Log, y_scale: Scale::Log, ..Plot::default() };
+    let plot = log.with(Line::dots("", Role::Compared(0), points));
+    let text = terminal::render(&plot, 60, 20, false);
+    let places: Vec<(usize, usize)> = text
+        .lines()
+        .enumerate()
+        .flat_map(|(row, line)| {
+            line.chars().enumerate().filter(|(_, c)| *c == 'o').map(move |(column, _)| (row, column))
+        })
+        .collect();
+    let (&(top, right), &(bottom, left)) = (places.first().unwrap(), places.last().unwrap());
+    for &(row, column) in &places {
+        let expected = left + (right - left) * (bottom - row) / (bottom - top);
+        assert!(column.abs_diff(expected) <= 3, "a row is as high as three columns are wide: {text}");
+    }
+    for label in ["10000 ┤", "1 ┤", "100", "10"] {
+        assert!(text.contains(label), "{label}:\n{text}");
+    }
+    assert!(picture::svg(&plot.into()).unwrap().contains("10000"));
+}
+
+#[test]
 fn names_of_rows_stand_below() {
     let mut plot =
         Plot::new("", "", "").with(Line::new("", Role::History, (0..100).map(|i| (i as f64, 1.0)).collect()));
@@ -382,7 +409,11 @@ fn number() -> impl Strategy<Value = f64> {
 
 fn role() -> impl Strategy<Value = Role> {
     let plain = [Role::Input, Role::Target, Role::Prediction, Role::Forecast, Role::History];
-    prop_oneof![prop::sample::select(plain.to_vec()), any::<usize>().prop_map(Role::Gate)]
+    prop_oneof![
+        prop::sample::select(plain.to_vec()),
+        any::<usize>().prop_map(Role::Gate),
+        any::<usize>().prop_map(Role::Compared)
+    ]
 }
 
 fn line() -> impl Strategy<Value = Line> {
@@ -395,13 +426,18 @@ fn line() -> impl Strategy<Value = Line> {
 
 fn plot() -> impl Strategy<Value = Plot> {
     let texts = (".{0,30}", ".{0,30}", ".{0,30}", prop::collection::vec(".{0,30}", 0..5));
-    (texts, prop::collection::vec(line(), 0..10)).prop_map(|((title, x_label, y_label, x_names), lines)| Plot {
-        title,
-        x_label,
-        y_label,
-        x_names,
-        lines,
-    })
+    let scale = || prop::sample::select(vec![Scale::Linear, Scale::Log]);
+    (texts, scale(), scale(), prop::collection::vec(line(), 0..10)).prop_map(
+        |((title, x_label, y_label, x_names), x_scale, y_scale, lines)| Plot {
+            title,
+            x_label,
+            y_label,
+            x_names,
+            x_scale,
+            y_scale,
+            lines,
+        },
+    )
 }
 
 proptest! {

@@ -82,12 +82,39 @@ impl DeviceArgs {
         }
     }
 
+    /// The processors to compare: of `--isa`, or of every instruction set here; none if a card is asked for.
+    pub fn every_cpu(&self) -> Result<Vec<Cpu>, Failure> {
+        match (self.wanted()?, &self.isa) {
+            (Wanted::Card(_), _) => Ok(vec![]),
+            (_, Some(_)) => Ok(vec![self.cpu()?]),
+            (_, None) => Ok(Isa::available().into_iter().map(Cpu::new).collect::<Result<_, _>>()?),
+        }
+    }
+
+    /// The cards to compare, by number: the one that is asked for, or all that there are. Or why there are none.
+    pub fn every_card(&self) -> Result<Result<Vec<usize>, String>, Failure> {
+        match self.wanted()? {
+            Wanted::Card(index) => Ok(Ok(vec![index])),
+            Wanted::Cpu => Ok(Ok(vec![])),
+            Wanted::Auto => Ok(cuda::devices().map(|cards| (0..cards.len()).collect()).map_err(|why| why.to_string())),
+        }
+    }
+
+    /// Whether a card is asked for by name, so that to do without it is a failure.
+    pub fn insists_on_card(&self) -> bool {
+        matches!(self.wanted(), Ok(Wanted::Card(_)))
+    }
+
     /// The card that is asked for, or the first, for a network of `shape`.
     pub fn card(&self, shape: &Shape) -> Result<Cuda, Failure> {
-        let index = match self.wanted()? {
-            Wanted::Card(index) => index,
-            _ => 0,
-        };
+        match self.wanted()? {
+            Wanted::Card(index) => self.card_at(index, shape),
+            _ => self.card_at(0, shape),
+        }
+    }
+
+    /// Card number `index`, for a network of `shape`.
+    pub fn card_at(&self, index: usize, shape: &Shape) -> Result<Cuda, Failure> {
         let images = match &self.bundle {
             Some(path) => Images::bundled(path, shape)?,
             None => Images::new(!self.no_cache),

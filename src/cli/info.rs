@@ -1,6 +1,7 @@
 //! `rnnstep info`
 
 use super::device::DeviceArgs;
+use super::report::counted;
 use super::screen::Screen;
 use super::{Failure, report};
 use clap::Args;
@@ -83,11 +84,6 @@ fn in_a_line(card: &Properties) -> String {
         card.arch,
         counted(card.multiprocessors, "multiprocessor")
     )
-}
-
-/// `1 block`, `2 blocks`.
-fn counted(count: u32, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// How the first card, if there is one, would run the network.

@@ -1,5 +1,6 @@
 //! Parses, calls the library, prints. Results go to stdout, talk to stderr. No arithmetic here.
 
+mod bench;
 mod compile;
 mod convert;
 mod device;
@@ -43,6 +44,8 @@ enum Command {
     Gates(gates::GatesArgs),
     /// Writes a model in another form: as Rust source to compile into firmware
     Convert(convert::ConvertArgs),
+    /// Times single steps: their distribution on every instruction set and card, in a row and after a pause
+    Bench(bench::BenchArgs),
     /// Compiles the kernels of a model for cards that are elsewhere
     Compile(compile::CompileArgs),
     /// Says what this machine has, and what is in a model file
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Forecast(args) => forecast::run(&args, &mut screen),
         Command::Gates(args) => gates::run(&args, &mut screen),
         Command::Convert(args) => convert::run(&args, &mut screen),
+        Command::Bench(args) => bench::run(&args, &mut screen),
         Command::Compile(args) => compile::run(&args, &mut screen),
         Command::Info(args) => info::run(&args, &mut screen),
     };

@@ -151,6 +151,11 @@ pub fn describe(shape: &Shape) -> String {
     format!("{cell} {} -> {}{layers}{head}", shape.input, shape.hidden)
 }
 
+/// `1 block`, `2 blocks`.
+pub fn counted(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A time in the unit that suits it.
 pub fn duration(time: Duration) -> String {
     match time.as_secs_f64() {
@@ -158,6 +163,16 @@ pub fn duration(time: Duration) -> String {
         s if s < 1e-3 => format!("{:.2} µs", s * 1e6),
         s if s < 1.0 => format!("{:.2} ms", s * 1e3),
         s => format!("{s:.2} s"),
+    }
+}
+
+/// Nanoseconds as microseconds, with four digits where a microsecond has as many.
+pub fn micros(nanoseconds: f64) -> String {
+    match nanoseconds / 1e3 {
+        us if us < 9.9995 => format!("{us:.3}"),
+        us if us < 99.995 => format!("{us:.2}"),
+        us if us < 999.95 => format!("{us:.1}"),
+        us => format!("{us:.0}"),
     }
 }
 

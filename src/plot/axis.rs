@@ -1,10 +1,13 @@
 //! The range of an axis, and where its ticks are.
 
-/// A range of finite numbers, `lo < hi`.
+use super::Scale;
+
+/// A range of finite numbers, `lo < hi`; of their powers of ten on a logarithmic scale.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Axis {
     lo: f64,
     hi: f64,
+    scale: Scale,
 }
 
 /// A mark on an axis.
@@ -22,46 +25,30 @@ const FINEST: f64 = 1e-12;
 
 impl Axis {
     /// The range of all `values` (which are finite) and a little more: `margin` of it at both ends.
-    pub fn over(values: impl Iterator<Item = f64>, margin: f64) -> Self {
-        let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
-        for value in values {
-            lo = lo.min(value);
-            hi = hi.max(value);
-        }
-        if lo > hi {
-            return Self { lo: 0.0, hi: 1.0 };
-        }
-        let (lo, hi) = (lo.clamp(-FAR, FAR), hi.clamp(-FAR, FAR));
-        let size = lo.abs().max(hi.abs());
-        if hi - lo <= size * FINEST || hi - lo < 1.0 / FAR {
-            let around = if size < 1.0 / FAR { 1.0 } else { size * 0.1 };
-            return Self { lo: lo - around, hi: hi + around };
-        }
-        let more = (hi - lo) * margin;
-        Self { lo: lo - more, hi: hi + more }
+    pub fn over(values: impl Iterator<Item = f64>, margin: f64, scale: Scale) -> Self {
+        let (lo, hi) = match scale {
+            Scale::Linear => range(values, margin),
+            Scale::Log => range(values.filter(|&value| value > 0.0).map(f64::log10), margin),
+        };
+        Self { lo, hi, scale }
     }
 
     /// Where `value` lies: 0 at the low end, 1 at the high end.
     pub fn place(&self, value: f64) -> f64 {
+        let value = match self.scale {
+            Scale::Linear => value,
+            // what has no logarithm lies at the low end
+            Scale::Log => value.max(f64::MIN_POSITIVE).log10(),
+        };
         ((value - self.lo) / (self.hi - self.lo)).clamp(0.0, 1.0)
     }
 
     /// At most `most` (at least 2) round numbers inside the range.
     pub fn ticks(&self, most: usize) -> Vec<Tick> {
-        let Step { size, power } = Step::at_least((self.hi - self.lo) / most.max(2) as f64);
-        // 0.3 / 0.1 is a little below 3, and yet 0.3 is a tick.
-        let (first, last) = ((self.lo / size - 1e-9).ceil(), (self.hi / size + 1e-9).floor());
-        // The bound guards against a range where adding 1 changes nothing; `FINEST` already keeps it out.
-        let count = (last - first).clamp(-1.0, 2.0 * most.max(2) as f64) as i64 + 1;
-        let values: Vec<f64> = (0..count).map(|k| (first + k as f64) * size).collect();
-
-        let decimals = (-power).max(0) as usize;
-        let plain: Vec<String> = values.iter().map(|&v| format!("{:.decimals$}", unsigned_zero(v))).collect();
-        let labels = if longest(&plain) <= 7 {
-            plain
-        } else {
-            let short: Vec<String> = values.iter().map(|&v| scientific(v, power)).collect();
-            if longest(&short) < longest(&plain) { short } else { plain }
+        let (values, labels) = match self.scale {
+            Scale::Linear => round_numbers(self.lo, self.hi, most),
+            Scale::Log => round_powers(self.lo, self.hi, most)
+                .unwrap_or_else(|| round_numbers(10f64.powf(self.lo), 10f64.powf(self.hi), most)),
         };
         values.iter().zip(labels).map(|(&value, label)| Tick { at: self.place(value), label }).collect()
     }
@@ -81,11 +68,80 @@ impl Axis {
         ticks
     }
 
-    /// Named ticks where there are names, numbers otherwise.
+    /// Named ticks where there are names, numbers otherwise. A logarithmic axis has no place for the first name.
     pub fn ticks_or_names(&self, most: usize, names: &[String]) -> Vec<Tick> {
-        let named = self.named_ticks(most, names);
+        let named = if self.scale == Scale::Linear { self.named_ticks(most, names) } else { Vec::new() };
         if named.is_empty() { self.ticks(most) } else { named }
     }
+}
+
+/// From the least to the largest of `values`, and `margin` of that more at both ends.
+fn range(values: impl Iterator<Item = f64>, margin: f64) -> (f64, f64) {
+    let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
+    for value in values {
+        lo = lo.min(value);
+        hi = hi.max(value);
+    }
+    if lo > hi {
+        return (0.0, 1.0);
+    }
+    let (lo, hi) = (lo.clamp(-FAR, FAR), hi.clamp(-FAR, FAR));
+    let size = lo.abs().max(hi.abs());
+    if hi - lo <= size * FINEST || hi - lo < 1.0 / FAR {
+        let around = if size < 1.0 / FAR { 1.0 } else { size * 0.1 };
+        return (lo - around, hi + around);
+    }
+    let more = (hi - lo) * margin;
+    (lo - more, hi + more)
+}
+
+/// Numbers and how they are written.
+type Numbers = (Vec<f64>, Vec<String>);
+
+/// At most `most` multiples of one step.
+fn round_numbers(lo: f64, hi: f64, most: usize) -> Numbers {
+    let Step { size, power } = Step::at_least((hi - lo) / most.max(2) as f64);
+    // 0.3 / 0.1 is a little below 3, and yet 0.3 is a tick.
+    let (first, last) = ((lo / size - 1e-9).ceil(), (hi / size + 1e-9).floor());
+    // The bound guards against a range where adding 1 changes nothing; `FINEST` already keeps it out.
+    let count = (last - first).clamp(-1.0, 2.0 * most.max(2) as f64) as i64 + 1;
+    let values: Vec<f64> = (0..count).map(|k| (first + k as f64) * size).collect();
+
+    let decimals = (-power).max(0) as usize;
+    let plain: Vec<String> = values.iter().map(|&v| format!("{:.decimals$}", unsigned_zero(v))).collect();
+    let labels = if longest(&plain) <= 7 {
+        plain
+    } else {
+        let short: Vec<String> = values.iter().map(|&v| scientific(v, power)).collect();
+        if longest(&short) < longest(&plain) { short } else { plain }
+    };
+    (values, labels)
+}
+
+/// Powers of ten between the powers `lo` and `hi`, or every so many of them, or 2 and 5 times them as well: as many as `most`
+/// allows. `None` if these are fewer than two, on an axis that is short.
+fn round_powers(lo: f64, hi: f64, most: usize) -> Option<Numbers> {
+    let inside = |power: i32, mantissa: f64| (lo - 1e-9..=hi + 1e-9).contains(&(f64::from(power) + mantissa.log10()));
+    let (first, last) = (lo.floor() as i32, hi.ceil() as i32);
+    let every = |step: usize, mantissas: &[f64]| -> Vec<(i32, f64)> {
+        let powers = (first..=last).filter(|power| power.rem_euclid(step as i32) == 0);
+        powers.flat_map(|power| mantissas.iter().map(move |&m| (power, m))).filter(|&(p, m)| inside(p, m)).collect()
+    };
+    let steps = [1, 2, 5, 10, 20, 50, 100, 200, 500].map(|step| every(step, &[1.0]));
+    let mut finest_first = std::iter::once(every(1, &[1.0, 2.0, 5.0])).chain(steps);
+    let mut chosen = finest_first.next().unwrap_or_default();
+    for coarser in finest_first {
+        if chosen.len() <= most.max(2) || coarser.len() < 2 {
+            break;
+        }
+        chosen = coarser;
+    }
+    // the quotient is the nearest float to what is written, a product would not be
+    let value = |&(power, m): &(i32, f64)| if power < 0 { m / 10f64.powi(-power) } else { m * 10f64.powi(power) };
+    let values: Vec<f64> = chosen.iter().map(value).collect();
+    let label = |&value: &f64| if (1e-4..1e7).contains(&value) { value.to_string() } else { format!("{value:e}") };
+    let labels = values.iter().map(label).collect();
+    (values.len() >= 2).then_some((values, labels))
 }
 
 /// 1, 2 or 5 times a power of ten.
@@ -142,7 +198,7 @@ mod tests {
     use super::*;
 
     fn labels(lo: f64, hi: f64, most: usize) -> Vec<String> {
-        Axis { lo, hi }.ticks(most).into_iter().map(|tick| tick.label).collect()
+        Axis { lo, hi, scale: Scale::Linear }.ticks(most).into_iter().map(|tick| tick.label).collect()
     }
 
     #[test]
@@ -159,26 +215,47 @@ mod tests {
         assert_eq!(labels(-3.4e38, 3.4e38, 4), ["-2e38", "0", "2e38"]);
         assert_eq!(labels(0.0, 1.5e29, 3), ["0", "5e28", "1e29", "1.5e29"]);
         assert_eq!(labels(0.0, 5.0e-9, 5), ["0", "1e-9", "2e-9", "3e-9", "4e-9", "5e-9"]);
-        let all = Axis::over([-f64::MAX, f64::MAX].into_iter(), 0.06);
+        let all = Axis::over([-f64::MAX, f64::MAX].into_iter(), 0.06, Scale::Linear);
         assert_eq!(all.ticks(4).len(), 3);
         assert!((all.place(0.0) - 0.5).abs() < 1e-12 && all.place(f64::MAX) > 0.9);
     }
 
     #[test]
+    fn powers_of_ten() {
+        let log = |lo: f64, hi: f64| Axis::over([lo, hi].into_iter(), 0.0, Scale::Log);
+        let labels = |axis: Axis, most| axis.ticks(most).into_iter().map(|tick| tick.label).collect::<Vec<_>>();
+        assert_eq!(labels(log(0.03, 40.0), 5), ["0.1", "1", "10"]);
+        assert_eq!(labels(log(0.03, 40.0), 10), ["0.05", "0.1", "0.2", "0.5", "1", "2", "5", "10", "20"]);
+        assert_eq!(labels(log(1e-9, 1e9), 5), ["1e-5", "1", "100000"]);
+        assert_eq!(labels(log(1e-300, 1e300), 5), ["1e-200", "1", "1e200"]);
+        assert_eq!(labels(log(3.0, 4.5), 4), ["3.0", "3.5", "4.0", "4.5"]);
+        let ticks = log(1.0, 100.0).ticks(3);
+        assert_eq!(ticks.iter().map(|tick| tick.at).collect::<Vec<_>>(), [0.0, 0.5, 1.0]);
+    }
+
+    #[test]
+    fn what_has_no_logarithm_lies_at_the_low_end() {
+        let axis = Axis::over([-3.0, 0.0, 0.1, 10.0].into_iter(), 0.0, Scale::Log);
+        assert_eq!([-3.0, 0.0, 0.1, 1.0, 10.0, 1e9].map(|value| axis.place(value)), [0.0, 0.0, 0.0, 0.5, 1.0, 1.0]);
+        assert_eq!(Axis::over([-1.0].into_iter(), 0.0, Scale::Log).ticks(3).len(), 2);
+        assert_eq!(axis.ticks_or_names(3, &["zero".into()])[0].label, "0.1");
+    }
+
+    #[test]
     fn constants_get_room() {
         for value in [0.0, 5.0, -1e300, 1e-300, 5e-324, f64::MIN_POSITIVE, 1e30] {
-            let axis = Axis::over([value, value].into_iter(), 0.06);
+            let axis = Axis::over([value, value].into_iter(), 0.06, Scale::Linear);
             assert!((axis.place(value) - 0.5).abs() < 1e-9, "{value}");
             assert!(axis.ticks(5).len() >= 2, "{value}: {:?}", axis.ticks(5));
         }
         // Rounding noise is not blown up into a signal.
-        assert!(Axis::over([0.3, 0.1 + 0.2].into_iter(), 0.0).hi > 0.32);
+        assert!(Axis::over([0.3, 0.1 + 0.2].into_iter(), 0.0, Scale::Linear).hi > 0.32);
     }
 
     #[test]
     fn names_stand_at_their_numbers() {
         let names: Vec<String> = (1990..2000).map(|year| year.to_string()).collect();
-        let ticks = Axis { lo: -0.5, hi: 14.5 }.named_ticks(5, &names);
+        let ticks = Axis { lo: -0.5, hi: 14.5, scale: Scale::Linear }.named_ticks(5, &names);
         assert_eq!(ticks.iter().map(|t| t.label.as_str()).collect::<Vec<_>>(), ["1990", "1995"]);
         assert!((ticks[1].at - 5.5 / 15.0).abs() < 1e-12);
     }

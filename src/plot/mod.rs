@@ -30,6 +30,8 @@ pub enum Role {
     History,
     /// One unit of a gate, counted from 0: one of eight colours, which come round again.
     Gate(usize),
+    /// One of several that are compared, counted from 0: the same eight colours.
+    Compared(usize),
 }
 
 /// How a line is drawn.
@@ -67,6 +69,16 @@ impl Line {
     }
 }
 
+/// How an axis runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Scale {
+    /// Equal distances are equal differences.
+    #[default]
+    Linear,
+    /// Equal distances are equal ratios. Points that are not above zero are drawn at the low end.
+    Log,
+}
+
 /// Two axes and the lines between them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plot {
@@ -77,8 +89,12 @@ pub struct Plot {
     /// Beside the y axis; may be empty.
     pub y_label: String,
     /// What x = 0, 1, 2, ... are called, for example the time column of a table. Beyond the last name, and where
-    /// there are none at all, the ticks are numbers.
+    /// there are none at all, the ticks are numbers; so they are on a logarithmic axis.
     pub x_names: Vec<String>,
+    /// How the x axis runs.
+    pub x_scale: Scale,
+    /// How the y axis runs.
+    pub y_scale: Scale,
     /// What is drawn; later ones lie on top.
     pub lines: Vec<Line>,
 }
@@ -106,9 +122,9 @@ impl Plot {
                 Role::Prediction => BLUE,
                 Role::Forecast => ORANGE,
                 Role::History => GREY,
-                Role::Gate(unit) => CYCLE[unit % CYCLE.len()],
+                Role::Gate(index) | Role::Compared(index) => CYCLE[index % CYCLE.len()],
             };
-            let taken = !matches!(line.role, Role::Gate(_)) && colours.contains(&own);
+            let taken = !matches!(line.role, Role::Gate(_) | Role::Compared(_)) && colours.contains(&own);
             let free = || CYCLE.into_iter().find(|c| !colours.contains(c)).unwrap_or(CYCLE[index % CYCLE.len()]);
             let colour = if taken { free() } else { own };
             colours.push(colour);
@@ -117,11 +133,11 @@ impl Plot {
     }
 
     fn x_axis(&self) -> Axis {
-        Axis::over(self.lines.iter().flat_map(|line| &line.points).filter(seen).map(|p| p.0), 0.015)
+        Axis::over(self.lines.iter().flat_map(|line| &line.points).filter(seen).map(|p| p.0), 0.015, self.x_scale)
     }
 
     fn y_axis(&self) -> Axis {
-        Axis::over(self.lines.iter().flat_map(|line| &line.points).filter(seen).map(|p| p.1), 0.06)
+        Axis::over(self.lines.iter().flat_map(|line| &line.points).filter(seen).map(|p| p.1), 0.06, self.y_scale)
     }
 }
 
@@ -134,7 +150,7 @@ pub struct Figure {
     pub panels: Vec<Plot>,
     /// How many stand side by side, at least 1.
     pub columns: usize,
-    /// Whether all panels have one x axis, written once below each column.
+    /// Whether all panels have one x axis, written once below each column; it runs as the first one's says.
     pub share_x: bool,
 }
 
@@ -157,7 +173,8 @@ impl Figure {
         let mut axes: Vec<Axis> = self.panels.iter().map(Plot::x_axis).collect();
         if self.share_x {
             let lines = || self.panels.iter().flat_map(|panel| &panel.lines);
-            let all = Axis::over(lines().flat_map(|line| &line.points).filter(seen).map(|p| p.0), 0.015);
+            let scale = self.panels.first().map_or(Scale::Linear, |panel| panel.x_scale);
+            let all = Axis::over(lines().flat_map(|line| &line.points).filter(seen).map(|p| p.0), 0.015, scale);
             axes.fill(all);
         }
         axes

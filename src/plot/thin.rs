@@ -94,10 +94,12 @@ impl Strip {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Scale;
     use super::*;
 
     fn axes(points: &[(f64, f64)]) -> (Axis, Axis) {
-        let axis = |pick: fn(&(f64, f64)) -> f64| Axis::over(points.iter().filter(|p| seen(p)).map(pick), 0.0);
+        let axis =
+            |pick: fn(&(f64, f64)) -> f64| Axis::over(points.iter().filter(|p| seen(p)).map(pick), 0.0, Scale::Linear);
         (axis(|p| p.0), axis(|p| p.1))
     }
 

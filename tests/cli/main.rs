@@ -3,6 +3,7 @@
 #[path = "../common/run.rs"]
 mod run;
 
+mod bench;
 mod convert;
 mod forecast;
 mod gates;
