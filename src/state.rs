@@ -1,6 +1,7 @@
 //! What a network remembers between two time steps. It belongs to the caller.
 
 use crate::error::{Error, Result};
+use crate::math::settle;
 use crate::shape::Shape;
 use crate::tensor::{Buffer, Tensor, padded};
 use alloc::vec;
@@ -50,6 +51,12 @@ impl State {
         self.batch = batch;
     }
 
+    /// The same as `other`, a state of the same network.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.h.copy_from_slice(&other.h);
+        self.c.copy_from_slice(&other.c);
+    }
+
     /// Back to zero.
     pub fn reset(&mut self) {
         self.h.fill(0.0);
@@ -66,7 +73,7 @@ impl State {
         (!self.c.is_empty()).then(|| self.unpadded(&self.c))
     }
 
-    /// Takes `h [L,B,H]`, row after row.
+    /// Takes `h [L,B,H]`, row after row; what is smaller than 2^-100 becomes zero, as it does in every step.
     ///
     /// # Errors
     /// If there are not L·B·H values.
@@ -76,7 +83,7 @@ impl State {
         Ok(())
     }
 
-    /// Takes `c [L,B,H]`, row after row.
+    /// Takes `c [L,B,H]`, row after row, as [`State::set_h`] does.
     ///
     /// # Errors
     /// If there are not L·B·H values, or the cell has no `c`.
@@ -101,4 +108,5 @@ fn copy_rows(from: &[f32], width: usize, to: &mut [f32]) {
     for (from, to) in from.chunks_exact(width).zip(to.chunks_exact_mut(padded(width))) {
         to[..width].copy_from_slice(from);
     }
+    settle(to);
 }
