@@ -4,6 +4,7 @@ use crate::backend::{Device, Network};
 use crate::cpu::{self, Cpu};
 use crate::error::{Error, Result};
 use crate::layout::{Layout, Offsets};
+use crate::math::settle;
 use crate::pass::Head;
 use crate::random::{Purpose, Random};
 use crate::scaler::Scaler;
@@ -207,6 +208,7 @@ impl Model {
         if let Some((scaler, _)) = &self.scalers {
             scaler.apply(&mut rows);
         }
+        settle(&mut rows); // as a stream does
         let steps = (ROWS / batch.max(1)).clamp(1, rows.len().max(1));
         cpu::Network::check_size(&self.shape, steps, batch)?;
         let mut network = Network::new(&device.into(), &self.shape, &self.params, steps, batch)?;

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::lanes::padded;
+use crate::math::settle;
 use crate::shape::Shape;
 use crate::tensor::{Buffer, Tensor};
 use alloc::vec;
@@ -51,6 +52,12 @@ impl State {
         self.batch = batch;
     }
 
+    /// The same as `other`, a state of the same network.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.h.copy_from_slice(&other.h);
+        self.c.copy_from_slice(&other.c);
+    }
+
     /// Back to zero.
     pub fn reset(&mut self) {
         self.h.fill(0.0);
@@ -67,7 +74,7 @@ impl State {
         (!self.c.is_empty()).then(|| self.unpadded(&self.c))
     }
 
-    /// Takes `h [L,B,H]`, row after row.
+    /// Takes `h [L,B,H]`, row after row; what is smaller than 2^-100 becomes zero, as it does in every step.
     ///
     /// # Errors
     /// If there are not L·B·H values.
@@ -77,7 +84,7 @@ impl State {
         Ok(())
     }
 
-    /// Takes `c [L,B,H]`, row after row.
+    /// Takes `c [L,B,H]`, row after row, as [`State::set_h`] does.
     ///
     /// # Errors
     /// If there are not L·B·H values, or the cell has no `c`.
@@ -102,4 +109,5 @@ fn copy_rows(from: &[f32], width: usize, to: &mut [f32]) {
     for (from, to) in from.chunks_exact(width).zip(to.chunks_exact_mut(padded(width))) {
         to[..width].copy_from_slice(from);
     }
+    settle(to);
 }

@@ -7,6 +7,7 @@ use crate::cpu::Stepper;
 #[cfg(feature = "cuda")]
 use crate::cuda;
 use crate::error::{Error, Result};
+use crate::math::settle;
 use crate::model::Model;
 #[cfg(feature = "cuda")]
 use crate::pass::Purpose;
@@ -14,6 +15,7 @@ use crate::state::State;
 use crate::tensor::Buffer;
 use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec;
 
 /// A running prediction: a model, the state of one sequence, and room to work in.
 ///
@@ -131,6 +133,32 @@ impl Stream {
         }
     }
 
+    /// Does now what the first steps would have to wait for: takes a few steps, so that every page of memory and of code that
+    /// a step needs is there, and puts the state back, bit for bit, [`Stream::advance`]d or not. After it [`Stream::step`],
+    /// [`Stream::predict`] and [`Stream::advance`] allocate nothing, take no lock, make no system call and meet no page fault:
+    /// `tests/realtime` has the kernel count them. Allocates itself, room for one state, so it belongs before the loop;
+    /// call it there, as what it touches of the stack is what lies below its caller.
+    ///
+    /// It cannot keep pages where they are: a system that is short of memory takes them back. A program that must not wait
+    /// for that calls `mlockall`, then this. A card does not need it.
+    pub fn warm_up(&mut self) {
+        let ahead = match &self.runner {
+            Runner::Cpu(stepper) => stepper.is_ahead(),
+            #[cfg(feature = "cuda")]
+            Runner::Card(..) => return,
+        };
+        let (before, x) = (self.state.clone(), vec![0.0; self.x.len()]);
+        for _ in 0..2 {
+            let _ = self.step(&x); // on a processor, of the right length: no error
+            self.advance();
+        }
+        self.state.copy_from(&before);
+        self.state_is_here();
+        if ahead {
+            self.advance();
+        }
+    }
+
     /// The same stream with I and O known to the compiler, so that a step cannot fail. On a processor only: a card can
     /// always fail.
     ///
@@ -203,6 +231,7 @@ fn predict(stepper: &mut Stepper, model: &Model, state: &mut State, x: &mut Buff
     if let Some((scaler, _)) = scalers {
         scaler.apply(x);
     }
+    settle(x);
     y.copy_from_slice(stepper.predict(model.step_params(), x, state));
     if let Some((_, scaler)) = scalers {
         scaler.undo(y);
@@ -237,5 +266,19 @@ impl<const I: usize, const O: usize> Ticker<'_, I, O> {
     /// Does what can be done before the next x is there: see [`Stream::advance`].
     pub fn advance(&mut self) {
         self.stepper.advance(self.model.step_params(), self.state);
+    }
+
+    /// Does now what the first steps would have to wait for: see [`Stream::warm_up`].
+    pub fn warm_up(&mut self) {
+        let (before, ahead) = (self.state.clone(), self.stepper.is_ahead());
+        for _ in 0..2 {
+            self.step([0.0; I]);
+            self.advance();
+        }
+        self.state.copy_from(&before);
+        self.stepper.state_changed();
+        if ahead {
+            self.advance();
+        }
     }
 }

@@ -5,11 +5,11 @@ use crate::error::{Error, Result};
 use crate::lanes::padded;
 use crate::model::Model;
 use crate::state::State;
-use crate::tensor::Buffer;
+use crate::tensor::{Buffer, touch, touch_spare};
 use crate::weights::Weights;
 use alloc::format;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Which stream of a [`Streams`] is meant. Only [`Streams::open`] makes one, and it is good for this one stream: after
@@ -203,6 +203,22 @@ impl Streams {
         self.take_rows(handles)?;
         self.many.step(params(&self.model).1, x, y, self.model.scalers());
         Ok(())
+    }
+
+    /// Does now what the first steps would have to wait for: touches every page of every stream, those not open yet among
+    /// them, takes steps of one to 48 streams so that every page of code is there, and puts their states back, bit for bit.
+    /// After it [`Streams::step`] and [`Streams::step_many`] on one thread meet no page fault but for what the caller hands
+    /// in, and neither do [`Streams::open`] within the capacity, [`Streams::close`] and [`Streams::reset`]. Allocates itself,
+    /// so it belongs before the loop. What it cannot do: see [`Stream::warm_up`](crate::Stream::warm_up).
+    pub fn warm_up(&mut self) {
+        self.many.warm_up(params(&self.model).1, self.model.scalers());
+        // the way to it: a call without rows, and one that is refused
+        let _ = self.step_many(&[], &[], &mut []);
+        let nobody = Handle { owner: self.owner, slot: u32::MAX, generation: 0 };
+        let _ = self.step(nobody, &vec![0.0; self.model.shape().input]);
+        touch(&mut self.y);
+        touch_spare(&mut self.generations);
+        touch_spare(&mut self.free);
     }
 
     /// The slots of `handles` are the rows of the call that follows.

@@ -45,6 +45,22 @@ impl core::fmt::Debug for Buffer {
     }
 }
 
+/// Writes to every page of `values` what is there already, so that the system has given it.
+pub(crate) fn touch(values: &mut [f32]) {
+    const PAGE: usize = 4096; // no system has smaller ones
+    let ends = values.len().saturating_sub(1)..values.len();
+    for at in (0..values.len()).step_by(PAGE / size_of::<f32>()).chain(ends) {
+        values[at] = core::hint::black_box(values[at]); // a value that the compiler cannot know: it has to be written
+    }
+}
+
+/// The same for the part of `values` that is not in use yet.
+pub(crate) fn touch_spare<T: Copy + Default>(values: &mut Vec<T>) {
+    for spare in values.spare_capacity_mut() {
+        spare.write(core::hint::black_box(T::default()));
+    }
+}
+
 /// A host array of f32 in row-major order with up to four dimensions, for everything that comes in or goes out.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tensor {

@@ -6,6 +6,7 @@
 use super::product::{Product, Start};
 use crate::cell::{Cell, MOST, State};
 use crate::lanes::{LANES, Lanes, Pass, padded};
+use crate::math::TINY;
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -188,9 +189,9 @@ unsafe fn forward_tile<V: Lanes, C: Cell>(layer: &Layer, t: usize, b: usize, til
         let (after, saved) = C::forward(gates_x, gates_h, before);
         let mask = tail::<V>(layer.hidden - tile * LANES);
         let at_next = at + layer.batch * layer.width();
-        after.h.and(mask).store(layer.h.add(at_next));
+        kept(after.h, mask).store(layer.h.add(at_next));
         if C::HAS_C {
-            after.c.and(mask).store(layer.c.add(at_next));
+            kept(after.c, mask).store(layer.c.add(at_next));
         }
         if !layer.saved.is_null() {
             let to = layer.saved.add((row * layer.tiles() + tile) * C::SAVED * LANES);
@@ -283,14 +284,14 @@ impl<C: Cell> Backward<C> {
             let mask = tail::<V>(layer.hidden - tile * LANES);
             let gates = (row * layer.tiles() + tile) * C::GATES * LANES;
             for gate in 0..C::GATES {
-                gradients.dgates_x[gate].and(mask).store(layer.gates_x.add(gates + gate * LANES));
+                kept(gradients.dgates_x[gate], mask).store(layer.gates_x.add(gates + gate * LANES));
                 if C::RESET {
-                    gradients.dgates_h[gate].and(mask).store(layer.gates_h.add(gates + gate * LANES));
+                    kept(gradients.dgates_h[gate], mask).store(layer.gates_h.add(gates + gate * LANES));
                 }
             }
-            gradients.dstate.h.and(mask).store(dh);
+            kept(gradients.dstate.h, mask).store(dh);
             if C::HAS_C {
-                gradients.dstate.c.and(mask).store(self.dc.add(dstate));
+                kept(gradients.dstate.c, mask).store(self.dc.add(dstate));
             }
         }
     }
@@ -316,6 +317,13 @@ unsafe fn load_state<V: Lanes, C: Cell>(layer: &Layer, at: usize) -> State<V> {
         let h = V::load(layer.h.add(at));
         State { h, c: if C::HAS_C { V::load(layer.c.add(at)) } else { h } }
     }
+}
+
+/// What is stored of a vector of states or gradients: nothing beyond the layer's units, as `mask` says, and zero for what is
+/// too small to matter, so that no step meets the subnormal numbers which a state that fades would come to.
+#[inline(always)]
+pub fn kept<V: Lanes>(value: V, mask: V) -> V {
+    value.abs().less_than(value.all(TINY), value.all(0.0), value.and(mask)) // settled(value).and(mask), one wait shorter
 }
 
 /// The mask that keeps the first `units` lanes and clears what is beyond them; all of sixteen or more.

@@ -7,7 +7,7 @@
 
 use super::linear::Linear;
 use super::product::{Product, Start};
-use super::recurrent::tail;
+use super::recurrent::{kept, tail};
 use super::stored::Stored;
 use crate::cell::{Cell, MOST, State as Units};
 use crate::lanes::{LANES, Lanes, Pass, padded};
@@ -207,9 +207,9 @@ unsafe fn units<V: Lanes, C: Cell>(
         let before = Units { h: V::load(h), c: if C::HAS_C { V::load(c) } else { zero } };
         let (after, _) = C::forward(x_gates, h_gates, before);
         let mask = tail::<V>(shape.hidden - tile * LANES);
-        after.h.and(mask).store(h);
+        kept(after.h, mask).store(h);
         if C::HAS_C {
-            after.c.and(mask).store(c);
+            kept(after.c, mask).store(c);
         }
     }
 }

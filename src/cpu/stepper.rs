@@ -64,6 +64,11 @@ impl Stepper {
         self.run(params, state, None);
     }
 
+    /// Whether [`Stepper::advance`] was called for the state at hand.
+    pub fn is_ahead(&self) -> bool {
+        self.turn.ahead
+    }
+
     /// The state has been changed by somebody else.
     pub fn state_changed(&mut self) {
         self.turn.ahead = false;

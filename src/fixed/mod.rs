@@ -37,6 +37,7 @@ pub use source::source;
 use crate::cpu::Cpu;
 #[cfg(feature = "alloc")]
 use crate::error::{Error, Result};
+use crate::math::settle;
 #[cfg(feature = "alloc")]
 use crate::model::Model;
 #[cfg(feature = "alloc")]
@@ -237,6 +238,7 @@ impl<'a, N: FixedShape, const I: usize, const O: usize, const P: usize, const M:
                 *value = (*value - shift) / scale;
             }
         }
+        settle(&mut x);
         let mut y = self.memory.predict(&self.model.params, &x);
         if let Some((_, scaler)) = &self.model.scalers {
             for ((value, shift), scale) in y.iter_mut().zip(scaler.shift).zip(scaler.scale) {

@@ -2,7 +2,7 @@
 
 use super::super::beside::Beside;
 use super::super::product::{Product, Start};
-use super::super::recurrent::tail;
+use super::super::recurrent::{kept, tail};
 use super::super::stored::Stored;
 use super::BLOCK;
 use crate::cell::{Cell, MOST, State as Units};
@@ -202,11 +202,9 @@ impl Layer {
                     *c = V::load(self.state(row + n).add(width + at));
                 }
             }
-            let (Units { mut h, mut c }, _) = C::forward(gates_x, gates_h, before);
-            if at + LANES > self.hidden {
-                let mask = Beside([tail::<V>(self.hidden - at); N]);
-                (h, c) = (h.and(mask), c.and(mask));
-            }
+            let (Units { h, c }, _) = C::forward(gates_x, gates_h, before);
+            let mask = Beside([tail::<V>(self.hidden - at); N]);
+            let (h, c) = (kept(h, mask), kept(c, mask));
             for (n, (h, c)) in h.0.into_iter().zip(c.0).enumerate() {
                 let state = self.state(row + n).add(at);
                 h.store(self.after.add((row + n) * width + at));

@@ -16,9 +16,10 @@ use crate::cell::{self, Cell, Visitor};
 use crate::error::{Error, Result};
 use crate::lanes::{LANES, Lanes, Pass, padded};
 use crate::layout::Offsets;
+use crate::math::settle;
 use crate::scaler::Scaler;
 use crate::shape::Shape;
-use crate::tensor::Buffer;
+use crate::tensor::{Buffer, touch, touch_spare};
 use crate::weights::Weights;
 use alloc::{format, vec, vec::Vec};
 use core::marker::PhantomData;
@@ -198,6 +199,29 @@ impl Many {
         self.shape.layers * padded(self.shape.hidden) * (1 + usize::from(self.shape.cell.has_c()))
     }
 
+    /// Touches all memory that a step can need, and takes steps of every number of rows up to a block, so that all code is
+    /// there too; the states are what they were. Allocates.
+    pub fn warm_up(&mut self, params: &[f32], scalers: Option<(&Scaler, &Scaler)>) {
+        for Room { x, before, after: [even, odd], gates_x, gates_h, y } in &mut self.rooms {
+            for buffer in [x, before, even, odd, gates_x, gates_h, y] {
+                touch(buffer);
+            }
+        }
+        touch(&mut self.arena);
+        self.begin();
+        touch_spare(&mut self.rows);
+        let slots = BLOCK.min(self.slots);
+        let kept = self.arena[..slots * self.state_len()].to_vec();
+        let x = vec![0.0; slots * self.shape.input];
+        let mut y = vec![0.0; slots * self.shape.width_out()];
+        for rows in 1..=slots {
+            self.begin();
+            (0..rows as u32).for_each(|slot| assert!(self.add(slot)));
+            self.step(params, &x[..rows * self.shape.input], &mut y[..rows * self.shape.width_out()], scalers);
+        }
+        self.arena[..kept.len()].copy_from_slice(&kept);
+    }
+
     /// Begins a call: it has no rows yet.
     #[inline]
     pub fn begin(&mut self) {
@@ -342,13 +366,13 @@ unsafe fn block<V: Lanes, C: Cell, S: Stored>(step: &Step, room: &mut Room, firs
     let (width, kinds) = (padded(shape.hidden), 1 + usize::from(C::HAS_C));
     // SAFETY: the promise of the step; rows of it, and as many of the room's.
     unsafe {
-        let (mut x, mut x_row) = (step.x.add(first * shape.input), shape.input);
+        let rows = &mut room.x[..n * shape.input];
+        rows.copy_from_slice(core::slice::from_raw_parts(step.x.add(first * shape.input), n * shape.input));
         if let Some((scaler, _)) = step.scalers {
-            let scaled = &mut room.x[..n * shape.input];
-            scaled.copy_from_slice(core::slice::from_raw_parts(x, n * shape.input));
-            scaler.apply(scaled);
-            x = scaled.as_ptr();
+            scaler.apply(rows);
         }
+        settle(rows);
+        let (mut x, mut x_row) = (rows.as_ptr(), shape.input);
         for l in 0..shape.layers {
             let at = Offsets::layer(&shape, S::WEIGHTS, l);
             let weight = |weight, scale, bias| Matrix {
