@@ -51,7 +51,7 @@ fn main() {
                 let (x, mut stream) = (reference::values(100), Stream::on(cpu, model.clone()).unwrap());
                 let y: Vec<f32> = x.iter().map(|&x| stream.step(&[x]).unwrap()[0]).collect();
                 let truth = Reference::of(&model).forward(&x);
-                reference::check(&format!("{cell:?} {isa:?} H{hidden}"), y.into_iter(), &truth, TOLERANCE);
+                reference::check(&format!("{cell:?} {isa:?} H{hidden}"), y, &truth, TOLERANCE);
                 let mut kinds = kinds(cpu, &model);
                 for _ in 0..TURNS {
                     for kind in &mut kinds {

@@ -130,8 +130,7 @@ fn cases(most: usize) -> Vec<Case> {
                         continue;
                     }
                     let mut streams = Streams::new(model.clone(), cpu, Threads::default(), STREAMS).unwrap();
-                    streams.warm_up(); // before any is open
-                    let handles = (0..STREAMS).map(|_| streams.open().unwrap()).collect();
+                    let handles = (0..STREAMS / 2).map(|_| streams.open().unwrap()).collect();
                     let room = |width: usize| vec![0.5; STREAMS * width];
                     let steps = Steps::Many(Box::new(streams), handles, room(input), room(shape.width_out()));
                     cases.push(Case { name: name("streams"), steps, calls: (calls / STREAMS * 2).max(4) });
@@ -180,6 +179,13 @@ impl Case {
         match &mut self.steps {
             Steps::One(stream) => stream.warm_up(),
             Steps::Many(streams, ..) => streams.warm_up(),
+        }
+    }
+
+    /// Half of the streams are opened after [`Case::warm_up`].
+    fn open_the_rest(&mut self) {
+        if let Steps::Many(streams, handles, ..) = &mut self.steps {
+            handles.extend((handles.len()..STREAMS).map(|_| streams.open().unwrap()));
         }
     }
 }
@@ -247,15 +253,27 @@ fn output() {
     eprintln!("a step has something to say");
 }
 
-/// What can be planted among the steps, and what has to be seen of it: the place in [`KINDS`], and whether it is a system call.
-const PLANTED: [(&str, fn(), Option<usize>, bool); 6] = [
-    ("allocation", allocation, Some(0), false),
-    ("page fault", page_fault, Some(1), false),
-    ("wait", wait, Some(3), true),
-    ("contended lock", contended_lock, Some(3), true),
-    ("system call", system_call, None, true),
-    ("output", output, None, true),
+/// Something planted among the steps, and what has to be seen of it.
+struct Planted {
+    name: &'static str,
+    plant: fn(),
+    /// Which of [`KINDS`], if any.
+    kind: Option<usize>,
+    /// Whether it is a system call.
+    system_call: bool,
+}
+
+const PLANTED: [Planted; 6] = [
+    Planted { name: "allocation", plant: allocation, kind: Some(0), system_call: false },
+    Planted { name: "page fault", plant: page_fault, kind: Some(1), system_call: false },
+    Planted { name: "wait", plant: wait, kind: Some(3), system_call: true },
+    Planted { name: "contended lock", plant: contended_lock, kind: Some(3), system_call: true },
+    Planted { name: "system call", plant: system_call, kind: None, system_call: true },
+    Planted { name: "output", plant: output, kind: None, system_call: true },
 ];
+
+/// In the place of something planted: no `warm_up`.
+const COLD: &str = "no warm-up";
 
 /// Which check a child process is for, and what is planted in it.
 const CHECK: &str = "RNNSTEP_TEST_REALTIME";
@@ -279,7 +297,8 @@ fn again(check: &str, planted: &str) -> (std::process::ExitStatus, String) {
 fn child() {
     let Ok(check) = std::env::var(CHECK) else { return };
     let (check, planted) = check.split_once(':').unwrap();
-    let planted = PLANTED.iter().find(|(name, ..)| *name == planted).map(|&(_, planted, ..)| planted);
+    let warm = planted != COLD;
+    let planted = PLANTED.iter().find(|planting| planting.name == planted).map(|planting| planting.plant);
     // a stream and streams are enough to plant something
     let mut cases = cases(if planted.is_some() { 2 } else { usize::MAX });
     take_a_fresh_page();
@@ -288,16 +307,19 @@ fn child() {
     counts();
     Case { name: String::new(), steps: Steps::One(Box::new(any_stream())), calls: 3 }.run(None);
     match check {
-        "counters" => count(&mut cases, planted),
+        "counters" => count(&mut cases, planted, warm),
         "system calls" => run_without_system_calls(&mut cases, planted),
         other => panic!("{other}?"),
     }
 }
 
-fn count(cases: &mut [Case], planted: Option<fn()>) -> ! {
+fn count(cases: &mut [Case], planted: Option<fn()>, warm: bool) -> ! {
     let mut clean = true;
     for case in cases {
-        case.warm_up();
+        if warm {
+            case.warm_up();
+        }
+        case.open_the_rest();
         let before = counts();
         let failed = case.run(planted);
         let after = counts();
@@ -313,6 +335,7 @@ fn count(cases: &mut [Case], planted: Option<fn()>) -> ! {
 }
 
 fn run_without_system_calls(cases: &mut [Case], planted: Option<fn()>) -> ! {
+    cases.iter_mut().for_each(Case::open_the_rest);
     if let Err(error) = forbid_system_calls() {
         println!("no filter for system calls: {error}");
         std::process::exit(UNABLE);
@@ -330,12 +353,19 @@ fn no_allocation_no_page_fault_and_no_wait() {
 
 #[test]
 fn the_counters_see_what_they_are_for() {
-    for (name, _, kind, _) in PLANTED {
+    for Planted { name, kind, .. } in PLANTED {
         let Some(kind) = kind else { continue };
         let (status, said) = again("counters", name);
         assert_eq!(status.code(), Some(SEEN), "{name}: {said}");
         assert!(said.contains(KINDS[kind]), "{name}: {said}");
     }
+}
+
+#[test]
+fn without_warm_up_there_are_page_faults() {
+    let (status, said) = again("counters", COLD);
+    assert_eq!(status.code(), Some(SEEN), "{said}");
+    assert!(said.contains(KINDS[1]) && !said.contains(KINDS[0]), "{said}");
 }
 
 #[test]
@@ -349,12 +379,12 @@ fn no_system_call() {
 
 #[test]
 fn system_calls_are_seen() {
-    for (name, _, _, makes_one) in PLANTED {
+    for Planted { name, system_call, .. } in PLANTED {
         let (status, said) = again("system calls", name);
         if status.code() == Some(UNABLE) {
             return eprintln!("skipped: {said}");
         }
-        let expected = if makes_one { (None, Some(libc::SIGSYS)) } else { (Some(CLEAN), None) };
+        let expected = if system_call { (None, Some(libc::SIGSYS)) } else { (Some(CLEAN), None) };
         assert_eq!((status.code(), status.signal()), expected, "{name}: {said}");
     }
 }
