@@ -162,34 +162,22 @@ macro_rules! equal {
 #[test]
 fn every_cell_equals_its_stream_at_the_seams() {
     equal! {
-        Rnn 1 -> 1 x 1 -> Some(1), true, F32;
         Rnn 2 -> 7 x 2 -> Some(2), false, F32;
         Rnn 1 -> 32 x 1 -> Some(1), true, F32;
-        Rnn 3 -> 33 x 1 -> None, true, F32;
-        RnnRelu 1 -> 16 x 1 -> Some(17), true, F32;
         RnnRelu 4 -> 100 x 3 -> Some(5), false, F32;
         Lstm 1 -> 8 x 1 -> Some(1), true, F32;
         Lstm 2 -> 9 x 2 -> None, true, F32;
-        Lstm 5 -> 15 x 1 -> Some(4), false, F32;
-        Lstm 1 -> 17 x 3 -> Some(1), true, F32;
         Lstm 8 -> 64 x 2 -> Some(1), true, F32;
-        Gru 1 -> 16 x 1 -> Some(1), true, F32;
         Gru 3 -> 31 x 2 -> Some(16), true, F32;
         Gru 1 -> 33 x 1 -> None, false, F32;
-        Gru 2 -> 64 x 1 -> Some(3), true, F32;
     }
 }
 
 #[test]
 fn small_weights_equal_their_streams() {
     equal! {
-        Rnn 1 -> 32 x 1 -> Some(1), true, Bf16;
         Rnn 3 -> 17 x 2 -> None, false, Int8;
-        RnnRelu 1 -> 9 x 1 -> Some(1), true, F16;
         Lstm 1 -> 33 x 1 -> Some(1), true, Bf16;
-        Lstm 2 -> 16 x 2 -> Some(5), false, F16;
-        Lstm 1 -> 31 x 1 -> Some(1), true, Int8;
-        Gru 1 -> 15 x 2 -> Some(2), true, Bf16;
         Gru 4 -> 32 x 1 -> None, true, F16;
         Gru 1 -> 64 x 1 -> Some(1), false, Int8;
     }
@@ -209,14 +197,14 @@ fn a_model_of_another_shape_or_format_is_refused() {
         Shape { layers: 2, ..shape },
     ];
     for other in others {
-        let error = Lstm32::from_model(&Model::random(other, 0).unwrap()).unwrap_err().to_string();
+        let error = Lstm32::from_model(&Model::random(other, 0).unwrap()).err().unwrap().to_string();
         assert!(error.contains("the type is for") && error.lines().count() == 1, "{error}");
     }
     let relu = Shape { cell: rnnstep::CellKind::Rnn, nonlinearity: Nonlinearity::Relu, ..shape };
     type Tanh = rnnstep::model!(Rnn { input: 1, hidden: 32, layers: 1, output: Some(1), bias: true, weights: F32 });
     assert!(Tanh::from_model(&Model::random(relu, 0).unwrap()).is_err());
     let small = Model::random(shape, 0).unwrap().with_weights(Weights::Bf16).unwrap();
-    assert!(Lstm32::from_model(&small).unwrap_err().to_string().contains("bf16 weights"));
+    assert!(Lstm32::from_model(&small).err().unwrap().to_string().contains("bf16 weights"));
 }
 
 #[test]
