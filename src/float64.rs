@@ -215,19 +215,19 @@ impl Answers {
     /// # Errors
     /// If they are not, in one line that names the first answer that is wrong. And if a card fails.
     pub fn check(&self, device: &Device) -> Result<Deviation> {
-        let mut tolerance = 1e-3;
-        match device {
+        let tolerance = match device {
             Device::Cpu(_) => {
                 let y = answers(&self.model, device.clone(), &waves(&self.model, self.steps))?;
                 if let Some(at) = y.iter().zip(&self.portable).position(|(&y, &truth)| !same(y, truth)) {
                     return Err(self.wrong(device, at, y[at], format!("{} on portable", self.portable[at])));
                 }
+                1e-3
             }
             #[cfg(feature = "cuda")]
-            Device::Cuda(cuda) if cuda.dtype() != Dtype::F32 => tolerance = 0.1,
+            Device::Cuda(cuda) if cuda.dtype() == Dtype::F32 => 1e-3,
             #[cfg(feature = "cuda")]
-            Device::Cuda(_) => {}
-        }
+            Device::Cuda(_) => 0.1,
+        };
         let y = answers(&self.raw, device.clone(), &waves(&self.raw, self.steps))?;
         let size = |truth: &f64| if truth.is_finite() { truth.abs() } else { 0.0 };
         let tolerance = tolerance * self.exact.iter().map(size).fold(1.0, f64::max);

@@ -348,7 +348,7 @@ mod tests {
         for time in [Duration::ZERO, Duration::from_millis(40)] {
             let Latency { throughput, in_a_row, paused } =
                 Latency::of(&mut stream, &[0.1, 0.2, -0.1, 0.4], time).unwrap();
-            assert!(throughput.took >= BLOCK && throughput.nanoseconds() > 0.0 && throughput.per_second() > 0.0);
+            assert!(throughput.steps > 0 && throughput.nanoseconds() > 0.0 && throughput.per_second() > 0.0);
             for singles in [in_a_row, paused] {
                 assert!(singles.step.count() >= LEAST);
                 assert_eq!(singles.predict.count(), singles.advance.count());

@@ -136,12 +136,14 @@ fn round_powers(lo: f64, hi: f64, most: usize) -> Option<Numbers> {
         }
         chosen = coarser;
     }
-    // the quotient is the nearest float to what is written, a product would not be
+    // of a small power the quotient is the nearest float to what is written, a product would not be
     let value = |&(power, m): &(i32, f64)| if power < 0 { m / 10f64.powi(-power) } else { m * 10f64.powi(power) };
-    let values: Vec<f64> = chosen.iter().map(value).collect();
-    let label = |&value: &f64| if (1e-4..1e7).contains(&value) { value.to_string() } else { format!("{value:e}") };
-    let labels = values.iter().map(label).collect();
-    (values.len() >= 2).then_some((values, labels))
+    let label = |&(power, m): &(i32, f64)| match power {
+        -4..7 => value(&(power, m)).to_string(),
+        _ => format!("{m}e{power}"),
+    };
+    let numbers = (chosen.iter().map(value).collect(), chosen.iter().map(label).collect());
+    (chosen.len() >= 2).then_some(numbers)
 }
 
 /// 1, 2 or 5 times a power of ten.

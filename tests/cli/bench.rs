@@ -123,7 +123,7 @@ fn without_a_model() {
     let answer = run.ok(&format!("bench {SHORT} --device cpu --isa portable --weights bf16 --plot b.svg"));
     assert!(answer.stdout.contains("weights bf16"));
     let (texts, corners) = picture(&run, "b.svg");
-    for text in ["RNN", "LSTM", "GRU", "8", "256", "H", "portable", "portable after 1 ms", "µs, median"] {
+    for text in ["RNN", "LSTM", "GRU", "8", "128", "H", "portable", "portable after 1 ms", "µs, median"] {
         assert!(texts.iter().any(|found| found == text), "{text}: {texts:?}");
     }
     assert!(corners.iter().filter(|&&corners| corners == 6).count() >= 3, "{corners:?}");

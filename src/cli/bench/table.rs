@@ -11,7 +11,7 @@ use std::time::Duration;
 const ABOUT: &str = "\
 timed     single steps of one stream on one thread; each time holds one reading
           of the clock. µs/step, steps/s: blocks of 1 ms and more, as a whole.
-          after 1 ms: asleep between ticks 1 ms apart, caches as that leaves them.
+          after 1 ms: asleep between ticks 1 ms apart, caches as found then.
           predict, advance: a step in halves, from x to y and what can wait.
           -: a percentile with fewer than three times beyond it.";
 
