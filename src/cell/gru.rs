@@ -7,7 +7,7 @@ use crate::math::{sigmoid, tanh};
 use crate::shape::CellKind;
 
 /// Gated recurrent unit.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Gru;
 
 impl Cell for Gru {

@@ -7,7 +7,7 @@ use crate::math::{sigmoid, tanh};
 use crate::shape::CellKind;
 
 /// Long short-term memory.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Lstm;
 
 impl Cell for Lstm {

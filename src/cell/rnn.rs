@@ -7,7 +7,7 @@ use crate::shape::{CellKind, Nonlinearity};
 use core::marker::PhantomData;
 
 /// Elman RNN with activation `A`.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Rnn<A>(PhantomData<A>);
 
 /// An activation whose derivative follows from its value.
@@ -21,11 +21,11 @@ pub trait Activation: Copy + Send + Sync + 'static {
 }
 
 /// Hyperbolic tangent.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Tanh;
 
 /// `max(x, 0)`; NaN stays, and the derivative at 0 is 0, as in PyTorch.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Relu;
 
 impl Activation for Tanh {

@@ -130,7 +130,9 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
     /// If there are more than the network has, or fewer; and with weights of less than 32 bits on a big-endian processor. In a
     /// constant all of this is an error of the compiler.
     pub const fn packed<const W: usize>(words: &[u32; W]) -> Self {
-        assert!(cfg!(target_endian = "little"), "packed weights are for little-endian processors");
+        if cfg!(target_endian = "big") && !matches!(<N::Stored as crate::cpu::Stored>::WEIGHTS, crate::Weights::F32) {
+            panic!("weights of less than 32 bits are packed for little-endian processors");
+        }
         let mut arena = [0.0; W];
         let mut at = 0;
         while at < W {

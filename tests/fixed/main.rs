@@ -197,14 +197,14 @@ fn a_model_of_another_shape_or_format_is_refused() {
         Shape { layers: 2, ..shape },
     ];
     for other in others {
-        let error = Lstm32::from_model(&Model::random(other, 0).unwrap()).err().unwrap().to_string();
+        let error = Lstm32::from_model(&Model::random(other, 0).unwrap()).unwrap_err().to_string();
         assert!(error.contains("the type is for") && error.lines().count() == 1, "{error}");
     }
     let relu = Shape { cell: rnnstep::CellKind::Rnn, nonlinearity: Nonlinearity::Relu, ..shape };
     type Tanh = rnnstep::model!(Rnn { input: 1, hidden: 32, layers: 1, output: Some(1), bias: true, weights: F32 });
     assert!(Tanh::from_model(&Model::random(relu, 0).unwrap()).is_err());
     let small = Model::random(shape, 0).unwrap().with_weights(Weights::Bf16).unwrap();
-    assert!(Lstm32::from_model(&small).err().unwrap().to_string().contains("bf16 weights"));
+    assert!(Lstm32::from_model(&small).unwrap_err().to_string().contains("bf16 weights"));
 }
 
 #[test]
