@@ -1,5 +1,5 @@
-// libtorch, as C++ calls it: no Python in between, inference mode, the modules and the functional cells. A peer in another
-// language, as README.md describes it: `libtorch FOLDER` prints a line of JSON for each result.
+// libtorch, as C++ calls it: no Python in between, inference mode, the modules and the functional cells. A peer in
+// another language, as README.md describes it: `libtorch FOLDER` prints a line of JSON for each result.
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -136,8 +136,9 @@ double largest_error(const std::vector<float>& found, const std::vector<double>&
 }
 
 void print(const std::string& workload, const char* variant, double error, double ns, const std::string& rest) {
-    std::printf("{\"workload\":\"%s\",\"peer\":\"libtorch\",\"variant\":\"%s\",\"threads\":%d,\"error\":%.3g,\"ns\":%.2f%s}\n",
+    std::printf(R"({"workload":"%s","peer":"libtorch","variant":"%s","threads":%d,"error":%.3g,"ns":%.2f%s})",
                 workload.c_str(), variant, at::get_num_threads(), error, ns, rest.c_str());
+    std::printf("\n");
     std::fflush(stdout);
 }
 
@@ -259,7 +260,7 @@ void forward(Net& net) {
     });
 }
 
-/// One step of as many streams as rnnstep's `Streams` has in the same workload, every one with the same x; ns of one of them.
+/// One step of as many streams as rnnstep's `Streams` has in the same workload, every one with the same x; ns of one.
 void streams(Net& net, int64_t count) {
     const auto tensors = net.tensors();
     const Tensor weight = tensors[tensors.size() - 2], bias = tensors.back();

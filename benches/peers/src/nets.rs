@@ -108,8 +108,8 @@ impl Net {
         squares.sum::<f64>() / self.y.len() as f64
     }
 
-    /// The tensors in the order of PyTorch's `state_dict`: of each layer weight_ih `[G·H,I]`, weight_hh `[G·H,H]`, bias_ih
-    /// and bias_hh `[G·H]`, then weight `[1,H]` and bias `[1]` of the head.
+    /// The tensors in the order of PyTorch's `state_dict`: of each layer weight_ih `[G·H,I]`, weight_hh `[G·H,H]`,
+    /// bias_ih and bias_hh `[G·H]`, then weight `[1,H]` and bias `[1]` of the head.
     pub fn tensors(&self) -> Vec<Tensor> {
         self.model.weights().into_iter().map(|(_, tensor)| tensor).collect()
     }

@@ -11,8 +11,8 @@ pub trait Stream {
     /// y of `x [I]`.
     fn step(&mut self, x: &[f32]) -> f32;
 
-    /// What can be done between two steps, when nobody waits for an answer. Says whether there is anything of the kind: then
-    /// only single steps are timed, without it.
+    /// What can be done between two steps, when nobody waits for an answer. Says whether there is anything of the kind:
+    /// then only single steps are timed, without it.
     fn between(&mut self) -> bool {
         false
     }
@@ -23,6 +23,9 @@ impl<F: FnMut(&[f32]) -> f32> Stream for F {
         self(x)
     }
 }
+
+/// One step of several streams: x `[N,I]` in, y `[N]` out.
+pub type Together = Box<dyn FnMut(&[f32]) -> Vec<f32>>;
 
 /// A library that runs our networks.
 pub trait Peer {
@@ -43,8 +46,8 @@ pub trait Peer {
         net.y.clone()
     }
 
-    /// One step of `count` streams of `net` together: x `[count,I]` in, y `[count]` out.
-    fn streams(&self, _net: &Net, _count: usize) -> Result<Box<dyn FnMut(&[f32]) -> Vec<f32>>> {
+    /// `count` streams of `net`, stepped together.
+    fn streams(&self, _net: &Net, _count: usize) -> Result<Together> {
         Err("many streams: not written".into())
     }
 
@@ -53,8 +56,8 @@ pub trait Peer {
         Err("sequences: not written".into())
     }
 
-    /// One step of training on the whole of `net` (forward from zero, mean squared error, backward, Adam), as often as it is
-    /// called; gives the loss before the update.
+    /// One step of training on the whole of `net` (forward from zero, mean squared error, backward, Adam), as often as
+    /// it is called; gives the loss before the update.
     fn training(&self, _net: &Net, _threads: usize) -> Result<Box<dyn FnMut() -> f32>> {
         Err("training: not written".into())
     }

@@ -1,11 +1,11 @@
-//! burn, on the backend that it recommends for a processor, `flex`. Its modules keep the gates apart and the weights the other
-//! way round than PyTorch.
+//! burn, on the backend that it recommends for a processor, `flex`. Its modules keep the gates apart, and the weights
+//! the other way round than PyTorch.
 
 use crate::nets::{LESSON_STEPS, LESSON_WINDOW, Net, RATE};
 use crate::peer::{Peer, Result, Stream};
 use burn::module::Param;
 use burn::nn::{GateController, Gru, GruConfig, Linear, LinearConfig, Lstm, LstmConfig, Rnn, RnnConfig, RnnState};
-use burn::optim::{AdamConfig, GradientsParams, Optimizer};
+use burn::optim::{AdamConfig, GradientsParams};
 use burn::prelude::{Device, Module, Tensor, TensorData};
 use rnnstep::CellKind;
 use rnnstep::data::sine;
@@ -127,7 +127,7 @@ fn squared(error: Tensor<3>) -> Tensor<1> {
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().to_vec().unwrap_or_default()
+    tensor.into_data().try_to_vec().unwrap_or_default()
 }
 
 /// `[T,B,·]` as `[B,T,·]`.

@@ -1,4 +1,5 @@
-//! candle, with the layers of candle-nn. It has no Elman RNN: for the lesson one is put together here, the way its LSTM is.
+//! candle, with the layers of candle-nn. It has no Elman RNN: for the lesson one is put together here, the way its LSTM
+//! is.
 
 use crate::nets::{LESSON_STEPS, LESSON_WINDOW, Net, RATE};
 use crate::peer::{Peer, Result, Stream};
@@ -104,7 +105,7 @@ fn stream<R: RNN + 'static>(
 ) -> Result<Box<dyn Stream>> {
     let mut states = layers.iter().map(|layer| layer.zero_state(1)).collect::<candle_core::Result<Vec<_>>>()?;
     Ok(Box::new(move |x: &[f32]| {
-        let mut step = || {
+        let mut step = || -> candle_core::Result<f32> {
             let mut x = Tensor::from_slice(x, (1, input), &Device::Cpu)?;
             for (layer, state) in layers.iter().zip(&mut states) {
                 *state = layer.step(&x, state)?;
@@ -112,7 +113,7 @@ fn stream<R: RNN + 'static>(
             }
             head.forward(&x)?.squeeze(0)?.squeeze(0)?.to_scalar()
         };
-        step().unwrap_or_else(|_: candle_core::Error| f32::NAN)
+        step().unwrap_or(f32::NAN)
     }))
 }
 

@@ -1,14 +1,14 @@
-//! ONNX Runtime through the crate `ort`. Inputs and outputs are bound to tensors once; the states have two sets of them,
-//! which swap their roles at each step, so that nothing is copied.
+//! ONNX Runtime through the crate `ort`. Inputs and outputs are bound to tensors once; the states have two sets of
+//! them, which swap their roles at each step, so that nothing is copied.
 
 use crate::nets::{LESSON_STEPS, Net};
 use crate::peer::{Peer, Result, Stream};
 use crate::peers::onnx;
 use ort::environment::Environment;
-use ort::io_binding::IoBinding;
+
 use ort::memory::Allocator;
-use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 use std::sync::OnceLock;
 

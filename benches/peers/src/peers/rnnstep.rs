@@ -1,7 +1,7 @@
 //! rnnstep itself, as its users call it.
 
 use crate::nets::{LESSON_STEPS, LESSON_WINDOW, Net, RATE};
-use crate::peer::{Peer, Result, Stream};
+use crate::peer::{Peer, Result, Stream, Together};
 use rnnstep::cpu::{self, Threads};
 use rnnstep::data::windows::Windows;
 use rnnstep::float64::Reference;
@@ -24,7 +24,7 @@ impl Peer for Usual {
         stream(&net.model, false)
     }
 
-    fn streams(&self, net: &Net, count: usize) -> Result<Box<dyn FnMut(&[f32]) -> Vec<f32>>> {
+    fn streams(&self, net: &Net, count: usize) -> Result<Together> {
         let mut streams = Streams::new(net.model.clone(), Cpu::detect()?, Threads::default(), count)?;
         let handles = (0..count).map(|_| streams.open()).collect::<rnnstep::Result<Vec<_>>>()?;
         Ok(Box::new(move |x| {

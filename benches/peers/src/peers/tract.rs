@@ -4,7 +4,9 @@ use crate::nets::{LESSON_STEPS, Net};
 use crate::peer::{Peer, Result, Stream};
 use crate::peers::onnx;
 use std::sync::Arc;
-use tract_onnx::prelude::{Framework, InferenceModelExt, TValue, TVec, Tensor, TractResult, TypedRunnableModel, tvec};
+use tract_onnx::prelude::{
+    Framework, InferenceModelExt, IntoRunnable, TValue, TVec, Tensor, TractResult, TypedRunnableModel, tvec,
+};
 
 pub struct Tract;
 
