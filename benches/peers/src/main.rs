@@ -1,5 +1,6 @@
 //! `peers FOLDER` writes the networks for the peers of other languages.
 
+use peers::nets;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -7,7 +8,7 @@ fn main() -> ExitCode {
         eprintln!("usage: peers FOLDER");
         return ExitCode::from(2);
     };
-    match peers::nets::write_all(folder.as_ref()) {
+    match nets::write(folder.as_ref(), &nets::all()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}: {error}", folder.display());

@@ -20,6 +20,7 @@ pub const LESSON_WINDOW: usize = 20;
 pub const RATE: f64 = 0.01;
 
 /// A network with weights, sequences for it, and what float64 makes of them.
+#[derive(Clone)]
 pub struct Net {
     /// The sizes, as workloads and files are named: `H32`, `I8_H64_L2`.
     pub size: String,
@@ -126,23 +127,24 @@ impl Net {
     }
 }
 
-/// Writes every network into `folder`, and a list of them: see README.md, "A peer in another language".
-pub fn write_all(folder: &Path) -> io::Result<()> {
+/// Every network, with what is done to it: `step`, `forward`, `train`, `lesson`.
+pub fn all() -> Vec<(&'static str, Net)> {
+    let steps = Net::streams().into_iter().map(|net| ("step", net));
+    steps.chain([("forward", Net::forward()), ("train", Net::training()), ("lesson", Net::lesson())]).collect()
+}
+
+/// Writes networks into `folder`, and a list of them: see README.md, "A peer in another language".
+///
+/// # Errors
+/// If the system refuses.
+pub fn write(folder: &Path, nets: &[(&str, Net)]) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    let kinds = [
-        ("step", Net::streams()),
-        ("forward", vec![Net::forward()]),
-        ("train", vec![Net::training()]),
-        ("lesson", vec![Net::lesson()]),
-    ];
     let mut list = String::new();
-    for (kind, nets) in kinds {
-        for net in nets {
-            net.write(folder)?;
-            let Shape { input, hidden, layers, .. } = *net.shape();
-            let (cell, size, steps, batch) = (net.cell(), &net.size, net.steps, net.batch);
-            list += &format!("{kind} {cell} {size} {input} {hidden} {layers} {steps} {batch}\n");
-        }
+    for (kind, net) in nets {
+        net.write(folder)?;
+        let Shape { input, hidden, layers, .. } = *net.shape();
+        let (cell, size, steps, batch) = (net.cell(), &net.size, net.steps, net.batch);
+        list += &format!("{kind} {cell} {size} {input} {hidden} {layers} {steps} {batch}\n");
     }
     std::fs::write(folder.join("nets.txt"), list)
 }

@@ -2,7 +2,7 @@
 //! held to the protocol of README.md.
 
 use peers::check::{TOLERANCE, check, check_loss};
-use peers::nets::{Net, write_all};
+use peers::nets::{self, Net};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -32,7 +32,7 @@ fn wrong_answers_are_refused() {
 fn a_program_that_keeps_to_the_protocol_is_read() {
     let folder = Folder::new("right");
     let tried = folder.attempt(
-        r#"test -f "$1/nets.txt" && test -f "$1/lstm_H32.weights" || exit 1
+        r#"test -f "$1/nets.txt" && test -f "$1/rnn_lesson.weights" || exit 1
         echo 'what is no object is talk'
         echo '{"workload":"lstm_step/H32","threads":1,"error":2e-7,"ns":123.4,"p50":140,"variant":"fake"}'
         echo '{"workload":"rnn_step/H32","threads":1,"left_out":"no Elman RNN"}'"#,
@@ -72,13 +72,13 @@ fn a_bad_line_is_a_clear_error() {
     }
 }
 
-/// A folder with the networks in it, gone when it is dropped.
+/// A folder with a network in it, gone when it is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("rnnstep-peers-{}-{name}", std::process::id()));
-        write_all(&folder).unwrap();
+        nets::write(&folder, &[("lesson", Net::lesson())]).unwrap();
         Self(folder)
     }
 

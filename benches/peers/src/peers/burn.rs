@@ -76,8 +76,8 @@ impl Peer for Burn {
         }))
     }
 
-    fn lesson(&self, _net: &Net) -> Result<Box<dyn FnMut() -> [f32; LESSON_STEPS]>> {
-        let net = Net::lesson();
+    fn lesson(&self, net: &Net) -> Result<Box<dyn FnMut() -> [f32; LESSON_STEPS]>> {
+        let net = net.clone();
         Ok(Box::new(move || {
             let (device, weights) = (Device::flex().autodiff(), Weights::of(&net));
             let mut lesson = Lesson { rnn: weights.rnn(&device), head: weights.head(&device) };

@@ -57,8 +57,8 @@ impl Peer for Candle {
         }))
     }
 
-    fn lesson(&self, _net: &Net) -> Result<Box<dyn FnMut() -> [f32; LESSON_STEPS]>> {
-        let net = Net::lesson();
+    fn lesson(&self, net: &Net) -> Result<Box<dyn FnMut() -> [f32; LESSON_STEPS]>> {
+        let net = net.clone();
         Ok(Box::new(move || lesson(&net).unwrap_or([f32::NAN; LESSON_STEPS])))
     }
 }
