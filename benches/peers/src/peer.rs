@@ -1,0 +1,70 @@
+//! What a peer has to be able to do; what it is not able to do it says in a few words.
+
+use crate::nets::{LESSON_STEPS, Net};
+use std::error::Error;
+
+/// What is asked for, or why it cannot be had: `no Elman RNN`.
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// One sequence, step by step, from a state of zero.
+pub trait Stream {
+    /// y of `x [I]`.
+    fn step(&mut self, x: &[f32]) -> f32;
+
+    /// What can be done between two steps, when nobody waits for an answer. Says whether there is anything of the kind:
+    /// then only single steps are timed, without it.
+    fn between(&mut self) -> bool {
+        false
+    }
+}
+
+impl<F: FnMut(&[f32]) -> f32> Stream for F {
+    fn step(&mut self, x: &[f32]) -> f32 {
+        self(x)
+    }
+}
+
+/// One step of several streams: x `[N,I]` in, y `[N]` out.
+pub type Together = Box<dyn FnMut(&[f32]) -> Vec<f32>>;
+
+/// A library that runs our networks.
+pub trait Peer {
+    fn name(&self) -> &'static str;
+
+    /// What of the library, where there is a choice.
+    fn variant(&self) -> &'static str {
+        ""
+    }
+
+    /// A stream of `net`.
+    fn stream(&self, _net: &Net) -> Result<Box<dyn Stream>> {
+        Err("no single steps".into())
+    }
+
+    /// What its stream should give: y of the network, unless the peer is known to round the weights.
+    fn truth(&self, net: &Net) -> Vec<f64> {
+        net.y.clone()
+    }
+
+    /// `count` streams of `net`, stepped together.
+    fn streams(&self, _net: &Net, _count: usize) -> Result<Together> {
+        Err("many streams: not written".into())
+    }
+
+    /// y `[T,B,1]` of `net.x`, as often as it is called.
+    fn forward(&self, _net: &Net, _threads: usize) -> Result<Box<dyn FnMut() -> Vec<f32>>> {
+        Err("sequences: not written".into())
+    }
+
+    /// One step of training on the whole of `net` (forward from zero, mean squared error, backward, Adam), as often as
+    /// it is called; gives the loss before the update.
+    fn training(&self, _net: &Net, _threads: usize) -> Result<Box<dyn FnMut() -> f32>> {
+        Err("training: not written".into())
+    }
+
+    /// The whole lesson, as often as it is called: a network with the weights of `net`, its optimiser, and
+    /// [`LESSON_STEPS`] steps, each on the next window of the sine and with the state carried on; gives the losses.
+    fn lesson(&self, _net: &Net) -> Result<Box<dyn FnMut() -> [f32; LESSON_STEPS]>> {
+        Err("training: not written".into())
+    }
+}
