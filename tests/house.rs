@@ -108,7 +108,8 @@ fn reexports() -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let mut rooms = BTreeMap::new();
     for line in code(&text).split(';') {
-        let Some((room, names)) = line.trim().strip_prefix("pub use ").and_then(|path| path.split_once("::")) else {
+        // an attribute may stand before it
+        let Some((room, names)) = line.split_once("pub use ").and_then(|(_, path)| path.split_once("::")) else {
             continue;
         };
         for name in names.split(|c| !is_word(c)).filter(|name| !name.is_empty()) {
