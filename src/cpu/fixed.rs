@@ -143,7 +143,7 @@ const fn pack(
     next + 1
 }
 
-/// What a sequence works in: [`Room`], h `[L][Hp]` and c.
+/// What a sequence works in: gates and y of the step at hand, h `[L][Hp]` and c.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub struct Memory<N, const M: usize> {

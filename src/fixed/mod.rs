@@ -23,7 +23,7 @@
 //! }
 //! ```
 //!
-//! Model and stream are two objects, as [`Model`](crate::Model) and [`Stream`](crate::Stream) are: the weights may then
+//! Model and stream are two objects, as [`Model`] and [`Stream`](crate::Stream) are: the weights may then
 //! stay in read-only memory, and many streams share them. The step is that of a stream, to the last bit.
 
 #[cfg(feature = "alloc")]
@@ -98,8 +98,8 @@ pub const fn has_head(output: Option<usize>) -> bool {
     output.is_some()
 }
 
-/// A network with its weights, all of it in the value: the twin of a [`Model`](crate::Model) whose shape `N` is known when
-/// the program is compiled. [`model!`](crate::model) writes the type; P and M follow from `N`.
+/// A network with its weights, all of it in the value: the twin of a [`Model`] whose shape `N` is known when
+/// the program is compiled. [`model!`](macro@crate::model) writes the type; P and M follow from `N`.
 #[derive(Debug, Clone)]
 pub struct Fixed<N, const I: usize, const O: usize, const P: usize, const M: usize> {
     params: Params<N, P>,

@@ -16,7 +16,7 @@ const STEPS: usize = 8;
 /// The longest line of numbers.
 const WIDTH: usize = 110;
 
-/// The source of a module with `model` in it: its type (see [`model!`](crate::model)), the model as a static, and some
+/// The source of a module with `model` in it: its type (see [`model!`](macro@crate::model)), the model as a static, and some
 /// inputs with the answers to them, to the bit, so that whoever runs it elsewhere can see that it is the same. `title` says
 /// in a line what it is.
 ///
