@@ -1,39 +1,14 @@
 //! One long call equals many short ones, bit for bit; a step allocates nothing.
 
+#[path = "common/counting.rs"]
+mod counting;
+
+use counting::allocations;
 use proptest::prelude::*;
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{CellKind, Cpu, Isa, Model, Nonlinearity, Order, Scaler, Shape, State, Stream, Tensor};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-/// Counts the allocations of the thread that asks.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is handed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|n| n.set(n.get() + 1));
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.with(Cell::get);
-    work();
-    ALLOCATIONS.with(Cell::get) - before
-}
 
 fn shapes() -> impl Strategy<Value = Shape> {
     let hidden = prop::sample::select(vec![1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100]);

@@ -1,39 +1,14 @@
 //! Many streams under one set of weights: each is the stream it would be alone, bit for bit; a handle is never somebody
 //! else's; a refused call moves nothing; a step allocates nothing.
 
+#[path = "common/counting.rs"]
+mod counting;
+
+use counting::allocations;
 use proptest::prelude::*;
 use rnnstep::cpu::Threads;
 use rnnstep::scaler::Scaling;
 use rnnstep::{CellKind, Cpu, Error, Handle, Isa, Model, Nonlinearity, Scaler, Shape, State, Stream, Streams, Weights};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-/// Counts the allocations of the thread that asks.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is handed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|n| n.set(n.get() + 1));
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.with(Cell::get);
-    work();
-    ALLOCATIONS.with(Cell::get) - before
-}
 
 /// Sizes around whole vectors and whole blocks.
 const HIDDEN: [usize; 12] = [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100];

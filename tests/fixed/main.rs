@@ -1,35 +1,14 @@
 //! Models whose shape is known when the program is compiled: the bits of a stream, in every order of calls, on every
 //! instruction set; and the source that `rnnstep convert` writes.
 
+#[path = "../common/counting.rs"]
+mod counting;
 mod original;
 mod written;
 
 use rnnstep::fixed::FixedShape;
 use rnnstep::scaler::Scaling;
 use rnnstep::{Cpu, Fixed, Isa, Model, Nonlinearity, Scaler, Shape, Stream, Weights};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-/// Counts the allocations of the thread that asks.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is handed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|n| n.set(n.get() + 1));
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
@@ -122,12 +101,13 @@ fn equals_a_stream<N, const I: usize, const O: usize, const P: usize, const M: u
             }
         }
         let mut stream = fixed.stream();
-        let before = ALLOCATIONS.with(Cell::get);
-        for t in 0..STEPS {
-            stream.predict(wave(t));
-            stream.advance();
-        }
-        assert_eq!(ALLOCATIONS.with(Cell::get), before, "allocations of {STEPS} steps");
+        let count = counting::allocations(|| {
+            for t in 0..STEPS {
+                stream.predict(wave(t));
+                stream.advance();
+            }
+        });
+        assert_eq!(count, 0, "allocations of {STEPS} steps");
     }
 }
 

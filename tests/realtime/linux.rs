@@ -1,9 +1,11 @@
 //! The checks themselves.
 
+#[path = "../common/counting.rs"]
+mod counting;
+
 use rnnstep::cpu::Threads;
 use rnnstep::scaler::Scaling;
 use rnnstep::{CellKind, Cpu, Handle, Isa, Model, Nonlinearity, Scaler, Shape, Stream, Streams, Weights};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
@@ -11,27 +13,6 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// Counts the allocations of the thread that asks.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is handed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|n| n.set(n.get() + 1));
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// What happened on this thread so far, in the order of [`KINDS`].
 type Counts = [i64; 4];
@@ -42,7 +23,7 @@ fn counts() -> Counts {
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: room for what it writes.
     assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) }, 0);
-    [ALLOCATIONS.with(Cell::get) as i64, usage.ru_minflt as i64, usage.ru_majflt as i64, usage.ru_nvcsw as i64]
+    [counting::so_far() as i64, usage.ru_minflt as i64, usage.ru_majflt as i64, usage.ru_nvcsw as i64]
 }
 
 /// Leaves this thread one system call, that which ends the process: any other ends it with SIGSYS. A filter, since a
@@ -283,20 +264,20 @@ const CLEAN: i32 = 40;
 const SEEN: i32 = 41;
 const UNABLE: i32 = 42;
 
-/// This program again for the one test `child`: how it ended, and what it said.
-fn again(check: &str, planted: &str) -> (std::process::ExitStatus, String) {
+/// One check in a process of its own, which is `test`, the test that asks, again: how it ended, and what it said.
+fn in_a_process(test: &str, check: &str, planted: &str) -> (std::process::ExitStatus, String) {
+    if let Ok(asked) = std::env::var(CHECK) {
+        let (check, planted) = asked.split_once(':').unwrap();
+        run_check(check, planted); // this is that process
+    }
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["linux::child", "--exact", "--nocapture", "--include-ignored", "--test-threads=1"]);
+    command.args([&format!("linux::{test}"), "--exact", "--nocapture", "--test-threads=1"]);
     let output = command.env(CHECK, format!("{check}:{planted}")).output().unwrap();
     (output.status, String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
 }
 
-/// One check. Ignored by itself: the tests below run it, each time in a process of its own.
-#[test]
-#[ignore = "a part of the other tests"]
-fn child() {
-    let Ok(check) = std::env::var(CHECK) else { return };
-    let (check, planted) = check.split_once(':').unwrap();
+/// The check, and the end of this process.
+fn run_check(check: &str, planted: &str) -> ! {
     let warm = planted != COLD;
     let planted = PLANTED.iter().find(|planting| planting.name == planted).map(|planting| planting.plant);
     // a stream and streams are enough to plant something
@@ -347,7 +328,7 @@ fn run_without_system_calls(cases: &mut [Case], planted: Option<fn()>) -> ! {
 
 #[test]
 fn no_allocation_no_page_fault_and_no_wait() {
-    let (status, said) = again("counters", "nothing");
+    let (status, said) = in_a_process("no_allocation_no_page_fault_and_no_wait", "counters", "nothing");
     assert_eq!(status.code(), Some(CLEAN), "{said}");
 }
 
@@ -355,7 +336,7 @@ fn no_allocation_no_page_fault_and_no_wait() {
 fn the_counters_see_what_they_are_for() {
     for Planted { name, kind, .. } in PLANTED {
         let Some(kind) = kind else { continue };
-        let (status, said) = again("counters", name);
+        let (status, said) = in_a_process("the_counters_see_what_they_are_for", "counters", name);
         assert_eq!(status.code(), Some(SEEN), "{name}: {said}");
         assert!(said.contains(KINDS[kind]), "{name}: {said}");
     }
@@ -363,14 +344,14 @@ fn the_counters_see_what_they_are_for() {
 
 #[test]
 fn without_warm_up_there_are_page_faults() {
-    let (status, said) = again("counters", COLD);
+    let (status, said) = in_a_process("without_warm_up_there_are_page_faults", "counters", COLD);
     assert_eq!(status.code(), Some(SEEN), "{said}");
     assert!(said.contains(KINDS[1]) && !said.contains(KINDS[0]), "{said}");
 }
 
 #[test]
 fn no_system_call() {
-    let (status, said) = again("system calls", "nothing");
+    let (status, said) = in_a_process("no_system_call", "system calls", "nothing");
     if status.code() == Some(UNABLE) {
         return eprintln!("skipped: {said}");
     }
@@ -380,7 +361,7 @@ fn no_system_call() {
 #[test]
 fn system_calls_are_seen() {
     for Planted { name, system_call, .. } in PLANTED {
-        let (status, said) = again("system calls", name);
+        let (status, said) = in_a_process("system_calls_are_seen", "system calls", name);
         if status.code() == Some(UNABLE) {
             return eprintln!("skipped: {said}");
         }
