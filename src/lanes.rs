@@ -10,6 +10,10 @@ use core::ops::{Add, Div, Mul, Sub};
 /// Lanes of a vector of this crate, on every instruction set: sixteen f32.
 pub const LANES: usize = 16;
 
+/// Numbers smaller than this, 2^-95, count as zero where they would be kept. A product of a number that is not with a
+/// weight of 2^-31 or more is not subnormal. All others have one of the upper three bits of the exponent.
+pub const TINY: f32 = f32::from_bits((127 - 95) << 23);
+
 /// `n` rounded up to whole vectors.
 pub const fn padded(n: usize) -> usize {
     n.div_ceil(LANES) * LANES
@@ -80,7 +84,7 @@ pub trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     /// `2^self` for whole numbers from -126 to 127.
     fn exp2_whole(self) -> Self;
 
-    /// `self · 2^n` for whole n from -252 to 0, rounded once.
+    /// `self · 2^n` for whole n from -252 to 252, rounded once if `self` is about one.
     #[inline(always)]
     fn times_exp2(self, n: Self) -> Self {
         // in two halves, since 2^n alone may be too small for f32; only the second product can round
@@ -93,6 +97,12 @@ pub trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
 
     /// Bit by bit: a lane stays where `mask` has ones and becomes +0 where it has zeros, whatever it was.
     fn and(self, mask: Self) -> Self;
+
+    /// `self`, or +0 where it is smaller than [`TINY`]; NaN stays NaN.
+    #[inline(always)]
+    fn settled(self) -> Self {
+        self.abs().less_than(self.all(TINY), self.all(0.0), self)
+    }
 
     /// The lower sixteen bits of each lane as the upper ones of a number.
     fn low_half(self) -> Self;

@@ -6,19 +6,10 @@
 //!
 //! Subnormal numbers, those below 1.2e-38, take many processors a hundred times as long as others. Nothing here makes one
 //! of an argument that is none, but for a sigmoid beyond -87, which is one; and what is kept from step to step is
-//! [`settled`].
+//! [`Lanes::settled`].
 
-use crate::lanes::Lanes;
-
-/// Numbers smaller than this, 2^-100, count as zero where they would be kept. A product of a number that is not with a
-/// weight of 2^-26 or more is not subnormal.
-pub const TINY: f32 = f32::from_bits((127 - 100) << 23);
-
-/// `value`, or +0 where it is smaller than [`TINY`]; NaN stays NaN.
-#[inline(always)]
-pub fn settled<V: Lanes>(value: V) -> V {
-    settled_below(value, TINY)
-}
+use crate::lanes::{Lanes, TINY};
+use core::ops::Mul;
 
 /// `value`, or +0 where it is smaller than `bound`; NaN stays NaN.
 #[inline(always)]
@@ -26,7 +17,7 @@ pub fn settled_below<V: Lanes>(value: V, bound: f32) -> V {
     value.abs().less_than(value.all(bound), value.all(0.0), value)
 }
 
-/// [`settled`] of every number.
+/// [`Lanes::settled`] of every number.
 #[inline(always)]
 pub fn settle(values: &mut [f32]) {
     for value in values {
@@ -42,6 +33,29 @@ const TANH_Q: [f32; 5] = [1.0, 0.467_130_32, 2.587_106_9e-2, 3.283_091e-4, 7.762
 /// From here on tanh rounds to one, and so does the quotient, from above.
 const TANH_END: f32 = 9.18;
 
+/// A quotient that is yet to be worked out. The product of two takes one division, which is the slowest of all operations.
+#[derive(Clone, Copy)]
+pub struct Ratio<V> {
+    over: V,
+    under: V,
+}
+
+impl<V: Lanes> Ratio<V> {
+    /// The quotient.
+    #[inline(always)]
+    pub fn value(self) -> V {
+        self.over / self.under
+    }
+}
+
+impl<V: Lanes> Mul for Ratio<V> {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self { over: self.over * other.over, under: self.under * other.under }
+    }
+}
+
 /// Hyperbolic tangent: `x · P(x²) / Q(x²)`.
 #[inline(always)]
 pub fn tanh<V: Lanes>(x: V) -> V {
@@ -50,30 +64,47 @@ pub fn tanh<V: Lanes>(x: V) -> V {
     y.clamp(-1.0, 1.0)
 }
 
-/// Logistic function `1 / (1 + e^-x)`, as `1 / (1 + e^-|x|)` right of zero and `e^-|x| / (1 + e^-|x|)` left of it:
-/// nothing overflows and the left tail keeps its digits.
+/// The same to go on with; the quotient may be one step beyond one.
 #[inline(always)]
-pub fn sigmoid<V: Lanes>(x: V) -> V {
-    let (zero, one) = (x.all(0.0), x.all(1.0));
-    let e = exp_negative(x.abs());
-    x.less_than(zero, e, one) / (one + e)
+pub fn tanh_ratio<V: Lanes>(x: V) -> Ratio<V> {
+    let x = x.clamp(-TANH_END, TANH_END);
+    let u = square(x);
+    Ratio { over: x * polynomial(u, u * u, TANH_P), under: polynomial(u, u * u, TANH_Q) }
 }
 
-/// q in `e^-t = 1 - t + t² q(t)`, relative minimax over |t| ≤ ln 2 / 2, error 3.1e-9.
-const EXP_Q: [f32; 5] = [0.499_999_93, -0.166_665_2, 4.166_84e-2, -8.368_797e-3, 1.381_443_3e-3];
-/// ln 2 in two parts; the first has few enough bits that a whole number times it is exact.
-const LN_2: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
+/// Logistic function.
+#[inline(always)]
+pub fn sigmoid<V: Lanes>(x: V) -> V {
+    sigmoid_ratio(x).value()
+}
+
+/// `e^x / (1 + e^x)`: the left tail keeps its digits. Right of [`SIGMOID_END`] it is one, long before e^x is too large for f32.
+#[inline(always)]
+pub fn sigmoid_ratio<V: Lanes>(x: V) -> Ratio<V> {
+    let e = exp(x.clamp(-EXP_END, SIGMOID_END));
+    Ratio { over: e, under: x.all(1.0) + e }
+}
+
+/// From here on the logistic function rounds to one.
+const SIGMOID_END: f32 = 40.0;
 /// `e^-104.5` rounds to zero.
 const EXP_END: f32 = 104.5;
+/// q in `e^t = 1 + t + t² q(t)`, relative minimax over |t| ≤ ln 2 / 2, error 1.05e-7.
+const EXP_Q: [f32; 4] = [0.499_992_3, 0.166_671_16, 4.189_033e-2, 8.312_501e-3];
+/// ln 2 in two parts; the first has few enough bits that a whole number times it is exact.
+const LN_2: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
+/// 1.5 · 2^23: a sum with it has no room for a fraction.
+const WHOLE: f32 = 12_582_912.0;
 
-/// `e^-a` for `a ≥ 0`: `2^n · e^-t` with n whole and |t| at most half of ln 2.
+/// `e^x` for -104.5 ≤ x ≤ 80: `2^n · e^t` with n whole and |t| at most half of ln 2.
 #[inline(always)]
-fn exp_negative<V: Lanes>(a: V) -> V {
-    let a = a.min(a.all(EXP_END));
-    let n = (a * a.all(-core::f32::consts::LOG2_E)).round();
-    let t = n.mul_add(a.all(LN_2[1]), n.mul_add(a.all(LN_2[0]), a));
+fn exp<V: Lanes>(x: V) -> V {
+    let n = x.mul_add(x.all(core::f32::consts::LOG2_E), x.all(WHOLE)) - x.all(WHOLE);
+    let t = n.mul_add(x.all(-LN_2[1]), n.mul_add(x.all(-LN_2[0]), x));
     let square = square(t);
-    let e = square.mul_add(polynomial(t, square, EXP_Q), a.all(1.0) - t);
+    let low = t.mul_add(x.all(EXP_Q[1]), x.all(EXP_Q[0]));
+    let high = t.mul_add(x.all(EXP_Q[3]), x.all(EXP_Q[2]));
+    let e = square.mul_add(square.mul_add(high, low), x.all(1.0) + t);
     e.times_exp2(n)
 }
 

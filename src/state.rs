@@ -74,7 +74,7 @@ impl State {
         (!self.c.is_empty()).then(|| self.unpadded(&self.c))
     }
 
-    /// Takes `h [L,B,H]`, row after row; what is smaller than 2^-100 becomes zero, as it does in every step.
+    /// Takes `h [L,B,H]`, row after row; what is smaller than 2^-95 becomes zero, as it does in every step.
     ///
     /// # Errors
     /// If there are not L·B·H values.

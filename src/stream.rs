@@ -168,9 +168,7 @@ impl Stream {
         Error::check_length("x [I]", self.x.len(), I)?;
         Error::check_length("y [O]", self.y.len(), O)?;
         match &mut self.runner {
-            Runner::Cpu(stepper) => {
-                Ok(Ticker { stepper, model: &self.model, state: &mut self.state, x: &mut self.x, y: &mut self.y })
-            }
+            Runner::Cpu(stepper) => Ok(Ticker { stepper, model: &self.model, state: &mut self.state }),
             #[cfg(feature = "cuda")]
             Runner::Card(..) => Err(Error::invalid("ticker: a card can fail, so this needs a stream on the CPU")),
         }
@@ -226,7 +224,8 @@ impl Stream {
 }
 
 /// One step from `x` to `y`, which are in raw units if the model has scalers.
-fn predict(stepper: &mut Stepper, model: &Model, state: &mut State, x: &mut Buffer, y: &mut Buffer) {
+#[inline]
+fn predict(stepper: &mut Stepper, model: &Model, state: &mut State, x: &mut [f32], y: &mut [f32]) {
     let scalers = model.scalers();
     if let Some((scaler, _)) = scalers {
         scaler.apply(x);
@@ -244,22 +243,20 @@ pub struct Ticker<'a, const I: usize, const O: usize> {
     stepper: &'a mut Stepper,
     model: &'a Model,
     state: &'a mut State,
-    x: &'a mut Buffer,
-    y: &'a mut Buffer,
 }
 
 impl<const I: usize, const O: usize> Ticker<'_, I, O> {
     /// The next prediction. Allocates nothing and cannot fail.
+    #[inline]
     pub fn step(&mut self, x: [f32; I]) -> [f32; O] {
         self.predict(x)
     }
 
     /// The same answer, sooner if [`Ticker::advance`] was called since the last: see [`Stream::predict`].
-    pub fn predict(&mut self, x: [f32; I]) -> [f32; O] {
-        self.x.copy_from_slice(&x);
-        predict(self.stepper, self.model, self.state, self.x, self.y);
+    #[inline]
+    pub fn predict(&mut self, mut x: [f32; I]) -> [f32; O] {
         let mut y = [0.0; O];
-        y.copy_from_slice(self.y);
+        predict(self.stepper, self.model, self.state, &mut x, &mut y);
         y
     }
 

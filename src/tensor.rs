@@ -24,16 +24,37 @@ impl Buffer {
         // zeroed by the allocator, for which fresh pages are zero already
         Self { lines: bytemuck::zeroed_slice_box(len.div_ceil(LANES)), len }
     }
+
+    /// Where it begins: what a slice gives, without asking for its length.
+    #[inline]
+    pub fn as_ptr(&self) -> *const f32 {
+        self.lines.as_ptr().cast()
+    }
+
+    /// The same, to write to.
+    #[inline]
+    pub fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.lines.as_mut_ptr().cast()
+    }
+
+    /// How many values there are.
+    #[inline]
+    #[allow(clippy::len_without_is_empty, reason = "the slice has it")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
 }
 
 impl Deref for Buffer {
     type Target = [f32];
+    #[inline]
     fn deref(&self) -> &[f32] {
         &bytemuck::cast_slice(&self.lines)[..self.len]
     }
 }
 
 impl DerefMut for Buffer {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [f32] {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
     }

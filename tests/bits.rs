@@ -75,8 +75,8 @@ fn training() {
     for (cell, nonlinearity, optimizer, expected) in [
         (CellKind::Rnn, Nonlinearity::Tanh, adam, 0x0b5f_c6c4_a6f1_e851),
         (CellKind::Rnn, Nonlinearity::Relu, sgd, 0xcf76_e70a_4e50_1b36),
-        (CellKind::Lstm, Nonlinearity::Tanh, adam, 0x3726_4a65_dbef_fcbe),
-        (CellKind::Gru, Nonlinearity::Tanh, adam, 0x3945_ed66_4287_ae52),
+        (CellKind::Lstm, Nonlinearity::Tanh, adam, 0x9e56_5d24_ad58_dc99),
+        (CellKind::Gru, Nonlinearity::Tanh, adam, 0xaea0_d153_c186_c60a),
     ] {
         for (isa, threads) in Isa::available().into_iter().flat_map(|isa| [(isa, 1), (isa, 2)]) {
             let found = train(shape(cell, nonlinearity), optimizer, isa, threads);
@@ -91,8 +91,8 @@ fn streaming() {
     for (cell, nonlinearity, expected) in [
         (CellKind::Rnn, Nonlinearity::Tanh, 0x42df_f849_fb27_4e18),
         (CellKind::Rnn, Nonlinearity::Relu, 0x9328_29e4_e8a0_7e4f),
-        (CellKind::Lstm, Nonlinearity::Tanh, 0xc3be_dff0_2c4a_b554),
-        (CellKind::Gru, Nonlinearity::Tanh, 0x33ae_6428_21da_bf65),
+        (CellKind::Lstm, Nonlinearity::Tanh, 0x5878_4f11_4538_4271),
+        (CellKind::Gru, Nonlinearity::Tanh, 0xa37e_7774_311c_9e9f),
     ] {
         for isa in Isa::available() {
             let found = stream(shape(cell, nonlinearity), isa);

@@ -1,5 +1,5 @@
 //! Numbers that are none, and numbers that are next to none: they go where the formulas send them, on every instruction
-//! set to the same bits; no state keeps a number below 2^-100; and no step of a network that fades to nothing meets a
+//! set to the same bits; no state keeps a number below 2^-95; and no step of a network that fades to nothing meets a
 //! subnormal one, as the processor itself says.
 
 use rnnstep::cpu::{Network, Threads};
@@ -8,7 +8,7 @@ use rnnstep::optimizer::{Adam, Optimizer, Sgd};
 use rnnstep::pass::Purpose;
 use rnnstep::{CellKind, Cpu, Isa, Model, Nonlinearity, Order, Shape, State, Stream, Streams, Tensor};
 
-const TINY: f32 = 7.888_609e-31; // 2^-100
+const TINY: f32 = f32::from_bits((127 - 95) << 23); // 2^-95
 
 const CELLS: [(CellKind, Nonlinearity); 4] = [
     (CellKind::Rnn, Nonlinearity::Tanh),
@@ -69,7 +69,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| if v.is_nan() { u32::MAX } else { v.to_bits() }).collect()
 }
 
-/// Steps of a stream, of streams and of a sequence that fade: one and the same, and nothing below 2^-100 is kept.
+/// Steps of a stream, of streams and of a sequence that fade: one and the same, and nothing below 2^-95 is kept.
 #[test]
 fn what_fades_becomes_zero() {
     for (cell, nonlinearity) in CELLS {

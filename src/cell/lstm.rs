@@ -3,7 +3,7 @@
 
 use super::{Cell, Gradients, MOST, State};
 use crate::lanes::Lanes;
-use crate::math::{sigmoid, tanh};
+use crate::math::{sigmoid_ratio, tanh, tanh_ratio};
 use crate::shape::CellKind;
 
 /// Long short-term memory.
@@ -19,13 +19,13 @@ impl Cell for Lstm {
 
     #[inline(always)]
     fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
-        let i = sigmoid(gates_x[0] + gates_h[0]);
-        let f = sigmoid(gates_x[1] + gates_h[1]);
-        let g = tanh(gates_x[2] + gates_h[2]);
-        let o = sigmoid(gates_x[3] + gates_h[3]);
-        let c = f.mul_add(before.c, i * g);
-        let h = o * tanh(c);
-        (State { h, c }, [i, f, g, o])
+        let i = sigmoid_ratio(gates_x[0] + gates_h[0]);
+        let f = sigmoid_ratio(gates_x[1] + gates_h[1]);
+        let g = tanh_ratio(gates_x[2] + gates_h[2]);
+        let o = sigmoid_ratio(gates_x[3] + gates_h[3]);
+        let c = f.value().mul_add(before.c, (i * g).value());
+        let h = (o * tanh_ratio(c)).value();
+        (State { h, c }, [i.value(), f.value(), g.value().clamp(-1.0, 1.0), o.value()])
     }
 
     #[inline(always)]

@@ -130,6 +130,14 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn settled(self) -> Self {
+        unsafe {
+            let bits = _mm512_test_epi32_mask(_mm512_castps_si512(self.0), _mm512_set1_epi32(0x7000_0000));
+            Self(_mm512_maskz_mov_ps(bits, self.0))
+        }
+    }
+
+    #[inline(always)]
     fn low_half(self) -> Self {
         Self(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(self.0))) })
     }

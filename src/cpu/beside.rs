@@ -176,6 +176,14 @@ impl<V: Lanes, const N: usize> Lanes for Beside<V, N> {
     }
 
     #[inline(always)]
+    fn settled(mut self) -> Self {
+        for n in 0..N {
+            self.0[n] = self.0[n].settled();
+        }
+        self
+    }
+
+    #[inline(always)]
     fn low_half(mut self) -> Self {
         for n in 0..N {
             self.0[n] = self.0[n].low_half();

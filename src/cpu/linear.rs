@@ -55,36 +55,19 @@ impl Pass for Linear {
     /// All that the fields describe can be read or written, and nothing else writes there meanwhile.
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let (width, out) = (padded(self.hidden), padded(self.output));
         // SAFETY: the caller's promise.
         unsafe {
             if self.output > FEW {
-                return Product {
-                    rows: self.rows,
-                    depth: self.hidden,
-                    panel: 1,
-                    panels: out / LANES,
-                    a: self.h,
-                    a_row: width,
-                    a_depth: 1,
-                    b: self.weight,
-                    b_depth: LANES,
-                    b_panel: self.hidden * LANES,
-                    out: self.y,
-                    out_row: out,
-                    out_panel: LANES,
-                    start: Start::Bias(self.bias),
-                    backwards: false,
-                }
-                .run::<V>();
+                return self.product().run::<V>();
             }
+            let out = padded(self.output);
             for o in 0..self.output {
-                let (weight, bias) = (self.weight_transposed.add(o * LANES), *self.bias.add(o));
+                let bias = *self.bias.add(o);
                 let mut row = 0;
                 while row + LANES <= self.rows {
                     let mut rows = [V::splat(0.0); LANES];
                     for (r, sum) in rows.iter_mut().enumerate() {
-                        *sum = dot(self.h.add((row + r) * width), weight, out * LANES, width / LANES);
+                        *sum = self.dot(row + r, o);
                     }
                     let mut total = [0.0; LANES];
                     (V::sums(rows) + V::splat(bias)).store(total.as_mut_ptr());
@@ -94,7 +77,7 @@ impl Pass for Linear {
                     row += LANES;
                 }
                 for row in row..self.rows {
-                    let sum: V = dot(self.h.add(row * width), weight, out * LANES, width / LANES);
+                    let sum: V = self.dot(row, o);
                     *self.y.add(row * out + o) = sum.sum() + bias;
                 }
             }
@@ -102,17 +85,60 @@ impl Pass for Linear {
     }
 }
 
-/// `Σ a · b` over `tiles` vectors, those of b `b_tile` values apart; even and odd ones in a chain each. Its lanes are still
-/// to be added up.
-#[inline(always)]
-unsafe fn dot<V: Lanes>(a: *const f32, b: *const f32, b_tile: usize, tiles: usize) -> V {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut sums = [V::load(a) * V::load(b), V::splat(0.0)];
-        for tile in 1..tiles {
-            let sum = &mut sums[tile % 2];
-            *sum = V::load(a.add(tile * LANES)).mul_add(V::load(b.add(tile * b_tile)), *sum);
+impl Linear {
+    /// The head for one row, where this is called.
+    ///
+    /// # Safety
+    /// That of [`Linear::run`].
+    #[inline(always)]
+    pub unsafe fn row<V: Lanes>(self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.output > FEW {
+                return self.product().run::<V>();
+            }
+            for o in 0..self.output {
+                let sum: V = self.dot(0, o);
+                *self.y.add(o) = sum.sum() + *self.bias.add(o);
+            }
         }
-        sums[0] + sums[1]
+    }
+
+    /// The same as a product with lanes across outputs.
+    fn product(&self) -> Product {
+        let (width, out) = (padded(self.hidden), padded(self.output));
+        Product {
+            rows: self.rows,
+            depth: self.hidden,
+            panel: 1,
+            panels: out / LANES,
+            a: self.h,
+            a_row: width,
+            a_depth: 1,
+            b: self.weight,
+            b_depth: LANES,
+            b_panel: self.hidden * LANES,
+            out: self.y,
+            out_row: out,
+            out_panel: LANES,
+            start: Start::Bias(self.bias),
+            backwards: false,
+        }
+    }
+
+    /// `Σ h · weight` of output `o` of a row, even and odd vectors in a chain each. Its lanes are still to be added up.
+    #[inline(always)]
+    unsafe fn dot<V: Lanes>(&self, row: usize, o: usize) -> V {
+        let (tiles, distance) = (padded(self.hidden) / LANES, padded(self.output) * LANES);
+        // SAFETY: the caller's promise; a row and an output.
+        unsafe {
+            let (h, weight) = (self.h.add(row * tiles * LANES), self.weight_transposed.add(o * LANES));
+            let mut sums = [V::load(h) * V::load(weight), V::splat(0.0)];
+            for tile in 1..tiles {
+                let sum = &mut sums[tile % 2];
+                *sum = V::load(h.add(tile * LANES)).mul_add(V::load(weight.add(tile * distance)), *sum);
+            }
+            sums[0] + sums[1]
+        }
     }
 }

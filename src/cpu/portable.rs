@@ -61,7 +61,7 @@ impl Lanes for Portable {
     const SIMD: bool = false;
     const ACCUMULATORS: usize = 4;
 
-    #[inline]
+    #[inline(never)] // as those of instruction sets are: what calls it stays small
     unsafe fn run<P: Pass>(pass: P) -> P::Output {
         // SAFETY: no instruction set is needed; the rest is the caller's promise.
         unsafe { pass.run::<Self>() }

@@ -6,6 +6,7 @@
 //! steps bit for bit.
 
 use super::stored::{F32, Stored};
+use crate::cell::{Cell, MOST};
 use crate::lanes::{LANES, Lanes, Pass};
 use crate::weights::Weights;
 use core::marker::PhantomData;
@@ -77,47 +78,43 @@ impl Pass for Product {
     }
 }
 
-/// The product of several rows with a right side stored as `S`: a pass of its own, so that the compiler lays it out once for
-/// an instruction set and not wherever there is a product. That is most of what there is to compile.
-struct Rows<S> {
+/// A product with a right side stored as `S`, as a pass of its own: the compiler lays it out once for an instruction set and
+/// not wherever there is a product, which would be most of what there is to compile.
+struct Apart<S> {
     product: Product,
     stored: PhantomData<S>,
 }
 
-impl<S: Stored> Pass for Rows<S> {
+impl<S: Stored> Pass for Apart<S> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        // SAFETY: the caller's promise.
+        let Self { product, .. } = self;
+        // SAFETY: the caller's promise. A panel of one vector is split into four chains, since one sum alone would
+        // wait for each addition before the next; four gates are four chains already.
         unsafe {
-            match self.product.panel {
-                1 => self.product.panels::<V, S, 1, 4>(),
-                3 => self.product.blocks::<V, S, 3>(),
-                _ => self.product.blocks::<V, S, 4>(),
+            match (product.rows, product.panel) {
+                (1, 1) => product.row::<V, S, 1, 4>(),
+                (1, 3) => product.row::<V, S, 3, 1>(),
+                (1, _) => product.row::<V, S, 4, 1>(),
+                (_, 1) => product.panels::<V, S, 1, 4>(),
+                (_, 3) => product.blocks::<V, S, 3>(),
+                _ => product.blocks::<V, S, 4>(),
             }
         }
     }
 }
 
 impl Product {
-    /// The product with a right side stored as `S`. One row is worked out where this is called, with whatever the compiler
-    /// knows there of its sizes.
+    /// The product with a right side stored as `S`.
     ///
     /// # Safety
     /// That of [`Product::run`].
     #[inline(always)]
     pub unsafe fn run_stored<V: Lanes, S: Stored>(self) {
-        // SAFETY: the caller's promise. A panel of one vector is split into four chains, since one sum alone would
-        // wait for each addition before the next; four gates are four chains already.
-        unsafe {
-            match (self.rows, self.panel) {
-                (1, 1) => self.row::<V, S, 1, 4>(),
-                (1, 3) => self.row::<V, S, 3, 1>(),
-                (1, _) => self.row::<V, S, 4, 1>(),
-                _ => V::run(Rows::<S> { product: self, stored: PhantomData }),
-            }
-        }
+        // SAFETY: the caller's promise.
+        unsafe { V::run(Apart::<S> { product: self, stored: PhantomData }) }
     }
 
     /// The same product for some of its rows only.
@@ -258,9 +255,39 @@ impl Product {
     ) {
         // SAFETY: the caller's promise.
         unsafe {
+            let out = self.out.add(row * self.out_row + panel * self.out_panel);
+            let totals = self.sums::<V, S, ROWS, PANELS, PANEL, CHAINS>(row, panel);
+            for (r, totals) in totals.iter().enumerate() {
+                for (q, totals) in totals.iter().enumerate() {
+                    for (p, total) in totals.iter().enumerate() {
+                        total.store(out.add(r * self.out_row + q * self.out_panel + p * LANES));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same, left in registers.
+    ///
+    /// # Safety
+    /// That of [`Product::run`], but that nothing is written; rows and panels of the product.
+    #[inline(always)]
+    unsafe fn sums<
+        V: Lanes,
+        S: Stored,
+        const ROWS: usize,
+        const PANELS: usize,
+        const PANEL: usize,
+        const CHAINS: usize,
+    >(
+        &self,
+        row: usize,
+        panel: usize,
+    ) -> [[[V; PANEL]; PANELS]; ROWS] {
+        // SAFETY: the caller's promise.
+        unsafe {
             let a = self.a.add(row * self.a_row);
             let b = self.b.add(panel * self.b_panel);
-            let out = self.out.add(row * self.out_row + panel * self.out_panel);
             let mut sums = [[[[V::splat(0.0); CHAINS]; PANEL]; PANELS]; ROWS];
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (q, sums) in sums.iter_mut().enumerate() {
@@ -271,7 +298,8 @@ impl Product {
                                 chains[0] = V::load(bias.add(((panel + q) * PANEL + p) * LANES));
                             }
                             Start::Result => {
-                                chains[0] = V::load(out.add(r * self.out_row + q * self.out_panel + p * LANES));
+                                let out = self.out.add((row + r) * self.out_row + (panel + q) * self.out_panel);
+                                chains[0] = V::load(out.add(p * LANES));
                             }
                         }
                     }
@@ -292,13 +320,13 @@ impl Product {
                     self.rank_run::<V, S, ROWS, PANELS, PANEL, CHAINS>(a, b, k + first, run, &mut sums);
                 }
             }
-            for (r, sums) in sums.iter().enumerate() {
-                for (q, sums) in sums.iter().enumerate() {
-                    for (p, chains) in sums.iter().enumerate() {
-                        let mut total = match chains.as_slice() {
-                            [a, b, c, d] => (*a + *b) + (*c + *d),
-                            _ => chains[0],
-                        };
+            let mut totals = [[[V::splat(0.0); PANEL]; PANELS]; ROWS];
+            for r in 0..ROWS {
+                for q in 0..PANELS {
+                    for p in 0..PANEL {
+                        let chains = &sums[r][q][p];
+                        let mut total =
+                            if CHAINS == 4 { (chains[0] + chains[1]) + (chains[2] + chains[3]) } else { chains[0] };
                         if S::WEIGHTS.scaled()
                             && let Start::Scaled(scale, bias) = self.start
                         {
@@ -306,10 +334,39 @@ impl Product {
                             let bias = bias.map_or(V::splat(0.0), |bias| V::load(bias.add(column)));
                             total = total.mul_add(V::load(scale.add(column)), bias);
                         }
-                        total.store(out.add(r * self.out_row + q * self.out_panel + p * LANES));
+                        totals[r][q][p] = total;
                     }
                 }
             }
+            totals
+        }
+    }
+
+    /// One row of some panels, which are the gates of cell `C`, left in registers.
+    ///
+    /// # Safety
+    /// That of [`Product::run`], but that nothing is written; panels of the product.
+    #[inline(always)]
+    pub unsafe fn gates<V: Lanes, C: Cell, S: Stored, const PANELS: usize>(&self, panel: usize) -> [[V; MOST]; PANELS] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut gates = [[V::splat(0.0); MOST]; PANELS];
+            if const { C::GATES == 1 } {
+                let [sums] = self.sums::<V, S, 1, PANELS, 1, 4>(0, panel);
+                for q in 0..PANELS {
+                    gates[q][0] = sums[q][0];
+                }
+            } else if const { C::GATES == 3 } {
+                let [sums] = self.sums::<V, S, 1, PANELS, 3, 1>(0, panel);
+                for q in 0..PANELS {
+                    for gate in 0..3 {
+                        gates[q][gate] = sums[q][gate];
+                    }
+                }
+            } else {
+                [gates] = self.sums::<V, S, 1, PANELS, 4, 1>(0, panel);
+            }
+            gates
         }
     }
 

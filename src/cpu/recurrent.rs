@@ -6,7 +6,6 @@
 use super::product::{Product, Start};
 use crate::cell::{Cell, MOST, State};
 use crate::lanes::{LANES, Lanes, Pass, padded};
-use crate::math::TINY;
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -323,7 +322,7 @@ unsafe fn load_state<V: Lanes, C: Cell>(layer: &Layer, at: usize) -> State<V> {
 /// too small to matter, so that no step meets the subnormal numbers which a state that fades would come to.
 #[inline(always)]
 pub fn kept<V: Lanes>(value: V, mask: V) -> V {
-    value.abs().less_than(value.all(TINY), value.all(0.0), value.and(mask)) // settled(value).and(mask), one wait shorter
+    value.settled().and(mask)
 }
 
 /// The mask that keeps the first `units` lanes and clears what is beyond them; all of sixteen or more.
@@ -334,7 +333,7 @@ pub fn kept<V: Lanes>(value: V, mask: V) -> V {
 /// The processor has the instruction set.
 #[inline(always)]
 pub unsafe fn tail<V: Lanes>(units: usize) -> V {
-    static EDGE: [u32; 2 * LANES] = {
+    const EDGE: &[u32; 2 * LANES] = &{
         let mut edge = [0; 2 * LANES];
         let mut lane = 0;
         while lane < LANES {

@@ -4,7 +4,12 @@
 //! answer is out: advance. What is left between x and y is predict: of one layer the cell and two short products, and no
 //! recurrent product at all. Every sum is that of the same row in a long sequence, in the same order: the same bits,
 //! whoever calls what when.
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over tiles and gates with an iterator are laid out too late for what they walk over to stay in registers"
+)]
 
+use super::beside::Beside;
 use super::linear::Linear;
 use super::product::{Product, Start};
 use super::recurrent::{kept, tail};
@@ -20,8 +25,8 @@ use core::marker::PhantomData;
 pub struct Room {
     /// `[L][G·Hp]`: `W_hh h + b_hh` of the state at hand, if it is ahead.
     pub gates_h: usize,
-    /// `[G·Hp]`
-    pub gates_x: usize,
+    /// `[Hp]`: h of a layer after the step, until every product with the h before it is done.
+    pub after: usize,
     /// `[Op]`, empty without a head.
     pub y: usize,
     /// Its end.
@@ -37,9 +42,9 @@ impl Room {
             Some(output) => padded(output),
             None => 0,
         };
-        let gates_x = shape.layers * gates;
-        let y = gates_x + gates;
-        Self { gates_h: 0, gates_x, y, end: y + out }
+        let after = shape.layers * gates;
+        let y = after + padded(shape.hidden);
+        Self { gates_h: 0, after, y, end: y + out }
     }
 }
 
@@ -91,44 +96,47 @@ impl<C: Cell, S: Stored> Pass for Step<'_, C, S> {
     /// All that the fields describe can be read or written, and nobody else writes there meanwhile.
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let Self { shape, params, head, room, h, c, x, turn, .. } = self;
-        let (width, gates, at) = (padded(shape.hidden), C::GATES * padded(shape.hidden), Room::of(&shape));
+        let Self { shape, params, head, room, h, c, mut x, turn, .. } = self;
+        let (width, at) = (padded(shape.hidden), Room::of(&shape));
+        if x.is_none() && turn.ahead {
+            return;
+        }
         // SAFETY: the caller's promise.
         unsafe {
-            let (gates_h, gates_x) = (room.add(at.gates_h), room.add(at.gates_x));
-            if !turn.ahead {
-                for l in 0..shape.layers {
-                    let layer = Offsets::layer(&shape, S::WEIGHTS, l);
-                    let matrix = Matrix {
-                        weight: params.add(layer.weight_hh),
-                        scale: params.add(layer.scale_hh),
-                        bias: params.add(layer.bias_hh),
-                        columns: shape.hidden,
-                    };
-                    matrix.times::<V, C, S>(&shape, h.add(l * width), gates_h.add(l * gates), turn.backwards);
-                }
-                turn.ahead = true;
-                turn.backwards = !turn.backwards;
-            }
-            let Some(mut x) = x else { return };
             for l in 0..shape.layers {
                 let layer = Offsets::layer(&shape, S::WEIGHTS, l);
-                let matrix = Matrix {
+                let hh = Matrix {
+                    weight: params.add(layer.weight_hh),
+                    scale: params.add(layer.scale_hh),
+                    bias: params.add(layer.bias_hh),
+                    columns: shape.hidden,
+                };
+                let ih = Matrix {
                     weight: params.add(layer.weight_ih),
                     scale: params.add(layer.scale_ih),
                     bias: params.add(layer.bias_ih),
                     columns: shape.layer_input(l),
                 };
-                matrix.times::<V, C, S>(&shape, x, gates_x, false);
                 let h = h.add(l * width);
-                let c = if C::HAS_C { c.add(l * width) } else { h };
-                for tile in 0..width / LANES {
-                    units::<V, C>(&shape, tile, gates_x, gates_h.add(l * gates), h, c);
-                }
-                x = h;
+                let layer = Layer {
+                    hidden: shape.hidden,
+                    hh: hh.product::<C, S>(&shape, h),
+                    ih: x.map(|x| ih.product::<C, S>(&shape, x)),
+                    ahead: turn.ahead,
+                    backwards: turn.backwards,
+                    gates_h: room.add(at.gates_h + l * C::GATES * width),
+                    after: room.add(at.after),
+                    h,
+                    c: if C::HAS_C { c.add(l * width) } else { h },
+                };
+                layer.run::<V, C, S>();
+                x = x.map(|_| h.cast_const());
             }
-            turn.ahead = false;
-            if let Some(output) = shape.output {
+            if !turn.ahead {
+                turn.backwards = !turn.backwards;
+            }
+            turn.ahead = x.is_none();
+            if let (Some(x), Some(output)) = (x, shape.output) {
                 let (weight, bias, _) = Offsets::head(&shape, S::WEIGHTS);
                 Linear {
                     rows: 1,
@@ -140,10 +148,129 @@ impl<C: Cell, S: Stored> Pass for Step<'_, C, S> {
                     bias: params.add(bias),
                     y: room.add(at.y),
                 }
-                .run::<V>();
+                .row::<V>();
             }
         }
     }
+}
+
+/// One layer of a step. Its tiles are taken a few at a time: their gates and their cells stay in registers from the first
+/// product to the new state.
+struct Layer {
+    /// H
+    hidden: usize,
+    /// `W_hh h + b_hh`
+    hh: Product,
+    /// `W_ih x + b_ih`, once x is there.
+    ih: Option<Product>,
+    /// Those of [`Turn`].
+    ahead: bool,
+    backwards: bool,
+    /// `[G·Hp]`: gates_h, if they are ahead; else, without x, where they go.
+    gates_h: *mut f32,
+    /// [`Room::after`]
+    after: *mut f32,
+    /// `[Hp]`
+    h: *mut f32,
+    /// The same of an LSTM.
+    c: *mut f32,
+}
+
+impl Layer {
+    /// # Safety
+    /// That of [`Step::run`].
+    #[inline(always)]
+    unsafe fn run<V: Lanes, C: Cell, S: Stored>(&self) {
+        // One tile alone has too few sums to keep the processor busy, and its cell is one chain of operations that wait for
+        // each other. Four tiles of several gates would be faster still from the first cache, but leave fewer turns between
+        // forwards and backwards beyond it.
+        let together = V::ACCUMULATORS / if C::GATES == 1 { 4 } else { C::GATES };
+        // SAFETY: the caller's promise; tiles stay below their number.
+        unsafe {
+            let fours = if together >= 4 && C::GATES == 1 { self.groups::<V, C, S, 4>(0) } else { 0 };
+            let pairs = if together >= 2 { self.groups::<V, C, S, 2>(4 * fours) } else { 0 };
+            let ones = self.groups::<V, C, S, 1>(4 * fours + 2 * pairs);
+            if self.ih.is_some() && fours + pairs + ones > 1 {
+                for at in (0..padded(self.hidden)).step_by(LANES) {
+                    V::load(self.after.add(at)).store(self.h.add(at));
+                }
+            }
+        }
+    }
+
+    /// As many whole groups of tiles as there are from `first` on; how many that was.
+    #[inline(always)]
+    unsafe fn groups<V: Lanes, C: Cell, S: Stored, const TILES: usize>(&self, first: usize) -> usize {
+        let groups = (padded(self.hidden) / LANES - first) / TILES;
+        for group in 0..groups {
+            let group = if self.backwards { groups - 1 - group } else { group };
+            // SAFETY: the caller's promise; tiles stay below their number.
+            unsafe { self.tiles::<V, C, S, TILES>(first + group * TILES) };
+        }
+        groups
+    }
+
+    /// Gates and, if x is there, cells of a few tiles from `first` on.
+    #[inline(always)]
+    unsafe fn tiles<V: Lanes, C: Cell, S: Stored, const TILES: usize>(&self, first: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let gates_h = if self.ahead {
+                self.gates_h_ahead::<V, C, TILES>(first)
+            } else {
+                self.hh.gates::<V, C, S, TILES>(first)
+            };
+            let Some(ih) = &self.ih else {
+                for tile in 0..TILES {
+                    for gate in 0..C::GATES {
+                        gates_h[tile][gate].store(self.gates_h.add(((first + tile) * C::GATES + gate) * LANES));
+                    }
+                }
+                return;
+            };
+            let gates_x = beside(ih.gates::<V, C, S, TILES>(first));
+            let at = first * LANES;
+            let (h, c) = (self.h.add(at), self.c.add(at));
+            let before = Units { h: Beside::load(h), c: Beside::load(c) };
+            let (after, _) = C::forward(gates_x, beside(gates_h), before);
+            let mut mask = Beside([V::splat(0.0); TILES]);
+            for tile in 0..TILES {
+                mask.0[tile] = tail(self.hidden - (first + tile) * LANES);
+            }
+            // the only group: nobody else will want h before the step
+            let all = TILES * LANES == padded(self.hidden);
+            kept(after.h, mask).store(if all { h } else { self.after.add(at) });
+            if C::HAS_C {
+                kept(after.c, mask).store(c);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn gates_h_ahead<V: Lanes, C: Cell, const TILES: usize>(&self, first: usize) -> [[V; MOST]; TILES] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut gates = [[V::splat(0.0); MOST]; TILES];
+            for tile in 0..TILES {
+                for gate in 0..C::GATES {
+                    gates[tile][gate] = V::load(self.gates_h.add(((first + tile) * C::GATES + gate) * LANES));
+                }
+            }
+            gates
+        }
+    }
+}
+
+/// Gates of tiles as gates of wider vectors.
+#[inline(always)]
+fn beside<V: Lanes, const TILES: usize>(tiles: [[V; MOST]; TILES]) -> [Beside<V, TILES>; MOST] {
+    let mut gates = [Beside([tiles[0][0]; TILES]); MOST];
+    for gate in 0..MOST {
+        for tile in 0..TILES {
+            gates[gate].0[tile] = tiles[tile][gate];
+        }
+    }
+    gates
 }
 
 /// A weight of a layer with its bias.
@@ -155,14 +282,12 @@ struct Matrix {
 }
 
 impl Matrix {
-    /// Gates of one row: `W a + bias`.
+    /// Gates of one row: `W a + bias`, to be had as [`Product::gates`].
     #[inline(always)]
-    unsafe fn times<V: Lanes, C: Cell, S: Stored>(&self, shape: &Shape, a: *const f32, out: *mut f32, backwards: bool) {
+    fn product<C: Cell, S: Stored>(&self, shape: &Shape, a: *const f32) -> Product {
         let run = C::GATES * S::WORDS;
         let bias = shape.bias.then_some(self.bias);
-        let start =
-            if S::WEIGHTS.scaled() { Start::Scaled(self.scale, bias) } else { bias.map_or(Start::Zero, Start::Bias) };
-        let product = Product {
+        Product {
             rows: 1,
             depth: self.columns,
             panel: C::GATES,
@@ -173,43 +298,15 @@ impl Matrix {
             b: self.weight,
             b_depth: run,
             b_panel: self.columns.div_ceil(S::RUN) * run,
-            out,
+            out: core::ptr::null_mut(),
             out_row: 0,
-            out_panel: C::GATES * LANES,
-            start,
-            backwards,
-        };
-        // SAFETY: the caller's promise.
-        unsafe { product.run_stored::<V, S>() }
-    }
-}
-
-/// The cell of the sixteen units of a tile, in place.
-#[inline(always)]
-unsafe fn units<V: Lanes, C: Cell>(
-    shape: &Shape,
-    tile: usize,
-    gates_x: *const f32,
-    gates_h: *const f32,
-    h: *mut f32,
-    c: *mut f32,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let zero = V::splat(0.0);
-        let (mut x_gates, mut h_gates) = ([zero; MOST], [zero; MOST]);
-        for gate in 0..C::GATES {
-            let at = (tile * C::GATES + gate) * LANES;
-            x_gates[gate] = V::load(gates_x.add(at));
-            h_gates[gate] = V::load(gates_h.add(at));
-        }
-        let (h, c) = (h.add(tile * LANES), c.add(tile * LANES));
-        let before = Units { h: V::load(h), c: if C::HAS_C { V::load(c) } else { zero } };
-        let (after, _) = C::forward(x_gates, h_gates, before);
-        let mask = tail::<V>(shape.hidden - tile * LANES);
-        kept(after.h, mask).store(h);
-        if C::HAS_C {
-            kept(after.c, mask).store(c);
+            out_panel: 0,
+            start: if S::WEIGHTS.scaled() {
+                Start::Scaled(self.scale, bias)
+            } else {
+                bias.map_or(Start::Zero, Start::Bias)
+            },
+            backwards: false,
         }
     }
 }

@@ -16,15 +16,16 @@ use core::marker::PhantomData;
 /// A network that takes single steps, with room for what lies between two of them.
 #[derive(Debug)]
 pub struct Stepper {
-    cpu: Cpu,
     shape: Shape,
-    weights: Weights,
     /// Length of the arena.
     params: usize,
     /// fc.weight with lanes along h.
     head: Buffer,
     room: Buffer,
     turn: Turn,
+    /// Where y is in the room, if there is a head.
+    y: Option<usize>,
+    step: Compiled,
 }
 
 impl Stepper {
@@ -38,20 +39,29 @@ impl Stepper {
         let (weight, bias, _) = Offsets::head(shape, weights);
         let mut head = Buffer::zeros((bias - weight) / shape.hidden * padded(shape.hidden));
         transpose(&params[weight..bias], 1, shape.hidden, &mut head);
-        let room = Buffer::zeros(Room::of(shape).end);
-        Self { cpu, shape: *shape, weights, params: params.len(), head, room, turn: Turn::new() }
+        let at = Room::of(shape);
+        Self {
+            shape: *shape,
+            params: params.len(),
+            head,
+            room: Buffer::zeros(at.end),
+            turn: Turn::new(),
+            y: shape.output.map(|_| at.y),
+            step: cell::visit(shape, Choice { cpu, shape, weights }),
+        }
     }
 
     /// y of `x [I]` from `state`, which becomes the state after it: O values, or H without a head. Allocates nothing.
     ///
     /// # Panics
     /// If a length is not that of the shape, or the state is of several sequences. Callers see to that once.
+    #[inline]
     pub fn predict<'a>(&'a mut self, params: &[f32], x: &[f32], state: &'a mut State) -> &'a [f32] {
         assert!(x.len() == self.shape.input);
-        self.run(params, state, Some(x));
+        self.run(params, state, Some(x.as_ptr()));
         let out = self.shape.width_out();
-        match self.shape.output {
-            Some(_) => &self.room[Room::of(&self.shape).y..][..out],
+        match self.y {
+            Some(y) => &self.room[y..][..out],
             None => &state.h[(self.shape.layers - 1) * padded(out)..][..out],
         }
     }
@@ -60,6 +70,7 @@ impl Stepper {
     ///
     /// # Panics
     /// The same.
+    #[inline]
     pub fn advance(&mut self, params: &[f32], state: &mut State) {
         self.run(params, state, None);
     }
@@ -74,97 +85,129 @@ impl Stepper {
         self.turn.ahead = false;
     }
 
-    fn run(&mut self, params: &[f32], state: &mut State, x: Option<&[f32]>) {
-        let shape = self.shape;
-        let len = shape.layers * padded(shape.hidden);
+    /// `x`, if there is one, points to I values.
+    #[inline]
+    fn run(&mut self, params: &[f32], state: &mut State, x: Option<*const f32>) {
+        let len = self.shape.layers * padded(self.shape.hidden);
         assert!(params.len() == self.params && state.batch() == 1 && state.h.len() == len);
-        assert!(!shape.cell.has_c() || state.c.len() == len);
-        cell::visit(&shape, Call { stepper: self, params: params.as_ptr(), state, x: x.map(<[f32]>::as_ptr) });
+        assert!(!self.shape.cell.has_c() || state.c.len() == len);
+        let call = Call {
+            shape: &self.shape,
+            params: params.as_ptr(),
+            head: self.head.as_ptr(),
+            room: self.room.as_mut_ptr(),
+            h: state.h.as_mut_ptr(),
+            c: state.c.as_mut_ptr(),
+            x,
+            turn: &mut self.turn,
+        };
+        // SAFETY: the lengths were checked here and in `new`; `new` chose what this processor can run.
+        unsafe { (self.step)(&call) }
     }
 }
 
-/// A call of [`Stepper::predict`], with x, or of [`Stepper::advance`].
+/// A call of [`Stepper::run`].
 struct Call<'a> {
-    stepper: &'a mut Stepper,
+    shape: &'a Shape,
     params: *const f32,
-    state: &'a mut State,
+    head: *const f32,
+    room: *mut f32,
+    h: *mut f32,
+    c: *mut f32,
     x: Option<*const f32>,
+    turn: *mut Turn,
 }
 
-impl Visitor for Call<'_> {
-    type Output = ();
+/// A step as it was compiled for one instruction set, cell and format, and perhaps one size.
+///
+/// # Safety
+/// The processor has the instruction set, and the pointers reach what [`Step`] says; the turn is nobody else's.
+type Compiled = unsafe fn(&Call);
 
-    fn visit<C: Cell>(self) {
-        match self.stepper.weights {
-            Weights::F32 => self.run::<C, F32>(),
-            Weights::Bf16 => self.run::<C, Bf16>(),
-            Weights::F16 => self.run::<C, F16>(),
-            Weights::Int8 => self.run::<C, Int8>(),
+/// What [`Compiled`] is chosen by.
+struct Choice<'a> {
+    cpu: Cpu,
+    shape: &'a Shape,
+    weights: Weights,
+}
+
+impl Visitor for Choice<'_> {
+    type Output = Compiled;
+
+    fn visit<C: Cell>(self) -> Compiled {
+        match self.weights {
+            Weights::F32 => self.of::<C, F32>(),
+            Weights::Bf16 => self.of::<C, Bf16>(),
+            Weights::F16 => self.of::<C, F16>(),
+            Weights::Int8 => self.of::<C, Int8>(),
         }
     }
 }
 
-impl Call<'_> {
-    fn run<C: Cell, S: Stored>(mut self) {
-        let cpu = self.stepper.cpu;
-        // SAFETY: `Stepper::run` checked the lengths of what comes from outside; the room was made for the shape.
-        unsafe { cpu.run(Known::<C, S> { call: &mut self, kinds: PhantomData }) }
-    }
-
-    /// # Safety
-    /// The processor has the instruction set, and `shape` is the stepper's.
-    #[inline(always)]
-    unsafe fn step<V: Lanes, C: Cell, S: Stored>(&mut self, shape: Shape) {
-        let step = Step::<C, S> {
-            shape,
-            params: self.params,
-            head: self.stepper.head.as_ptr(),
-            room: self.stepper.room.as_mut_ptr(),
-            h: self.state.h.as_mut_ptr(),
-            c: self.state.c.as_mut_ptr(),
-            x: self.x,
-            turn: &mut self.stepper.turn,
-            kinds: PhantomData,
-        };
-        // SAFETY: the lengths were checked by `Stepper::run`.
-        unsafe { step.run::<V>() }
+impl Choice<'_> {
+    fn of<C: Cell, S: Stored>(self) -> Compiled {
+        // SAFETY: it calls nothing.
+        unsafe { self.cpu.run(OfSize::<C, S> { shape: self.shape, kinds: PhantomData }) }
     }
 }
 
-/// A call with cell and format known. By reference: a copy would be read in larger pieces than it was written in, for which
-/// a processor waits.
-struct Known<'a, 'b, C, S> {
-    call: &'a mut Call<'b>,
+/// The choice with cell and format known, on an instruction set.
+struct OfSize<'a, C, S> {
+    shape: &'a Shape,
     kinds: PhantomData<(C, S)>,
 }
 
-impl<C: Cell, S: Stored> Pass for Known<'_, '_, C, S> {
+impl<C: Cell, S: Stored> Pass for OfSize<'_, C, S> {
+    type Output = Compiled;
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) -> Compiled {
+        // One layer from one value to one value is what most series need: with sizes that the compiler knows, its loops
+        // are laid out without counters. The arithmetic is the same.
+        let one_to_one = (self.shape.input, self.shape.layers, self.shape.output) == (1, 1, Some(1));
+        if V::SIMD && one_to_one && self.shape.bias {
+            match (S::WEIGHTS, self.shape.hidden) {
+                (Weights::F32, 8) => return step::<V, C, S, 8>,
+                (Weights::F32, 16) => return step::<V, C, S, 16>,
+                (Weights::F32, 32) => return step::<V, C, S, 32>,
+                (Weights::F32 | Weights::Bf16, 64) => return step::<V, C, S, 64>,
+                _ => {}
+            }
+        }
+        step::<V, C, S, 0>
+    }
+}
+
+/// # Safety
+/// That of [`Compiled`].
+unsafe fn step<V: Lanes, C: Cell, S: Stored, const H: usize>(call: &Call) {
+    // SAFETY: the caller's promise.
+    unsafe { V::run(Known::<C, S, H> { call, kinds: PhantomData }) }
+}
+
+/// A call with cell, format and perhaps H known. By reference: a copy would be read in larger pieces than it was written in,
+/// for which a processor waits.
+struct Known<'a, C, S, const H: usize> {
+    call: &'a Call<'a>,
+    kinds: PhantomData<(C, S)>,
+}
+
+impl<C: Cell, S: Stored, const H: usize> Pass for Known<'_, C, S, H> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let call = self.call;
-        let shape = call.stepper.shape;
-        let one_to_one = (shape.input, shape.layers, shape.output) == (1, 1, Some(1));
+        let Call { shape, params, head, room, h, c, x, turn } = *self.call;
+        let shape = if H == 0 {
+            Shape { cell: C::KIND, nonlinearity: C::NONLINEARITY, ..*shape }
+        } else {
+            let one_to_one = Shape { input: 1, hidden: H, layers: 1, output: Some(1), bias: true, ..*shape };
+            Shape { cell: C::KIND, nonlinearity: C::NONLINEARITY, ..one_to_one }
+        };
         // SAFETY: the caller's promise.
         unsafe {
-            // One layer from one value to one value is what most series need: with sizes that the compiler knows, its loops
-            // are laid out without counters. The arithmetic is the same.
-            if V::SIMD && matches!(S::WEIGHTS, Weights::F32) && one_to_one {
-                match shape.hidden {
-                    8 => return call.step::<V, C, S>(known::<8>(shape)),
-                    16 => return call.step::<V, C, S>(known::<16>(shape)),
-                    32 => return call.step::<V, C, S>(known::<32>(shape)),
-                    _ => {}
-                }
-            }
-            call.step::<V, C, S>(shape);
+            let turn = &mut *turn;
+            Step::<C, S> { shape, params, head, room, h, c, x, turn, kinds: PhantomData }.run::<V>();
         }
     }
-}
-
-/// The same shape, from one value to one, with sizes that the compiler knows.
-#[inline(always)]
-fn known<const H: usize>(shape: Shape) -> Shape {
-    Shape { input: 1, hidden: H, layers: 1, output: Some(1), ..shape }
 }

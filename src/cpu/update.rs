@@ -4,8 +4,9 @@
 //! Moments of a weight whose gradient has stayed away fade for ever, and would end as subnormal numbers, with which many
 //! processors take their time; what is too small to move a weight is zero instead.
 
+use crate::lanes::TINY;
 use crate::lanes::{LANES, Lanes, Pass};
-use crate::math::{TINY, settled, settled_below};
+use crate::math::settled_below;
 use crate::optimizer::Update;
 
 /// The pass. All arrays have the length of the arena, a whole number of vectors.
@@ -43,7 +44,7 @@ impl Pass for UpdatePass<'_> {
                         let (old_m, old_v) = (V::load(to_m), V::load(to_v));
                         let new_m = (g - old_m).mul_add(p.all(fresh[0]), old_m);
                         let new_v = (g * p.all(fresh[1])).mul_add(g, old_v * p.all(beta2));
-                        let new_m = settled(new_m);
+                        let new_m = new_m.settled();
                         let new_v = settled_below(new_v, swallowed(eps));
                         new_m.store(to_m);
                         new_v.store(to_v);
@@ -64,7 +65,7 @@ impl Pass for UpdatePass<'_> {
                             g
                         } else {
                             let to_m = m.as_mut_ptr().add(at);
-                            let kept = settled(V::load(to_m).mul_add(p.all(momentum), g * p.all(fresh)));
+                            let kept = V::load(to_m).mul_add(p.all(momentum), g * p.all(fresh)).settled();
                             kept.store(to_m);
                             if nesterov { kept.mul_add(p.all(momentum), g) } else { kept }
                         };

@@ -404,7 +404,7 @@ unsafe fn block<V: Lanes, C: Cell, S: Stored>(step: &Step, room: &mut Room, firs
         let (from, row) = match shape.output {
             Some(output) => {
                 let (weight, bias, _) = Offsets::head(&shape, S::WEIGHTS);
-                Linear {
+                V::run(Linear {
                     rows: n,
                     hidden: shape.hidden,
                     output,
@@ -413,8 +413,7 @@ unsafe fn block<V: Lanes, C: Cell, S: Stored>(step: &Step, room: &mut Room, firs
                     weight_transposed: step.head_transposed,
                     bias: params.add(bias),
                     y: room.y.as_mut_ptr(),
-                }
-                .run::<V>();
+                });
                 (room.y.as_ptr(), padded(output))
             }
             None => (x, width),
