@@ -20,9 +20,15 @@ pub fn settled_below<V: Lanes>(value: V, bound: f32) -> V {
 /// [`Lanes::settled`] of every number.
 #[inline(always)]
 pub fn settle(values: &mut [f32]) {
+    // as whole numbers, which are in the same order: comparing it would be the first operation on a subnormal one
+    let settled = |value: f32| if value.to_bits() << 1 < TINY.to_bits() << 1 { 0.0 } else { value };
+    // One alone is not read as a vector: it has just been written, as one, and for that a processor waits.
+    if let [value] = values {
+        *value = settled(*value);
+        return;
+    }
     for value in values {
-        // as whole numbers, which are in the same order: comparing it would be the first operation on a subnormal one
-        *value = if value.to_bits() << 1 < TINY.to_bits() << 1 { 0.0 } else { *value };
+        *value = settled(*value);
     }
 }
 

@@ -223,8 +223,8 @@ impl Stream {
     }
 }
 
-/// One step from `x` to `y`, which are in raw units if the model has scalers.
-#[inline]
+/// One step from `x` to `y`, which are in raw units if the model has scalers. For a ticker their lengths are constants here.
+#[inline(always)]
 fn predict(stepper: &mut Stepper, model: &Model, state: &mut State, x: &mut [f32], y: &mut [f32]) {
     let scalers = model.scalers();
     if let Some((scaler, _)) = scalers {

@@ -164,17 +164,15 @@ impl<C: Cell, S: Stored> Pass for OfSize<'_, C, S> {
     unsafe fn run<V: Lanes>(self) -> Compiled {
         // One layer from one value to one value is what most series need: with sizes that the compiler knows, its loops
         // are laid out without counters. The arithmetic is the same.
-        let one_to_one = (self.shape.input, self.shape.layers, self.shape.output) == (1, 1, Some(1));
-        if V::SIMD && one_to_one && self.shape.bias {
-            match (S::WEIGHTS, self.shape.hidden) {
-                (Weights::F32, 8) => return step::<V, C, S, 8>,
-                (Weights::F32, 16) => return step::<V, C, S, 16>,
-                (Weights::F32, 32) => return step::<V, C, S, 32>,
-                (Weights::F32 | Weights::Bf16, 64) => return step::<V, C, S, 64>,
-                _ => {}
-            }
+        let one_to_one = (self.shape.input, self.shape.layers, self.shape.output) == (1, 1, Some(1)) && self.shape.bias;
+        match (S::WEIGHTS, self.shape.hidden) {
+            _ if !V::SIMD || !one_to_one => step::<V, C, S, 0>,
+            (Weights::F32, 8) => step::<V, C, S, 8>,
+            (Weights::F32, 16) => step::<V, C, S, 16>,
+            (Weights::F32, 32) => step::<V, C, S, 32>,
+            (Weights::F32 | Weights::Bf16, 64) => step::<V, C, S, 64>,
+            _ => step::<V, C, S, 0>,
         }
-        step::<V, C, S, 0>
     }
 }
 
@@ -185,8 +183,8 @@ unsafe fn step<V: Lanes, C: Cell, S: Stored, const H: usize>(call: &Call) {
     unsafe { V::run(Known::<C, S, H> { call, kinds: PhantomData }) }
 }
 
-/// A call with cell, format and perhaps H known. By reference: a copy would be read in larger pieces than it was written in,
-/// for which a processor waits.
+/// A call with cell and format known; with H unless it is given as 0, and then it is one layer from one value to one value. By
+/// reference: a copy would be read in larger pieces than it was written in, for which a processor waits.
 struct Known<'a, C, S, const H: usize> {
     call: &'a Call<'a>,
     kinds: PhantomData<(C, S)>,
@@ -198,12 +196,10 @@ impl<C: Cell, S: Stored, const H: usize> Pass for Known<'_, C, S, H> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
         let Call { shape, params, head, room, h, c, x, turn } = *self.call;
-        let shape = if H == 0 {
-            Shape { cell: C::KIND, nonlinearity: C::NONLINEARITY, ..*shape }
-        } else {
-            let one_to_one = Shape { input: 1, hidden: H, layers: 1, output: Some(1), bias: true, ..*shape };
-            Shape { cell: C::KIND, nonlinearity: C::NONLINEARITY, ..one_to_one }
-        };
+        let mut shape = Shape { cell: C::KIND, nonlinearity: C::NONLINEARITY, ..*shape };
+        if H > 0 {
+            shape = Shape { input: 1, hidden: H, layers: 1, output: Some(1), bias: true, ..shape };
+        }
         // SAFETY: the caller's promise.
         unsafe {
             let turn = &mut *turn;

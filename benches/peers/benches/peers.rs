@@ -32,7 +32,7 @@ impl Run {
         &mut self,
         kind: &str,
         size: &str,
-        measure: impl Fn(&dyn Peer, &mut dyn FnMut(&mut dyn FnMut()) -> f64) -> Result<Outcome>,
+        measure: impl Fn(&dyn Peer, &mut dyn FnMut(&mut dyn FnMut(u64)) -> f64) -> Result<Outcome>,
     ) {
         let workload = format!("{kind}/{size}");
         if !self.options.wants_workload(&workload) {
@@ -42,7 +42,7 @@ impl Run {
         for peer in self.peers.iter().filter(|peer| self.options.wants_peer(peer.name())) {
             let (name, variant) = (peer.name(), peer.variant());
             let id = if variant.is_empty() { name.to_string() } else { format!("{name}, {variant}") };
-            let mut usual = |work: &mut dyn FnMut()| timing::usual(&mut group, BenchmarkId::new(&id, size), work);
+            let mut usual = |work: &mut dyn FnMut(u64)| timing::usual(&mut group, BenchmarkId::new(&id, size), work);
             let outcome = measure(peer.as_ref(), &mut usual);
             let outcome = outcome.unwrap_or_else(|why| Outcome::LeftOut(why.to_string()));
             let threads = self.options.threads;
@@ -58,13 +58,7 @@ impl Run {
                 let mut stream = peer.stream(&net)?;
                 let (y, ahead) = answers(stream.as_mut(), &rows);
                 let error = check(&y, &peer.truth(&net))?;
-                let mut rows_again = rows.iter().cycle();
-                let mut step = || {
-                    if let Some(x) = rows_again.next() {
-                        black_box(stream.step(black_box(x)));
-                    }
-                };
-                let ns = if ahead { None } else { Some(usual(&mut step)) };
+                let ns = if ahead { None } else { Some(usual(&mut |calls| stream.steps(&rows, calls))) };
                 Ok(Outcome::Timed { error, ns, tail: Some(timing::tail(stream.as_mut(), &rows)) })
             });
         }
@@ -80,9 +74,8 @@ impl Run {
             let y: Vec<f32> = rows.iter().flat_map(|x| step(x)).collect();
             let truth: Vec<f64> = net.y.iter().flat_map(|&y| [y; STREAMS]).collect();
             let error = check(&y, &truth)?;
-            let mut rows = rows.iter().cycle();
-            let ns = usual(&mut || {
-                if let Some(x) = rows.next() {
+            let ns = usual(&mut |calls| {
+                for (_, x) in (0..calls).zip(rows.iter().cycle()) {
                     black_box(step(x));
                 }
             });
@@ -95,7 +88,7 @@ impl Run {
         self.each(&format!("{}_forward", net.cell()), &net.size, |peer, usual| {
             let mut forward = peer.forward(&net, threads)?;
             let error = check(&forward(), &net.y)?;
-            let ns = usual(&mut || drop(black_box(forward())));
+            let ns = usual(&mut |calls| (0..calls).for_each(|_| drop(black_box(forward()))));
             Ok(Outcome::Timed { error, ns: Some(ns), tail: None })
         });
     }
@@ -105,8 +98,10 @@ impl Run {
         self.each(&format!("{}_train", net.cell()), &net.size, |peer, usual| {
             let mut step = peer.training(&net, threads)?;
             let error = check_loss(step(), net.loss())?;
-            let ns = usual(&mut || {
-                black_box(step());
+            let ns = usual(&mut |calls| {
+                for _ in 0..calls {
+                    black_box(step());
+                }
             });
             Ok(Outcome::Timed { error, ns: Some(ns), tail: None })
         });
@@ -121,8 +116,10 @@ impl Run {
             if losses[LESSON_STEPS - 1] > LEARNT {
                 return Err(format!("the last loss is {}, nothing was learnt", losses[LESSON_STEPS - 1]).into());
             }
-            let ns = usual(&mut || {
-                black_box(lesson());
+            let ns = usual(&mut |calls| {
+                for _ in 0..calls {
+                    black_box(lesson());
+                }
             });
             Ok(Outcome::Timed { error, ns: Some(ns), tail: None })
         });

@@ -2,6 +2,8 @@
 
 use crate::nets::{LESSON_STEPS, Net};
 use std::error::Error;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 /// What is asked for, or why it cannot be had: `no Elman RNN`.
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -15,6 +17,30 @@ pub trait Stream {
     /// then only single steps are timed, without it.
     fn between(&mut self) -> bool {
         false
+    }
+
+    /// Steps through `rows`, `calls` of them and then from the first again. Not to be written for a peer: here its step is known
+    /// to the compiler, as it is in the loop of a program that uses it. A small step takes as long as finding out what to call.
+    fn steps(&mut self, rows: &[&[f32]], calls: u64) {
+        for (_, x) in (0..calls).zip(rows.iter().cycle()) {
+            black_box(self.step(black_box(x)));
+        }
+    }
+
+    /// The same, each with a clock around it, until there are `most` or `time` is over: how many ns each took.
+    fn times(&mut self, rows: &[&[f32]], most: usize, time: Duration) -> Vec<f64> {
+        let mut times = Vec::with_capacity(most);
+        let start = Instant::now();
+        for x in rows.iter().cycle().take(most) {
+            let before = Instant::now();
+            black_box(self.step(black_box(x)));
+            times.push(before.elapsed().as_nanos() as f64);
+            self.between();
+            if start.elapsed() > time {
+                break;
+            }
+        }
+        times
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::peer::Stream;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion};
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// Samples that criterion takes of each benchmark.
@@ -33,15 +32,13 @@ pub fn criterion(quick: bool) -> Criterion {
         .without_plots()
 }
 
-/// ns of one call of `work`: the median of criterion's samples.
-pub fn usual(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, mut work: impl FnMut()) -> f64 {
+/// ns of one call of what `work` calls so many times: the median of criterion's samples.
+pub fn usual(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, work: &mut dyn FnMut(u64)) -> f64 {
     let mut samples = Vec::new();
     group.bench_function(id, |bencher| {
         bencher.iter_custom(|calls| {
             let start = Instant::now();
-            for _ in 0..calls {
-                work();
-            }
+            work(calls);
             let time = start.elapsed();
             samples.push(time.as_nanos() as f64 / calls as f64);
             time
@@ -55,17 +52,7 @@ pub fn usual(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, mut work
 
 /// The tail of a stream that goes through the rows of `x` again and again.
 pub fn tail(stream: &mut dyn Stream, x: &[&[f32]]) -> Tail {
-    let mut times = Vec::with_capacity(SINGLE_CALLS);
-    let start = Instant::now();
-    for x in x.iter().cycle().take(SINGLE_CALLS) {
-        let before = Instant::now();
-        black_box(stream.step(black_box(x)));
-        times.push(before.elapsed().as_nanos() as f64);
-        stream.between();
-        if start.elapsed() > SINGLE_TIME {
-            break;
-        }
-    }
+    let mut times = stream.times(x, SINGLE_CALLS, SINGLE_TIME);
     times.sort_by(f64::total_cmp);
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     Tail { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1.0) }
