@@ -3,7 +3,7 @@
 use crate::backend::Device;
 #[cfg(feature = "std")]
 use crate::cpu::Cpu;
-use crate::cpu::Stepper;
+use crate::cpu::{Bound, Stepper};
 #[cfg(feature = "cuda")]
 use crate::cuda;
 use crate::error::{Error, Result};
@@ -104,7 +104,10 @@ impl Stream {
         Error::check_length("x [I]", self.x.len(), x.len())?;
         self.x.copy_from_slice(x);
         match &mut self.runner {
-            Runner::Cpu(stepper) => predict(stepper, &self.model, &mut self.state, &mut self.x, &mut self.y),
+            Runner::Cpu(stepper) => {
+                let mut steps = stepper.bind(self.model.step_params(), &mut self.state);
+                predict(&mut steps, &self.model, &mut self.x, &mut self.y);
+            }
             #[cfg(feature = "cuda")]
             Runner::Card(network, there) => {
                 if !*there {
@@ -127,7 +130,7 @@ impl Stream {
     /// may be left out or called twice. A card does nothing ahead.
     pub fn advance(&mut self) {
         match &mut self.runner {
-            Runner::Cpu(stepper) => stepper.advance(self.model.step_params(), &mut self.state),
+            Runner::Cpu(stepper) => stepper.bind(self.model.step_params(), &mut self.state).advance(),
             #[cfg(feature = "cuda")]
             Runner::Card(..) => {}
         }
@@ -168,7 +171,10 @@ impl Stream {
         Error::check_length("x [I]", self.x.len(), I)?;
         Error::check_length("y [O]", self.y.len(), O)?;
         match &mut self.runner {
-            Runner::Cpu(stepper) => Ok(Ticker { stepper, model: &self.model, state: &mut self.state }),
+            Runner::Cpu(stepper) => {
+                let steps = stepper.bind(self.model.step_params(), &mut self.state);
+                Ok(Ticker { steps, model: &self.model })
+            }
             #[cfg(feature = "cuda")]
             Runner::Card(..) => Err(Error::invalid("ticker: a card can fail, so this needs a stream on the CPU")),
         }
@@ -225,13 +231,13 @@ impl Stream {
 
 /// One step from `x` to `y`, which are in raw units if the model has scalers. For a ticker their lengths are constants here.
 #[inline(always)]
-fn predict(stepper: &mut Stepper, model: &Model, state: &mut State, x: &mut [f32], y: &mut [f32]) {
+fn predict(steps: &mut Bound<'_>, model: &Model, x: &mut [f32], y: &mut [f32]) {
     let scalers = model.scalers();
     if let Some((scaler, _)) = scalers {
         scaler.apply(x);
     }
     settle(x);
-    y.copy_from_slice(stepper.predict(model.step_params(), x, state));
+    y.copy_from_slice(steps.predict(x));
     if let Some((_, scaler)) = scalers {
         scaler.undo(y);
     }
@@ -240,9 +246,8 @@ fn predict(stepper: &mut Stepper, model: &Model, state: &mut State, x: &mut [f32
 /// A stream whose sizes were checked: see [`Stream::ticker`].
 #[derive(Debug)]
 pub struct Ticker<'a, const I: usize, const O: usize> {
-    stepper: &'a mut Stepper,
+    steps: Bound<'a>,
     model: &'a Model,
-    state: &'a mut State,
 }
 
 impl<const I: usize, const O: usize> Ticker<'_, I, O> {
@@ -256,26 +261,23 @@ impl<const I: usize, const O: usize> Ticker<'_, I, O> {
     #[inline]
     pub fn predict(&mut self, mut x: [f32; I]) -> [f32; O] {
         let mut y = [0.0; O];
-        predict(self.stepper, self.model, self.state, &mut x, &mut y);
+        predict(&mut self.steps, self.model, &mut x, &mut y);
         y
     }
 
     /// Does what can be done before the next x is there: see [`Stream::advance`].
     pub fn advance(&mut self) {
-        self.stepper.advance(self.model.step_params(), self.state);
+        self.steps.advance();
     }
 
     /// Does now what the first steps would have to wait for: see [`Stream::warm_up`].
     pub fn warm_up(&mut self) {
-        let (before, ahead) = (self.state.clone(), self.stepper.is_ahead());
-        for _ in 0..2 {
-            self.step([0.0; I]);
-            self.advance();
-        }
-        self.state.copy_from(&before);
-        self.stepper.state_changed();
-        if ahead {
-            self.advance();
-        }
+        let model = self.model;
+        self.steps.keep_state(|steps| {
+            for _ in 0..2 {
+                predict(steps, model, &mut [0.0; I], &mut [0.0; O]);
+                steps.advance();
+            }
+        });
     }
 }

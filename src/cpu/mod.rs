@@ -40,7 +40,7 @@ pub use many::Many;
 #[cfg(feature = "alloc")]
 pub use network::Network;
 #[cfg(feature = "alloc")]
-pub use stepper::Stepper;
+pub use stepper::{Bound, Stepper};
 pub use stored::{Bf16, F16, F32, Int8, Stored};
 #[cfg(feature = "alloc")]
 pub use threads::Threads;

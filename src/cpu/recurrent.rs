@@ -333,6 +333,10 @@ pub fn kept<V: Lanes>(value: V, mask: V) -> V {
 /// The processor has the instruction set.
 #[inline(always)]
 pub unsafe fn tail<V: Lanes>(units: usize) -> V {
+    if units >= LANES {
+        // SAFETY: the caller's promise.
+        return unsafe { V::splat(f32::from_bits(u32::MAX)) };
+    }
     const EDGE: &[u32; 2 * LANES] = &{
         let mut edge = [0; 2 * LANES];
         let mut lane = 0;
@@ -342,6 +346,6 @@ pub unsafe fn tail<V: Lanes>(units: usize) -> V {
         }
         edge
     };
-    // SAFETY: sixteen values from an offset of at most sixteen on.
-    unsafe { V::load(EDGE.as_ptr().add(LANES - units.min(LANES)).cast()) }
+    // SAFETY: sixteen values from an offset below sixteen on.
+    unsafe { V::load(EDGE.as_ptr().add(LANES - units).cast()) }
 }

@@ -12,6 +12,7 @@ use crate::state::State;
 use crate::tensor::Buffer;
 use crate::weights::Weights;
 use core::marker::PhantomData;
+use core::ptr::NonNull;
 
 /// A network that takes single steps, with room for what lies between two of them.
 #[derive(Debug)]
@@ -51,31 +52,32 @@ impl Stepper {
         }
     }
 
-    /// y of `x [I]` from `state`, which becomes the state after it: O values, or H without a head. Allocates nothing.
+    /// The steps from `state` on.
     ///
     /// # Panics
     /// If a length is not that of the shape, or the state is of several sequences. Callers see to that once.
     #[inline]
-    pub fn predict<'a>(&'a mut self, params: &[f32], x: &[f32], state: &'a mut State) -> &'a [f32] {
-        assert!(x.len() == self.shape.input);
-        self.run(params, state, Some(x.as_ptr()));
-        let out = self.shape.width_out();
-        match self.y {
-            Some(y) => &self.room[y..][..out],
-            None => &state.h[(self.shape.layers - 1) * padded(out)..][..out],
-        }
+    pub fn bind<'a>(&'a mut self, params: &'a [f32], state: &'a mut State) -> Bound<'a> {
+        let (shape, width) = (&self.shape, padded(self.shape.hidden));
+        let len = shape.layers * width;
+        assert!(params.len() == self.params && state.batch() == 1 && state.h.len() == len);
+        assert!(!shape.cell.has_c() || state.c.len() == len);
+        let (room, h) = (self.room.as_mut_ptr(), state.h.as_mut_ptr());
+        // SAFETY: within the room, within h.
+        let y = unsafe { self.y.map_or(h.add(len - width), |y| room.add(y)) };
+        let call = Call {
+            shape,
+            params: params.as_ptr(),
+            head: self.head.as_ptr(),
+            room,
+            h,
+            c: state.c.as_mut_ptr(),
+            turn: &raw mut self.turn,
+        };
+        Bound { call, y, step: self.step, owner: PhantomData }
     }
 
-    /// What can be done before the next x is there. Without it [`Stepper::predict`] does it first.
-    ///
-    /// # Panics
-    /// The same.
-    #[inline]
-    pub fn advance(&mut self, params: &[f32], state: &mut State) {
-        self.run(params, state, None);
-    }
-
-    /// Whether [`Stepper::advance`] was called for the state at hand.
+    /// Whether [`Bound::advance`] was called for the state at hand.
     pub fn is_ahead(&self) -> bool {
         self.turn.ahead
     }
@@ -84,29 +86,71 @@ impl Stepper {
     pub fn state_changed(&mut self) {
         self.turn.ahead = false;
     }
+}
 
-    /// `x`, if there is one, points to I values.
+/// A stepper with the parameters and the state that it works on, which were checked when it was put together: a step has
+/// nothing left to ask.
+pub struct Bound<'a> {
+    call: Call<'a>,
+    y: *const f32,
+    step: Compiled,
+    owner: PhantomData<(&'a mut Stepper, &'a mut State)>,
+}
+
+// SAFETY: it stands for the references that it was made of, which may be sent.
+unsafe impl Send for Bound<'_> {}
+
+impl Bound<'_> {
+    /// y of `x [I]`, and the state becomes that after it: O values, or H without a head. Allocates nothing.
+    ///
+    /// # Panics
+    /// If there are not I values.
     #[inline]
-    fn run(&mut self, params: &[f32], state: &mut State, x: Option<*const f32>) {
-        let len = self.shape.layers * padded(self.shape.hidden);
-        assert!(params.len() == self.params && state.batch() == 1 && state.h.len() == len);
-        assert!(!self.shape.cell.has_c() || state.c.len() == len);
-        let call = Call {
-            shape: &self.shape,
-            params: params.as_ptr(),
-            head: self.head.as_ptr(),
-            room: self.room.as_mut_ptr(),
-            h: state.h.as_mut_ptr(),
-            c: state.c.as_mut_ptr(),
-            x,
-            turn: &mut self.turn,
-        };
-        // SAFETY: the lengths were checked here and in `new`; `new` chose what this processor can run.
-        unsafe { (self.step)(&call) }
+    pub fn predict(&mut self, x: &[f32]) -> &[f32] {
+        assert!(x.len() == self.call.shape.input);
+        // SAFETY: `bind` checked the lengths, and `Stepper::new` chose what this processor can run; y has as many values.
+        unsafe {
+            (self.step)(&self.call, Some(NonNull::from(x).cast()));
+            core::slice::from_raw_parts(self.y, self.call.shape.width_out())
+        }
+    }
+
+    /// What can be done before the next x is there. Without it [`Bound::predict`] does it first.
+    #[inline]
+    pub fn advance(&mut self) {
+        // SAFETY: the same.
+        unsafe { (self.step)(&self.call, None) }
+    }
+
+    /// Does `work` and puts the state back, bit for bit, ahead or not.
+    pub fn keep_state(&mut self, work: impl FnOnce(&mut Self)) {
+        let shape = self.call.shape;
+        let (len, has_c) = (shape.layers * padded(shape.hidden), shape.cell.has_c());
+        // SAFETY: h and, for a cell that has one, c are so long, and nobody else's.
+        unsafe {
+            let (h, c) = (self.call.h, self.call.c);
+            let before = |from: *mut f32| core::slice::from_raw_parts(from, len).to_vec();
+            let (h_before, c_before, ahead) = (before(h), has_c.then(|| before(c)), (*self.call.turn).ahead);
+            work(self);
+            h.copy_from_nonoverlapping(h_before.as_ptr(), len);
+            if let Some(c_before) = c_before {
+                c.copy_from_nonoverlapping(c_before.as_ptr(), len);
+            }
+            (*self.call.turn).ahead = false;
+            if ahead {
+                self.advance();
+            }
+        }
     }
 }
 
-/// A call of [`Stepper::run`].
+impl core::fmt::Debug for Bound<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Bound").field("shape", self.call.shape).finish_non_exhaustive()
+    }
+}
+
+/// What all steps of a [`Bound`] have in common.
 struct Call<'a> {
     shape: &'a Shape,
     params: *const f32,
@@ -114,15 +158,15 @@ struct Call<'a> {
     room: *mut f32,
     h: *mut f32,
     c: *mut f32,
-    x: Option<*const f32>,
     turn: *mut Turn,
 }
 
-/// A step as it was compiled for one instruction set, cell and format, and perhaps one size.
+/// A step as it was compiled for one instruction set, cell and format, and perhaps one size: with x that of [`Bound::predict`],
+/// without it that of [`Bound::advance`].
 ///
 /// # Safety
 /// The processor has the instruction set, and the pointers reach what [`Step`] says; the turn is nobody else's.
-type Compiled = unsafe fn(&Call);
+type Compiled = unsafe fn(&Call, Option<NonNull<f32>>);
 
 /// What [`Compiled`] is chosen by.
 struct Choice<'a> {
@@ -178,15 +222,17 @@ impl<C: Cell, S: Stored> Pass for OfSize<'_, C, S> {
 
 /// # Safety
 /// That of [`Compiled`].
-unsafe fn step<V: Lanes, C: Cell, S: Stored, const H: usize>(call: &Call) {
+unsafe fn step<V: Lanes, C: Cell, S: Stored, const H: usize>(call: &Call, x: Option<NonNull<f32>>) {
     // SAFETY: the caller's promise.
-    unsafe { V::run(Known::<C, S, H> { call, kinds: PhantomData }) }
+    unsafe { V::run(Known::<C, S, H> { call, x, kinds: PhantomData }) }
 }
 
-/// A call with cell and format known; with H unless it is given as 0, and then it is one layer from one value to one value. By
-/// reference: a copy would be read in larger pieces than it was written in, for which a processor waits.
+/// A call with cell and format known; with H unless it is given as 0, and then it is one layer from one value to one value. Two
+/// words, which go in registers: in memory they would be read in larger pieces than they were written in, for which a processor
+/// waits.
 struct Known<'a, C, S, const H: usize> {
     call: &'a Call<'a>,
+    x: Option<NonNull<f32>>,
     kinds: PhantomData<(C, S)>,
 }
 
@@ -195,7 +241,8 @@ impl<C: Cell, S: Stored, const H: usize> Pass for Known<'_, C, S, H> {
 
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let Call { shape, params, head, room, h, c, x, turn } = *self.call;
+        let Call { shape, params, head, room, h, c, turn } = *self.call;
+        let x = self.x.map(|x| x.as_ptr().cast_const());
         let mut shape = Shape { cell: C::KIND, nonlinearity: C::NONLINEARITY, ..*shape };
         if H > 0 {
             shape = Shape { input: 1, hidden: H, layers: 1, output: Some(1), bias: true, ..shape };
