@@ -84,7 +84,7 @@ pub fn sigmoid<V: Lanes>(x: V) -> V {
     sigmoid_ratio(x).value()
 }
 
-/// `e^x / (1 + e^x)`: the left tail keeps its digits. Right of [`SIGMOID_END`] it is one, long before e^x is too large for f32.
+/// `e^x / (1 + e^x)`: the left tail keeps its digits. Right of 40 it is one, long before e^x is too large for f32.
 #[inline(always)]
 pub fn sigmoid_ratio<V: Lanes>(x: V) -> Ratio<V> {
     let e = exp(x.clamp(-EXP_END, SIGMOID_END));

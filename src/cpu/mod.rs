@@ -5,7 +5,6 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-#[cfg(feature = "alloc")]
 mod beside;
 #[cfg(feature = "alloc")]
 mod choice;
