@@ -122,7 +122,6 @@ impl Linear {
             out_row: out,
             out_panel: LANES,
             start: Start::Bias(self.bias),
-            backwards: false,
         }
     }
 

@@ -58,8 +58,6 @@ pub struct Product {
     pub out_panel: usize,
     /// What the sums start from.
     pub start: Start,
-    /// Whether the last panels come first.
-    pub backwards: bool,
 }
 
 // SAFETY: a product owns nothing; whoever runs it promises that its memory may be used.
@@ -157,21 +155,25 @@ impl Product {
         }
     }
 
-    /// One row has too few sums in a panel to keep the processor busy: those of several panels. Four of several gates
-    /// would be faster still from L1, but leave fewer turns between forwards and backwards beyond it.
+    /// One row has too few sums in a panel to keep the processor busy: those of several panels.
     #[inline(always)]
     unsafe fn row<V: Lanes, S: Stored, const PANEL: usize, const CHAINS: usize>(&self) {
         let together = (V::ACCUMULATORS / (PANEL * CHAINS)).max(1);
         // SAFETY: the caller's promise; panels stay below their number.
         unsafe {
             let mut panel = 0;
-            if together >= 4 && PANEL == 1 {
-                panel += self.groups::<V, S, 4, PANEL, CHAINS>(panel);
+            while together >= 4 && PANEL == 1 && panel + 4 <= self.panels {
+                self.tile::<V, S, 1, 4, PANEL, CHAINS>(0, panel);
+                panel += 4;
             }
-            if together >= 2 {
-                panel += self.groups::<V, S, 2, PANEL, CHAINS>(panel);
+            while together >= 2 && panel + 2 <= self.panels {
+                self.tile::<V, S, 1, 2, PANEL, CHAINS>(0, panel);
+                panel += 2;
             }
-            self.groups::<V, S, 1, PANEL, CHAINS>(panel);
+            while panel < self.panels {
+                self.tile::<V, S, 1, 1, PANEL, CHAINS>(0, panel);
+                panel += 1;
+            }
         }
     }
 
@@ -222,21 +224,6 @@ impl Product {
                 panel += 1;
             }
         }
-    }
-
-    /// One row of as many whole groups of panels as there are from `first` on; how many panels that was.
-    #[inline(always)]
-    unsafe fn groups<V: Lanes, S: Stored, const PANELS: usize, const PANEL: usize, const CHAINS: usize>(
-        &self,
-        first: usize,
-    ) -> usize {
-        let groups = (self.panels - first) / PANELS;
-        for group in 0..groups {
-            let group = if self.backwards { groups - 1 - group } else { group };
-            // SAFETY: the caller's promise; panels stay below their number.
-            unsafe { self.tile::<V, S, 1, PANELS, PANEL, CHAINS>(0, first + group * PANELS) };
-        }
-        groups * PANELS
     }
 
     /// A few rows of a few panels, all sums in registers.

@@ -128,7 +128,6 @@ impl Layer {
             out_row: self.gates_width(),
             out_panel: panel,
             start,
-            backwards: false,
         }
     }
 }
@@ -255,7 +254,6 @@ impl<C: Cell> Pass for Backward<C> {
                     out_row: width,
                     out_panel: LANES,
                     start: Start::Result,
-                    backwards: false,
                 }
                 .run::<V>();
             }

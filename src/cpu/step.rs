@@ -306,7 +306,6 @@ impl Matrix {
             } else {
                 bias.map_or(Start::Zero, Start::Bias)
             },
-            backwards: false,
         }
     }
 }

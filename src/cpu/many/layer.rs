@@ -133,7 +133,6 @@ impl Layer {
                 } else {
                     bias.map_or(Start::Zero, Start::Bias)
                 },
-                backwards: false,
             }
             .run_stored::<V, S>();
         }

@@ -82,7 +82,6 @@ impl Network {
                 out_row: padded(columns),
                 out_panel: LANES,
                 start: Start::Zero,
-                backwards: false,
             });
         }
     }
@@ -126,7 +125,6 @@ impl Network {
             out_row: width,
             out_panel: LANES,
             start: Start::Zero,
-            backwards: false,
         });
         let top = self.tapes.last().expect("a network has a layer");
         let h = top.h[(self.batch + rows.start) * width..].as_ptr();
@@ -153,7 +151,6 @@ impl Network {
             out_row: panel,
             out_panel: columns * panel,
             start: Start::Result,
-            backwards: false,
         };
         let cpu = self.cpu;
         // SAFETY: rows of this network's buffers and a packed tensor of an arena of checked length; parts of panels
