@@ -77,8 +77,7 @@ impl Pass for Linear {
                     row += LANES;
                 }
                 for row in row..self.rows {
-                    let sum: V = self.dot(row, o);
-                    *self.y.add(row * out + o) = sum.sum() + bias;
+                    self.one::<V>(row, o);
                 }
             }
         }
@@ -98,8 +97,7 @@ impl Linear {
                 return self.product().run::<V>();
             }
             for o in 0..self.output {
-                let sum: V = self.dot(0, o);
-                *self.y.add(o) = sum.sum() + *self.bias.add(o);
+                self.one::<V>(0, o);
             }
         }
     }
@@ -122,6 +120,16 @@ impl Linear {
             out_row: out,
             out_panel: LANES,
             start: Start::Bias(self.bias),
+        }
+    }
+
+    /// Output `o` of a row.
+    #[inline(always)]
+    unsafe fn one<V: Lanes>(&self, row: usize, o: usize) {
+        // SAFETY: the caller's promise; a row and an output.
+        unsafe {
+            let sum: V = self.dot(row, o);
+            *self.y.add(row * padded(self.output) + o) = sum.sum() + *self.bias.add(o);
         }
     }
 

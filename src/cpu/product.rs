@@ -358,7 +358,7 @@ impl Product {
     }
 
     /// A few rows of a few panels of one vector, two of the four chains of each sum at a time: the first two are put down in
-    /// the result until the others are there. The additions are those of [`Product::tile`].
+    /// the result until the others are there. The additions are those of [`Product::sums`].
     #[inline(always)]
     unsafe fn two_turns<V: Lanes, const ROWS: usize, const PANELS: usize, const CHAINS: usize>(
         &self,

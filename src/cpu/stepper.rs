@@ -24,8 +24,6 @@ pub struct Stepper {
     head: Buffer,
     room: Buffer,
     turn: Turn,
-    /// Where y is in the room, if there is a head.
-    y: Option<usize>,
     step: Compiled,
 }
 
@@ -40,14 +38,12 @@ impl Stepper {
         let (weight, bias, _) = Offsets::head(shape, weights);
         let mut head = Buffer::zeros((bias - weight) / shape.hidden * padded(shape.hidden));
         transpose(&params[weight..bias], 1, shape.hidden, &mut head);
-        let at = Room::of(shape);
         Self {
             shape: *shape,
             params: params.len(),
             head,
-            room: Buffer::zeros(at.end),
+            room: Buffer::zeros(Room::of(shape).end),
             turn: Turn::new(),
-            y: shape.output.map(|_| at.y),
             step: cell::visit(shape, Choice { cpu, shape, weights }),
         }
     }
@@ -64,7 +60,7 @@ impl Stepper {
         assert!(!shape.cell.has_c() || state.c.len() == len);
         let (room, h) = (self.room.as_mut_ptr(), state.h.as_mut_ptr());
         // SAFETY: within the room, within h.
-        let y = unsafe { self.y.map_or(h.add(len - width), |y| room.add(y)) };
+        let y = unsafe { if shape.output.is_some() { room.add(Room::of(shape).y) } else { h.add(len - width) } };
         let call = Call {
             shape,
             params: params.as_ptr(),
