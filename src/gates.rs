@@ -55,8 +55,9 @@ pub fn read(model: &Model, cpu: Cpu, x: &Tensor) -> Result<Reading> {
     let (steps, input) = x.rows();
     Error::check_length("x [T,I]: columns", shape.input, input)?;
     let mut x = x.data().to_vec();
-    if let Some((scaler, _)) = model.scalers() {
-        scaler.apply(&mut x);
+    if let Some(units) = model.units() {
+        let mut past = units.past(1);
+        x.chunks_exact_mut(input.max(1)).for_each(|x| units.take(&mut past, x));
     }
     let names: &'static [&'static str] = match shape.cell {
         CellKind::Rnn => &["h"],

@@ -31,12 +31,18 @@ pub mod data;
 #[cfg(feature = "alloc")]
 pub mod error;
 #[cfg(feature = "std")]
+pub mod evaluate;
+#[cfg(feature = "std")]
 pub mod file;
+#[cfg(feature = "std")]
+pub mod fit;
 pub mod fixed;
 #[cfg(feature = "std")]
 pub mod float64;
 #[cfg(feature = "std")]
 pub mod forecast;
+#[cfg(feature = "alloc")]
+pub mod form;
 #[cfg(feature = "std")]
 pub mod gates;
 pub mod lanes;
@@ -48,6 +54,8 @@ pub mod loss;
 pub mod math;
 #[cfg(feature = "alloc")]
 pub mod model;
+#[cfg(feature = "std")]
+pub mod naive;
 #[cfg(feature = "alloc")]
 pub mod optimizer;
 #[cfg(feature = "alloc")]
@@ -69,6 +77,8 @@ pub mod streams;
 pub mod tensor;
 #[cfg(feature = "std")]
 pub mod train;
+#[cfg(feature = "alloc")]
+pub mod units;
 pub mod weights;
 #[cfg(feature = "std")]
 mod whole;
@@ -79,6 +89,8 @@ pub use cpu::{Cpu, Isa};
 #[cfg(feature = "alloc")]
 pub use error::{Error, Result};
 pub use fixed::{Fixed, FixedStream};
+#[cfg(feature = "alloc")]
+pub use form::Form;
 #[cfg(feature = "alloc")]
 pub use loss::Loss;
 #[cfg(feature = "alloc")]
@@ -94,6 +106,8 @@ pub use stream::Stream;
 pub use streams::{Handle, Streams};
 #[cfg(feature = "alloc")]
 pub use tensor::Tensor;
+#[cfg(feature = "alloc")]
+pub use units::Units;
 pub use weights::Weights;
 
 /// The README's example compiles.

@@ -11,6 +11,7 @@ use crate::scaler::Scaler;
 use crate::shape::Shape;
 use crate::state::State;
 use crate::tensor::{Buffer, Tensor};
+use crate::units::Units;
 use crate::weights::Weights;
 use alloc::{format, string::String, vec, vec::Vec};
 
@@ -27,7 +28,7 @@ pub enum Order {
     TimeMajor,
 }
 
-/// A network with its weights, and the scalers that go between raw units and what it was trained on.
+/// A network with its weights, and the units that go between raw values and what it was trained on.
 #[derive(Debug, Clone)]
 pub struct Model {
     shape: Shape,
@@ -35,7 +36,7 @@ pub struct Model {
     pub(crate) params: Buffer,
     /// The arena of single steps where their weights are stored in another format than f32.
     small: Option<(Weights, Buffer)>,
-    scalers: Option<(Scaler, Scaler)>,
+    units: Option<Units>,
 }
 
 impl Model {
@@ -75,13 +76,23 @@ impl Model {
         let shape = shape.checked()?;
         let layout = Layout::new(&shape);
         let params = Buffer::zeros(layout.len());
-        Ok(Self { shape, layout, params, small: None, scalers: None })
+        Ok(Self { shape, layout, params, small: None, units: None })
     }
 
     /// The same model with other parameters, packed.
     #[cfg(feature = "std")]
     pub(crate) fn with_params(&self, params: Buffer) -> Self {
         Self { params, small: None, ..self.clone() }
+    }
+
+    /// The same model with a head of zeros: it says 0 in the network's units, whatever comes.
+    pub fn with_head_at_zero(&self) -> Self {
+        let mut model = Self { small: None, ..self.clone() };
+        if let Some((weight, bias)) = model.layout.head.clone() {
+            model.params[weight].fill(0.0);
+            model.params[bias].fill(0.0);
+        }
+        model
     }
 
     /// The same model with its recurrent weights (`weight_ih` and `weight_hh`) rounded to what `weights` can hold, where
@@ -133,22 +144,35 @@ impl Model {
     ///
     /// # Errors
     /// If the scalers are not as wide as input and output.
-    pub fn with_scalers(mut self, x: Scaler, y: Scaler) -> Result<Self> {
-        Error::check_length("scaler of x", self.shape.input, x.width())?;
-        Error::check_length("scaler of y", self.shape.width_out(), y.width())?;
-        self.scalers = Some((x, y));
+    pub fn with_scalers(self, x: Scaler, y: Scaler) -> Result<Self> {
+        self.with_units(Units::scaled(x, y))
+    }
+
+    /// The model with units, scalers and a form: it then reads and gives raw values.
+    ///
+    /// # Errors
+    /// If the scalers are not as wide as input and output.
+    pub fn with_units(mut self, units: Units) -> Result<Self> {
+        Error::check_length("scaler of x", self.shape.input, units.x().width())?;
+        Error::check_length("scaler of y", self.shape.width_out(), units.y().width())?;
+        self.units = Some(units);
         Ok(self)
     }
 
-    /// The model without scalers: x and y are then what the network itself sees.
+    /// The model without units: x and y are then what the network itself sees.
     pub fn raw(mut self) -> Self {
-        self.scalers = None;
+        self.units = None;
         self
+    }
+
+    /// What goes between raw values and the network's, if anything does.
+    pub fn units(&self) -> Option<&Units> {
+        self.units.as_ref()
     }
 
     /// The scalers of x and y, if there are any.
     pub fn scalers(&self) -> Option<(&Scaler, &Scaler)> {
-        self.scalers.as_ref().map(|(x, y)| (x, y))
+        self.units.as_ref().map(|units| (units.x(), units.y()))
     }
 
     /// The shape.
@@ -204,10 +228,13 @@ impl Model {
             )));
         }
         Error::check_length("state: sequences", batch, state.batch())?;
-        let mut rows = time_major.as_ref().unwrap_or(x).data().to_vec();
-        if let Some((scaler, _)) = &self.scalers {
-            scaler.apply(&mut rows);
-        }
+        let raw = time_major.as_ref().unwrap_or(x).data();
+        let mut rows = raw.to_vec();
+        let past = self.units.as_ref().map(|units| {
+            let before = state.past_of(units).clone();
+            rows.chunks_exact_mut((batch * input).max(1)).for_each(|x| units.take(&mut state.past, x));
+            before
+        });
         settle(&mut rows); // as a stream does
         let steps = (ROWS / batch.max(1)).clamp(1, rows.len().max(1));
         cpu::Network::check_size(&self.shape, steps, batch)?;
@@ -220,8 +247,15 @@ impl Model {
                 y.extend_from_slice(network.y(row));
             }
         }
-        if let Some((_, scaler)) = &self.scalers {
-            scaler.undo(&mut y);
+        if let (Some(units), Some(mut past)) = (&self.units, past) {
+            // the rows once more, for what each answer is held against
+            let mut x = vec![0.0; batch * input];
+            let steps = raw.chunks_exact(x.len().max(1)).zip(y.chunks_exact_mut((batch * out).max(1)));
+            for (raw, y) in steps {
+                x.copy_from_slice(raw);
+                units.take(&mut past, &mut x);
+                units.give(&past, y);
+            }
         }
         let mut dims = time_major.as_ref().unwrap_or(x).dims().to_vec();
         if let Some(last) = dims.last_mut() {

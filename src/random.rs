@@ -13,6 +13,8 @@ pub enum Purpose {
     Order = 2,
     /// Dropout; the position is the training step.
     Dropout = 3,
+    /// Errors drawn again for an interval; the position is 0.
+    Resampling = 4,
 }
 
 /// A generator for one purpose at one position.

@@ -1,13 +1,16 @@
 //! What a network remembers between two time steps. It belongs to the caller.
 
 use crate::error::{Error, Result};
+use crate::form::Past;
 use crate::lanes::padded;
 use crate::math::settle;
 use crate::shape::Shape;
 use crate::tensor::{Buffer, Tensor};
+use crate::units::Units;
 use alloc::vec;
 
-/// Hidden state `h [L,B,H]` and, for an LSTM, cell state `c [L,B,H]`, of B sequences. Starts at zero.
+/// Hidden state `h [L,B,H]` and, for an LSTM, cell state `c [L,B,H]`, of B sequences, and the last values of those whose model
+/// predicts changes. Starts at zero.
 #[derive(Debug, Clone)]
 pub struct State {
     layers: usize,
@@ -17,6 +20,8 @@ pub struct State {
     pub(crate) h: Buffer,
     /// The same for an LSTM, else empty.
     pub(crate) c: Buffer,
+    /// Empty until a model that predicts changes asks for it.
+    pub(crate) past: Past,
 }
 
 impl State {
@@ -24,7 +29,7 @@ impl State {
     pub fn new(shape: &Shape, batch: usize) -> Self {
         let len = shape.layers * batch * padded(shape.hidden);
         let c = Buffer::zeros(if shape.cell.has_c() { len } else { 0 });
-        Self { layers: shape.layers, batch, hidden: shape.hidden, h: Buffer::zeros(len), c }
+        Self { layers: shape.layers, batch, hidden: shape.hidden, h: Buffer::zeros(len), c, past: Past::default() }
     }
 
     /// B, the number of sequences.
@@ -56,12 +61,38 @@ impl State {
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.h.copy_from_slice(&other.h);
         self.c.copy_from_slice(&other.c);
+        self.past.follow(&other.past);
+    }
+
+    /// The last values that `units` needs, with room made for them if there is none yet.
+    pub(crate) fn past_of(&mut self, units: &Units) -> &mut Past {
+        if !units.has(&self.past, self.batch) {
+            self.past = units.past(self.batch);
+        }
+        &mut self.past
     }
 
     /// Back to zero.
     pub fn reset(&mut self) {
         self.h.fill(0.0);
         self.c.fill(0.0);
+        self.past.reset();
+    }
+
+    /// The last values of the predicted columns, oldest first, `[lag,B,D]`; `None` where the model predicts no changes or no
+    /// row came yet. D is how many columns are predicted, lag how many rows before a value is the one it is held against.
+    pub fn past(&self) -> Option<Tensor> {
+        let rows = self.past.rows()?;
+        let lag = self.past.lag();
+        Tensor::new([lag, self.batch, rows.len() / (lag * self.batch).max(1)], rows).ok()
+    }
+
+    /// Takes the last values, as [`State::past`] gives them, for `units`.
+    ///
+    /// # Errors
+    /// If there are not lag·B·D values.
+    pub fn set_past(&mut self, units: &Units, past: &[f32]) -> Result<()> {
+        self.past_of(units).set_rows(past)
     }
 
     /// `h [L,B,H]`.

@@ -82,7 +82,11 @@ impl Stream {
             }
         };
         let (x, y) = (Buffer::zeros(shape.input), Buffer::zeros(shape.width_out()));
-        Ok(Self { runner, state: State::new(&shape, 1), x, y, model })
+        let mut state = State::new(&shape, 1);
+        if let Some(units) = model.units() {
+            state.past_of(units);
+        }
+        Ok(Self { runner, state, x, y, model })
     }
 
     /// The next prediction: `x` has I values, the answer O (H for a network without a head), both in raw units if
@@ -113,13 +117,13 @@ impl Stream {
                 if !*there {
                     network.set_tick_state(&self.state)?;
                 }
-                if let Some((scaler, _)) = self.model.scalers() {
-                    scaler.apply(&mut self.x);
+                if let Some(units) = self.model.units() {
+                    units.take(&mut self.state.past, &mut self.x);
                 }
                 *there = true;
                 self.y.copy_from_slice(network.tick(&self.x)?);
-                if let Some((_, scaler)) = self.model.scalers() {
-                    scaler.undo(&mut self.y);
+                if let Some(units) = self.model.units() {
+                    units.give(&self.state.past, &mut self.y);
                 }
             }
         }
@@ -219,6 +223,7 @@ impl Stream {
         }
         self.state.set_h(there.data())?;
         state.c().map_or(Ok(()), |c| self.state.set_c(c.data()))?;
+        self.state.past.follow(&state.past);
         self.state_is_here();
         Ok(())
     }
@@ -229,17 +234,17 @@ impl Stream {
     }
 }
 
-/// One step from `x` to `y`, which are in raw units if the model has scalers. For a ticker their lengths are constants here.
+/// One step from `x` to `y`, which are in raw units if the model has any. For a ticker their lengths are constants here.
 #[inline(always)]
 fn predict(steps: &mut Bound<'_>, model: &Model, x: &mut [f32], y: &mut [f32]) {
-    let scalers = model.scalers();
-    if let Some((scaler, _)) = scalers {
-        scaler.apply(x);
+    let units = model.units();
+    if let Some(units) = units {
+        units.take(steps.past, x);
     }
     settle(x);
     y.copy_from_slice(steps.predict(x));
-    if let Some((_, scaler)) = scalers {
-        scaler.undo(y);
+    if let Some(units) = units {
+        units.give(steps.past, y);
     }
 }
 

@@ -2,10 +2,12 @@
 
 use crate::cpu::{Cpu, Many, Threads};
 use crate::error::{Error, Result};
+use crate::form::{Form, Past};
 use crate::lanes::padded;
 use crate::model::Model;
 use crate::state::State;
 use crate::tensor::{Buffer, touch, touch_spare};
+use crate::units::Units;
 use crate::weights::Weights;
 use alloc::format;
 use alloc::sync::Arc;
@@ -73,6 +75,10 @@ pub struct Streams {
     open: usize,
     /// `[O]`: the answer of [`Streams::step`].
     y: Buffer,
+    /// Of a model that predicts changes, else empty: the last values of each slot there is room for, and the x of a call
+    /// `[N,I]` in that form.
+    pasts: Vec<Past>,
+    x: Vec<f32>,
 }
 
 impl Streams {
@@ -88,7 +94,9 @@ impl Streams {
             .map_err(|_| Error::invalid("streams: no number is left to tell them apart; make fewer of them"))?;
         let y = Buffer::zeros(model.shape().width_out());
         let (generations, free) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
-        Ok(Self { model, many, owner, generations, free, open: 0, y })
+        let mut streams = Self { model, many, owner, generations, free, open: 0, y, pasts: vec![], x: vec![] };
+        streams.make_room_for_forms();
+        Ok(streams)
     }
 
     /// A new stream, from a state of zero. Takes the slot that was closed last, else a new one; allocates only if there is
@@ -101,7 +109,7 @@ impl Streams {
             Some(slot) => slot,
             None => self.new_slot()?,
         };
-        self.many.reset(slot);
+        self.reset_slot(slot);
         let generation = &mut self.generations[slot as usize];
         *generation += 1; // even before, so below the last
         self.open += 1;
@@ -117,6 +125,7 @@ impl Streams {
             self.many.grow(twice).or_else(|_| self.many.grow(slots + 1))?;
             self.generations.reserve_exact(self.many.slots() - slots);
             self.free.reserve_exact(self.many.slots() - self.free.len());
+            self.make_room_for_forms();
         }
         self.generations.push(0);
         Ok(slots as u32) // the arena has no more slots than that
@@ -183,7 +192,9 @@ impl Streams {
     pub fn step(&mut self, handle: Handle, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.model.shape().input, x.len())?;
         self.take_rows(&[handle])?;
-        self.many.step(params(&self.model).1, x, &mut self.y, self.model.scalers());
+        let mut y = core::mem::replace(&mut self.y, Buffer::zeros(0));
+        self.step_rows(&[handle], x, &mut y);
+        self.y = y;
         Ok(&self.y)
     }
 
@@ -201,8 +212,43 @@ impl Streams {
         Error::check_length("x [N,I]", values(shape.input), x.len())?;
         Error::check_length("y [N,O]", values(shape.width_out()), y.len())?;
         self.take_rows(handles)?;
-        self.many.step(params(&self.model).1, x, y, self.model.scalers());
+        self.step_rows(handles, x, y);
         Ok(())
+    }
+
+    /// The rows that [`Streams::take_rows`] took.
+    fn step_rows(&mut self, handles: &[Handle], x: &[f32], y: &mut [f32]) {
+        let (arena, scalers) = (params(&self.model).1, self.model.scalers());
+        let Some(units) = forms(&self.model) else {
+            return self.many.step(arena, x, y, scalers);
+        };
+        let (input, out) = (units.x().width(), units.y().width());
+        let rows = &mut self.x[..x.len()];
+        rows.copy_from_slice(x);
+        for (handle, x) in handles.iter().zip(rows.chunks_exact_mut(input)) {
+            units.take_form(&mut self.pasts[handle.slot as usize], x);
+        }
+        self.many.step(arena, rows, y, scalers);
+        for (handle, y) in handles.iter().zip(y.chunks_exact_mut(out)) {
+            units.give_form(&self.pasts[handle.slot as usize], y);
+        }
+    }
+
+    /// As many last values as there are slots.
+    fn make_room_for_forms(&mut self) {
+        if let Some(units) = forms(&self.model) {
+            let slots = self.many.slots();
+            self.pasts.resize_with(slots, || units.past(1));
+            self.x.resize(slots * units.x().width(), 0.0);
+        }
+    }
+
+    /// A slot back to a state of zero.
+    fn reset_slot(&mut self, slot: u32) {
+        self.many.reset(slot);
+        if let Some(past) = self.pasts.get_mut(slot as usize) {
+            past.reset();
+        }
     }
 
     /// Does now what the first steps would have to wait for: touches every page of every stream, those not open yet among
@@ -217,6 +263,8 @@ impl Streams {
         let nobody = Handle { owner: self.owner, slot: u32::MAX, generation: 0 };
         let _ = self.step(nobody, &vec![0.0; self.model.shape().input]);
         touch(&mut self.y);
+        touch(&mut self.x);
+        self.pasts.iter_mut().for_each(Past::touch);
         touch_spare(&mut self.generations);
         touch_spare(&mut self.free);
     }
@@ -240,7 +288,7 @@ impl Streams {
     /// If the handle names no open stream of these.
     pub fn reset(&mut self, handle: Handle) -> Result<()> {
         let slot = self.slot(0, handle)?;
-        self.many.reset(slot);
+        self.reset_slot(slot);
         Ok(())
     }
 
@@ -259,6 +307,7 @@ impl Streams {
         for (layer, c) in state.c.chunks_exact_mut(padded(shape.hidden)).enumerate() {
             c[..shape.hidden].copy_from_slice(self.many.c(slot, layer));
         }
+        state.past = self.pasts.get(slot as usize).cloned().unwrap_or_default();
         Ok(state)
     }
 
@@ -282,6 +331,9 @@ impl Streams {
         for (layer, c) in state.c.chunks_exact(width).enumerate() {
             self.many.c_mut(slot, layer).copy_from_slice(&c[..shape.hidden]);
         }
+        if let Some(past) = self.pasts.get_mut(slot as usize) {
+            past.follow(&state.past);
+        }
         Ok(())
     }
 
@@ -294,6 +346,11 @@ impl Streams {
     pub fn cpu(&self) -> Cpu {
         self.many.cpu()
     }
+}
+
+/// The units of a model that predicts changes.
+fn forms(model: &Model) -> Option<&Units> {
+    model.units().filter(|units| units.form() != Form::Value)
 }
 
 /// What a step of many computes with, to the same bits as a step of one. Rounded weights are in the arena of f32 too,

@@ -10,7 +10,7 @@ use rnnstep::cuda::{self, Frame, Properties};
 use rnnstep::file::{Loaded, load};
 use rnnstep::float64::{STEPS, deviation};
 use rnnstep::layout::Offsets;
-use rnnstep::{Cpu, Isa, Nonlinearity, Shape, Weights};
+use rnnstep::{Cpu, Form, Isa, Nonlinearity, Shape, Weights};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -159,6 +159,14 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
                 }
             }
         }
+    }
+    if let Some(units) = loaded.model.units().filter(|units| units.form() != Form::Value) {
+        let what = match units.form() {
+            Form::RelativeChange => "the change of each predicted column as a part of the value before".into(),
+            Form::SeasonalChange { season } => format!("the change of each predicted column since {season} rows ago"),
+            Form::Change | Form::Value => "the change of each predicted column since the row before".to_string(),
+        };
+        screen.line(format_args!("  target      {what}; in and out are values"))?;
     }
     match loaded.metadata.recipe.as_ref().and_then(Value::as_object) {
         None => screen.line("  recipe      not said"),

@@ -6,7 +6,7 @@ use rnnstep::data::csv::{self, CsvOptions, Missing};
 use rnnstep::data::npy;
 use rnnstep::data::series::{Series, Time};
 use rnnstep::file::{self, Columns};
-use rnnstep::{Error, Model, State, Tensor};
+use rnnstep::{Error, Form, Model, State, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -140,12 +140,27 @@ pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: 
     }
 }
 
-/// The state of `batch` sequences: that of a file with `h [L,B,H]` (and `c`), or zero.
+/// The state of `batch` sequences: that of a file with `h [L,B,H]` (and `c`, and `past` where changes are predicted), or zero.
 pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<State, Failure> {
     let mut state = State::new(model.shape(), batch);
     let Some(path) = path else { return Ok(state) };
     let has_c = model.shape().cell.has_c();
-    let tensors = file::read_tensors(path, if has_c { &["h", "c"] } else { &["h"] }, &[])?;
+    let mut tensors = file::read_tensors(path, if has_c { &["h", "c"] } else { &["h"] }, &["past"])?;
+    let past = tensors.remove("past");
+    if let Some(units) = model.units().filter(|units| units.form() != Form::Value) {
+        let wrong = |reason: String| Error::Tensor { path: path.into(), tensor: "past".into(), reason };
+        let expected = [units.form().lag(), batch, units.columns().len()];
+        let Some(past) = past else {
+            let reason = "is missing; a model that predicts changes goes on from the last values as well".into();
+            return Err(wrong(reason).into());
+        };
+        if past.dims() != expected {
+            let reason =
+                format!("expected the shape {expected:?} (rows back, B, predicted columns), got {:?}", past.dims());
+            return Err(wrong(reason).into());
+        }
+        state.set_past(units, past.data())?;
+    }
     let expected = [model.shape().layers, batch, model.shape().hidden];
     for (name, tensor) in &tensors {
         if tensor.dims() != expected {

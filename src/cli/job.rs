@@ -6,11 +6,13 @@ use super::input::{DataArgs, Source};
 use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
+use rnnstep::fit::{self, HeldOut, Length, Plan, Table};
+use rnnstep::naive;
 use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::pass::Head;
-use rnnstep::scaler::{Scaler, Scaling};
+use rnnstep::scaler::Scaling;
 use rnnstep::train::Recipe;
-use rnnstep::{CellKind, Error, Loss, Nonlinearity, Shape, Tensor};
+use rnnstep::{CellKind, Error, Form, Loss, Nonlinearity, Shape, Tensor, Units};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::ops::Range;
@@ -34,6 +36,24 @@ pub enum StateMode {
     /// The next window starts from zero; windows are shuffled
     Reset,
 }
+
+/// What of the predicted columns a network sees and says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetAs {
+    /// The value itself
+    #[default]
+    Value,
+    /// The change since the row before
+    Change,
+    /// The change as a part of the value before
+    RelativeChange,
+    /// The change since a season ago
+    SeasonalChange,
+}
+
+/// Times through all windows of a table, if nobody says.
+const EPOCHS: u64 = 100;
 
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,6 +100,14 @@ pub struct Job {
     /// How columns are scaled, fitted on the training part [default: standard for a table, else none]
     #[arg(long, value_enum, help_heading = "Windows")]
     pub scale: Option<Scaling>,
+    /// What of the predicted columns the network sees and says; predictions are values all the same
+    #[arg(long, value_enum, default_value = "value", help_heading = "Windows")]
+    #[serde(default)]
+    pub target_as: TargetAs,
+    /// Rows of a season, for seasonal-change [default: found in the training part]
+    #[arg(long, value_name = "ROWS", help_heading = "Windows")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season: Option<usize>,
 
     /// Times through all windows [default: 100 for a table, unless --steps is given]
     #[arg(long, value_name = "N", conflicts_with = "steps", help_heading = "Training")]
@@ -135,26 +163,21 @@ pub struct Job {
     pub data: DataArgs,
 }
 
-/// Windows to train on and, of a table, everything about the table.
+/// Windows to train on, what is held out of them and, of a table, everything about the table.
 pub struct Prepared {
     pub windows: Windows,
-    pub table: Option<Table>,
-    /// Windows held out, of those that came cut.
-    pub held_out: Option<Windows>,
-    pub input: usize,
-    pub output: usize,
+    pub held_out: Option<HeldOut>,
+    pub units: Option<Units>,
+    pub table: Option<Named>,
 }
 
-/// A series in raw units, and where training ends.
-pub struct Table {
-    pub inputs: Tensor,
-    pub targets: Tensor,
+/// A table in raw units, with its names, and where training ends.
+pub struct Named {
+    pub table: Table,
     pub input_names: Vec<String>,
     pub target_names: Vec<String>,
     pub time: Option<Time>,
     pub train_rows: usize,
-    pub x_scaler: Scaler,
-    pub y_scaler: Scaler,
 }
 
 impl Job {
@@ -164,8 +187,8 @@ impl Job {
         Ok(Shape { cell, nonlinearity, input, hidden, layers, output: Some(output), bias: !no_bias }.checked()?)
     }
 
-    /// The recipe for training on `windows`.
-    pub fn recipe(&self, windows: &Windows) -> Result<Recipe, Failure> {
+    /// The recipe of a training of so many steps.
+    pub fn recipe(&self, loss_on: Head, steps: Option<u64>) -> Result<Recipe, Failure> {
         let decay = self.weight_decay.unwrap_or(if self.optimizer == OptimizerName::AdamW { 0.01 } else { 0.0 });
         let [beta1, beta2] = self.betas[..] else {
             return Err(Failure::Usage(format!("--betas: expected two numbers, got {}", self.betas.len())));
@@ -181,11 +204,11 @@ impl Job {
         };
         let recipe = Recipe {
             loss: self.loss,
-            loss_on: if windows.last_only() { Head::Last } else { Head::All },
+            loss_on,
             optimizer,
             lr: self.lr,
             schedule: self.schedule.parse::<Schedule>().map_err(Failure::Usage)?,
-            steps: Some(self.total_steps(windows)),
+            steps,
             clip: self.clip,
             carry: self.state == StateMode::Carry,
             dropout: self.dropout,
@@ -198,7 +221,7 @@ impl Job {
     /// Says how long to train, if nobody did: a file then says it too, and a resumed training ends in the same bytes.
     pub fn settle_length(&mut self, windows: &Windows) {
         match (self.steps, self.epochs, windows.steps_per_epoch()) {
-            (None, None, Some(_)) => self.epochs = Some(100),
+            (None, None, Some(_)) => self.epochs = Some(EPOCHS),
             (None, None, None) => self.steps = Some(75),
             _ => {}
         }
@@ -206,12 +229,11 @@ impl Job {
 
     /// Training steps in all.
     pub fn total_steps(&self, windows: &Windows) -> u64 {
-        let by_epochs = || self.epochs.unwrap_or(0).saturating_mul(windows.steps_per_epoch().unwrap_or(1));
-        self.steps.unwrap_or_else(by_epochs)
+        self.steps.map_or(Length::Epochs(self.epochs.unwrap_or(0)), Length::Steps).steps(windows)
     }
 
     /// Reads the data and cuts it into windows.
-    pub fn prepare(&self) -> Result<Prepared, Failure> {
+    pub fn prepare(&mut self) -> Result<Prepared, Failure> {
         match self.data.source()? {
             Source::Sine => {
                 self.refuse_table_options("the built-in sine")?;
@@ -225,90 +247,108 @@ impl Job {
                 }
                 let windows = Windows::sine(self.seq_len)?;
                 self.check_loss_on(&windows)?;
-                Ok(Prepared { windows, table: None, held_out: None, input: 1, output: 1 })
+                Ok(Prepared { windows, held_out: None, units: None, table: None })
             }
             Source::Windows { x, target } => {
                 self.refuse_table_options("windows already cut")?;
                 let all = Windows::cut(x.clone(), target.clone()).map_err(|error| self.in_data(error))?;
                 self.check_loss_on(&all)?;
                 let (windows, held_out) = self.split_windows(all, x, target)?;
-                let (input, output) = (windows.input(), windows.output());
-                Ok(Prepared { windows, table: None, held_out, input, output })
+                Ok(Prepared { windows, held_out: held_out.map(HeldOut::Windows), units: None, table: None })
             }
             Source::Series(series) => {
-                let inputs = self.data.input_columns(&series)?;
-                // before anything is made of them: a column that is not there is a matter of the file
-                series
-                    .positions(&[inputs.clone(), self.data.target_columns(&series)?].concat())
-                    .map_err(|error| self.in_data(error))?;
-                let targets = self.data.target_columns(&series)?;
-                let table = self.table(&series, &inputs, &targets)?;
-                let (windows, input, output) = (self.cut(&table)?, inputs.len(), targets.len());
-                Ok(Prepared { windows, table: Some(table), held_out: None, input, output })
+                let mut named = self.named(&series)?;
+                self.settle_season(&named.table)?;
+                let plan = self.plan()?;
+                let sizes = [self.seq_len, self.batch, self.stride.unwrap_or(1)];
+                // too few rows are a matter of the file, a size of 0 is one of the options
+                let about = |error| if sizes.contains(&0) { error } else { self.in_data(error) };
+                let prepared = plan.prepare(&named.table).map_err(about)?;
+                named.train_rows = prepared.train_rows;
+                let fit::Prepared { units, windows, held_out, .. } = prepared;
+                Ok(Prepared { windows, held_out, units: Some(units), table: Some(named) })
             }
         }
     }
 
-    /// An error that lies in the data names its file.
-    fn in_data(&self, error: Error) -> Error {
-        match (error, &self.data.data) {
-            (Error::Invalid(reason), Some(path)) => Error::File { path: path.clone(), reason },
-            (error, _) => error,
-        }
-    }
-
-    fn table(&self, series: &Series, input_names: &[String], target_names: &[String]) -> Result<Table, Failure> {
-        let (inputs, targets) = (series.select(input_names)?, series.select(target_names)?);
-        let (train, _) = rnnstep::data::windows::split(series.len(), self.val_fraction.unwrap_or(0.2))?;
-        let scaling = self.scale.unwrap_or_default();
-        let fit = |tensor: &Tensor, what: &str| {
-            let width = tensor.rows().1;
-            if train.is_empty() {
-                return Err(self.in_data(Error::Invalid(format!(
-                    "{what}: no rows are left to train on; take a smaller val-fraction"
-                ))));
-            }
-            Scaler::fit(scaling, &tensor.data()[..train.end * width], width)
-        };
-        Ok(Table {
-            x_scaler: fit(&inputs, "inputs")?,
-            y_scaler: fit(&targets, "targets")?,
-            inputs,
-            targets,
-            input_names: names_of(series, input_names)?,
-            target_names: names_of(series, target_names)?,
+    /// The columns of `series` that go in and those to predict.
+    pub fn named(&self, series: &Series) -> Result<Named, Failure> {
+        let (inputs, targets) = (self.data.input_columns(series)?, self.data.target_columns(series)?);
+        // before anything is made of them: a column that is not there is a matter of the file
+        let positions = |wanted: &[String]| series.positions(wanted).map_err(|error| self.in_data(error));
+        let (input_positions, target_positions) = (positions(&inputs)?, positions(&targets)?);
+        let place = |target: &usize| input_positions.iter().position(|input| input == target);
+        let columns = target_positions.iter().map(place).collect();
+        let names = |positions: &[usize]| positions.iter().map(|&column| series.columns[column].clone()).collect();
+        Ok(Named {
+            table: Table::new(series.select(&inputs)?, series.select(&targets)?, columns)?,
+            input_names: names(&input_positions),
+            target_names: names(&target_positions),
             time: series.time.clone(),
-            train_rows: train.end,
+            train_rows: series.len(),
         })
     }
 
-    /// Windows of the training part, scaled.
-    fn cut(&self, table: &Table) -> Result<Windows, Failure> {
-        let scaled = |rows: &Tensor, scaler: &Scaler| {
-            let width = rows.rows().1;
-            let mut values = rows.data()[..table.train_rows * width].to_vec();
-            scaler.apply(&mut values);
-            Tensor::new([table.train_rows, width], values)
+    /// Finds the season, if a change over one is asked for and nobody said how long it is.
+    pub fn settle_season(&mut self, table: &Table) -> Result<(), Failure> {
+        if self.target_as != TargetAs::SeasonalChange || self.season.is_some() {
+            return Ok(());
+        }
+        let (train, _) = rnnstep::data::windows::split(table.rows(), self.val_fraction.unwrap_or(0.2))?;
+        let targets = table.targets().part(train)?;
+        let width = targets.rows().1;
+        let first: Vec<f32> = targets.data().iter().step_by(width).copied().collect();
+        self.season = naive::season(&first);
+        if self.season.is_none() {
+            let message = "--target-as seasonal-change: no season was found in the training part; say --season ROWS";
+            return Err(Failure::Usage(message.into()));
+        }
+        Ok(())
+    }
+
+    /// What the network sees and says of the predicted columns.
+    pub fn form(&self) -> Result<Form, Failure> {
+        if self.season.is_some() && self.target_as != TargetAs::SeasonalChange {
+            return Err(Failure::Usage("--season: only --target-as seasonal-change has one".into()));
+        }
+        Ok(match self.target_as {
+            TargetAs::Value => Form::Value,
+            TargetAs::Change => Form::Change,
+            TargetAs::RelativeChange => Form::RelativeChange,
+            TargetAs::SeasonalChange => Form::SeasonalChange { season: self.season.unwrap_or(0) }.checked()?,
+        })
+    }
+
+    /// How a table becomes a model.
+    pub fn plan(&self) -> Result<Plan, Failure> {
+        if self.state == StateMode::Carry && self.stride.is_some_and(|stride| stride != self.seq_len) {
+            let message = "--stride: a carried state goes from window to window without a gap or an overlap; \
+                           leave it out, or use --state reset";
+            return Err(Failure::Usage(message.into()));
+        }
+        let length = match (self.steps, self.epochs) {
+            (Some(steps), _) => Length::Steps(steps),
+            (None, epochs) => Length::Epochs(epochs.unwrap_or(EPOCHS)),
         };
-        let (x, target) = (scaled(&table.inputs, &table.x_scaler)?, scaled(&table.targets, &table.y_scaler)?);
-        let last_only = self.loss_on == Some(Head::Last);
-        let sizes = [self.seq_len, self.batch, self.stride.unwrap_or(1)];
-        // too few rows are a matter of the file, a size of 0 is one of the options
-        let about = |error| if sizes.contains(&0) { error } else { self.in_data(error) };
-        match self.state {
-            StateMode::Carry => {
-                if self.stride.is_some_and(|stride| stride != self.seq_len) {
-                    let message = "--stride: a carried state goes from window to window without a gap or an overlap; \
-                                   leave it out, or use --state reset";
-                    return Err(Failure::Usage(message.into()));
-                }
-                Ok(Windows::lanes(x, target, self.seq_len, self.batch, last_only).map_err(about)?)
-            }
-            StateMode::Reset => {
-                let stride = self.stride.unwrap_or(1);
-                let seed = self.seed;
-                Ok(Windows::shuffled(x, target, self.seq_len, stride, self.batch, last_only, seed).map_err(about)?)
-            }
+        Ok(Plan {
+            shape: self.shape(1, 1)?,
+            seq_len: self.seq_len,
+            stride: self.stride.unwrap_or(1),
+            batch: self.batch,
+            val_fraction: self.val_fraction.unwrap_or(0.2),
+            scaling: self.scale.unwrap_or_default(),
+            form: self.form()?,
+            length,
+            patience: self.patience,
+            recipe: self.recipe(self.loss_on.unwrap_or(Head::All), None)?,
+        })
+    }
+
+    /// An error that lies in the data names its file.
+    pub fn in_data(&self, error: Error) -> Error {
+        match (error, &self.data.data) {
+            (Error::Invalid(reason), Some(path)) => Error::File { path: path.clone(), reason },
+            (error, _) => error,
         }
     }
 
@@ -331,9 +371,10 @@ impl Job {
         if self.scale.is_some_and(|scale| scale != Scaling::None)
             || !self.data.column.is_empty()
             || !self.data.target.is_empty()
+            || self.target_as != TargetAs::Value
         {
             return Err(Failure::Usage(format!(
-                "--scale, --column and --target: {what} has no columns to choose or scale"
+                "--scale, --column, --target and --target-as: {what} has no columns to choose or scale"
             )));
         }
         Ok(())
@@ -378,11 +419,6 @@ impl Job {
         }
         Ok(job)
     }
-}
-
-/// The names of columns that may have been asked for by number.
-fn names_of(series: &Series, wanted: &[String]) -> Result<Vec<String>, Failure> {
-    Ok(series.positions(wanted)?.into_iter().map(|column| series.columns[column].clone()).collect())
 }
 
 fn schedule(text: &str) -> Result<String, String> {

@@ -4,6 +4,7 @@ mod bench;
 mod compile;
 mod convert;
 mod device;
+mod evaluate;
 mod forecast;
 mod gates;
 mod info;
@@ -40,6 +41,8 @@ enum Command {
     Stream(stream::StreamArgs),
     /// Predicts many steps ahead, feeding predictions back
     Forecast(forecast::ForecastArgs),
+    /// Says whether a model is worth anything: walk-forward beside the simplest forecasts there are
+    Evaluate(Box<evaluate::EvaluateArgs>),
     /// Shows the gates of every step
     Gates(gates::GatesArgs),
     /// Writes a model in another form: as Rust source to compile into firmware
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Predict(args) => predict::run(&args, &mut screen),
         Command::Stream(args) => stream::run(&args, &mut screen),
         Command::Forecast(args) => forecast::run(&args, &mut screen),
+        Command::Evaluate(args) => evaluate::run(&args, given, &mut screen),
         Command::Gates(args) => gates::run(&args, &mut screen),
         Command::Convert(args) => convert::run(&args, &mut screen),
         Command::Bench(args) => bench::run(&args, &mut screen),

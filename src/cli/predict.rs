@@ -114,8 +114,8 @@ fn check_dims(out: Option<&Path>, dims: &[usize]) -> Result<(), Failure> {
 }
 
 fn write_state(path: &Path, state: &State) -> Result<(), Failure> {
-    let (h, c) = (state.h(), state.c());
-    let tensors: Vec<(&str, &Tensor)> = [("h", Some(&h)), ("c", c.as_ref())]
+    let (h, c, past) = (state.h(), state.c(), state.past());
+    let tensors: Vec<(&str, &Tensor)> = [("h", Some(&h)), ("c", c.as_ref()), ("past", past.as_ref())]
         .into_iter()
         .filter_map(|(name, tensor)| tensor.map(|tensor| (name, tensor)))
         .collect();

@@ -1,7 +1,7 @@
 //! What is said at the end of a training: scores against the last value, plots, what to type next.
 
 use super::Failure;
-use super::job::{Job, Table};
+use super::job::Named;
 use super::screen::Screen;
 use rnnstep::data::sine;
 use rnnstep::file::Columns;
@@ -12,6 +12,10 @@ use rnnstep::{CellKind, Device, Model, Nonlinearity, Order, Shape, State, Tensor
 use std::path::Path;
 use std::time::Duration;
 
+/// Said of a training after which [`rnnstep::fit::Outcome::learned`] is false.
+pub const LEARNED_NOTHING: &str =
+    "nothing was learned that shows on the held-out part, so the model says the mean change";
+
 /// Rows of a series before the held-out part from which the state is warmed up, in windows.
 const WARM_UP: usize = 50;
 /// Rows of the held-out part that a plot shows.
@@ -19,8 +23,6 @@ const SHOWN: usize = 300;
 
 /// Predictions for the part held out, beside what came.
 pub struct HeldOut {
-    /// Mean loss in the network's units.
-    pub loss: f64,
     names: Vec<String>,
     scores: Vec<Score>,
     /// `[n,O]`, in raw units: what was said at the row before, and what came.
@@ -33,19 +35,21 @@ pub struct HeldOut {
 impl HeldOut {
     /// One step ahead over the held-out rows of a table; the state is warmed up on the rows before them.
     /// `None` if no row is held out.
-    pub fn of(table: &Table, model: &Model, device: &Device, job: &Job) -> Result<Option<Self>, Failure> {
-        let (rows, first) = (table.inputs.rows().0, table.train_rows);
+    pub fn of(named: &Named, model: &Model, device: &Device, seq_len: usize) -> Result<Option<Self>, Failure> {
+        let (table, first) = (&named.table, named.train_rows);
+        let rows = table.rows();
         if first >= rows {
             return Ok(None);
         }
-        let from = first.saturating_sub(1 + WARM_UP * job.seq_len);
-        let x = table.inputs.part(from..rows - 1)?;
+        let lag = model.units().map_or(0, |units| units.form().lag());
+        let from = first.saturating_sub(1 + lag + WARM_UP * seq_len);
+        let x = table.inputs().part(from..rows - 1)?;
         let y = model.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
         let y = y.part(first - 1 - from..rows - 1 - from)?;
-        let series = table.targets.part(first - 1..rows)?;
-        let times = table.time.as_ref().map(|time| time.values[first..rows].to_vec()).unwrap_or_default();
+        let series = table.targets().part(first - 1..rows)?;
+        let times = named.time.as_ref().map(|time| time.values[first..rows].to_vec()).unwrap_or_default();
         let about = format!("the last {} rows, held out", rows - first);
-        Self::new(table.target_names.clone(), y, series, times, about, job.loss, table.y_scaler.scale()).map(Some)
+        Self::new(named.target_names.clone(), y, series, times, about).map(Some)
     }
 
     /// The five windows of the sine that follow those of the training.
@@ -64,23 +68,11 @@ impl HeldOut {
         )?;
         x.extend(last);
         let about = format!("the {rows} points after the training");
-        Self::new(vec!["sine".into()], y, Tensor::new([rows + 1, 1], x)?, vec![], about, trainer.recipe().loss, &[1.0])
+        Self::new(vec!["sine".into()], y, Tensor::new([rows + 1, 1], x)?, vec![], about)
     }
 
-    fn new(
-        names: Vec<String>,
-        y: Tensor,
-        series: Tensor,
-        times: Vec<String>,
-        about: String,
-        loss: rnnstep::Loss,
-        scale: &[f32],
-    ) -> Result<Self, Failure> {
-        let width = scale.len();
-        let errors = y.data().iter().zip(&series.data()[width..]).zip(scale.iter().cycle());
-        let sum: f64 = errors.map(|((y, t), scale)| f64::from(loss.element((y - t) / scale).0)).sum();
-        let loss = sum / y.data().len() as f64;
-        Ok(Self { loss, names, scores: scores(&y, &series)?, y, series, times, about })
+    fn new(names: Vec<String>, y: Tensor, series: Tensor, times: Vec<String>, about: String) -> Result<Self, Failure> {
+        Ok(Self { names, scores: scores(&y, &series)?, y, series, times, about })
     }
 
     /// The scores, and in a sentence whether the model is worth anything.

@@ -1,17 +1,18 @@
 //! `rnnstep train`
 
 use super::device::{DeviceArgs, Work};
-use super::job::{Job, Prepared, Table};
+use super::job::{Job, Named, Prepared};
 use super::screen::{Screen, person_reads_stderr};
 use super::{Failure, report, threads};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::checkpoint::{self, Best, Checkpoint};
 use rnnstep::cpu::Threads;
-use rnnstep::data::windows::Windows;
 use rnnstep::file::{self, Columns, Metadata};
+use rnnstep::fit::{Fit, HeldOut};
+use rnnstep::pass::Head;
 use rnnstep::plot::{Figure, Plot};
-use rnnstep::train::{Trainer, mean_loss};
+use rnnstep::train::Trainer;
 use rnnstep::{Error, Model};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -65,10 +66,8 @@ struct Run<'a> {
     args: &'a TrainArgs,
     outputs: Outputs,
     job: Job,
-    trainer: Trainer,
-    table: Option<Table>,
-    held_out: Option<Windows>,
-    best: Option<Best>,
+    fit: Fit,
+    table: Option<Named>,
     metadata: Metadata,
     log: String,
     /// Plots of the built-in sine on the way.
@@ -82,8 +81,7 @@ pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) ->
         Some(path) => Run::resume(args, outputs, matches, path, threads)?,
         None => Run::start(args, outputs, matches, threads)?,
     };
-    let total = run.job.total_steps(run.trainer.windows());
-    let first = run.trainer.steps_done();
+    let (total, first) = (run.fit.total(), run.fit.trainer.steps_done());
     if first > total {
         let message = format!("steps {total}: the training to resume has done {first} already; ask for more");
         return Err(Error::Invalid(message).into());
@@ -165,21 +163,19 @@ impl<'a> Run<'a> {
         };
         // a shape that makes no sense is found before the data is read
         let shape = job.shape(1, 1)?;
-        let prepared = job.prepare()?;
+        let Prepared { windows, held_out, units, table } = job.prepare()?;
         let mut model = match init {
             Some(model) => model,
             None => {
-                let shape =
-                    rnnstep::Shape { input: prepared.input, output: Some(prepared.output), ..shape }.checked()?;
-                Model::random(shape, job.seed)?
+                let (input, output) = (windows.input(), Some(windows.output()));
+                Model::random(rnnstep::Shape { input, output, ..shape }.checked()?, job.seed)?
             }
         };
-        if let Some(table) = &prepared.table {
-            model = model.with_scalers(table.x_scaler.clone(), table.y_scaler.clone())?;
+        if let Some(units) = units {
+            model = model.with_units(units)?;
         }
-        job.settle_length(&prepared.windows);
-        let recipe = job.recipe(&prepared.windows)?;
-        let Prepared { windows, table, held_out, .. } = prepared;
+        job.settle_length(&windows);
+        let recipe = recipe_for(&job, &windows)?;
         let device = args.device.choose(model.shape(), windows.batch(), Work::Training)?;
         let trainer = Trainer::new(model, windows, recipe, device, threads)?;
         Self::new(args, outputs, job, trainer, table, held_out, None)
@@ -200,9 +196,9 @@ impl<'a> Run<'a> {
             let reason = "the checkpoint does not say what it was trained on".into();
             return Err(Error::File { path: path.into(), reason }.into());
         };
-        let job = args.job.resumed(stored, matches)?;
+        let mut job = args.job.resumed(stored, matches)?;
         let Prepared { windows, table, held_out, .. } = job.prepare()?;
-        let recipe = job.recipe(&windows)?;
+        let recipe = recipe_for(&job, &windows)?;
         let device = args.device.choose(checkpoint.model().shape(), windows.batch(), Work::Training)?;
         let (trainer, best) = checkpoint.into_trainer(windows, recipe, device, threads)?;
         let mut run = Self::new(args, outputs, job, trainer, table, held_out, best)?;
@@ -215,8 +211,8 @@ impl<'a> Run<'a> {
         outputs: Outputs,
         job: Job,
         trainer: Trainer,
-        table: Option<Table>,
-        held_out: Option<Windows>,
+        table: Option<Named>,
+        held_out: Option<HeldOut>,
         best: Option<Best>,
     ) -> Result<Self, Failure> {
         let columns = table.as_ref().map_or_else(Columns::default, |table| Columns {
@@ -227,7 +223,9 @@ impl<'a> Run<'a> {
         let recipe = serde_json::to_value(&job).map_err(|error| Error::Invalid(error.to_string()))?;
         let metadata = Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };
         let log = "step,loss,lr,val_loss\n".into();
-        Ok(Self { args, outputs, job, trainer, table, held_out, best, metadata, log, frames: vec![] })
+        let total = job.total_steps(trainer.windows());
+        let fit = Fit::new(trainer, held_out, best, total, job.patience);
+        Ok(Self { args, outputs, job, fit, table, metadata, log, frames: vec![] })
     }
 
     /// The rows of an earlier log that come before this run.
@@ -237,14 +235,14 @@ impl<'a> Run<'a> {
             line.split(',')
                 .next()
                 .and_then(|step| step.parse::<u64>().ok())
-                .is_some_and(|s| s < self.trainer.steps_done())
+                .is_some_and(|s| s < self.fit.trainer.steps_done())
         };
         old.lines().filter(before).fold(self.log.clone(), |log, line| log + line + "\n")
     }
 
     fn announce(&self, total: u64) -> Result<(), Failure> {
-        let shape = self.trainer.model().shape();
-        let (trainer, data) = (&self.trainer, self.job.data.data.as_ref());
+        let (trainer, data) = (&self.fit.trainer, self.job.data.data.as_ref());
+        let shape = trainer.model().shape();
         let data = data.map_or_else(|| "the built-in sine".into(), |path| path.display().to_string());
         eprintln!(
             "{} on {data}: {} parameters, {} steps of {} x {}, {}",
@@ -264,38 +262,30 @@ impl<'a> Run<'a> {
         let flag = Arc::clone(&stop);
         // if the handler cannot be set, Ctrl-C ends the process as usual
         let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
-        let bar = progress_bar(total, self.trainer.steps_done());
+        let bar = progress_bar(total, self.fit.trainer.steps_done());
         let sine = self.job.data.data.is_none();
         let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) }).max(1);
-        let per_epoch = self.trainer.windows().steps_per_epoch();
         let mut spent = std::time::Duration::ZERO;
         let mut grads_wanted = self.outputs.grads.take();
         let (mut unsaid, mut steps) = (None, Vec::new());
-        while self.trainer.steps_done() < total && !stop.load(Ordering::Relaxed) {
-            let k = self.trainer.steps_done();
+        while !self.fit.is_done() && !stop.load(Ordering::Relaxed) {
+            let k = self.fit.trainer.steps_done();
             // up to where something is to be said, looked at or written; a card then runs on by itself
             let to_say = k.next_multiple_of(every) + 1;
-            let to_epoch = per_epoch.map_or(total, |n| (k + 1).next_multiple_of(n));
-            let to = if grads_wanted.is_some() { k + 1 } else { total.min(to_say).min(to_epoch).min(k + STEPS) };
+            let to = if grads_wanted.is_some() { k + 1 } else { to_say.min(k + STEPS) };
             let start = Instant::now();
-            steps.clear();
-            self.trainer.steps((to - k) as usize, |step| steps.push(step))?;
+            let held_out = self.fit.advance(to, &mut steps)?;
             spent += start.elapsed();
             if let Some(path) = grads_wanted.take() {
-                self.trainer.fetch()?;
-                let grads = self.trainer.model().named(self.trainer.grads());
+                let trainer = &mut self.fit.trainer;
+                trainer.fetch()?;
+                let grads = trainer.model().named(trainer.grads());
                 let tensors: Vec<_> = grads.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
                 file::write_tensors(path, &tensors)?;
             }
+            let last = self.fit.trainer.steps_done() - 1;
             for (k, step) in (k..).zip(&steps) {
-                if !step.loss.is_finite() {
-                    let advice = "take a smaller --lr or set --clip, and look for huge values in the data";
-                    let message = format!("the loss of step {k} is {}: {advice}; no model was written", step.loss);
-                    return Err(Error::Invalid(message).into());
-                }
-                let ends_epoch = per_epoch.is_some_and(|n| (k + 1).is_multiple_of(n));
-                let held_out = if ends_epoch { self.validate()? } else { None };
-                let shown = held_out.map_or_else(String::new, |loss| loss.to_string());
+                let shown = held_out.filter(|_| k == last).map_or_else(String::new, |loss| loss.to_string());
                 self.log += &format!("{k},{},{},{shown}\n", step.loss, step.lr);
                 unsaid = Some((k, step.loss));
                 if k.is_multiple_of(every) {
@@ -304,55 +294,25 @@ impl<'a> Run<'a> {
                 }
                 bar.set_message(format!("{:.3e}", step.loss));
             }
-            bar.set_position(to);
-            if self.out_of_patience(per_epoch) {
-                break;
-            }
+            bar.set_position(last + 1);
         }
         bar.finish_and_clear();
         if let Some((k, loss)) = unsaid {
             screen.line(loss_line(k, loss))?;
         }
-        Ok((spent, stop.load(Ordering::Relaxed) && self.trainer.steps_done() < total))
+        Ok((spent, stop.load(Ordering::Relaxed) && !self.fit.is_done()))
     }
 
     fn show(&mut self, k: u64, loss: f32, sine: bool, screen: &mut Screen) -> Result<(), Failure> {
         screen.line(loss_line(k, loss))?;
         if sine && !self.args.no_plot {
-            let plot = report::sine_window(&mut self.trainer, k)?;
+            let plot = report::sine_window(&mut self.fit.trainer, k)?;
             if self.frames.len() < rnnstep::plot::MAX_PANELS - 1 {
                 self.frames.push(plot.clone());
             }
             report::plot(&plot, screen)?;
         }
         screen.flush()
-    }
-
-    /// The loss on what is held out; keeps the best weights.
-    fn validate(&mut self) -> Result<Option<f64>, Failure> {
-        self.trainer.fetch()?;
-        let (model, device) = (self.trainer.model(), self.trainer.device());
-        let loss = match (&self.table, &mut self.held_out) {
-            (Some(table), _) => report::HeldOut::of(table, model, device, &self.job)?.map(|held_out| held_out.loss),
-            (None, Some(windows)) => Some(mean_loss(model, windows, self.trainer.recipe(), device.clone())?),
-            (None, None) => None,
-        };
-        if let Some(loss) = loss
-            && self.best.as_ref().is_none_or(|best| loss < best.loss)
-            && loss.is_finite()
-        {
-            self.best = Some(Best { loss, step: self.trainer.steps_done(), model: model.clone() });
-        }
-        Ok(loss)
-    }
-
-    fn out_of_patience(&self, per_epoch: Option<u64>) -> bool {
-        match (self.job.patience, per_epoch, &self.best) {
-            (Some(patience), Some(per_epoch), Some(best)) => {
-                self.trainer.steps_done() - best.step >= patience.max(1).saturating_mul(per_epoch)
-            }
-            _ => false,
-        }
     }
 
     /// Writes everything and says what there is.
@@ -363,9 +323,12 @@ impl<'a> Run<'a> {
         interrupted: bool,
         screen: &mut Screen,
     ) -> Result<ExitCode, Failure> {
-        checkpoint::save(&self.outputs.checkpoint, &mut self.trainer, self.best.as_ref(), &self.metadata)?;
+        let (trainer, best) = self.fit.parts();
+        checkpoint::save(&self.outputs.checkpoint, trainer, best, &self.metadata)?;
         let last = self.last_frame(first)?;
-        let Self { outputs, trainer, best, metadata, .. } = &self;
+        let outcome = self.fit.outcome()?;
+        let Self { outputs, fit, metadata, .. } = &self;
+        let trainer = &fit.trainer;
         let Outputs { model: out, checkpoint, plot, .. } = outputs;
         if let Some(path) = &outputs.log {
             file::write_text(path, &self.log)?;
@@ -375,15 +338,18 @@ impl<'a> Run<'a> {
             screen.line(format_args!("interrupted after {done} steps; go on with: rnnstep train --resume {path}"))?;
             return Ok(ExitCode::from(1));
         }
-        let model = best.as_ref().map_or(trainer.model(), |best| &best.model);
+        let model = &outcome.model;
         file::save(out, model, metadata, &[])?;
         let steps = trainer.steps_done() - first;
         screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
-        if let Some(best) = best {
+        if let Some(best) = fit.best() {
             screen.line(format_args!("best loss on the held-out part {:.4e}, after step {}", best.loss, best.step))?;
         }
+        if !outcome.learned {
+            screen.line(format_args!("note: {}", report::LEARNED_NOTHING))?;
+        }
         let held_out = match &self.table {
-            Some(table) => report::HeldOut::of(table, model, trainer.device(), &self.job)?,
+            Some(table) => report::HeldOut::of(table, model, trainer.device(), self.job.seq_len)?,
             None if self.job.data.data.is_none() => Some(report::HeldOut::of_sine(trainer)?),
             None => None,
         };
@@ -406,11 +372,11 @@ impl<'a> Run<'a> {
 
     /// The last window of the sine, if any step was done and a plot is wanted.
     fn last_frame(&mut self, first: u64) -> Result<Option<Plot>, Failure> {
-        let done = self.trainer.steps_done();
+        let done = self.fit.trainer.steps_done();
         if self.args.no_plot || self.job.data.data.is_some() || done == first {
             return Ok(None);
         }
-        report::sine_window(&mut self.trainer, done - 1).map(Some)
+        report::sine_window(&mut self.fit.trainer, done - 1).map(Some)
     }
 
     /// What the plot file shows; a table's is shown here as well.
@@ -423,7 +389,7 @@ impl<'a> Run<'a> {
         if self.args.no_plot {
             return Ok(None);
         }
-        let title = format!("{}, one step ahead", report::describe(self.trainer.model().shape()));
+        let title = format!("{}, one step ahead", report::describe(self.fit.trainer.model().shape()));
         if self.job.data.data.is_none() {
             let mut frames = self.frames.clone();
             if let Some(plot) = last.filter(|last| frames.last().is_none_or(|frame| frame.title != last.title)) {
@@ -437,6 +403,10 @@ impl<'a> Run<'a> {
         }
         Ok((!plots.is_empty()).then(|| Figure::stacked(title, plots)))
     }
+}
+
+fn recipe_for(job: &Job, windows: &rnnstep::data::windows::Windows) -> Result<rnnstep::train::Recipe, Failure> {
+    job.recipe(if windows.last_only() { Head::Last } else { Head::All }, Some(job.total_steps(windows)))
 }
 
 fn loss_line(k: u64, loss: f32) -> String {

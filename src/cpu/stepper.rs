@@ -5,6 +5,7 @@ use super::product::transpose;
 use super::step::{Room, Step, Turn};
 use super::stored::{Bf16, F16, F32, Int8, Stored};
 use crate::cell::{self, Cell, Visitor};
+use crate::form::Past;
 use crate::lanes::{Lanes, Pass, padded};
 use crate::layout::Offsets;
 use crate::shape::Shape;
@@ -58,7 +59,8 @@ impl Stepper {
         let len = shape.layers * width;
         assert!(params.len() == self.params && state.batch() == 1 && state.h.len() == len);
         assert!(!shape.cell.has_c() || state.c.len() == len);
-        let (room, h) = (self.room.as_mut_ptr(), state.h.as_mut_ptr());
+        let State { h, c, past, .. } = state;
+        let (room, h) = (self.room.as_mut_ptr(), h.as_mut_ptr());
         // SAFETY: within the room, within h.
         let y = unsafe { if shape.output.is_some() { room.add(Room::of(shape).y) } else { h.add(len - width) } };
         let call = Call {
@@ -67,10 +69,10 @@ impl Stepper {
             head: self.head.as_ptr(),
             room,
             h,
-            c: state.c.as_mut_ptr(),
+            c: c.as_mut_ptr(),
             turn: &raw mut self.turn,
         };
-        Bound { call, y, step: self.step, owner: PhantomData }
+        Bound { call, y, step: self.step, past, owner: PhantomData }
     }
 
     /// Whether [`Bound::advance`] was called for the state at hand.
@@ -90,7 +92,9 @@ pub struct Bound<'a> {
     call: Call<'a>,
     y: *const f32,
     step: Compiled,
-    owner: PhantomData<(&'a mut Stepper, &'a mut State)>,
+    /// What the state holds besides: a step in the network's own units has no use for it.
+    pub past: &'a mut Past,
+    owner: PhantomData<(&'a mut Stepper, &'a mut Buffer)>,
 }
 
 // SAFETY: it stands for the references that it was made of, which may be sent.
@@ -127,7 +131,9 @@ impl Bound<'_> {
             let (h, c) = (self.call.h, self.call.c);
             let before = |from: *mut f32| core::slice::from_raw_parts(from, len).to_vec();
             let (h_before, c_before, ahead) = (before(h), has_c.then(|| before(c)), (*self.call.turn).ahead);
+            let past = self.past.clone();
             work(self);
+            self.past.follow(&past);
             h.copy_from_nonoverlapping(h_before.as_ptr(), len);
             if let Some(c_before) = c_before {
                 c.copy_from_nonoverlapping(c_before.as_ptr(), len);

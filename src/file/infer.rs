@@ -1,6 +1,6 @@
 //! What network a set of PyTorch tensors is: cell, sizes, layers and biases, from names and shapes alone.
 
-use super::container::{Container, shape as shown};
+use super::container::{Container, shape as shown, short};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::shape::{CellKind, Nonlinearity, Shape};
@@ -101,7 +101,8 @@ impl<'a> Groups<'a> {
         }
         let first = *self.head_prefix.get_or_insert(prefix);
         if first != prefix {
-            return Err(file.error(name, format!("is of a second linear layer beside \"{first}weight\"; {SUPPORTED}")));
+            let first = short(&format!("{first}weight"));
+            return Err(file.error(name, format!("is of a second linear layer beside {first:?}; {SUPPORTED}")));
         }
         self.head.insert(leaf, name);
         Ok(())
@@ -119,7 +120,8 @@ impl<'a> Groups<'a> {
         };
         let first = *self.recurrent_prefix.get_or_insert(prefix);
         if first != prefix {
-            let reason = format!("is of a second recurrent network beside \"{first}weight_ih_l0\"; {SUPPORTED}");
+            let first = short(&format!("{first}weight_ih_l0"));
+            let reason = format!("is of a second recurrent network beside {first:?}; {SUPPORTED}");
             return Err(file.error(name, reason));
         }
         if let Some(other) = self.recurrent.insert(format!("{kind}_l{layer}"), name) {

@@ -10,6 +10,7 @@ mod model;
 mod reference;
 
 use crate::error::{Error, Result};
+use crate::form::Form;
 use crate::layout::Layout;
 use crate::scaler::Scaler;
 use crate::shape::{Nonlinearity, Shape};
@@ -32,7 +33,7 @@ const EXTRA: &str = "rnnstep.";
 /// What a file says besides the weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// Version of the format, [`Metadata::VERSION`] when written.
+    /// Version of the format, at most [`Metadata::VERSION`]; [`write()`] fills it in.
     pub version: u32,
     /// The network. [`write()`] fills it in; when read it was held against the tensors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +44,10 @@ pub struct Metadata {
     /// How y becomes raw outputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_scaler: Option<Scaler>,
+    /// The form of the predicted columns, and which input each of them is; `None` for values. Files with one are of version 2,
+    /// so that a program which knows nothing of forms refuses them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// Names of the columns that the network was trained on.
     #[serde(default)]
     pub columns: Columns,
@@ -61,17 +66,33 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The version of the format that is written, and the newest that is read.
-    pub const VERSION: u32 = 1;
+    /// The newest version of the format.
+    pub const VERSION: u32 = 2;
+
+    /// The version that a file which says this needs.
+    fn version_needed(&self) -> u32 {
+        if self.target.is_some() { 2 } else { 1 }
+    }
+}
+
+/// The form of the predicted columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// What of them the network sees and says.
+    #[serde(flatten)]
+    pub form: Form,
+    /// Of each, which input it is, from 0.
+    pub inputs: Vec<usize>,
 }
 
 impl Default for Metadata {
     fn default() -> Self {
         Self {
-            version: Self::VERSION,
+            version: 1,
             shape: None,
             x_scaler: None,
             target_scaler: None,
+            target: None,
             columns: Columns::default(),
             recipe: None,
             position: None,
@@ -189,7 +210,7 @@ pub fn write(
     if let Some(reference) = &metadata.reference {
         reference.check(&shape).map_err(Error::invalid)?;
     }
-    let metadata = Metadata { version: Metadata::VERSION, shape: Some(shape), ..metadata.clone() };
+    let metadata = Metadata { version: metadata.version_needed(), shape: Some(shape), ..metadata.clone() };
     let json = serde_json::to_string(&metadata).map_err(|error| Error::file(path, error.to_string()))?;
     let weights = weights.iter().map(|(name, tensor)| (name.clone(), tensor));
     let extra = extra.iter().map(|(name, tensor)| (format!("{EXTRA}{name}"), tensor));
@@ -272,9 +293,11 @@ fn read_metadata(file: &Container) -> Result<Metadata> {
     let error = |reason: String| Error::file(file.path(), format!("metadata {KEY:?}: {reason}"));
     // the version first: what a later one means by the other fields is not known here
     let version: Version = serde_json::from_str(json).map_err(|e| error(short(&e.to_string())))?;
-    if version.version != Metadata::VERSION {
+    if !(1..=Metadata::VERSION).contains(&version.version) {
         let (found, known) = (version.version, Metadata::VERSION);
-        return Err(error(format!("format version {found}, but this program knows only {known}; take a newer one")));
+        return Err(error(format!(
+            "format version {found}, but this program knows no newer than {known}; take a newer one"
+        )));
     }
     serde_json::from_str(json).map_err(|e| error(short(&e.to_string())))
 }

@@ -1,12 +1,14 @@
 //! Between a file and a model that works.
 
-use super::{Metadata, Reference, read, write};
+use super::{Metadata, Reference, Target, read, write};
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
+use crate::form::Form;
 use crate::model::{Model, Order};
 use crate::shape::Nonlinearity;
 use crate::state::State;
 use crate::tensor::Tensor;
+use crate::units::Units;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -33,8 +35,15 @@ pub fn load(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>, cpu: Cpu
     let in_file = |error: Error| Error::file(path, error.to_string());
     let mut model = Model::from_weights(file.shape, &file.weights).map_err(in_file)?;
     match (&file.metadata.x_scaler, &file.metadata.target_scaler) {
-        (None, None) => {}
-        (Some(x), Some(y)) => model = model.with_scalers(x.clone(), y.clone()).map_err(in_file)?,
+        (None, None) if file.metadata.target.is_none() => {}
+        (None, None) => return Err(Error::file(path, "metadata: a form of the target without scalers")),
+        (Some(x), Some(y)) => {
+            let mut units = Units::scaled(x.clone(), y.clone());
+            if let Some(target) = &file.metadata.target {
+                units = units.with_form(target.form, &target.inputs).map_err(in_file)?;
+            }
+            model = model.with_units(units).map_err(in_file)?;
+        }
         _ => return Err(Error::file(path, "metadata: one scaler of two is missing")),
     }
     if let Some(reference) = &file.metadata.reference {
@@ -54,6 +63,10 @@ pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &
     let metadata = Metadata {
         x_scaler: model.scalers().map(|(x, _)| x.clone()),
         target_scaler: model.scalers().map(|(_, y)| y.clone()),
+        target: model
+            .units()
+            .filter(|units| units.form() != Form::Value)
+            .map(|units| Target { form: units.form(), inputs: units.columns().to_vec() }),
         reference: Some(Reference { x: x.into_data(), y: y.into_data(), seq_len }),
         ..metadata.clone()
     };

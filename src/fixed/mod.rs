@@ -172,6 +172,7 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
                 model.step_weights()
             )));
         };
+        refuse_forms(model)?;
         let scale = |scaler: &crate::Scaler| (scaler.shift().to_vec(), scaler.scale().to_vec());
         let scalers = model.scalers().map(|(x, y)| (scale(x), scale(y)));
         let scalers = scalers.map(|(x, y)| Some((Scale::from_columns(x)?, Scale::from_columns(y)?)));
@@ -188,6 +189,20 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
     /// The same on a given processor.
     pub const fn stream_on(&self, cpu: Cpu) -> FixedStream<'_, Self> {
         FixedStream { model: self, memory: Memory::on(cpu) }
+    }
+}
+
+/// A fixed stream keeps h and c, and no values of earlier rows.
+///
+/// # Errors
+/// If the model predicts changes.
+#[cfg(feature = "alloc")]
+fn refuse_forms(model: &Model) -> Result<()> {
+    match model.units() {
+        Some(units) if units.form() != crate::Form::Value => Err(Error::invalid(
+            "the model predicts changes, which a fixed model cannot add to the value before; train one with --target-as value",
+        )),
+        _ => Ok(()),
     }
 }
 

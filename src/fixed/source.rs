@@ -24,8 +24,9 @@ const WIDTH: usize = 110;
 /// packed.
 ///
 /// # Errors
-/// None for a model that is made of finite numbers; else those of a stream.
+/// If the model predicts changes; a fixed stream keeps no values of earlier rows.
 pub fn source(model: &Model, title: &str) -> Result<String> {
+    super::refuse_forms(model)?;
     let shape = *model.shape();
     let cell = match (shape.cell, shape.nonlinearity) {
         (CellKind::Rnn, Nonlinearity::Tanh) => "Rnn",

@@ -5,6 +5,7 @@ mod run;
 
 mod bench;
 mod convert;
+mod evaluate;
 mod forecast;
 mod gates;
 mod info;

@@ -1,0 +1,264 @@
+//! `rnnstep evaluate`
+
+mod html;
+mod plots;
+mod table;
+
+use super::device::{DeviceArgs, Work};
+use super::input::{Source, read_series};
+use super::job::{Job, Named};
+use super::report::{LEARNED_NOTHING, describe};
+use super::screen::{Screen, person_reads_stderr};
+use super::{Failure, threads};
+use clap::Args;
+use clap::parser::ValueSource;
+use indicatif::{ProgressBar, ProgressStyle};
+use rnnstep::data::csv;
+use rnnstep::data::windows::split;
+use rnnstep::evaluate::{Evaluation, Protocol, Window, evaluate};
+use rnnstep::file::{self, Loaded};
+use rnnstep::fit::WARM_UP;
+use rnnstep::{Error, Form, Model};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct EvaluateArgs {
+    #[command(flatten)]
+    job: Job,
+    /// Model to evaluate as it is [default: networks trained on the way, with the options of `train`]
+    #[arg(value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// Part of the rows, from their end, that is forecast, above 0 and below 1 [default: 0.2, or what a MODEL held out]
+    #[arg(long, value_name = "FRACTION", help_heading = "Walk")]
+    test_fraction: Option<f64>,
+    /// Rows to forecast ahead, each number of them scored by itself
+    #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Walk")]
+    horizon: usize,
+    /// Train anew every so many rows [default: never]
+    #[arg(long, value_name = "ROWS", help_heading = "Walk")]
+    refit: Option<usize>,
+    /// Train on the last so many rows [default: on all before]
+    #[arg(long, value_name = "ROWS", help_heading = "Walk")]
+    sliding: Option<usize>,
+    /// Rows to leave out between the training part and the first row that is forecast
+    #[arg(long, default_value_t = 0, value_name = "ROWS", help_heading = "Walk")]
+    gap: usize,
+    /// Write all scores
+    #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
+    out: Option<PathBuf>,
+    /// Write all forecasts beside what came
+    #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
+    forecasts: Option<PathBuf>,
+    /// Write a report with pictures, in one file
+    #[arg(long, value_name = "FILE.html", help_heading = "Files")]
+    html: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Threads to train on; none are started beyond these
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    threads: usize,
+}
+
+/// Everything that a report says.
+struct Report {
+    data: String,
+    about: String,
+    walk: String,
+    remarks: Vec<String>,
+    named: Named,
+    evaluation: Evaluation,
+}
+
+pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    for path in [&args.out, &args.forecasts, &args.html].into_iter().flatten() {
+        file::check_writable(path)?;
+    }
+    let Some(data) = args.job.data.data.clone() else {
+        return Err(Failure::Usage("DATA is missing: give the series to forecast, a .csv or .npy file".into()));
+    };
+    let report = match &args.model {
+        Some(path) => given(args, matches, path)?,
+        None => trained(args)?,
+    };
+    let report = Report { data: data.display().to_string(), ..report };
+    table::print(&report, screen)?;
+    if let Some(path) = &args.out {
+        let (header, rows) = table::scores(&report);
+        csv::write(path, &header, rows)?;
+        screen.line(format_args!("scores     {}", path.display()))?;
+    }
+    if let Some(path) = &args.forecasts {
+        let (header, rows) = table::forecasts(&report);
+        csv::write(path, &header, rows)?;
+        screen.line(format_args!("forecasts  {}", path.display()))?;
+    }
+    if let Some(path) = &args.html {
+        file::write_text(path, &html::page(&report)?)?;
+        screen.line(format_args!("report     {}", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Networks trained on the way.
+fn trained(args: &EvaluateArgs) -> Result<Report, Failure> {
+    let job = args.job.clone();
+    let Source::Series(series) = job.data.source()? else { return Err(no_windows(&job)) };
+    let named = job.named(&series)?;
+    walk(args, job, named, None)
+}
+
+/// A model as it is in its file, or trained anew on the way by its own recipe.
+fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &std::path::Path) -> Result<Report, Failure> {
+    refuse_recipe(&args.job, matches)?;
+    let loaded = file::load(path, None, args.device.cpu()?)?;
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let mut job = args.job.clone();
+    if let Some(recipe) = &loaded.metadata.recipe {
+        let in_file = |error: serde_json::Error| Error::File { path: path.into(), reason: format!("recipe: {error}") };
+        let own: Job = serde_json::from_value(recipe.clone()).map_err(in_file)?;
+        job = Job { data: job.data, season: job.season.or(own.season), ..own };
+    } else if args.refit.is_some() {
+        let reason = "holds no recipe to train by; leave --refit out, or leave the model out and say how to train";
+        return Err(Error::File { path: path.into(), reason: reason.into() }.into());
+    }
+    job.seq_len = loaded.metadata.seq_len.unwrap_or(job.seq_len);
+    let columns = &loaded.metadata.columns;
+    if job.data.column.is_empty() && !columns.inputs.is_empty() {
+        (job.data.column, job.data.target) = (columns.inputs.clone(), columns.targets.clone());
+    }
+    let Some(data) = &job.data.data else { return Err(no_windows(&job)) };
+    let series = read_series(data, &job.data.table, &[&job.data.column[..], &job.data.target[..]].concat())?;
+    let named = job.named(&series)?;
+    let (shape, table) = (loaded.model.shape(), &named.table);
+    let (inputs, outputs) = (table.inputs().rows().1, table.targets().rows().1);
+    if (shape.input, shape.width_out()) != (inputs, outputs) {
+        let reason = format!("{} does not go with {inputs} columns in and {outputs} out", describe(shape));
+        return Err(Error::File { path: path.into(), reason }.into());
+    }
+    walk(args, job, named, Some(loaded))
+}
+
+fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>) -> Result<Report, Failure> {
+    let test_fraction = args.test_fraction.or(loaded.as_ref().and(job.val_fraction)).unwrap_or(0.2);
+    let (train, test) = split(named.table.rows(), test_fraction)
+        .map_err(|_| Error::Invalid(format!("test-fraction {test_fraction}: must be above 0 and below 1")))?;
+    if test.is_empty() {
+        let message = format!("test-fraction {test_fraction}: leaves none of {} rows to forecast", named.table.rows());
+        return Err(Error::Invalid(message).into());
+    }
+    let mut protocol = Protocol {
+        first: train.end,
+        horizon: args.horizon,
+        window: args.sliding.map_or(Window::Expanding, Window::Sliding),
+        refit: args.refit,
+        gap: args.gap,
+        season: job.season,
+        lags: job.seq_len,
+        warm_up: WARM_UP.saturating_mul(job.seq_len),
+        seed: job.seed,
+    };
+    let mut remarks = Vec::new();
+    let (device, evaluation, about) = match &loaded {
+        Some(loaded) if args.refit.is_none() => {
+            if args.sliding.is_some() || args.gap > 0 {
+                let message = "--sliding and --gap: a MODEL that is taken as it is has been trained; add --refit ROWS";
+                return Err(Failure::Usage(message.into()));
+            }
+            if let Some(Form::SeasonalChange { season }) = loaded.model.units().map(|units| units.form()) {
+                protocol.season = protocol.season.or(Some(season));
+            }
+            let held_out = job.val_fraction.unwrap_or(0.2);
+            if loaded.metadata.recipe.is_some() && held_out >= test_fraction && held_out > 0.0 {
+                remarks.push(
+                    "these rows chose the weights of the model in training, so its scores are a little kind".into(),
+                );
+            } else {
+                remarks.push("whether the model was trained on these rows is for you to know".into());
+            }
+            let device = args.device.choose(loaded.model.shape(), 1, Work::Sequences)?;
+            let evaluation = evaluate(&named.table, &protocol, &device, |_, _, _| Ok(loaded.model.clone()))?;
+            (device, evaluation, describe(loaded.model.shape()))
+        }
+        _ => {
+            let mut first = job.clone();
+            first.settle_season(&named.table.part(0..train.end)?)?;
+            job.season = first.season;
+            protocol.season = protocol.season.or(job.season);
+            let mut plan = job.plan()?;
+            plan.shape.input = named.table.inputs().rows().1;
+            plan.shape.output = Some(named.table.targets().rows().1);
+            let device = args.device.choose(&plan.shape, plan.batch, Work::Training)?;
+            let threads_wanted = args.threads;
+            let (bar, mut silent) = (progress(), 0);
+            let evaluation = evaluate(&named.table, &protocol, &device, |rows, fold, folds| {
+                bar.set_length(folds as u64);
+                bar.set_position(fold as u64);
+                let mut fit = plan.start(rows, None, device.clone(), rnnstep::cpu::Threads::new(threads_wanted)?)?;
+                let outcome = fit.finish()?;
+                silent += usize::from(!outcome.learned);
+                Ok::<Model, Error>(outcome.model)
+            })
+            .map_err(|error| job.in_data(error))?;
+            bar.finish_and_clear();
+            if silent > 0 {
+                let times = if evaluation.folds == 1 {
+                    String::new()
+                } else {
+                    format!(", in {silent} of {} trainings", evaluation.folds)
+                };
+                remarks.push(format!("{LEARNED_NOTHING}{times}"));
+            }
+            (device, evaluation, describe(&plan.shape))
+        }
+    };
+    threads(args.threads)?;
+    let form = serde_json::to_value(job.target_as).ok().and_then(|name| name.as_str().map(String::from));
+    let about = format!("{about}, target as {}, on {device}", form.unwrap_or_default());
+    let walk = said(&protocol, &evaluation, named.table.rows(), loaded.is_some() && args.refit.is_none());
+    Ok(Report { data: String::new(), about, walk, remarks, named, evaluation })
+}
+
+/// The walk in a sentence.
+fn said(protocol: &Protocol, evaluation: &Evaluation, rows: usize, as_it_is: bool) -> String {
+    let &Protocol { first, horizon, gap, .. } = protocol;
+    let trained = match (as_it_is, evaluation.folds, protocol.window) {
+        (true, ..) => "by a model taken as it is".to_string(),
+        (false, 1, Window::Expanding) => format!("by a model trained once, on the {} before", first - gap),
+        (false, 1, Window::Sliding(last)) => format!("by a model trained once, on {} before", last.min(first - gap)),
+        (false, folds, Window::Expanding) => format!("by a model trained {folds} times, on all rows until then"),
+        (false, folds, Window::Sliding(last)) => format!("by a model trained {folds} times, on {last} rows each"),
+    };
+    let gap = if gap == 0 { String::new() } else { format!(", {gap} rows left out in between") };
+    let ahead = if horizon == 1 { "one step ahead".to_string() } else { format!("1 to {horizon} steps ahead") };
+    format!("rows {} to {rows} of {rows}, forecast {ahead} {trained}{gap}", first + 1)
+}
+
+/// With a model its own recipe counts.
+fn refuse_recipe(job: &Job, matches: &clap::ArgMatches) -> Result<(), Failure> {
+    const OURS: [&str; 9] = ["data", "column", "target", "missing", "time", "header", "delimiter", "season", "seed"];
+    let given = serde_json::to_value(job).map_err(|error| Error::Invalid(error.to_string()))?;
+    for name in given.as_object().into_iter().flat_map(|job| job.keys()) {
+        let typed = matches.value_source(&name.replace('-', "_")) == Some(ValueSource::CommandLine);
+        if typed && !OURS.contains(&name.as_str()) {
+            let message = format!("--{name}: a MODEL has its own recipe; leave the flag out, or leave the model out");
+            return Err(Failure::Usage(message));
+        }
+    }
+    Ok(())
+}
+
+fn no_windows(job: &Job) -> Failure {
+    let path = job.data.data.clone().unwrap_or_default();
+    let reason =
+        "holds windows already cut, which have no order to walk along; give a series, .csv or .npy [T, columns]";
+    Error::File { path, reason: reason.into() }.into()
+}
+
+fn progress() -> ProgressBar {
+    let bar = if person_reads_stderr() { ProgressBar::new(1) } else { ProgressBar::hidden() };
+    let style = ProgressStyle::with_template("{bar:30} training {pos} of {len}  {elapsed}");
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}

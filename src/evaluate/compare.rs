@@ -1,0 +1,284 @@
+//! Errors, and whether one forecast's are smaller than another's or it is chance.
+
+use super::{Forecasts, Score};
+use crate::random::{Purpose, Random};
+use statrs::distribution::{ContinuousCDF, StudentsT};
+use std::ops::Range;
+
+/// How many times errors are resampled.
+pub const RESAMPLES: usize = 2000;
+/// The part of resamples inside the interval.
+pub const INSIDE: f64 = 0.95;
+/// The fewest forecasts that an interval is given for.
+const FEWEST: usize = 8;
+
+/// What the skill says about a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The whole interval is above zero.
+    Better,
+    /// The interval holds zero.
+    NoBetter,
+    /// The whole interval is below zero.
+    Worse,
+    /// Too few forecasts, or the naive one never errs.
+    Unknown,
+}
+
+/// A model held against the best naive forecast: that with the smallest squared error on the very rows it is measured on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// Its name.
+    pub naive: String,
+    /// By what part the root mean squared error of the model is smaller; negative if it is larger.
+    pub skill: f64,
+    /// The interval of the skill that holds 95 % of the resamples: a circular block bootstrap (Politis and Romano 1992) of the
+    /// pairs of squared errors, in blocks of [`Comparison::block`] rows since neighbouring errors are alike. `None` if there
+    /// are too few.
+    pub interval: Option<(f64, f64)>,
+    /// Rows of a block: as many as are forecast ahead, or the cube root of the forecasts, rounded up, if that is more.
+    pub block: usize,
+    /// The chance of a difference as large as this if neither were better: Diebold and Mariano 1995 for squared errors, with
+    /// the correction of Harvey, Leybourne and Newbold 1997, two-sided. `None` where the test has no answer.
+    pub p_value: Option<f64>,
+}
+
+impl Comparison {
+    /// The first of `forecasters`, the model, `ahead` rows ahead, against the best of the naive ones.
+    pub(super) fn with_best_naive(
+        values: &[f32],
+        origins: &Range<usize>,
+        forecasters: &[Forecasts],
+        horizon: usize,
+        ahead: usize,
+        seed: u64,
+    ) -> Self {
+        let best = forecasters
+            .iter()
+            .filter(|forecaster| forecaster.naive)
+            .min_by(|a, b| a.scores[ahead - 1].mse.total_cmp(&b.scores[ahead - 1].mse));
+        let squares = |forecaster: &Forecasts| -> Vec<f64> {
+            errors(values, origins, &forecaster.values, horizon, ahead).map(|(error, _)| error * error).collect()
+        };
+        let model = forecasters.first().map(squares).unwrap_or_default();
+        let (naive, name) = best.map(|best| (squares(best), best.name.clone())).unwrap_or_default();
+        let block = ahead.max((model.len() as f64).cbrt().ceil() as usize);
+        Self {
+            naive: name,
+            skill: skill(model.iter().sum(), naive.iter().sum()),
+            interval: interval(&model, &naive, block, seed),
+            block,
+            p_value: diebold_mariano(&model, &naive, ahead),
+        }
+    }
+
+    /// In a word.
+    pub fn verdict(&self) -> Verdict {
+        match self.interval {
+            Some((low, _)) if low > 0.0 => Verdict::Better,
+            Some((_, high)) if high < 0.0 => Verdict::Worse,
+            Some((low, high)) if low <= 0.0 && high >= 0.0 => Verdict::NoBetter,
+            _ => Verdict::Unknown,
+        }
+    }
+
+    /// In a sentence.
+    pub fn sentence(&self) -> String {
+        let naive = match self.naive.as_str() {
+            "season ago" => "the value of a season ago",
+            "drift" => "the drift",
+            _ => "the last value",
+        };
+        let half = self.interval.map_or(f64::NAN, |(low, high)| 50.0 * (high - low));
+        let part = 100.0 * self.skill;
+        match self.verdict() {
+            Verdict::Better => format!("better than {naive} by {} ± {}", percent(part), percent(half)),
+            Verdict::NoBetter => {
+                format!("no better than {naive} ({} ± {}): do not use this", signed(part), percent(half))
+            }
+            Verdict::Worse => format!("worse than {naive} by {} ± {}: do not use this", percent(-part), percent(half)),
+            Verdict::Unknown if self.skill.is_nan() => format!("nothing to say: {naive} is never wrong here"),
+            Verdict::Unknown => format!("too few forecasts to say whether it is better than {naive}"),
+        }
+    }
+}
+
+/// Whole percent, tenths below ten.
+fn percent(value: f64) -> String {
+    if value.abs() < 9.95 { format!("{value:.1} %") } else { format!("{value:.0} %") }
+}
+
+fn signed(value: f64) -> String {
+    if value > 0.0 { format!("+{}", percent(value)) } else { percent(value) }
+}
+
+/// Of each forecast `ahead` rows ahead whose row is there: its error, and `(what it said, what came)` as changes since the
+/// last known value.
+fn errors<'a>(
+    values: &'a [f32],
+    origins: &'a Range<usize>,
+    said: &'a [f32],
+    horizon: usize,
+    ahead: usize,
+) -> impl Iterator<Item = (f64, (f64, f64))> + 'a {
+    origins.clone().zip(said.chunks_exact(horizon)).filter(move |(origin, _)| origin + ahead < values.len()).map(
+        move |(origin, said)| {
+            let [said, came, last] = [said[ahead - 1], values[origin + ahead], values[origin]].map(f64::from);
+            (said - came, (said - last, came - last))
+        },
+    )
+}
+
+pub(super) fn score(
+    values: &[f32],
+    origins: &Range<usize>,
+    said: &[f32],
+    horizon: usize,
+    ahead: usize,
+    scale: f64,
+) -> Score {
+    let (mut count, mut squares, mut sizes) = (0, 0.0, 0.0);
+    let (mut moved, mut right, mut spoke) = (0_usize, 0_usize, false);
+    for (error, (said, came)) in errors(values, origins, said, horizon, ahead) {
+        count += 1;
+        squares += error * error;
+        sizes += error.abs();
+        spoke |= said != 0.0;
+        if came != 0.0 {
+            moved += 1;
+            right += usize::from(said * came > 0.0);
+        }
+    }
+    let mae = sizes / count as f64;
+    let direction = (spoke && moved > 0).then(|| right as f64 / moved as f64);
+    Score { count, mse: squares / count as f64, mae, mase: mae / scale, direction }
+}
+
+/// The mean absolute change over `season` rows of `training`; NaN where there is none.
+pub(super) fn mase_scale(training: &[f32], season: usize) -> f64 {
+    let later = training.get(season..).unwrap_or_default();
+    let changes: f64 = later.iter().zip(training).map(|(b, a)| (f64::from(*b) - f64::from(*a)).abs()).sum();
+    let mean = changes / later.len() as f64;
+    if mean > 0.0 { mean } else { f64::NAN }
+}
+
+/// From the sums of squared errors.
+fn skill(model: f64, naive: f64) -> f64 {
+    if naive > 0.0 { 1.0 - (model / naive).sqrt() } else { f64::NAN }
+}
+
+fn interval(model: &[f64], naive: &[f64], block: usize, seed: u64) -> Option<(f64, f64)> {
+    let n = model.len();
+    if n < FEWEST || naive.len() != n {
+        return None;
+    }
+    // sums of the first i errors, going round
+    let around = |errors: &[f64]| -> Vec<f64> {
+        let mut sums = vec![0.0];
+        for &error in errors.iter().chain(&errors[..block.min(n)]) {
+            sums.push(sums[sums.len() - 1] + error);
+        }
+        sums
+    };
+    let (model, naive) = (around(model), around(naive));
+    let block = block.min(n);
+    let mut random = Random::new(seed, Purpose::Resampling, 0);
+    let mut skills: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            let (mut sums, mut left) = ((0.0, 0.0), n);
+            while left > 0 {
+                let (first, rows) = (random.below(n), block.min(left));
+                sums.0 += model[first + rows] - model[first];
+                sums.1 += naive[first + rows] - naive[first];
+                left -= rows;
+            }
+            skill(sums.0, sums.1)
+        })
+        .collect();
+    skills.sort_by(f64::total_cmp);
+    let at = |part: f64| skills[((skills.len() - 1) as f64 * part).round() as usize];
+    let (low, high) = (at((1.0 - INSIDE) / 2.0), at((1.0 + INSIDE) / 2.0));
+    (low.is_finite() && high.is_finite()).then_some((low, high))
+}
+
+/// The two-sided p-value of equal squared errors.
+fn diebold_mariano(model: &[f64], naive: &[f64], ahead: usize) -> Option<f64> {
+    let n = model.len();
+    if n < FEWEST || naive.len() != n || ahead >= n {
+        return None;
+    }
+    let differences: Vec<f64> = model.iter().zip(naive).map(|(model, naive)| model - naive).collect();
+    let mean = differences.iter().sum::<f64>() / n as f64;
+    let covariance = |lag: usize| {
+        let pairs = differences.iter().zip(&differences[lag..]);
+        pairs.map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / n as f64
+    };
+    // errors of forecasts h ahead are related over h - 1 rows
+    let variance = (covariance(0) + 2.0 * (1..ahead).map(covariance).sum::<f64>()) / n as f64;
+    if variance.is_nan() || variance <= 0.0 {
+        return None;
+    }
+    let (n, h) = (n as f64, ahead as f64);
+    let correction = ((n + 1.0 - 2.0 * h + h * (h - 1.0) / n) / n).max(0.0).sqrt();
+    let statistic = mean / variance.sqrt() * correction;
+    let student = StudentsT::new(0.0, 1.0, n - 1.0).ok()?;
+    Some(2.0 * student.cdf(-statistic.abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In numpy and scipy: `g = [sum((d[k:]-mu)*(d[:N-k]-mu))/N for k in range(h)]`, `v = (g[0]+2*sum(g[1:]))/N`,
+    /// `s = mu/sqrt(v)*sqrt((N+1-2*h+h*(h-1)/N)/N)`, `2*stats.t.cdf(-abs(s), N-1)`.
+    #[test]
+    fn the_test_of_diebold_and_mariano() {
+        let squares = |wave: fn(f64) -> f64| (1..=40).map(|i| wave(f64::from(i)).powi(2)).collect::<Vec<_>>();
+        let (model, naive) = (squares(|i| (0.2 * i).sin()), squares(|i| 1.3 * (0.13 * i).cos()));
+        let scipy =
+            [(1, 0.029984952066642385), (2, 0.19495115983690484), (5, 0.3992880084589288), (12, 0.2247020502678057)];
+        for (ahead, expected) in scipy {
+            let found = diebold_mariano(&model, &naive, ahead).unwrap();
+            assert!((found - expected).abs() < 1e-9, "{ahead}: {found}");
+        }
+        // the sum of the covariances is below zero: the test has no answer
+        let (model, naive) = (squares(f64::sin), squares(|i| 1.3 * (2.0 * i).cos()));
+        assert!((diebold_mariano(&model, &naive, 1).unwrap() - 0.004937051181398353).abs() < 1e-9);
+        assert_eq!(diebold_mariano(&model, &naive, 2), None);
+        assert_eq!(diebold_mariano(&model, &model, 1), None);
+    }
+
+    #[test]
+    fn a_skill_and_its_interval() {
+        let mut random = Random::new(0, Purpose::Order, 0);
+        let mut noise = |size: f64| -> Vec<f64> {
+            (0..400).map(|_| (size * (f64::from(random.uniform()) - 0.5)).powi(2)).collect()
+        };
+        let (naive, better, same) = (noise(1.0), noise(0.8), noise(1.0));
+        let (low, high) = interval(&better, &naive, 8, 0).unwrap();
+        assert!(low > 0.05 && high < 0.35 && low < 0.2 && high > 0.2, "{low} {high}");
+        let (low, high) = interval(&same, &naive, 8, 0).unwrap();
+        assert!(low < 0.0 && high > 0.0, "{low} {high}");
+        assert_eq!(interval(&better, &naive, 8, 0), interval(&better, &naive, 8, 0));
+        assert_ne!(interval(&better, &naive, 8, 0), interval(&better, &naive, 8, 1));
+        assert_eq!(interval(&naive[..7], &naive[..7], 2, 0), None);
+        assert_eq!(interval(&naive, &vec![0.0; 400], 2, 0), None);
+    }
+
+    #[test]
+    fn scores_by_hand() {
+        let values = [1.0, 2.0, 4.0, 4.0, 3.0];
+        let origins = 1..4;
+        // two rows ahead of each origin
+        let said = [3.0, 5.0, 4.0, 2.0, 3.5, 9.0];
+        let one = score(&values, &origins, &said, 2, 1, 0.5);
+        assert_eq!((one.count, one.mse, one.mae, one.mase), (3, (1.0 + 0.0 + 0.25) / 3.0, 0.5, 1.0));
+        assert_eq!(one.direction, Some(1.0)); // up and down; the row that did not move does not count
+        let two = score(&values, &origins, &said, 2, 2, 0.5);
+        assert_eq!((two.count, two.mse), (2, 1.0));
+        assert_eq!(mase_scale(&values, 1), 1.0);
+        assert!(mase_scale(&[2.0; 9], 1).is_nan() && mase_scale(&values, 5).is_nan());
+        let last: Vec<f32> = origins.clone().map(|origin| values[origin]).collect();
+        assert_eq!(score(&values, &origins, &last, 1, 1, 0.5).direction, None);
+    }
+}

@@ -1,0 +1,306 @@
+//! How good a model is, honestly: walk-forward over the part that nobody has trained on, beside the forecasts that know next
+//! to nothing.
+//!
+//! At each origin, a row that is known with all before it, the next rows are forecast, 1 to N ahead. A model may be trained
+//! anew every so many origins, on the rows until then; its scalers, the naive forecasts and what errors are measured by are
+//! fitted to the same rows. Nothing looks at a row before it is forecast.
+
+mod compare;
+
+pub use compare::{Comparison, INSIDE, RESAMPLES, Verdict};
+
+use crate::backend::Device;
+use crate::cpu::{Cpu, Threads};
+use crate::error::{Error, Result};
+use crate::fit::Table;
+use crate::model::{Model, Order};
+use crate::naive::{self, Naive};
+use crate::state::State;
+use crate::stream::Stream;
+use crate::streams::{Handle, Streams};
+use std::ops::Range;
+
+/// Origins whose steps further ahead are taken side by side.
+const SIDE_BY_SIDE: usize = 256;
+
+/// Which rows a model is trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Window {
+    /// All rows until then.
+    #[default]
+    Expanding,
+    /// So many rows, the last ones.
+    Sliding(usize),
+}
+
+/// How to walk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Protocol {
+    /// The first row that is forecast; those before it are the first training part.
+    pub first: usize,
+    /// N: forecasts 1 to N rows ahead.
+    pub horizon: usize,
+    /// Which rows a model is trained on.
+    pub window: Window,
+    /// Origins after which the model is trained anew; `None`: never.
+    pub refit: Option<usize>,
+    /// Rows left out between the training part and the first origin after it.
+    pub gap: usize,
+    /// Rows of a season; `None`: found in the first training part.
+    pub season: Option<usize>,
+    /// The most lags of the autoregression.
+    pub lags: usize,
+    /// Rows over which the model's state is warmed up.
+    pub warm_up: usize,
+    /// Seed of the resampling behind intervals.
+    pub seed: u64,
+}
+
+impl Protocol {
+    /// The protocol itself, if it can be walked over `table`.
+    ///
+    /// # Errors
+    /// If a size is 0 or there are too few rows.
+    fn check(&self, table: &Table) -> Result<()> {
+        let rows = table.rows();
+        let at_least = |name: &str, value: usize, least: usize| {
+            if value < least {
+                Err(Error::invalid(format!("{name} {value}: must be at least {least}")))
+            } else {
+                Ok(())
+            }
+        };
+        at_least("horizon", self.horizon, 1)?;
+        at_least("refit", self.refit.unwrap_or(1), 1)?;
+        if let Window::Sliding(rows) = self.window {
+            at_least("sliding window", rows, 2)?;
+        }
+        if let Some(season) = self.season {
+            at_least("season", season, 1)?;
+        }
+        if self.first < self.gap + 3 || self.first + self.horizon > rows {
+            return Err(Error::invalid(format!(
+                "{rows} rows, of which {} come before the part to forecast (gap {}), {} ahead: give more data, or take \
+                 another test-fraction, gap or horizon",
+                self.first, self.gap, self.horizon
+            )));
+        }
+        Ok(())
+    }
+
+    /// Blocks of origins that have a training part in common: `(training rows, origins)`. An origin is the last known row.
+    fn folds(&self, rows: usize) -> Vec<(Range<usize>, Range<usize>)> {
+        let origins = self.first - 1..rows - 1;
+        let step = self.refit.unwrap_or(origins.len()).max(1);
+        origins
+            .clone()
+            .step_by(step)
+            .map(|from| {
+                let end = from + 1 - self.gap;
+                let start = match self.window {
+                    Window::Expanding => 0,
+                    Window::Sliding(rows) => end.saturating_sub(rows),
+                };
+                (start..end, from..(from + step).min(origins.end))
+            })
+            .collect()
+    }
+}
+
+/// How far off forecasts were, all of one forecaster, one column and so many rows ahead; in the column's own units.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// Forecasts.
+    pub count: usize,
+    /// Mean squared error.
+    pub mse: f64,
+    /// Mean absolute error.
+    pub mae: f64,
+    /// The mean absolute error as a multiple of that which the last value (or that of a season ago, where the series has one)
+    /// makes one row (one season) ahead inside the first training part: Hyndman and Koehler 2006. NaN where that never errs.
+    pub mase: f64,
+    /// The part of the forecasts that said rightly whether the value would be above or below the last known one, where it was
+    /// either; `None` for a forecast that never says.
+    pub direction: Option<f64>,
+}
+
+impl Score {
+    /// Root of the mean squared error.
+    pub fn rmse(&self) -> f64 {
+        self.mse.sqrt()
+    }
+}
+
+/// One forecaster's forecasts of one column.
+#[derive(Debug, Clone)]
+pub struct Forecasts {
+    /// `model`, or the name of a naive one.
+    pub name: String,
+    /// Whether the model is held against it: naive ones are, the autoregression and the model are not.
+    pub naive: bool,
+    /// `[origins][N]`; those of rows beyond the end are there too, and not scored.
+    pub values: Vec<f32>,
+    /// One for each horizon.
+    pub scores: Vec<Score>,
+}
+
+/// All forecasts of one column.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Which target it is, from 0.
+    pub target: usize,
+    /// The model first.
+    pub forecasters: Vec<Forecasts>,
+    /// The model held against the best naive forecast: one for each horizon.
+    pub comparisons: Vec<Comparison>,
+    /// Rows of a season, if there is one.
+    pub season: Option<usize>,
+}
+
+/// What came of a walk.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// The last known row of each forecast.
+    pub origins: Range<usize>,
+    /// N
+    pub horizon: usize,
+    /// How many times a model was trained.
+    pub folds: usize,
+    /// One for each target.
+    pub columns: Vec<Column>,
+}
+
+/// Walks over `table`. `model_of` gives the model for a fold, trained on the rows it is given; it is called once for each,
+/// in order, with the number of the fold and how many there are.
+///
+/// # Errors
+/// If the protocol does not go with the table, more than one row ahead is asked of a model that does not predict all its
+/// inputs, or `model_of` or a card fails.
+pub fn evaluate(
+    table: &Table,
+    protocol: &Protocol,
+    device: &Device,
+    mut model_of: impl FnMut(&Table, usize, usize) -> Result<Model>,
+) -> Result<Evaluation> {
+    protocol.check(table)?;
+    let (targets, width) = (table.targets().data(), table.targets().rows().1);
+    let columns: Vec<Vec<f32>> = (0..width).map(|d| targets.iter().skip(d).step_by(width).copied().collect()).collect();
+    let folds = protocol.folds(table.rows());
+    let horizon = protocol.horizon;
+    let first_part = folds.first().map_or(0..0, |(training, _)| training.clone());
+    let seasons: Vec<Option<usize>> =
+        columns.iter().map(|values| protocol.season.or_else(|| naive::season(&values[first_part.clone()]))).collect();
+    let mut model_said = Vec::new();
+    let mut naive_said: Vec<Vec<(Naive, Vec<f32>)>> = vec![Vec::new(); width];
+    for (number, (training, origins)) in folds.iter().enumerate() {
+        let model = model_of(&table.part(training.clone())?, number, folds.len())?;
+        model_said.extend(model_forecasts(&model, table, device, origins.clone(), horizon, protocol.warm_up)?);
+        for ((values, season), said) in columns.iter().zip(&seasons).zip(&mut naive_said) {
+            let fitted = naives(&values[training.clone()], *season, protocol.lags);
+            if number == 0 {
+                said.extend(fitted.iter().map(|naive| (naive.clone(), Vec::new())));
+            }
+            for (kind, values_said) in said.iter_mut() {
+                // of another fold, the one of the same kind; what could not be fitted there stays what it was
+                if let Some(fresh) = fitted.iter().find(|naive| naive.name() == kind.name()) {
+                    *kind = fresh.clone();
+                }
+                let mut out = vec![0.0; horizon];
+                for origin in origins.clone() {
+                    kind.forecast(&values[..=origin], &mut out);
+                    values_said.extend(out.iter().map(|&value| value as f32));
+                }
+            }
+        }
+    }
+    let origins = protocol.first - 1..table.rows() - 1;
+    let columns =
+        columns.iter().zip(seasons).zip(naive_said).enumerate().map(|(target, ((values, season), naive_said))| {
+            let scale = compare::mase_scale(&values[first_part.clone()], season.unwrap_or(1));
+            let of_target = |said: &[f32]| said.iter().skip(target).step_by(width).copied().collect::<Vec<f32>>();
+            let forecasts = |name: &str, naive: bool, said: Vec<f32>| Forecasts {
+                name: name.into(),
+                naive,
+                scores: (1..=horizon)
+                    .map(|ahead| compare::score(values, &origins, &said, horizon, ahead, scale))
+                    .collect(),
+                values: said,
+            };
+            let mut forecasters = vec![forecasts("model", false, of_target(&model_said))];
+            forecasters
+                .extend(naive_said.into_iter().map(|(kind, said)| forecasts(kind.name(), kind.is_naive(), said)));
+            let comparisons = (1..=horizon)
+                .map(|ahead| Comparison::with_best_naive(values, &origins, &forecasters, horizon, ahead, protocol.seed))
+                .collect();
+            Column { target, forecasters, comparisons, season }
+        });
+    Ok(Evaluation { horizon, folds: folds.len(), columns: columns.collect(), origins })
+}
+
+/// The naive forecasts, fitted to `training`.
+fn naives(training: &[f32], season: Option<usize>, lags: usize) -> Vec<Naive> {
+    let seasonal = season.filter(|&season| season > 1).map(Naive::Seasonal);
+    let all = [Some(Naive::Last), seasonal, Some(Naive::drift(training)), Naive::autoregression(training, lags)];
+    all.into_iter().flatten().collect()
+}
+
+/// What the model says at each of `origins`, `[origins][N][D]` in raw units. Its state is warmed up over the rows before.
+fn model_forecasts(
+    model: &Model,
+    table: &Table,
+    device: &Device,
+    origins: Range<usize>,
+    horizon: usize,
+    warm_up: usize,
+) -> Result<Vec<f32>> {
+    let lag = model.units().map_or(0, |units| units.form().lag());
+    let from = origins.start.saturating_sub(warm_up + lag);
+    let width = table.targets().rows().1;
+    if horizon == 1 {
+        let x = table.inputs().part(from..origins.end)?;
+        let y = model.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
+        return Ok(y.data()[(origins.start - from) * width..].to_vec());
+    }
+    let inputs = table.inputs().rows().1;
+    // where each input comes from when predictions are fed back
+    let sources: Option<Vec<usize>> = table
+        .columns()
+        .and_then(|columns| (0..inputs).map(|input| columns.iter().position(|&column| column == input)).collect());
+    let Some(sources) = sources else {
+        return Err(Error::invalid(
+            "horizon: only a model that predicts all its inputs can go further than one step ahead; take --horizon 1, or \
+             the same columns in and out",
+        ));
+    };
+    let mut stream = Stream::on(device.clone(), model.clone())?;
+    let cpu = if let Device::Cpu(cpu) = device { *cpu } else { Cpu::detect()? };
+    let mut beside = Streams::new(model.clone(), cpu, Threads::default(), SIDE_BY_SIDE.min(origins.len()))?;
+    let handles: Vec<Handle> = (0..SIDE_BY_SIDE.min(origins.len())).map(|_| beside.open()).collect::<Result<_>>()?;
+    let mut said = vec![0.0; origins.len() * horizon * width];
+    let row = |t: usize| &table.inputs().data()[t * inputs..(t + 1) * inputs];
+    for t in from..origins.start {
+        stream.step(row(t))?;
+    }
+    let (mut x, mut y) = (vec![0.0; handles.len() * inputs], vec![0.0; handles.len() * width]);
+    for first in origins.clone().step_by(SIDE_BY_SIDE) {
+        let some = first..(first + SIDE_BY_SIDE).min(origins.end);
+        for (t, &handle) in some.clone().zip(&handles) {
+            y[(t - first) * width..][..width].copy_from_slice(stream.step(row(t))?);
+            beside.set_state(handle, stream.state()?)?;
+        }
+        for ahead in 0..horizon {
+            let n = some.len();
+            if ahead > 0 {
+                for (x, y) in x.chunks_exact_mut(inputs).zip(y.chunks_exact(width)) {
+                    x.iter_mut().zip(&sources).for_each(|(x, &source)| *x = y[source]);
+                }
+                beside.step_many(&handles[..n], &x[..n * inputs], &mut y[..n * width])?;
+            }
+            for (i, y) in y.chunks_exact(width).take(n).enumerate() {
+                let at = ((first - origins.start + i) * horizon + ahead) * width;
+                said[at..at + width].copy_from_slice(y);
+            }
+        }
+    }
+    Ok(said)
+}

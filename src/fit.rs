@@ -1,0 +1,401 @@
+//! From a table to a model: a whole training, as `train` does it and every fold of an evaluation.
+
+use crate::backend::Device;
+use crate::checkpoint::Best;
+use crate::cpu::Threads;
+use crate::data::windows::{self, Windows};
+use crate::error::{Error, Result};
+use crate::form::Form;
+use crate::model::{Model, Order};
+use crate::pass::Head;
+use crate::scaler::Scaling;
+use crate::shape::Shape;
+use crate::state::State;
+use crate::tensor::Tensor;
+use crate::train::{Recipe, Step, Trainer, mean_loss};
+use crate::units::Units;
+use std::ops::Range;
+
+/// Windows before the first row that counts, over which a state is warmed up.
+pub const WARM_UP: usize = 50;
+
+/// The columns that go in and those to predict, in raw units: rows of the same times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    inputs: Tensor,
+    targets: Tensor,
+    columns: Option<Vec<usize>>,
+}
+
+impl Table {
+    /// `inputs [T,I]` and `targets [T,D]`; `columns` says which input each target is, if all are among them.
+    ///
+    /// # Errors
+    /// If they have not as many rows, or `columns` does not fit them.
+    pub fn new(inputs: Tensor, targets: Tensor, columns: Option<Vec<usize>>) -> Result<Self> {
+        Error::check_length("targets: rows", inputs.rows().0, targets.rows().0)?;
+        if let Some(columns) = &columns {
+            Error::check_length("columns of the targets", targets.rows().1, columns.len())?;
+            if let Some(column) = columns.iter().find(|&&column| column >= inputs.rows().1) {
+                return Err(Error::invalid(format!(
+                    "target column {column} is none of the {} inputs",
+                    inputs.rows().1
+                )));
+            }
+        }
+        Ok(Self { inputs, targets, columns })
+    }
+
+    /// `[T,I]`
+    pub fn inputs(&self) -> &Tensor {
+        &self.inputs
+    }
+
+    /// `[T,D]`
+    pub fn targets(&self) -> &Tensor {
+        &self.targets
+    }
+
+    /// Which input each target is, if all are among them.
+    pub fn columns(&self) -> Option<&[usize]> {
+        self.columns.as_deref()
+    }
+
+    /// T
+    pub fn rows(&self) -> usize {
+        self.inputs.rows().0
+    }
+
+    /// Some of its rows.
+    ///
+    /// # Errors
+    /// If it has not so many.
+    pub fn part(&self, rows: Range<usize>) -> Result<Self> {
+        let (inputs, targets) = (self.inputs.part(rows.clone())?, self.targets.part(rows)?);
+        Ok(Self { inputs, targets, columns: self.columns.clone() })
+    }
+}
+
+/// Values of a tensor of rows, and how many a row has.
+fn rows_of(tensor: &Tensor) -> (&[f32], usize) {
+    (tensor.data(), tensor.rows().1)
+}
+
+/// How long to train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// So many training steps.
+    Steps(u64),
+    /// So many times through all windows.
+    Epochs(u64),
+}
+
+impl Length {
+    /// Training steps on `windows`.
+    pub fn steps(self, windows: &Windows) -> u64 {
+        match self {
+            Self::Steps(steps) => steps,
+            Self::Epochs(epochs) => epochs.saturating_mul(windows.steps_per_epoch().unwrap_or(1)),
+        }
+    }
+}
+
+/// How a table becomes a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The network; I and O are those that the table asks for.
+    pub shape: Shape,
+    /// T, time steps of a window.
+    pub seq_len: usize,
+    /// Rows from the start of one window to the next, where the state is not carried.
+    pub stride: usize,
+    /// B, windows side by side.
+    pub batch: usize,
+    /// The part of the rows, from their end, that weights are chosen by and not trained on.
+    pub val_fraction: f64,
+    /// How columns are scaled, fitted to the rest.
+    pub scaling: Scaling,
+    /// What of the predicted columns the network sees and says.
+    pub form: Form,
+    /// How long to train.
+    pub length: Length,
+    /// Epochs without a better loss on what is held out, after which to stop.
+    pub patience: Option<u64>,
+    /// How to train; its `steps` are set to those of `length`.
+    pub recipe: Recipe,
+}
+
+/// A table made ready for training.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Between raw values and the network's, fitted to the training part.
+    pub units: Units,
+    /// Windows of the training part.
+    pub windows: Windows,
+    /// The part after it, if there is one.
+    pub held_out: Option<HeldOut>,
+    /// Rows of the table that are not held out.
+    pub train_rows: usize,
+}
+
+impl Plan {
+    /// Fits units to the training part of `table` and cuts it into windows.
+    ///
+    /// # Errors
+    /// If there are too few rows, a value is not finite or has no form, or a size is 0.
+    pub fn prepare(&self, table: &Table) -> Result<Prepared> {
+        let (train, held_out) = windows::split(table.rows(), self.val_fraction)?;
+        if train.is_empty() {
+            return Err(Error::invalid("no rows are left to train on; take a smaller val-fraction"));
+        }
+        let part = table.part(train.clone())?;
+        let (inputs, targets) = (rows_of(&part.inputs), rows_of(&part.targets));
+        let units = Units::fit(self.scaling, self.form, inputs, targets, table.columns())?;
+        let (x, target) = scaled(&units, &part)?;
+        let last_only = self.recipe.loss_on == Head::Last;
+        let windows = if self.recipe.carry {
+            Windows::lanes(x, target, self.seq_len, self.batch, last_only)?
+        } else {
+            let seed = self.recipe.seed;
+            Windows::shuffled(x, target, self.seq_len, self.stride, self.batch, last_only, seed)?
+        };
+        let held_out = if held_out.is_empty() { None } else { Some(self.hold_out(&units, table, train.end)?) };
+        Ok(Prepared { units, windows, held_out, train_rows: train.end })
+    }
+
+    /// The rows from `first` on, and those before them that warm a state up.
+    fn hold_out(&self, units: &Units, table: &Table, first: usize) -> Result<HeldOut> {
+        let lag = units.form().lag();
+        let from = first.saturating_sub(lag + 1 + WARM_UP.saturating_mul(self.seq_len));
+        let (x, target) = scaled(units, &table.part(from..table.rows())?)?;
+        Ok(HeldOut::Rows { x, target, first: first - from - lag })
+    }
+
+    /// The training of `table` from its start: from the weights of `init`, or from random ones.
+    ///
+    /// # Errors
+    /// Those of [`Plan::prepare`], [`Trainer::new`], and if `init` is of another shape.
+    pub fn start(
+        &self,
+        table: &Table,
+        init: Option<Model>,
+        device: impl Into<Device>,
+        threads: Threads,
+    ) -> Result<Fit> {
+        let Prepared { units, windows, held_out, .. } = self.prepare(table)?;
+        let model = match init {
+            Some(model) => model,
+            None => Model::random(self.shape_for(&windows)?, self.recipe.seed)?,
+        };
+        let model = model.with_units(units)?;
+        let total = self.length.steps(&windows);
+        let recipe = Recipe { steps: Some(total), ..self.recipe.clone() };
+        let trainer = Trainer::new(model, windows, recipe, device, threads)?;
+        Ok(Fit::new(trainer, held_out, None, total, self.patience))
+    }
+
+    /// The shape of a network for `windows`.
+    ///
+    /// # Errors
+    /// If it makes no sense.
+    pub fn shape_for(&self, windows: &Windows) -> Result<Shape> {
+        Shape { input: windows.input(), output: Some(windows.output()), ..self.shape }.checked()
+    }
+}
+
+/// Rows of `table` as the network sees them.
+fn scaled(units: &Units, table: &Table) -> Result<(Tensor, Tensor)> {
+    let (x, target) = units.rows(rows_of(&table.inputs), rows_of(&table.targets))?;
+    let rows = table.rows() - units.form().lag();
+    Ok((Tensor::new([rows, table.inputs.rows().1], x)?, Tensor::new([rows, table.targets.rows().1], target)?))
+}
+
+/// What is held out of a training, to choose weights by.
+#[derive(Debug)]
+pub enum HeldOut {
+    /// Rows of a table in the network's units.
+    Rows {
+        /// `[n,I]`
+        x: Tensor,
+        /// `[n,D]`, of the same times.
+        target: Tensor,
+        /// The first row that counts; those before it warm the state up.
+        first: usize,
+    },
+    /// Windows that came cut.
+    Windows(Windows),
+}
+
+impl HeldOut {
+    /// The mean loss of `model` one step ahead, in the network's units.
+    ///
+    /// # Errors
+    /// If a card fails.
+    pub fn loss(&mut self, model: &Model, recipe: &Recipe, device: &Device) -> Result<f64> {
+        match self {
+            Self::Windows(windows) => mean_loss(model, windows, recipe, device.clone()),
+            Self::Rows { x, target, first } => {
+                let losses = losses(model, recipe, device, x, target, *first)?;
+                Ok(losses.iter().sum::<f64>() / losses.len() as f64)
+            }
+        }
+    }
+
+    /// Whether `model` is better than `other` by more than two standard errors of the mean difference, row by row. Two where the
+    /// rule of Breiman, Friedman, Olshen and Stone 1984 for taking the simpler of two models has one: the weights at hand are the
+    /// best of many epochs, and one of those is always a little better by chance. Windows that came cut are not asked.
+    ///
+    /// # Errors
+    /// If a card fails.
+    fn prefers(&self, model: &Model, other: &Model, recipe: &Recipe, device: &Device) -> Result<bool> {
+        let Self::Rows { x, target, first } = self else { return Ok(true) };
+        let of = |model| losses(model, recipe, device, x, target, *first);
+        let gains: Vec<f64> = of(other)?.iter().zip(of(model)?).map(|(other, model)| other - model).collect();
+        let count = gains.len() as f64;
+        let mean = gains.iter().sum::<f64>() / count;
+        let variance = gains.iter().map(|gain| (gain - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+        Ok(mean > 2.0 * (variance / count).sqrt())
+    }
+}
+
+/// The loss of each row from `first` on, one step ahead.
+fn losses(
+    model: &Model,
+    recipe: &Recipe,
+    device: &Device,
+    x: &Tensor,
+    target: &Tensor,
+    first: usize,
+) -> Result<Vec<f64>> {
+    let (rows, width) = (x.rows().0, target.rows().1);
+    let x = x.part(0..rows - 1)?;
+    let y = model.clone().raw().forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
+    // row t foretells row t + 1
+    let (y, target) = (&y.data()[(first - 1) * width..], &target.data()[first * width..]);
+    let row = |(y, target): (&[f32], &[f32])| {
+        let elements = y.iter().zip(target).map(|(y, t)| f64::from(recipe.loss.element(y - t).0));
+        elements.sum::<f64>() / width as f64
+    };
+    Ok(y.chunks_exact(width).zip(target.chunks_exact(width)).map(row).collect())
+}
+
+/// What came of a training.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The model.
+    pub model: Model,
+    /// Whether it is more than one that always says the mean change.
+    pub learned: bool,
+}
+
+/// A training under way, which looks at what is held out at the end of each epoch and keeps the best weights.
+#[derive(Debug)]
+pub struct Fit {
+    /// What trains.
+    pub trainer: Trainer,
+    held_out: Option<HeldOut>,
+    best: Option<Best>,
+    total: u64,
+    patience: Option<u64>,
+}
+
+impl Fit {
+    /// A training of `total` steps in all, from where `trainer` stands and with the `best` weights so far.
+    pub fn new(
+        trainer: Trainer,
+        held_out: Option<HeldOut>,
+        best: Option<Best>,
+        total: u64,
+        patience: Option<u64>,
+    ) -> Self {
+        Self { trainer, held_out, best, total, patience }
+    }
+
+    /// Trains up to step `to`, or to the end of the epoch if that comes first: what each step found goes into `steps`. Gives
+    /// back the loss on what is held out, if an epoch ended and something is.
+    ///
+    /// # Errors
+    /// If a loss is no longer a finite number, or a card fails.
+    pub fn advance(&mut self, to: u64, steps: &mut Vec<Step>) -> Result<Option<f64>> {
+        let k = self.trainer.steps_done();
+        let epoch = self.trainer.windows().steps_per_epoch();
+        let to = to.min(self.total).min(epoch.map_or(self.total, |n| (k + 1).next_multiple_of(n)));
+        steps.clear();
+        self.trainer.steps(to.saturating_sub(k) as usize, |step| steps.push(step))?;
+        if let Some((k, step)) = (k..).zip(steps.iter()).find(|(_, step)| !step.loss.is_finite()) {
+            let advice = "take a smaller --lr or set --clip, and look for huge values in the data";
+            return Err(Error::invalid(format!(
+                "the loss of step {k} is {}: {advice}; no model was written",
+                step.loss
+            )));
+        }
+        if epoch.is_none_or(|n| to == k || !to.is_multiple_of(n)) {
+            return Ok(None);
+        }
+        let Some(held_out) = &mut self.held_out else { return Ok(None) };
+        self.trainer.fetch()?;
+        let loss = held_out.loss(self.trainer.model(), self.trainer.recipe(), self.trainer.device())?;
+        if loss.is_finite() && self.best.as_ref().is_none_or(|best| loss < best.loss) {
+            let (step, model) = (self.trainer.steps_done(), self.trainer.model().clone());
+            self.best = Some(Best { loss, step, model });
+        }
+        Ok(Some(loss))
+    }
+
+    /// Whether all steps are done, or so many epochs brought nothing better that it is enough.
+    pub fn is_done(&self) -> bool {
+        let done = self.trainer.steps_done();
+        let tired = match (self.patience, self.trainer.windows().steps_per_epoch(), &self.best) {
+            (Some(patience), Some(epoch), Some(best)) => done - best.step >= patience.max(1).saturating_mul(epoch),
+            _ => false,
+        };
+        done >= self.total || tired
+    }
+
+    /// Trains to the end; see [`Fit::outcome`].
+    ///
+    /// # Errors
+    /// Those of [`Fit::advance`].
+    pub fn finish(&mut self) -> Result<Outcome> {
+        let mut steps = Vec::new();
+        while !self.is_done() {
+            self.advance(self.total, &mut steps)?;
+        }
+        self.outcome()
+    }
+
+    /// Training steps in all.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The best weights so far, if something is held out.
+    pub fn best(&self) -> Option<&Best> {
+        self.best.as_ref()
+    }
+
+    /// What came of it: the best weights, or the last ones if nothing is held out.
+    ///
+    /// A network that predicts changes and is, on what is held out, no more than two standard errors better than one that
+    /// always says the mean change has learned nothing that can be trusted. Then it is one that says that: its head is zero.
+    ///
+    /// # Errors
+    /// If a card fails.
+    pub fn outcome(&mut self) -> Result<Outcome> {
+        self.trainer.fetch()?;
+        let model = self.best.as_ref().map_or(self.trainer.model(), |best| &best.model).clone();
+        let says_changes = model.units().is_some_and(|units| units.form() != Form::Value);
+        if let Some(held_out) = self.held_out.as_ref().filter(|_| says_changes) {
+            let silent = model.with_head_at_zero();
+            if !held_out.prefers(&model, &silent, self.trainer.recipe(), self.trainer.device())? {
+                return Ok(Outcome { model: silent, learned: false });
+            }
+        }
+        Ok(Outcome { model, learned: true })
+    }
+
+    /// For a checkpoint: what trains, and the best weights so far.
+    pub fn parts(&mut self) -> (&mut Trainer, Option<&Best>) {
+        (&mut self.trainer, self.best.as_ref())
+    }
+}

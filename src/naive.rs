@@ -1,0 +1,274 @@
+//! Forecasts that know next to nothing, for a model to be held against: the last value, that of a season ago, a straight
+//! line, and a linear autoregression. Each looks at one column.
+
+use nalgebra::{DMatrix, DVector};
+
+/// The longest season that is looked for, in rows, and the most rows that are looked at.
+const LONGEST: usize = 3000;
+const LOOKED_AT: usize = 30_000;
+/// How much alike values a season apart must be: the correlation at its lag, and how far that rises above the lowest before it.
+const ALIKE: f64 = 0.3;
+const RISE: f64 = 0.2;
+/// The most lags of an autoregression.
+const LAGS: usize = 40;
+
+/// A forecast that is fitted to the training part alone.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Naive {
+    /// The last value.
+    Last,
+    /// The value of the same place in the last season, of so many rows.
+    Seasonal(usize),
+    /// The last value, and what the training part grew by in a row for each row ahead.
+    Drift(f64),
+    /// `sum(coefficients[i] · v[t-i]) + intercept`, fed back for further rows.
+    Autoregression {
+        /// Of the last value first.
+        coefficients: Vec<f64>,
+        /// What is added.
+        intercept: f64,
+    },
+}
+
+impl Naive {
+    /// Its name, as it stands in tables and sentences.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Last => "last value",
+            Self::Seasonal(_) => "season ago",
+            Self::Drift(_) => "drift",
+            Self::Autoregression { .. } => "autoregression",
+        }
+    }
+
+    /// Whether it is naive. An autoregression has learned something.
+    pub fn is_naive(&self) -> bool {
+        !matches!(self, Self::Autoregression { .. })
+    }
+
+    /// The mean growth from row to row of `training`.
+    pub fn drift(training: &[f32]) -> Self {
+        let (first, last) = (training.first().copied().unwrap_or(0.0), training.last().copied().unwrap_or(0.0));
+        Self::Drift((f64::from(last) - f64::from(first)) / training.len().saturating_sub(1).max(1) as f64)
+    }
+
+    /// An autoregression with an intercept by conditional least squares, of the order up to `most` lags (40 at the most, and a
+    /// tenth of the rows) with the smallest AIC over the same rows; `None` if there are too few rows.
+    pub fn autoregression(training: &[f32], most: usize) -> Option<Self> {
+        let most = most.min(LAGS).min(training.len() / 10).max(1);
+        let rows = training.len().checked_sub(most).filter(|&rows| rows > most + 2)?;
+        // around the mean and in units of the spread: the normal equations then lose nothing that matters
+        let (mean, spread) = mean_and_spread(training);
+        let values: Vec<f64> = training.iter().map(|&v| (f64::from(v) - mean) / spread).collect();
+        let size = most + 2; // a constant, the lags, and what is to be told
+        let mut gram = DMatrix::<f64>::zeros(size, size);
+        for rows in values.windows(most + 1) {
+            let entry = |i: usize| match i {
+                0 => 1.0,
+                i if i == size - 1 => rows[most],
+                lag => rows[most - lag],
+            };
+            for i in 0..size {
+                let at_i = entry(i);
+                for j in 0..=i {
+                    gram[(i, j)] += at_i * entry(j);
+                }
+            }
+        }
+        gram.fill_upper_triangle_with_lower_triangle();
+        let told = gram.column(size - 1).into_owned();
+        let total = told[size - 1];
+        let mut best: Option<(f64, DVector<f64>)> = None;
+        for order in 1..=most {
+            // what a lag less tells already leaves no unique answer: no more lags then
+            let Some(factor) = gram.view((0, 0), (order + 1, order + 1)).into_owned().cholesky() else { break };
+            let solution = factor.solve(&told.rows(0, order + 1).into_owned());
+            let rest = total - solution.dot(&told.rows(0, order + 1));
+            let exact = rest <= 1e-12 * total;
+            let aic = rows as f64 * (rest.max(1e-300) / rows as f64).ln() + 2.0 * (order + 1) as f64;
+            if best.as_ref().is_none_or(|(least, _)| aic < *least) {
+                best = Some((aic, solution));
+            }
+            if exact {
+                break;
+            }
+        }
+        let (_, solution) = best?;
+        let coefficients: Vec<f64> = solution.iter().skip(1).copied().collect();
+        let intercept = solution[0] * spread + mean * (1.0 - coefficients.iter().sum::<f64>());
+        Some(Self::Autoregression { coefficients, intercept })
+    }
+
+    /// The next values after `history`, one for each place of `out`. What is asked for from before the start of history is
+    /// its first value.
+    pub fn forecast(&self, history: &[f32], out: &mut [f64]) {
+        let back = |rows: usize| history.len().checked_sub(rows).and_then(|at| history.get(at)).or(history.first());
+        let value = |rows: usize| back(rows).map_or(f64::NAN, |&v| f64::from(v));
+        match self {
+            Self::Last => out.fill(value(1)),
+            Self::Seasonal(season) => {
+                for (ahead, out) in out.iter_mut().enumerate() {
+                    *out = value(season - ahead % season);
+                }
+            }
+            Self::Drift(growth) => {
+                for (ahead, out) in out.iter_mut().enumerate() {
+                    *out = value(1) + growth * (ahead + 1) as f64;
+                }
+            }
+            Self::Autoregression { coefficients, intercept } => {
+                for ahead in 0..out.len() {
+                    let term =
+                        |(i, a): (usize, &f64)| a * if i < ahead { out[ahead - 1 - i] } else { value(i + 1 - ahead) };
+                    out[ahead] = intercept + coefficients.iter().enumerate().map(term).sum::<f64>();
+                }
+            }
+        }
+    }
+}
+
+/// Rows after which a series comes back to itself, if it does: the lag at which it is most like itself, after what a
+/// straight line explains is taken out, among those where the likeness is at a peak, and not gone a season later. At
+/// most a third of the rows, and of the last 30,000 rows at most 3,000.
+pub fn season(values: &[f32]) -> Option<usize> {
+    let values = &values[values.len().saturating_sub(LOOKED_AT)..];
+    let longest = (values.len() / 3).min(LONGEST);
+    let flat = without_line(values);
+    let total: f64 = flat.iter().map(|v| v * v).sum();
+    if longest < 2 || total <= 0.0 || !total.is_finite() {
+        return None;
+    }
+    let products = |lag: usize| flat.iter().zip(&flat[lag..]).map(|(a, b)| a * b).sum::<f64>();
+    // each sum has fewer terms than the one of lag 0
+    let alike = |lag: usize| products(lag) / total * flat.len() as f64 / (flat.len() - lag) as f64;
+    let farthest = (2 * longest + longest / 8).min(flat.len() * 2 / 3).max(longest);
+    let likeness = smooth(&(0..=farthest).map(alike).collect::<Vec<_>>());
+    let mut best: Option<(usize, f64)> = None;
+    let mut lowest = f64::INFINITY;
+    for lag in 1..longest {
+        lowest = lowest.min(likeness[lag]);
+        let here = likeness[lag];
+        let peak = here >= likeness[lag - 1] && here >= likeness[lag + 1];
+        if !peak || lag < 2 || here < ALIKE || here - lowest < RISE {
+            continue;
+        }
+        // a season later once more; a wave of chance does not come back
+        let again = (2 * lag - lag / 8).min(farthest)..=(2 * lag + lag / 8).min(farthest);
+        let comes_back = likeness[again].iter().copied().fold(f64::NEG_INFINITY, f64::max) >= 0.5 * here;
+        if comes_back && best.is_none_or(|(_, most)| here > most + 0.05) {
+            best = Some((lag, here));
+        }
+    }
+    best.map(|(lag, _)| lag)
+}
+
+/// Each value as the mean of those around it, of a twelfth of its own place: where a long season peaks is lost in noise.
+fn smooth(values: &[f64]) -> Vec<f64> {
+    let mut sums = vec![0.0];
+    values.iter().for_each(|value| sums.push(sums[sums.len() - 1] + value));
+    let mean = |at: usize| {
+        let around = (at / 24).min(values.len() - 1 - at);
+        (sums[at + around + 1] - sums[at - around]) / (2 * around + 1) as f64
+    };
+    (0..values.len()).map(mean).collect()
+}
+
+/// Mean, and standard deviation or 1 where there is none.
+fn mean_and_spread(values: &[f32]) -> (f64, f64) {
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+    let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+    (mean, if variance > (mean * 1e-12).powi(2) { variance.sqrt() } else { 1.0 })
+}
+
+/// What is left of `values` when the straight line that fits them best is taken out.
+fn without_line(values: &[f32]) -> Vec<f64> {
+    let middle = (values.len().max(1) - 1) as f64 / 2.0;
+    let (mean, _) = mean_and_spread(values);
+    let (mut with_time, mut time) = (0.0, 0.0);
+    for (t, &v) in values.iter().enumerate() {
+        let t = t as f64 - middle;
+        with_time += t * (f64::from(v) - mean);
+        time += t * t;
+    }
+    let slope = if time > 0.0 { with_time / time } else { 0.0 };
+    values.iter().enumerate().map(|(t, &v)| f64::from(v) - mean - slope * (t as f64 - middle)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ahead(naive: &Naive, history: &[f32], rows: usize) -> Vec<f64> {
+        let mut out = vec![0.0; rows];
+        naive.forecast(history, &mut out);
+        out
+    }
+
+    #[test]
+    fn what_each_says() {
+        let history = [1.0, 2.0, 4.0, 3.0, 5.0];
+        assert_eq!(ahead(&Naive::Last, &history, 2), [5.0, 5.0]);
+        assert_eq!(ahead(&Naive::Seasonal(2), &history, 3), [3.0, 5.0, 3.0]);
+        assert_eq!(ahead(&Naive::Seasonal(9), &history, 2), [1.0, 1.0]);
+        assert_eq!(ahead(&Naive::drift(&history), &history, 2), [6.0, 7.0]);
+        let two = Naive::Autoregression { coefficients: vec![0.5, 0.25], intercept: 1.0 };
+        assert_eq!(ahead(&two, &history, 3), [4.25, 4.375, 4.25]);
+    }
+
+    #[test]
+    fn an_autoregression_finds_what_made_the_series() {
+        let mut random = crate::random::Random::new(1, crate::random::Purpose::Order, 0);
+        let mut v = vec![100.0_f32, 101.0];
+        for t in 2..4000 {
+            let noise = random.uniform() - 0.5;
+            v.push(20.0 + 1.2 * v[t - 1] - 0.4 * v[t - 2] + noise);
+        }
+        let Some(Naive::Autoregression { coefficients, intercept }) = Naive::autoregression(&v, 20) else { panic!() };
+        assert!((coefficients[0] - 1.2).abs() < 0.05 && (coefficients[1] + 0.4).abs() < 0.05, "{coefficients:?}");
+        let mean = intercept / (1.0 - coefficients.iter().sum::<f64>());
+        assert!((mean - 100.0).abs() < 0.5, "{mean}");
+        // a sine is told by two lags without an error, and a third adds nothing that is unique
+        let sine: Vec<f32> = (0..300).map(|t| (t as f32 * 0.3).sin()).collect();
+        let said = ahead(&Naive::autoregression(&sine, 20).unwrap(), &sine, 20);
+        for (ahead, said) in said.iter().enumerate() {
+            assert!((said - ((300 + ahead) as f64 * 0.3).sin()).abs() < 1e-2, "{ahead}: {said}");
+        }
+        for few in [&[][..], &[1.0], &[1.0; 8]] {
+            let found = Naive::autoregression(few, 5);
+            assert!(found.is_none() || ahead(&found.unwrap(), few, 1)[0].is_finite());
+        }
+        assert!(Naive::autoregression(&[7.0; 100], 5).is_none()); // nothing to tell from
+    }
+
+    #[test]
+    fn a_season_is_found_where_there_is_one() {
+        let mut random = crate::random::Random::new(3, crate::random::Purpose::Order, 0);
+        let wave = |period: f32, noise: f32, trend: f32, rows: usize| -> Vec<f32> {
+            let mut random = crate::random::Random::new(2, crate::random::Purpose::Order, 0);
+            let at = |t: usize| (t as f32 * std::f32::consts::TAU / period).sin() + trend * t as f32;
+            (0..rows).map(|t| at(t) + noise * (random.uniform() - 0.5)).collect()
+        };
+        assert_eq!(season(&wave(12.0, 0.5, 0.0, 144)), Some(12));
+        assert_eq!(season(&wave(7.0, 1.0, 0.3, 200)), Some(7));
+        let year = season(&wave(365.0, 1.0, 0.0, 1200)).unwrap();
+        assert!((360..=370).contains(&year), "{year}");
+        let noise: Vec<f32> = (0..500).map(|_| random.uniform()).collect();
+        assert_eq!(season(&noise), None);
+        let mut found = 0;
+        for _ in 0..20 {
+            let mut at = 0.0;
+            let walk: Vec<f32> = (0..600)
+                .map(|_| {
+                    at += random.uniform() - 0.5;
+                    at
+                })
+                .collect();
+            found += usize::from(season(&walk).is_some());
+        }
+        assert!(found <= 3, "{found} of 20 random walks have a season");
+        for none in [&[][..], &[1.0], &[2.0; 50], &[1.0, 2.0, 3.0]] {
+            assert_eq!(season(none), None);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Between raw units and the network's: the form of the predicted columns, and one shift and one scale a column.
+
+use crate::error::{Error, Result};
+use crate::form::{Form, Past};
+use crate::scaler::{Scaler, Scaling};
+use alloc::{format, vec::Vec};
+
+/// How raw values become x, and y raw values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Units {
+    x: Scaler,
+    y: Scaler,
+    form: Form,
+    /// Of each predicted column, which input it is: D of them. Empty where only values are predicted, which needs none.
+    columns: Vec<usize>,
+}
+
+impl Units {
+    /// Scalers alone, for a network that sees values and says values.
+    pub fn scaled(x: Scaler, y: Scaler) -> Self {
+        Self { x, y, form: Form::Value, columns: Vec::new() }
+    }
+
+    /// The same with the predicted columns in another form. `columns[d]` is the input that predicted column d is: it must be
+    /// among the inputs, since the runtime adds to its last value what the network says.
+    ///
+    /// # Errors
+    /// If the form makes no sense, a column is no input or given twice, or the outputs are no multiple of the columns.
+    pub fn with_form(mut self, form: Form, columns: &[usize]) -> Result<Self> {
+        let form = form.checked()?;
+        let (inputs, outputs) = (self.x.width(), self.y.width());
+        if form == Form::Value {
+            (self.form, self.columns) = (form, Vec::new());
+            return Ok(self);
+        }
+        let twice = columns.iter().enumerate().any(|(d, column)| columns[..d].contains(column));
+        if columns.is_empty() || twice || !outputs.is_multiple_of(columns.len()) {
+            return Err(Error::invalid(format!(
+                "form: {outputs} outputs do not go with the predicted inputs {columns:?}"
+            )));
+        }
+        if let Some(column) = columns.iter().find(|&&column| column >= inputs) {
+            return Err(Error::invalid(format!("form: predicted column {column} is none of the {inputs} inputs")));
+        }
+        (self.form, self.columns) = (form, columns.to_vec());
+        Ok(self)
+    }
+
+    /// Units for a table, fitted to `inputs [T,I]` and the predicted `targets [T,D]` of the training part alone. `columns` says
+    /// which input each target is; `None` if one is not among them.
+    ///
+    /// # Errors
+    /// If there are too few rows, a value is not finite, a form other than values is asked for and a target is not among the
+    /// inputs, or a relative change starts from 0.
+    pub fn fit(
+        scaling: Scaling,
+        form: Form,
+        inputs: (&[f32], usize),
+        targets: (&[f32], usize),
+        columns: Option<&[usize]>,
+    ) -> Result<Self> {
+        let form = form.checked()?;
+        if form == Form::Value {
+            return Ok(Self::scaled(
+                Scaler::fit(scaling, inputs.0, inputs.1)?,
+                Scaler::fit(scaling, targets.0, targets.1)?,
+            ));
+        }
+        let Some(columns) = columns else {
+            return Err(Error::invalid(
+                "target-as: a predicted column must be among the inputs, since the runtime adds the change to its last value",
+            ));
+        };
+        let (x, y) = formed(form, inputs, targets, columns)?;
+        Self::scaled(Scaler::fit(scaling, &x, inputs.1)?, Scaler::fit(scaling, &y, targets.1)?).with_form(form, columns)
+    }
+
+    /// Rows of a series as the network sees them in training: x `[T-lag,I]` and its targets `[T-lag,D]` of the same times. The
+    /// first [`Form::lag`] rows have nothing before them that they could be held against, and are left out.
+    ///
+    /// # Errors
+    /// If there are no more rows than that, or a relative change starts from 0.
+    pub fn rows(&self, inputs: (&[f32], usize), targets: (&[f32], usize)) -> Result<(Vec<f32>, Vec<f32>)> {
+        let (mut x, mut y) = formed(self.form, inputs, targets, &self.columns)?;
+        self.x.apply(&mut x);
+        // one scale a predicted column: a head with several outputs for each has the first ones there
+        for row in y.chunks_exact_mut(targets.1) {
+            for ((value, shift), scale) in row.iter_mut().zip(self.y.shift()).zip(self.y.scale()) {
+                *value = (*value - shift) / scale;
+            }
+        }
+        Ok((x, y))
+    }
+
+    /// The scaler of x.
+    pub fn x(&self) -> &Scaler {
+        &self.x
+    }
+
+    /// The scaler of y.
+    pub fn y(&self) -> &Scaler {
+        &self.y
+    }
+
+    /// The form of the predicted columns.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Which input each predicted column is, where the form is not that of values.
+    pub fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// What a sequence, or `batch` of them, has to remember of its last rows.
+    pub(crate) fn past(&self, batch: usize) -> Past {
+        Past::new(self.form, batch, self.columns.len())
+    }
+
+    /// Whether `past` is that of `batch` sequences.
+    pub(crate) fn has(&self, past: &Past, batch: usize) -> bool {
+        past.fits(self.form, batch, self.columns.len())
+    }
+
+    /// Raw rows `x [B,I]` of one time step to the network's, in place.
+    #[inline]
+    pub(crate) fn take(&self, past: &mut Past, x: &mut [f32]) {
+        self.take_form(past, x);
+        self.x.apply(x);
+    }
+
+    /// The half of [`Units::take`] that looks back; the scaler is applied afterwards.
+    #[inline]
+    pub(crate) fn take_form(&self, past: &mut Past, x: &mut [f32]) {
+        if self.form != Form::Value {
+            past.take(self.form, &self.columns, x);
+        }
+    }
+
+    /// What the network says to the rows that were taken last, `y [B,O]`, to raw values, in place.
+    #[inline]
+    pub(crate) fn give(&self, past: &Past, y: &mut [f32]) {
+        self.y.undo(y);
+        self.give_form(past, y);
+    }
+
+    /// The half of [`Units::give`] that looks back; the scaler was undone before.
+    #[inline]
+    pub(crate) fn give_form(&self, past: &Past, y: &mut [f32]) {
+        if self.form == Form::Value {
+            return;
+        }
+        let before = past.before_next().chunks_exact(self.columns.len());
+        for (y, before) in y.chunks_exact_mut(self.y.width()).zip(before) {
+            for (y, &before) in y.iter_mut().zip(before.iter().cycle()) {
+                *y = self.form.value(before, *y);
+            }
+        }
+    }
+}
+
+/// Rows in `form`, without the first ones, as in [`Units::rows`], not scaled.
+fn formed(
+    form: Form,
+    (inputs, width): (&[f32], usize),
+    (targets, outputs): (&[f32], usize),
+    columns: &[usize],
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let (lag, rows) = (form.lag(), inputs.len() / width.max(1));
+    Error::check_length("targets: rows", rows, targets.len() / outputs.max(1))?;
+    if rows <= lag {
+        return Err(Error::invalid(format!("{rows} rows, but the first change needs {lag} before it: give more data")));
+    }
+    let of = |values: &[f32], width: usize, t: usize, column: usize| {
+        let (before, now) = (values[(t - lag) * width + column], values[t * width + column]);
+        if form == Form::RelativeChange && before == 0.0 {
+            return Err(Error::invalid(format!(
+                "target-as relative-change: the value of row {} is 0, and nothing is a part of that; use change",
+                t + 1 - lag
+            )));
+        }
+        Ok(form.of(before, now))
+    };
+    let (mut x, mut y) = (inputs[lag * width..].to_vec(), targets[lag * outputs..].to_vec());
+    if form != Form::Value {
+        for t in lag..rows {
+            for &column in columns {
+                x[(t - lag) * width + column] = of(inputs, width, t, column)?;
+            }
+            for d in 0..outputs {
+                y[(t - lag) * outputs + d] = of(targets, outputs, t, d)?;
+            }
+        }
+    }
+    Ok((x, y))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn training_rows_are_what_a_stream_sees() {
+        let inputs: Vec<f32> = (0..24).map(|i| (i as f32 * 0.7).sin() * 3.0 + i as f32).collect();
+        let targets: Vec<f32> = inputs.chunks(2).map(|row| row[1]).collect();
+        for form in [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 4 }] {
+            let units = Units::fit(Scaling::Standard, form, (&inputs, 2), (&targets, 1), Some(&[1])).unwrap();
+            let (x, y) = units.rows((&inputs, 2), (&targets, 1)).unwrap();
+            let mut past = units.past(1);
+            for (t, row) in inputs.chunks(2).enumerate() {
+                let mut seen = row.to_vec();
+                units.take(&mut past, &mut seen);
+                if t < form.lag() {
+                    continue;
+                }
+                assert_eq!(seen, x[(t - form.lag()) * 2..][..2], "{form:?} {t}");
+                // an answer that is right in the network's units is right in raw ones
+                if let Some(&said) = y.get(t - form.lag() + 1) {
+                    let mut answer = [said];
+                    units.give(&past, &mut answer);
+                    assert!((answer[0] - targets[t + 1]).abs() < 1e-4, "{form:?} {t}: {answer:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_what_cannot_be() {
+        let fit = |form, inputs: &[f32], columns| {
+            Units::fit(Scaling::Standard, form, (inputs, 1), (inputs, 1), columns).map(drop).map_err(|e| e.to_string())
+        };
+        let said = |form, inputs: &[f32], columns| fit(form, inputs, columns).unwrap_err();
+        assert!(said(Form::Change, &[1.0, 2.0], None).contains("must be among the inputs"));
+        assert!(said(Form::Change, &[1.0], Some(&[0])).contains("the first change needs 1 before it"));
+        assert!(said(Form::SeasonalChange { season: 0 }, &[1.0], Some(&[0])).contains("season 0"));
+        assert!(said(Form::RelativeChange, &[1.0, 0.0, 2.0], Some(&[0])).contains("the value of row 2 is 0"));
+        assert!(fit(Form::RelativeChange, &[1.0, 2.0, 0.0], Some(&[0])).is_ok());
+        let scaler = || Scaler::fit(Scaling::Standard, &[1.0, 2.0, 3.0, 5.0], 2).unwrap();
+        for columns in [&[][..], &[0, 0], &[2], &[0, 1, 0]] {
+            assert!(Units::scaled(scaler(), scaler()).with_form(Form::Change, columns).is_err(), "{columns:?}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `rnnstep evaluate`, and models that predict changes on their way through every command.
+
+use super::run::{Run, numbers};
+use rnnstep::{Form, Model, Stream};
+
+/// A line that grows by steps nobody can foretell, and a wave that everybody can.
+fn series(run: &Run) {
+    let mut state = 7_u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(state >> 8) / f64::from(1 << 24) - 0.5
+    };
+    let (mut walk, mut text) = (100.0, String::from("day,walk,wave\n"));
+    for t in 0..300 {
+        walk += noise() + 0.3;
+        text += &format!("{t},{walk:.4},{:.4}\n", (f64::from(t) * 0.6).sin() * 5.0 + 20.0 + 0.3 * noise());
+    }
+    run.file("s.csv", text);
+}
+
+#[test]
+fn says_whether_a_model_is_worth_anything() {
+    let run = Run::new();
+    series(&run);
+    let train = "--cell lstm --hidden 8 --epochs 40 --target-as change";
+    let wave = run.ok(&format!(
+        "evaluate s.csv --column wave {train} --horizon 3 --out s.out.csv --html r.html --forecasts f.csv"
+    ));
+    let said = &wave.stdout;
+    assert!(said.contains("wave, one step ahead: better than ") && said.contains(" ± "), "{said}");
+    assert!(
+        said.contains("rows 241 to 300 of 300, forecast 1 to 3 steps ahead by a model trained once, on the 240 before"),
+        "{said}"
+    );
+    for word in ["last value", "season ago (", "drift", "autoregression", "circular block bootstrap", "Diebold-Mariano"]
+    {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    // every score is in the table: 5 forecasts x 3 horizons, and those of the model say how good it is
+    let scores = run.text("s.out.csv");
+    let rows: Vec<Vec<&str>> = scores.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!((rows.len(), rows[0].len(), rows[0][0], rows[0][10]), (16, 14, "column", "skill"));
+    let rmse = |row: &[&str]| row[6].parse::<f64>().unwrap();
+    let naive = rows.iter().find(|row| row[1] == "1" && row[2] == rows[1][9]).unwrap();
+    let skill = 1.0 - rmse(&rows[1]) / rmse(naive);
+    assert!((rows[1][10].parse::<f64>().unwrap() - skill).abs() < 1e-9);
+    // the scores are those of the forecasts that were written
+    let written = run.text("f.csv");
+    let header = written.lines().next().unwrap();
+    assert_eq!(header, "day,ahead,column,came,model,last value,season ago,drift,autoregression");
+    let mut squares = (0.0, 0.0);
+    let known = run.text("s.csv");
+    let day = |t: usize| known.lines().nth(t + 1).unwrap().rsplit(',').next().unwrap().parse::<f64>().unwrap();
+    for line in written.lines().skip(1).filter(|line| line.split(',').nth(1) == Some("1")) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let number = |i: usize| cells[i].parse::<f64>().unwrap();
+        let t: usize = cells[0].parse().unwrap();
+        assert!((number(3) - day(t)).abs() < 1e-4 && (number(5) - day(t - 1)).abs() < 1e-4, "{line}");
+        squares = (squares.0 + (number(4) - number(3)).powi(2), squares.1 + 1.0);
+    }
+    assert!(((squares.0 / squares.1).sqrt() - rmse(&rows[1])).abs() < 1e-4);
+    // one file, with pictures, and nothing from elsewhere
+    let page = run.text("r.html");
+    assert_eq!(page.matches("<svg ").count(), 4);
+    assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("href="));
+    assert!(page.replace("http://www.w3.org/2000/svg", "").find("http").is_none());
+    let tree = page.replacen("<!doctype html>", "", 1).replace("<meta charset=\"utf-8\">", "").replace("<br>", "");
+    let tree = tree.replace("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">", "");
+    roxmltree::Document::parse(tree.trim()).unwrap();
+    // what nobody can foretell
+    let walk = run.ok(&format!("evaluate s.csv --column walk {train}"));
+    assert!(
+        walk.stdout.contains("walk: no better than ") && walk.stdout.contains("do not use this"),
+        "{}",
+        walk.stdout
+    );
+    assert!(walk.stdout.contains("note: nothing was learned that shows"), "{}", walk.stdout);
+    let plain = run.ok("evaluate s.csv --column walk --cell lstm --hidden 8 --epochs 40");
+    assert!(plain.stdout.contains("walk: worse than the drift by "), "{}", plain.stdout);
+    // the same words again
+    assert_eq!(run.ok(&format!("evaluate s.csv --column walk {train}")).stdout, walk.stdout);
+}
+
+#[test]
+fn a_model_as_it_is_and_trained_anew() {
+    let run = Run::new();
+    series(&run);
+    run.ok("train s.csv --column wave --cell gru --hidden 8 --epochs 20 --no-plot");
+    let as_it_is = run.ok("evaluate s.csv model.safetensors").stdout;
+    assert!(as_it_is.contains("by a model taken as it is") && as_it_is.contains("a little kind"), "{as_it_is}");
+    // the score of training, on the same rows
+    let trained = run.ok("train s.csv --column wave --cell gru --hidden 8 --epochs 20 --no-plot").stdout;
+    let rmse = trained.split("RMSE ").nth(1).unwrap().split(' ').next().unwrap();
+    let model = as_it_is.lines().find(|line| line.starts_with("  model")).unwrap();
+    let shown: f64 = model.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!((shown - rmse.parse::<f64>().unwrap()).abs() < 1e-4, "{rmse} {model}");
+    let anew = run.ok("evaluate s.csv model.safetensors --refit 30 --sliding 100 --gap 2 --test-fraction 0.3").stdout;
+    assert!(anew.contains("by a model trained 3 times, on 100 rows each, 2 rows left out in between"), "{anew}");
+    for (wrong, code, says) in [
+        ("evaluate", 2, "DATA is missing"),
+        ("evaluate s.csv model.safetensors --hidden 9", 2, "--hidden: a MODEL has its own recipe"),
+        ("evaluate s.csv model.safetensors --gap 3", 2, "add --refit ROWS"),
+        ("evaluate s.csv --test-fraction 1", 1, "test-fraction 1: must be above 0 and below 1"),
+        ("evaluate s.csv --test-fraction 0", 1, "leaves none of 300 rows"),
+        ("evaluate s.csv --horizon 0", 1, "horizon 0: must be at least 1"),
+        ("evaluate s.csv --horizon 100", 1, "give more data"),
+        ("evaluate s.csv --column walk --target wave --horizon 2 --epochs 1", 1, "predicts all its inputs"),
+        ("evaluate s.csv --column walk --target wave --target-as change", 1, "must be among the inputs"),
+        ("evaluate s.csv --column walk --target-as seasonal-change --epochs 1", 2, "no season was found"),
+        ("evaluate s.csv --threads 0", 1, "threads 0"),
+        ("evaluate s.csv --html no/r.html", 1, "create it first"),
+        ("evaluate missing.csv", 1, "missing.csv"),
+    ] {
+        match code {
+            1 => drop(run.fails(wrong, &[says])),
+            _ => run.misused(wrong, &[says]),
+        }
+    }
+}
+
+#[test]
+fn changes_in_every_command() {
+    let run = Run::new();
+    series(&run);
+    for (form, expected) in [
+        ("change", Form::Change),
+        ("relative-change", Form::RelativeChange),
+        ("seasonal-change --season 10", Form::SeasonalChange { season: 10 }),
+    ] {
+        run.ok(&format!(
+            "train s.csv --column walk,wave --cell gru --hidden 9 --epochs 8 --no-plot --target-as {form}"
+        ));
+        let model = Model::load(run.path("model.safetensors")).unwrap();
+        assert_eq!(model.units().unwrap().form(), expected);
+        assert!(run.ok("info model.safetensors").stdout.contains("the change of each predicted column"));
+        // predict, stream and a stream of the library say the same
+        let rows = numbers(&run.text("s.csv"), 1);
+        let mut stream = Stream::new(model).unwrap();
+        let by_hand: Vec<Vec<f32>> = rows.iter().map(|row| stream.step(row).unwrap().to_vec()).collect();
+        assert_eq!(numbers(&run.ok("predict model.safetensors s.csv").stdout, 1), by_hand);
+        let lines: String = rows.iter().map(|row| format!("{},{}\n", row[0], row[1])).collect();
+        let streamed = run.feed_ok("stream model.safetensors", &lines).stdout;
+        assert_eq!(numbers(&format!("\n{streamed}"), 0), by_hand);
+        // in two parts, the state in a file in between
+        let halves = [&rows[..130], &rows[130..]].map(|rows| {
+            let lines: String = rows.iter().map(|row| format!("{},{}\n", row[0], row[1])).collect();
+            format!("walk,wave\n{lines}")
+        });
+        run.file("a.csv", &halves[0]);
+        run.file("b.csv", &halves[1]);
+        let first = run.ok("predict model.safetensors a.csv --final-state state.safetensors").stdout;
+        let second = run.ok("predict model.safetensors b.csv --init-state state.safetensors").stdout;
+        assert_eq!([numbers(&first, 0), numbers(&second, 0)].concat(), by_hand);
+        // a forecast begins where the last prediction was
+        let ahead = run.ok("forecast model.safetensors s.csv --steps 5").stdout;
+        assert_eq!(numbers(&ahead, 1)[0], by_hand[by_hand.len() - 1]);
+        run.ok("gates model.safetensors s.csv --out g.csv");
+        run.fails("convert model.safetensors --to rust", &["predicts changes"]);
+        // stopped and gone on with
+        let whole = run.bytes("model.safetensors");
+        run.ok(&format!("train s.csv --column walk,wave --cell gru --hidden 9 --epochs 3 --no-plot --target-as {form} --out p.safetensors"));
+        run.ok("train --resume p.checkpoint.safetensors --epochs 8 --no-plot");
+        assert_eq!(run.bytes("p.safetensors"), whole);
+    }
+    // the season is found, kept, and is what was found once more
+    run.ok("train s.csv --column wave --cell rnn --hidden 4 --epochs 1 --no-plot --target-as seasonal-change");
+    let season = Model::load(run.path("model.safetensors")).unwrap().units().unwrap().form();
+    assert_eq!(season, Form::SeasonalChange { season: 10 }, "a period is 10.5 rows");
+    for (wrong, code, says) in [
+        ("train s.csv --season 4", 2, "only --target-as seasonal-change has one"),
+        ("train s.csv --column walk --target-as seasonal-change --season 0", 1, "season 0: must be between 1 and"),
+        (
+            "train s.csv --column walk --target-as seasonal-change --season 500",
+            1,
+            "the first change needs 500 before it",
+        ),
+        ("train --target-as change", 2, "--target-as: the built-in sine"),
+    ] {
+        match code {
+            1 => drop(run.fails(wrong, &[says])),
+            _ => run.misused(wrong, &[says]),
+        }
+    }
+    run.file("zero.csv", "a\n1\n2\n0\n3\n4\n5\n6\n7\n8\n9\n1\n2\n3\n4\n5\n6\n7\n8\n9\n1\n2\n3\n4\n5\n6\n");
+    run.fails("train zero.csv --seq-len 4 --target-as relative-change", &["zero.csv", "the value of row 3 is 0"]);
+}
