@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::lanes::padded;
-use crate::math::settle;
+use crate::math::{all_finite, settle};
 use crate::shape::Shape;
 use crate::tensor::{Buffer, Tensor};
 use alloc::vec;
@@ -56,6 +56,11 @@ impl State {
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.h.copy_from_slice(&other.h);
         self.c.copy_from_slice(&other.c);
+    }
+
+    /// Whether every value is finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        all_finite(&self.h) && all_finite(&self.c)
     }
 
     /// Back to zero.

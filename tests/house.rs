@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["backend"],
     &["model"],
     &["stream", "streams", "train", "gates", "file"],
-    &["forecast", "checkpoint", "float64", "fixed", "latency"],
+    &["forecast", "checkpoint", "float64", "fixed", "latency", "learner"],
 ];
 
 /// Files and folders that may contain `unsafe`: instruction sets, the trait they implement, the GPU.

@@ -1,0 +1,88 @@
+//! When learning has gone wrong: the loss of the present weights beside that of the last good ones, tick by tick.
+
+use serde::{Deserialize, Serialize};
+
+/// Over about so many losses run the means that tell an explosion.
+const RECENT: f64 = 32.0;
+/// Weights that lose so many times what the good ones do, from one check to the next, are bad.
+const WORSE: f64 = 2.0;
+/// Losses count as equal that differ by so little, which is what float32 does to an answer of about one.
+const NOTHING: f64 = 1e-12;
+/// What the learning rate is multiplied by when weights were taken back,
+const EASE: f64 = 0.25;
+/// and when new ones were kept: 2^(1/16), twice the rate after sixteen times.
+const REGAIN: f64 = 1.044_273_782_427_413_8;
+/// The least it comes to.
+const LEAST: f64 = 1e-12;
+
+/// The losses of the present weights, and of the good ones on the same ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Guard {
+    /// Losses seen since the means began.
+    seen: u64,
+    /// Running means.
+    means: [f64; 2],
+    /// Sums since the last check.
+    sums: [f64; 2],
+    /// What the learning rate is multiplied by, 1 unless weights had to be taken back.
+    pub ease: f64,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Found {
+    /// The present weights are at least as good.
+    Good,
+    /// They are not, but not bad either.
+    Neither,
+    /// They are bad.
+    Bad,
+}
+
+impl Guard {
+    pub fn new() -> Self {
+        Self { seen: 0, means: [0.0; 2], sums: [0.0; 2], ease: 1.0 }
+    }
+
+    /// Takes in what the present weights lost at a tick, and what the good ones would have. Whether that is an explosion.
+    pub fn saw(&mut self, present: f64, good: f64, explode: f64) -> bool {
+        if !(present.is_finite() && good.is_finite()) {
+            return good.is_finite(); // if it is not either, the truth was beyond all measure
+        }
+        self.seen += 1;
+        for ((mean, sum), loss) in self.means.iter_mut().zip(&mut self.sums).zip([present, good]) {
+            *mean += (loss - *mean) / RECENT.min(self.seen as f64);
+            *sum += loss;
+        }
+        worse(self.means, explode)
+    }
+
+    /// Compares what was lost since the last check.
+    pub fn check(&mut self) -> Found {
+        let sums = core::mem::take(&mut self.sums);
+        match sums {
+            _ if worse(sums, WORSE) => Found::Bad,
+            [present, good] if present <= good => Found::Good,
+            _ => Found::Neither,
+        }
+    }
+
+    /// The present weights are the good ones now.
+    pub fn kept(&mut self) {
+        self.means[1] = self.means[0];
+        self.sums = [0.0; 2];
+        self.ease = (self.ease * REGAIN).min(1.0);
+    }
+
+    /// The good weights are the present ones again.
+    pub fn went_back(&mut self) {
+        self.means[0] = self.means[1];
+        self.sums = [0.0; 2];
+        self.ease = (self.ease * EASE).max(LEAST);
+    }
+}
+
+/// Whether the first loses `times` as much as the second, or more. With a loss that can be negative, by as much more.
+fn worse([present, good]: [f64; 2], times: f64) -> bool {
+    present - good > (times - 1.0) * good.abs() + NOTHING
+}
