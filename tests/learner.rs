@@ -209,11 +209,11 @@ fn learner(cell: CellKind, options: LearnerOptions) -> Learner {
 fn what_is_no_number_is_survived() {
     for cell in CellKind::ALL {
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e30] {
-            let mut learner = learner(cell, LearnerOptions { lr: 0.01, ..Default::default() });
+            let mut learner = learner(cell, LearnerOptions { lr: 0.003, ..Default::default() });
             wave(&mut learner, 0..1500, |_, x| x);
             let before = wave(&mut learner, 1500..2000, |_, x| x);
             // one alone, three in a row, and then every seventh
-            let bad = |t: usize| t == 2010 || (2050..2053).contains(&t) || (t >= 2200 && t % 7 == 0);
+            let bad = |t: usize| t == 2010 || (2050..2053).contains(&t) || (t >= 2200 && t.is_multiple_of(7));
             let during = wave(&mut learner, 2000..2400, |t, x| if bad(t) { value } else { x });
             assert_eq!(during[10].loss.filter(|loss| loss.is_finite()), None, "{cell:?} {value}");
             let after = wave(&mut learner, 2400..3500, |_, x| x);
@@ -250,14 +250,19 @@ fn too_high_a_rate_is_taken_back_until_it_is_not() {
 }
 
 #[test]
-fn a_series_that_grows_sets_nothing_back() {
+fn a_series_that_grows_is_learnt_from_at_once() {
     for cell in CellKind::ALL {
         let mut learner = learner(cell, LearnerOptions { lr: 0.005, ..Default::default() });
         let before = wave(&mut learner, 0..3000, |_, x| 0.2 * x);
-        let after = wave(&mut learner, 3000..6000, |_, x| x);
+        let (mut after, mut rate) = (vec![], 0.0_f64);
+        for t in 3000..6000 {
+            after.extend(wave(&mut learner, t..t + 1, |_, x| x));
+            rate = rate.max(learner.lr());
+            assert!(t != 3050 || rate == 0.005, "{cell:?}: the whole rate is there soon, not {rate}");
+        }
         let (jump, end) = (mean(&after[..20]), mean(&after[2000..]));
         assert!(jump > 10.0 * mean(&before[2500..]), "{cell:?}: the test makes no jump");
-        assert!(after[..200].iter().all(|l| l.updated && !l.rolled_back), "{cell:?}");
+        assert!(after[..200].iter().filter(|l| l.updated).count() >= 198, "{cell:?}");
         assert!(learner.rollbacks() < 5, "{cell:?}: {}", learner.rollbacks());
         assert!(end < 0.2 * jump, "{cell:?}: {jump} after the change, {end} at the end");
     }

@@ -14,6 +14,9 @@ const EASE: f64 = 0.25;
 const REGAIN: f64 = 1.044_273_782_427_413_8;
 /// The least it comes to.
 const LEAST: f64 = 1e-12;
+/// So many losses of the good weights that are far above their usual ones, less those in between that are not, are a series that
+/// has changed.
+const CHANGED: u32 = 8;
 
 /// The losses of the present weights, and of the good ones on the same ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -22,8 +25,13 @@ pub struct Guard {
     seen: u64,
     /// Running means.
     means: [f64; 2],
-    /// Sums since the last check.
+    /// Sums since the last check, and of how many.
     sums: [f64; 2],
+    count: u32,
+    /// What the good weights lost on the mean from one check to the next, once that is known.
+    usual: Option<f64>,
+    /// Losses of the good weights that were far above it.
+    strikes: u32,
     /// What the learning rate is multiplied by, 1 unless weights had to be taken back.
     pub ease: f64,
 }
@@ -41,7 +49,7 @@ pub enum Found {
 
 impl Guard {
     pub fn new() -> Self {
-        Self { seen: 0, means: [0.0; 2], sums: [0.0; 2], ease: 1.0 }
+        Self { seen: 0, means: [0.0; 2], sums: [0.0; 2], count: 0, usual: None, strikes: 0, ease: 1.0 }
     }
 
     /// Takes in what the present weights lost at a tick, and what the good ones would have. Whether that is an explosion.
@@ -50,16 +58,26 @@ impl Guard {
             return good.is_finite(); // if it is not either, the truth was beyond all measure
         }
         self.seen += 1;
+        self.count += 1;
         for ((mean, sum), loss) in self.means.iter_mut().zip(&mut self.sums).zip([present, good]) {
             *mean += (loss - *mean) / RECENT.min(self.seen as f64);
             *sum += loss;
+        }
+        if let Some(usual) = self.usual {
+            let far = worse([good, usual], explode);
+            self.strikes = if far { self.strikes + 1 } else { self.strikes.saturating_sub(1) };
+            if self.strikes >= CHANGED {
+                (self.strikes, self.usual, self.ease) = (0, Some(self.means[1]), 1.0);
+            }
         }
         worse(self.means, explode)
     }
 
     /// Compares what was lost since the last check.
     pub fn check(&mut self) -> Found {
-        let sums = core::mem::take(&mut self.sums);
+        let sums = self.sums;
+        self.usual = Some(sums[1] / f64::from(self.count.max(1)));
+        self.begin_sums();
         match sums {
             _ if worse(sums, WORSE) => Found::Bad,
             [present, good] if present <= good => Found::Good,
@@ -67,17 +85,21 @@ impl Guard {
         }
     }
 
+    fn begin_sums(&mut self) {
+        (self.sums, self.count) = ([0.0; 2], 0);
+    }
+
     /// The present weights are the good ones now.
     pub fn kept(&mut self) {
         self.means[1] = self.means[0];
-        self.sums = [0.0; 2];
+        self.begin_sums();
         self.ease = (self.ease * REGAIN).min(1.0);
     }
 
     /// The good weights are the present ones again.
     pub fn went_back(&mut self) {
         self.means[0] = self.means[1];
-        self.sums = [0.0; 2];
+        self.begin_sums();
         self.ease = (self.ease * EASE).max(LEAST);
     }
 }

@@ -70,8 +70,11 @@ const LARGEST: f64 = 1e18;
 /// lost no more, they are the good ones from now on, with their moments and their state. If they lost twice as much, learning goes
 /// back to the good ones, and so it does at once when a running mean of the loss is more than [`LearnerOptions::explode`] times
 /// that of the good ones, or when weights, the state or a loss are not finite while the good ones' are. The learning rate is a
-/// quarter then, and is regained by and by: twice the rate after 4096 updates that did well. A series that changes is as new to
-/// the good weights as to the present ones, so it sets nothing back. Weights that are not finite never answer.
+/// quarter then, and is regained by and by: twice the rate after 4096 updates that did well. Weights that are not finite never
+/// answer.
+///
+/// A series that changes is as new to the good weights as to the present ones, so it sets nothing back. When the good ones lose
+/// `explode` times what they used to, again and again, it has changed, and the whole learning rate is there at once.
 #[derive(Debug)]
 pub struct Learner {
     options: LearnerOptions,

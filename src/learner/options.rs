@@ -21,9 +21,9 @@ pub struct LearnerOptions {
     pub loss_on: Head,
     /// The optimiser.
     pub optimizer: Optimizer,
-    /// The learning rate. After an explosion it is eased for a while: see [`Learner`](super::Learner).
+    /// The learning rate. Less for a while when weights had to be taken back: see [`Learner`](super::Learner).
     pub lr: f64,
-    /// Largest global norm of a gradient, as in [`Recipe::clip`](crate::optimizer).
+    /// Largest global norm of a gradient, `torch.nn.utils.clip_grad_norm_`.
     pub clip: Option<f64>,
     /// Weights whose loss, a running mean over some 32 ticks, is more than so many times that of the last good ones on the same
     /// ticks are taken back at once; above 1. `None` never compares the two: then only numbers that are not finite set back.
