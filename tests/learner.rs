@@ -356,6 +356,45 @@ fn nothing_is_allocated() {
     }
 }
 
+/// The good weights walk along tick by tick: where nothing is learnt they stay the same network, whatever else happens.
+#[test]
+fn good_weights_keep_up() {
+    for cell in CellKind::ALL {
+        let mut learner = learner(cell, LearnerOptions { lr: 0.0, adapt: None, ..Default::default() });
+        for t in 0..700 {
+            let x = if t % 40 == 39 { f32::NAN } else { (0.3 * t as f32).sin() };
+            learner.predict(&[x]).unwrap();
+            if t % 10 > 0 {
+                assert!(!learner.learn(&[x]).unwrap().rolled_back);
+                let snapshot = learner.snapshot();
+                let buffer = |name| bits(snapshot.buffers().into_iter().find(|(n, _)| *n == name).unwrap().1);
+                assert_eq!(buffer("h"), buffer("good.h"), "{cell:?} tick {t}");
+                assert_eq!(buffer("c"), buffer("good.c"), "{cell:?} tick {t}");
+            }
+        }
+        assert!(learner.updates() > 512 && learner.rollbacks() == 0);
+    }
+}
+
+#[test]
+fn a_long_run_goes_on_after_a_stop() {
+    let on = || learner(CellKind::Gru, LearnerOptions { lr: 0.5, ..Default::default() });
+    let mut first = on();
+    wave(&mut first, 0..1000, |_, x| x);
+    assert!(first.rollbacks() > 0);
+    let mut snapshot = first.snapshot();
+    snapshot.numbers = serde_json::from_str(&serde_json::to_string(&snapshot.numbers).unwrap()).unwrap();
+    let mut second = on();
+    second.restore(&snapshot).unwrap();
+    assert_eq!(wave(&mut first, 1000..2500, |_, x| x), wave(&mut second, 1000..2500, |_, x| x));
+    assert_eq!(bits(first.model().params()), bits(second.model().params()));
+    for name in ["params", "good.h"] {
+        let mut bad = snapshot.clone();
+        bad.buffers_mut().into_iter().find(|(n, _)| *n == name).unwrap().1[0] = f32::INFINITY;
+        assert!(second.restore(&bad).is_err(), "{name}");
+    }
+}
+
 #[test]
 fn warming_up_changes_nothing() {
     let on = || learner(CellKind::Lstm, LearnerOptions { every: 3, ..Default::default() });

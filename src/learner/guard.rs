@@ -27,7 +27,7 @@ pub struct Guard {
     means: [f64; 2],
     /// Sums since the last check, and of how many.
     sums: [f64; 2],
-    count: u32,
+    count: u64,
     /// What the good weights lost on the mean from one check to the next, once that is known.
     usual: Option<f64>,
     /// Losses of the good weights that were far above it.
@@ -52,8 +52,9 @@ impl Guard {
         Self { seen: 0, means: [0.0; 2], sums: [0.0; 2], count: 0, usual: None, strikes: 0, ease: 1.0 }
     }
 
-    /// Takes in what the present weights lost at a tick, and what the good ones would have. Whether that is an explosion.
-    pub fn saw(&mut self, present: f64, good: f64, explode: f64) -> bool {
+    /// Takes in what the present weights lost at a tick, and what the good ones would have. Whether that is an explosion, of
+    /// `explode` times the loss; without it only a loss that is not finite is one.
+    pub fn saw(&mut self, present: f64, good: f64, explode: Option<f64>) -> bool {
         if !(present.is_finite() && good.is_finite()) {
             return good.is_finite(); // if it is not either, the truth was beyond all measure
         }
@@ -63,6 +64,7 @@ impl Guard {
             *mean += (loss - *mean) / RECENT.min(self.seen as f64);
             *sum += loss;
         }
+        let Some(explode) = explode else { return false };
         if let Some(usual) = self.usual {
             let far = worse([good, usual], explode);
             self.strikes = if far { self.strikes + 1 } else { self.strikes.saturating_sub(1) };
@@ -73,12 +75,13 @@ impl Guard {
         worse(self.means, explode)
     }
 
-    /// Compares what was lost since the last check.
-    pub fn check(&mut self) -> Found {
+    /// Compares what was lost since the last check, unless nothing is to be compared.
+    pub fn check(&mut self, explode: Option<f64>) -> Found {
         let sums = self.sums;
-        self.usual = Some(sums[1] / f64::from(self.count.max(1)));
+        self.usual = Some(sums[1] / self.count.max(1) as f64);
         self.begin_sums();
         match sums {
+            _ if explode.is_none() => Found::Good,
             _ if worse(sums, WORSE) => Found::Bad,
             [present, good] if present <= good => Found::Good,
             _ => Found::Neither,

@@ -3,6 +3,7 @@
 use super::guard::Guard;
 use super::moments::Moments;
 use crate::error::{Error, Result};
+use crate::math::all_finite;
 use crate::shape::Shape;
 use crate::state::State;
 use crate::tensor::Buffer;
@@ -229,8 +230,12 @@ impl Snapshot {
             let wide = |m: &Moments| [m.mean.len(), m.variance.len(), m.least.len()];
             pair.as_ref().map(|(x, y)| [wide(x), wide(y)])
         };
-        let placed = numbers.next < count && numbers.rows < count && numbers.waiting.is_none_or(|row| row < count);
-        if !placed || columns(&self.numbers.scaling) != columns(&numbers.scaling) {
+        let placed = numbers.next < count && numbers.rows < count;
+        let waits = numbers.waiting.is_none_or(|row| row < count && numbers.rows > 0);
+        let sound = numbers.scaling.as_ref().is_none_or(|(x, y)| x.is_sound() && y.is_sound());
+        let finite = [&other.params, &other.good.params].into_iter().all(|params| all_finite(params))
+            && [&other.state, &other.good.state].into_iter().all(State::is_finite);
+        if !(placed && waits && sound && finite) || columns(&self.numbers.scaling) != columns(&numbers.scaling) {
             return Err(Error::invalid("snapshot: its numbers fit no learner of this model and these options"));
         }
         Ok(())

@@ -56,7 +56,7 @@ const LARGEST: f64 = 1e18;
 ///
 /// **An update.** The last K rows whose truth is known go through the network once more with the weights of now, from the state
 /// that was carried when the first of them came (a ring of states; gradients end there); the gradient of their mean loss,
-/// clipped, makes one step of the optimiser. Fewer than K rows at the beginning. The carried state itself is not worked out
+/// clipped, makes one step of the optimiser, unless it is not finite. Fewer than K rows at the beginning. The carried state itself is not worked out
 /// anew. So the work of a tick has a bound, and after construction nothing allocates, locks, asks the system or can panic.
 ///
 /// **What cannot be learnt from.** A tick whose x is not finite (or so large that the state after it is not) is answered, as
@@ -426,7 +426,9 @@ impl Learner {
             numbers.rows = (numbers.rows + 1).min(rows.count - 1);
             rows.keep_state(numbers.next, state);
             if !good {
-                self.keep(); // what cannot go on is not good
+                // what cannot go on is not good
+                self.keep();
+                self.now.good.y.copy_from_slice(self.now.rows.y(row));
             }
         } else if good && !numbers.paused {
             self.take_back();
@@ -489,13 +491,11 @@ impl Learner {
     /// Looks after the loss of the answer of `row`, the last but one, and learns from it if it is time to.
     fn improve(&mut self, row: usize, loss: f32, learned: &mut Learned) {
         let numbers = &mut self.now.numbers;
-        if let Some(explode) = self.options.explode {
-            let good = score::of_row(self.options.loss, &self.now.good.y, &self.truth).unwrap_or(loss);
-            if numbers.guard.saw(loss.into(), good.into(), explode) {
-                self.go_back();
-                learned.rolled_back = true;
-                return;
-            }
+        let good = score::of_row(self.options.loss, &self.now.good.y, &self.truth).unwrap_or(loss);
+        if numbers.guard.saw(loss.into(), good.into(), self.options.explode) {
+            self.go_back();
+            learned.rolled_back = true;
+            return;
         }
         if !loss.is_finite() {
             self.now.rows.truth_mut(row).fill(f32::NAN);
@@ -519,8 +519,13 @@ impl Learner {
         let numbers = &mut self.now.numbers;
         if numbers.since_check >= CHECK {
             numbers.since_check = 0;
-            match numbers.guard.check() {
-                Found::Good => self.keep(),
+            match numbers.guard.check(self.options.explode) {
+                Found::Good => {
+                    self.keep();
+                    // they have not seen the newest x yet
+                    let Snapshot { rows, good, numbers, .. } = &mut self.now;
+                    rows.give_state(numbers.next, &mut good.state);
+                }
                 Found::Neither => {}
                 Found::Bad => {
                     self.go_back();

@@ -43,6 +43,12 @@ impl Moments {
         }
     }
 
+    /// Whether they can be: finite, and the variances above zero.
+    pub fn is_sound(&self) -> bool {
+        let above = |value: &f64| *value > 0.0 && value.is_finite();
+        self.mean.iter().all(|mean| mean.is_finite()) && self.variance.iter().chain(&self.least).all(above)
+    }
+
     /// Puts the scaler where the moments are.
     pub fn apply(&self, scaler: &mut Scaler) {
         (0..self.mean.len()).for_each(|column| self.set(column, scaler));
