@@ -4,6 +4,7 @@
 //! - [`Model`] is a network with its weights: [`Model::load`] one that rnnstep or PyTorch wrote, [`Model::forward`] whole
 //!   sequences through it.
 //! - [`Stream`] steps a model value by value, without allocating; [`Streams`] thousands of them at once.
+//! - [`Learner`] answers like a stream and learns from what comes, tick by tick.
 //! - [`train::Trainer`] trains one on [`data::windows::Windows`]; [`checkpoint`] lets it stop and go on.
 //! - [`forecast`] scores one step ahead and predicts many; [`gates`] shows what happens inside; [`latency`] times steps.
 //!
@@ -50,6 +51,8 @@ pub mod lanes;
 pub mod latency;
 pub mod layout;
 #[cfg(feature = "alloc")]
+pub mod learner;
+#[cfg(feature = "alloc")]
 pub mod loss;
 pub mod math;
 #[cfg(feature = "alloc")]
@@ -91,6 +94,8 @@ pub use error::{Error, Result};
 pub use fixed::{Fixed, FixedStream};
 #[cfg(feature = "alloc")]
 pub use form::Form;
+#[cfg(feature = "alloc")]
+pub use learner::{Learned, Learner, LearnerOptions};
 #[cfg(feature = "alloc")]
 pub use loss::Loss;
 #[cfg(feature = "alloc")]

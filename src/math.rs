@@ -32,6 +32,13 @@ pub fn settle(values: &mut [f32]) {
     }
 }
 
+/// Whether every number is finite.
+#[inline]
+pub fn all_finite(values: &[f32]) -> bool {
+    // without an end in the middle, so that it goes many at a time
+    values.iter().fold(true, |all, value| all & value.is_finite())
+}
+
 /// Numerator of tanh(x)/x in u = x², lowest power first: relative minimax over |x| ≤ 9.02, error 2.1e-8.
 const TANH_P: [f32; 5] = [0.999_999_98, 0.133_797_17, 3.494_033_3e-3, 2.058_346_3e-5, 1.331_904_8e-8];
 /// Denominator of the same.

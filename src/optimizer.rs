@@ -2,6 +2,7 @@
 //! Names, defaults and formulas: PyTorch, `torch.optim`.
 
 use crate::error::{Error, Result};
+use crate::lanes::LANES;
 use alloc::format;
 use alloc::string::String;
 use core::str::FromStr;
@@ -219,6 +220,17 @@ impl FromStr for Schedule {
         };
         schedule.ok_or_else(|| "expected constant, step:EVERY:GAMMA or cosine[:STEPS[:MIN]]".into())
     }
+}
+
+/// Euclidean norm of all gradients, summed in f64 in sixteen parts.
+pub(crate) fn norm(grads: &[f32]) -> f64 {
+    let mut sums = [0.0_f64; LANES];
+    for vector in grads.chunks_exact(LANES) {
+        for (sum, &g) in sums.iter_mut().zip(vector) {
+            *sum += f64::from(g) * f64::from(g);
+        }
+    }
+    libm::sqrt(sums.iter().sum())
 }
 
 fn not_negative(name: &str, value: f64) -> Result<()> {

@@ -83,6 +83,12 @@ impl Scaler {
         &self.scale
     }
 
+    /// Another shift and scale for one column, both finite and the scale not 0.
+    pub(crate) fn set(&mut self, column: usize, shift: f32, scale: f32) {
+        debug_assert!(shift.is_finite() && scale.is_finite() && scale != 0.0);
+        (self.shift[column], self.scale[column]) = (shift, scale);
+    }
+
     /// Raw units to the network's, in place; any number of rows.
     pub fn apply(&self, rows: &mut [f32]) {
         for row in rows.chunks_mut(self.width()) {

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::form::Past;
 use crate::lanes::padded;
-use crate::math::settle;
+use crate::math::{all_finite, settle};
 use crate::shape::Shape;
 use crate::tensor::{Buffer, Tensor};
 use crate::units::Units;
@@ -70,6 +70,11 @@ impl State {
             self.past = units.past(self.batch);
         }
         &mut self.past
+    }
+
+    /// Whether every value is finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        all_finite(&self.h) && all_finite(&self.c)
     }
 
     /// Back to zero.

@@ -8,7 +8,7 @@ use crate::data::windows::Windows;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::model::Model;
-use crate::optimizer::{Optimizer, Schedule};
+use crate::optimizer::{Optimizer, Schedule, norm};
 use crate::pass::{Dropout, Head, Purpose as For};
 use crate::random::{Purpose, Random};
 use crate::state::State;
@@ -406,17 +406,6 @@ fn loss(network: &mut Network, loss: Loss, target: &[f32]) -> f32 {
         }
     }
     (sum / f64::from(count)) as f32
-}
-
-/// Euclidean norm of all gradients, summed in f64 in sixteen parts.
-fn norm(grads: &[f32]) -> f64 {
-    let mut sums = [0.0_f64; crate::lanes::LANES];
-    for vector in grads.chunks_exact(sums.len()) {
-        for (sum, &g) in sums.iter_mut().zip(vector) {
-            *sum += f64::from(g) * f64::from(g);
-        }
-    }
-    sums.iter().sum::<f64>().sqrt()
 }
 
 /// Dropout of one training step.

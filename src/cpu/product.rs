@@ -444,16 +444,23 @@ impl Product {
 /// `[column / 16][tile][gate][lane][column % 16]`. Columns beyond the last stay as they are in `out`, zero.
 pub const fn transpose(weights: &[f32], gates: usize, columns: usize, out: &mut [f32]) {
     let rows = weights.len() / columns;
-    let width = gates * LANES;
-    let mut at = 0;
-    while at < weights.len() / LANES {
-        let (tile, column, gate) = (at / (columns * gates), at / gates % columns, at % gates);
-        let first = column / LANES * rows + tile * width + gate * LANES;
-        let mut lane = 0;
-        while lane < LANES {
-            out[(first + lane) * LANES + column % LANES] = weights[at * LANES + lane];
-            lane += 1;
+    let (mut at, mut tile) = (0, 0);
+    while at < weights.len() {
+        let mut column = 0;
+        while column < columns {
+            let mut gate = 0;
+            while gate < gates {
+                let first = (column / LANES * rows + (tile * gates + gate) * LANES) * LANES + column % LANES;
+                let mut lane = 0;
+                while lane < LANES {
+                    out[first + lane * LANES] = weights[at + lane];
+                    lane += 1;
+                }
+                at += LANES;
+                gate += 1;
+            }
+            column += 1;
         }
-        at += 1;
+        tile += 1;
     }
 }

@@ -19,6 +19,7 @@ use core::ptr::NonNull;
 #[derive(Debug)]
 pub struct Stepper {
     shape: Shape,
+    weights: Weights,
     /// Length of the arena.
     params: usize,
     /// fc.weight with lanes along h.
@@ -37,16 +38,28 @@ impl Stepper {
     pub fn new(cpu: Cpu, shape: &Shape, weights: Weights, params: &[f32]) -> Self {
         assert!(params.len() == Offsets::arena(shape, weights));
         let (weight, bias, _) = Offsets::head(shape, weights);
-        let mut head = Buffer::zeros((bias - weight) / shape.hidden * padded(shape.hidden));
-        transpose(&params[weight..bias], 1, shape.hidden, &mut head);
-        Self {
+        let mut stepper = Self {
             shape: *shape,
+            weights,
             params: params.len(),
-            head,
+            head: Buffer::zeros((bias - weight) / shape.hidden * padded(shape.hidden)),
             room: Buffer::zeros(Room::of(shape).end),
             turn: Turn::new(),
             step: cell::visit(shape, Choice { cpu, shape, weights }),
-        }
+        };
+        stepper.params_changed(params);
+        stepper
+    }
+
+    /// The parameters are others now, as many as before: every later call wants these.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub fn params_changed(&mut self, params: &[f32]) {
+        assert!(params.len() == self.params);
+        let (weight, bias, _) = Offsets::head(&self.shape, self.weights);
+        transpose(&params[weight..bias], 1, self.shape.hidden, &mut self.head);
+        self.turn.ahead = false;
     }
 
     /// The steps from `state` on.

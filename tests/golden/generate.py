@@ -22,6 +22,7 @@ train_*    initial weights, x [N,B,T,I], target [N,B,T,O] (or [N,B,O]: the last 
            loss64 and loss32 [steps] from PyTorch in either precision, norm64 [steps] (the gradients' global norm before
            clipping), lr [steps], and the weights afterwards as final.<weight> (float64). With state `carry` the state
            starts as zeros and goes from each step to the next, also from the last window back to the first.
+learner_*  a model that learns while it runs: see learner.py.
 """
 
 import argparse
@@ -469,6 +470,9 @@ def main():
     activations(folder)
     for name, case in TRAININGS.items():
         training(folder, name, case)
+    import learner  # here, since it uses what is above
+
+    learner.learners(folder)
     print(f"{sum(path.stat().st_size for path in folder.glob('*.safetensors')):8}  together")
 
 

@@ -1,0 +1,204 @@
+//! What a learner does once an answer is out.
+
+use super::guard::Found;
+use super::memory::Snapshot;
+use super::{Learned, Learner, score};
+use crate::math::{all_finite, settle};
+use crate::optimizer::norm;
+
+/// After so many updates the weights are held against the last good ones.
+const CHECK: u64 = 256;
+/// A gradient of this norm or more counts as not finite: its square, which the optimiser keeps, would not be.
+const LARGEST: f64 = 1e18;
+
+/// How an update went.
+enum Updated {
+    Yes,
+    /// The loss or the gradient of the window is not finite: the weights are as before.
+    Not,
+    /// The weights are no longer finite.
+    Broken,
+}
+
+impl Learner {
+    /// What a tick leaves behind once it is answered: its row, or if that cannot be learnt from, nothing.
+    pub(super) fn end_tick(&mut self) {
+        let row = self.now.numbers.next;
+        let known = all_finite(self.now.rows.x(row));
+        let good = known && self.step_beside(row);
+        let Snapshot { state, rows, numbers, .. } = &mut self.now;
+        numbers.asked = false;
+        numbers.ticks += 1;
+        if known && state.is_finite() {
+            rows.truth_mut(row).fill(f32::NAN);
+            numbers.waiting = Some(row);
+            numbers.next = (row + 1) % rows.count;
+            numbers.rows = (numbers.rows + 1).min(rows.count - 1);
+            rows.keep_state(numbers.next, state);
+            if !good {
+                // what cannot go on is not good
+                self.keep();
+                self.now.good.y.copy_from_slice(self.now.rows.y(row));
+            }
+        } else if good && !numbers.paused {
+            self.take_back();
+            self.now.numbers.untold = true;
+            self.begin_here();
+        } else {
+            rows.give_state(row, state);
+            numbers.waiting = None;
+            self.stepper.state_changed();
+        }
+    }
+
+    /// The step of the good weights with the x of a row. Whether their state is finite; if not, it is as before.
+    fn step_beside(&mut self, row: usize) -> bool {
+        self.scale_x(row);
+        let (good, before) = (&mut self.now.good, &mut self.window.state);
+        before.copy_from(&good.state);
+        good.y.copy_from_slice(self.beside.bind(&good.params, &mut good.state).predict(&self.x));
+        let finite = good.state.is_finite();
+        if !finite {
+            good.state.copy_from(before);
+            self.beside.state_changed();
+        }
+        finite
+    }
+
+    /// Begins anew with the present state.
+    pub(super) fn begin_here(&mut self) {
+        let Snapshot { state, rows, numbers, .. } = &mut self.now;
+        (numbers.next, numbers.rows, numbers.waiting, numbers.asked) = (0, 0, None, false);
+        rows.keep_state(0, state);
+        self.stepper.state_changed();
+    }
+
+    /// The present weights and the present state are good ones.
+    pub(super) fn keep(&mut self) {
+        self.now.keep();
+        self.now.numbers.guard.kept();
+        self.beside.params_changed(&self.now.good.params);
+    }
+
+    /// Back to the good weights, and to their state.
+    fn take_back(&mut self) {
+        self.now.take_back();
+        self.now.numbers.guard.went_back();
+        self.stepper.params_changed(&self.now.params);
+    }
+
+    /// [`Learner::take_back`] in the middle of a tick, which has been answered: its row is the first of new ones.
+    pub(super) fn go_back(&mut self) {
+        self.take_back();
+        let newest = self.now.numbers.next;
+        self.begin_here();
+        self.now.numbers.asked = true;
+        self.now.rows.copy(newest, 0); // with the answer that was given
+        self.scale_x(0);
+        self.stepper.bind(&self.now.params, &mut self.now.state).predict(&self.x);
+    }
+
+    /// Looks after the loss of the answer of `row`, the last but one, and learns from it if it is time to.
+    pub(super) fn improve(&mut self, row: usize, loss: f32, learned: &mut Learned) {
+        let numbers = &mut self.now.numbers;
+        let good = score::of_row(self.options.loss, &self.now.good.y, &self.truth).unwrap_or(loss);
+        if numbers.guard.saw(loss.into(), good.into(), self.options.explode) {
+            self.go_back();
+            learned.rolled_back = true;
+            return;
+        }
+        if !loss.is_finite() {
+            self.now.rows.truth_mut(row).fill(f32::NAN);
+            return;
+        }
+        numbers.since += 1;
+        if numbers.since < self.options.every {
+            return;
+        }
+        numbers.since = 0;
+        self.fill_window(row);
+        match self.update() {
+            Updated::Yes => learned.updated = true,
+            Updated::Not => return,
+            Updated::Broken => {
+                self.go_back();
+                learned.rolled_back = true;
+                return;
+            }
+        }
+        let numbers = &mut self.now.numbers;
+        if numbers.since_check >= CHECK {
+            numbers.since_check = 0;
+            match numbers.guard.check(self.options.explode) {
+                Found::Good => {
+                    self.keep();
+                    // they have not seen the newest x yet
+                    let Snapshot { rows, good, numbers, .. } = &mut self.now;
+                    rows.give_state(numbers.next, &mut good.state);
+                }
+                Found::Neither => {}
+                Found::Bad => {
+                    self.go_back();
+                    learned.rolled_back = true;
+                }
+            }
+        }
+    }
+
+    /// Copies the last rows up to `last`.
+    fn fill_window(&mut self, last: usize) {
+        let Snapshot { rows, numbers, .. } = &self.now;
+        let window = &mut self.window;
+        let steps = numbers.rows; // all but the newest, which is not among them yet
+        window.steps = steps;
+        window.first = (last + 1 + rows.count - steps) % rows.count;
+        let (input, out) = (self.x.len(), self.y.len());
+        for step in 0..steps {
+            let row = (window.first + step) % rows.count;
+            window.x[step * input..][..input].copy_from_slice(rows.x(row));
+            window.truth[step * out..][..out].copy_from_slice(rows.truth(row));
+        }
+        if let Some((x, y)) = &self.scalers {
+            x.apply(&mut window.x[..steps * input]);
+            y.apply(&mut window.truth[..steps * out]);
+        }
+        settle(&mut window.x[..steps * input]);
+    }
+
+    /// One update from the window.
+    fn update(&mut self) -> Updated {
+        let (now, options, window) = (&mut self.now, &self.options, &mut self.window);
+        let x = &window.x[..window.steps * self.x.len()];
+        now.rows.give_state(window.first, &mut window.state);
+        self.network.forward(&now.params, x, &mut window.state, options.loss_on, None);
+        let loss = score::of_window(&mut self.network, options.loss, &window.truth[..window.steps * self.y.len()]);
+        self.grads.fill(0.0);
+        self.network.backward(&now.params, &mut self.grads, x, false);
+        let norm = norm(&self.grads);
+        let scale = options.clip.map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0));
+        // not for NaN
+        if !(loss.is_finite() && norm * scale < LARGEST) {
+            return Updated::Not;
+        }
+        now.numbers.step += 1;
+        now.numbers.updates += 1;
+        let update = options.optimizer.update(now.numbers.step, options.lr * now.numbers.guard.ease);
+        let [m, v, v_max] = &mut now.moments;
+        self.network.update(update, scale as f32, &mut now.params, &self.grads, [m, v, v_max]);
+        if !all_finite(&now.params) {
+            return Updated::Broken;
+        }
+        self.stepper.params_changed(&now.params);
+        now.numbers.since_check += 1;
+        Updated::Yes
+    }
+
+    /// Moves the scalers after the tick of row `newest`.
+    pub(super) fn follow(&mut self, newest: usize, came: &[f32]) {
+        let Some(keep) = self.options.adapt else { return };
+        if let (Some((x, y)), Some((x_moments, y_moments))) = (&mut self.scalers, &mut self.now.numbers.scaling) {
+            x_moments.follow(self.now.rows.x(newest), keep, x);
+            y_moments.follow(came, keep, y);
+        }
+    }
+}

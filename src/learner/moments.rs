@@ -1,0 +1,63 @@
+//! Scalers that follow what they scale.
+
+use crate::scaler::Scaler;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// A value counts as at most so many scales away from the mean: one stray value does not spoil the scale of thousands.
+const FAR: f64 = 8.0;
+/// A scale never falls below so much of the first one: what stands still is not blown up to noise.
+const LEAST: f64 = 1e-3;
+
+/// Exponential moments of the columns of raw values, in f64: steps of a thousandth of a scale would be lost beside a large mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Moments {
+    /// The mean of each column.
+    pub mean: Vec<f64>,
+    /// The variance of each column.
+    pub variance: Vec<f64>,
+    /// The least variance of each column.
+    pub least: Vec<f64>,
+}
+
+impl Moments {
+    /// They begin where the scaler stands.
+    pub fn of(scaler: &Scaler) -> Self {
+        let variance: Vec<f64> = scaler.scale().iter().map(|&scale| f64::from(scale) * f64::from(scale)).collect();
+        Self {
+            mean: scaler.shift().iter().map(|&shift| shift.into()).collect(),
+            least: variance.iter().map(|variance| variance * LEAST * LEAST).collect(),
+            variance,
+        }
+    }
+
+    /// Takes in a row, of which what is not finite is left out, and moves the scaler along.
+    pub fn follow(&mut self, row: &[f32], keep: f64, scaler: &mut Scaler) {
+        for (column, &value) in row.iter().enumerate().filter(|(_, value)| value.is_finite()) {
+            let (mean, variance) = (&mut self.mean[column], &mut self.variance[column]);
+            let scale = libm::sqrt(*variance);
+            let away = (f64::from(value) - *mean).clamp(-FAR * scale, FAR * scale);
+            *mean += (1.0 - keep) * away;
+            *variance = (keep * (*variance + (1.0 - keep) * away * away)).max(self.least[column]);
+            self.set(column, scaler);
+        }
+    }
+
+    /// Whether they can be: finite, and the variances above zero.
+    pub fn is_sound(&self) -> bool {
+        let above = |value: &f64| *value > 0.0 && value.is_finite();
+        self.mean.iter().all(|mean| mean.is_finite()) && self.variance.iter().chain(&self.least).all(above)
+    }
+
+    /// Puts the scaler where the moments are.
+    pub fn apply(&self, scaler: &mut Scaler) {
+        (0..self.mean.len()).for_each(|column| self.set(column, scaler));
+    }
+
+    fn set(&self, column: usize, scaler: &mut Scaler) {
+        let most = f64::from(f32::MAX);
+        let shift = self.mean[column].clamp(-most, most);
+        let scale = libm::sqrt(self.variance[column]).clamp(f64::from(f32::MIN_POSITIVE), most);
+        scaler.set(column, shift as f32, scale as f32);
+    }
+}

@@ -1,0 +1,78 @@
+//! How to learn while running.
+
+use crate::error::{Error, Result};
+use crate::loss::Loss;
+use crate::optimizer::Optimizer;
+use crate::pass::Head;
+use alloc::format;
+use serde::{Deserialize, Serialize};
+
+/// How a [`Learner`](super::Learner) learns. Written down by serde; what is left out there has its default.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LearnerOptions {
+    /// K, the rows that back-propagation goes back, 1 or more. Fewer while there are not so many.
+    pub window: usize,
+    /// An update after every so many answers whose truth has come, 1 or more: the rate limit. With K it bounds the work.
+    pub every: usize,
+    /// What to make small.
+    pub loss: Loss,
+    /// Whether every row of the window counts, or the newest one only.
+    pub loss_on: Head,
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// The learning rate. Less for a while when weights had to be taken back: see [`Learner`](super::Learner).
+    pub lr: f64,
+    /// Largest global norm of a gradient, `torch.nn.utils.clip_grad_norm_`.
+    pub clip: Option<f64>,
+    /// Weights whose loss, a running mean over some 32 ticks, is more than so many times that of the last good ones on the same
+    /// ticks are taken back at once; above 1. `None` never compares the two: then only numbers that are not finite set back.
+    pub explode: Option<f64>,
+    /// How much of their mean and variance the scalers keep from one tick to the next, at least 0 and below 1, such as 0.999;
+    /// `None` for scalers that stay as they are. The model must have some.
+    pub adapt: Option<f64>,
+}
+
+impl Default for LearnerOptions {
+    fn default() -> Self {
+        Self {
+            window: 16,
+            every: 1,
+            loss: Loss::Mse,
+            loss_on: Head::All,
+            optimizer: Optimizer::default(),
+            lr: 1e-3,
+            clip: Some(1.0),
+            explode: Some(4.0),
+            adapt: None,
+        }
+    }
+}
+
+impl LearnerOptions {
+    /// The options themselves, if their numbers are in range.
+    ///
+    /// # Errors
+    /// If one is not.
+    pub fn checked(self) -> Result<Self> {
+        self.optimizer.checked()?;
+        for (name, count) in [("window", self.window), ("every", self.every)] {
+            if count == 0 {
+                return Err(Error::invalid(format!("{name} 0: must be 1 or more")));
+            }
+        }
+        if !(self.lr >= 0.0 && self.lr.is_finite()) {
+            return Err(Error::invalid(format!("lr {}: must be a finite number, not negative", self.lr)));
+        }
+        if let Some(clip) = self.clip.filter(|clip| clip.is_nan() || *clip <= 0.0) {
+            return Err(Error::invalid(format!("clip {clip}: must be above 0")));
+        }
+        if let Some(explode) = self.explode.filter(|explode| !(*explode > 1.0 && explode.is_finite())) {
+            return Err(Error::invalid(format!("explode {explode}: must be a finite number above 1")));
+        }
+        if let Some(adapt) = self.adapt.filter(|adapt| !(0.0..1.0).contains(adapt)) {
+            return Err(Error::invalid(format!("adapt {adapt}: must be at least 0 and below 1")));
+        }
+        Ok(self)
+    }
+}
