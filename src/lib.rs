@@ -80,7 +80,7 @@ pub use cpu::{Cpu, Isa};
 pub use error::{Error, Result};
 pub use fixed::{Fixed, FixedStream};
 #[cfg(feature = "alloc")]
-pub use loss::Loss;
+pub use loss::{Levels, Loss};
 #[cfg(feature = "alloc")]
 pub use model::{Model, Order};
 #[cfg(feature = "alloc")]
