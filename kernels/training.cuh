@@ -50,17 +50,17 @@ constexpr int STRIDE = 16; // x is padded to whole sixteens
 
 struct Window {
     const float* x_rows;      // [.][I]
-    const float* target_rows; // [.][O]
+    const float* target_rows; // [.][D]
     const int* starts;        // [steps of a queue][2·B]: for each sequence its first row of x, then its first of the target
     const Numbers* numbers;   // [steps of a queue]
     const unsigned* step;     // which of them is next
     float* x;                 // [T·B][Ip]
-    float* target;            // [target_steps·B][O]
+    float* target;            // [target_steps·B][D]
     float* h;                 // [L][(T+1)·B][Hp]: the state after the last window becomes that before this one
     float* c;                 // the same, or null
     size_t layer;             // values of h from one layer to the next
     int apart;                // rows of the data from one time step to the next
-    int steps, batch, input, output, target_steps, layers, hidden; // T, B, I, O, steps with a target, L, Hp
+    int steps, batch, input, targets, target_steps, layers, hidden; // T, B, I, D, steps with a target, L, Hp
 };
 
 // Takes the window of a step out of the data, and the state before it.
@@ -72,9 +72,9 @@ __device__ __forceinline__ void take_window(const Window& args, unsigned step, T
         const size_t row = i / args.input, from = x_starts[row % args.batch] + row / args.batch * args.apart;
         args.x[row * width + i % args.input] = args.x_rows[from * args.input + i % args.input];
     }
-    for (size_t i = team.first; i < (size_t)args.target_steps * args.batch * args.output; i += team.threads) {
-        const size_t row = i / args.output, from = target_starts[row % args.batch] + row / args.batch * args.apart;
-        args.target[i] = args.target_rows[from * args.output + i % args.output];
+    for (size_t i = team.first; i < (size_t)args.target_steps * args.batch * args.targets; i += team.threads) {
+        const size_t row = i / args.targets, from = target_starts[row % args.batch] + row / args.batch * args.apart;
+        args.target[i] = args.target_rows[from * args.targets + i % args.targets];
     }
     const size_t state = (size_t)args.batch * args.hidden;
     const bool restart = args.numbers[step].restart != 0;
@@ -86,18 +86,23 @@ __device__ __forceinline__ void take_window(const Window& args, unsigned step, T
     }
 }
 
-// ---- the loss: the twin of src/loss.rs. Formulas: PyTorch, MSELoss, L1Loss and HuberLoss (delta 1), averaged over all
-// elements. Reads y and the target once and writes dy once: 12 bytes an element.
+// ---- the loss: the twin of src/loss.rs. Formulas: PyTorch, MSELoss, L1Loss, HuberLoss (delta 1) and GaussianNLLLoss (full
+// false, eps 1e-6), averaged over all elements; quantiles: Koenker and Bassett 1978. Reads y and the target once and writes
+// dy once: 12 bytes an element, 20 of a Gaussian.
 
-enum Kind { MSE = 0, MAE = 1, HUBER = 2 };
+enum Kind { MSE = 0, MAE = 1, HUBER = 2, GAUSSIAN = 3, QUANTILES = 4 };
 
 struct Loss {
-    const float* y;      // [rows][width]
-    const float* target; // [rows][O]
+    const float* y;      // [rows][width]: [D], of a Gaussian the means [D] and s [D], of quantiles [D] for each level
+    const float* target; // [rows][D]
     float* dy;           // [rows][width], padding left alone
     float* parts;        // [blocks], what each block adds up
-    int rows, output, width, kind;
+    int rows, output, targets, elements, width, kind; // elements of a row: D, of Q quantiles Q·D
+    float levels[15];    // of the quantiles
 };
+
+// ln 1e-6: the least logarithm of a variance.
+constexpr float LEAST_S = -13.815511f;
 
 // What one element with the error e = y - target adds to the sum, and the derivative of that. NaN stays NaN.
 __device__ __forceinline__ float2 element(int kind, float e) {
@@ -110,15 +115,49 @@ __device__ __forceinline__ float2 element(int kind, float e) {
     return size < 1.0f ? float2{0.5f * e * e, e} : float2{size - 0.5f, sign};
 }
 
+struct Gaussian {
+    float value, dmean, ds;
+};
+
+// What a mean and the logarithm s of a variance add to the sum, and the derivatives of that by both.
+__device__ __forceinline__ Gaussian gaussian(float mean, float s, float target) {
+    const float least = s < LEAST_S ? LEAST_S : s; // NaN stays NaN
+    // by half of s, before it is squared: nothing is too large for f32 that need not be, and so no 0 · inf
+    const float per_deviation = expf(-0.5f * least);
+    const float z = (mean - target) * per_deviation;
+    // PyTorch's least variance hides itself from the gradient: de^s / ds over the variance, 1 but below the least
+    const float share = expf(s - least);
+    return {0.5f * (least + z * z), z * per_deviation, 0.5f * (share - share * z * z)};
+}
+
+// What a value of a level adds to the sum when it is e = target - y too low, and the derivative of that by y.
+__device__ __forceinline__ float2 pinball(float level, float e) {
+    if (e > 0.0f)
+        return {level * e, -level};
+    if (e < 0.0f)
+        return {(level - 1.0f) * e, 1.0f - level};
+    return {e, e}; // 0, or NaN, which stays NaN
+}
+
 // The gradient at y; this thread's part of the sum.
 __device__ __forceinline__ float score(const Loss& args, Team team) {
-    const size_t count = (size_t)args.rows * args.output;
+    const size_t count = (size_t)args.rows * args.elements;
     float sum = 0.0f;
     for (size_t i = team.first; i < count; i += team.threads) {
-        const size_t at = i / args.output * args.width + i % args.output;
-        const float2 found = element(args.kind, args.y[at] - args.target[i]);
-        sum += found.x;
-        args.dy[at] = found.y / count;
+        const size_t row = i / args.elements, column = i % args.elements, at = row * args.width + column;
+        const float target = args.target[row * args.targets + column % args.targets];
+        if (args.kind == GAUSSIAN) {
+            const Gaussian found = gaussian(args.y[at], args.y[at + args.targets], target);
+            sum += found.value;
+            args.dy[at] = found.dmean / count;
+            args.dy[at + args.targets] = found.ds / count;
+        } else {
+            const float2 found = args.kind == QUANTILES
+                                     ? pinball(args.levels[column / args.targets], target - args.y[at])
+                                     : element(args.kind, args.y[at] - target);
+            sum += found.x;
+            args.dy[at] = found.y / count;
+        }
     }
     return sum;
 }

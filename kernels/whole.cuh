@@ -158,7 +158,7 @@ __device__ __forceinline__ void train(const Whole& args) {
         }
         update(args.adam, args.window.numbers[step], scale, block_team());
         if (threadIdx.x == 0) {
-            args.losses[step] = loss / ((float)scored * output);
+            args.losses[step] = loss / ((float)scored * args.loss.elements);
             args.norms[step] = sqrtf(norm);
         }
         // all have met since they last read what the next window overwrites, and meet again before they read a weight

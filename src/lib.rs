@@ -97,7 +97,7 @@ pub use form::Form;
 #[cfg(feature = "alloc")]
 pub use learner::{Learned, Learner, LearnerOptions};
 #[cfg(feature = "alloc")]
-pub use loss::Loss;
+pub use loss::{Levels, Loss};
 #[cfg(feature = "alloc")]
 pub use model::{Model, Order};
 #[cfg(feature = "alloc")]

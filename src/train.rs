@@ -11,6 +11,7 @@ use crate::model::Model;
 use crate::optimizer::{Optimizer, Schedule, norm};
 use crate::pass::{Dropout, Head, Purpose as For};
 use crate::random::{Purpose, Random};
+use crate::shape::Shape;
 use crate::state::State;
 use crate::tensor::Buffer;
 use serde::{Deserialize, Serialize};
@@ -125,7 +126,8 @@ impl Trainer {
     /// A trainer at step 0. `threads` are those of a processor; a card has its own.
     ///
     /// # Errors
-    /// If the recipe is out of range, windows and model differ in I or O, or a card cannot run the model.
+    /// If the recipe is out of range, windows and model differ in I, the model has not as many outputs as the loss
+    /// takes for the target columns of the windows, or a card cannot run the model.
     pub fn new(
         model: Model,
         windows: Windows,
@@ -135,12 +137,7 @@ impl Trainer {
     ) -> Result<Self> {
         let (recipe, device) = (recipe.checked()?, device.into());
         let shape = *model.shape();
-        let widths = [("input", shape.input, windows.input()), ("output", shape.width_out(), windows.output())];
-        for (what, model, data) in widths {
-            if model != data {
-                return Err(Error::invalid(format!("{what}: the model has {model}, the data has {data}")));
-            }
-        }
+        check_widths(&shape, &windows, recipe.loss)?;
         if windows.last_only() != (recipe.loss_on == Head::Last) {
             return Err(Error::invalid("loss-on: targets [N,B,O] go with last, targets [N,B,T,O] with all"));
         }
@@ -155,6 +152,7 @@ impl Trainer {
                 let task = cuda::Task {
                     head: recipe.loss_on,
                     loss: recipe.loss,
+                    targets: windows.output(),
                     update: recipe.optimizer.update(1, recipe.lr),
                     clip: recipe.clip,
                     maximize: recipe.maximize,
@@ -171,7 +169,7 @@ impl Trainer {
             grads: Buffer::zeros(len),
             moments: recipe.optimizer.keeps().map(|kept| Buffer::zeros(if kept { len } else { 0 })),
             x: Buffer::zeros(steps * batch * shape.input),
-            target: Buffer::zeros(target_steps * batch * shape.width_out()),
+            target: Buffer::zeros(target_steps * batch * windows.output()),
             batch,
             recipe,
             model,
@@ -243,7 +241,7 @@ impl Trainer {
         let dropout: Option<&mut dyn Dropout> = if drops { Some(&mut masks) } else { None };
         let Work::Cpu(network) = &mut self.work else { return f32::NAN };
         network.forward(&self.model.params, x, &mut self.state, self.recipe.loss_on, dropout);
-        let loss = loss(network, self.recipe.loss, &self.target);
+        let loss = loss(network, self.recipe.loss, &self.target, self.windows.output());
         self.grads.fill(0.0);
         network.backward(&self.model.params, &mut self.grads, x, drops);
         loss
@@ -296,12 +294,13 @@ impl Trainer {
     }
 
     /// The window of the last step and what the model said to it before the update: `x`, `target` and `y` of the
-    /// first sequence, one row a step (of y and target only the last, when only that one counts).
+    /// first sequence, one row a step (of y and target only the last, when only that one counts). Rows of y have O
+    /// values, those of the target one for each target column.
     ///
     /// # Errors
     /// If a card fails.
     pub fn last_window(&mut self) -> Result<[Vec<Vec<f32>>; 3]> {
-        let (input, out) = (self.model.shape().input, self.model.shape().width_out());
+        let (input, columns) = (self.model.shape().input, self.windows.output());
         let batch = self.batch;
         let first = |rows: &[f32], width: usize| {
             rows.chunks_exact(width).step_by(batch).map(<[f32]>::to_vec).collect::<Vec<_>>()
@@ -322,8 +321,8 @@ impl Trainer {
             }
         };
         let x = &self.x[..self.windows.seq_len() * batch * input];
-        let target = &self.target[..rows.len() * out];
-        Ok([first(x, input), first(target, out), y])
+        let target = &self.target[..rows.len() * columns];
+        Ok([first(x, input), first(target, columns), y])
     }
 
     /// The gradients of the last step, before clipping; packed like the parameters. See [`Trainer::fetch`].
@@ -366,13 +365,15 @@ impl Trainer {
 /// `recipe`, and nothing is dropped.
 ///
 /// # Errors
-/// If a card fails.
+/// If windows and model differ in I, the model has not as many outputs as the loss takes, or a card fails.
 pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: impl Into<Device>) -> Result<f64> {
-    let (shape, steps, batch) = (*model.shape(), windows.seq_len(), windows.batch());
+    let (shape, steps, batch, columns) = (*model.shape(), windows.seq_len(), windows.batch(), windows.output());
+    check_widths(&shape, windows, recipe.loss)?;
     let mut network = backend::Network::new(&device.into(), &shape, &model.params, steps, batch)?;
     let mut state = State::new(&shape, batch);
     let mut x = Buffer::zeros(steps * batch * shape.input);
-    let mut target = Buffer::zeros(steps * batch * shape.width_out());
+    let mut target = Buffer::zeros(steps * batch * columns);
+    let mut dy = Buffer::zeros(shape.width_out()); // of no use here
     let (mut sum, mut count) = (0.0, 0.0);
     for k in 0..windows.steps_per_epoch().unwrap_or(1) {
         let found = windows.fill(k, &mut x, &mut target);
@@ -381,28 +382,42 @@ pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: 
         }
         network.forward(&model.params, &x[..steps * found * shape.input], &mut state, recipe.loss_on)?;
         let rows = network.head_rows();
-        let elements = (rows.len() * shape.width_out()) as f64;
-        let errors = target.chunks_exact(shape.width_out()).zip(rows).flat_map(|(target, row)| {
-            network.y(row).iter().zip(target).map(|(y, target)| f64::from(recipe.loss.element(y - target).0))
-        });
-        sum += errors.sum::<f64>() / elements * found as f64;
+        let elements = (rows.len() * recipe.loss.elements(columns)) as f64;
+        let rows = target.chunks_exact(columns).zip(rows);
+        let losses = rows.map(|(target, row)| recipe.loss.row(network.y(row), target, &mut dy));
+        sum += losses.sum::<f64>() / elements * found as f64;
         count += found as f64;
     }
     Ok(sum / count)
 }
 
-/// The loss of the last forward, and its gradient at y.
-fn loss(network: &mut Network, loss: Loss, target: &[f32]) -> f32 {
-    let out = network.shape().width_out();
+/// Whether a model of this shape takes what the windows give, and says what the loss wants to know.
+fn check_widths(shape: &Shape, windows: &Windows, loss: Loss) -> Result<()> {
+    let (input, output, columns) = (shape.input, shape.width_out(), windows.output());
+    if input != windows.input() {
+        return Err(Error::invalid(format!("input: the model has {input}, the data has {}", windows.input())));
+    }
+    let wanted = loss.outputs(columns);
+    if output == wanted {
+        return Ok(());
+    }
+    Err(Error::invalid(if wanted == columns {
+        format!("output: the model has {output}, the data has {columns}")
+    } else {
+        format!("output: the model has {output}, the loss {loss} of {columns} target columns takes {wanted}")
+    }))
+}
+
+/// The loss of the last forward, and its gradient at y. `target [rows,columns]`.
+fn loss(network: &mut Network, loss: Loss, target: &[f32], columns: usize) -> f32 {
     let rows = network.head_rows();
-    let count = (rows.len() * out) as f32;
+    let count = (rows.len() * loss.elements(columns)) as f32;
     let mut sum = 0.0;
-    for (target, row) in target.chunks_exact(out).zip(rows) {
+    for (target, row) in target.chunks_exact(columns).zip(rows) {
         let (y, dy) = network.y_and_dy(row);
-        for ((dy, y), target) in dy.iter_mut().zip(y).zip(target) {
-            let (value, slope) = loss.element(y - target);
-            sum += f64::from(value);
-            *dy = slope / count;
+        sum += loss.row(y, target, dy);
+        for dy in dy {
+            *dy /= count;
         }
     }
     (sum / f64::from(count)) as f32

@@ -15,7 +15,7 @@ use rnnstep::cuda::{Cuda, Dtype, Frame, Images};
 use rnnstep::data::windows::Windows;
 use rnnstep::optimizer::{Optimizer, Sgd};
 use rnnstep::train::{Recipe, Step, Trainer};
-use rnnstep::{CellKind, Cpu, Device, Model, Shape, Tensor};
+use rnnstep::{CellKind, Cpu, Device, Levels, Loss, Model, Shape, Tensor};
 use std::collections::BTreeSet;
 
 /// The order of threads and blocks, the same in every run.
@@ -192,7 +192,8 @@ fn trains(cuda: &Cuda, shape: Shape, batch: usize, recipe: &Recipe) {
         let values: Vec<f32> = (0..36 * width).map(|i| (i as f32 * 0.37).sin()).collect();
         Tensor::new([36, width], values).unwrap()
     };
-    let windows = Windows::lanes(rows(shape.input), rows(shape.width_out()), 5, batch, false).unwrap();
+    let targets = shape.width_out() / recipe.loss.outputs(1);
+    let windows = Windows::lanes(rows(shape.input), rows(targets), 5, batch, false).unwrap();
     let run = |device: Device| {
         let model = Model::random(shape, 1).unwrap();
         let mut trainer = Trainer::new(model, windows.clone(), recipe.clone(), device, Threads::default()).unwrap();
@@ -246,7 +247,7 @@ fn whole_steps() {
             &[(Kind::Plain, &["{at}", "divergent ", "kernel `lstm_train`"])],
         ),
         ("gradient of a bias is not written", file, "out[n] = sum;", ";", &[WRONG]),
-        ("mean over rows", file, "loss / ((float)scored * output)", "loss / (float)scored", &[WRONG]),
+        ("mean over rows", file, "loss / ((float)scored * args.loss.elements)", "loss / (float)scored", &[WRONG]),
         ("gradient of the mean over rows", common, "found.y / count;", "found.y / args.rows;", &[WRONG]),
         ("no square root of the norm", common, "(sqrtf(squares) + 1e-6f)", "(squares + 1e-6f)", &[WRONG]),
         ("no correction of v", common, "sqrtf(largest), numbers.scale_v", "sqrtf(largest), 1.0f", &[WRONG]),
@@ -276,6 +277,43 @@ fn separate_steps() {
         ("nothing is dropped", "dropout.cu", "args.x[i] * args.factors[i]", "args.x[i]", &[WRONG]),
     ];
     each_is_found("separate_steps", body, &plants);
+}
+
+/// Losses that want a head of another width, as one kernel and as a graph.
+#[test]
+fn losses() {
+    let body = |cuda: &Cuda| {
+        for (loss, output) in [(Loss::Gaussian, 4), (Loss::Quantiles(Levels::default()), 6)] {
+            let recipe = Recipe { loss, ..Recipe::default() };
+            trains(cuda, shape(CellKind::Rnn, 2, 20, 1, output), 3, &recipe);
+            trains(cuda, shape(CellKind::Gru, 2, 9, 2, output), 3, &recipe);
+        }
+    };
+    let file = "training.cuh";
+    let plants: [Plant; 9] = [
+        ("s in the place of the mean", file, "gaussian(args.y[at],", "gaussian(args.y[at + args.targets],", &[WRONG]),
+        ("gradients the wrong way round", file, "args.dy[at] = found.dmean", "args.dy[at] = found.ds", &[WRONG]),
+        ("s of a neighbour", file, "args.y[at + args.targets]", "args.y[at + 1]", &[WRONG]),
+        ("s of another sign", file, "expf(-0.5f * least)", "expf(0.5f * least)", &[WRONG]),
+        ("gradient of s without the error", file, "(share - share * z * z)", "share", &[WRONG]),
+        ("the wrong half of the error", file, "return {level * e, -level};", "return {level * e, level};", &[WRONG]),
+        (
+            "a level of the other half",
+            file,
+            "{(level - 1.0f) * e, 1.0f - level}",
+            "{(level - 1.0f) * e, level}",
+            &[WRONG],
+        ),
+        ("levels of columns", file, "args.levels[column / args.targets]", "args.levels[column % 3]", &[WRONG]),
+        (
+            "targets of rows as wide as y",
+            file,
+            "args.target[row * args.targets +",
+            "args.target[row * args.elements +",
+            &[PAST],
+        ),
+    ];
+    each_is_found("losses", body, &plants);
 }
 
 /// A plant that has lost its place is not found, and says so.

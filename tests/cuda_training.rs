@@ -132,6 +132,33 @@ fn every_option() {
     });
 }
 
+/// Losses that want a head of another width: as a recorded graph, with either optimiser, and as one kernel; of every step
+/// of a window and of the last; with so many values that the loss takes several blocks.
+#[test]
+fn losses_of_a_distribution() {
+    on_a_card("losses_of_a_distribution", Kind::Plain, 5, |cuda| {
+        for (loss, targets, loss_on) in [
+            ("gaussian", 1, Head::All),
+            ("gaussian", 2, Head::Last),
+            ("gaussian", 3, Head::All),
+            ("quantiles", 1, Head::Last),
+            ("quantiles:0.05,0.25,0.5,0.75,0.95", 2, Head::All),
+            ("quantiles:0.3", 3, Head::All),
+            ("quantiles:0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9", 9, Head::All),
+        ] {
+            let loss: Loss = loss.parse().unwrap();
+            let windows = Windows::lanes(rows(400, 2), rows(400, targets), 6, 4, loss_on == Head::Last).unwrap();
+            let recipe = Recipe { loss, loss_on, clip: Some(0.5), seed: 5, ..Recipe::default() };
+            let sgd = Sgd { momentum: 0.9, dampening: 0.0, nesterov: true, weight_decay: 0.01 };
+            let output = loss.outputs(targets);
+            same(cuda, shape(CellKind::Lstm, 2, 20, 1, output), &windows, &recipe, 12, 1e-3);
+            same(cuda, shape(CellKind::Gru, 2, 9, 2, output), &windows, &recipe, 6, 1e-3);
+            let recipe = Recipe { optimizer: Optimizer::Sgd(sgd), ..recipe };
+            same(cuda, shape(CellKind::Rnn, 2, 20, 1, output), &windows, &recipe, 6, 1e-3);
+        }
+    });
+}
+
 /// Twice the same, also in another queue of steps, after a stop, and with windows in pieces: the same bits.
 #[test]
 fn the_same_bits_again() {

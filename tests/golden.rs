@@ -5,7 +5,7 @@ mod common;
 use common::{Case, cases, largest_error};
 use rnnstep::cpu::{Network, Threads};
 use rnnstep::pass::{Head, Purpose};
-use rnnstep::{Cpu, Isa, Order, Tensor};
+use rnnstep::{Cpu, Isa, Loss, Order, Tensor};
 
 /// y within twice PyTorch float32's own error, plus 1e-6.
 fn output_tolerance(case: &Case, name: &str) -> f64 {
@@ -87,6 +87,28 @@ fn check_gradients(case: &Case, cpu: Cpu, threads: usize) {
     check("h0", &rows().flat_map(|(l, b)| network.dstate(l, b, false).to_vec()).collect::<Vec<_>>());
     if shape.cell.has_c() {
         check("c0", &rows().flat_map(|(l, b)| network.dstate(l, b, true).to_vec()).collect::<Vec<_>>());
+    }
+}
+
+/// The losses of a head that is wider than the target, alone.
+#[test]
+fn losses() {
+    for case in cases("loss_") {
+        let loss = if case.text("loss") == "Quantiles" { case.quantiles() } else { Loss::Gaussian };
+        let (y, target) = (case.tensor("y"), case.tensor("target"));
+        let (rows, targets) = target.rows();
+        let (width, count) = (loss.outputs(targets), (rows * loss.elements(targets)) as f64);
+        let mut dy = vec![0.0; y.data().len()];
+        let each = y.data().chunks(width).zip(target.data().chunks(targets)).zip(dy.chunks_mut(width));
+        let sum: f64 = each.map(|((y, target), dy)| loss.row(y, target, dy)).sum();
+        dy.iter_mut().for_each(|d| *d /= count as f32);
+        let largest = case.f64s("dy").iter().fold(1.0, |m: f64, d| m.max(d.abs()));
+        let error = largest_error(&dy, case.f64s("dy"));
+        let tolerance = 3.0 * case.f32_error("dy") + 1e-6 * largest;
+        assert!(error <= tolerance, "{}: dy is off by {error:e}, {tolerance:e} allowed", case.name);
+        let (found, truth) = (sum / count, case.f64s("loss")[0]);
+        let tolerance = 3.0 * case.f32_error("loss") + 1e-7;
+        assert!((found - truth).abs() <= tolerance, "{}: {found}, not {truth}", case.name);
     }
 }
 

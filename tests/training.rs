@@ -7,8 +7,8 @@ use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
 use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::pass::Head;
-use rnnstep::train::{Recipe, Trainer};
-use rnnstep::{Cpu, Isa, Loss, Model};
+use rnnstep::train::{Recipe, Trainer, mean_loss};
+use rnnstep::{CellKind, Cpu, Isa, Loss, Model, Shape, Tensor};
 
 fn recipe(case: &Case) -> Recipe {
     let options = &case.about["optimizer"];
@@ -50,6 +50,8 @@ fn recipe(case: &Case) -> Recipe {
             "MSELoss" => Loss::Mse,
             "L1Loss" => Loss::Mae,
             "HuberLoss" => Loss::Huber,
+            "GaussianNLLLoss" => Loss::Gaussian,
+            "Quantiles" => case.quantiles(),
             other => panic!("{other}"),
         },
         loss_on: if case.text("loss_on") == "last" { Head::Last } else { Head::All },
@@ -121,5 +123,68 @@ fn the_first_losses_are_exact() {
             let tolerance = 3.0 * case.f32_error("loss") + 1e-6 * truth.abs().max(1.0);
             assert!((loss - truth).abs() <= tolerance, "{}: loss of step {step} is {loss}, not {truth}", case.name);
         }
+    }
+}
+
+/// Of the losses that want a head of another width: every gradient of the first step.
+#[test]
+fn the_first_gradients() {
+    let cases: Vec<Case> = cases("train_").into_iter().filter(|case| case.about["targets"].is_u64()).collect();
+    assert_eq!(cases.len(), 2);
+    for (case, isa) in cases.iter().flat_map(|case| Isa::available().into_iter().map(move |isa| (case, isa))) {
+        let mut trainer = trainer(case, case.model(), isa, 1);
+        trainer.step().unwrap();
+        for (name, tensor) in trainer.model().named(trainer.grads()) {
+            let name = format!("grad.{name}");
+            let (error, tolerance) =
+                (largest_error(tensor.data(), case.f64s(&name)), 3.0 * case.f32_error(&name) + 1e-6);
+            assert!(error <= tolerance, "{} {isa:?}: {name} is off by {error:e}, {tolerance:e} allowed", case.name);
+        }
+    }
+}
+
+/// A head that is not as wide as the loss wants it is refused, in training and in scoring.
+#[test]
+fn heads_of_another_width() {
+    let rows = Tensor::new([40, 2], (0..80).map(|i| (i as f32).sin()).collect::<Vec<_>>()).unwrap();
+    let windows = Windows::lanes(rows.clone(), rows, 5, 1, false).unwrap();
+    for (output, loss, said) in [
+        (3, "mse", "output: the model has 3, the data has 2"),
+        (3, "gaussian", "output: the model has 3, the loss gaussian of 2 target columns takes 4"),
+        (2, "quantiles:0.1,0.9", "output: the model has 2, the loss quantiles:0.1,0.9 of 2 target columns takes 4"),
+    ] {
+        let recipe = Recipe { loss: loss.parse().unwrap(), ..Recipe::default() };
+        let model = || Model::random(Shape::new(CellKind::Rnn, 2, 4, 1, output).unwrap(), 1).unwrap();
+        let error = Trainer::new(model(), windows.clone(), recipe.clone(), Cpu::widest(), Threads::default());
+        assert_eq!(error.unwrap_err().to_string(), said);
+        let error = mean_loss(&model(), &mut windows.clone(), &recipe, Cpu::widest());
+        assert_eq!(error.unwrap_err().to_string(), said);
+    }
+}
+
+/// The mean loss of an epoch is that of its steps when nothing is learnt; the window shown has targets of D columns.
+#[test]
+fn heads_of_the_right_width() {
+    let rows = |width: usize| {
+        Tensor::new([41, width], (0..41 * width).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<_>>()).unwrap()
+    };
+    for (loss, targets, loss_on) in ["gaussian", "quantiles", "quantiles:0.4"]
+        .into_iter()
+        .flat_map(|loss| (1..4).flat_map(move |d| [Head::All, Head::Last].map(|head| (loss, d, head))))
+    {
+        let loss: Loss = loss.parse().unwrap();
+        let windows = Windows::lanes(rows(2), rows(targets), 5, 2, loss_on == Head::Last).unwrap();
+        let recipe = Recipe { loss, loss_on, lr: 0.0, ..Recipe::default() };
+        let output = loss.outputs(targets);
+        let model = Model::random(Shape::new(CellKind::Gru, 2, 6, 1, output).unwrap(), 1).unwrap();
+        let truth = mean_loss(&model, &mut windows.clone(), &recipe, Cpu::widest()).unwrap();
+        let mut trainer = Trainer::new(model, windows, recipe, Cpu::widest(), Threads::default()).unwrap();
+        let steps = trainer.windows().steps_per_epoch().unwrap();
+        let losses: f64 = (0..steps).map(|_| f64::from(trainer.step().unwrap().loss)).sum();
+        let found = losses / steps as f64;
+        assert!((found - truth).abs() <= 1e-6 * truth.abs(), "{loss} {targets} {loss_on:?}: {found}, not {truth}");
+        let [_, target, y] = trainer.last_window().unwrap();
+        assert!(target.iter().all(|row| row.len() == targets) && y.iter().all(|row| row.len() == output));
+        assert_eq!(target.len(), y.len());
     }
 }

@@ -115,8 +115,9 @@ pub struct Job {
     /// Training steps [default: 75 for the sine]
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub steps: Option<u64>,
-    /// Loss, averaged over all elements
-    #[arg(long, value_enum, default_value = "mse", help_heading = "Training")]
+    /// Loss, averaged over all elements: mse, mae, huber, gaussian (mean and variance) or quantiles[:LEVEL,...]
+    /// (alone 0.1,0.5,0.9)
+    #[arg(long, default_value = "mse", help_heading = "Training")]
     pub loss: Loss,
     /// Optimiser
     #[arg(long, value_enum, default_value = "adam", help_heading = "Training")]

@@ -4,9 +4,9 @@ use super::Cuda;
 use super::compile::Program;
 use super::driver::{Function, Geometry};
 use super::part::{Part, optional};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lanes::padded;
-use crate::loss::Loss;
+use crate::loss::{Levels, Loss};
 use crate::optimizer::Update;
 
 /// Threads of a block and the most blocks, as in `kernels/training.cuh`.
@@ -49,7 +49,7 @@ pub struct Queue<'a> {
 pub struct Window<'a> {
     /// `[.][I]`
     pub x_rows: Part<'a>,
-    /// `[.][O]`
+    /// `[.][D]`
     pub target_rows: Part<'a>,
     /// `[steps of the queue][2·B]`
     pub starts: Part<'a, i32>,
@@ -57,7 +57,7 @@ pub struct Window<'a> {
     pub queue: Queue<'a>,
     /// `[T·B][Ip]`
     pub x: Part<'a>,
-    /// `[target_steps·B][O]`
+    /// `[target_steps·B][D]`
     pub target: Part<'a>,
     /// `[L]` times `layer` values, each `[(T+1)·B][Hp]` or longer.
     pub h: Part<'a>,
@@ -67,7 +67,7 @@ pub struct Window<'a> {
     pub layer: usize,
     /// Rows of the data from one time step to the next.
     pub apart: usize,
-    /// T, B, I, O
+    /// T, B, I, D
     pub sizes: [usize; 4],
     /// Time steps that have a target.
     pub target_steps: usize,
@@ -77,17 +77,17 @@ pub struct Window<'a> {
 
 impl Window<'_> {
     pub(super) fn args(&self) -> Result<WindowArgs> {
-        let [steps, batch, input, output] = self.sizes;
+        let [steps, batch, input, targets] = self.sizes;
         let [layers, hidden] = self.network;
         let states = (layers - 1) * self.layer + (steps + 1) * batch * padded(hidden);
         Ok(WindowArgs {
             x_rows: self.x_rows.holds("rows of x", input)?,
-            target_rows: self.target_rows.holds("rows of the target", output)?,
+            target_rows: self.target_rows.holds("rows of the target", targets)?,
             starts: self.starts.holds("starts [2·B]", 2 * batch)?,
             numbers: self.queue.numbers.holds("numbers", 1)?,
             step: self.queue.step.holds("step", 1)?,
             x: self.x.holds("x [T·B,Ip]", steps * batch * padded(input))?,
-            target: self.target.holds("target", self.target_steps * batch * output)?,
+            target: self.target.holds("target", self.target_steps * batch * targets)?,
             h: self.h.holds("h", states)?,
             c: optional(self.c, "c", states)?,
             layer: self.layer as u64,
@@ -95,7 +95,7 @@ impl Window<'_> {
             steps: steps as i32,
             batch: batch as i32,
             input: input as i32,
-            output: output as i32,
+            targets: targets as i32,
             target_steps: self.target_steps as i32,
             layers: layers as i32,
             hidden: padded(hidden) as i32,
@@ -120,7 +120,7 @@ pub(super) struct WindowArgs {
     steps: i32,
     batch: i32,
     input: i32,
-    output: i32,
+    targets: i32,
     target_steps: i32,
     layers: i32,
     hidden: i32,
@@ -135,8 +135,11 @@ pub(super) struct LossArgs {
     parts: u64,
     rows: i32,
     output: i32,
+    targets: i32,
+    elements: i32,
     width: i32,
     kind: i32,
+    levels: [f32; Levels::MOST],
 }
 
 #[repr(C)]
@@ -200,9 +203,11 @@ struct FinishArgs {
 /// Where y is and its gradient goes, and beside what it is held.
 #[derive(Debug, Clone, Copy)]
 pub struct Scored<'a> {
+    /// What is made small.
+    pub loss: Loss,
     /// `[rows][width]`
     pub y: Part<'a>,
-    /// `[rows][O]`
+    /// `[rows][D]`
     pub target: Part<'a>,
     /// `[rows][width]`
     pub dy: Part<'a>,
@@ -212,25 +217,43 @@ pub struct Scored<'a> {
     pub rows: usize,
     /// O
     pub output: usize,
+    /// D
+    pub targets: usize,
 }
 
 impl Scored<'_> {
-    pub(super) fn args(&self, loss: Loss) -> Result<LossArgs> {
+    /// Elements the loss is averaged over.
+    fn elements(&self) -> usize {
+        self.rows * self.loss.elements(self.targets)
+    }
+
+    pub(super) fn args(&self) -> Result<LossArgs> {
+        Error::check_length("a row of y [O]", self.loss.outputs(self.targets), self.output)?;
         let width = padded(self.output);
         let len = self.rows * width;
+        let mut levels = [0.0; Levels::MOST];
+        let kind = match self.loss {
+            Loss::Mse => 0,
+            Loss::Mae => 1,
+            Loss::Huber => 2,
+            Loss::Gaussian => 3,
+            Loss::Quantiles(given) => {
+                levels[..given.as_slice().len()].copy_from_slice(given.as_slice());
+                4
+            }
+        };
         Ok(LossArgs {
             y: self.y.holds("y", len)?,
-            target: self.target.holds("target", self.rows * self.output)?,
+            target: self.target.holds("target", self.rows * self.targets)?,
             dy: self.dy.holds("dy", len)?,
             parts: self.parts.holds("parts of the loss", PARTS)?,
             rows: self.rows as i32,
             output: self.output as i32,
+            targets: self.targets as i32,
+            elements: self.loss.elements(self.targets) as i32,
             width: width as i32,
-            kind: match loss {
-                Loss::Mse => 0,
-                Loss::Mae => 1,
-                Loss::Huber => 2,
-            },
+            kind,
+            levels,
         })
     }
 }
@@ -273,7 +296,7 @@ impl Arena<'_> {
     /// If an array is too short, or the update is another one.
     pub(super) fn adam(&self, update: &Update, queue: Queue) -> Result<AdamArgs> {
         let Update::Adam { beta2, fresh, eps, weight_decay, amsgrad, .. } = *update else {
-            return Err(crate::Error::Device("the update is not that of Adam".into()));
+            return Err(Error::Device("the update is not that of Adam".into()));
         };
         let (len, [m, v, v_max]) = (self.params.len(), self.moments);
         Ok(AdamArgs {
@@ -293,7 +316,7 @@ impl Arena<'_> {
 fn moment(part: Option<Part<'_>>, what: &'static str, len: usize) -> Result<u64> {
     match part {
         Some(part) => part.holds(what, len),
-        None => Err(crate::Error::Length { what, expected: len, got: 0 }),
+        None => Err(Error::Length { what, expected: len, got: 0 }),
     }
 }
 
@@ -330,10 +353,10 @@ impl Steps {
     /// # Errors
     /// If an array is too short, or the launch fails.
     pub fn window(&self, at: &Window) -> Result<()> {
-        let [steps, batch, input, output] = at.sizes;
+        let [steps, batch, input, targets] = at.sizes;
         let [layers, hidden] = at.network;
         let args = at.args()?;
-        let values = steps * batch * (input + output) + layers * batch * hidden;
+        let values = steps * batch * (input + targets) + layers * batch * hidden;
         // SAFETY: the arrays are as long as the kernel's comments say; that the starts of the queue lie inside the rows
         // was checked when they were made (`Training::run`).
         unsafe { self.window.launch(spread(values, 1024), &args) }
@@ -343,10 +366,10 @@ impl Steps {
     ///
     /// # Errors
     /// If an array is too short, or the launch fails.
-    pub fn loss(&self, loss: Loss, at: &Scored) -> Result<()> {
-        let args = at.args(loss)?;
+    pub fn loss(&self, at: &Scored) -> Result<()> {
+        let args = at.args()?;
         // SAFETY: the arrays are as long as the kernel's comments say.
-        unsafe { self.loss.launch(spread(at.rows * at.output, PARTS), &args) }
+        unsafe { self.loss.launch(spread(at.elements(), PARTS), &args) }
     }
 
     /// The update, the norm and the clipping of the gradients before it included.
@@ -386,7 +409,7 @@ impl Steps {
     /// # Errors
     /// If an array is too short, or the launch fails.
     pub fn finish(&self, scored: &Scored, arena: &Arena, step: Part<u32>, losses: Part, norms: Part) -> Result<()> {
-        let elements = scored.rows * scored.output;
+        let elements = scored.elements();
         let args = FinishArgs {
             loss_parts: scored.parts.holds("parts of the loss", PARTS)?,
             norm_parts: optional(arena.norm_parts, "parts of the norm", PARTS)?,

@@ -24,6 +24,8 @@ pub struct Task {
     pub head: Head,
     /// What to make small.
     pub loss: Loss,
+    /// D, the target columns.
+    pub targets: usize,
     /// The optimiser; of its numbers those that do not change from step to step.
     pub update: Update,
     /// Largest norm of the gradient.
@@ -105,7 +107,7 @@ impl Training {
             has_weights: false,
             moments: [m?, v?, v_max?],
             data: None,
-            target: gpu.zeros(target_steps(task.head, steps) * batch * shape.width_out())?,
+            target: gpu.zeros(target_steps(task.head, steps) * batch * task.targets)?,
             starts: gpu.zeros(Self::QUEUE * 2 * batch)?,
             numbers: gpu.zeros(Self::QUEUE)?,
             step: gpu.zeros(1)?,
@@ -258,15 +260,14 @@ impl Training {
             losses: Part::of(&self.losses),
             norms: Part::of(&self.norms),
         };
-        whole.run(self.task.loss, &self.task.update, &at, self.network.barriers(), count)
+        whole.run(&self.task.update, &at, self.network.barriers(), count)
     }
 
     /// Sees to it that the windows of the next steps are on the card. Gives how many sequences they have, and for each
     /// step `[2·B]` first rows; fewer than `count` where the number of sequences changes or not all fit.
     fn lay_out(&mut self, windows: &mut Windows, first: u64, count: usize) -> Result<(usize, Vec<i32>)> {
         let [steps, most] = self.sizes;
-        let shape = *self.network.shape();
-        let (input, output) = (shape.input, shape.width_out());
+        let (input, columns) = (self.network.shape().input, self.task.targets);
         let mut starts = Vec::with_capacity(count * 2 * most);
         if self.data.is_none()
             && let Some((x, target)) = windows.rows()
@@ -291,7 +292,7 @@ impl Training {
             };
             for step in starts.chunks(2 * batch) {
                 let (of_x, of_target) = step.split_at(batch);
-                if !inside(of_x, steps, x.len() / input) || !inside(of_target, targets, target.len() / output) {
+                if !inside(of_x, steps, x.len() / input) || !inside(of_target, targets, target.len() / columns) {
                     return Err(Error::invalid("windows: one lies outside the data"));
                 }
             }
@@ -299,7 +300,7 @@ impl Training {
         }
         // windows of the next steps one after the other, each [T][B]
         let targets = target_steps(self.task.head, steps);
-        let (x_len, target_len) = (steps * most * input, targets * most * output);
+        let (x_len, target_len) = (steps * most * input, targets * most * columns);
         let count = count.min((Self::AHEAD / (x_len + target_len)).max(1));
         let (mut x, mut target) = (vec![0.0; count * x_len], vec![0.0; count * target_len]);
         let (mut batch, mut done) = (0, 0);
@@ -347,7 +348,7 @@ impl Training {
         let (network, task, scored, arena) = (&self.network, &self.task, self.scored()?, self.arena());
         self.steps.window(&window)?;
         network.queue_forward(task.drops)?;
-        self.steps.loss(task.loss, &scored)?;
+        self.steps.loss(&scored)?;
         network.queue_backward(task.drops, false)?;
         self.steps.update(&task.update, self.queue_of_steps(), &arena)?;
         self.steps.finish(&scored, &arena, Part::of(&self.step), Part::of(&self.losses), Part::of(&self.norms))
@@ -372,7 +373,7 @@ impl Training {
             c: network.c.as_ref().map(Part::of),
             layer: network.layer(),
             apart: if data.whole { 1 } else { batch },
-            sizes: [steps, batch, shape.input, shape.width_out()],
+            sizes: [steps, batch, shape.input, self.task.targets],
             target_steps: target_steps(self.task.head, steps),
             network: [shape.layers, shape.hidden],
         })
@@ -381,12 +382,14 @@ impl Training {
     fn scored(&self) -> Result<Scored<'_>> {
         let network = &self.network;
         Ok(Scored {
+            loss: self.task.loss,
             y: network.y_part()?,
             target: Part::of(&self.target),
             dy: network.dy_part()?,
             parts: Part::of(&self.loss_parts),
             rows: network.head_rows().len(),
             output: network.shape().width_out(),
+            targets: self.task.targets,
         })
     }
 

@@ -8,7 +8,6 @@ use super::recurrent::{Backward, BackwardArgs, Forward, ForwardArgs};
 use super::steps::{AdamArgs, Arena, LossArgs, Queue, Scored, Window, WindowArgs};
 use crate::error::Result;
 use crate::lanes::padded;
-use crate::loss::Loss;
 use crate::optimizer::Update;
 use crate::shape::Shape;
 
@@ -101,7 +100,7 @@ impl WholeSteps {
     ///
     /// # Errors
     /// If an array is too short, or the launch fails.
-    pub fn run(&self, loss: Loss, update: &Update, at: &Whole, barriers: Part<u32>, count: usize) -> Result<()> {
+    pub fn run(&self, update: &Update, at: &Whole, barriers: Part<u32>, count: usize) -> Result<()> {
         let shape = &self.shape;
         let (gates, width) = (shape.gates(), padded(shape.hidden));
         let (out, output) = (padded(at.scored.output), at.scored.output);
@@ -116,7 +115,7 @@ impl WholeSteps {
             window: at.window.args()?,
             forward: at.forward.args(shape, barriers)?,
             backward: at.backward.args(shape, barriers)?,
-            loss: at.scored.args(loss)?,
+            loss: at.scored.args()?,
             adam: at.arena.adam(update, at.queue)?,
             weight_ih: needed(weight_ih, "weight_ih", ih)?,
             bias_ih: optional(bias_ih, "bias_ih", gates * width)?,

@@ -173,7 +173,7 @@ impl Windows {
         self.input
     }
 
-    /// O
+    /// D, the columns of the target: O of the model where the loss takes one value for each.
     pub fn output(&self) -> usize {
         self.output
     }

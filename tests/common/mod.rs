@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use rnnstep::layout::Layout;
-use rnnstep::{CellKind, Model, Nonlinearity, Shape, State, Tensor};
+use rnnstep::{CellKind, Levels, Loss, Model, Nonlinearity, Shape, State, Tensor};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -86,6 +86,13 @@ impl Case {
             output: self.about["output"].as_u64().map(|o| o as usize),
             bias: self.about["bias"].as_bool().unwrap(),
         }
+    }
+
+    /// The quantiles of a case that has `levels`.
+    pub fn quantiles(&self) -> Loss {
+        let levels = self.about["levels"].as_array().unwrap_or_else(|| panic!("{}: no levels", self.name));
+        let levels: Vec<f32> = levels.iter().map(|level| level.as_f64().unwrap() as f32).collect();
+        Loss::Quantiles(Levels::new(&levels).unwrap())
     }
 
     pub fn model(&self) -> Model {

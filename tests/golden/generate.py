@@ -21,8 +21,11 @@ act        x [n] over the whole float32 range; tanh and sigmoid [n], float64, fr
 train_*    initial weights, x [N,B,T,I], target [N,B,T,O] (or [N,B,O]: the last step only); step k takes window k mod N.
            loss64 and loss32 [steps] from PyTorch in either precision, norm64 [steps] (the gradients' global norm before
            clipping), lr [steps], and the weights afterwards as final.<weight> (float64). With state `carry` the state
-           starts as zeros and goes from each step to the next, also from the last window back to the first.
+           starts as zeros and goes from each step to the next, also from the last window back to the first. Where the
+           head is wider than the D target columns, target is [N,B,T,D], and grad.<weight> the gradients of step 0.
 learner_*  a model that learns while it runs: see learner.py.
+loss_*     y [n,O], target [n,D] and, in float64, the loss and its gradient dy [n,O]; of a Gaussian also where its variance
+           is below the least.
 """
 
 import argparse
@@ -46,7 +49,30 @@ torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
 warnings.filterwarnings("ignore", message="TF32 acceleration")
 
-LOSSES = {"MSELoss": nn.MSELoss, "L1Loss": nn.L1Loss, "HuberLoss": nn.HuberLoss}
+LEVELS = [0.05, 0.25, 0.5, 0.75, 0.95]
+
+
+class Gaussian(nn.GaussianNLLLoss):
+    """PyTorch's, for rows of y that say [mean[D], s[D]], s the logarithm of the variance."""
+
+    def forward(self, y, target):
+        mean, s = y.chunk(2, dim=-1)
+        return super().forward(mean, target, s.exp())
+
+
+class Quantiles(nn.Module):
+    """The pinball loss, which PyTorch has no class for; rows of y say [level0[D], level1[D], ...]."""
+
+    def forward(self, y, target):
+        levels = torch.tensor(LEVELS, dtype=y.dtype)[:, None]
+        e = target.unsqueeze(-2) - y.unflatten(-1, (len(LEVELS), -1))
+        return torch.maximum(levels * e, (levels - 1.0) * e).mean()
+
+
+LOSSES = {
+    "MSELoss": nn.MSELoss, "L1Loss": nn.L1Loss, "HuberLoss": nn.HuberLoss, "GaussianNLLLoss": Gaussian,
+    "Quantiles": Quantiles,
+}  # fmt: skip
 
 
 class Lesson(nn.Module):
@@ -341,7 +367,7 @@ def activations(folder):
 
 def train(case, weights, x, target, dtype):
     """PyTorch's loop. Gives the losses, norms and learning rates of all steps, the weights afterwards, and the margin:
-    how near the run came to a place where a gradient jumps."""
+    how near the run came to a place where a gradient jumps; where there are `targets`, the first gradients too."""
     model, (count, batch) = build(case, weights, dtype), x.shape[:2]
     options = {key: value for key, value in case["optimizer"].items() if key != "name"}
     optimizer = getattr(torch.optim, case["optimizer"]["name"])(model.parameters(), **options)
@@ -350,7 +376,7 @@ def train(case, weights, x, target, dtype):
     if schedule:
         scheduler = getattr(torch.optim.lr_scheduler, case["scheduler"]["name"])(optimizer, **schedule)
     xs, targets = torch.tensor(x, dtype=dtype), torch.tensor(target, dtype=dtype)
-    state, losses, norms, rates, margin = None, [], [], [], np.inf
+    state, losses, norms, rates, margin, grads = None, [], [], [], np.inf, {}
     for step in range(case["steps"]):
         if state is None or case["state"] == "reset":
             zeros = torch.zeros(case["layers"], batch, case["hidden"], dtype=dtype)
@@ -362,10 +388,13 @@ def train(case, weights, x, target, dtype):
         state = tuple(s.detach() for s in state) if case["cell"] == "lstm" else state.detach()
         y = y[:, -1] if case["loss_on"] == "last" else y
         loss = criterion(y, targets[step % count])
-        if case["loss"] == "L1Loss":
-            margin = min(margin, (y - targets[step % count]).abs().min().item())
+        if case["loss"] in ("L1Loss", "Quantiles"):
+            apart = y.unflatten(-1, (-1, target.shape[-1])) - targets[step % count].unsqueeze(-2)
+            margin = min(margin, apart.abs().min().item())
         optimizer.zero_grad()
         loss.backward()
+        if step == 0 and "targets" in case:
+            grads = {f"grad.{name}": p.grad.double().numpy().copy() for name, p in model.named_parameters()}
         most = case["clip_grad_norm"] if case["clip_grad_norm"] is not None else np.inf
         norms.append(nn.utils.clip_grad_norm_(model.parameters(), most).item())
         rates.append(optimizer.param_groups[0]["lr"])
@@ -374,7 +403,7 @@ def train(case, weights, x, target, dtype):
             scheduler.step()
         losses.append(loss.item())
     final = {f"final.{name}": value.double().numpy() for name, value in model.state_dict().items()}
-    return {"loss": np.array(losses), "norm": np.array(norms), "lr": np.array(rates), **final}, margin
+    return {"loss": np.array(losses), "norm": np.array(norms), "lr": np.array(rates), **grads, **final}, margin
 
 
 def sine(steps, seq_len=20):
@@ -423,6 +452,12 @@ TRAININGS = {
     "lstm_nobias_adam": recipe(
         spec("lstm", 2, 9, 2, 1, 1, 8, bias=False), steps=25, state="carry", optimizer=ADAM | {"lr": 0.01}
     ),
+    "lstm_gaussian": recipe(
+        spec("lstm", 2, 9, 1, 4, 3, 7), steps=25, loss="GaussianNLLLoss", state="carry", optimizer=ADAM | {"lr": 0.02}
+    ) | {"targets": 2},
+    "gru_quantiles": recipe(
+        spec("gru", 2, 8, 1, 10, 3, 6), steps=25, loss="Quantiles", optimizer=SGD | {"lr": 0.1, "momentum": 0.9}
+    ) | {"targets": 2, "levels": LEVELS},
 }  # fmt: skip
 
 
@@ -435,7 +470,7 @@ def training_data(case, draw):
     mean = np.cumsum(x.mean(axis=3, keepdims=True, dtype=np.float64), axis=2) / count
     # spread so far that Huber's bend at 1 and the clipping matter
     spread = 6.0 if case["loss"] == "HuberLoss" or case["clip_grad_norm"] else 1.0
-    mean = mean * spread * np.arange(1, case["output"] + 1)
+    mean = mean * spread * np.arange(1, case.get("targets", case["output"]) + 1)
     return x, (mean[:, :, -1] if case["loss_on"] == "last" else mean).astype(np.float32)
 
 
@@ -457,6 +492,34 @@ def training(folder, name, case):
     save(folder, full, {**weights, "x": x, "target": target, **out}, {**case, "windows": len(x), "f32_error": errors})
 
 
+# --- losses alone -----------------------------------------------------------------------------------------------------
+
+
+def loss(folder, name, loss, width, targets=3, rows=40, **about):
+    """`width` values of y for a target column. With Gaussians, s is uniform within 20: ln 1e-6 is -13.8."""
+    draw = Draw(f"loss_{name}")
+    target, y = draw.uniform((rows, targets), 2.0), draw.uniform((rows, width * targets), 2.0)
+    if loss == "GaussianNLLLoss":
+        y[:, targets:] *= 10.0
+        y[:, :targets] = target + y[:, :targets] * np.exp(0.5 * np.maximum(y[:, targets:], -14.0))
+        y = y.astype(np.float32)
+
+    def evaluate(dtype):
+        leaf = torch.tensor(y, dtype=dtype, requires_grad=True)
+        value = LOSSES[loss]()(leaf, torch.tensor(target, dtype=dtype))
+        value.backward()
+        return {"loss": np.array(value.item()), "dy": leaf.grad.double().numpy()}
+
+    f64, f32 = evaluate(torch.float64), evaluate(torch.float32)
+    errors = {key: error(f32[key], f64[key]) for key in f64}
+    save(folder, f"loss_{name}", {"y": y, "target": target, **f64}, {"loss": loss, **about, "f32_error": errors})
+
+
+def losses(folder):
+    loss(folder, "gaussian", "GaussianNLLLoss", 2)
+    loss(folder, "quantiles", "Quantiles", len(LEVELS), levels=LEVELS)
+
+
 def main():
     parser = argparse.ArgumentParser(description="Makes the golden files from PyTorch's answers.")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parent)
@@ -470,6 +533,7 @@ def main():
     activations(folder)
     for name, case in TRAININGS.items():
         training(folder, name, case)
+    losses(folder)
     import learner  # here, since it uses what is above
 
     learner.learners(folder)
