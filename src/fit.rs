@@ -6,6 +6,7 @@ use crate::cpu::Threads;
 use crate::data::windows::{self, Windows};
 use crate::error::{Error, Result};
 use crate::form::Form;
+use crate::loss::Loss;
 use crate::model::{Model, Order};
 use crate::pass::Head;
 use crate::scaler::Scaling;
@@ -150,7 +151,8 @@ impl Plan {
         }
         let part = table.part(train.clone())?;
         let (inputs, targets) = (rows_of(&part.inputs), rows_of(&part.targets));
-        let units = Units::fit(self.scaling, self.form, inputs, targets, table.columns())?;
+        let says = self.recipe.loss;
+        let units = Units::fit(self.scaling, self.form, says, inputs, targets, table.columns())?;
         let (x, target) = scaled(&units, &part)?;
         let last_only = self.recipe.loss_on == Head::Last;
         let windows = if self.recipe.carry {
@@ -199,7 +201,8 @@ impl Plan {
     /// # Errors
     /// If it makes no sense.
     pub fn shape_for(&self, windows: &Windows) -> Result<Shape> {
-        Shape { input: windows.input(), output: Some(windows.output()), ..self.shape }.checked()
+        let output = Some(self.recipe.loss.outputs(windows.output()));
+        Shape { input: windows.input(), output, ..self.shape }.checked()
     }
 }
 
@@ -267,16 +270,13 @@ fn losses(
     target: &Tensor,
     first: usize,
 ) -> Result<Vec<f64>> {
-    let (rows, width) = (x.rows().0, target.rows().1);
+    let (rows, width, out) = (x.rows().0, target.rows().1, model.shape().width_out());
+    let (elements, mut dy) = (recipe.loss.elements(width) as f64, vec![0.0; out]); // of dy nothing is wanted here
     let x = x.part(0..rows - 1)?;
     let y = model.clone().raw().forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
     // row t foretells row t + 1
-    let (y, target) = (&y.data()[(first - 1) * width..], &target.data()[first * width..]);
-    let row = |(y, target): (&[f32], &[f32])| {
-        let elements = y.iter().zip(target).map(|(y, t)| f64::from(recipe.loss.element(y - t).0));
-        elements.sum::<f64>() / width as f64
-    };
-    Ok(y.chunks_exact(width).zip(target.chunks_exact(width)).map(row).collect())
+    let rows = y.data()[(first - 1) * out..].chunks_exact(out).zip(target.data()[first * width..].chunks_exact(width));
+    Ok(rows.map(|(y, target)| recipe.loss.row(y, target, &mut dy) / elements).collect())
 }
 
 /// What came of a training.
@@ -364,6 +364,36 @@ impl Fit {
         self.outcome()
     }
 
+    /// What a network says that knows nothing but the targets of the training part, `[O]`, in its own units: the constant for
+    /// which the loss is smallest.
+    fn constant(&self) -> Result<Vec<f32>> {
+        let loss = self.trainer.recipe().loss;
+        let (windows, out) = (self.trainer.windows(), self.trainer.model().shape().width_out());
+        let (Some((_, rows)), width) = (windows.rows(), windows.output()) else { return Ok(vec![0.0; out]) };
+        let mut constant = vec![0.0; out];
+        for column in 0..width {
+            let mut values: Vec<f32> = rows.iter().skip(column).step_by(width).copied().collect();
+            values.sort_by(f32::total_cmp);
+            let count = values.len() as f64;
+            let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+            let quantile = |level: f32| values[((values.len() - 1) as f32 * level).round() as usize];
+            match loss {
+                Loss::Mse | Loss::Huber => constant[column] = mean as f32,
+                Loss::Mae => constant[column] = quantile(0.5),
+                Loss::Gaussian => {
+                    let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+                    (constant[column], constant[width + column]) = (mean as f32, variance.max(1e-6).ln() as f32);
+                }
+                Loss::Quantiles(levels) => {
+                    for (i, &level) in levels.as_slice().iter().enumerate() {
+                        constant[i * width + column] = quantile(level);
+                    }
+                }
+            }
+        }
+        Ok(constant)
+    }
+
     /// Training steps in all.
     pub fn total(&self) -> u64 {
         self.total
@@ -377,7 +407,7 @@ impl Fit {
     /// What came of it: the best weights, or the last ones if nothing is held out.
     ///
     /// A network that predicts changes and is, on what is held out, no more than two standard errors better than one that
-    /// always says the mean change has learned nothing that can be trusted. Then it is one that says that: its head is zero.
+    /// always says the mean change (or the change that is best for its loss) has learned nothing that can be trusted. Then it is one that says that: its head has no weights, only a bias.
     ///
     /// # Errors
     /// If a card fails.
@@ -386,7 +416,7 @@ impl Fit {
         let model = self.best.as_ref().map_or(self.trainer.model(), |best| &best.model).clone();
         let says_changes = model.units().is_some_and(|units| units.form() != Form::Value);
         if let Some(held_out) = self.held_out.as_ref().filter(|_| says_changes) {
-            let silent = model.with_head_at_zero();
+            let silent = model.with_constant_head(&self.constant()?);
             if !held_out.prefers(&model, &silent, self.trainer.recipe(), self.trainer.device())? {
                 return Ok(Outcome { model: silent, learned: false });
             }

@@ -123,7 +123,8 @@ impl Past {
         touch(&mut self.values);
     }
 
-    /// Puts the form in the place of the values in `columns` of the rows `x [B,I]`, and remembers those.
+    /// Puts the form in the place of the values in `columns` of the rows `x [B,I]`, and remembers those. In the place of one that
+    /// is not finite the value before it is kept, so that the next change is one again.
     #[inline]
     pub fn take(&mut self, form: Form, columns: &[usize], x: &mut [f32]) {
         let (batch, first) = (self.row / columns.len().max(1), !self.begun);
@@ -141,7 +142,9 @@ impl Past {
             for (before, &column) in kept.iter_mut().zip(columns) {
                 let now = x[column];
                 x[column] = form.of(*before, now);
-                *before = now;
+                if now.is_finite() {
+                    *before = now;
+                }
             }
         }
         self.oldest += 1;
@@ -153,12 +156,29 @@ impl Past {
     /// Of each sequence, the values that the next ones are held against: `[B,D]`.
     #[inline]
     pub fn before_next(&self) -> &[f32] {
-        &self.values[self.oldest * self.row..][..self.row]
+        self.values.get(self.oldest * self.row..).and_then(|rows| rows.get(..self.row)).unwrap_or_default()
     }
 
     /// Rows of the ring.
     pub fn lag(&self) -> usize {
         self.values.len().checked_div(self.row).unwrap_or(0)
+    }
+
+    /// The ring as it lies in memory, `[lag,B,D]`, and which row of it is the oldest; `None` before the first one.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    pub(crate) fn oldest(&self) -> Option<usize> {
+        self.begun.then_some(self.oldest)
+    }
+
+    pub(crate) fn set_oldest(&mut self, oldest: Option<usize>) {
+        (self.oldest, self.begun) = (oldest.unwrap_or(0), oldest.is_some());
     }
 
     /// The ring from its oldest row on, `[lag,B,D]`; `None` before the first row.

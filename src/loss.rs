@@ -46,6 +46,20 @@ impl Loss {
         }
     }
 
+    /// Whether a model says more than one value for a target column.
+    pub fn is_distribution(self) -> bool {
+        matches!(self, Self::Gaussian | Self::Quantiles(_))
+    }
+
+    /// Which of the values that a model says for a target column is the one to name if only one is wanted, counted from 0: the
+    /// mean, or the quantile nearest the median.
+    pub fn point(self) -> usize {
+        let Self::Quantiles(levels) = self else { return 0 };
+        let off = |level: f32| libm::fabsf(level - 0.5);
+        let levels = levels.as_slice();
+        (1..levels.len()).fold(0, |best, i| if off(levels[i]) < off(levels[best]) { i } else { best })
+    }
+
     /// How many elements a row of D target columns brings to the mean: D, or Q·D of Q quantiles.
     pub fn elements(self, targets: usize) -> usize {
         match self {

@@ -85,14 +85,31 @@ impl Model {
         Self { params, small: None, ..self.clone() }
     }
 
-    /// The same model with a head of zeros: it says 0 in the network's units, whatever comes.
-    pub fn with_head_at_zero(&self) -> Self {
+    /// The same model with a head that says `y [O]`, in the network's units, whatever comes.
+    #[cfg(feature = "std")]
+    pub(crate) fn with_constant_head(&self, y: &[f32]) -> Self {
         let mut model = Self { small: None, ..self.clone() };
         if let Some((weight, bias)) = model.layout.head.clone() {
             model.params[weight].fill(0.0);
-            model.params[bias].fill(0.0);
+            model.params[bias][..y.len()].copy_from_slice(y);
         }
         model
+    }
+
+    /// Of y `[.., O]`, the values to name if only one is wanted for each predicted column, `[n,D]`: see [`Units::point`].
+    ///
+    /// # Errors
+    /// If y is not as wide as the model's.
+    pub fn point(&self, y: &Tensor) -> Result<Tensor> {
+        let (rows, width) = y.rows();
+        Error::check_length("y: columns", self.shape.width_out(), width)?;
+        match &self.units {
+            None => Tensor::new([rows, width], y.data().to_vec()),
+            Some(units) => {
+                let points: Vec<f32> = y.data().chunks_exact(width).flat_map(|y| units.point(y)).copied().collect();
+                Tensor::new([rows, units.targets()], points)
+            }
+        }
     }
 
     /// The same model with its recurrent weights (`weight_ih` and `weight_hh`) rounded to what `weights` can hold, where

@@ -68,6 +68,14 @@ impl Scaler {
         Self::try_from(Columns { shift, scale })
     }
 
+    /// A shift and a scale for each column.
+    ///
+    /// # Errors
+    /// If there are none, not as many of both, one is not finite or a scale is 0.
+    pub fn new(shift: Vec<f32>, scale: Vec<f32>) -> Result<Self> {
+        Self::try_from(Columns { shift, scale })
+    }
+
     /// How many columns it is for.
     pub fn width(&self) -> usize {
         self.shift.len()

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::form::{Form, Past};
+use crate::loss::Loss;
 use crate::scaler::{Scaler, Scaling};
 use alloc::{format, vec::Vec};
 
@@ -13,12 +14,30 @@ pub struct Units {
     form: Form,
     /// Of each predicted column, which input it is: D of them. Empty where only values are predicted, which needs none.
     columns: Vec<usize>,
+    /// The loss that says what y is.
+    says: Loss,
 }
 
 impl Units {
     /// Scalers alone, for a network that sees values and says values.
     pub fn scaled(x: Scaler, y: Scaler) -> Self {
-        Self { x, y, form: Form::Value, columns: Vec::new() }
+        Self { x, y, form: Form::Value, columns: Vec::new(), says: Loss::default() }
+    }
+
+    /// The same for a network that says what `loss` wants to know: of each predicted column a value, mean and logarithm of the
+    /// variance, or quantiles.
+    ///
+    /// # Errors
+    /// If the outputs are no multiple of that.
+    pub fn with_says(mut self, loss: Loss) -> Result<Self> {
+        if !self.y.width().is_multiple_of(loss.outputs(1)) {
+            let (outputs, each) = (self.y.width(), loss.outputs(1));
+            return Err(Error::invalid(format!(
+                "{outputs} outputs are not {each} for each predicted column, as {loss} has"
+            )));
+        }
+        self.says = loss;
+        Ok(self)
     }
 
     /// The same with the predicted columns in another form. `columns[d]` is the input that predicted column d is: it must be
@@ -55,16 +74,15 @@ impl Units {
     pub fn fit(
         scaling: Scaling,
         form: Form,
+        says: Loss,
         inputs: (&[f32], usize),
         targets: (&[f32], usize),
         columns: Option<&[usize]>,
     ) -> Result<Self> {
         let form = form.checked()?;
         if form == Form::Value {
-            return Ok(Self::scaled(
-                Scaler::fit(scaling, inputs.0, inputs.1)?,
-                Scaler::fit(scaling, targets.0, targets.1)?,
-            ));
+            let (x, y) = (Scaler::fit(scaling, inputs.0, inputs.1)?, Scaler::fit(scaling, targets.0, targets.1)?);
+            return Self::scaled(x, widened(&y, says)?).with_says(says);
         }
         let Some(columns) = columns else {
             return Err(Error::invalid(
@@ -72,7 +90,8 @@ impl Units {
             ));
         };
         let (x, y) = formed(form, inputs, targets, columns)?;
-        Self::scaled(Scaler::fit(scaling, &x, inputs.1)?, Scaler::fit(scaling, &y, targets.1)?).with_form(form, columns)
+        let (x, y) = (Scaler::fit(scaling, &x, inputs.1)?, Scaler::fit(scaling, &y, targets.1)?);
+        Self::scaled(x, widened(&y, says)?).with_form(form, columns)?.with_says(says)
     }
 
     /// Rows of a series as the network sees them in training: x `[T-lag,I]` and its targets `[T-lag,D]` of the same times. The
@@ -83,12 +102,7 @@ impl Units {
     pub fn rows(&self, inputs: (&[f32], usize), targets: (&[f32], usize)) -> Result<(Vec<f32>, Vec<f32>)> {
         let (mut x, mut y) = formed(self.form, inputs, targets, &self.columns)?;
         self.x.apply(&mut x);
-        // one scale a predicted column: a head with several outputs for each has the first ones there
-        for row in y.chunks_exact_mut(targets.1) {
-            for ((value, shift), scale) in row.iter_mut().zip(self.y.shift()).zip(self.y.scale()) {
-                *value = (*value - shift) / scale;
-            }
-        }
+        self.scale_targets(&mut y);
         Ok((x, y))
     }
 
@@ -105,6 +119,27 @@ impl Units {
     /// The form of the predicted columns.
     pub fn form(&self) -> Form {
         self.form
+    }
+
+    /// What a row of y is: what this loss wants to know.
+    pub fn says(&self) -> Loss {
+        self.says
+    }
+
+    /// D, the predicted columns.
+    pub fn targets(&self) -> usize {
+        self.y.width() / self.says.outputs(1)
+    }
+
+    /// Of a row of y `[O]`, the D values to name if only one is wanted for each column: means, or medians.
+    pub fn point<'a>(&self, y: &'a [f32]) -> &'a [f32] {
+        let targets = self.targets();
+        &y[self.says.point() * targets..][..targets]
+    }
+
+    /// Scalers that may be moved while a model learns.
+    pub(crate) fn scalers_mut(&mut self) -> (&mut Scaler, &mut Scaler) {
+        (&mut self.x, &mut self.y)
     }
 
     /// Which input each predicted column is, where the form is not that of values.
@@ -144,6 +179,24 @@ impl Units {
         self.give_form(past, y);
     }
 
+    /// Values `[D]` that came, in the form that the network says them in; `before` are those they are held against.
+    #[inline]
+    pub(crate) fn form_of(&self, before: &[f32], came: &mut [f32]) {
+        for (came, &before) in came.iter_mut().zip(before) {
+            *came = self.form.of(before, *came);
+        }
+    }
+
+    /// Targets `[.., D]` in the network's units: by the first D columns of the scaler of y.
+    #[inline]
+    pub(crate) fn scale_targets(&self, rows: &mut [f32]) {
+        for row in rows.chunks_exact_mut(self.targets()) {
+            for ((value, shift), scale) in row.iter_mut().zip(self.y.shift()).zip(self.y.scale()) {
+                *value = (*value - shift) / scale;
+            }
+        }
+    }
+
     /// The half of [`Units::give`] that looks back; the scaler was undone before.
     #[inline]
     pub(crate) fn give_form(&self, past: &Past, y: &mut [f32]) {
@@ -152,10 +205,31 @@ impl Units {
         }
         let before = past.before_next().chunks_exact(self.columns.len());
         for (y, before) in y.chunks_exact_mut(self.y.width()).zip(before) {
-            for (y, &before) in y.iter_mut().zip(before.iter().cycle()) {
+            let (values, variances) = y.split_at_mut(if self.says == Loss::Gaussian { before.len() } else { y.len() });
+            for (y, &before) in values.iter_mut().zip(before.iter().cycle()) {
                 *y = self.form.value(before, *y);
             }
+            if self.form == Form::RelativeChange {
+                // a part of `before` is so many times that
+                for (s, &before) in variances.iter_mut().zip(before) {
+                    *s += 2.0 * libm::logf(libm::fabsf(before));
+                }
+            }
         }
+    }
+}
+
+/// The scaler of y for a head that says what `loss` wants to know, of that of the values: quantiles are scaled as those are; a
+/// logarithm of a variance moves by that of the square of the scale.
+fn widened(values: &Scaler, loss: Loss) -> Result<Scaler> {
+    let (shift, scale) = (values.shift().to_vec(), values.scale().to_vec());
+    match loss {
+        Loss::Gaussian => {
+            let moved = scale.iter().map(|scale| 2.0 * libm::logf(libm::fabsf(*scale)));
+            let ones = scale.iter().map(|_| 1.0);
+            Scaler::new(shift.iter().copied().chain(moved).collect(), scale.iter().copied().chain(ones).collect())
+        }
+        _ => Scaler::new(shift.repeat(loss.outputs(1)), scale.repeat(loss.outputs(1))),
     }
 }
 
@@ -204,7 +278,8 @@ mod tests {
         let inputs: Vec<f32> = (0..24).map(|i| (i as f32 * 0.7).sin() * 3.0 + i as f32).collect();
         let targets: Vec<f32> = inputs.chunks(2).map(|row| row[1]).collect();
         for form in [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 4 }] {
-            let units = Units::fit(Scaling::Standard, form, (&inputs, 2), (&targets, 1), Some(&[1])).unwrap();
+            let units =
+                Units::fit(Scaling::Standard, form, Loss::Mse, (&inputs, 2), (&targets, 1), Some(&[1])).unwrap();
             let (x, y) = units.rows((&inputs, 2), (&targets, 1)).unwrap();
             let mut past = units.past(1);
             for (t, row) in inputs.chunks(2).enumerate() {
@@ -227,7 +302,9 @@ mod tests {
     #[test]
     fn refuses_what_cannot_be() {
         let fit = |form, inputs: &[f32], columns| {
-            Units::fit(Scaling::Standard, form, (inputs, 1), (inputs, 1), columns).map(drop).map_err(|e| e.to_string())
+            Units::fit(Scaling::Standard, form, Loss::Mse, (inputs, 1), (inputs, 1), columns)
+                .map(drop)
+                .map_err(|e| e.to_string())
         };
         let said = |form, inputs: &[f32], columns| fit(form, inputs, columns).unwrap_err();
         assert!(said(Form::Change, &[1.0, 2.0], None).contains("must be among the inputs"));

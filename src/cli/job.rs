@@ -248,14 +248,16 @@ impl Job {
                 }
                 let windows = Windows::sine(self.seq_len)?;
                 self.check_loss_on(&windows)?;
-                Ok(Prepared { windows, held_out: None, units: None, table: None })
+                let units = self.units_without_scales(&windows)?;
+                Ok(Prepared { windows, held_out: None, units, table: None })
             }
             Source::Windows { x, target } => {
                 self.refuse_table_options("windows already cut")?;
                 let all = Windows::cut(x.clone(), target.clone()).map_err(|error| self.in_data(error))?;
                 self.check_loss_on(&all)?;
                 let (windows, held_out) = self.split_windows(all, x, target)?;
-                Ok(Prepared { windows, held_out: held_out.map(HeldOut::Windows), units: None, table: None })
+                let units = self.units_without_scales(&windows)?;
+                Ok(Prepared { windows, held_out: held_out.map(HeldOut::Windows), units, table: None })
             }
             Source::Series(series) => {
                 let mut named = self.named(&series)?;
@@ -270,6 +272,16 @@ impl Job {
                 Ok(Prepared { windows, held_out, units: Some(units), table: Some(named) })
             }
         }
+    }
+
+    /// What a file has to say of a model that says more than values, where nothing is scaled.
+    fn units_without_scales(&self, windows: &Windows) -> Result<Option<Units>, Failure> {
+        if !self.loss.is_distribution() {
+            return Ok(None);
+        }
+        let (x, y) = (vec![0.0; windows.input()], vec![0.0; windows.output()]);
+        let (inputs, targets) = ((&x[..], x.len()), (&y[..], y.len()));
+        Ok(Some(Units::fit(Scaling::None, Form::Value, self.loss, inputs, targets, None)?))
     }
 
     /// The columns of `series` that go in and those to predict.

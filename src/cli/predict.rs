@@ -7,7 +7,7 @@ use super::{Failure, ModelArgs};
 use clap::Args;
 use rnnstep::data::series::Time;
 use rnnstep::data::{csv, npy};
-use rnnstep::{Error, Order, State, Tensor, file};
+use rnnstep::{Error, Loss, Order, State, Tensor, file};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -53,21 +53,30 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     check_dims(args.out.as_deref(), sequences.x.dims())?;
     let mut state = read_state(args.init_state.as_deref(), &model, batch)?;
     let device = args.model.device.choose(model.shape(), batch, Work::Sequences)?;
+    let says = model.units().map_or(Loss::Mse, |units| units.says());
     let y = model.forward(device, &sequences.x, order, &mut state)?;
     if let Some(path) = &args.final_state {
         write_state(path, &state)?;
     }
-    let names = y_names(&loaded.metadata.columns.targets, y.rows().1);
+    let names = y_names(&loaded.metadata.columns.targets, y.rows().1, says);
     write_rows(args.out.as_deref(), &y, &names, sequences.time.as_ref(), screen)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Names of the columns of y: `sunspots_next`, or `y_1` where nobody knows better.
-pub fn y_names(targets: &[String], width: usize) -> Vec<String> {
-    if targets.len() == width {
-        return targets.iter().map(|name| format!("{name}_next")).collect();
-    }
-    (1..=width).map(|column| format!("y_{column}")).collect()
+/// Names of the columns of y: `sunspots_next`, or `y_1` where nobody knows better; `sunspots_next_ln_variance`,
+/// `sunspots_next_0.9` where a model says more of a column than a value.
+fn y_names(targets: &[String], width: usize, says: Loss) -> Vec<String> {
+    let each: Vec<String> = match says {
+        Loss::Gaussian => vec![String::new(), "_ln_variance".into()],
+        Loss::Quantiles(levels) => levels.as_slice().iter().map(|level| format!("_{level}")).collect(),
+        _ => vec![String::new()],
+    };
+    let next: Vec<String> = if targets.len() * each.len() == width {
+        targets.iter().map(|name| format!("{name}_next")).collect()
+    } else {
+        (1..=width / each.len()).map(|column| format!("y_{column}")).collect()
+    };
+    each.iter().flat_map(|end| next.iter().map(move |name| format!("{name}{end}"))).collect()
 }
 
 /// Rows of `y`, with their times if they have any, to a file by its extension, or to stdout.

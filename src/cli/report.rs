@@ -45,7 +45,7 @@ impl HeldOut {
         let from = first.saturating_sub(1 + lag + WARM_UP * seq_len);
         let x = table.inputs().part(from..rows - 1)?;
         let y = model.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
-        let y = y.part(first - 1 - from..rows - 1 - from)?;
+        let y = model.point(&y)?.part(first - 1 - from..rows - 1 - from)?;
         let series = table.targets().part(first - 1..rows)?;
         let times = named.time.as_ref().map(|time| time.values[first..rows].to_vec()).unwrap_or_default();
         let about = format!("the last {} rows, held out", rows - first);
@@ -66,6 +66,7 @@ impl HeldOut {
             Order::BatchFirst,
             &mut trainer.state().clone(),
         )?;
+        let y = model.point(&y)?;
         x.extend(last);
         let about = format!("the {rows} points after the training");
         Self::new(vec!["sine".into()], y, Tensor::new([rows + 1, 1], x)?, vec![], about)
@@ -115,15 +116,16 @@ impl HeldOut {
 /// The lesson's picture: input and prediction over the times of the last window, which was that of step `k`.
 pub fn sine_window(trainer: &mut Trainer, k: u64) -> Result<Plot, Failure> {
     let [x, target, y] = trainer.last_window()?;
+    let point = trainer.recipe().loss.point();
     let times: Vec<f64> = sine::times(k, trainer.windows().seq_len()).skip(1).collect();
     let skip = times.len() - y.len();
-    let points = |rows: &[Vec<f32>], skip: usize| -> Vec<(f64, f64)> {
-        times[skip..].iter().zip(rows).map(|(&t, row)| (t, f64::from(row[0]))).collect()
+    let points = |rows: &[Vec<f32>], value: usize, skip: usize| -> Vec<(f64, f64)> {
+        times[skip..].iter().zip(rows).map(|(&t, row)| (t, f64::from(row[value]))).collect()
     };
     Ok(Plot::new(format!("step {k}"), "time", "")
-        .with(Line::dots("input", Role::Input, points(&x, 0)))
-        .with(Line::new("target", Role::Target, points(&target, skip)))
-        .with(Line::dots("prediction", Role::Prediction, points(&y, skip))))
+        .with(Line::dots("input", Role::Input, points(&x, 0, 0)))
+        .with(Line::new("target", Role::Target, points(&target, 0, skip)))
+        .with(Line::dots("prediction", Role::Prediction, points(&y, point, skip))))
 }
 
 /// A plot in the terminal.

@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
         let mut model = match init {
             Some(model) => model,
             None => {
-                let (input, output) = (windows.input(), Some(windows.output()));
+                let (input, output) = (windows.input(), Some(job.loss.outputs(windows.output())));
                 Model::random(rnnstep::Shape { input, output, ..shape }.checked()?, job.seed)?
             }
         };

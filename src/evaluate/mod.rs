@@ -259,7 +259,7 @@ fn model_forecasts(
     if horizon == 1 {
         let x = table.inputs().part(from..origins.end)?;
         let y = model.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
-        return Ok(y.data()[(origins.start - from) * width..].to_vec());
+        return Ok(model.point(&y)?.data()[(origins.start - from) * width..].to_vec());
     }
     let inputs = table.inputs().rows().1;
     // where each input comes from when predictions are fed back
@@ -281,24 +281,27 @@ fn model_forecasts(
     for t in from..origins.start {
         stream.step(row(t))?;
     }
-    let (mut x, mut y) = (vec![0.0; handles.len() * inputs], vec![0.0; handles.len() * width]);
+    let out = model.shape().width_out();
+    let (mut x, mut y) = (vec![0.0; handles.len() * inputs], vec![0.0; handles.len() * out]);
+    let point = |y: &[f32]| model.units().map_or(y, |units| units.point(y)).to_vec();
     for first in origins.clone().step_by(SIDE_BY_SIDE) {
         let some = first..(first + SIDE_BY_SIDE).min(origins.end);
         for (t, &handle) in some.clone().zip(&handles) {
-            y[(t - first) * width..][..width].copy_from_slice(stream.step(row(t))?);
+            y[(t - first) * out..][..out].copy_from_slice(stream.step(row(t))?);
             beside.set_state(handle, stream.state()?)?;
         }
         for ahead in 0..horizon {
             let n = some.len();
             if ahead > 0 {
-                for (x, y) in x.chunks_exact_mut(inputs).zip(y.chunks_exact(width)) {
+                for (x, y) in x.chunks_exact_mut(inputs).zip(y.chunks_exact(out)) {
+                    let y = point(y);
                     x.iter_mut().zip(&sources).for_each(|(x, &source)| *x = y[source]);
                 }
-                beside.step_many(&handles[..n], &x[..n * inputs], &mut y[..n * width])?;
+                beside.step_many(&handles[..n], &x[..n * inputs], &mut y[..n * out])?;
             }
-            for (i, y) in y.chunks_exact(width).take(n).enumerate() {
+            for (i, y) in y.chunks_exact(out).take(n).enumerate() {
                 let at = ((first - origins.start + i) * horizon + ahead) * width;
-                said[at..at + width].copy_from_slice(y);
+                said[at..at + width].copy_from_slice(&point(y));
             }
         }
     }

@@ -12,6 +12,7 @@ mod reference;
 use crate::error::{Error, Result};
 use crate::form::Form;
 use crate::layout::Layout;
+use crate::loss::Loss;
 use crate::scaler::Scaler;
 use crate::shape::{Nonlinearity, Shape};
 use crate::tensor::Tensor;
@@ -48,6 +49,9 @@ pub struct Metadata {
     /// so that a program which knows nothing of forms refuses them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// What a row of y is, where it is more than a value for each predicted column. Such files are of version 2 as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub says: Option<Loss>,
     /// Names of the columns that the network was trained on.
     #[serde(default)]
     pub columns: Columns,
@@ -71,7 +75,7 @@ impl Metadata {
 
     /// The version that a file which says this needs.
     fn version_needed(&self) -> u32 {
-        if self.target.is_some() { 2 } else { 1 }
+        if self.target.is_some() || self.says.is_some() { 2 } else { 1 }
     }
 }
 
@@ -93,6 +97,7 @@ impl Default for Metadata {
             x_scaler: None,
             target_scaler: None,
             target: None,
+            says: None,
             columns: Columns::default(),
             recipe: None,
             position: None,

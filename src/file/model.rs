@@ -42,6 +42,9 @@ pub fn load(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>, cpu: Cpu
             if let Some(target) = &file.metadata.target {
                 units = units.with_form(target.form, &target.inputs).map_err(in_file)?;
             }
+            if let Some(says) = file.metadata.says {
+                units = units.with_says(says).map_err(in_file)?;
+            }
             model = model.with_units(units).map_err(in_file)?;
         }
         _ => return Err(Error::file(path, "metadata: one scaler of two is missing")),
@@ -63,6 +66,7 @@ pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &
     let metadata = Metadata {
         x_scaler: model.scalers().map(|(x, _)| x.clone()),
         target_scaler: model.scalers().map(|(_, y)| y.clone()),
+        says: model.units().map(|units| units.says()).filter(|says| says.is_distribution()),
         target: model
             .units()
             .filter(|units| units.form() != Form::Value)

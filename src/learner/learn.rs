@@ -3,6 +3,7 @@
 use super::guard::Found;
 use super::memory::Snapshot;
 use super::{Learned, Learner, score};
+use crate::form::Form;
 use crate::math::{all_finite, settle};
 use crate::optimizer::norm;
 
@@ -101,7 +102,7 @@ impl Learner {
     /// Looks after the loss of the answer of `row`, the last but one, and learns from it if it is time to.
     pub(super) fn improve(&mut self, row: usize, loss: f32, learned: &mut Learned) {
         let numbers = &mut self.now.numbers;
-        let good = score::of_row(self.options.loss, &self.now.good.y, &self.truth).unwrap_or(loss);
+        let good = score::of_row(self.options.loss, &self.now.good.y, &self.truth, &mut self.dy).unwrap_or(loss);
         if numbers.guard.saw(loss.into(), good.into(), self.options.explode) {
             self.go_back();
             learned.rolled_back = true;
@@ -152,15 +153,15 @@ impl Learner {
         let steps = numbers.rows; // all but the newest, which is not among them yet
         window.steps = steps;
         window.first = (last + 1 + rows.count - steps) % rows.count;
-        let (input, out) = (self.x.len(), self.y.len());
+        let (input, targets) = (self.x.len(), self.truth.len());
         for step in 0..steps {
             let row = (window.first + step) % rows.count;
             window.x[step * input..][..input].copy_from_slice(rows.x(row));
-            window.truth[step * out..][..out].copy_from_slice(rows.truth(row));
+            window.truth[step * targets..][..targets].copy_from_slice(rows.truth(row));
         }
-        if let Some((x, y)) = &self.scalers {
-            x.apply(&mut window.x[..steps * input]);
-            y.apply(&mut window.truth[..steps * out]);
+        if let Some(units) = &self.units {
+            units.x().apply(&mut window.x[..steps * input]);
+            units.scale_targets(&mut window.truth[..steps * targets]);
         }
         settle(&mut window.x[..steps * input]);
     }
@@ -171,7 +172,7 @@ impl Learner {
         let x = &window.x[..window.steps * self.x.len()];
         now.rows.give_state(window.first, &mut window.state);
         self.network.forward(&now.params, x, &mut window.state, options.loss_on, None);
-        let loss = score::of_window(&mut self.network, options.loss, &window.truth[..window.steps * self.y.len()]);
+        let loss = score::of_window(&mut self.network, options.loss, &window.truth[..window.steps * self.truth.len()]);
         self.grads.fill(0.0);
         self.network.backward(&now.params, &mut self.grads, x, false);
         let norm = norm(&self.grads);
@@ -193,12 +194,19 @@ impl Learner {
         Updated::Yes
     }
 
-    /// Moves the scalers after the tick of row `newest`.
-    pub(super) fn follow(&mut self, newest: usize, came: &[f32]) {
+    /// Moves the scalers after the tick of row `newest`, in which `came` was the truth of the row `told`.
+    pub(super) fn follow(&mut self, newest: usize, told: Option<usize>, came: &[f32]) {
         let Some(keep) = self.options.adapt else { return };
-        if let (Some((x, y)), Some((x_moments, y_moments))) = (&mut self.scalers, &mut self.now.numbers.scaling) {
+        if let (Some(units), Some((x_moments, y_moments))) = (&mut self.units, &mut self.now.numbers.scaling) {
+            let changes = units.form() != Form::Value;
+            let (x, y) = units.scalers_mut();
             x_moments.follow(self.now.rows.x(newest), keep, x);
-            y_moments.follow(came, keep, y);
+            match told {
+                // a change was worked out with its row
+                Some(row) if changes => y_moments.follow(self.now.rows.truth(row), keep, y),
+                None if changes => {}
+                _ => y_moments.follow(came, keep, y),
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::guard::Guard;
 use super::moments::Moments;
 use crate::error::{Error, Result};
+use crate::form::Past;
 use crate::math::all_finite;
 use crate::shape::Shape;
 use crate::state::State;
@@ -25,6 +26,9 @@ pub struct Snapshot {
     pub(super) state: State,
     pub(super) rows: Rows,
     pub(super) good: Good,
+    /// The last values of the columns of which changes are predicted, and those that the truth which comes next is held against.
+    pub(super) past: Past,
+    pub(super) before: Buffer,
     /// All that is no array of f32.
     pub numbers: Numbers,
 }
@@ -61,6 +65,8 @@ pub struct Numbers {
     pub(super) guard: Guard,
     /// Moments of raw x and y, if the scalers follow them.
     pub(super) scaling: Option<(Moments, Moments)>,
+    /// The oldest row of the past, once one came.
+    pub(super) past: Option<usize>,
 }
 
 /// The last weights that were good, and what belongs to them.
@@ -77,11 +83,11 @@ pub struct Good {
 /// The last rows, round and round: for each x and the state before it, the answer, and the truth once it has come.
 #[derive(Debug, Clone)]
 pub struct Rows {
-    /// `[K+1][I]`, raw
+    /// `[K+1][I]`, raw, but in the form that is predicted
     pub x: Buffer,
     /// `[K+1][O]`, in the network's units
     pub y: Buffer,
-    /// `[K+1][O]`, raw; NaN for what did not come
+    /// `[K+1][D]`, in that form as well; NaN for what did not come
     pub truth: Buffer,
     /// `[K+1][L][Hp]`
     pub h: Buffer,
@@ -92,14 +98,14 @@ pub struct Rows {
 }
 
 impl Rows {
-    pub fn new(shape: &Shape, window: usize, state: &State) -> Self {
+    pub fn new(shape: &Shape, targets: usize, window: usize, state: &State) -> Self {
         let count = window + 1;
         let many = |len: usize| Buffer::zeros(count * len);
         let out = shape.width_out();
         Self {
             x: many(shape.input),
             y: many(out),
-            truth: many(out),
+            truth: many(targets),
             h: many(state.h.len()),
             c: many(state.c.len()),
             count,
@@ -118,6 +124,11 @@ impl Rows {
     pub fn set_x(&mut self, row: usize, x: &[f32]) {
         let at = self.at(&self.x, row);
         self.x[at].copy_from_slice(x);
+    }
+
+    pub fn x_mut(&mut self, row: usize) -> &mut [f32] {
+        let at = self.at(&self.x, row);
+        &mut self.x[at]
     }
 
     pub fn y(&self, row: usize) -> &[f32] {
@@ -163,7 +174,7 @@ impl Rows {
 impl Snapshot {
     /// Every array with its name, always the same ones in the same order for a shape and options. Layouts are the library's own.
     pub fn buffers(&self) -> Vec<(&'static str, &[f32])> {
-        let Self { params, moments: [m, v, v_max], state, rows, good, .. } = self;
+        let Self { params, moments: [m, v, v_max], state, rows, good, past, before, .. } = self;
         let [good_m, good_v, good_v_max] = &good.moments;
         let all = [
             params,
@@ -184,13 +195,15 @@ impl Snapshot {
             &good.state.h,
             &good.state.c,
             &good.y,
+            before,
         ];
-        NAMES.into_iter().zip(all.map(|buffer| &buffer[..])).collect()
+        let all = all.map(|buffer| &buffer[..]).into_iter().chain([past.values()]);
+        NAMES.into_iter().zip(all).collect()
     }
 
     /// The same to write to.
     pub fn buffers_mut(&mut self) -> Vec<(&'static str, &mut [f32])> {
-        let Self { params, moments: [m, v, v_max], state, rows, good, .. } = self;
+        let Self { params, moments: [m, v, v_max], state, rows, good, past, before, .. } = self;
         let [good_m, good_v, good_v_max] = &mut good.moments;
         let all = [
             params,
@@ -211,8 +224,10 @@ impl Snapshot {
             &mut good.state.h,
             &mut good.state.c,
             &mut good.y,
+            before,
         ];
-        NAMES.into_iter().zip(all.map(|buffer| &mut buffer[..])).collect()
+        let all = all.map(|buffer| &mut buffer[..]).into_iter().chain([past.values_mut()]);
+        NAMES.into_iter().zip(all).collect()
     }
 
     /// `Ok` if `other` can take the place of this one.
@@ -230,7 +245,8 @@ impl Snapshot {
             let wide = |m: &Moments| [m.mean.len(), m.variance.len(), m.least.len()];
             pair.as_ref().map(|(x, y)| [wide(x), wide(y)])
         };
-        let placed = numbers.next < count && numbers.rows < count;
+        let looks_back = numbers.past.is_none_or(|oldest| oldest < self.past.lag().max(1));
+        let placed = looks_back && numbers.next < count && numbers.rows < count;
         let waits = numbers.waiting.is_none_or(|row| row < count && numbers.rows > 0);
         let sound = numbers.scaling.as_ref().is_none_or(|(x, y)| x.is_sound() && y.is_sound());
         let finite = [&other.params, &other.good.params].into_iter().all(|params| all_finite(params))
@@ -247,6 +263,7 @@ impl Snapshot {
             to.copy_from_slice(from);
         }
         self.numbers.clone_from(&other.numbers);
+        self.past.set_oldest(self.numbers.past);
     }
 
     /// Keeps the present weights as good ones, with the state.
@@ -274,7 +291,7 @@ impl Snapshot {
 }
 
 /// Those of [`Snapshot::buffers`].
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 20] = [
     "params",
     "m",
     "v",
@@ -293,4 +310,6 @@ const NAMES: [&str; 18] = [
     "good.h",
     "good.c",
     "good.y",
+    "before",
+    "past",
 ];

@@ -12,12 +12,13 @@ pub use options::LearnerOptions;
 
 use crate::cpu::{Cpu, Network, Stepper, Threads};
 use crate::error::{Error, Result};
+use crate::form::Past;
 use crate::math::{all_finite, settle};
 use crate::model::Model;
 use crate::pass::Purpose;
-use crate::scaler::Scaler;
 use crate::state::State;
 use crate::tensor::Buffer;
+use crate::units::Units;
 use crate::weights::Weights;
 use alloc::format;
 use alloc::vec;
@@ -28,8 +29,9 @@ use moments::Moments;
 /// A running prediction whose model learns from every truth that comes in.
 ///
 /// At tick t `x_t [I]` comes in. [`Learner::predict`] answers it with `y_t [O]`, which says what will come at t + 1; and with
-/// `x_t` comes `came_t [O]`, what did come at t: the truth for the answer before, `y_{t-1}`. A model that predicts its own
-/// inputs has `came_t = x_t`. [`Learner::learn`] takes it once the answer is out. Both are in raw units if the model has scalers.
+/// `x_t` comes `came_t [D]`, what did come at t: the truth for the answer before, `y_{t-1}`. A model that predicts its own
+/// inputs has `came_t = x_t`. [`Learner::learn`] takes it once the answer is out. Both are in raw units if the model has any. Of a
+/// model that says more than a value for each column ([`Loss::outputs`](crate::Loss::outputs)), came has D values and y has O.
 ///
 /// ```
 /// use rnnstep::{CellKind, Cpu, Learner, LearnerOptions, Model, Shape};
@@ -73,9 +75,9 @@ use moments::Moments;
 #[derive(Debug)]
 pub struct Learner {
     options: LearnerOptions,
-    /// Shape and layout; its weights are those it began with, and it has no scalers.
+    /// Shape and layout; its weights are those it began with, and it has no units.
     model: Model,
-    scalers: Option<(Scaler, Scaler)>,
+    units: Option<Units>,
     stepper: Stepper,
     /// Steps the good weights.
     beside: Stepper,
@@ -86,8 +88,10 @@ pub struct Learner {
     x: Buffer,
     /// `[O]`: the answer, raw.
     y: Buffer,
-    /// `[O]`: a truth, in the network's units.
+    /// `[D]`: a truth, in the network's units.
     truth: Buffer,
+    /// `[O]`: of no use but to be written to.
+    dy: Buffer,
     window: Window,
 }
 
@@ -135,8 +139,22 @@ impl Learner {
         if !all_finite(model.params()) {
             return Err(Error::invalid("learner: a weight of the model is not finite"));
         }
-        let scalers = model.scalers().map(|(x, y)| (x.clone(), y.clone()));
-        if options.adapt.is_some() && scalers.is_none() {
+        let (out, each) = (shape.width_out(), options.loss.outputs(1));
+        let says = model.units().map_or(options.loss, |units| units.says());
+        if !out.is_multiple_of(each)
+            || says.outputs(1) != each
+            || says.is_distribution() != options.loss.is_distribution()
+        {
+            return Err(Error::invalid(format!(
+                "learner: the model has {out} outputs and was trained for {says}, which does not go with the loss {}",
+                options.loss
+            )));
+        }
+        let units = model.units().cloned();
+        if options.adapt.is_some() && says.is_distribution() {
+            return Err(Error::invalid("adapt: only for a model that says one value for each column"));
+        }
+        if options.adapt.is_some() && units.is_none() {
             return Err(Error::invalid("adapt: the model has no scalers; give it some, or leave adapt out"));
         }
         Network::check_size(&shape, options.window, 1)?;
@@ -157,7 +175,8 @@ impl Learner {
             untold: false,
             paused: false,
             guard: Guard::new(),
-            scaling: options.adapt.and(scalers.as_ref()).map(|(x, y)| (Moments::of(x), Moments::of(y))),
+            scaling: options.adapt.and(units.as_ref()).map(|units| (Moments::of(units.x()), Moments::of(units.y()))),
+            past: None,
         };
         let good = Good {
             params: model.params.clone(),
@@ -165,7 +184,8 @@ impl Learner {
             state: state.clone(),
             y: Buffer::zeros(shape.width_out()),
         };
-        let out = shape.width_out();
+        let targets = out / each;
+        let past = units.as_ref().map_or_else(Past::default, |units| units.past(1));
         Ok(Self {
             stepper: Stepper::new(cpu, &shape, Weights::F32, model.params()),
             beside: Stepper::new(cpu, &shape, Weights::F32, model.params()),
@@ -173,7 +193,9 @@ impl Learner {
             now: Snapshot {
                 params: model.params.clone(),
                 moments: moments(),
-                rows: Rows::new(&shape, options.window, &state),
+                rows: Rows::new(&shape, targets, options.window, &state),
+                before: Buffer::zeros(past.before_next().len()),
+                past,
                 state: state.clone(),
                 good,
                 numbers,
@@ -181,27 +203,28 @@ impl Learner {
             grads: Buffer::zeros(len),
             x: Buffer::zeros(shape.input),
             y: Buffer::zeros(out),
-            truth: Buffer::zeros(out),
+            truth: Buffer::zeros(targets),
+            dy: Buffer::zeros(out),
             window: Window {
                 x: Buffer::zeros(options.window * shape.input),
-                truth: Buffer::zeros(options.window * out),
+                truth: Buffer::zeros(options.window * targets),
                 state,
                 first: 0,
                 steps: 0,
             },
             options,
             model: model.raw(),
-            scalers,
+            units,
         })
     }
 
     /// [`Learner::predict`], then [`Learner::learn`]: the answer comes when both are done. To have it sooner, call them yourself.
     ///
     /// # Errors
-    /// If `x` has not I values or `came` not O; nothing has happened then.
+    /// If `x` has not I values or `came` not D; nothing has happened then.
     pub fn tick(&mut self, x: &[f32], came: &[f32]) -> Result<(&[f32], Learned)> {
         Error::check_length("x [I]", self.x.len(), x.len())?;
-        Error::check_length("came [O]", self.y.len(), came.len())?;
+        Error::check_length("came [D]", self.truth.len(), came.len())?;
         self.predict(x)?;
         let learned = self.learn(came)?;
         Ok((&self.y, learned))
@@ -219,39 +242,51 @@ impl Learner {
             self.end_tick();
         }
         let row = self.now.numbers.next;
-        self.now.rows.set_x(row, x);
+        let Snapshot { rows, past, before, .. } = &mut self.now;
+        rows.set_x(row, x);
+        if let Some(units) = &self.units {
+            before.copy_from_slice(past.before_next());
+            units.take_form(past, rows.x_mut(row));
+        }
         self.step(row);
+        if let Some(units) = &self.units {
+            units.give_form(&self.now.past, &mut self.y);
+        }
         self.now.numbers.asked = true;
         Ok(&self.y)
     }
 
-    /// Takes `came [O]`, the truth for the answer before the last: its loss, and perhaps an update; to be called once after each
+    /// Takes `came [D]`, the truth for the answer before the last: its loss, and perhaps an update; to be called once after each
     /// [`Learner::predict`], when the answer is out. Makes ready for the next x, as [`Stream::advance`](crate::Stream::advance) does.
     ///
     /// # Errors
-    /// If there are not O values, or no predict went before; nothing has happened then.
+    /// If there are not D values, or no predict went before; nothing has happened then.
     pub fn learn(&mut self, came: &[f32]) -> Result<Learned> {
-        Error::check_length("came [O]", self.y.len(), came.len())?;
+        Error::check_length("came [D]", self.truth.len(), came.len())?;
         if !self.now.numbers.asked {
             return Err(Error::invalid("learn: each needs a predict before it"));
         }
         let mut learned = Learned::default();
         if let Some(row) = self.now.numbers.waiting {
-            self.now.rows.truth_mut(row).copy_from_slice(came);
-            self.truth.copy_from_slice(came);
-            if let Some((_, scaler)) = &self.scalers {
-                scaler.apply(&mut self.truth);
+            let truth = self.now.rows.truth_mut(row);
+            truth.copy_from_slice(came);
+            if let Some(units) = &self.units {
+                units.form_of(&self.now.before, truth);
             }
-            learned.loss = score::of_row(self.options.loss, self.now.rows.y(row), &self.truth);
+            self.truth.copy_from_slice(truth);
+            if let Some(units) = &self.units {
+                units.scale_targets(&mut self.truth);
+            }
+            learned.loss = score::of_row(self.options.loss, self.now.rows.y(row), &self.truth, &mut self.dy);
             if let Some(loss) = learned.loss.filter(|_| !self.now.numbers.paused) {
                 self.improve(row, loss, &mut learned);
             }
         }
-        let newest = self.now.numbers.next;
+        let (newest, told) = (self.now.numbers.next, self.now.numbers.waiting);
         self.end_tick();
         learned.rolled_back |= core::mem::take(&mut self.now.numbers.untold);
         if !self.now.numbers.paused {
-            self.follow(newest, came);
+            self.follow(newest, told, came);
         }
         self.stepper.bind(&self.now.params, &mut self.now.state).advance();
         Ok(learned)
@@ -276,8 +311,8 @@ impl Learner {
     pub fn model(&self) -> Model {
         let mut model = self.model.clone();
         model.params.copy_from_slice(&self.now.params);
-        match &self.scalers {
-            Some((x, y)) => model.clone().with_scalers(x.clone(), y.clone()).unwrap_or(model), // they were the model's
+        match &self.units {
+            Some(units) => model.clone().with_units(units.clone()).unwrap_or(model), // they were the model's
             None => model,
         }
     }
@@ -287,9 +322,11 @@ impl Learner {
         &self.options
     }
 
-    /// The state after the last x.
-    pub fn state(&self) -> &State {
-        &self.now.state
+    /// The state after the last x. Allocates.
+    pub fn state(&self) -> State {
+        let mut state = self.now.state.clone();
+        state.past = self.now.past.clone();
+        state
     }
 
     /// Goes on from `state`, as if the rows before had not been: the truth that comes next belongs to no answer.
@@ -304,6 +341,7 @@ impl Learner {
         if !state.is_finite() {
             return Err(Error::invalid("state: not finite"));
         }
+        self.now.past.follow(&state.past);
         self.now.state.copy_from(state);
         self.now.good.state.copy_from(state);
         self.beside.state_changed();
@@ -313,6 +351,7 @@ impl Learner {
 
     /// Back to a state of zero, as [`Learner::set_state`]; what was learnt stays.
     pub fn reset(&mut self) {
+        self.now.past.reset();
         self.now.state.reset();
         self.now.good.state.reset();
         self.beside.state_changed();
@@ -341,7 +380,9 @@ impl Learner {
 
     /// All that there is to remember. Allocates.
     pub fn snapshot(&self) -> Snapshot {
-        self.now.clone()
+        let mut now = self.now.clone();
+        now.numbers.past = now.past.oldest();
+        now
     }
 
     /// Goes on from a snapshot, to the same bits.
@@ -351,7 +392,8 @@ impl Learner {
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.now.check(snapshot)?;
         self.now.copy_from(snapshot);
-        if let (Some((x, y)), Some((x_moments, y_moments))) = (&mut self.scalers, &self.now.numbers.scaling) {
+        if let (Some(units), Some((x_moments, y_moments))) = (&mut self.units, &self.now.numbers.scaling) {
+            let (x, y) = units.scalers_mut();
             x_moments.apply(x);
             y_moments.apply(y);
         }
@@ -364,7 +406,7 @@ impl Learner {
     /// code is there, and forgets it. Allocates, so it belongs before the loop: see [`Stream::warm_up`](crate::Stream::warm_up).
     pub fn warm_up(&mut self) {
         let before = self.snapshot();
-        let (x, came) = (vec![0.0; self.x.len()], vec![0.0; self.y.len()]);
+        let (x, came) = (vec![0.0; self.x.len()], vec![0.0; self.truth.len()]);
         self.resume();
         for _ in 0..self.options.window + self.options.every + 1 {
             let _ = self.tick(&x, &came); // of the right length: no error
@@ -382,8 +424,8 @@ impl Learner {
         let mut steps = self.stepper.bind(&self.now.params, &mut self.now.state);
         self.y.copy_from_slice(steps.predict(&self.x));
         self.now.rows.set_y(row, &self.y);
-        if let Some((_, scaler)) = &self.scalers {
-            scaler.undo(&mut self.y);
+        if let Some(units) = &self.units {
+            units.y().undo(&mut self.y);
         }
     }
 
@@ -391,8 +433,8 @@ impl Learner {
     #[inline]
     fn scale_x(&mut self, row: usize) {
         self.x.copy_from_slice(self.now.rows.x(row));
-        if let Some((scaler, _)) = &self.scalers {
-            scaler.apply(&mut self.x);
+        if let Some(units) = &self.units {
+            units.x().apply(&mut self.x);
         }
         settle(&mut self.x);
     }

@@ -1,41 +1,51 @@
 //! The loss of rows of which some truths may not be known.
 
 use crate::cpu::Network;
-use crate::loss::Loss;
+use crate::loss::{Levels, Loss};
 
-/// Adds up the loss of one row, over the values whose truth is known, and hands out the slope at each, 0 at the others. The only
-/// place here that knows what a loss makes of a row.
-fn row(loss: Loss, y: &[f32], truth: &[f32], mut slope: impl FnMut(usize, f32)) -> f64 {
+/// Adds up the loss of one row, over the columns whose truth is known, and puts the slope at each of their outputs into `dy`, 0 at
+/// those of the others. A column at a time, with what the network says of it side by side: `y [O]`, `truth [D]`.
+fn row(loss: Loss, y: &[f32], truth: &[f32], dy: &mut [f32]) -> f64 {
+    let (columns, each) = (truth.len(), loss.outputs(1));
+    let (mut said, mut slopes) = ([0.0; Levels::MOST], [0.0; Levels::MOST]);
     let mut sum = 0.0;
-    for (o, (y, truth)) in y.iter().zip(truth).enumerate() {
-        let (value, d) = if truth.is_finite() { loss.element(y - truth) } else { (0.0, 0.0) };
-        sum += f64::from(value);
-        slope(o, d);
+    for (d, truth) in truth.chunks_exact(1).enumerate() {
+        let known = truth[0].is_finite();
+        for (i, said) in said[..each].iter_mut().enumerate() {
+            *said = y[i * columns + d];
+        }
+        if known {
+            sum += loss.row(&said[..each], truth, &mut slopes[..each]);
+        }
+        for (i, slope) in slopes[..each].iter().enumerate() {
+            dy[i * columns + d] = if known { *slope } else { 0.0 };
+        }
     }
     sum
 }
 
-/// How many values of `truth` are known.
-fn known(truth: &[f32]) -> usize {
-    truth.iter().filter(|truth| truth.is_finite()).count()
+/// How many elements the known values of `truth` bring to a mean.
+fn known(loss: Loss, truth: &[f32]) -> usize {
+    truth.iter().filter(|truth| truth.is_finite()).count() * loss.elements(1)
 }
 
-/// The mean loss of an answer; `None` if nothing of its truth is known.
-pub fn of_row(loss: Loss, y: &[f32], truth: &[f32]) -> Option<f32> {
-    let count = known(truth);
-    (count > 0).then(|| (row(loss, y, truth, |_, _| ()) / count as f64) as f32)
+/// The mean loss of an answer; `None` if nothing of its truth is known. `dy [O]` is room to work in.
+pub fn of_row(loss: Loss, y: &[f32], truth: &[f32], dy: &mut [f32]) -> Option<f32> {
+    let count = known(loss, truth);
+    (count > 0).then(|| (row(loss, y, truth, dy) / count as f64) as f32)
 }
 
-/// The mean loss of the last forward of `network`, and its gradient at y; `truth [T,O]` has all rows of the window.
+/// The mean loss of the last forward of `network`, and its gradient at y; `truth [T,D]` has all rows of the window.
 pub fn of_window(network: &mut Network, loss: Loss, truth: &[f32]) -> f32 {
-    let out = network.shape().width_out();
+    let columns = network.shape().width_out() / loss.outputs(1);
     let rows = network.head_rows();
-    let truth = &truth[rows.start * out..];
-    let count = known(truth).max(1) as f32;
+    let truth = &truth[rows.start * columns..];
+    let count = known(loss, truth).max(1) as f32;
     let mut sum = 0.0;
-    for (truth, at) in truth.chunks_exact(out).zip(rows) {
+    for (truth, at) in truth.chunks_exact(columns).zip(rows) {
         let (y, dy) = network.y_and_dy(at);
-        sum += row(loss, y, truth, |o, d| dy[o] = d / count);
+        sum += row(loss, y, truth, dy);
+        dy.iter_mut().for_each(|dy| *dy /= count);
     }
     (sum / f64::from(count)) as f32
 }

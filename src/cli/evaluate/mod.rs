@@ -134,7 +134,8 @@ fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &std::path::Path
     let named = job.named(&series)?;
     let (shape, table) = (loaded.model.shape(), &named.table);
     let (inputs, outputs) = (table.inputs().rows().1, table.targets().rows().1);
-    if (shape.input, shape.width_out()) != (inputs, outputs) {
+    let targets = loaded.model.units().map_or(shape.width_out(), |units| units.targets());
+    if (shape.input, targets) != (inputs, outputs) {
         let reason = format!("{} does not go with {inputs} columns in and {outputs} out", describe(shape));
         return Err(Error::File { path: path.into(), reason }.into());
     }
@@ -189,7 +190,7 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             protocol.season = protocol.season.or(job.season);
             let mut plan = job.plan()?;
             plan.shape.input = named.table.inputs().rows().1;
-            plan.shape.output = Some(named.table.targets().rows().1);
+            plan.shape.output = Some(plan.recipe.loss.outputs(named.table.targets().rows().1));
             let device = args.device.choose(&plan.shape, plan.batch, Work::Training)?;
             let threads_wanted = args.threads;
             let (bar, mut silent) = (progress(), 0);
