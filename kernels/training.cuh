@@ -92,13 +92,15 @@ __device__ __forceinline__ void take_window(const Window& args, unsigned step, T
 
 enum Kind { MSE = 0, MAE = 1, HUBER = 2, GAUSSIAN = 3, QUANTILES = 4 };
 
+constexpr int LEVELS = 15; // the most
+
 struct Loss {
     const float* y;      // [rows][width]: [D], of a Gaussian the means [D] and s [D], of quantiles [D] for each level
     const float* target; // [rows][D]
     float* dy;           // [rows][width], padding left alone
     float* parts;        // [blocks], what each block adds up
     int rows, output, targets, elements, width, kind; // elements of a row: D, of Q quantiles Q·D
-    float levels[15];    // of the quantiles
+    float levels[LEVELS]; // of the quantiles, lowest first
 };
 
 // ln 1e-6: the least logarithm of a variance.
@@ -139,6 +141,15 @@ __device__ __forceinline__ float2 pinball(float level, float e) {
     return {e, e}; // 0, or NaN, which stays NaN
 }
 
+// A level, by looking at each: arguments that are asked for by a number are copied to the stack first.
+__device__ __forceinline__ float level(const Loss& args, int number) {
+    float found = 0.0f;
+#pragma unroll
+    for (int i = 0; i < LEVELS; ++i)
+        found = i == number ? args.levels[i] : found;
+    return found;
+}
+
 // The gradient at y; this thread's part of the sum.
 __device__ __forceinline__ float score(const Loss& args, Team team) {
     const size_t count = (size_t)args.rows * args.elements;
@@ -153,7 +164,7 @@ __device__ __forceinline__ float score(const Loss& args, Team team) {
             args.dy[at + args.targets] = found.ds / count;
         } else {
             const float2 found = args.kind == QUANTILES
-                                     ? pinball(args.levels[column / args.targets], target - args.y[at])
+                                     ? pinball(level(args, column / args.targets), target - args.y[at])
                                      : element(args.kind, args.y[at] - target);
             sum += found.x;
             args.dy[at] = found.y / count;

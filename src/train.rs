@@ -404,7 +404,7 @@ fn check_widths(shape: &Shape, windows: &Windows, loss: Loss) -> Result<()> {
     Err(Error::invalid(if wanted == columns {
         format!("output: the model has {output}, the data has {columns}")
     } else {
-        format!("output: the model has {output}, the loss {loss} of {columns} target columns takes {wanted}")
+        format!("output: the model has {output}, the loss {loss} takes {wanted} (target columns: {columns})")
     }))
 }
 

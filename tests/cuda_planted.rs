@@ -304,7 +304,7 @@ fn losses() {
             "{(level - 1.0f) * e, level}",
             &[WRONG],
         ),
-        ("levels of columns", file, "args.levels[column / args.targets]", "args.levels[column % 3]", &[WRONG]),
+        ("levels of columns", file, "level(args, column / args.targets)", "level(args, column % 3)", &[WRONG]),
         (
             "targets of rows as wide as y",
             file,

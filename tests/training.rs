@@ -150,8 +150,8 @@ fn heads_of_another_width() {
     let windows = Windows::lanes(rows.clone(), rows, 5, 1, false).unwrap();
     for (output, loss, said) in [
         (3, "mse", "output: the model has 3, the data has 2"),
-        (3, "gaussian", "output: the model has 3, the loss gaussian of 2 target columns takes 4"),
-        (2, "quantiles:0.1,0.9", "output: the model has 2, the loss quantiles:0.1,0.9 of 2 target columns takes 4"),
+        (3, "gaussian", "output: the model has 3, the loss gaussian takes 4 (target columns: 2)"),
+        (2, "quantiles:0.1,0.9", "output: the model has 2, the loss quantiles:0.1,0.9 takes 4 (target columns: 2)"),
     ] {
         let recipe = Recipe { loss: loss.parse().unwrap(), ..Recipe::default() };
         let model = || Model::random(Shape::new(CellKind::Rnn, 2, 4, 1, output).unwrap(), 1).unwrap();

@@ -276,6 +276,8 @@ fn options_that_cannot_be() {
     }
     for (args, word) in [
         ("--flag", "--flag"),
+        ("--loss median", "expected mse, mae, huber, gaussian or quantiles"),
+        ("--loss quantiles:0.9,0.1", "quantiles: level 0.1 after 0.9: must be above it"),
         ("--hidden many", "many"),
         ("--hidden=-1", "-1"),
         ("--cell transformer", "lstm"),
