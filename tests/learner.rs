@@ -127,7 +127,7 @@ proptest! {
             }
             learner.pause();
             let mut stream = Stream::on(cpu, learner.model()).unwrap();
-            stream.set_state(learner.state()).unwrap();
+            stream.set_state(&learner.state()).unwrap();
             for t in before..60 {
                 prop_assert_eq!(bits(learner.predict(&x[t]).unwrap()), bits(stream.predict(&x[t]).unwrap()));
                 if t % 3 > 0 {
@@ -280,7 +280,7 @@ fn a_new_rule_is_learnt() {
         for t in 0..8000 {
             if t == 4000 {
                 let mut stream = Stream::on(Cpu::widest(), learner.model()).unwrap();
-                stream.set_state(learner.state()).unwrap();
+                stream.set_state(&learner.state()).unwrap();
                 frozen = Some(stream);
             }
             let x = rule(t);
@@ -433,7 +433,7 @@ fn what_cannot_be_is_refused() {
     assert_eq!(learner.learn(&[0.0]).unwrap_err().to_string(), "learn: each needs a predict before it");
     assert_eq!(learner.predict(&[0.0]).unwrap_err().to_string(), "x [I]: expected 2 values, got 1");
     learner.predict(&[0.0, 0.1]).unwrap();
-    assert_eq!(learner.learn(&[]).unwrap_err().to_string(), "came [O]: expected 1 values, got 0");
+    assert_eq!(learner.learn(&[]).unwrap_err().to_string(), "came [D]: expected 1 values, got 0");
     assert!(learner.tick(&[0.0, 0.1], &[]).is_err());
     assert_eq!(learner.ticks(), 0);
     assert_eq!(learner.learn(&[0.5]).unwrap(), Learned::default());
@@ -447,4 +447,63 @@ fn what_cannot_be_is_refused() {
     assert!(learner.restore(&snapshot).is_err());
     let options: LearnerOptions = serde_json::from_str(r#"{"window": 7}"#).unwrap();
     assert_eq!(options, LearnerOptions { window: 7, ..plain });
+}
+
+/// Models that predict changes, and those that say a distribution: paused they are streams, and a stop changes nothing.
+#[test]
+fn forms_and_distributions() {
+    use rnnstep::scaler::Scaling;
+    use rnnstep::{Form, Loss, Units};
+    let forms = [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 5 }];
+    let losses = ["mse", "gaussian", "quantiles:0.2,0.5,0.7"];
+    let series: Vec<f32> = (0..400).map(|t| 20.0 + 0.05 * t as f32 + (0.4 * t as f32).sin()).collect();
+    for (form, loss) in forms.into_iter().flat_map(|form| losses.map(|loss| (form, loss))) {
+        let loss: Loss = loss.parse().unwrap();
+        let column = (&series[..100], 1);
+        let units = Units::fit(Scaling::Standard, form, loss, column, column, Some(&[0])).unwrap();
+        let shape = Shape::new(CellKind::Gru, 1, 9, 1, loss.outputs(1)).unwrap();
+        let model = Model::random(shape, 4).unwrap().with_units(units).unwrap();
+        let options = LearnerOptions { loss, lr: 0.01, ..LearnerOptions::default() };
+        let mut stream = Stream::new(model.clone()).unwrap();
+        let mut learner = Learner::new(model.clone(), options, Cpu::widest()).unwrap();
+        learner.warm_up();
+        learner.pause();
+        for v in &series[..50] {
+            assert_eq!(learner.predict(&[*v]).unwrap(), stream.step(&[*v]).unwrap(), "{form:?} {loss}");
+            learner.learn(&[*v]).unwrap();
+        }
+        learner.resume();
+        let mut losses = vec![];
+        for v in &series[50..300] {
+            let (y, learned) = learner.tick(&[*v], &[*v]).unwrap();
+            assert!(y.iter().all(|y| y.is_finite()));
+            losses.extend(learned.loss);
+        }
+        let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+        assert!(mean(&losses[200..]) < mean(&losses[..30]), "{form:?} {loss}: {losses:?}");
+        // a value that is none is not learnt from, and spoils nothing that comes after it
+        learner.tick(&[f32::NAN], &[f32::NAN]).unwrap();
+        let mut other = Learner::new(model.clone(), options, Cpu::widest()).unwrap();
+        let (from, mut fresh) = (learner.snapshot(), other.snapshot());
+        for ((_, to), (_, from)) in fresh.buffers_mut().into_iter().zip(from.buffers()) {
+            to.copy_from_slice(from);
+        }
+        fresh.numbers = from.numbers.clone();
+        other.restore(&fresh).unwrap();
+        for v in &series[301..] {
+            let y = learner.tick(&[*v], &[*v]).unwrap().0.to_vec();
+            assert!(y.iter().all(|y| y.is_finite()), "{form:?} {loss}");
+            assert_eq!(other.tick(&[*v], &[*v]).unwrap().0, y, "{form:?} {loss}");
+        }
+        let bits = |learner: &Learner| learner.model().params().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&learner), bits(&other));
+        // a stream goes on from a learner's state
+        let mut stream = Stream::new(learner.model()).unwrap();
+        stream.set_state(&learner.state()).unwrap();
+        assert_eq!(stream.step(&[9.5]).unwrap(), learner.predict(&[9.5]).unwrap(), "{form:?} {loss}");
+    }
+    let plain = Model::random(Shape::new(CellKind::Gru, 1, 9, 1, 1).unwrap(), 4).unwrap();
+    let options = LearnerOptions { loss: Loss::Gaussian, ..LearnerOptions::default() };
+    let error = Learner::new(plain, options, Cpu::widest()).unwrap_err().to_string();
+    assert!(error.contains("does not go with the loss gaussian"), "{error}");
 }

@@ -10,6 +10,7 @@ mod gates;
 mod info;
 mod input;
 mod job;
+mod learn;
 mod predict;
 mod report;
 mod screen;

@@ -1,6 +1,7 @@
 //! `rnnstep stream`
 
 use super::device::Work;
+use super::learn::{LearnArgs, Learning};
 use super::report::duration;
 use super::screen::Screen;
 use super::{Failure, ModelArgs};
@@ -25,13 +26,23 @@ pub struct StreamArgs {
     /// Say on stderr at the end how long the steps took
     #[arg(long)]
     latency: bool,
+    #[command(flatten)]
+    learn: LearnArgs,
 }
 
 pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let loaded = args.model.load()?;
-    let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
-    let mut stream = Stream::on(device, if args.raw { loaded.model.raw() } else { loaded.model })?;
-    let width = stream.model().shape().input;
+    let width = loaded.model.shape().input;
+    let mut runner = if args.learn.is_asked()? {
+        if args.raw {
+            return Err(Failure::Usage("--learn: learns from raw values; leave --raw out".into()));
+        }
+        let cpu = args.model.device.only_cpu("stream --learn")?;
+        Runner::Learning(Box::new(Learning::new(&args.learn, &args.model.model, loaded, cpu)?))
+    } else {
+        let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
+        Runner::Stream(Stream::on(device, if args.raw { loaded.model.raw() } else { loaded.model })?)
+    };
     let mut lines = BufReader::new(stdin().lock());
     let (mut line, mut x) = (Vec::new(), Vec::with_capacity(width));
     let (mut times, mut bad) = (Vec::new(), 0_u64);
@@ -48,13 +59,14 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
         match if whole { parse(&line, width, &mut x) } else { Err(format!("longer than {LONGEST} bytes")) } {
             Ok(()) => {
                 let start = Instant::now();
-                let y = stream.step(&x)?;
+                let y = runner.predict(&x)?;
                 if args.latency {
                     times.push(start.elapsed());
                 }
                 let y: Vec<String> = y.iter().map(|&value| csv::number(value)).collect();
                 screen.line(y.join(","))?;
                 screen.flush()?;
+                runner.learn(&x)?;
             }
             Err(reason) => {
                 bad += 1;
@@ -68,7 +80,33 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
     if args.latency {
         eprintln!("{}", said(times));
     }
+    if let Runner::Learning(learning) = runner {
+        learning.finish()?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What answers.
+enum Runner {
+    Stream(Stream),
+    Learning(Box<Learning>),
+}
+
+impl Runner {
+    fn predict(&mut self, x: &[f32]) -> Result<&[f32], Error> {
+        match self {
+            Self::Stream(stream) => stream.step(x),
+            Self::Learning(learning) => learning.predict(x),
+        }
+    }
+
+    /// What can wait until the answer is out.
+    fn learn(&mut self, x: &[f32]) -> Result<(), Failure> {
+        match self {
+            Self::Stream(_) => Ok(()),
+            Self::Learning(learning) => learning.learn(x),
+        }
+    }
 }
 
 /// The `width` numbers of a line, separated by commas, semicolons or white space.

@@ -1,6 +1,6 @@
 //! `rnnstep stream`: a line in, a line out, at once.
 
-use super::run::Run;
+use super::run::{Run, numbers};
 use rnnstep::{CellKind, Weights};
 
 /// Lines of `width` numbers.
@@ -152,4 +152,66 @@ fn ends_with_its_input() {
     talk.hear();
     let answer = talk.end();
     assert_eq!((answer.code, answer.stderr.as_str()), (Some(0), ""));
+}
+
+/// A model that learns from what comes in, is stopped, and goes on as if it had not been.
+#[test]
+fn learns_and_goes_on() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    for form in ["value", "change", "seasonal-change --season 11"] {
+        run.ok(&format!("train sunspots.csv --cell gru --hidden 8 --epochs 3 --no-plot --target-as {form}"));
+        let lines: Vec<String> = numbers(&run.text("sunspots.csv"), 1).iter().map(|row| format!("{}\n", row[0])).collect();
+        let plain = run.feed_ok("stream model.safetensors", lines.concat()).stdout;
+        let learn = "--learn --lr 0.003 --window 12 --out l.safetensors";
+        let whole = run.feed_ok(&format!("stream model.safetensors {learn}"), lines.concat());
+        assert!(whole.stderr.contains("learned from 309 lines: 308 updates"), "{}", whole.stderr);
+        // the first answers are those of a stream: nothing is learned before there is something to learn from
+        assert_eq!(whole.stdout.lines().take(2).collect::<Vec<_>>(), plain.lines().take(2).collect::<Vec<_>>());
+        assert_ne!(whole.stdout, plain);
+        let wholly = [run.bytes("l.safetensors"), run.bytes("l.learner.safetensors")];
+        // in two parts
+        let first = run.feed_ok(&format!("stream model.safetensors {learn}"), lines[..150].concat()).stdout;
+        let on = "stream l.learner.safetensors --learn --out l.safetensors";
+        let second = run.feed_ok(on, lines[150..].concat()).stdout;
+        assert_eq!(first + &second, whole.stdout, "{form}");
+        assert!(wholly == [run.bytes("l.safetensors"), run.bytes("l.learner.safetensors")], "{form}");
+        // what it wrote is a model like any other
+        run.ok("predict l.safetensors sunspots.csv --out p.csv");
+        run.fails("train --resume l.learner.safetensors", &["l.learner.safetensors"]);
+    }
+    for (wrong, words) in [
+        ("stream model.safetensors --every 2", "add --learn"),
+        ("stream model.safetensors --learn --raw", "leave --raw out"),
+        ("stream model.safetensors --learn --save-every 5", "say where to, with --out FILE"),
+    ] {
+        run.misused(wrong, &[words]);
+    }
+    run.fails("stream model.safetensors --learn --every 0", &["every 0: must be 1 or more"]);
+    run.fails("stream model.safetensors --learn --lr=-1", &["lr -1"]);
+    run.fails("stream model.safetensors --learn --weights int8", &["f32 only"]);
+    run.fails("stream l.learner.safetensors --learn --window 5", &["another --window"]);
+    run.file("m.csv", "a,b\n1,2\n2,3\n3,1\n4,5\n5,2\n6,7\n7,1\n8,3\n9,2\n1,2\n4,1\n2,2\n");
+    run.ok("train m.csv --column a --target b --seq-len 2 --epochs 1 --no-plot --out m.safetensors");
+    run.fails("stream m.safetensors --learn", &["\"b\" is predicted and not among the inputs"]);
+}
+
+/// Killed at any time, it loses no more than the lines since it was last written down.
+#[test]
+fn a_killed_learner_loses_little() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    run.ok("train sunspots.csv --cell rnn --hidden 4 --epochs 1 --no-plot");
+    let lines = numbers(&run.text("sunspots.csv"), 1);
+    let mut talk = run.talk("stream model.safetensors --learn --out l.safetensors --save-every 10");
+    for row in &lines[..57] {
+        talk.say(&format!("{}\n", row[0]));
+        talk.hear();
+    }
+    drop(talk); // SIGKILL
+    // the 57th answer was out, so 50 lines were learned from and written down
+    let rest = run.feed_ok("stream l.learner.safetensors --learn", "5\n");
+    let said = rest.stderr.split("learned from ").nth(1).unwrap();
+    let ticks: usize = said.split(' ').next().unwrap().parse().unwrap();
+    assert_eq!(ticks, 51, "{}", rest.stderr);
 }

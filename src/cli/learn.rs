@@ -1,0 +1,193 @@
+//! `rnnstep stream --learn`: the model learns from what comes in.
+
+use super::Failure;
+use clap::Args;
+use rnnstep::file::{self, LEARNER, Loaded, Metadata};
+use rnnstep::learner::Numbers;
+use rnnstep::optimizer::{Adam, Optimizer};
+use rnnstep::{Cpu, Error, Learner, LearnerOptions, Loss, Tensor};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+pub struct LearnArgs {
+    /// Learn from every line, after its answer is out
+    #[arg(long, help_heading = "Learning")]
+    learn: bool,
+    /// Update the weights every N lines [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Learning")]
+    every: Option<usize>,
+    /// Lines that gradients flow back through [default: 16]
+    #[arg(long, value_name = "K", help_heading = "Learning")]
+    window: Option<usize>,
+    /// Learning rate of adam [default: 0.001]
+    #[arg(long, value_name = "RATE", help_heading = "Learning")]
+    lr: Option<f64>,
+    /// Let the scalers follow: how much of their mean and variance they keep from line to line, such as 0.999
+    #[arg(long, value_name = "PART", help_heading = "Learning")]
+    adapt: Option<f64>,
+    /// Where the model goes that was learned; beside it NAME.learner.safetensors, which `stream --learn` goes on from
+    #[arg(long, value_name = "FILE", help_heading = "Learning")]
+    out: Option<PathBuf>,
+    /// Write both every N lines as well, not only at the end [default: 1000]
+    #[arg(long, value_name = "N", help_heading = "Learning")]
+    save_every: Option<u64>,
+}
+
+impl LearnArgs {
+    /// Whether to learn.
+    pub fn is_asked(&self) -> Result<bool, Failure> {
+        let given = [
+            ("--every", self.every.is_some()),
+            ("--window", self.window.is_some()),
+            ("--lr", self.lr.is_some()),
+            ("--adapt", self.adapt.is_some()),
+            ("--out", self.out.is_some()),
+            ("--save-every", self.save_every.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given && !self.learn) {
+            Some((flag, _)) => Err(Failure::Usage(format!("{flag}: says how to learn; add --learn"))),
+            None if self.save_every.is_some() && self.out.is_none() => {
+                Err(Failure::Usage("--save-every: say where to, with --out FILE".into()))
+            }
+            None => Ok(self.learn),
+        }
+    }
+}
+
+/// A learner at work, and where it is kept.
+pub struct Learning {
+    learner: Learner,
+    /// Which input each predicted column is.
+    columns: Vec<usize>,
+    came: Vec<f32>,
+    metadata: Metadata,
+    out: Option<PathBuf>,
+    save_every: u64,
+}
+
+impl Learning {
+    /// A learner from the model in `path`, or the one that was written there.
+    pub fn new(args: &LearnArgs, path: &Path, loaded: Loaded, cpu: Cpu) -> Result<Self, Failure> {
+        let Loaded { model, metadata, extra, .. } = loaded;
+        if let Some(out) = &args.out {
+            file::check_writable(out)?;
+            file::check_writable(learner_beside(out))?;
+        }
+        let in_file = |reason: String| Failure::from(Error::File { path: path.into(), reason });
+        let before = metadata.position.as_ref().and_then(|position| position.get("learner"));
+        let stored = |name: &str| before.and_then(|before| before.get(name)).cloned();
+        let mut options = match stored("options") {
+            Some(options) => serde_json::from_value(options).map_err(|error| in_file(format!("learner: {error}")))?,
+            None => LearnerOptions {
+                loss: loss_of(&metadata, &model),
+                optimizer: Optimizer::Adam(Adam::default()),
+                ..Default::default()
+            },
+        };
+        options.window = args.window.unwrap_or(options.window);
+        options.every = args.every.unwrap_or(options.every);
+        options.lr = args.lr.unwrap_or(options.lr);
+        options.adapt = args.adapt.or(options.adapt);
+        let columns = columns_of(&metadata, &model).map_err(in_file)?;
+        let came = vec![0.0; columns.len()];
+        let mut learner = Learner::new(model, options, cpu)?;
+        if let Some(numbers) = stored("numbers") {
+            let mut snapshot = learner.snapshot();
+            snapshot.numbers =
+                serde_json::from_value::<Numbers>(numbers).map_err(|error| in_file(format!("learner: {error}")))?;
+            for (name, buffer) in snapshot.buffers_mut() {
+                let found = extra.get(&format!("{LEARNER}{name}")).map_or(&[][..], Tensor::data);
+                if found.len() != buffer.len() {
+                    let (found, wanted) = (found.len(), buffer.len());
+                    return Err(in_file(format!(
+                        "learner: {name} has {found} values, expected {wanted}: it was written with another --window"
+                    )));
+                }
+                buffer.copy_from_slice(found);
+            }
+            learner.restore(&snapshot).map_err(|error| in_file(error.to_string()))?;
+        }
+        learner.warm_up();
+        let save_every = args.save_every.unwrap_or(1000).max(1);
+        Ok(Self { learner, columns, came, metadata, out: args.out.clone(), save_every })
+    }
+
+    pub fn predict(&mut self, x: &[f32]) -> Result<&[f32], Error> {
+        self.learner.predict(x)
+    }
+
+    /// Learns from a row, and writes the model down if it is time to.
+    pub fn learn(&mut self, x: &[f32]) -> Result<(), Failure> {
+        self.came.iter_mut().zip(&self.columns).for_each(|(came, &column)| *came = x[column]);
+        let learned = self.learner.learn(&self.came)?;
+        if learned.rolled_back {
+            eprintln!("tick {}: learning went wrong; back to the last good weights", self.learner.ticks());
+        }
+        if self.learner.ticks().is_multiple_of(self.save_every) {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the model down and says what was learned.
+    pub fn finish(self) -> Result<(), Failure> {
+        self.save()?;
+        let (ticks, updates, back) = (self.learner.ticks(), self.learner.updates(), self.learner.rollbacks());
+        let place = self.out.as_deref().map_or_else(
+            || "; nothing was written, since no --out was given".into(),
+            |out| format!("; model {}, to go on {}", out.display(), learner_beside(out).display()),
+        );
+        eprintln!("learned from {ticks} lines: {updates} updates, taken back {back} times{place}");
+        Ok(())
+    }
+
+    fn save(&self) -> Result<(), Failure> {
+        let Some(out) = &self.out else { return Ok(()) };
+        let (model, snapshot) = (self.learner.model(), self.learner.snapshot());
+        let metadata = Metadata { position: None, ..self.metadata.clone() };
+        // first what can be gone on from: it holds the weights as well
+        let json = |error: serde_json::Error| Error::Invalid(error.to_string());
+        let numbers = serde_json::to_value(&snapshot.numbers).map_err(json)?;
+        let options = serde_json::to_value(self.learner.options()).map_err(json)?;
+        let position = Some(json!({ "learner": { "numbers": numbers, "options": options } }));
+        let mut extra = Vec::new();
+        for (name, buffer) in snapshot.buffers().into_iter().filter(|(_, buffer)| !buffer.is_empty()) {
+            extra.push((format!("{LEARNER}{name}"), Tensor::new([buffer.len()], buffer)?));
+        }
+        file::save(learner_beside(out), &model, &Metadata { position, ..metadata.clone() }, &extra)?;
+        file::save(out, &model, &metadata, &[])?;
+        Ok(())
+    }
+}
+
+/// `model.safetensors` has its learner in `model.learner.safetensors`.
+fn learner_beside(model: &Path) -> PathBuf {
+    model.with_extension("learner.safetensors")
+}
+
+/// The loss that a model was trained with, as far as its file says.
+fn loss_of(metadata: &Metadata, model: &rnnstep::Model) -> Loss {
+    let says = model.units().map(|units| units.says()).filter(|says| says.is_distribution());
+    let trained = || metadata.recipe.as_ref()?.get("loss").and_then(Value::as_str)?.parse().ok();
+    says.or_else(trained).unwrap_or_default()
+}
+
+/// Which input each predicted column is: by name, or all of them in order where nobody knows names.
+fn columns_of(metadata: &Metadata, model: &rnnstep::Model) -> Result<Vec<usize>, String> {
+    let (inputs, targets) = (&metadata.columns.inputs, &metadata.columns.targets);
+    let wanted = model.units().map_or(model.shape().width_out(), |units| units.targets());
+    if targets.len() == wanted {
+        let place = |target: &String| {
+            inputs.iter().position(|input| input == target).ok_or_else(|| {
+                format!("--learn: {target:?} is predicted and not among the inputs, so the truth never comes in")
+            })
+        };
+        return targets.iter().map(place).collect();
+    }
+    if model.shape().input == wanted {
+        return Ok((0..wanted).collect());
+    }
+    let input = model.shape().input;
+    Err(format!("--learn: {input} columns go in and {wanted} are predicted, and nothing says which are which"))
+}
