@@ -69,6 +69,8 @@ pub mod plot;
 pub mod random;
 #[cfg(feature = "alloc")]
 pub mod scaler;
+#[cfg(feature = "std")]
+pub mod search;
 pub mod shape;
 #[cfg(feature = "alloc")]
 pub mod state;
