@@ -18,8 +18,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use toml::{Spanned, Value};
 
-/// Headings of the flags that decide a result; where files go and what computes is said on the command line.
-const HEADINGS: [&str; 6] = ["Network", "Windows", "Training", "Data", "Walk", "Search"];
+/// Headings of the flags that decide a result, beside those of a [`Job`]; where files go and what computes is said on the
+/// command line.
+const HEADINGS: [&str; 2] = ["Walk", "Search"];
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 
@@ -81,7 +82,11 @@ fn read(path: &Path) -> Result<String, Failure> {
 /// The flag of a key, or the data.
 fn named<'a>(command: &'a Command, key: &str) -> Result<&'a Arg, String> {
     let all = || command.get_arguments().filter_map(|arg| Some((name(arg)?, arg)));
-    let decides = |arg: &Arg| arg.get_help_heading().is_some_and(|heading| HEADINGS.contains(&heading));
+    let job = Job::augment_args(Command::new("job"));
+    let decides = |arg: &Arg| {
+        let of_job = arg.get_id() != "config" && job.get_arguments().any(|one| one.get_id() == arg.get_id());
+        of_job || arg.get_help_heading().is_some_and(|heading| HEADINGS.contains(&heading))
+    };
     match all().find(|(name, _)| *name == key) {
         Some((_, arg)) if decides(arg) => Ok(arg),
         Some(_) => Err(format!("{key:?} is said on the command line; a file holds what decides the result")),
@@ -112,11 +117,15 @@ fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Option<OsString>,
             other => Err(format!("expected true or false, got {}", kind(other))),
         };
     }
-    let many = matches!(arg.get_action(), ArgAction::Append) || arg.get_num_args().is_some_and(|n| n.max_values() > 1);
+    let most = arg.get_num_args().map_or(1, |count| count.max_values());
+    let many = matches!(arg.get_action(), ArgAction::Append) || most > 1;
     let text = match value {
         Value::Array(values) if many => {
             if values.is_empty() {
                 return Ok(None);
+            }
+            if most > 1 && values.len() > most {
+                return Err(format!("expected at most {most} values, got {}", values.len()));
             }
             values.iter().map(|value| item(arg, value)).collect::<Result<Vec<_>, _>>()?.join(",")
         }

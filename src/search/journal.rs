@@ -50,9 +50,8 @@ impl Journal {
         let text = String::from_utf8_lossy(&bytes);
         let mut lines = text.lines();
         if let Some(first) = lines.next() {
-            let head: Head = serde_json::from_str(first).map_err(|_| {
-                Error::file(&path, "is no journal of a search; give another --journal")
-            })?;
+            let head: Head = serde_json::from_str(first)
+                .map_err(|_| Error::file(&path, "is no journal of a search; give another --journal"))?;
             check(&path, &head, asked)?;
         }
         let (mut attempts, mut damaged) = (Vec::new(), 0);
@@ -99,7 +98,10 @@ fn line(path: &Path, what: &impl Serialize) -> Result<String> {
 /// Whether the journal is of the search that is asked for; if not, the first thing that differs is named.
 fn check(path: &Path, head: &Head, asked: &Value) -> Result<()> {
     let refuse = |what: String| {
-        Err(Error::file(path, format!("is the journal of another search ({what}); give another --journal, or remove it")))
+        Err(Error::file(
+            path,
+            format!("is the journal of another search ({what}); give another --journal, or remove it"),
+        ))
     };
     if head.version != VERSION {
         return refuse(format!("format version {}, here {VERSION}", head.version));

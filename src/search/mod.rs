@@ -127,8 +127,7 @@ impl Search {
     /// If the fraction leaves nothing to train or score on, a value is not finite, the length is not in epochs, or naive
     /// forecasts are never wrong.
     pub fn new(table: &Table, base: Plan, season: Option<usize>, test_fraction: f64, cpu: Cpu) -> Result<Self> {
-        let fraction =
-            |_| Error::invalid(format!("test-fraction {test_fraction}: must be above 0 and below 1"));
+        let fraction = |_| Error::invalid(format!("test-fraction {test_fraction}: must be above 0 and below 1"));
         let (first, end) = space::parts(table.rows(), test_fraction).map_err(fraction)?;
         if end == table.rows() || first == end || first < 3 {
             return Err(Error::invalid(format!(
@@ -147,7 +146,8 @@ impl Search {
         let shape = Shape { input: inputs, output: Some(targets), ..base.shape }.checked()?;
         let base = Plan { shape, ..base };
         let space = Space::for_table(&training, first, season);
-        let mut search = Self { training, all: table.rows(), first, base, space, epochs, device: cpu.into(), naive: Vec::new() };
+        let mut search =
+            Self { training, all: table.rows(), first, base, space, epochs, device: cpu.into(), naive: Vec::new() };
         search.naive = search.naive_errors(season)?;
         Ok(search)
     }
@@ -207,7 +207,8 @@ impl Search {
         let mut fresh = 0;
         let mut complete = true;
         for bracket in 0.. {
-            let (from, to) = (bracket * BRACKET, tries.map_or((bracket + 1) * BRACKET, |n| n.min((bracket + 1) * BRACKET)));
+            let (from, to) =
+                (bracket * BRACKET, tries.map_or((bracket + 1) * BRACKET, |n| n.min((bracket + 1) * BRACKET)));
             let plans = self.candidates(to);
             if from >= plans.len() {
                 break;
@@ -249,7 +250,8 @@ impl Search {
         for (rung, next) in rungs.iter().zip(rungs.iter().skip(1).map(|next| next.candidates).chain([0])) {
             let open: Vec<usize> =
                 standing.iter().copied().filter(|&number| !done.contains_key(&(number, rung.epochs))).collect();
-            let desk = Desk { fits: Mutex::new(fits), fresh: Mutex::new(Vec::new()), failed: Mutex::new(None), keep: next };
+            let desk =
+                Desk { fits: Mutex::new(fits), fresh: Mutex::new(Vec::new()), failed: Mutex::new(None), keep: next };
             let turn = AtomicUsize::new(0);
             threads.split(threads.count(), |_| {
                 while let Some(&number) = open.get(turn.fetch_add(1, Ordering::Relaxed)) {
@@ -257,7 +259,9 @@ impl Search {
                         break;
                     }
                     let fit = locked(&desk.fits).remove(&number).map(|kept: Kept| kept.fit);
-                    let Some((attempt, fit)) = self.attempt(&plans[number], number, fit, rung.epochs, stop) else { break };
+                    let Some((attempt, fit)) = self.attempt(&plans[number], number, fit, rung.epochs, stop) else {
+                        break;
+                    };
                     if let Err(error) = seen(&attempt) {
                         locked(&desk.failed).get_or_insert(error);
                     }
@@ -300,7 +304,9 @@ impl Search {
         let trained = || -> Result<Option<(f64, Fit)>> {
             let mut fit = match fit {
                 Some(fit) => fit,
-                None => plan.start(&self.training.part(0..self.first)?, None, self.device.clone(), Threads::default())?,
+                None => {
+                    plan.start(&self.training.part(0..self.first)?, None, self.device.clone(), Threads::default())?
+                }
             };
             let goal = Length::Epochs(epochs).steps(fit.trainer.windows());
             let mut steps = Vec::new();
@@ -350,7 +356,9 @@ impl Search {
         let errors: Vec<f64> = evaluation.columns.iter().map(error).collect();
         match errors.iter().all(|error| *error > 0.0 && error.is_finite()) {
             true => Ok(errors),
-            false => Err(Error::invalid("a naive forecast is never wrong on the rows to score: there is nothing to search")),
+            false => {
+                Err(Error::invalid("a naive forecast is never wrong on the rows to score: there is nothing to search"))
+            }
         }
     }
 

@@ -76,7 +76,8 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     file::check_writable(&args.out)?;
     file::check_writable(&journal_path)?;
     let Source::Series(series) = job.data.source()? else {
-        let reason = "holds windows already cut, of which none can be left untouched in order; give a series, .csv or .npy";
+        let reason =
+            "holds windows already cut, of which none can be left untouched in order; give a series, .csv or .npy";
         return Err(Error::File { path: data, reason: reason.into() }.into());
     };
     let named = job.named(&series)?;
@@ -87,8 +88,8 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     let season = job.season;
     job.season = season.filter(|_| job.target_as == TargetAs::SeasonalChange);
     let base = job.plan()?;
-    let mut search = Search::new(&named.table, base.clone(), season, args.test_fraction, cpu)
-        .map_err(|error| job.in_data(error))?;
+    let mut search =
+        Search::new(&named.table, base.clone(), season, args.test_fraction, cpu).map_err(|error| job.in_data(error))?;
     narrow(&mut search, &base, given);
     let journal = Journal::open(&journal_path, &asked(args, &search, &given)?)?;
     tell_what_is_known(&journal, &journal_path);
@@ -115,7 +116,9 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
 
     let Some((plan, attempt)) = &found.winner else {
         let message = if stopped { "interrupted" } else { "the budget was used up" };
-        return Err(Error::Invalid(format!("{message} before the first training was scored; run it again to go on")).into());
+        return Err(
+            Error::Invalid(format!("{message} before the first training was scored; run it again to go on")).into()
+        );
     };
     let rows = search.rows();
     let said = format!("{} in {}", counted(found.candidates, "candidate"), counted(found.trainings, "training"));
@@ -184,11 +187,7 @@ fn narrow(search: &mut Search, base: &Plan, given: impl Fn(&str) -> bool) {
 }
 
 /// What a journal must have been begun for: everything that decides what is found, under the names of the flags.
-fn asked(
-    args: &SearchArgs,
-    search: &Search,
-    given: &impl Fn(&str) -> bool,
-) -> Result<serde_json::Value, Failure> {
+fn asked(args: &SearchArgs, search: &Search, given: &impl Fn(&str) -> bool) -> Result<serde_json::Value, Failure> {
     let mut asked = serde_json::to_value(&args.job).map_err(|error| Error::Invalid(error.to_string()))?;
     if let Some(asked) = asked.as_object_mut() {
         // the same rows in another place are the same
