@@ -164,6 +164,12 @@ fn threads_stops_and_a_journal_change_nothing() {
     let (few, _) = run(&search, 9, 1, &[]);
     let again = search.run(Some(9), &Threads::default(), &more, &|| false, &|_| Ok(())).unwrap();
     assert_eq!(few.winner, again.winner);
+    // nor what it says of another network
+    more.iter_mut().filter(|attempt| attempt.candidate == 7).for_each(|attempt| {
+        (attempt.score, attempt.about) = (Some(0.0), "cell lstm hidden 9".into());
+    });
+    let again = search.run(Some(9), &Threads::default(), &more, &|| false, &|_| Ok(())).unwrap();
+    assert!(few.winner == again.winner && again.fresh >= 1);
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub struct Attempt {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// What was trained, for whoever reads the journal; nothing reads it back.
+    /// What was trained; one that is known from before counts only if this is what the number stands for.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
 }
@@ -213,6 +213,8 @@ impl Search {
             if from >= plans.len() {
                 break;
             }
+            // a line that somebody changed, or that a disk did, is of another candidate, or of none
+            done.retain(|&(number, _), attempt| plans.get(number).is_none_or(|plan| attempt.about == about(plan)));
             let before = done.len();
             complete = self.bracket(&plans, from, threads, &mut done, &mut used, stop, seen)?;
             fresh += done.len() - before;
