@@ -6,6 +6,7 @@
 //! - [`Stream`] steps a model value by value, without allocating; [`Streams`] thousands of them at once.
 //! - [`Learner`] answers like a stream and learns from what comes, tick by tick.
 //! - [`train::Trainer`] trains one on [`data::windows::Windows`]; [`checkpoint`] lets it stop and go on.
+//! - [`evaluate`](mod@evaluate) says whether a model is worth anything; [`search`] looks for a recipe.
 //! - [`forecast`] scores one step ahead and predicts many; [`gates`] shows what happens inside; [`latency`] times steps.
 //!
 //! Shapes are written in the letters of [`shape`]. Every instruction set and any number of threads give the same bits.
@@ -69,6 +70,8 @@ pub mod plot;
 pub mod random;
 #[cfg(feature = "alloc")]
 pub mod scaler;
+#[cfg(feature = "std")]
+pub mod search;
 pub mod shape;
 #[cfg(feature = "alloc")]
 pub mod state;

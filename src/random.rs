@@ -15,6 +15,8 @@ pub enum Purpose {
     Dropout = 3,
     /// Errors drawn again for an interval; the position is 0.
     Resampling = 4,
+    /// What a search tries; the position is the dimension and how often it went round.
+    Search = 5,
 }
 
 /// A generator for one purpose at one position.

@@ -18,6 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["forecast", "checkpoint", "float64", "fixed", "latency", "learner"],
     &["fit"],
     &["evaluate"],
+    &["search"],
 ];
 
 /// Files and folders that may contain `unsafe`: instruction sets, the trait they implement, the GPU.

@@ -3,16 +3,16 @@
 use super::device::DeviceArgs;
 use super::report::counted;
 use super::screen::Screen;
-use super::{Failure, report};
+use super::{Failure, config, report};
 use clap::Args;
 use rnnstep::cuda::plan::Plan;
 use rnnstep::cuda::{self, Frame, Properties};
 use rnnstep::file::{Loaded, load};
 use rnnstep::float64::{STEPS, deviation};
 use rnnstep::layout::Offsets;
-use rnnstep::{Cpu, Form, Isa, Nonlinearity, Shape, Weights};
+use rnnstep::{Cpu, Error, Form, Isa, Nonlinearity, Shape, Weights};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Args)]
@@ -23,6 +23,9 @@ pub struct InfoArgs {
     /// Activation of an Elman RNN whose file does not say it [default: tanh]
     #[arg(long, value_enum, value_name = "NAME")]
     nonlinearity: Option<Nonlinearity>,
+    /// Print how the model was trained, as TOML for `train --config`
+    #[arg(long, requires = "model")]
+    recipe: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -36,12 +39,23 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
             for warning in &loaded.warnings {
                 eprintln!("warning: {warning}");
             }
+            if args.recipe {
+                return recipe(&loaded, path, screen);
+            }
             screen.line(format_args!("{}: {}", path.display(), report::describe(loaded.model.shape())))?;
             model(&loaded, screen)?;
             weights(&loaded, cpu, screen)?;
             plan(loaded.model.shape(), 1, &args.device, screen)?;
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How the model was trained, and nothing else.
+fn recipe(loaded: &Loaded, path: &Path, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    let in_file = |reason: String| Error::File { path: path.into(), reason };
+    let recipe = loaded.metadata.recipe.as_ref().ok_or_else(|| in_file("does not say how it was trained".into()))?;
+    screen.line(config::toml(recipe, &[]).map_err(in_file)?.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

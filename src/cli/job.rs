@@ -16,6 +16,7 @@ use rnnstep::{CellKind, Error, Form, Loss, Nonlinearity, Shape, Tensor, Units};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// Names on the command line and in files of the optimisers.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
@@ -158,6 +159,11 @@ pub struct Job {
     /// Seed of the initial weights, the order of windows and dropout
     #[arg(long, default_value_t = 0, value_name = "SEED", help_heading = "Training")]
     pub seed: u64,
+
+    /// Read options from a file, under the names of the flags; what is given here as well wins
+    #[arg(long, value_name = "FILE.toml", help_heading = "Files")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
 
     #[command(flatten)]
     #[serde(flatten)]

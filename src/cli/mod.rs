@@ -2,6 +2,7 @@
 
 mod bench;
 mod compile;
+mod config;
 mod convert;
 mod device;
 mod evaluate;
@@ -14,6 +15,7 @@ mod learn;
 mod predict;
 mod report;
 mod screen;
+mod search;
 mod stream;
 mod train;
 
@@ -44,6 +46,8 @@ enum Command {
     Forecast(forecast::ForecastArgs),
     /// Says whether a model is worth anything: walk-forward beside the simplest forecasts there are
     Evaluate(Box<evaluate::EvaluateArgs>),
+    /// Looks for a recipe: successive halving over cell, sizes, window, learning rate and form of the target
+    Search(Box<search::SearchArgs>),
     /// Shows the gates of every step
     Gates(gates::GatesArgs),
     /// Writes a model in another form: as Rust source to compile into firmware
@@ -102,24 +106,9 @@ impl<E: Into<Error>> From<E> for Failure {
 }
 
 pub fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    // which flags were given, not just what they say
-    let given = matches.subcommand().map_or(&matches, |(_, given)| given);
-    let mut screen = Screen::new();
-    let result = match cli.command {
-        Command::Train(args) => train::run(&args, given, &mut screen),
-        Command::Predict(args) => predict::run(&args, &mut screen),
-        Command::Stream(args) => stream::run(&args, &mut screen),
-        Command::Forecast(args) => forecast::run(&args, &mut screen),
-        Command::Evaluate(args) => evaluate::run(&args, given, &mut screen),
-        Command::Gates(args) => gates::run(&args, &mut screen),
-        Command::Convert(args) => convert::run(&args, &mut screen),
-        Command::Bench(args) => bench::run(&args, &mut screen),
-        Command::Compile(args) => compile::run(&args, &mut screen),
-        Command::Info(args) => info::run(&args, &mut screen),
-    };
-    match result.and_then(|code| screen.flush().map(|()| code)) {
+    let mut command = Cli::command();
+    let matches = command.clone().get_matches();
+    match config::applied(&mut command, matches).and_then(|matches| run(&matches)) {
         Ok(code) => code,
         Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Err(Failure::Library(error)) => {
@@ -131,6 +120,27 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn run(matches: &clap::ArgMatches) -> Result<ExitCode, Failure> {
+    let cli = Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
+    // which flags were given, not just what they say
+    let given = matches.subcommand().map_or(matches, |(_, given)| given);
+    let mut screen = Screen::new();
+    let result = match cli.command {
+        Command::Train(args) => train::run(&args, given, &mut screen),
+        Command::Predict(args) => predict::run(&args, &mut screen),
+        Command::Stream(args) => stream::run(&args, &mut screen),
+        Command::Forecast(args) => forecast::run(&args, &mut screen),
+        Command::Evaluate(args) => evaluate::run(&args, given, &mut screen),
+        Command::Search(args) => search::run(&args, given, &mut screen),
+        Command::Gates(args) => gates::run(&args, &mut screen),
+        Command::Convert(args) => convert::run(&args, &mut screen),
+        Command::Bench(args) => bench::run(&args, &mut screen),
+        Command::Compile(args) => compile::run(&args, &mut screen),
+        Command::Info(args) => info::run(&args, &mut screen),
+    };
+    result.and_then(|code| screen.flush().map(|()| code))
 }
 
 /// So many threads.

@@ -4,6 +4,7 @@
 mod run;
 
 mod bench;
+mod config;
 mod convert;
 mod evaluate;
 mod forecast;
@@ -11,6 +12,7 @@ mod gates;
 mod info;
 mod predict;
 mod resume;
+mod search;
 mod stream;
 mod train;
 mod train_data;

@@ -4,6 +4,8 @@ mod html;
 mod plots;
 mod table;
 
+pub use table::{how, scores_one_step, sentences};
+
 use super::device::{DeviceArgs, Work};
 use super::input::{Source, read_series};
 use super::job::{Job, Named};
