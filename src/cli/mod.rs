@@ -1,5 +1,13 @@
 //! Parses, calls the library, prints. Results go to stdout, talk to stderr. No arithmetic here.
 
+/// std's, but for a stderr that is closed or on a full disk: that is no reason to panic.
+macro_rules! eprintln {
+    ($($said:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($said)*);
+    }};
+}
+
 mod bench;
 mod compile;
 mod convert;
@@ -12,6 +20,7 @@ mod input;
 mod job;
 mod predict;
 mod report;
+mod save;
 mod screen;
 mod stream;
 mod train;
@@ -106,6 +115,7 @@ pub fn main() -> ExitCode {
     // which flags were given, not just what they say
     let given = matches.subcommand().map_or(&matches, |(_, given)| given);
     let mut screen = Screen::new();
+    outlive_a_file_too_large();
     let result = match cli.command {
         Command::Train(args) => train::run(&args, given, &mut screen),
         Command::Predict(args) => predict::run(&args, &mut screen),
@@ -130,6 +140,12 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// A file that grows beyond `ulimit -f` is then a write that fails, with a message; the system's way is to end the process.
+fn outlive_a_file_too_large() {
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
 }
 
 /// So many threads.
