@@ -1,4 +1,7 @@
 //! A file is written whole or not at all: whoever reads it sees the old one or the new one, never a part.
+//!
+//! That holds for any number of processes that write and read at once, and for one that is killed half-way. What such a
+//! one leaves, a temporary file, is removed by the next that is about to write there.
 
 use crate::error::{Error, Result};
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -14,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// If the folder is missing or cannot be written to, or the disk is full; the message names `path`.
 pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let io = |error| Error::io(path, error);
+    let io = |error| Error::io(path, with_advice(error));
     match Place::of(path)? {
         Place::Device(target) => {
             let mut device = OpenOptions::new().write(true).open(target).map_err(io)?;
@@ -34,12 +37,25 @@ pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io:
     }
 }
 
-/// `Ok` if [`write_whole`] could begin now; leaves no trace.
+/// `Ok` if [`write_whole`] could begin now; leaves no trace, and removes those of processes that were killed there.
 ///
 /// # Errors
 /// Those of [`write_whole`], but for a disk that fills up.
 pub(crate) fn check(path: &Path) -> Result<()> {
-    Place::of(path).map(drop)
+    if let Place::Beside { target, .. } = Place::of(path)? {
+        sweep(folder_of(&target));
+    }
+    Ok(())
+}
+
+/// What the operating system said of a file that could not be written to its end, and what to do.
+fn with_advice(error: io::Error) -> io::Error {
+    let advice = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room there, or name another folder",
+        ErrorKind::FileTooLarge => "the file would be larger than this process may write; see ulimit -f",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{error}; {advice}"))
 }
 
 /// Where the bytes go first.
@@ -81,16 +97,80 @@ fn folder_of(target: &Path) -> &Path {
     }
 }
 
+/// How the names of temporary files begin and end.
+const NAME: [&str; 2] = [".rnnstep-", ".tmp"];
+
 /// A new file with the permissions that any new file gets, not those of a secret.
+///
+/// It is locked for as long as it is open, which tells it from what a killed process left: the system lets go of a lock
+/// when its process ends, however it ends.
 fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".rnnstep-").suffix(".tmp");
+    builder.prefix(NAME[0]).suffix(NAME[1]);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(folder)
+    loop {
+        let temporary = builder.tempfile_in(folder)?;
+        if keep_from_sweep(temporary.as_file())? {
+            return Ok(temporary);
+        }
+        // swept away before it was locked; its name is no longer ours to remove
+        let _ = temporary.keep();
+    }
+}
+
+/// Locks a new temporary file; false if another process took it for one that was left, and removed it.
+#[cfg(unix)]
+fn keep_from_sweep(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    // where nothing can be locked, nothing is swept either
+    let _ = file.lock();
+    Ok(file.metadata()?.nlink() > 0)
+}
+
+/// Windows keeps whoever reads the finished file from what is locked in it, so nothing is locked or swept there.
+#[cfg(not(unix))]
+fn keep_from_sweep(_: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Removes the temporary files in `folder` that no living process has. What cannot be removed stays.
+fn sweep(folder: &Path) {
+    if !cfg!(unix) {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with(NAME[0]) && name.ends_with(NAME[1])) {
+            let _ = remove_if_left(&entry.path());
+        }
+    }
+}
+
+/// Removes a temporary file if it can be locked. Whoever has the lock is the only one that may rename or remove it, so
+/// what is found under the lock stays true: this name is that file.
+#[cfg(unix)]
+fn remove_if_left(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    // asked before opening: a link is none of ours, and opening a pipe would wait
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Ok(());
+    }
+    // for writing, because some network file systems lock nothing else; what is in it is not touched
+    let file = OpenOptions::new().write(true).open(path)?;
+    if file.try_lock().is_ok() && same(&file.metadata()?, &fs::symlink_metadata(path)?) {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn remove_if_left(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Brings the rename itself to the disk. Some file systems and all of Windows know no such thing, and by now
@@ -120,6 +200,35 @@ mod tests {
         write_whole(&path, |out| out.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_nobody_has_is_swept_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = |name: &str| folder.path().join(name);
+        let names = || {
+            let entries = fs::read_dir(folder.path()).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        for other in ["a.tmp", ".rnnstep-notes", ".rnnstep-left.tmp", ".rnnstep-too.tmp"] {
+            fs::write(name(other), "half").unwrap();
+        }
+        fs::create_dir(name(".rnnstep-folder.tmp")).unwrap();
+        std::os::unix::fs::symlink(name("a.tmp"), name(".rnnstep-link.tmp")).unwrap();
+        let ours = temporary_in(folder.path()).unwrap();
+        check(&name("model")).unwrap();
+        let kept = ours.path().file_name().unwrap().to_str().unwrap();
+        let mut expected = vec![".rnnstep-folder.tmp", ".rnnstep-link.tmp", ".rnnstep-notes", kept, "a.tmp"];
+        expected.sort_unstable();
+        assert_eq!(names(), expected);
+        // a lock ends with its process, and here with its file
+        let path = ours.keep().unwrap().1;
+        assert!(path.exists());
+        check(&name("model")).unwrap();
+        assert!(!path.exists());
     }
 
     #[cfg(unix)]

@@ -7,6 +7,8 @@ mod emulator;
 
 use emulator::{Emulator, Kind};
 use rnnstep::Isa;
+use rnnstep::checkpoint::Checkpoint;
+use rnnstep::cpu::Cpu;
 #[cfg(unix)]
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -328,6 +330,37 @@ fn ctrl_c() {
         assert_eq!(losses(&card.path("log.csv")), losses(&card.path("whole.csv")), "{flags} after {done}");
         let bytes = |name| std::fs::read(card.path(name)).unwrap();
         assert!(bytes("model.safetensors") == bytes("whole.safetensors"), "{flags} after {done}");
+        std::fs::remove_file(card.path("model.safetensors")).unwrap();
+    }
+}
+
+/// As on the CPU, `tests/lost.rs`: what is saved on the way is all that a training depends on.
+#[cfg(unix)]
+#[test]
+fn killed() {
+    let Some(card) = Card::new() else { return };
+    // one kernel for many steps, and a graph of kernels for each
+    for flags in ["--cell gru", "--layers 2 --hidden 9"] {
+        let whole = format!("train {flags} --no-plot --device cuda");
+        let line = format!("{whole} --save-every 10 --print-every 10 --steps 100000000 --log log.csv");
+        let mut command = card.command(&card.emulator);
+        command.args(line.split(' '));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(stdout.take(4).map(Result::unwrap).count(), 4);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!card.path("model.safetensors").exists());
+        let checkpoint = card.path("model.checkpoint.safetensors");
+        let done = Checkpoint::load(checkpoint, Cpu::widest()).unwrap().steps_done();
+        assert!(done >= 20 && done.is_multiple_of(10), "{flags}: {done}");
+        let total = done + 15;
+        card.ok(&format!("train --resume model.safetensors --no-plot --device cuda --steps {total} --log log.csv"));
+        card.ok(&format!("{whole} --steps {total} --out whole.safetensors --log whole.csv"));
+        let bytes = |name| std::fs::read(card.path(name)).unwrap();
+        assert!(bytes("model.safetensors") == bytes("whole.safetensors"), "{flags} after {done}");
+        assert!(bytes("model.checkpoint.safetensors") == bytes("whole.checkpoint.safetensors"), "{flags} after {done}");
+        assert!(bytes("log.csv") == bytes("whole.csv"), "{flags} after {done}");
         std::fs::remove_file(card.path("model.safetensors")).unwrap();
     }
 }

@@ -1,5 +1,13 @@
 //! Parses, calls the library, prints. Results go to stdout, talk to stderr. No arithmetic here.
 
+/// std's, but for a stderr that is closed or on a full disk: that is no reason to panic.
+macro_rules! eprintln {
+    ($($said:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($said)*);
+    }};
+}
+
 mod bench;
 mod compile;
 mod config;
@@ -14,6 +22,7 @@ mod job;
 mod learn;
 mod predict;
 mod report;
+mod save;
 mod screen;
 mod search;
 mod stream;
@@ -106,6 +115,7 @@ impl<E: Into<Error>> From<E> for Failure {
 }
 
 pub fn main() -> ExitCode {
+    outlive_a_file_too_large();
     let mut command = Cli::command();
     let matches = command.clone().get_matches();
     match config::applied(&mut command, matches).and_then(|matches| run(&matches)) {
@@ -141,6 +151,12 @@ fn run(matches: &clap::ArgMatches) -> Result<ExitCode, Failure> {
         Command::Info(args) => info::run(&args, &mut screen),
     };
     result.and_then(|code| screen.flush().map(|()| code))
+}
+
+/// A file that grows beyond `ulimit -f` is then a write that fails, with a message; the system's way is to end the process.
+fn outlive_a_file_too_large() {
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
 }
 
 /// So many threads.

@@ -2,6 +2,7 @@
 
 use super::device::{DeviceArgs, Work};
 use super::job::{Job, Named, Prepared};
+use super::save::{SaveEvery, Saver};
 use super::screen::{Screen, person_reads_stderr};
 use super::{Failure, report, threads};
 use clap::Args;
@@ -18,12 +19,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where the model goes if nobody says otherwise.
 const OUT: &str = "model.safetensors";
-/// The most steps between two looks at Ctrl-C and the progress bar.
+/// The most steps between two looks at Ctrl-C, the progress bar and the clock.
 const STEPS: u64 = 256;
+/// About the most time, where steps are slow.
+const LOOK: Duration = Duration::from_millis(250);
 
 #[derive(Args)]
 pub struct TrainArgs {
@@ -39,9 +42,14 @@ pub struct TrainArgs {
     /// [default: model.safetensors, or that of the training to resume]
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     out: Option<PathBuf>,
-    /// Write the loss of every step
+    /// Write the loss of every step, along with each checkpoint
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
     log: Option<PathBuf>,
+    /// Write the checkpoint on the way, every so many steps (500) or seconds (10s): a training that is killed goes on from
+    /// there with --resume, to the same bits. 0: only at the end and on Ctrl-C
+    /// [default: 5s, or less often: never more than a hundredth of the time]
+    #[arg(long, value_name = "STEPS|SECONDSs", help_heading = "Files")]
+    save_every: Option<SaveEvery>,
     /// Write the gradients of the first step, before clipping
     #[arg(long, value_name = "FILE.safetensors", help_heading = "Files")]
     save_grads: Option<PathBuf>,
@@ -188,9 +196,14 @@ impl<'a> Run<'a> {
         path: &Path,
         threads: Threads,
     ) -> Result<Self, Failure> {
-        // the model file of a finished training stands beside its checkpoint
+        // the model file stands beside its checkpoint, or will when the training is finished
         let beside = checkpoint_beside(path);
-        let path = if path.exists() && beside.exists() { beside.as_path() } else { path };
+        let path = if beside.exists() { beside.as_path() } else { path };
+        if !path.exists() {
+            let reason = "there is no such checkpoint; a training that ended before its first one (--save-every) has to \
+                          start anew, without --resume";
+            return Err(Error::File { path: path.into(), reason: reason.into() }.into());
+        }
         let checkpoint = Checkpoint::load(path, args.device.cpu()?)?;
         let Some(stored) = &checkpoint.metadata().recipe else {
             let reason = "the checkpoint does not say what it was trained on".into();
@@ -228,16 +241,37 @@ impl<'a> Run<'a> {
         Ok(Self { args, outputs, job, fit, table, metadata, log, frames: vec![] })
     }
 
-    /// The rows of an earlier log that come before this run.
+    /// The rows of an earlier log that come before this run. It was written before the checkpoint, so it has them all.
     fn log_so_far(&self) -> String {
-        let old = self.outputs.log.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-        let before = |line: &&str| {
-            line.split(',')
-                .next()
-                .and_then(|step| step.parse::<u64>().ok())
-                .is_some_and(|s| s < self.fit.trainer.steps_done())
-        };
-        old.lines().filter(before).fold(self.log.clone(), |log, line| log + line + "\n")
+        let Some(path) = self.outputs.log.as_ref() else { return String::new() };
+        let done = self.fit.trainer.steps_done();
+        let old = if path.is_file() { std::fs::read_to_string(path).unwrap_or_default() } else { String::new() };
+        let step = |line: &str| line.split(',').next()?.parse::<u64>().ok();
+        let rows: Vec<&str> = old.lines().filter(|line| step(line).is_some_and(|step| step < done)).collect();
+        let missing = done.saturating_sub(rows.len() as u64);
+        if missing > 0 {
+            eprintln!("note: {}: has no rows for {missing} of the first {done} steps", path.display());
+        }
+        rows.iter().fold(self.log.clone(), |log, line| log + line + "\n")
+    }
+
+    /// Writes log and checkpoint as they stand, the log first: of rows that it has too many a resumed training leaves some
+    /// out, those that it lacks nobody could make up. A log that cannot be written keeps no checkpoint away.
+    fn save(&mut self) -> Result<(), Error> {
+        let log = self.outputs.log.as_ref().map_or(Ok(()), |path| file::write_text(path, &self.log));
+        let (trainer, best) = self.fit.parts();
+        checkpoint::save(&self.outputs.checkpoint, trainer, best, &self.metadata).and(log)
+    }
+
+    /// Saves on the way; gives back what is to be said of it. A disk that refuses is no reason to stop, a card is.
+    fn save_on_the_way(&mut self, saver: &mut Saver) -> Result<Option<String>, Error> {
+        let start = Instant::now();
+        self.fit.trainer.fetch()?;
+        // what cannot be replaced would be told the whole log each time: it is told at the end
+        let pipe = self.outputs.log.take_if(|path| path.exists() && !path.is_file());
+        let outcome = self.save();
+        self.outputs.log = self.outputs.log.take().or(pipe);
+        Ok(saver.tried(start, outcome))
     }
 
     fn announce(&self, total: u64) -> Result<(), Failure> {
@@ -257,7 +291,7 @@ impl<'a> Run<'a> {
     }
 
     /// Trains up to `total` steps; how long the steps took, and whether Ctrl-C stopped them.
-    fn train(&mut self, total: u64, screen: &mut Screen) -> Result<(std::time::Duration, bool), Failure> {
+    fn train(&mut self, total: u64, screen: &mut Screen) -> Result<(Duration, bool), Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
         // if the handler cannot be set, Ctrl-C ends the process as usual
@@ -265,17 +299,21 @@ impl<'a> Run<'a> {
         let bar = progress_bar(total, self.fit.trainer.steps_done());
         let sine = self.job.data.data.is_none();
         let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) }).max(1);
-        let mut spent = std::time::Duration::ZERO;
+        let mut spent = Duration::ZERO;
         let mut grads_wanted = self.outputs.grads.take();
         let (mut unsaid, mut steps) = (None, Vec::new());
+        let (mut saver, mut most) = (Saver::new(self.args.save_every), 1);
         while !self.fit.is_done() && !stop.load(Ordering::Relaxed) {
             let k = self.fit.trainer.steps_done();
             // up to where something is to be said, looked at or written; a card then runs on by itself
             let to_say = k.next_multiple_of(every) + 1;
-            let to = if grads_wanted.is_some() { k + 1 } else { to_say.min(k + STEPS) };
+            let to = if grads_wanted.is_some() { k + 1 } else { to_say.min(k + most).min(saver.next(k)) };
             let start = Instant::now();
             let held_out = self.fit.advance(to, &mut steps)?;
-            spent += start.elapsed();
+            let took = start.elapsed();
+            spent += took;
+            let looks = LOOK.as_secs_f64() / took.as_secs_f64();
+            most = ((steps.len() as f64 * looks) as u64).clamp(1, STEPS);
             if let Some(path) = grads_wanted.take() {
                 let trainer = &mut self.fit.trainer;
                 trainer.fetch()?;
@@ -295,6 +333,14 @@ impl<'a> Run<'a> {
                 bar.set_message(format!("{:.3e}", step.loss));
             }
             bar.set_position(last + 1);
+            // the end is saved when it has come
+            let goes_on = !self.fit.is_done() && !stop.load(Ordering::Relaxed);
+            if goes_on
+                && saver.is_due(last + 1)
+                && let Some(news) = self.save_on_the_way(&mut saver)?
+            {
+                bar.suspend(|| eprintln!("{news}"));
+            }
         }
         bar.finish_and_clear();
         if let Some((k, loss)) = unsaid {
@@ -319,20 +365,16 @@ impl<'a> Run<'a> {
     fn finish(
         mut self,
         first: u64,
-        spent: std::time::Duration,
+        spent: Duration,
         interrupted: bool,
         screen: &mut Screen,
     ) -> Result<ExitCode, Failure> {
-        let (trainer, best) = self.fit.parts();
-        checkpoint::save(&self.outputs.checkpoint, trainer, best, &self.metadata)?;
+        self.save()?;
         let last = self.last_frame(first)?;
         let outcome = self.fit.outcome()?;
         let Self { outputs, fit, metadata, .. } = &self;
         let trainer = &fit.trainer;
         let Outputs { model: out, checkpoint, plot, .. } = outputs;
-        if let Some(path) = &outputs.log {
-            file::write_text(path, &self.log)?;
-        }
         if interrupted {
             let (done, path) = (trainer.steps_done(), checkpoint.display());
             screen.line(format_args!("interrupted after {done} steps; go on with: rnnstep train --resume {path}"))?;

@@ -161,7 +161,8 @@ fn learns_and_goes_on() {
     run.example("sunspots.csv");
     for form in ["value", "change", "seasonal-change --season 11"] {
         run.ok(&format!("train sunspots.csv --cell gru --hidden 8 --epochs 3 --no-plot --target-as {form}"));
-        let lines: Vec<String> = numbers(&run.text("sunspots.csv"), 1).iter().map(|row| format!("{}\n", row[0])).collect();
+        let lines: Vec<String> =
+            numbers(&run.text("sunspots.csv"), 1).iter().map(|row| format!("{}\n", row[0])).collect();
         let plain = run.feed_ok("stream model.safetensors", lines.concat()).stdout;
         let learn = "--learn --lr 0.003 --window 12 --out l.safetensors";
         let whole = run.feed_ok(&format!("stream model.safetensors {learn}"), lines.concat());

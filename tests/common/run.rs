@@ -19,8 +19,8 @@ const HUNG: Duration = Duration::from_secs(120);
 pub struct Run {
     folder: TempDir,
     env: Vec<(&'static str, String)>,
-    /// Address space that a command may take, in KiB.
-    memory: Option<u64>,
+    /// What a shell says before a command: the limits under which it runs.
+    limits: String,
 }
 
 /// How a command ended.
@@ -32,7 +32,7 @@ pub struct Answer {
 
 impl Run {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), env: vec![], memory: None }
+        Self { folder: tempfile::tempdir().unwrap(), env: vec![], limits: String::new() }
     }
 
     /// The same folder with a variable of the environment.
@@ -43,7 +43,21 @@ impl Run {
 
     /// The same folder with commands that may take so many KiB of address space, where the system can say so.
     pub fn with_memory(mut self, kib: u64) -> Self {
-        self.memory = Some(kib);
+        if cfg!(target_os = "linux") {
+            self.limits += &format!("ulimit -v {kib}; ");
+        }
+        self
+    }
+
+    /// The same folder with commands that may write files of so many blocks, of 512 or 1024 bytes as the shell likes it.
+    pub fn with_file_size(mut self, blocks: u64) -> Self {
+        self.limits += &format!("ulimit -f {blocks}; ");
+        self
+    }
+
+    /// The same folder with commands as they are.
+    pub fn without_limits(mut self) -> Self {
+        self.limits.clear();
         self
     }
 
@@ -98,13 +112,12 @@ impl Run {
     /// A command in the folder, not yet started. Arguments are separated by spaces.
     pub fn command(&self, args: &str) -> Command {
         let program = env!("CARGO_BIN_EXE_rnnstep");
-        let mut command = match self.memory {
-            Some(kib) if cfg!(target_os = "linux") => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", &format!("ulimit -v {kib}; exec \"$0\" \"$@\""), program]);
-                shell
-            }
-            _ => Command::new(program),
+        let mut command = if self.limits.is_empty() {
+            Command::new(program)
+        } else {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("{}exec \"$0\" \"$@\"", self.limits), program]);
+            shell
         };
         command.args(args.split_whitespace()).current_dir(self.folder.path()).env("RUST_BACKTRACE", "1");
         for name in ["RNNSTEP_ISA", "NO_COLOR", "COLUMNS"] {
@@ -235,6 +248,17 @@ impl Talk {
     pub fn interrupt(&self) {
         let status = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as nothing can prevent: SIGKILL.
+    pub fn kill(mut self) -> Answer {
+        self.child.kill().unwrap();
+        self.end()
     }
 
     /// Closes stdin and waits; what else was said.
