@@ -102,6 +102,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     let stop = || interrupted.load(Ordering::Relaxed) || args.budget.is_some_and(|budget| start.elapsed() >= budget);
     let tries = args.tries.or(args.budget.is_none().then_some(TRIES));
     let (bar, best) = (progress(tries.map(|tries| search.trainings(tries))), Mutex::new(f64::INFINITY));
+    bar.inc(journal.attempts().len() as u64);
     let seen = |attempt: &Attempt| {
         journal.add(attempt)?;
         let mut best = best.lock().unwrap_or_else(PoisonError::into_inner);
