@@ -43,33 +43,35 @@ pub fn scores(y: &Tensor, series: &Tensor) -> Result<Vec<Score>> {
 }
 
 /// Takes `history [T,I]` in, then feeds predictions back as inputs: gives what the model said to each row of history
-/// `[T,O]`, and `steps` values from then on `[steps,O]`.
+/// `[T,D]`, and `steps` values from then on `[steps,D]`; means or medians, if the model says distributions.
 ///
 /// # Errors
-/// If the model does not predict its own inputs (O differs from I), or history has other columns or no row.
+/// If the model does not predict its own inputs (D differs from I), or history has other columns or no row.
 pub fn ahead(stream: &mut Stream, history: &Tensor, steps: usize) -> Result<(Tensor, Tensor)> {
     let (rows, width) = history.rows();
-    let out = stream.model().shape().width_out();
-    if stream.model().shape().input != out {
-        let input = stream.model().shape().input;
+    let model = stream.model().clone();
+    let (input, out) = (model.shape().input, model.units().map_or(model.shape().width_out(), |units| units.targets()));
+    if input != out {
         return Err(Error::invalid(format!(
-            "the model takes {input} values and gives {out}: only one that predicts all its inputs can go further \
+            "the model takes {input} values and predicts {out}: only one that predicts all its inputs can go further \
              than one step ahead"
         )));
     }
     if rows == 0 {
         return Err(Error::invalid("history: needs at least one row"));
     }
+    // of a distribution, what is named if only one value is wanted
+    let point = |y: &[f32]| model.units().map_or(y, |units| units.point(y)).to_vec();
     let mut fitted = Vec::with_capacity(rows * out);
     let mut last = Vec::new();
     for x in history.data().chunks(width) {
-        last = stream.step(x)?.to_vec();
+        last = point(stream.step(x)?);
         fitted.extend_from_slice(&last);
     }
     let mut future = Vec::with_capacity(steps * out);
     for step in 0..steps {
         if step > 0 {
-            last = stream.step(&last)?.to_vec();
+            last = point(stream.step(&last)?);
         }
         future.extend_from_slice(&last);
     }

@@ -164,6 +164,15 @@ fn a_log_that_cannot_be_replaced_is_told_once() {
     assert_eq!(answer.stdout.lines().filter(|line| line.ends_with(",0.01,")).count(), 9, "{}", answer.stdout);
 }
 
+/// Ends what waits for it when it goes out of scope, also by a panic: a test that fails does not hang.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Reads `names` for as long as `work` works; whatever is read must be `whole`.
 fn while_read(run: &Run, names: &[&str], whole: impl Fn(&str, &[u8]) -> bool + Sync, work: impl FnOnce()) {
     let done = AtomicBool::new(false);
@@ -180,8 +189,9 @@ fn while_read(run: &Run, names: &[&str], whole: impl Fn(&str, &[u8]) -> bool + S
             }
             reads
         });
+        let end = End(&done);
         work();
-        done.store(true, Ordering::Relaxed);
+        drop(end);
         assert!(reader.join().unwrap() > 0);
     });
     assert_eq!(temporary_files(run), 0);
@@ -198,7 +208,7 @@ fn two_write_one_model() {
         run.bytes(name)
     });
     let path = &run.path("m");
-    let swept = AtomicBool::new(true);
+    let done = AtomicBool::new(false);
     while_read(
         &run,
         &["m"],
@@ -209,14 +219,14 @@ fn two_write_one_model() {
                     [&a, &b].map(|model| scope.spawn(move || (0..100).for_each(|_| model.save(path).unwrap())));
                 // and a third that looks all the time for files that somebody left
                 scope.spawn(|| {
-                    while swept.load(Ordering::Relaxed) {
+                    while !done.load(Ordering::Relaxed) {
                         file::check_writable(path).unwrap();
                     }
                 });
+                let _end = End(&done);
                 for writer in writers {
                     writer.join().unwrap();
                 }
-                swept.store(false, Ordering::Relaxed);
             });
         },
     );

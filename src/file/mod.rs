@@ -241,7 +241,8 @@ pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<()> {
     crate::whole::write_whole(path.as_ref(), |out| out.write_all(text.as_bytes()))
 }
 
-/// `Ok` if a file could be written to `path` now; leaves no trace. To know before long work, not after.
+/// `Ok` if a file could be written to `path` now; leaves no trace, and removes temporary files that processes which were
+/// killed left there. To know before long work, not after.
 ///
 /// # Errors
 /// Those of writing it.

@@ -338,7 +338,7 @@ impl Search {
         let end = self.training.rows();
         let x = self.training.inputs().part(from..end - 1)?;
         let y = model.forward(self.device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
-        let y = y.part(self.first - 1 - from..end - 1 - from)?;
+        let y = model.point(&y)?.part(self.first - 1 - from..end - 1 - from)?;
         let came = self.training.targets().part(self.first - 1..end)?;
         let scores = crate::forecast::scores(&y, &came)?;
         let parts = scores.iter().zip(&self.naive).map(|(score, naive)| score.rmse / naive);

@@ -184,3 +184,49 @@ fn changes_in_every_command() {
     run.file("zero.csv", "a\n1\n2\n0\n3\n4\n5\n6\n7\n8\n9\n1\n2\n3\n4\n5\n6\n7\n8\n9\n1\n2\n3\n4\n5\n6\n");
     run.fails("train zero.csv --seq-len 4 --target-as relative-change", &["zero.csv", "the value of row 3 is 0"]);
 }
+
+/// Heads that say a distribution go through every command: in raw units, and one value of each column where one is wanted.
+#[test]
+fn distributions_in_every_command() {
+    let run = Run::new();
+    series(&run);
+    for (loss, names) in [
+        ("gaussian", "wave_next,wave_next_ln_variance"),
+        ("quantiles:0.1,0.5,0.9", "wave_next_0.1,wave_next_0.5,wave_next_0.9"),
+    ] {
+        for form in ["value", "change"] {
+            let train = format!("--column wave --cell gru --hidden 8 --epochs 60 --loss {loss} --target-as {form}");
+            let said = run.ok(&format!("train s.csv {train} --no-plot")).stdout;
+            assert!(said.contains("better than the last value"), "{said}");
+            let predicted = run.ok("predict model.safetensors s.csv").stdout;
+            assert_eq!(predicted.lines().next().unwrap(), format!("day,{names}"));
+            let (rows, came) = (numbers(&predicted, 1), numbers(&run.text("s.csv"), 2));
+            // how often what came lay within: four fifths between the outer quantiles, two thirds within a deviation
+            let inside = |y: &[f32], came: f32| match y {
+                [mean, s] => (came - mean).abs() < (s / 2.0).exp(),
+                y => came > y[0] && came < y[y.len() - 1],
+            };
+            let counted = (20..299).filter(|&t| inside(&rows[t], came[t + 1][0])).count() as f64 / 279.0;
+            let expected = if loss == "gaussian" { 0.683 } else { 0.8 };
+            assert!((counted - expected).abs() < 0.15, "{loss} {form}: {counted}");
+            let point = usize::from(loss != "gaussian");
+            let ahead = numbers(&run.ok("forecast model.safetensors s.csv --steps 3").stdout, 1);
+            assert_eq!((ahead[0].len(), ahead[0][0]), (1, rows[299][point]));
+            assert!(run.ok(&format!("evaluate s.csv {train} --horizon 2")).stdout.contains("better than the "));
+            assert!(run.ok("evaluate s.csv model.safetensors --horizon 2").stdout.contains("better than the "));
+            let lines: String = came.iter().map(|row| format!("{}\n", row[0])).collect();
+            let learned = run.feed_ok("stream model.safetensors --learn", lines).stdout;
+            assert!(numbers(&format!("\n{learned}"), 0).iter().flatten().all(|y| y.is_finite()));
+            let whole = run.bytes("model.safetensors");
+            run.ok(&format!("train s.csv {train} --epochs 20 --no-plot --out p.safetensors").replacen(
+                "--epochs 60 ",
+                "",
+                1,
+            ));
+            run.ok("train --resume p.checkpoint.safetensors --epochs 60 --no-plot");
+            assert_eq!(run.bytes("p.safetensors"), whole, "{loss} {form}");
+        }
+        run.ok(&format!("search s.csv --column wave --loss {loss} --tries 3 --epochs 9 --out {}.toml", &loss[..4]));
+        run.ok(&format!("train --loss {loss} --plot sine.svg --out sine.safetensors"));
+    }
+}
