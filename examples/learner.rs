@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     for t in 0..TICKS {
         if t == CHANGE {
             let mut stream = Stream::new(learner.model())?;
-            stream.set_state(learner.state())?;
+            stream.set_state(&learner.state())?;
             frozen = Some(stream);
             frozen_answer = answer;
         }

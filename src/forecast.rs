@@ -53,7 +53,7 @@ pub fn ahead(stream: &mut Stream, history: &Tensor, steps: usize) -> Result<(Ten
     let (input, out) = (model.shape().input, model.units().map_or(model.shape().width_out(), |units| units.targets()));
     if input != out {
         return Err(Error::invalid(format!(
-            "the model takes {input} values and predicts {out}: only one that predicts all its inputs can go further \
+            "the model takes {input} values and gives {out}: only one that predicts all its inputs can go further \
              than one step ahead"
         )));
     }

@@ -38,7 +38,7 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
             return Err(Failure::Usage("--learn: learns from raw values; leave --raw out".into()));
         }
         let cpu = args.model.device.only_cpu("stream --learn")?;
-        Runner::Learning(Box::new(Learning::new(&args.learn, &args.model.model, loaded, cpu)?))
+        Runner::Learning(Learning::new(&args.learn, &args.model.model, loaded, cpu)?)
     } else {
         let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
         Runner::Stream(Stream::on(device, if args.raw { loaded.model.raw() } else { loaded.model })?)
@@ -87,9 +87,10 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
 }
 
 /// What answers.
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and never a row of them")]
 enum Runner {
     Stream(Stream),
-    Learning(Box<Learning>),
+    Learning(Learning),
 }
 
 impl Runner {
