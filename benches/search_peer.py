@@ -3,8 +3,10 @@
     rnnstep search examples/data/sunspots.csv --journal j.json
     python benches/search_peer.py j.json examples/data/sunspots.csv target/release/rnnstep
 
-Prints candidates per second of both: of the journal's trainings here, and of the whole command there, process start, naive forecasts
+First every candidate is trained from the same initial weights by both, for the epochs of the first rung, and its best loss on what is
+held out must be the same; then it is timed. Prints candidates per second of both: of the journal's trainings here, and of the whole command there, process start, naive forecasts
 and the walk over the test part included. A candidate that goes on to a higher rung goes on from where it stood, here as there.
+Needs torch and safetensors.
 """
 
 import json
@@ -15,8 +17,11 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 torch.set_num_threads(1)
+# rounding differs, and grows from step to step: the losses of some hundred steps are the same to this part
+TOLERANCE = 0.01
 
 
 def split(rows, fraction):
@@ -28,7 +33,7 @@ def form(values, name, season):
     before, now = values[: len(values) - lag], values[lag:]
     if name == "value":
         return values
-    return (now - before) / before if name == "relative-change" else now - before
+    return (now - before) / before.abs() if name == "relative-change" else now - before
 
 
 class Net(torch.nn.Module):
@@ -47,6 +52,7 @@ class Candidate:
     def __init__(self, about, values, first):
         words = about.split()
         option = dict(zip(words[::2], words[1::2]))
+        self.option = option
         self.seq_len = int(option["seq-len"])
         series = form(values[:first], option["target-as"], 11)
         train = split(len(series), 0.2)
@@ -78,12 +84,38 @@ class Candidate:
             self.epochs += 1
 
 
+def check(candidates, epochs, values, first, program):
+    """Both train from the same weights; their best losses on what is held out must agree."""
+    worst = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder, "part.csv")
+        table.write_text("value\n" + "".join(f"{float(value)}\n" for value in values[:first]))
+        for candidate in candidates:
+            flags = [word for name, value in candidate.option.items() for word in (f"--{name}", value)]
+            if candidate.option["target-as"] == "seasonal-change":
+                flags += ["--season", "11"]
+            train = [program, "train", table, *flags, "--no-plot", "--out", f"{folder}/m.safetensors"]
+            subprocess.run([*train, "--steps", "0"], check=True, capture_output=True)
+            candidate.net.load_state_dict(load_file(f"{folder}/m.safetensors"))
+            said = subprocess.run([*train, "--epochs", str(epochs)], check=True, capture_output=True, text=True).stdout
+            there = float(said.split("best loss on the held-out part ")[1].split(",")[0])
+            candidate.go_on(epochs)
+            off = abs(candidate.best / there - 1)
+            worst = max(worst, off)
+            if off > TOLERANCE:
+                sys.exit(f"{candidate.option}: loss {candidate.best} here, {there} there: nothing was timed")
+    print(f"answers  {len(candidates)} candidates, {epochs} epochs from the same weights: losses differ by at most {worst:.1e}")
+
+
 def main():
     journal, data, program = sys.argv[1:4]
     lines = [json.loads(line) for line in Path(journal).read_text().splitlines()[1:]]
     values = torch.tensor([float(line.split(",")[-1]) for line in Path(data).read_text().splitlines()[1:]])
     first = split(split(len(values), 0.2), 0.2)
     torch.manual_seed(0)
+    rung = min(line["epochs"] for line in lines)
+    about = {line["candidate"]: line["about"] for line in lines}
+    check([Candidate(text, values, first) for text in about.values()], rung, values, first, program)
     start = time.perf_counter()
     candidates = {}
     for line in sorted(lines, key=lambda line: (line["epochs"], line["candidate"])):

@@ -173,36 +173,26 @@ impl Plan {
         Ok(HeldOut::Rows { x, target, first: first - from - lag })
     }
 
-    /// The training of `table` from its start: from the weights of `init`, or from random ones.
+    /// The training of `table` from its start, random weights.
     ///
     /// # Errors
-    /// Those of [`Plan::prepare`], [`Trainer::new`], and if `init` is of another shape.
-    pub fn start(
-        &self,
-        table: &Table,
-        init: Option<Model>,
-        device: impl Into<Device>,
-        threads: Threads,
-    ) -> Result<Fit> {
+    /// Those of [`Plan::prepare`] and [`Trainer::new`], and if the shape makes no sense.
+    pub fn start(&self, table: &Table, device: impl Into<Device>, threads: Threads) -> Result<Fit> {
         let Prepared { units, windows, held_out, .. } = self.prepare(table)?;
-        let model = match init {
-            Some(model) => model,
-            None => Model::random(self.shape_for(&windows)?, self.recipe.seed)?,
-        };
-        let model = model.with_units(units)?;
+        let shape = self.shape_for(windows.input(), windows.output())?;
+        let model = Model::random(shape, self.recipe.seed)?.with_units(units)?;
         let total = self.length.steps(&windows);
         let recipe = Recipe { steps: Some(total), ..self.recipe.clone() };
         let trainer = Trainer::new(model, windows, recipe, device, threads)?;
         Ok(Fit::new(trainer, held_out, None, total, self.patience))
     }
 
-    /// The shape of a network for `windows`.
+    /// The shape of a network for so many columns in, I, and to predict, D.
     ///
     /// # Errors
     /// If it makes no sense.
-    pub fn shape_for(&self, windows: &Windows) -> Result<Shape> {
-        let output = Some(self.recipe.loss.outputs(windows.output()));
-        Shape { input: windows.input(), output, ..self.shape }.checked()
+    pub fn shape_for(&self, inputs: usize, targets: usize) -> Result<Shape> {
+        Shape { input: inputs, output: Some(self.recipe.loss.outputs(targets)), ..self.shape }.checked()
     }
 }
 

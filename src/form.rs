@@ -18,7 +18,7 @@ pub enum Form {
     Value,
     /// `v[t] - v[t-1]`
     Change,
-    /// `(v[t] - v[t-1]) / v[t-1]`, and 0 where `v[t-1]` is 0.
+    /// `(v[t] - v[t-1]) / |v[t-1]|`, and 0 where `v[t-1]` is 0: up is up below zero as well, and quantiles keep their order.
     RelativeChange,
     /// `v[t] - v[t-season]`
     SeasonalChange {
@@ -60,7 +60,7 @@ impl Form {
             Self::Value => now,
             Self::Change | Self::SeasonalChange { .. } => now - before,
             Self::RelativeChange if before == 0.0 => 0.0,
-            Self::RelativeChange => (now - before) / before,
+            Self::RelativeChange => (now - before) / libm::fabsf(before),
         }
     }
 
@@ -70,7 +70,7 @@ impl Form {
         match self {
             Self::Value => said,
             Self::Change | Self::SeasonalChange { .. } => before + said,
-            Self::RelativeChange => before + before * said,
+            Self::RelativeChange => before + libm::fabsf(before) * said,
         }
     }
 }

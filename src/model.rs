@@ -247,7 +247,7 @@ impl Model {
         Error::check_length("state: sequences", batch, state.batch())?;
         let raw = time_major.as_ref().unwrap_or(x).data();
         let mut rows = raw.to_vec();
-        let past = self.units.as_ref().map(|units| {
+        let before = self.units.as_ref().map(|units| {
             let before = state.past_of(units).clone();
             rows.chunks_exact_mut((batch * input).max(1)).for_each(|x| units.take(&mut state.past, x));
             before
@@ -264,15 +264,8 @@ impl Model {
                 y.extend_from_slice(network.y(row));
             }
         }
-        if let (Some(units), Some(mut past)) = (&self.units, past) {
-            // the rows once more, for what each answer is held against
-            let mut x = vec![0.0; batch * input];
-            let steps = raw.chunks_exact(x.len().max(1)).zip(y.chunks_exact_mut((batch * out).max(1)));
-            for (raw, y) in steps {
-                x.copy_from_slice(raw);
-                units.take(&mut past, &mut x);
-                units.give(&past, y);
-            }
+        if let (Some(units), Some(before)) = (&self.units, before) {
+            units.give_rows(before, raw, &mut y, batch);
         }
         let mut dims = time_major.as_ref().unwrap_or(x).dims().to_vec();
         if let Some(last) = dims.last_mut() {

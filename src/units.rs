@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::form::{Form, Past};
 use crate::loss::Loss;
 use crate::scaler::{Scaler, Scaling};
-use alloc::{format, vec::Vec};
+use alloc::{format, vec, vec::Vec};
 
 /// How raw values become x, and y raw values.
 #[derive(Debug, Clone, PartialEq)]
@@ -177,6 +177,22 @@ impl Units {
     pub(crate) fn give(&self, past: &Past, y: &mut [f32]) {
         self.y.undo(y);
         self.give_form(past, y);
+    }
+
+    /// What the network says to whole sequences, `y [T,B,O]`, to raw values, in place. `x [T,B,I]` are the raw rows and `past` is what
+    /// there was before them.
+    pub(crate) fn give_rows(&self, mut past: Past, x: &[f32], y: &mut [f32], batch: usize) {
+        self.y.undo(y);
+        if self.form == Form::Value {
+            return;
+        }
+        // the rows once more, for what each answer is held against
+        let mut row = vec![0.0; batch * self.x.width()];
+        for (x, y) in x.chunks_exact(row.len().max(1)).zip(y.chunks_exact_mut((batch * self.y.width()).max(1))) {
+            row.copy_from_slice(x);
+            self.take_form(&mut past, &mut row);
+            self.give_form(&past, y);
+        }
     }
 
     /// Values `[D]` that came, in the form that the network says them in; `before` are those they are held against.

@@ -59,7 +59,7 @@ fn by_hand(model: &Model, x: &Tensor) -> Vec<f32> {
                     if b == 0.0 {
                         0.0
                     } else {
-                        (now - b) / b
+                        (now - b) / b.abs()
                     }
                 }
             };
@@ -76,7 +76,7 @@ fn by_hand(model: &Model, x: &Tensor) -> Vec<f32> {
             y[t * 2 + d] = match form {
                 Form::Value => said,
                 Form::Change | Form::SeasonalChange { .. } => b + said,
-                Form::RelativeChange => b + b * said,
+                Form::RelativeChange => b + b.abs() * said,
             };
         }
     }

@@ -220,7 +220,7 @@ fn the_score_is_that_of_a_walk() {
         };
         let device = Cpu::detect().unwrap().into();
         let walk = evaluate(&training, &protocol, &device, |rows, _, _| {
-            let fit = winner.start(rows, None, Cpu::detect()?, Threads::default());
+            let fit = winner.start(rows, Cpu::detect()?, Threads::default());
             Ok(fit?.finish()?.model)
         });
         let column = &walk.unwrap().columns[0];

@@ -306,9 +306,7 @@ impl Search {
         let trained = || -> Result<Option<(f64, Fit)>> {
             let mut fit = match fit {
                 Some(fit) => fit,
-                None => {
-                    plan.start(&self.training.part(0..self.first)?, None, self.device.clone(), Threads::default())?
-                }
+                None => plan.start(&self.training.part(0..self.first)?, self.device.clone(), Threads::default())?,
             };
             let goal = Length::Epochs(epochs).steps(fit.trainer.windows());
             let mut steps = Vec::new();
@@ -389,7 +387,7 @@ impl Search {
         let protocol = self.protocol(plan, self.training.rows(), None);
         let mut learned = true;
         let evaluation = evaluate(table, &protocol, &self.device, |rows, _, _| {
-            let outcome = plan.start(rows, None, self.device.clone(), Threads::default())?.finish()?;
+            let outcome = plan.start(rows, self.device.clone(), Threads::default())?.finish()?;
             learned = outcome.learned;
             Ok(outcome.model)
         })?;

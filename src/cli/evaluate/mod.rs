@@ -4,7 +4,7 @@ mod html;
 mod plots;
 mod table;
 
-pub use table::{how, scores_one_step, sentences};
+pub use table::{how, print_one_step};
 
 use super::device::{DeviceArgs, Work};
 use super::input::{Source, read_series};
@@ -15,6 +15,7 @@ use super::{Failure, threads};
 use clap::Args;
 use clap::parser::ValueSource;
 use indicatif::{ProgressBar, ProgressStyle};
+use rnnstep::cpu::Threads;
 use rnnstep::data::csv;
 use rnnstep::data::windows::split;
 use rnnstep::evaluate::{Evaluation, Protocol, Window, evaluate};
@@ -76,6 +77,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     for path in [&args.out, &args.forecasts, &args.html].into_iter().flatten() {
         file::check_writable(path)?;
     }
+    threads(args.threads)?; // before the work, not after it
     let Some(data) = args.job.data.data.clone() else {
         return Err(Failure::Usage("DATA is missing: give the series to forecast, a .csv or .npy file".into()));
     };
@@ -186,20 +188,16 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             (device, evaluation, describe(loaded.model.shape()))
         }
         _ => {
-            let mut first = job.clone();
-            first.settle_season(&named.table.part(0..train.end)?)?;
-            job.season = first.season;
+            job.settle_season(&named.table.part(0..train.end)?)?;
             protocol.season = protocol.season.or(job.season);
-            let mut plan = job.plan()?;
-            plan.shape.input = named.table.inputs().rows().1;
-            plan.shape.output = Some(plan.recipe.loss.outputs(named.table.targets().rows().1));
-            let device = args.device.choose(&plan.shape, plan.batch, Work::Training)?;
-            let threads_wanted = args.threads;
+            let plan = job.plan()?;
+            let shape = plan.shape_for(named.table.inputs().rows().1, named.table.targets().rows().1)?;
+            let device = args.device.choose(&shape, plan.batch, Work::Training)?;
             let (bar, mut silent) = (progress(), 0);
             let evaluation = evaluate(&named.table, &protocol, &device, |rows, fold, folds| {
                 bar.set_length(folds as u64);
                 bar.set_position(fold as u64);
-                let mut fit = plan.start(rows, None, device.clone(), rnnstep::cpu::Threads::new(threads_wanted)?)?;
+                let mut fit = plan.start(rows, device.clone(), Threads::new(args.threads)?)?;
                 let outcome = fit.finish()?;
                 silent += usize::from(!outcome.learned);
                 Ok::<Model, Error>(outcome.model)
@@ -214,10 +212,9 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
                 };
                 remarks.push(format!("{LEARNED_NOTHING}{times}"));
             }
-            (device, evaluation, describe(&plan.shape))
+            (device, evaluation, describe(&shape))
         }
     };
-    threads(args.threads)?;
     let form = serde_json::to_value(job.target_as).ok().and_then(|name| name.as_str().map(String::from));
     let about = format!("{about}, target as {}, on {device}", form.unwrap_or_default());
     let walk = said(&protocol, &evaluation, named.table.rows(), loaded.is_some() && args.refit.is_none());

@@ -15,14 +15,7 @@ pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
     for column in &report.evaluation.columns {
         let name = &report.named.target_names[column.target];
         screen.line("")?;
-        for line in sentences(name, column) {
-            screen.line(line)?;
-        }
-        let rows = scores_one_step(column);
-        let width = rows.iter().map(|row| row[0].chars().count()).max().unwrap_or(0);
-        for [name, rmse, mae, mase, direction] in rows {
-            screen.line(format_args!("  {name:<width$}  {rmse:>10}  {mae:>10}  {mase:>6}  {direction:>9}"))?;
-        }
+        print_one_step(name, column, screen)?;
         if report.evaluation.horizon > 1 {
             screen
                 .line(format_args!("\n  {:<6}  {:>10}  {:>10}  {:<12}  skill, 95 %", "ahead", "RMSE", "naive", ""))?;
@@ -35,6 +28,19 @@ pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
     }
     for remark in &report.remarks {
         screen.line(format_args!("note: {remark}"))?;
+    }
+    Ok(())
+}
+
+/// What there is to say of a column, and its scores one step ahead.
+pub fn print_one_step(name: &str, column: &Column, screen: &mut Screen) -> Result<(), Failure> {
+    for line in sentences(name, column) {
+        screen.line(line)?;
+    }
+    let rows = scores_one_step(column);
+    let width = rows.iter().map(|row| row[0].chars().count()).max().unwrap_or(0);
+    for [name, rmse, mae, mase, direction] in rows {
+        screen.line(format_args!("  {name:<width$}  {rmse:>10}  {mae:>10}  {mase:>6}  {direction:>9}"))?;
     }
     Ok(())
 }

@@ -223,14 +223,7 @@ fn test(search: &Search, named: &super::job::Named, plan: &Plan, screen: &mut Sc
         rows.test.start
     ))?;
     for column in &evaluation.columns {
-        for line in evaluate::sentences(&named.target_names[column.target], column) {
-            screen.line(line)?;
-        }
-        let rows = evaluate::scores_one_step(column);
-        let width = rows.iter().map(|row| row[0].chars().count()).max().unwrap_or(0);
-        for [name, rmse, mae, mase, direction] in rows {
-            screen.line(format_args!("  {name:<width$}  {rmse:>10}  {mae:>10}  {mase:>6}  {direction:>9}"))?;
-        }
+        evaluate::print_one_step(&named.target_names[column.target], column, screen)?;
         screen.line(format_args!("  {}", evaluate::how(&column.comparisons[0])))?;
     }
     if !learned {
