@@ -315,6 +315,51 @@ mod tests {
         }
     }
 
+    /// Every output of a head that says a distribution, in raw units, by hand; also below zero.
+    #[test]
+    fn distributions_in_raw_units() {
+        let quantiles: Loss = "quantiles:0.2,0.9".parse().unwrap();
+        let series: Vec<f32> =
+            (0..40).map(|i| (i as f32 * 0.9).sin() * 2.0 - if i % 2 == 0 { 5.0 } else { 30.0 }).collect();
+        let (inputs, columns) = ((&series[..], 2), [1, 0]);
+        let targets: Vec<f32> = series.chunks(2).flat_map(|row| [row[1], row[0]]).collect();
+        for (form, says) in [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 3 }]
+            .into_iter()
+            .flat_map(|form| [(form, Loss::Gaussian), (form, quantiles)])
+        {
+            let plain = Units::fit(Scaling::Standard, form, Loss::Mse, inputs, (&targets, 2), Some(&columns)).unwrap();
+            let units = Units::fit(Scaling::Standard, form, says, inputs, (&targets, 2), Some(&columns)).unwrap();
+            assert_eq!(
+                (units.targets(), plain.rows(inputs, (&targets, 2)).unwrap()),
+                (2, units.rows(inputs, (&targets, 2)).unwrap())
+            );
+            let mut past = units.past(1);
+            series.chunks(2).for_each(|row| units.take(&mut past, &mut row.to_vec()));
+            let said = [0.3_f32, -1.1, 0.7, 0.4];
+            let (mut y, mut low, mut high) = (said, [said[0], said[1]], [said[2], said[3]]);
+            units.give(&past, &mut y);
+            plain.give(&past, &mut low);
+            plain.give(&past, &mut high);
+            assert_eq!(y[..2], low, "{form:?} {says}");
+            match says {
+                Loss::Gaussian => {
+                    for d in 0..2 {
+                        // what one deviation is, in raw units
+                        let (mut at, mut one) = (low, low);
+                        (at[d], one[d]) = (0.0, 1.0);
+                        plain.give(&past, &mut at);
+                        plain.give(&past, &mut one);
+                        let deviation = (one[d] - at[d]).abs();
+                        let expected = said[2 + d] + 2.0 * deviation.ln();
+                        assert!((y[2 + d] - expected).abs() < 1e-4, "{form:?} {d}: {} {expected}", y[2 + d]);
+                    }
+                }
+                // the higher level is the higher value, wherever the series is
+                _ => assert!(y[2..] == high && y[2] > y[0] && y[3] > y[1], "{form:?}: {y:?}"),
+            }
+        }
+    }
+
     #[test]
     fn refuses_what_cannot_be() {
         let fit = |form, inputs: &[f32], columns| {
