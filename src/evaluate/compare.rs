@@ -259,6 +259,14 @@ mod tests {
         assert!(low > 0.05 && high < 0.35 && low < 0.2 && high > 0.2, "{low} {high}");
         let (low, high) = interval(&same, &naive, 8, 0).unwrap();
         assert!(low < 0.0 && high > 0.0, "{low} {high}");
+        // rows are drawn in pairs: what is a fifth better on each of them is that in every resample
+        let fifth: Vec<f64> = naive.iter().map(|square| 0.64 * square).collect();
+        let (low, high) = interval(&fifth, &naive, 8, 0).unwrap();
+        assert!((low - 0.2).abs() < 1e-9 && (high - 0.2).abs() < 1e-9, "{low} {high}");
+        // errors that are alike for fifty rows say less than as many that are not, and single rows would not notice
+        let waves: Vec<f64> = (0..400).map(|t| if t / 50 % 2 == 0 { 0.6 } else { 1.2 }).collect();
+        let width = |block| interval(&waves, &vec![1.0; 400], block, 0).map(|(low, high)| high - low).unwrap();
+        assert!(width(50) > 2.0 * width(1), "{} {}", width(50), width(1));
         assert_eq!(interval(&better, &naive, 8, 0), interval(&better, &naive, 8, 0));
         assert_ne!(interval(&better, &naive, 8, 0), interval(&better, &naive, 8, 1));
         assert_eq!(interval(&naive[..7], &naive[..7], 2, 0), None);
