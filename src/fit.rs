@@ -1,5 +1,9 @@
 //! From a table to a model: a whole training, as `train` does it and every fold of an evaluation.
 
+mod many;
+
+pub use many::{LeftOut, PreparedMany};
+
 use crate::backend::Device;
 use crate::checkpoint::Best;
 use crate::cpu::Threads;
@@ -217,6 +221,8 @@ pub enum HeldOut {
     },
     /// Windows that came cut.
     Windows(Windows),
+    /// Of several series: rows of each count alike.
+    Several(Vec<HeldOut>),
 }
 
 impl HeldOut {
@@ -225,11 +231,21 @@ impl HeldOut {
     /// # Errors
     /// If a card fails.
     pub fn loss(&mut self, model: &Model, recipe: &Recipe, device: &Device) -> Result<f64> {
+        if let Self::Windows(windows) = self {
+            return mean_loss(model, windows, recipe, device.clone());
+        }
+        let losses = self.losses(model, recipe, device)?;
+        Ok(losses.iter().sum::<f64>() / losses.len() as f64)
+    }
+
+    /// The loss of each row that counts; of windows that came cut there are none.
+    fn losses(&self, model: &Model, recipe: &Recipe, device: &Device) -> Result<Vec<f64>> {
         match self {
-            Self::Windows(windows) => mean_loss(model, windows, recipe, device.clone()),
-            Self::Rows { x, target, first } => {
-                let losses = losses(model, recipe, device, x, target, *first)?;
-                Ok(losses.iter().sum::<f64>() / losses.len() as f64)
+            Self::Windows(_) => Ok(Vec::new()),
+            Self::Rows { x, target, first } => losses(model, recipe, device, x, target, *first),
+            Self::Several(all) => {
+                let each = all.iter().map(|one| one.losses(model, recipe, device));
+                Ok(each.collect::<Result<Vec<_>>>()?.concat())
             }
         }
     }
@@ -241,8 +257,10 @@ impl HeldOut {
     /// # Errors
     /// If a card fails.
     fn prefers(&self, model: &Model, other: &Model, recipe: &Recipe, device: &Device) -> Result<bool> {
-        let Self::Rows { x, target, first } = self else { return Ok(true) };
-        let of = |model| losses(model, recipe, device, x, target, *first);
+        if matches!(self, Self::Windows(_)) {
+            return Ok(true);
+        }
+        let of = |model| self.losses(model, recipe, device);
         let gains: Vec<f64> = of(other)?.iter().zip(of(model)?).map(|(other, model)| other - model).collect();
         let count = gains.len() as f64;
         let mean = gains.iter().sum::<f64>() / count;

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::form::{Form, Past};
 use crate::loss::Loss;
 use crate::scaler::{Scaler, Scaling};
-use alloc::{format, vec, vec::Vec};
+use alloc::{borrow::Cow, format, vec, vec::Vec};
 
 /// How raw values become x, and y raw values.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,9 +79,35 @@ impl Units {
         targets: (&[f32], usize),
         columns: Option<&[usize]>,
     ) -> Result<Self> {
+        Self::fit_many(scaling, form, says, &[(inputs.0, targets.0)], (inputs.1, targets.1), columns)
+    }
+
+    /// The same for several series of the same columns, I and D wide: one scaler over the training parts of all of them. A
+    /// change begins anew in each.
+    ///
+    /// # Errors
+    /// Those of [`Units::fit`], of any of the series.
+    pub fn fit_many(
+        scaling: Scaling,
+        form: Form,
+        says: Loss,
+        parts: &[(&[f32], &[f32])],
+        (inputs, targets): (usize, usize),
+        columns: Option<&[usize]>,
+    ) -> Result<Self> {
         let form = form.checked()?;
         if form == Form::Value {
-            let (x, y) = (Scaler::fit(scaling, inputs.0, inputs.1)?, Scaler::fit(scaling, targets.0, targets.1)?);
+            let (mut x, mut y) = (Cow::default(), Cow::default());
+            for (i, &(inputs, targets)) in parts.iter().enumerate() {
+                // one alone is not copied
+                if i == 0 {
+                    (x, y) = (Cow::from(inputs), Cow::from(targets));
+                } else {
+                    x.to_mut().extend_from_slice(inputs);
+                    y.to_mut().extend_from_slice(targets);
+                }
+            }
+            let (x, y) = (Scaler::fit(scaling, &x, inputs)?, Scaler::fit(scaling, &y, targets)?);
             return Self::scaled(x, widened(&y, says)?).with_says(says);
         }
         let Some(columns) = columns else {
@@ -89,8 +115,13 @@ impl Units {
                 "target-as: a predicted column must be among the inputs, since the runtime adds the change to its last value",
             ));
         };
-        let (x, y) = formed(form, inputs, targets, columns)?;
-        let (x, y) = (Scaler::fit(scaling, &x, inputs.1)?, Scaler::fit(scaling, &y, targets.1)?);
+        let (mut x, mut y) = (Vec::new(), Vec::new());
+        for &(x_part, y_part) in parts {
+            let (x_part, y_part) = formed(form, (x_part, inputs), (y_part, targets), columns)?;
+            x.extend(x_part);
+            y.extend(y_part);
+        }
+        let (x, y) = (Scaler::fit(scaling, &x, inputs)?, Scaler::fit(scaling, &y, targets)?);
         Self::scaled(x, widened(&y, says)?).with_form(form, columns)?.with_says(says)
     }
 

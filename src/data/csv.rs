@@ -5,6 +5,7 @@
 mod dialect;
 mod rows;
 
+use crate::data::long::Members;
 use crate::data::series::{Series, Time, find, listed, shown};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -52,11 +53,7 @@ pub struct CsvOptions {
 /// # Errors
 /// If the file cannot be read or is no table of numbers; the message names the line and the column.
 pub fn read(path: &Path, options: &CsvOptions) -> Result<Series> {
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    if file.metadata().is_ok_and(|found| found.is_dir()) {
-        return Err(Error::file(path, "is a folder; give the name of a file inside it"));
-    }
-    read_from(file, path, options)
+    read_from(open(path)?, path, options)
 }
 
 /// Reads a table from anywhere; `name` is what messages call it. What is held in memory grows with the numbers
@@ -64,7 +61,43 @@ pub fn read(path: &Path, options: &CsvOptions) -> Result<Series> {
 ///
 /// # Errors
 /// If the source cannot be read or is no table of numbers; the message names the line and the column.
-pub fn read_from(mut source: impl Read, name: &Path, options: &CsvOptions) -> Result<Series> {
+pub fn read_from(source: impl Read, name: &Path, options: &CsvOptions) -> Result<Series> {
+    table(source, name, options, None)?.finish()
+}
+
+/// Reads a table in long form: the rows of many series, mixed as they may be, and `column`, which says whose a row is.
+/// Gives each series with its name, in the order in which they begin. A value that is no number spoils its own series
+/// alone, and a missing one is filled in from the row before of the same series.
+///
+/// # Errors
+/// If the source cannot be read or is no table, or a row does not say whose it is; the message names the line and the
+/// column.
+pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<(String, Result<Series>)>> {
+    read_long_from(open(path)?, path, options, column)
+}
+
+/// The same from anywhere; `name` is what messages call it.
+///
+/// # Errors
+/// Those of [`read_long`].
+pub fn read_long_from(
+    source: impl Read,
+    name: &Path,
+    options: &CsvOptions,
+    column: &str,
+) -> Result<Vec<(String, Result<Series>)>> {
+    table(source, name, options, Some(column))?.finish_long()
+}
+
+fn open(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    if file.metadata().is_ok_and(|found| found.is_dir()) {
+        return Err(Error::file(path, "is a folder; give the name of a file inside it"));
+    }
+    Ok(file)
+}
+
+fn table<'a>(mut source: impl Read, name: &'a Path, options: &CsvOptions, series: Option<&str>) -> Result<Table<'a>> {
     let sample = Sample::take(&mut source, name)?;
     let dialect = Dialect::find(&sample, options.delimiter, options.header)?;
     let mut rows = Rows::new(Cursor::new(sample.bytes).chain(source), dialect.delimiter);
@@ -74,16 +107,13 @@ pub fn read_from(mut source: impl Read, name: &Path, options: &CsvOptions) -> Re
             table.push(line, row)?;
             continue;
         }
-        let mut fresh = Table::new(name, line, row, &dialect, options)?;
+        let mut fresh = Table::new(name, line, row, &dialect, options, series)?;
         if !dialect.header {
             fresh.push(line, row)?;
         }
         table = Some(fresh);
     }
-    match table {
-        Some(table) => table.finish(),
-        None => Err(Error::file(name, "is empty; it should hold rows of numbers")),
-    }
+    table.ok_or_else(|| Error::file(name, "is empty; it should hold rows of numbers"))
 }
 
 /// Writes a table to a file, whole or not at all. An empty `header` is not written.
@@ -136,6 +166,10 @@ struct Table<'a> {
     values: Vec<f32>,
     times: Vec<String>,
     rows: usize,
+    /// Whose the rows are, of a table in long form.
+    members: Option<Members>,
+    /// Where in `values` the last row of each series starts; of a table of one series there is one.
+    last: Vec<Option<usize>>,
 }
 
 /// Where the time is taken from.
@@ -148,8 +182,8 @@ struct TimeColumn {
 enum Guess {
     /// It was asked for, or it holds text.
     Certain,
-    /// By its name. It has to go on increasing from this value, else it is a column like any other.
-    Increasing(f64),
+    /// By its name. It has to go on increasing from this value, in each series, else it is a column like any other.
+    Increasing(Vec<f64>),
     /// By its name, and it did not go on increasing.
     Wrong,
 }
@@ -161,36 +195,52 @@ impl<'a> Table<'a> {
         first: &ByteRecord,
         dialect: &Dialect,
         options: &CsvOptions,
+        series: Option<&str>,
     ) -> Result<Self> {
         let names = names(first, dialect.header).map_err(|reason| Error::row(name, first_line, reason))?;
         let numbers: Vec<usize> = (1..=names.len()).collect();
         let position = |column: &String| find(column, &names, &numbers).map_err(|reason| Error::file(name, reason));
         let kind = |column: usize| dialect.kinds.get(column).copied().unwrap_or(Kind::Empty);
+        let series = series.map(|column| position(&column.to_string())).transpose()?;
 
         let mut wanted = Vec::new();
         for column in &options.columns {
             let column = position(column)?;
+            if Some(column) == series {
+                let name_of = shown(&names[column]);
+                let reason = format!("column {name_of} says whose a row is; it can neither go in nor be predicted");
+                return Err(Error::file(name, reason));
+            }
             if !wanted.contains(&column) {
                 wanted.push(column);
             }
         }
+        // the first column that says nothing else; one alone is what is to be learned, whatever it is called
+        let first_column = usize::from(series == Some(0));
+        let alone = names.len() <= 1 + usize::from(series.is_some());
         let time = match &options.time {
             Some(time) => Some(TimeColumn { column: position(time)?, guess: Guess::Certain }),
-            None if wanted.contains(&0) => None,
-            // one column alone is what is to be learned, whatever it is called
-            None if kind(0) == Kind::Text && names.len() > 1 => Some(TimeColumn { column: 0, guess: Guess::Certain }),
-            None if kind(0) == Kind::Numbers && names.len() > 1 && dialect.header && is_time(&names[0]) => {
-                Some(TimeColumn { column: 0, guess: Guess::Increasing(f64::NEG_INFINITY) })
+            None if alone || wanted.contains(&first_column) || series == Some(first_column) => None,
+            None if kind(first_column) == Kind::Text => {
+                Some(TimeColumn { column: first_column, guess: Guess::Certain })
+            }
+            None if kind(first_column) == Kind::Numbers && dialect.header && is_time(&names[first_column]) => {
+                Some(TimeColumn { column: first_column, guess: Guess::Increasing(Vec::new()) })
             }
             None => None,
         };
+        if let Some(time) = time.as_ref().filter(|time| Some(time.column) == series) {
+            let name_of = shown(&names[time.column]);
+            return Err(Error::file(name, format!("column {name_of} cannot say both when and whose a row is")));
+        }
         if options.columns.is_empty() {
             let certain = |time: &TimeColumn| matches!(time.guess, Guess::Certain).then_some(time.column);
             let time = time.as_ref().and_then(certain);
             // what a delimiter at the end of each line makes is no column; one with a name and no value is an error
             let stray = |column: usize| kind(column) == Kind::Empty && first.get(column).is_none_or(<[u8]>::is_empty);
             wanted = (0..names.len())
-                .filter(|&column| Some(column) != time && kind(column) != Kind::Text && !stray(column))
+                .filter(|&column| Some(column) != time && Some(column) != series)
+                .filter(|&column| kind(column) != Kind::Text && !stray(column))
                 .collect();
         }
         let table = Self {
@@ -205,6 +255,8 @@ impl<'a> Table<'a> {
             values: Vec::new(),
             times: Vec::new(),
             rows: 0,
+            members: series.map(Members::new),
+            last: Vec::new(),
         };
         Ok(table)
     }
@@ -217,31 +269,73 @@ impl<'a> Table<'a> {
             return Err(self.ragged(line, row.len()));
         }
         self.rows += 1;
+        let Some(member) = self.member(line, row)? else { return Ok(()) };
         let start = self.values.len();
+        match self.push_values(line, row, member) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.values.truncate(start);
+                return Ok(());
+            }
+            Err(error) => {
+                let Some(members) = &mut self.members else { return Err(error) };
+                members.fail(member, error);
+                self.values.truncate(start);
+                return Ok(());
+            }
+        }
+        self.last[member] = Some(start);
+        if let Some(members) = &mut self.members {
+            members.keep(member);
+        }
+        self.push_time(line, row, member)
+    }
+
+    /// Whose the row is, by number; `None` if it is not wanted.
+    fn member(&mut self, line: u64, row: &ByteRecord) -> Result<Option<usize>> {
+        let member = match &mut self.members {
+            None => 0,
+            Some(members) => {
+                let column = members.column();
+                match members.of(row.get(column).unwrap_or_default()) {
+                    Ok(member) if members.failed(member) => return Ok(None),
+                    Ok(member) => member,
+                    Err(_) if self.missing == Missing::Drop && row.get(column).is_none_or(<[u8]>::is_empty) => {
+                        return Ok(None);
+                    }
+                    Err(reason) => return Err(self.error(line, column, reason)),
+                }
+            }
+        };
+        if member >= self.last.len() {
+            self.last.resize(member + 1, None);
+        }
+        Ok(Some(member))
+    }
+
+    /// The values of a row, behind all others; false if the row is to be left out.
+    fn push_values(&mut self, line: u64, row: &ByteRecord, member: usize) -> Result<bool> {
         for position in 0..self.wanted.len() {
             let column = self.wanted[position];
             let cell = row.get(column).unwrap_or_default();
-            match self.value(line, column, cell)? {
-                Some(value) => self.values.push(value),
-                None if self.missing == Missing::Drop => {
-                    self.values.truncate(start);
-                    return Ok(());
-                }
+            let value = match self.value(line, column, cell)? {
+                Some(value) => value,
+                None if self.missing == Missing::Drop => return Ok(false),
                 None => {
-                    let before = self.values.len().checked_sub(self.wanted.len());
-                    let Some(&value) = before.and_then(|before| self.values.get(before)) else {
-                        return Err(self.error(
+                    let before = self.last[member].and_then(|start| self.values.get(start + position));
+                    *before.ok_or_else(|| {
+                        self.error(
                             line,
                             column,
                             "the value is missing and there is none before it to fill in; begin the file later or use \
                              --missing drop",
-                        ));
-                    };
-                    self.values.push(value);
+                        )
+                    })?
                 }
-            }
+            };
+            self.values.push(value);
         }
-        self.push_time(line, row)
+        Ok(true)
     }
 
     /// The value in a cell, `None` if it is missing.
@@ -270,12 +364,15 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn push_time(&mut self, line: u64, row: &ByteRecord) -> Result<()> {
+    fn push_time(&mut self, line: u64, row: &ByteRecord, member: usize) -> Result<()> {
         let Some(TimeColumn { column, guess }) = &mut self.time else { return Ok(()) };
         let (column, cell) = (*column, row.get(*column).unwrap_or_default());
         if let Guess::Increasing(last) = guess {
+            if member >= last.len() {
+                last.resize(member + 1, f64::NEG_INFINITY);
+            }
             match Cell::of(&String::from_utf8_lossy(cell)) {
-                Cell::Number(value) if value > *last => *last = value,
+                Cell::Number(value) if value > last[member] => last[member] = value,
                 _ => {
                     *guess = Guess::Wrong;
                     self.times = Vec::new();
@@ -292,6 +389,17 @@ impl<'a> Table<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The series of a table in long form.
+    fn finish_long(mut self) -> Result<Vec<(String, Result<Series>)>> {
+        let Some(members) = self.members.take() else { return Err(Error::invalid("no column says whose a row is")) };
+        // a file without rows is none of its series' fault
+        if self.values.is_empty() && !self.wanted.is_empty() && members.any_failed() {
+            return Ok(members.split(self.name, None));
+        }
+        let name = self.name;
+        self.finish().map(|all| members.split(name, Some(&all)))
     }
 
     fn finish(mut self) -> Result<Series> {

@@ -21,15 +21,16 @@ pub struct Windows {
 #[derive(Debug, Clone)]
 enum Source {
     Sine,
-    /// Lanes of the series side by side; each step moves every lane on by one window.
+    /// Lanes of a series side by side; each step moves every lane on by one window. One series after the other.
     Lanes {
         series: Pairs,
-        windows: usize,
+        walks: Vec<Walk>,
     },
     /// Windows at every stride, in an order drawn anew each epoch.
     Shuffled {
         series: Pairs,
-        stride: usize,
+        /// The first row of each window.
+        starts: Vec<usize>,
         seed: u64,
         order: Vec<usize>,
         epoch: Option<u64>,
@@ -42,7 +43,18 @@ enum Source {
     },
 }
 
-/// Rows of a series: the target of a row is what the target columns say one row later.
+/// The steps of an epoch that go along one series.
+#[derive(Debug, Clone)]
+struct Walk {
+    /// Its first row.
+    row: usize,
+    /// Its first step within the epoch.
+    first: usize,
+    /// How many there are.
+    steps: usize,
+}
+
+/// Rows of one or more series below each other: the target of a row is what the target columns say one row later.
 #[derive(Debug, Clone)]
 struct Pairs {
     x: Tensor,
@@ -72,13 +84,27 @@ impl Windows {
     /// # Errors
     /// If there are fewer rows than one window and one target for each stretch.
     pub fn lanes(x: Tensor, target: Tensor, seq_len: usize, batch: usize, last_only: bool) -> Result<Self> {
-        let (series, rows) = pairs(x, target, seq_len, batch)?;
-        let windows = (rows - 1) / batch / seq_len;
-        if windows == 0 {
-            let needed = batch.saturating_mul(seq_len).saturating_add(1);
-            return Err(too_few(rows, needed, &format!("{batch} windows side by side of {seq_len} rows each")));
+        Self::lanes_of(vec![(x, target)], seq_len, batch, last_only)
+    }
+
+    /// The same for several series: one after the other, each with a state that starts at zero. No window has rows of two.
+    ///
+    /// # Errors
+    /// If there is no series, the widths of two differ, or one has fewer rows than [`Windows::lanes`] needs.
+    pub fn lanes_of(series: Vec<(Tensor, Tensor)>, seq_len: usize, batch: usize, last_only: bool) -> Result<Self> {
+        let (series, parts) = joined(series, seq_len, batch)?;
+        let (mut walks, mut first) = (Vec::with_capacity(parts.len()), 0);
+        for part in parts {
+            let steps = part.len().saturating_sub(1) / batch / seq_len;
+            if steps == 0 {
+                let needed = Self::rows_needed(seq_len, batch, true);
+                let what = format!("{batch} windows side by side of {seq_len} rows each");
+                return Err(too_few(part.len(), needed, &what));
+            }
+            walks.push(Walk { row: part.start, first, steps });
+            first += steps;
         }
-        Ok(Self::of_series(series, seq_len, batch, last_only, |series| Source::Lanes { series, windows }))
+        Ok(Self::of_series(series, seq_len, batch, last_only, |series| Source::Lanes { series, walks }))
     }
 
     /// Windows at every `stride` rows of a series, shuffled anew each epoch, for a state that starts at zero.
@@ -95,20 +121,45 @@ impl Windows {
         last_only: bool,
         seed: u64,
     ) -> Result<Self> {
+        Self::shuffled_of(vec![(x, target)], seq_len, stride, batch, last_only, seed)
+    }
+
+    /// The same for several series, shuffled together. No window has rows of two.
+    ///
+    /// # Errors
+    /// If there is no series, the widths of two differ, or one has fewer rows than a window and its target.
+    pub fn shuffled_of(
+        series: Vec<(Tensor, Tensor)>,
+        seq_len: usize,
+        stride: usize,
+        batch: usize,
+        last_only: bool,
+        seed: u64,
+    ) -> Result<Self> {
         at_least_one("stride", stride)?;
-        let (series, rows) = pairs(x, target, seq_len, batch)?;
-        if rows <= seq_len {
-            return Err(too_few(rows, seq_len.saturating_add(1), &format!("a window of {seq_len} rows")));
+        let (series, parts) = joined(series, seq_len, batch)?;
+        let mut starts = Vec::new();
+        for part in parts {
+            if part.len() <= seq_len {
+                let needed = Self::rows_needed(seq_len, batch, false);
+                return Err(too_few(part.len(), needed, &format!("a window of {seq_len} rows")));
+            }
+            starts.extend((part.start..part.end - seq_len).step_by(stride));
         }
-        let count = (rows - 1 - seq_len) / stride + 1;
-        let order = (0..count).map(|w| w * stride).collect();
-        Ok(Self::of_series(series, seq_len, batch.min(count), last_only, |series| Source::Shuffled {
+        let batch = batch.min(starts.len());
+        Ok(Self::of_series(series, seq_len, batch, last_only, |series| Source::Shuffled {
             series,
-            stride,
+            order: starts.clone(),
+            starts,
             seed,
-            order,
             epoch: None,
         }))
+    }
+
+    /// The fewest rows of a series that give a window: of [`Windows::lanes`] where the state is carried, else of
+    /// [`Windows::shuffled`].
+    pub fn rows_needed(seq_len: usize, batch: usize, carry: bool) -> usize {
+        seq_len.saturating_mul(if carry { batch } else { 1 }).saturating_add(1)
     }
 
     /// Windows already cut: `x [N,B,T,I]` and `target [N,B,T,O]`, or `[N,B,O]` for the last step only. Step k takes
@@ -187,17 +238,17 @@ impl Windows {
     pub fn steps_per_epoch(&self) -> Option<u64> {
         match &self.source {
             Source::Sine => None,
-            Source::Lanes { windows, .. } => Some(*windows as u64),
+            Source::Lanes { walks, .. } => Some(steps_of(walks) as u64),
             Source::Shuffled { order, .. } => Some(order.len().div_ceil(self.batch) as u64),
             Source::Cut { count, .. } => Some(*count as u64),
         }
     }
 
-    /// Whether step `k` begins the series again, so that a state carried from its end means nothing. Windows that
-    /// came cut go round and round, as a loop over them in PyTorch does.
+    /// Whether step `k` begins a series, or the series again, so that a state carried from an end means nothing. Windows
+    /// that came cut go round and round, as a loop over them in PyTorch does.
     pub fn starts_again(&self, k: u64) -> bool {
         match &self.source {
-            Source::Lanes { windows, .. } => k.is_multiple_of(*windows as u64),
+            Source::Lanes { walks, .. } => walk_at(walks, k).1 == 0,
             Source::Shuffled { .. } => true,
             Source::Sine | Source::Cut { .. } => k == 0,
         }
@@ -230,12 +281,9 @@ impl Windows {
         };
         match &mut self.source {
             Source::Sine => 0,
-            Source::Lanes { windows, .. } => {
-                let (lane, window) = (*windows * seq_len, (k % *windows as u64) as usize);
-                fill(&mut (0..batch).map(|b| b * lane + window * seq_len), x, target)
-            }
-            Source::Shuffled { stride, seed, order, epoch, .. } => {
-                fill(&mut shuffled(order, epoch, *stride, *seed, batch, k).iter().copied(), x, target)
+            Source::Lanes { walks, .. } => fill(&mut lanes_at(walks, k, seq_len, batch), x, target),
+            Source::Shuffled { starts, seed, order, epoch, .. } => {
+                fill(&mut shuffled(order, epoch, starts, *seed, batch, k).iter().copied(), x, target)
             }
             Source::Cut { count, .. } => {
                 let first = (k % *count as u64) as usize * batch;
@@ -264,12 +312,11 @@ impl Windows {
                 }
                 batch
             }
-            Source::Lanes { series, windows } => {
-                let (lane, window) = (*windows * seq_len, (k % *windows as u64) as usize);
-                series.fill((0..batch).map(|b| b * lane + window * seq_len), seq_len, last_only, x, target)
+            Source::Lanes { series, walks } => {
+                series.fill(lanes_at(walks, k, seq_len, batch), seq_len, last_only, x, target)
             }
-            Source::Shuffled { series, stride, seed, order, epoch } => {
-                let starts = shuffled(order, epoch, *stride, *seed, batch, k);
+            Source::Shuffled { series, starts, seed, order, epoch } => {
+                let starts = shuffled(order, epoch, starts, *seed, batch, k);
                 series.fill(starts.iter().copied(), seq_len, last_only, x, target)
             }
             Source::Cut { x: from, target: to, count } => {
@@ -316,11 +363,35 @@ fn copy_time_major(from: &Tensor, window: usize, batch: usize, steps: usize, to:
     }
 }
 
+/// Steps of an epoch.
+fn steps_of(walks: &[Walk]) -> usize {
+    walks.last().map_or(1, |last| last.first + last.steps)
+}
+
+/// The walk that step `k` belongs to, and which of its steps it is.
+fn walk_at(walks: &[Walk], k: u64) -> (&Walk, usize) {
+    let step = (k % steps_of(walks) as u64) as usize;
+    let walk = &walks[walks.partition_point(|walk| walk.first <= step) - 1];
+    (walk, step - walk.first)
+}
+
+/// The first rows of the windows of step `k`, side by side.
+fn lanes_at(
+    walks: &[Walk],
+    k: u64,
+    seq_len: usize,
+    batch: usize,
+) -> impl ExactSizeIterator<Item = usize> + Clone + use<> {
+    let (walk, window) = walk_at(walks, k);
+    let (first, lane) = (walk.row + window * seq_len, walk.steps * seq_len);
+    (0..batch).map(move |b| first + b * lane)
+}
+
 /// The first rows of the windows of step `k`; draws a new order when an epoch begins.
 fn shuffled<'a>(
     order: &'a mut [usize],
     epoch: &mut Option<u64>,
-    stride: usize,
+    starts: &[usize],
     seed: u64,
     batch: usize,
     k: u64,
@@ -328,17 +399,15 @@ fn shuffled<'a>(
     let per_epoch = order.len().div_ceil(batch) as u64;
     if *epoch != Some(k / per_epoch) {
         *epoch = Some(k / per_epoch);
-        shuffle(order, stride, &mut Random::new(seed, Purpose::Order, k / per_epoch));
+        shuffle(order, starts, &mut Random::new(seed, Purpose::Order, k / per_epoch));
     }
     let first = (k % per_epoch) as usize * batch;
     &order[first..order.len().min(first + batch)]
 }
 
 /// All windows, in an order that depends on nothing but `random`.
-fn shuffle(order: &mut [usize], stride: usize, random: &mut Random) {
-    for (w, start) in order.iter_mut().enumerate() {
-        *start = w * stride;
-    }
+fn shuffle(order: &mut [usize], starts: &[usize], random: &mut Random) {
+    order.copy_from_slice(starts);
     for last in (1..order.len()).rev() {
         order.swap(last, random.below(last + 1));
     }
@@ -356,15 +425,37 @@ pub fn split(rows: usize, held_out: f64) -> Result<(Range<usize>, Range<usize>)>
     Ok((0..train, train..rows))
 }
 
-fn pairs(x: Tensor, target: Tensor, seq_len: usize, batch: usize) -> Result<(Pairs, usize)> {
+/// Series below each other, and which rows are whose.
+fn joined(mut series: Vec<(Tensor, Tensor)>, seq_len: usize, batch: usize) -> Result<(Pairs, Vec<Range<usize>>)> {
     at_least_one("seq-len", seq_len)?;
     at_least_one("batch", batch)?;
-    let (rows, target_rows) = (x.rows().0, target.rows().0);
-    Error::check_length("target: rows", rows, target_rows)?;
-    if rows == 0 {
-        return Err(too_few(0, seq_len.saturating_add(1), &format!("a window of {seq_len} rows")));
+    let mut parts = Vec::with_capacity(series.len());
+    let (mut end, mut widths) = (0, None);
+    for (x, target) in &series {
+        let ((rows, input), (target_rows, output)) = (x.rows(), target.rows());
+        Error::check_length("target: rows", rows, target_rows)?;
+        if rows == 0 {
+            return Err(too_few(0, seq_len.saturating_add(1), &format!("a window of {seq_len} rows")));
+        }
+        let (inputs, outputs) = *widths.get_or_insert((input, output));
+        Error::check_length("columns of x of a series", inputs, input)?;
+        Error::check_length("columns of the target of a series", outputs, output)?;
+        parts.push(end..end + rows);
+        end += rows;
     }
-    Ok((Pairs { x, target }, rows))
+    let Some((input, output)) = widths else { return Err(Error::invalid("there is no series to train on")) };
+    // the commonest case need not be copied
+    if series.len() == 1
+        && let Some((x, target)) = series.pop()
+    {
+        return Ok((Pairs { x, target }, parts));
+    }
+    let (mut x, mut target) = (Vec::with_capacity(end * input), Vec::with_capacity(end * output));
+    for (x_part, target_part) in &series {
+        x.extend_from_slice(x_part.data());
+        target.extend_from_slice(target_part.data());
+    }
+    Ok((Pairs { x: Tensor::new([end, input], x)?, target: Tensor::new([end, output], target)? }, parts))
 }
 
 fn at_least_one(name: &str, size: usize) -> Result<()> {

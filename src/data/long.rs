@@ -1,0 +1,198 @@
+//! Tables in long form: the rows of many series, and a column that says whose each row is.
+
+use crate::data::series::{Series, Time};
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Who is in a table, and whose the rows are that were kept; found out while it is read.
+#[derive(Debug)]
+pub(super) struct Members {
+    column: usize,
+    numbers: HashMap<String, usize>,
+    all: Vec<Member>,
+    /// Of each row that was kept, whose it is.
+    owners: Vec<u32>,
+    /// Whose the row before was: tables are often sorted.
+    before: usize,
+}
+
+#[derive(Debug)]
+struct Member {
+    name: String,
+    rows: usize,
+    failure: Option<Error>,
+}
+
+impl Members {
+    /// `column` says whose a row is.
+    pub(super) fn new(column: usize) -> Self {
+        Self { column, numbers: HashMap::new(), all: Vec::new(), owners: Vec::new(), before: 0 }
+    }
+
+    pub(super) fn column(&self) -> usize {
+        self.column
+    }
+
+    /// Whose a row is that says so in `cell`: a number, in the order of first rows.
+    pub(super) fn of(&mut self, cell: &[u8]) -> Result<usize, &'static str> {
+        let name = str::from_utf8(cell).map_err(|_| "holds bytes that are not UTF-8; save the file as UTF-8")?.trim();
+        if name.is_empty() {
+            return Err("does not say whose this row is; fill it in or use --missing drop");
+        }
+        if self.all.get(self.before).is_some_and(|member| member.name == name) {
+            return Ok(self.before);
+        }
+        let number = match self.numbers.get(name) {
+            Some(&number) => number,
+            // more are no series but a table of something else, and owners are kept as u32
+            None if self.all.len() >= u32::MAX as usize => return Err("there are too many series"),
+            None => {
+                let number = self.all.len();
+                self.numbers.insert(name.into(), number);
+                self.all.push(Member { name: name.into(), rows: 0, failure: None });
+                number
+            }
+        };
+        self.before = number;
+        Ok(number)
+    }
+
+    /// Whether nothing can be made of a series any more.
+    pub(super) fn failed(&self, member: usize) -> bool {
+        self.all[member].failure.is_some()
+    }
+
+    pub(super) fn any_failed(&self) -> bool {
+        self.all.iter().any(|member| member.failure.is_some())
+    }
+
+    /// Nothing can be made of a series: the first reason counts.
+    pub(super) fn fail(&mut self, member: usize, why: Error) {
+        self.all[member].failure.get_or_insert(why);
+    }
+
+    /// A row was kept.
+    pub(super) fn keep(&mut self, member: usize) {
+        self.all[member].rows += 1;
+        self.owners.push(member as u32);
+    }
+
+    /// Each series by itself, out of the table with all rows that were kept, if there are any.
+    pub(super) fn split(self, name: &Path, table: Option<&Series>) -> Vec<(String, Result<Series>)> {
+        let mut parts: Vec<(Vec<f32>, Vec<String>)> = Vec::with_capacity(self.all.len());
+        let width = table.map_or(0, |all| all.columns.len());
+        for member in &self.all {
+            let times = table.is_some_and(|all| all.time.is_some());
+            let rows = if member.failure.is_none() { member.rows } else { 0 };
+            parts.push((Vec::with_capacity(rows * width), Vec::with_capacity(if times { rows } else { 0 })));
+        }
+        if let Some(all) = table {
+            for (row, (values, &owner)) in all.values.data().chunks_exact(width.max(1)).zip(&self.owners).enumerate() {
+                if self.all[owner as usize].failure.is_some() {
+                    continue;
+                }
+                let (part, times) = &mut parts[owner as usize];
+                part.extend_from_slice(values);
+                times.extend(all.time.as_ref().and_then(|time| time.values.get(row)).cloned());
+            }
+        }
+        let series = |member: Member, (values, times): (Vec<f32>, Vec<String>)| {
+            let one = match (member.failure, table) {
+                (Some(error), _) => Err(error),
+                (None, Some(all)) if member.rows > 0 => Tensor::new([member.rows, width], values).map(|values| {
+                    let time = all.time.as_ref().map(|time| Time { name: time.name.clone(), values: times });
+                    Series { columns: all.columns.clone(), numbers: all.numbers.clone(), values, time }
+                }),
+                _ => Err(Error::file(name, "a value is missing in every row, so that --missing drop leaves none")),
+            };
+            (member.name, one)
+        };
+        self.all.into_iter().zip(parts).map(|(member, part)| series(member, part)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::data::csv::{CsvOptions, Missing, read_long_from};
+    use crate::data::series::Series;
+    use crate::error::Result;
+    use std::path::Path;
+
+    fn read(text: &str, missing: Missing, columns: &[&str], of: &str) -> Result<Vec<(String, Result<Series>)>> {
+        let columns = columns.iter().map(ToString::to_string).collect();
+        let options = CsvOptions { missing, columns, ..CsvOptions::default() };
+        read_long_from(text.as_bytes(), Path::new("t.csv"), &options, of)
+    }
+
+    /// Name, values and times of each; of a failure its message.
+    fn said(text: &str, missing: Missing, columns: &[&str], of: &str) -> Vec<String> {
+        let one = |(name, series): (String, Result<Series>)| match series {
+            Ok(series) => {
+                let times = series.time.map_or_else(String::new, |time| format!(" {}", time.values.join(" ")));
+                format!("{name} {:?}{times}", series.values.data())
+            }
+            Err(error) => format!("{name}: {error}"),
+        };
+        read(text, missing, columns, of).unwrap().into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn rows_go_to_their_series_in_their_order() {
+        let text = "day,shop,sold,back\n1,b,1,10\n1,a,2,20\n2,b,3,30\n2,a,4,40\n3,a,5,50\n";
+        let all = said(text, Missing::Error, &[], "shop");
+        assert_eq!(all, ["b [1.0, 10.0, 3.0, 30.0] 1 2", "a [2.0, 20.0, 4.0, 40.0, 5.0, 50.0] 1 2 3"]);
+        assert_eq!(said(text, Missing::Error, &["back"], "2"), ["b [10.0, 30.0] 1 2", "a [20.0, 40.0, 50.0] 1 2 3"]);
+        // whose a row is may be a number, or stand first
+        let text = "shop,day,sold\n7,2020-01-01,1\n8,2020-01-01,2\n7,2020-01-02,3\n";
+        assert_eq!(
+            said(text, Missing::Error, &[], "shop"),
+            ["7 [1.0, 3.0] 2020-01-01 2020-01-02", "8 [2.0] 2020-01-01"]
+        );
+        // a day that does not go on in one series is no time
+        let text = "day,shop,sold\n1,b,1\n1,a,2\n1,b,3\n";
+        assert_eq!(said(text, Missing::Error, &[], "shop"), ["b [1.0, 1.0, 1.0, 3.0]", "a [1.0, 2.0]"]);
+        assert_eq!(said("shop,sold\nb,1\na,2\nb,3\n", Missing::Error, &[], "shop"), ["b [1.0, 3.0]", "a [2.0]"]);
+    }
+
+    #[test]
+    fn nothing_is_filled_in_from_another_series() {
+        let text = "shop,sold\na,1\nb,2\na,\nb,4\nb,?\n";
+        assert_eq!(said(text, Missing::ForwardFill, &[], "shop"), ["a [1.0, 1.0]", "b [2.0, 4.0, 4.0]"]);
+        assert_eq!(said(text, Missing::Drop, &[], "shop"), ["a [1.0]", "b [2.0, 4.0]"]);
+        let first = said("shop,sold\na,1\nb,\nb,2\n", Missing::ForwardFill, &[], "shop");
+        assert_eq!(first[0], "a [1.0]");
+        assert!(
+            first[1].starts_with("b: t.csv: line 3: column \"sold\": the value is missing and there is none before")
+        );
+        let none = said("shop,sold\na,1\nb,\n", Missing::Drop, &[], "shop");
+        assert!(none[1].starts_with("b: t.csv: a value is missing in every row"), "{none:?}");
+    }
+
+    #[test]
+    fn a_bad_value_spoils_its_own_series() {
+        let text = "shop,sold\na,1\nb,x\na,3\nb,2\nc,4\n";
+        let all = said(text, Missing::Error, &[], "shop");
+        assert_eq!([&all[0], &all[2]], ["a [1.0, 3.0]", "c [4.0]"]);
+        assert_eq!(all[1], "b: t.csv: line 3: column \"sold\": \"x\" is not a number");
+        let all = said("shop,sold\na,\nb,\n", Missing::Error, &["sold"], "shop");
+        assert!(all.len() == 2 && all[1].contains("line 3"), "{all:?}");
+    }
+
+    #[test]
+    fn what_says_whose_a_row_is() {
+        let text = "day,shop,sold\n1,a,1\n2,,2\n";
+        let error = |text: &str, columns: &[&str], of: &str| {
+            read(text, Missing::Error, columns, of).map(|_| ()).unwrap_err().to_string()
+        };
+        assert!(error(text, &[], "shop").contains("line 3: column \"shop\": does not say whose this row is"));
+        assert_eq!(said(text, Missing::Drop, &[], "shop"), ["a [1.0] 1"]);
+        let none = error(text, &[], "nosuch");
+        assert!(none.contains("no column \"nosuch\"; the columns are \"day\", \"shop\", \"sold\""), "{none}");
+        assert!(error(text, &["shop"], "shop").contains("neither go in nor be predicted"));
+        let options = CsvOptions { time: Some("shop".into()), ..CsvOptions::default() };
+        let both = read_long_from(text.as_bytes(), Path::new("t.csv"), &options, "shop").unwrap_err();
+        assert!(both.to_string().contains("both when and whose"), "{both}");
+    }
+}
