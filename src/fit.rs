@@ -432,6 +432,15 @@ impl Fit {
         Ok(Outcome { model, learned: true })
     }
 
+    /// The mean loss of `model` on what is held out, if anything is.
+    ///
+    /// # Errors
+    /// If a card fails.
+    pub fn held_out_loss(&mut self, model: &Model) -> Result<Option<f64>> {
+        let Some(held_out) = &mut self.held_out else { return Ok(None) };
+        held_out.loss(model, self.trainer.recipe(), self.trainer.device()).map(Some)
+    }
+
     /// For a checkpoint: what trains, and the best weights so far.
     pub fn parts(&mut self) -> (&mut Trainer, Option<&Best>) {
         (&mut self.trainer, self.best.as_ref())

@@ -1,7 +1,9 @@
 //! What comes in from files: series, windows, sequences, states.
 
 use super::Failure;
+use super::many::{self, OneSeries};
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use rnnstep::data::csv::{self, CsvOptions, Missing};
 use rnnstep::data::npy;
 use rnnstep::data::series::{Series, Time};
@@ -17,8 +19,11 @@ use std::path::{Path, PathBuf};
 pub struct DataArgs {
     /// Series: .csv, .npy [T, columns], or .safetensors with windows `x [N,B,T,I]` and `target [N,B,T,O]` or `[N,B,O]`
     /// [default: the built-in sine]
-    #[arg(value_name = "DATA")]
-    pub data: Option<PathBuf>,
+    #[arg(value_name = "DATA", value_parser = PathBufValueParser::new().map(Files::from))]
+    pub data: Option<Files>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub many: SeriesArgs,
     /// Columns that go in, by name or number from 1, separated by commas [default: all that hold numbers]
     #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
     pub column: Vec<String>,
@@ -28,6 +33,20 @@ pub struct DataArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub table: TableArgs,
+}
+
+/// The series of a table in long form.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct SeriesArgs {
+    /// Column of a .csv that says which of many series a row belongs to
+    #[arg(long, value_name = "COLUMN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
+    /// Of those series this one alone
+    #[arg(long, value_name = "NAME", requires = "series")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
 }
 
 /// How to read a table.
@@ -48,24 +67,134 @@ pub struct TableArgs {
     pub delimiter: Option<u8>,
 }
 
+impl SeriesArgs {
+    /// The flags once more, with a space before them.
+    pub fn said(&self) -> String {
+        let flag = |name: &str, value: &Option<String>| {
+            value.as_ref().map_or_else(String::new, |value| format!(" --{name} {}", many::quoted(value)))
+        };
+        flag("series", &self.series) + &flag("only", &self.only)
+    }
+}
+
+/// Files of data, one at least. In a recipe one is a text, several are a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
+pub struct Files(Vec<PathBuf>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    One(PathBuf),
+    Several(Vec<PathBuf>),
+}
+
+impl From<PathBuf> for Files {
+    fn from(path: PathBuf) -> Self {
+        Self(vec![path])
+    }
+}
+
+impl TryFrom<Stored> for Files {
+    type Error = &'static str;
+
+    fn try_from(stored: Stored) -> Result<Self, &'static str> {
+        match stored {
+            Stored::One(path) => Ok(path.into()),
+            Stored::Several(paths) if paths.is_empty() => Err("data: expected a file or a list of files"),
+            Stored::Several(paths) => Ok(Self(paths)),
+        }
+    }
+}
+
+impl From<Files> for Stored {
+    fn from(mut files: Files) -> Self {
+        match files.0.pop() {
+            Some(only) if files.0.is_empty() => Self::One(only),
+            last => Self::Several(files.0.into_iter().chain(last).collect()),
+        }
+    }
+}
+
+impl std::fmt::Display for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0[..] {
+            [only] => write!(f, "{}", only.display()),
+            paths => write!(f, "{} files", paths.len()),
+        }
+    }
+}
+
+impl Files {
+    /// One file more for each of `more`.
+    pub fn extend(&mut self, more: &[PathBuf]) {
+        self.0.extend_from_slice(more);
+    }
+
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.0
+    }
+
+    /// The file, if there is no other.
+    pub fn one(&self) -> Option<&Path> {
+        if let [only] = &self.0[..] { Some(only) } else { None }
+    }
+}
+
 /// Where windows come from.
 pub enum Source {
     Sine,
     Windows { x: Tensor, target: Tensor },
     Series(Series),
+    Several(Vec<OneSeries>),
 }
 
 impl DataArgs {
     /// Reads the data.
     pub fn source(&self) -> Result<Source, Failure> {
-        let Some(path) = &self.data else { return Ok(Source::Sine) };
+        let Some(files) = &self.data else {
+            return match self.many.series {
+                None => Ok(Source::Sine),
+                Some(_) => Err(Failure::Usage("--series: DATA is missing; give the .csv that has the column".into())),
+            };
+        };
+        let Some(path) = files.one().filter(|_| self.many.series.is_none()) else {
+            let all = self.several()?;
+            return match &self.many.only {
+                None => Ok(Source::Several(all)),
+                Some(only) => Ok(Source::Series(many::only(all, only)?.series?)),
+            };
+        };
         if extension(path) == "safetensors" {
             let mut tensors = file::read_tensors(path, &["x", "target"], &[])?;
             let mut take = |name: &str| tensors.remove(name).unwrap_or_default();
             return Ok(Source::Windows { x: take("x"), target: take("target") });
         }
-        let wanted = if self.column.is_empty() { vec![] } else { [&self.column[..], &self.target[..]].concat() };
-        Ok(Source::Series(read_series(path, &self.table, &wanted)?))
+        Ok(Source::Series(read_series(path, &self.table, &self.wanted())?))
+    }
+
+    /// Whether there may be more than one series.
+    pub fn has_several(&self) -> bool {
+        self.many.only.is_none()
+            && (self.many.series.is_some() || self.data.as_ref().is_some_and(|files| files.one().is_none()))
+    }
+
+    /// Each series, of a table in long form or of several files.
+    pub fn several(&self) -> Result<Vec<OneSeries>, Failure> {
+        let paths = self.data.as_ref().map_or(&[][..], Files::paths);
+        match (&self.many.series, paths) {
+            (Some(column), [path]) => many::read_long(path, &self.table, &self.wanted(), column),
+            (Some(_), _) => {
+                let message = "--series: goes with one table; of several files each is a series, so leave it out";
+                Err(Failure::Usage(message.into()))
+            }
+            (None, paths) => many::read_files(paths, &self.table, &self.wanted()),
+        }
+    }
+
+    /// The columns that have to be read.
+    fn wanted(&self) -> Vec<String> {
+        if self.column.is_empty() { vec![] } else { [&self.column[..], &self.target[..]].concat() }
     }
 
     /// The columns that go in.
@@ -90,17 +219,19 @@ pub fn read_series(path: &Path, table: &TableArgs, wanted: &[String]) -> Result<
             };
             Ok(Series::new((1..=columns).map(|c| c.to_string()).collect(), values, None)?)
         }
-        "csv" | "tsv" | "txt" | "" => {
-            let options = CsvOptions {
-                missing: table.missing,
-                time: table.time.clone(),
-                header: table.header,
-                delimiter: table.delimiter,
-                columns: wanted.to_vec(),
-            };
-            Ok(csv::read(path, &options)?)
-        }
+        "csv" | "tsv" | "txt" | "" => Ok(csv::read(path, &csv_options(table, wanted))?),
         other => Err(unknown_extension(path, other)),
+    }
+}
+
+/// How to read a .csv, of it the `wanted` columns.
+pub fn csv_options(table: &TableArgs, wanted: &[String]) -> CsvOptions {
+    CsvOptions {
+        missing: table.missing,
+        time: table.time.clone(),
+        header: table.header,
+        delimiter: table.delimiter,
+        columns: wanted.to_vec(),
     }
 }
 
@@ -120,15 +251,7 @@ pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: 
         "npy" => npy::read(path)?,
         _ => {
             let series = read_series(path, table, &[])?;
-            let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| series.columns.contains(name));
-            let x = if known { series.select(&columns.inputs)? } else { series.values.clone() };
-            if x.rows().1 != input {
-                let (found, wanted) = (series.columns.join(", "), columns.inputs.join(", "));
-                let names = if wanted.is_empty() { String::new() } else { format!(" ({wanted})") };
-                let reason = format!("the model takes {input} columns{names}, the file has {found}");
-                return Err(Error::File { path: path.into(), reason }.into());
-            }
-            return Ok(Sequences { x, time: series.time });
+            return Ok(Sequences { x: x_of(&series, path, columns, model)?, time: series.time });
         }
     };
     match x.dims() {
@@ -138,6 +261,20 @@ pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: 
             Err(Error::File { path: path.into(), reason }.into())
         }
     }
+}
+
+/// x of a series for `model`.
+pub fn x_of(series: &Series, path: &Path, columns: &Columns, model: &Model) -> Result<Tensor, Failure> {
+    let input = model.shape().input;
+    let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| series.columns.contains(name));
+    let x = if known { series.select(&columns.inputs)? } else { series.values.clone() };
+    if x.rows().1 != input {
+        let (found, wanted) = (series.columns.join(", "), columns.inputs.join(", "));
+        let names = if wanted.is_empty() { String::new() } else { format!(" ({wanted})") };
+        let reason = format!("the model takes {input} columns{names}, the file has {found}");
+        return Err(Error::File { path: path.into(), reason }.into());
+    }
+    Ok(x)
 }
 
 /// The state of `batch` sequences: that of a file with `h [L,B,H]` (and `c`, and `past` where changes are predicted), or zero.

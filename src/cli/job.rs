@@ -2,11 +2,12 @@
 //! and in the checkpoint under the names of the flags, so that a training can be repeated and gone on with.
 
 use super::Failure;
-use super::input::{DataArgs, Source};
+use super::input::{DataArgs, Files, Source};
+use super::many::{self, OneSeries};
 use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
-use rnnstep::fit::{self, HeldOut, Length, Plan, Table};
+use rnnstep::fit::{self, HeldOut, Length, Plan, PreparedMany, Table};
 use rnnstep::naive;
 use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::pass::Head;
@@ -15,6 +16,7 @@ use rnnstep::train::Recipe;
 use rnnstep::{CellKind, Error, Form, Loss, Nonlinearity, Shape, Tensor, Units};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -175,11 +177,14 @@ pub struct Prepared {
     pub windows: Windows,
     pub held_out: Option<HeldOut>,
     pub units: Option<Units>,
-    pub table: Option<Named>,
+    /// The table, or those of several series.
+    pub tables: Vec<Named>,
 }
 
 /// A table in raw units, with its names, and where training ends.
 pub struct Named {
+    /// Which of several series it is.
+    pub series: Option<String>,
     pub table: Table,
     pub input_names: Vec<String>,
     pub target_names: Vec<String>,
@@ -255,7 +260,7 @@ impl Job {
                 let windows = Windows::sine(self.seq_len)?;
                 self.check_loss_on(&windows)?;
                 let units = self.units_without_scales(&windows)?;
-                Ok(Prepared { windows, held_out: None, units, table: None })
+                Ok(Prepared { windows, held_out: None, units, tables: vec![] })
             }
             Source::Windows { x, target } => {
                 self.refuse_table_options("windows already cut")?;
@@ -263,21 +268,66 @@ impl Job {
                 self.check_loss_on(&all)?;
                 let (windows, held_out) = self.split_windows(all, x, target)?;
                 let units = self.units_without_scales(&windows)?;
-                Ok(Prepared { windows, held_out: held_out.map(HeldOut::Windows), units, table: None })
+                Ok(Prepared { windows, held_out: held_out.map(HeldOut::Windows), units, tables: vec![] })
             }
-            Source::Series(series) => {
-                let mut named = self.named(&series)?;
-                self.settle_season(&named.table)?;
-                let plan = self.plan()?;
-                let sizes = [self.seq_len, self.batch, self.stride.unwrap_or(1)];
-                // too few rows are a matter of the file, a size of 0 is one of the options
-                let about = |error| if sizes.contains(&0) { error } else { self.in_data(error) };
-                let prepared = plan.prepare(&named.table).map_err(about)?;
-                named.train_rows = prepared.train_rows;
-                let fit::Prepared { units, windows, held_out, .. } = prepared;
-                Ok(Prepared { windows, held_out, units: Some(units), table: Some(named) })
-            }
+            Source::Series(series) => self.prepare_series(&series),
+            Source::Several(all) => self.prepare_several(all),
         }
+    }
+
+    /// Cuts one series into windows.
+    pub fn prepare_series(&mut self, series: &Series) -> Result<Prepared, Failure> {
+        let mut named = self.named(series)?;
+        self.settle_season(&[&named.table])?;
+        let prepared = self.plan()?.prepare(&named.table).map_err(|error| self.in_rows(error))?;
+        named.train_rows = prepared.train_rows;
+        let fit::Prepared { units, windows, held_out, .. } = prepared;
+        Ok(Prepared { windows, held_out, units: Some(units), tables: vec![named] })
+    }
+
+    /// Cuts several series into windows for one model. What is left out is said on stderr.
+    fn prepare_several(&mut self, all: Vec<OneSeries>) -> Result<Prepared, Failure> {
+        let mut tables = self.named_several(all)?;
+        let all: Vec<&Table> = tables.iter().map(|named| &named.table).collect();
+        self.settle_season(&all)?;
+        let prepared = self.plan()?.prepare_many(&all).map_err(|error| self.in_rows(error))?;
+        let left_out = prepared.left_out.iter().map(|one| {
+            let name = tables[one.series].series.clone().unwrap_or_default();
+            format!("warning: series {name:?} is left out: {}", one.reason)
+        });
+        many::tell(&left_out.collect::<Vec<_>>(), "more series are left out");
+        for (named, &rows) in tables.iter_mut().zip(&prepared.train_rows) {
+            named.train_rows = rows;
+        }
+        tables.retain(|named| named.train_rows > 0);
+        let PreparedMany { units, windows, held_out, .. } = prepared;
+        Ok(Prepared { windows, held_out, units: Some(units), tables })
+    }
+
+    /// The columns of several series; all must have the same ones.
+    pub fn named_several(&self, all: Vec<OneSeries>) -> Result<Vec<Named>, Failure> {
+        let mut tables: Vec<Named> = Vec::with_capacity(all.len());
+        for OneSeries { name, file, series } in all {
+            let mut named = self.named(&series?)?;
+            if let Some(first) = tables.first().filter(|first| first.input_names != named.input_names) {
+                let (has, wanted) = (many::few(&named.input_names), many::few(&first.input_names));
+                let reason = format!("has the columns {has}, a series before it {wanted}; choose with --column");
+                return Err(Error::File { path: file, reason }.into());
+            }
+            named.series = Some(name);
+            tables.push(named);
+        }
+        Ok(tables)
+    }
+
+    /// The same job for one of the series alone.
+    pub fn of_one(&self, one: &OneSeries) -> Self {
+        let mut job = self.clone();
+        match &job.data.many.series {
+            Some(_) => job.data.many.only = Some(one.name.clone()),
+            None => job.data.data = Some(Files::from(one.file.clone())),
+        }
+        job
     }
 
     /// What a file has to say of a model that says more than values, where nothing is scaled.
@@ -300,6 +350,7 @@ impl Job {
         let columns = target_positions.iter().map(place).collect();
         let names = |positions: &[usize]| positions.iter().map(|&column| series.columns[column].clone()).collect();
         Ok(Named {
+            series: None,
             table: Table::new(series.select(&inputs)?, series.select(&targets)?, columns)?,
             input_names: names(&input_positions),
             target_names: names(&target_positions),
@@ -308,16 +359,23 @@ impl Job {
         })
     }
 
-    /// Finds the season, if a change over one is asked for and nobody said how long it is.
-    pub fn settle_season(&mut self, table: &Table) -> Result<(), Failure> {
+    /// Finds the season, if a change over one is asked for and nobody said how long it is: of several series the commonest.
+    pub fn settle_season(&mut self, tables: &[&Table]) -> Result<(), Failure> {
         if self.target_as != TargetAs::SeasonalChange || self.season.is_some() {
             return Ok(());
         }
-        let (train, _) = rnnstep::data::windows::split(table.rows(), self.val_fraction.unwrap_or(0.2))?;
-        let targets = table.targets().part(train)?;
-        let width = targets.rows().1;
-        let first: Vec<f32> = targets.data().iter().step_by(width).copied().collect();
-        self.season = naive::season(&first);
+        let mut found = BTreeMap::<usize, usize>::new();
+        for table in tables {
+            let (train, _) = rnnstep::data::windows::split(table.rows(), self.val_fraction.unwrap_or(0.2))?;
+            let targets = table.targets().part(train)?;
+            let width = targets.rows().1;
+            let first: Vec<f32> = targets.data().iter().step_by(width).copied().collect();
+            if let Some(season) = naive::season(&first) {
+                *found.entry(season).or_default() += 1;
+            }
+        }
+        // of two as common ones the shorter
+        self.season = found.into_iter().rev().max_by_key(|(_, count)| *count).map(|(season, _)| season);
         if self.season.is_none() {
             let message = "--target-as seasonal-change: no season was found in the training part; say --season ROWS";
             return Err(Failure::Usage(message.into()));
@@ -365,10 +423,16 @@ impl Job {
 
     /// An error that lies in the data names its file.
     pub fn in_data(&self, error: Error) -> Error {
-        match (error, &self.data.data) {
-            (Error::Invalid(reason), Some(path)) => Error::File { path: path.clone(), reason },
+        match (error, self.data.data.as_ref().and_then(Files::one)) {
+            (Error::Invalid(reason), Some(path)) => Error::File { path: path.into(), reason },
             (error, _) => error,
         }
+    }
+
+    /// Too few rows are a matter of the file, a size of 0 is one of the options.
+    fn in_rows(&self, error: Error) -> Error {
+        let sizes = [self.seq_len, self.batch, self.stride.unwrap_or(1)];
+        if sizes.contains(&0) { error } else { self.in_data(error) }
     }
 
     /// Windows that came cut: the last ones are held out, if asked for.

@@ -20,6 +20,7 @@ mod info;
 mod input;
 mod job;
 mod learn;
+mod many;
 mod predict;
 mod report;
 mod save;

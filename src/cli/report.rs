@@ -1,8 +1,9 @@
 //! What is said at the end of a training: scores against the last value, plots, what to type next.
 
-use super::Failure;
+use super::input::DataArgs;
 use super::job::Named;
 use super::screen::Screen;
+use super::{Failure, many};
 use rnnstep::data::sine;
 use rnnstep::file::Columns;
 use rnnstep::forecast::{Score, scores};
@@ -23,11 +24,13 @@ const SHOWN: usize = 300;
 
 /// Predictions for the part held out, beside what came.
 pub struct HeldOut {
+    /// Which of several series it is of.
+    pub series: Option<String>,
     names: Vec<String>,
     scores: Vec<Score>,
     /// `[n,O]`, in raw units: what was said at the row before, and what came.
     y: Tensor,
-    series: Tensor,
+    came: Tensor,
     times: Vec<String>,
     about: String,
 }
@@ -49,7 +52,8 @@ impl HeldOut {
         let series = table.targets().part(first - 1..rows)?;
         let times = named.time.as_ref().map(|time| time.values[first..rows].to_vec()).unwrap_or_default();
         let about = format!("the last {} rows, held out", rows - first);
-        Self::new(named.target_names.clone(), y, series, times, about).map(Some)
+        let of = Self::new(named.target_names.clone(), y, series, times, about)?;
+        Ok(Some(Self { series: named.series.clone(), ..of }))
     }
 
     /// The five windows of the sine that follow those of the training.
@@ -73,7 +77,7 @@ impl HeldOut {
     }
 
     fn new(names: Vec<String>, y: Tensor, series: Tensor, times: Vec<String>, about: String) -> Result<Self, Failure> {
-        Ok(Self { names, scores: scores(&y, &series)?, y, series, times, about })
+        Ok(Self { series: None, names, scores: scores(&y, &series)?, y, came: series, times, about })
     }
 
     /// The scores, and in a sentence whether the model is worth anything.
@@ -94,6 +98,20 @@ impl HeldOut {
         Ok(())
     }
 
+    /// The predicted columns and how good the model is on each.
+    pub fn scores(&self) -> impl Iterator<Item = (&str, &Score)> {
+        self.names.iter().map(String::as_str).zip(&self.scores)
+    }
+
+    /// Rows that are scored.
+    pub fn rows(&self) -> usize {
+        self.y.rows().0
+    }
+
+    fn title(&self, column: &str) -> String {
+        self.series.as_ref().map_or_else(|| column.into(), |series| format!("{series}: {column}"))
+    }
+
     /// One plot for each target: what came and what was said.
     pub fn plots(&self) -> Vec<Plot> {
         let width = self.names.len();
@@ -105,12 +123,45 @@ impl HeldOut {
         };
         let plot = |(column, name): (usize, &String)| Plot {
             x_names: self.times.iter().skip(first).cloned().collect(),
-            ..Plot::new(name.clone(), if self.times.is_empty() { "held-out row" } else { "" }, "")
-                .with(Line::new("target", Role::Target, points(&self.series, 1, column)))
+            ..Plot::new(self.title(name), if self.times.is_empty() { "held-out row" } else { "" }, "")
+                .with(Line::new("target", Role::Target, points(&self.came, 1, column)))
                 .with(Line::new("prediction", Role::Prediction, points(&self.y, 0, column)))
         };
         self.names.iter().enumerate().take(rnnstep::plot::MAX_PANELS).map(plot).collect()
     }
+}
+
+/// The scores of one model on several series, as a table.
+pub fn print_several(all: &[HeldOut], screen: &mut Screen) -> Result<(), Failure> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    screen.line("score on the last rows of each series, held out:")?;
+    let scores = || all.iter().flat_map(|one| one.scores().map(move |(column, score)| (one, column, score)));
+    let rows: Vec<Vec<String>> = scores()
+        .map(|(one, column, score)| {
+            let name = one.series.clone().unwrap_or_default();
+            let numbers = [score.rmse, score.last_value_rmse].map(|value| format!("{value:.5}"));
+            [&[name, column.into(), one.rows().to_string()][..], &numbers, &[gain(score.gain())]].concat()
+        })
+        .collect();
+    many::print(&["series", "column", "rows", "RMSE", "last value", "gain"], &rows, screen)?;
+    screen.line(summary(&scores().map(|(.., score)| score.gain()).collect::<Vec<_>>()))
+}
+
+/// Of several gains over the last value, how many there are.
+pub fn summary(gains: &[f64]) -> String {
+    let better = gains.iter().filter(|&&gain| gain > 0.0).count();
+    let mut known: Vec<f64> = gains.iter().copied().filter(|gain| gain.is_finite()).collect();
+    known.sort_by(f64::total_cmp);
+    let middle =
+        if known.is_empty() { f64::NAN } else { (known[(known.len() - 1) / 2] + known[known.len() / 2]) / 2.0 };
+    format!("better than the last value: {better} of {}, median gain {}", gains.len(), gain(middle))
+}
+
+/// `+12.3 %`
+pub fn gain(gain: f64) -> String {
+    if gain.is_finite() { format!("{:+.1} %", 100.0 * gain) } else { "-".into() }
 }
 
 /// The lesson's picture: input and prediction over the times of the last window, which was that of step `k`.
@@ -171,17 +222,18 @@ pub fn micros(nanoseconds: f64) -> String {
 }
 
 /// What to type next.
-pub fn next(data: Option<&Path>, columns: &Columns, model: &Path) -> String {
+pub fn next(data: &DataArgs, columns: &Columns, model: &Path) -> String {
     let model = model.display();
-    match data {
-        None => format!("rnnstep forecast {model} --steps 40"),
-        Some(data) if !matches!(super::input::extension(data).as_str(), "csv" | "npy") => {
-            format!("rnnstep info {model}")
-        }
-        Some(data) if columns.inputs == columns.targets => {
-            format!("rnnstep forecast {model} {} --steps 20", data.display())
-        }
-        // only a model that predicts all its inputs can feed them back
-        Some(data) => format!("rnnstep predict {model} {} --out predictions.csv", data.display()),
+    let Some(files) = &data.data else { return format!("rnnstep forecast {model} --steps 40") };
+    let path = files.paths()[0].as_path();
+    if !matches!(super::input::extension(path).as_str(), "csv" | "npy") {
+        return format!("rnnstep info {model}");
     }
+    let of = data.many.said();
+    let path = path.display();
+    if columns.inputs == columns.targets {
+        return format!("rnnstep forecast {model} {path}{of} --steps 20");
+    }
+    // only a model that predicts all its inputs can feed them back
+    format!("rnnstep predict {model} {path}{of} --out predictions.csv")
 }

@@ -1,5 +1,7 @@
 //! `rnnstep train`
 
+mod each;
+
 use super::device::{DeviceArgs, Work};
 use super::job::{Job, Named, Prepared};
 use super::save::{SaveEvery, Saver};
@@ -9,12 +11,13 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::checkpoint::{self, Best, Checkpoint};
 use rnnstep::cpu::Threads;
+use rnnstep::data::windows::Windows;
 use rnnstep::file::{self, Columns, Metadata};
-use rnnstep::fit::{Fit, HeldOut};
+use rnnstep::fit::{Fit, HeldOut, Outcome};
 use rnnstep::pass::Head;
 use rnnstep::plot::{Figure, Plot};
 use rnnstep::train::Trainer;
-use rnnstep::{Error, Model};
+use rnnstep::{Device, Error, Model, Shape, Units};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,14 +35,21 @@ const LOOK: Duration = Duration::from_millis(250);
 pub struct TrainArgs {
     #[command(flatten)]
     job: Job,
+    /// More files like DATA, each a series
+    #[arg(value_name = "MORE", requires = "data", help_heading = "Data")]
+    more: Vec<PathBuf>,
+    /// A model for each series, in a folder, in the place of one over all of them
+    #[arg(long, conflicts_with_all = ["only", "init", "log", "save_every", "save_grads", "plot", "print_every"], help_heading = "Data")]
+    per_series: bool,
     /// Start from the weights of this model file, its cell and sizes included
     #[arg(long, value_name = "FILE", conflicts_with = "resume", help_heading = "Files")]
     init: Option<PathBuf>,
-    /// Go on with the training of this checkpoint (or of the model beside it)
+    /// Go on with the training of this checkpoint (or of the model beside it); with --per-series a folder, of which the models
+    /// that are there already are kept
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     resume: Option<PathBuf>,
     /// Model file to write; the checkpoint goes beside it
-    /// [default: model.safetensors, or that of the training to resume]
+    /// [default: model.safetensors, or that of the training to resume; a folder, models, with --per-series]
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     out: Option<PathBuf>,
     /// Write the loss of every step, along with each checkpoint
@@ -64,9 +74,10 @@ pub struct TrainArgs {
     print_every: Option<u64>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Threads to train on; none are started beyond these
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    threads: usize,
+    /// Threads to train on; none are started beyond these. With --per-series so many trainings side by side
+    /// [default: 1, with --per-series all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
 }
 
 /// A training under way.
@@ -75,7 +86,8 @@ struct Run<'a> {
     outputs: Outputs,
     job: Job,
     fit: Fit,
-    table: Option<Named>,
+    /// The table, or those of several series.
+    tables: Vec<Named>,
     metadata: Metadata,
     log: String,
     /// Plots of the built-in sine on the way.
@@ -83,7 +95,10 @@ struct Run<'a> {
 }
 
 pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    let threads = threads(args.threads)?;
+    if args.per_series {
+        return each::run(args, screen);
+    }
+    let threads = threads(args.threads.unwrap_or(1))?;
     let outputs = Outputs::of(args)?;
     let mut run = match &args.resume {
         Some(path) => Run::resume(args, outputs, matches, path, threads)?,
@@ -164,29 +179,18 @@ impl<'a> Run<'a> {
         matches: &clap::ArgMatches,
         threads: Threads,
     ) -> Result<Self, Failure> {
-        let mut job = args.job.clone();
+        let mut job = job_of(args);
         let init = match &args.init {
             Some(path) => Some(job.take_shape_of(path, matches, args.device.cpu()?)?),
             None => None,
         };
         // a shape that makes no sense is found before the data is read
         let shape = job.shape(1, 1)?;
-        let Prepared { windows, held_out, units, table } = job.prepare()?;
-        let mut model = match init {
-            Some(model) => model,
-            None => {
-                let (input, output) = (windows.input(), Some(job.loss.outputs(windows.output())));
-                Model::random(rnnstep::Shape { input, output, ..shape }.checked()?, job.seed)?
-            }
-        };
-        if let Some(units) = units {
-            model = model.with_units(units)?;
-        }
-        job.settle_length(&windows);
-        let recipe = recipe_for(&job, &windows)?;
-        let device = args.device.choose(model.shape(), windows.batch(), Work::Training)?;
-        let trainer = Trainer::new(model, windows, recipe, device, threads)?;
-        Self::new(args, outputs, job, trainer, table, held_out, None)
+        let Prepared { windows, held_out, units, tables } = job.prepare()?;
+        let choose = |shape: &Shape, batch| args.device.choose(shape, batch, Work::Training);
+        let model = init.map_or_else(|| random(&job, shape, &windows), Ok)?;
+        let trainer = begin(&mut job, model, windows, units, choose, threads)?;
+        Self::new(args, outputs, job, trainer, tables, held_out, None)
     }
 
     fn resume(
@@ -209,12 +213,12 @@ impl<'a> Run<'a> {
             let reason = "the checkpoint does not say what it was trained on".into();
             return Err(Error::File { path: path.into(), reason }.into());
         };
-        let mut job = args.job.resumed(stored, matches)?;
-        let Prepared { windows, table, held_out, .. } = job.prepare()?;
+        let mut job = job_of(args).resumed(stored, matches)?;
+        let Prepared { windows, tables, held_out, .. } = job.prepare()?;
         let recipe = recipe_for(&job, &windows)?;
         let device = args.device.choose(checkpoint.model().shape(), windows.batch(), Work::Training)?;
         let (trainer, best) = checkpoint.into_trainer(windows, recipe, device, threads)?;
-        let mut run = Self::new(args, outputs, job, trainer, table, held_out, best)?;
+        let mut run = Self::new(args, outputs, job, trainer, tables, held_out, best)?;
         run.log = run.log_so_far();
         Ok(run)
     }
@@ -224,21 +228,15 @@ impl<'a> Run<'a> {
         outputs: Outputs,
         job: Job,
         trainer: Trainer,
-        table: Option<Named>,
+        tables: Vec<Named>,
         held_out: Option<HeldOut>,
         best: Option<Best>,
     ) -> Result<Self, Failure> {
-        let columns = table.as_ref().map_or_else(Columns::default, |table| Columns {
-            inputs: table.input_names.clone(),
-            targets: table.target_names.clone(),
-            time: table.time.as_ref().map(|time| time.name.clone()),
-        });
-        let recipe = serde_json::to_value(&job).map_err(|error| Error::Invalid(error.to_string()))?;
-        let metadata = Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };
+        let metadata = metadata(&job, tables.first())?;
         let log = "step,loss,lr,val_loss\n".into();
         let total = job.total_steps(trainer.windows());
         let fit = Fit::new(trainer, held_out, best, total, job.patience);
-        Ok(Self { args, outputs, job, fit, table, metadata, log, frames: vec![] })
+        Ok(Self { args, outputs, job, fit, tables, metadata, log, frames: vec![] })
     }
 
     /// The rows of an earlier log that come before this run. It was written before the checkpoint, so it has them all.
@@ -277,7 +275,10 @@ impl<'a> Run<'a> {
     fn announce(&self, total: u64) -> Result<(), Failure> {
         let (trainer, data) = (&self.fit.trainer, self.job.data.data.as_ref());
         let shape = trainer.model().shape();
-        let data = data.map_or_else(|| "the built-in sine".into(), |path| path.display().to_string());
+        let mut data = data.map_or_else(|| "the built-in sine".into(), ToString::to_string);
+        if self.job.data.has_several() {
+            data += &format!(", {} series", self.tables.len());
+        }
         eprintln!(
             "{} on {data}: {} parameters, {} steps of {} x {}, {}",
             report::describe(shape),
@@ -381,7 +382,7 @@ impl<'a> Run<'a> {
             return Ok(ExitCode::from(1));
         }
         let model = &outcome.model;
-        file::save(out, model, metadata, &[])?;
+        write_model(out, &outcome, metadata)?;
         let steps = trainer.steps_done() - first;
         screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
         if let Some(best) = fit.best() {
@@ -390,13 +391,17 @@ impl<'a> Run<'a> {
         if !outcome.learned {
             screen.line(format_args!("note: {}", report::LEARNED_NOTHING))?;
         }
-        let held_out = match &self.table {
-            Some(table) => report::HeldOut::of(table, model, trainer.device(), self.job.seq_len)?,
-            None if self.job.data.data.is_none() => Some(report::HeldOut::of_sine(trainer)?),
-            None => None,
-        };
-        let figure = self.figure(held_out.as_ref(), last, screen)?;
-        if let Some(held_out) = &held_out {
+        let mut held_out = Vec::new();
+        for table in &self.tables {
+            held_out.extend(report::HeldOut::of(table, model, trainer.device(), self.job.seq_len)?);
+        }
+        if self.job.data.data.is_none() {
+            held_out.push(report::HeldOut::of_sine(trainer)?);
+        }
+        let figure = self.figure(&held_out, last, screen)?;
+        if self.job.data.has_several() {
+            report::print_several(&held_out, screen)?;
+        } else if let Some(held_out) = held_out.first() {
             held_out.print(screen)?;
         }
         screen.line(format_args!("model       {}", out.display()))?;
@@ -405,10 +410,7 @@ impl<'a> Run<'a> {
             rnnstep::plot::picture::save(&figure, path)?;
             screen.line(format_args!("plot        {}", path.display()))?;
         }
-        screen.line(format_args!(
-            "next        {}",
-            report::next(self.job.data.data.as_deref(), &metadata.columns, out)
-        ))?;
+        screen.line(format_args!("next        {}", report::next(&self.job.data, &metadata.columns, out)))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -424,7 +426,7 @@ impl<'a> Run<'a> {
     /// What the plot file shows; a table's is shown here as well.
     fn figure(
         &self,
-        held_out: Option<&report::HeldOut>,
+        held_out: &[report::HeldOut],
         last: Option<Plot>,
         screen: &mut Screen,
     ) -> Result<Option<Figure>, Failure> {
@@ -439,15 +441,66 @@ impl<'a> Run<'a> {
             }
             return Ok((!frames.is_empty()).then(|| Figure::grid(title, frames, 3)));
         }
-        let plots = held_out.map(report::HeldOut::plots).unwrap_or_default();
-        for plot in &plots {
+        let mut plots: Vec<Plot> = held_out.iter().flat_map(report::HeldOut::plots).collect();
+        plots.truncate(rnnstep::plot::MAX_PANELS);
+        // many would hide the scores
+        for plot in plots.iter().filter(|_| !self.job.data.has_several()) {
             report::plot(plot, screen)?;
         }
         Ok((!plots.is_empty()).then(|| Figure::stacked(title, plots)))
     }
 }
 
-fn recipe_for(job: &Job, windows: &rnnstep::data::windows::Windows) -> Result<rnnstep::train::Recipe, Failure> {
+/// The job with all files that were named.
+fn job_of(args: &TrainArgs) -> Job {
+    let mut job = args.job.clone();
+    if let Some(files) = &mut job.data.data {
+        files.extend(&args.more);
+    }
+    job
+}
+
+/// A model of random weights for these windows.
+fn random(job: &Job, shape: Shape, windows: &Windows) -> Result<Model, Failure> {
+    let (input, output) = (windows.input(), Some(job.loss.outputs(windows.output())));
+    Ok(Model::random(Shape { input, output, ..shape }.checked()?, job.seed)?)
+}
+
+/// A training from its start.
+fn begin(
+    job: &mut Job,
+    mut model: Model,
+    windows: Windows,
+    units: Option<Units>,
+    choose: impl FnOnce(&Shape, usize) -> Result<Device, Failure>,
+    threads: Threads,
+) -> Result<Trainer, Failure> {
+    if let Some(units) = units {
+        model = model.with_units(units)?;
+    }
+    job.settle_length(&windows);
+    let recipe = recipe_for(job, &windows)?;
+    let device = choose(model.shape(), windows.batch())?;
+    Ok(Trainer::new(model, windows, recipe, device, threads)?)
+}
+
+/// What a model file says besides: columns, as those of the `first` table are called, and the recipe.
+fn metadata(job: &Job, first: Option<&Named>) -> Result<Metadata, Failure> {
+    let columns = first.map_or_else(Columns::default, |table| Columns {
+        inputs: table.input_names.clone(),
+        targets: table.target_names.clone(),
+        time: table.time.as_ref().map(|time| time.name.clone()),
+    });
+    let recipe = serde_json::to_value(job).map_err(|error| Error::Invalid(error.to_string()))?;
+    Ok(Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() })
+}
+
+/// Writes what came of a training.
+fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata) -> Result<(), Error> {
+    file::save(path, &outcome.model, metadata, &[])
+}
+
+fn recipe_for(job: &Job, windows: &Windows) -> Result<rnnstep::train::Recipe, Failure> {
     job.recipe(if windows.last_only() { Head::Last } else { Head::All }, Some(job.total_steps(windows)))
 }
 

@@ -7,7 +7,7 @@ mod table;
 pub use table::{how, print_one_step};
 
 use super::device::{DeviceArgs, Work};
-use super::input::{Source, read_series};
+use super::input::Source;
 use super::job::{Job, Named};
 use super::report::{LEARNED_NOTHING, describe};
 use super::screen::{Screen, person_reads_stderr};
@@ -85,7 +85,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         Some(path) => given(args, matches, path)?,
         None => trained(args)?,
     };
-    let report = Report { data: data.display().to_string(), ..report };
+    let report = Report { data: data.to_string(), ..report };
     table::print(&report, screen)?;
     if let Some(path) = &args.out {
         let (header, rows) = table::scores(&report);
@@ -133,8 +133,7 @@ fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &std::path::Path
     if job.data.column.is_empty() && !columns.inputs.is_empty() {
         (job.data.column, job.data.target) = (columns.inputs.clone(), columns.targets.clone());
     }
-    let Some(data) = &job.data.data else { return Err(no_windows(&job)) };
-    let series = read_series(data, &job.data.table, &[&job.data.column[..], &job.data.target[..]].concat())?;
+    let Source::Series(series) = job.data.source()? else { return Err(no_windows(&job)) };
     let named = job.named(&series)?;
     let (shape, table) = (loaded.model.shape(), &named.table);
     let (inputs, outputs) = (table.inputs().rows().1, table.targets().rows().1);
@@ -188,7 +187,7 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             (device, evaluation, describe(loaded.model.shape()))
         }
         _ => {
-            job.settle_season(&named.table.part(0..train.end)?)?;
+            job.settle_season(&[&named.table.part(0..train.end)?])?;
             protocol.season = protocol.season.or(job.season);
             let plan = job.plan()?;
             let shape = plan.shape_for(named.table.inputs().rows().1, named.table.targets().rows().1)?;
@@ -251,10 +250,9 @@ fn refuse_recipe(job: &Job, matches: &clap::ArgMatches) -> Result<(), Failure> {
 }
 
 fn no_windows(job: &Job) -> Failure {
-    let path = job.data.data.clone().unwrap_or_default();
     let reason =
         "holds windows already cut, which have no order to walk along; give a series, .csv or .npy [T, columns]";
-    Error::File { path, reason: reason.into() }.into()
+    job.in_data(Error::Invalid(reason.into())).into()
 }
 
 fn progress() -> ProgressBar {

@@ -75,15 +75,19 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     }
     file::check_writable(&args.out)?;
     file::check_writable(&journal_path)?;
+    if job.data.has_several() {
+        let message = "--series: a search is over one series; say which with --only NAME";
+        return Err(Failure::Usage(message.into()));
+    }
     let Source::Series(series) = job.data.source()? else {
         let reason =
             "holds windows already cut, of which none can be left untouched in order; give a series, .csv or .npy";
-        return Err(Error::File { path: data, reason: reason.into() }.into());
+        return Err(job.in_data(Error::Invalid(reason.into())).into());
     };
     let named = job.named(&series)?;
     let (before_test, _) = split(named.table.rows(), args.test_fraction)
         .map_err(|_| Error::Invalid(format!("test-fraction {}: must be above 0 and below 1", args.test_fraction)))?;
-    job.settle_season(&named.table.part(before_test)?)?;
+    job.settle_season(&[&named.table.part(before_test)?])?;
     // a season that is given is that of the candidates which have one
     let season = job.season;
     job.season = season.filter(|_| job.target_as == TargetAs::SeasonalChange);
@@ -125,7 +129,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     let said = format!("{} in {}", counted(found.candidates, "candidate"), counted(found.trainings, "training"));
     screen.line(format_args!(
         "{}: {said}, scored on rows {} to {}; rows {} to {} were not looked at",
-        data.display(),
+        data,
         rows.scored.start + 1,
         rows.scored.end,
         rows.test.start + 1,

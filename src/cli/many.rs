@@ -1,0 +1,332 @@
+//! Many series: where they come from, what their models are called in a folder, and tables that say what became of each.
+
+use super::Failure;
+use super::input::{TableArgs, csv_options, extension, read_series};
+use super::screen::Screen;
+use rnnstep::cpu::Threads;
+use rnnstep::data::csv;
+use rnnstep::data::series::Series;
+use rnnstep::{Error, file};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// The table of a folder of models.
+const SCORES: &str = "scores.csv";
+/// Rows of a table on the screen, from its head and from its end, if there are more than both together.
+const SHOWN: [usize; 2] = [15, 5];
+/// Lines of one kind on stderr.
+const LINES: usize = 10;
+/// The longest name of a file, in bytes, without what makes it unlike others and without its ending.
+const LONGEST: usize = 100;
+
+/// One of several series.
+pub struct OneSeries {
+    pub name: String,
+    pub file: PathBuf,
+    /// Its rows, or why there are none.
+    pub series: Result<Series, Error>,
+}
+
+/// The series of a table in long form.
+pub fn read_long(path: &Path, table: &TableArgs, wanted: &[String], column: &str) -> Result<Vec<OneSeries>, Failure> {
+    if !matches!(extension(path).as_str(), "csv" | "tsv" | "txt" | "") {
+        let reason = format!("has no column {column:?} that says whose a row is; --series is for a .csv");
+        return Err(Error::File { path: path.into(), reason }.into());
+    }
+    let all = csv::read_long(path, &csv_options(table, wanted), column)?;
+    Ok(all.into_iter().map(|(name, series)| OneSeries { name, file: path.into(), series }).collect())
+}
+
+/// Files, each a series with the name of the file; where two have the same one, with the whole path.
+pub fn read_files(paths: &[PathBuf], table: &TableArgs, wanted: &[String]) -> Result<Vec<OneSeries>, Failure> {
+    let stem = |path: &Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let mut stems: HashMap<String, usize> = HashMap::new();
+    for (i, path) in paths.iter().enumerate() {
+        if paths[..i].contains(path) {
+            return Err(Failure::Usage(format!("{} is given twice", path.display())));
+        }
+        *stems.entry(stem(path)).or_default() += 1;
+    }
+    let read = |path: &PathBuf| {
+        let name = stem(path);
+        let name = if stems[&name] == 1 { name } else { path.display().to_string() };
+        let series = match extension(path).as_str() {
+            "safetensors" => {
+                let reason = "holds windows already cut; several files are several series, .csv or .npy";
+                Err(Error::File { path: path.clone(), reason: reason.into() })
+            }
+            _ => read_series(path, table, wanted).map_err(why),
+        };
+        OneSeries { name, file: path.clone(), series }
+    };
+    Ok(paths.iter().map(read).collect())
+}
+
+/// Of all series the one with this name.
+pub fn only(mut all: Vec<OneSeries>, name: &str) -> Result<OneSeries, Failure> {
+    if let Some(at) = all.iter().position(|one| one.name == name) {
+        return Ok(all.swap_remove(at));
+    }
+    let path = all.first().map(|one| one.file.clone()).unwrap_or_default();
+    let names: Vec<String> = all.into_iter().map(|one| one.name).collect();
+    Err(Error::File { path, reason: format!("there is no series {name:?}; there are {}", few(&names)) }.into())
+}
+
+/// A word as one types it in a shell.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// A failure as an error that can be kept.
+pub fn why(failure: Failure) -> Error {
+    match failure {
+        Failure::Library(error) => error,
+        Failure::Usage(message) => Error::Invalid(message),
+        Failure::ClosedPipe => Error::Invalid("whoever read the output has gone".into()),
+    }
+}
+
+/// Names of files for names of series: readable, none twice (also where upper and lower case are the same), and nothing in
+/// them that means something to a file system.
+pub fn file_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let safe = |name: &str| {
+        let mut safe = String::new();
+        for letter in name.chars() {
+            let plain = letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
+            if safe.len() + letter.len_utf8() > LONGEST {
+                break;
+            }
+            safe.push(if plain { letter } else { '_' });
+        }
+        // hidden files, and the devices that Windows has in every folder
+        let device = ["con", "prn", "aux", "nul", "com", "lpt"].iter().any(|device| {
+            let stem = safe.split('.').next().unwrap_or_default().to_lowercase();
+            stem.strip_prefix(device).is_some_and(|rest| rest.is_empty() || rest.parse::<u8>().is_ok())
+        });
+        if safe.is_empty() || safe.starts_with('.') || device { format!("_{safe}") } else { safe }
+    };
+    let unlike = |name: String| {
+        let numbered = (2..).map(|n| format!("{name}-{n}"));
+        let found = std::iter::once(name.clone()).chain(numbered).find(|name| taken.insert(name.to_lowercase()));
+        format!("{}.safetensors", found.unwrap_or(name))
+    };
+    names.map(safe).map(unlike).collect()
+}
+
+/// What is said of one series, or of one of its predicted columns.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    pub series: String,
+    /// Its model, as a file of the folder.
+    pub file: String,
+    pub column: String,
+    pub rows: usize,
+    pub status: &'static str,
+    pub reason: String,
+    pub rmse: Option<f64>,
+    pub last_value: Option<f64>,
+    pub gain: Option<f64>,
+    pub val_loss: Option<f64>,
+}
+
+/// A folder with a model for each series, and the table that says which is whose.
+pub struct Folder {
+    path: PathBuf,
+    models: HashMap<String, String>,
+}
+
+impl Folder {
+    /// The folder of that name, if there is a folder.
+    pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
+        if !path.is_dir() {
+            return Ok(None);
+        }
+        let table = path.join(SCORES);
+        let wrong = |reason: String| Error::File { path: table.clone(), reason };
+        if !table.is_file() {
+            let reason = format!(
+                "is not there, so nothing says which model is whose; train with --per-series --resume {} to its end",
+                path.display()
+            );
+            return Err(wrong(reason).into());
+        }
+        let mut reader = ::csv::Reader::from_path(&table).map_err(|error| wrong(error.to_string()))?;
+        let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
+        let at = |name: &str| {
+            let found = header.iter().position(|column| column == name);
+            found.ok_or_else(|| wrong(format!("has no column {name:?}; it is not the table of a folder of models")))
+        };
+        let (series, file) = (at("series")?, at("file")?);
+        let mut models = HashMap::new();
+        for row in reader.records() {
+            let row = row.map_err(|error| wrong(error.to_string()))?;
+            let cell = |column: usize| row.get(column).unwrap_or_default().to_string();
+            if !cell(file).is_empty() {
+                models.insert(cell(series), cell(file));
+            }
+        }
+        Ok(Some(Self { path: path.into(), models }))
+    }
+
+    /// The model file of a series.
+    pub fn model(&self, series: &str) -> Result<PathBuf, Error> {
+        match self.models.get(series) {
+            Some(file) => Ok(self.path.join(file)),
+            None => Err(Error::File { path: self.path.clone(), reason: format!("has no model of series {series:?}") }),
+        }
+    }
+
+    /// Where the table of a folder lies.
+    pub fn table(path: &Path) -> PathBuf {
+        path.join(SCORES)
+    }
+
+    /// Writes the table of a folder.
+    pub fn write(path: &Path, rows: &[Row]) -> Result<(), Failure> {
+        let header =
+            ["series", "file", "column", "rows", "status", "reason", "rmse", "last_value_rmse", "gain", "val_loss"];
+        let shown =
+            |value: Option<f64>| value.filter(|value| value.is_finite()).map_or_else(String::new, |v| v.to_string());
+        let cells = |row: &Row| {
+            let text = [&row.series, &row.file, &row.column].map(String::clone);
+            let numbers = [row.rmse, row.last_value, row.gain, row.val_loss].map(shown);
+            let middle = [row.rows.to_string(), row.status.into(), row.reason.clone()];
+            [&text[..], &middle, &numbers].concat()
+        };
+        Ok(csv::write(&Self::table(path), &header.map(String::from), rows.iter().map(cells))?)
+    }
+}
+
+/// Calls `work` with the numbers below `count`, on all threads, and gives back what it gave, in order; `None` where `stop`
+/// came first. Who does what changes nothing.
+pub fn side_by_side<T: Send>(
+    threads: &Threads,
+    count: usize,
+    stop: impl Fn() -> bool + Sync,
+    work: impl Fn(usize) -> T + Sync,
+) -> Vec<Option<T>> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new((0..count).map(|_| None).collect::<Vec<Option<T>>>()));
+    threads.split(threads.count().min(count), |_| {
+        while !stop() {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= count {
+                break;
+            }
+            let result = work(i);
+            done.lock().unwrap_or_else(PoisonError::into_inner)[i] = Some(result);
+        }
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// So many threads as the machine has cores.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The first column to the left, the others to the right; of many rows the first and the last.
+pub fn print(header: &[&str], rows: &[Vec<String>], screen: &mut Screen) -> Result<(), Failure> {
+    let [head, tail] = SHOWN;
+    let (first, last) = match rows.len() {
+        n if n > head + tail => (&rows[..head], &rows[n - tail..]),
+        _ => (rows, &[][..]),
+    };
+    let cells = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| short(cell).chars().count());
+    let width = |column: usize| {
+        let widest = first.iter().chain(last).map(|row| cells(row, column)).max().unwrap_or(0);
+        widest.max(header[column].chars().count())
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = String>| {
+        let cells = cells.zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    screen.line(line(&mut header.iter().map(ToString::to_string)))?;
+    for row in first {
+        screen.line(line(&mut row.iter().map(|cell| short(cell))))?;
+    }
+    if !last.is_empty() {
+        screen.line(format_args!("... {} more ...", rows.len() - head - tail))?;
+    }
+    for row in last {
+        screen.line(line(&mut row.iter().map(|cell| short(cell))))?;
+    }
+    Ok(())
+}
+
+/// A name as a table shows it: in one line, and not too long.
+fn short(name: &str) -> String {
+    const LONGEST: usize = 40;
+    let mut text: String = name.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if name.chars().nth(LONGEST).is_some() {
+        text += "...";
+    }
+    text
+}
+
+/// Lines on stderr, the first few and how many more there are.
+pub fn tell(lines: &[String], more: &str) {
+    for line in lines.iter().take(LINES) {
+        eprintln!("{line}");
+    }
+    if lines.len() > LINES {
+        eprintln!("{} {more}", lines.len() - LINES);
+    }
+}
+
+/// A few names, for a message.
+pub fn few(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(LINES).map(|name| format!("{:?}", short(name))).collect();
+    let more = names.len().saturating_sub(LINES);
+    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+    shown.join(", ") + &rest
+}
+
+/// Makes the folder, unless it is there.
+pub fn make_folder(path: &Path) -> Result<(), Failure> {
+    match std::fs::create_dir(path) {
+        Err(_) if path.is_dir() => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let reason = "is a file; name a folder for the models, or leave --out out";
+            return Err(Error::File { path: path.into(), reason: reason.into() }.into());
+        }
+        other => other.map_err(|source| Error::Io { path: path.into(), source })?,
+    }
+    Ok(file::check_writable(Folder::table(path))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_are_safe_readable_and_unlike() {
+        let names = ["Zürich 1", "a/b", "a b", "A_b", "..", "", "nul", "Com1.x", "common", "-x", "日本"];
+        let expected = ["Zürich_1", "a_b", "a_b-2", "A_b-3", "_..", "_", "_nul", "_Com1.x", "common", "-x", "日本"];
+        let found = file_names(names.iter().copied());
+        assert_eq!(found, expected.map(|name| format!("{name}.safetensors")));
+        let long = file_names(["日".repeat(200).as_str(), "日".repeat(300).as_str()].into_iter());
+        assert!(long[0].len() <= LONGEST + 12 && long[1].len() <= LONGEST + 14 && long[0] != long[1]);
+        // what is unlike already may be what a number would make
+        let found = file_names(["a-2", "a", "A"].into_iter());
+        assert_eq!(found, ["a-2.safetensors", "a.safetensors", "A-3.safetensors"]);
+    }
+
+    #[test]
+    fn results_stand_in_order_whoever_found_them() {
+        for threads in [1, 3, 8] {
+            let threads = Threads::new(threads).unwrap();
+            let found = side_by_side(&threads, 20, || false, |i| i * i);
+            assert_eq!(found, (0..20).map(|i| Some(i * i)).collect::<Vec<_>>());
+            assert!(side_by_side(&threads, 0, || false, |i| i).is_empty());
+            assert_eq!(side_by_side(&threads, 3, || true, |i| i), [None; 3]);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! `rnnstep train --per-series`: a model for each series, in a folder.
+
+use super::{TrainArgs, begin, job_of, metadata, random, write_model};
+use crate::cli::job::{Job, Prepared, TargetAs};
+use crate::cli::many::{self, Folder, OneSeries, Row, side_by_side};
+use crate::cli::report::{self, HeldOut};
+use crate::cli::screen::{Screen, person_reads_stderr};
+use crate::cli::{Failure, threads};
+use indicatif::{ProgressBar, ProgressStyle};
+use rnnstep::cpu::Threads;
+use rnnstep::file;
+use rnnstep::fit::Fit;
+use rnnstep::{Cpu, Error, Model, Units};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// Where the models go if nobody says otherwise.
+const OUT: &str = "models";
+/// Training steps between two looks at Ctrl-C.
+const STEPS: u64 = 256;
+
+/// Trainings side by side.
+struct Each<'a> {
+    job: Job,
+    folder: &'a Path,
+    cpu: Cpu,
+    /// Whether models that are there already are kept.
+    resumes: bool,
+    stop: Arc<AtomicBool>,
+    kept: AtomicUsize,
+}
+
+pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    let job = job_of(args);
+    if !job.data.has_several() {
+        return Err(Failure::Usage("--per-series: give --series COLUMN, or several files".into()));
+    }
+    let folder = match (&args.resume, &args.out) {
+        (Some(resume), Some(out)) if resume != out => {
+            let (resume, out) = (resume.display(), out.display());
+            return Err(Failure::Usage(format!("--out {out}: the folder to go on with is {resume}; leave --out out")));
+        }
+        (Some(folder), _) | (None, Some(folder)) => folder.clone(),
+        (None, None) => PathBuf::from(OUT),
+    };
+    let cpu = args.device.only_cpu("train --per-series")?;
+    let threads = threads(args.threads.unwrap_or_else(many::cores))?;
+    // what is wrong with the options is wrong for every series
+    job.shape(1, 1)?;
+    if job.target_as != TargetAs::SeasonalChange || job.season.is_some() {
+        job.plan()?;
+    }
+    let all = job.data.several()?;
+    many::make_folder(&folder)?;
+    let files = many::file_names(all.iter().map(|one| one.name.as_str()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    // if the handler cannot be set, Ctrl-C ends the process as usual; what is finished is in the folder all the same
+    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+    let each = Each { job, folder: &folder, cpu, resumes: args.resume.is_some(), stop, kept: AtomicUsize::new(0) };
+    let data = each.job.data.data.as_ref().map_or_else(String::new, ToString::to_string);
+    let side = threads.count().min(all.len());
+    eprintln!("a model for each of {} series of {data}, {side} at a time, {}", all.len(), rnnstep::Device::from(cpu));
+
+    let (start, bar) = (Instant::now(), progress(all.len()));
+    let found = side_by_side(
+        &threads,
+        all.len(),
+        || each.stopped(),
+        |i| {
+            let rows = each.one(&all[i], &files[i]);
+            bar.inc(1);
+            rows
+        },
+    );
+    bar.finish_and_clear();
+    let spent = start.elapsed();
+    let interrupted = |one: &OneSeries| {
+        vec![Row { series: one.name.clone(), status: "interrupted", rows: rows_of(one), ..Row::default() }]
+    };
+    let rows: Vec<Vec<Row>> =
+        all.iter().zip(found).map(|(one, found)| found.flatten().unwrap_or_else(|| interrupted(one))).collect();
+    let rows = rows.concat();
+    Folder::write(&folder, &rows)?;
+
+    let done: Vec<&Row> = rows.iter().filter(|row| row.status == "ok").collect();
+    let series = |status: &str| {
+        let mut names: Vec<&str> =
+            rows.iter().filter(|row| row.status == status).map(|row| row.series.as_str()).collect();
+        names.dedup();
+        names.len()
+    };
+    if !done.is_empty() {
+        print(&done, screen)?;
+    }
+    let kept = match each.kept.load(Ordering::Relaxed) {
+        0 => String::new(),
+        kept => format!(", {kept} of them were there already"),
+    };
+    let (ok, failed, left) = (series("ok"), series("failed"), series("interrupted"));
+    screen.line(format_args!("{ok} of {} models in {}{kept}", all.len(), report::duration(spent)))?;
+    screen.line(format_args!("models  {}", folder.display()))?;
+    screen.line(format_args!("scores  {}", Folder::table(&folder).display()))?;
+    if left > 0 {
+        let flag = many::quoted(&folder.display().to_string());
+        screen.line(format_args!("interrupted, {left} are left; go on with the same command and --resume {flag}"))?;
+    } else if let (Some(_), Some(files)) = (&each.job.data.many.series, &each.job.data.data) {
+        let (folder, series) = (many::quoted(&folder.display().to_string()), each.job.data.many.said());
+        screen.line(format_args!("next    rnnstep evaluate {files} {folder}{series}"))?;
+    }
+    screen.flush()?;
+    let failures = rows.iter().filter(|row| row.status == "failed");
+    let failures: Vec<String> =
+        failures.map(|row| format!("failed: series {:?}: {}", row.series, row.reason)).collect();
+    many::tell(&failures, "more failed; the table has them all");
+    Ok(if failed + left > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+impl Each<'_> {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// What came of one series: a row for each predicted column, or one with the reason why there is no model. `None` if
+    /// Ctrl-C came first.
+    fn one(&self, one: &OneSeries, file: &str) -> Option<Vec<Row>> {
+        match self.train(one, file) {
+            Ok(rows) => rows,
+            Err(error) => {
+                let row = Row { series: one.name.clone(), status: "failed", rows: rows_of(one), ..Row::default() };
+                Some(vec![Row { reason: error, ..row }])
+            }
+        }
+    }
+
+    fn train(&self, one: &OneSeries, file: &str) -> Result<Option<Vec<Row>>, String> {
+        let text = |failure: Failure| many::why(failure).to_string();
+        let series = one.series.as_ref().map_err(Error::to_string)?;
+        let mut job = self.job.of_one(one);
+        let (path, cpu) = (self.folder.join(file), self.cpu);
+        let mut work = || -> Result<Option<Vec<Row>>, Failure> {
+            let shape = job.shape(1, 1)?;
+            let Prepared { windows, held_out, units, tables } = job.prepare_series(series)?;
+            let model = random(&job, shape, &windows)?;
+            let known = units.clone();
+            let trainer = begin(&mut job, model, windows, units, |_, _| Ok(cpu.into()), Threads::default())?;
+            let metadata = metadata(&job, tables.first())?;
+            let total = job.total_steps(trainer.windows());
+            let mut fit = Fit::new(trainer, held_out, None, total, job.patience);
+            let model = match self.there(&path, &metadata, known.as_ref()) {
+                Some(model) => model,
+                None => {
+                    let mut steps = Vec::new();
+                    while !fit.is_done() {
+                        if self.stopped() {
+                            return Ok(None);
+                        }
+                        fit.advance(fit.trainer.steps_done() + STEPS, &mut steps)?;
+                    }
+                    let outcome = fit.outcome()?;
+                    write_model(&path, &outcome, &metadata)?;
+                    outcome.model
+                }
+            };
+            let row =
+                Row { series: one.name.clone(), file: file.into(), status: "ok", rows: series.len(), ..Row::default() };
+            let row = Row { val_loss: fit.held_out_loss(&model)?, reason: remark(&model), ..row };
+            let Some(table) = tables.first() else { return Ok(Some(vec![row])) };
+            let scored = HeldOut::of(table, &model, &cpu.into(), job.seq_len)?;
+            let rows: Vec<Row> = match &scored {
+                None => table.target_names.iter().map(|column| Row { column: column.clone(), ..row.clone() }).collect(),
+                Some(scored) => scored
+                    .scores()
+                    .map(|(column, score)| Row {
+                        column: column.into(),
+                        rmse: Some(score.rmse),
+                        last_value: Some(score.last_value_rmse),
+                        gain: Some(score.gain()),
+                        ..row.clone()
+                    })
+                    .collect(),
+            };
+            Ok(Some(rows))
+        };
+        work().map_err(text)
+    }
+
+    /// The model that is there already, if it comes of the same recipe and the same rows.
+    fn there(&self, path: &Path, metadata: &file::Metadata, units: Option<&Units>) -> Option<Model> {
+        if !self.resumes || !path.is_file() {
+            return None;
+        }
+        let found = file::load(path, None, self.cpu).ok()?;
+        // scalers are those of the training part: other rows have others
+        let same = found.metadata.recipe == metadata.recipe && found.model.units() == units;
+        if same {
+            self.kept.fetch_add(1, Ordering::Relaxed);
+        }
+        same.then_some(found.model)
+    }
+}
+
+/// What there is to say of a model whose head has no weights.
+fn remark(model: &Model) -> String {
+    let silent =
+        |(name, tensor): &(String, rnnstep::Tensor)| name == "fc.weight" && tensor.data().iter().all(|w| *w == 0.0);
+    if model.weights().iter().any(silent) { report::LEARNED_NOTHING.into() } else { String::new() }
+}
+
+fn rows_of(one: &OneSeries) -> usize {
+    one.series.as_ref().map_or(0, |series| series.len())
+}
+
+fn print(done: &[&Row], screen: &mut Screen) -> Result<(), Failure> {
+    let number = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.5}"));
+    let rows: Vec<Vec<String>> = done
+        .iter()
+        .map(|row| {
+            let gain = row.gain.map_or_else(|| "-".into(), report::gain);
+            let text = [row.series.clone(), row.column.clone(), row.rows.to_string()];
+            [&text[..], &[number(row.rmse), number(row.last_value), gain]].concat()
+        })
+        .collect();
+    many::print(&["series", "column", "rows", "RMSE", "last value", "gain"], &rows, screen)?;
+    let gains: Vec<f64> = done.iter().filter_map(|row| row.gain).collect();
+    if !gains.is_empty() {
+        screen.line(report::summary(&gains))?;
+    }
+    let silent = done.iter().filter(|row| !row.reason.is_empty()).count();
+    if silent > 0 {
+        screen.line(format_args!("note: of {silent}, {}", report::LEARNED_NOTHING))?;
+    }
+    Ok(())
+}
+
+/// A bar of models, where a person reads stderr.
+fn progress(all: usize) -> ProgressBar {
+    if !person_reads_stderr() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(all as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} models  {elapsed}, {eta} left");
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}
