@@ -107,13 +107,22 @@ fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     nearest.map_or_else(String::new, |known| format!("; the nearest known is {known}"))
 }
 
-/// A value as an argument, if it is one that the flag takes.
-fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Option<OsString>, String> {
+/// A value as arguments, if it is one that the flag takes.
+fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Vec<OsString>, String> {
     let id = name(arg).unwrap_or_default();
+    // several files are several words, where there may be several
+    if let (true, Value::Array(values)) = (id == "data", value) {
+        let most = if command.get_arguments().any(|arg| arg.get_id() == "more") { usize::MAX } else { 1 };
+        if values.len() > most {
+            return Err(format!("{} takes one file", command.get_name()));
+        }
+        let words = values.iter().map(|value| word(command, arg, value));
+        return Ok(words.collect::<Result<Vec<_>, _>>()?.concat());
+    }
     if let ArgAction::SetTrue = arg.get_action() {
         return match value {
-            Value::Boolean(true) => Ok(Some(format!("--{id}").into())),
-            Value::Boolean(false) => Ok(None),
+            Value::Boolean(true) => Ok(vec![format!("--{id}").into()]),
+            Value::Boolean(false) => Ok(vec![]),
             other => Err(format!("expected true or false, got {}", kind(other))),
         };
     }
@@ -122,7 +131,7 @@ fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Option<OsString>,
     let text = match value {
         Value::Array(values) if many => {
             if values.is_empty() {
-                return Ok(None);
+                return Ok(vec![]);
             }
             if most > 1 && values.len() > most {
                 return Err(format!("expected at most {most} values, got {}", values.len()));
@@ -138,7 +147,7 @@ fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Option<OsString>,
         false => format!("--{id}={text}"),
     };
     match command.clone().no_binary_name(true).try_get_matches_from([&word]) {
-        Ok(_) => Ok(Some(word.into())),
+        Ok(_) => Ok(vec![word.into()]),
         Err(error) => Err(refusal(&error, arg, &text)),
     }
 }

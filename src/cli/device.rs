@@ -5,6 +5,7 @@ use clap::Args;
 use rnnstep::cuda::{self, Cuda, Dtype, Frame, Images};
 use rnnstep::{Cpu, Device, Error, Isa, Shape};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 pub use rnnstep::cuda::Work;
 
@@ -136,7 +137,7 @@ impl DeviceArgs {
             Wanted::Card(_) => Ok(self.card(shape)?.into()),
             Wanted::Auto => {
                 let on_cpu = |reason: String| {
-                    eprintln!("device auto: cpu, {reason}");
+                    tell(&format!("device auto: cpu, {reason}"));
                     Ok(self.cpu()?.into())
                 };
                 let cards = match cuda::devices() {
@@ -152,7 +153,7 @@ impl DeviceArgs {
                 let ready = |cuda: Cuda| Ok(cuda::ready(&cuda, shape, batch, work).map(|()| cuda)?);
                 match self.card(shape).and_then(ready) {
                     Ok(cuda) => {
-                        eprintln!("device auto: {}, {}", card.name, choice.reason);
+                        tell(&format!("device auto: {}, {}", card.name, choice.reason));
                         Ok(cuda.into())
                     }
                     // one line, also where a compiler had more to say
@@ -161,5 +162,15 @@ impl DeviceArgs {
                 }
             }
         }
+    }
+}
+
+/// A line on stderr, unless it is the same as before: of many series each chooses.
+fn tell(line: &str) {
+    static LAST: Mutex<String> = Mutex::new(String::new());
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if *last != line {
+        eprintln!("{line}");
+        last.replace_range(.., line);
     }
 }

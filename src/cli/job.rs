@@ -57,6 +57,8 @@ pub enum TargetAs {
 
 /// Times through all windows of a table, if nobody says.
 const EPOCHS: u64 = 100;
+/// Windows of many series side by side, if nobody says.
+const BATCH: usize = 32;
 
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -87,11 +89,11 @@ pub struct Job {
     /// Rows from the start of one window to the next [default: 1 with --state reset, else T]
     #[arg(long, value_name = "ROWS", help_heading = "Windows")]
     pub stride: Option<usize>,
-    /// Windows side by side in one training step
-    #[arg(long, default_value_t = 1, value_name = "B", help_heading = "Windows")]
+    /// Windows side by side in one training step [default: 1; 32 for one model over many series whose state is reset]
+    #[arg(long, default_value_t = 1, hide_default_value = true, value_name = "B", help_heading = "Windows")]
     pub batch: usize,
-    /// What becomes of the hidden state from window to window
-    #[arg(long, value_enum, default_value = "carry", help_heading = "Windows")]
+    /// What becomes of the hidden state from window to window [default: carry; reset for one model over many series]
+    #[arg(long, value_enum, default_value = "carry", hide_default_value = true, help_heading = "Windows")]
     pub state: StateMode,
     /// Which steps of a window count [default: all, or last for windows cut with targets [N,B,O]]
     #[arg(long, value_enum, help_heading = "Windows")]
@@ -236,6 +238,18 @@ impl Job {
             (None, None, Some(_)) => self.epochs = Some(EPOCHS),
             (None, None, None) => self.steps = Some(75),
             _ => {}
+        }
+    }
+
+    /// What is not said, for one model over many series: windows of all of them in one step, shuffled. One series after the
+    /// other, the weights would follow the last one.
+    pub fn settle_several(&mut self, matches: &clap::ArgMatches) {
+        let said = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        if !said("state") {
+            self.state = StateMode::Reset;
+        }
+        if self.state == StateMode::Reset && !said("batch") {
+            self.batch = BATCH;
         }
     }
 

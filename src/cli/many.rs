@@ -172,6 +172,11 @@ impl Folder {
         Ok(Some(Self { path: path.into(), models }))
     }
 
+    /// A model file, if there is one.
+    pub fn any(&self) -> Option<PathBuf> {
+        self.models.values().min().map(|file| self.path.join(file))
+    }
+
     /// The model file of a series.
     pub fn model(&self, series: &str) -> Result<PathBuf, Error> {
         match self.models.get(series) {

@@ -180,6 +180,9 @@ impl<'a> Run<'a> {
         threads: Threads,
     ) -> Result<Self, Failure> {
         let mut job = job_of(args);
+        if job.data.has_several() {
+            job.settle_several(matches);
+        }
         let init = match &args.init {
             Some(path) => Some(job.take_shape_of(path, matches, args.device.cpu()?)?),
             None => None,

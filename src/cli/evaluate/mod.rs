@@ -1,6 +1,7 @@
 //! `rnnstep evaluate`
 
 mod html;
+mod many;
 mod plots;
 mod table;
 
@@ -22,16 +23,20 @@ use rnnstep::evaluate::{Evaluation, Protocol, Window, evaluate};
 use rnnstep::file::{self, Loaded};
 use rnnstep::fit::WARM_UP;
 use rnnstep::{Error, Form, Model};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Args)]
 pub struct EvaluateArgs {
     #[command(flatten)]
     job: Job,
-    /// Model to evaluate as it is [default: networks trained on the way, with the options of `train`]
+    /// Model to evaluate as it is, or a folder with a model for each series [default: networks trained on the way, with the
+    /// options of `train`]
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
+    /// Of many series, a model trained for each on the way, in the place of one over all of them
+    #[arg(long, conflicts_with_all = ["only", "model"], help_heading = "Data")]
+    per_series: bool,
     /// Part of the rows, from their end, that is forecast, above 0 and below 1 [default: 0.2, or what a MODEL held out]
     #[arg(long, value_name = "FRACTION", help_heading = "Walk")]
     test_fraction: Option<f64>,
@@ -58,9 +63,10 @@ pub struct EvaluateArgs {
     html: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Threads to train on; none are started beyond these
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    threads: usize,
+    /// Threads to train on; none are started beyond these. Of many series so many are walked over side by side
+    /// [default: 1, for many series all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
 }
 
 /// Everything that a report says.
@@ -77,10 +83,16 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     for path in [&args.out, &args.forecasts, &args.html].into_iter().flatten() {
         file::check_writable(path)?;
     }
-    threads(args.threads)?; // before the work, not after it
+    threads(args.threads.unwrap_or(1))?; // before the work, not after it
     let Some(data) = args.job.data.data.clone() else {
         return Err(Failure::Usage("DATA is missing: give the series to forecast, a .csv or .npy file".into()));
     };
+    if args.job.data.has_several() {
+        return many::run(args, matches, screen);
+    }
+    if args.per_series {
+        return Err(Failure::Usage("--per-series: give --series COLUMN".into()));
+    }
     let report = match &args.model {
         Some(path) => given(args, matches, path)?,
         None => trained(args)?,
@@ -113,12 +125,21 @@ fn trained(args: &EvaluateArgs) -> Result<Report, Failure> {
 }
 
 /// A model as it is in its file, or trained anew on the way by its own recipe.
-fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &std::path::Path) -> Result<Report, Failure> {
+fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &Path) -> Result<Report, Failure> {
     refuse_recipe(&args.job, matches)?;
     let loaded = file::load(path, None, args.device.cpu()?)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
+    let job = own_job(args, &loaded, path)?;
+    let Source::Series(series) = job.data.source()? else { return Err(no_windows(&job)) };
+    let named = job.named(&series)?;
+    goes_with(&loaded, &named, path)?;
+    walk(args, job, named, Some(loaded))
+}
+
+/// The job of a model by its own recipe, on the data that is given.
+fn own_job(args: &EvaluateArgs, loaded: &Loaded, path: &Path) -> Result<Job, Failure> {
     let mut job = args.job.clone();
     if let Some(recipe) = &loaded.metadata.recipe {
         let in_file = |error: serde_json::Error| Error::File { path: path.into(), reason: format!("recipe: {error}") };
@@ -133,8 +154,11 @@ fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &std::path::Path
     if job.data.column.is_empty() && !columns.inputs.is_empty() {
         (job.data.column, job.data.target) = (columns.inputs.clone(), columns.targets.clone());
     }
-    let Source::Series(series) = job.data.source()? else { return Err(no_windows(&job)) };
-    let named = job.named(&series)?;
+    Ok(job)
+}
+
+/// Whether a model takes and predicts as many columns as a table has.
+fn goes_with(loaded: &Loaded, named: &Named, path: &Path) -> Result<(), Failure> {
     let (shape, table) = (loaded.model.shape(), &named.table);
     let (inputs, outputs) = (table.inputs().rows().1, table.targets().rows().1);
     let targets = loaded.model.units().map_or(shape.width_out(), |units| units.targets());
@@ -142,7 +166,7 @@ fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &std::path::Path
         let reason = format!("{} does not go with {inputs} columns in and {outputs} out", describe(shape));
         return Err(Error::File { path: path.into(), reason }.into());
     }
-    walk(args, job, named, Some(loaded))
+    Ok(())
 }
 
 fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>) -> Result<Report, Failure> {
@@ -192,11 +216,14 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             let plan = job.plan()?;
             let shape = plan.shape_for(named.table.inputs().rows().1, named.table.targets().rows().1)?;
             let device = args.device.choose(&shape, plan.batch, Work::Training)?;
-            let (bar, mut silent) = (progress(), 0);
+            // many series are walked over side by side: one thread for each, and a bar over all
+            let one_of_many = named.series.is_some();
+            let threads = args.threads.filter(|_| !one_of_many).unwrap_or(1);
+            let (bar, mut silent) = (if one_of_many { ProgressBar::hidden() } else { progress() }, 0);
             let evaluation = evaluate(&named.table, &protocol, &device, |rows, fold, folds| {
                 bar.set_length(folds as u64);
                 bar.set_position(fold as u64);
-                let mut fit = plan.start(rows, device.clone(), Threads::new(args.threads)?)?;
+                let mut fit = plan.start(rows, device.clone(), Threads::new(threads)?)?;
                 let outcome = fit.finish()?;
                 silent += usize::from(!outcome.learned);
                 Ok::<Model, Error>(outcome.model)
@@ -237,7 +264,8 @@ fn said(protocol: &Protocol, evaluation: &Evaluation, rows: usize, as_it_is: boo
 
 /// With a model its own recipe counts.
 fn refuse_recipe(job: &Job, matches: &clap::ArgMatches) -> Result<(), Failure> {
-    const OURS: [&str; 9] = ["data", "column", "target", "missing", "time", "header", "delimiter", "season", "seed"];
+    const OURS: [&str; 11] =
+        ["data", "column", "target", "missing", "time", "header", "delimiter", "season", "seed", "series", "only"];
     let given = serde_json::to_value(job).map_err(|error| Error::Invalid(error.to_string()))?;
     for name in given.as_object().into_iter().flat_map(|job| job.keys()) {
         let typed = matches.value_source(&name.replace('-', "_")) == Some(ValueSource::CommandLine);

@@ -1,0 +1,269 @@
+//! `rnnstep evaluate` over many series: a walk over each, one table of all.
+
+use super::{EvaluateArgs, Report, goes_with, own_job, refuse_recipe, table, walk};
+use crate::cli::device::Work;
+use crate::cli::job::{Job, Named};
+use crate::cli::many::{self, Folder, OneSeries, side_by_side};
+use crate::cli::report::LEARNED_NOTHING;
+use crate::cli::screen::{Screen, person_reads_stderr};
+use crate::cli::{Failure, threads};
+use indicatif::{ProgressBar, ProgressStyle};
+use rnnstep::data::csv;
+use rnnstep::data::windows::split;
+use rnnstep::evaluate::Verdict;
+use rnnstep::file::{self, Columns, Loaded, Metadata};
+use rnnstep::fit::Table;
+use rnnstep::{Error, Model};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Where the model of a series comes from.
+enum Models {
+    /// One trained for each, on the way.
+    Trained,
+    /// One for all; the path if it is of a file.
+    One(Box<Loaded>),
+    /// One of a folder for each.
+    Each(Folder),
+}
+
+pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    if args.html.is_some() {
+        let message = "--html: a page is of one series; say which with --only NAME, or take --out and --forecasts";
+        return Err(Failure::Usage(message.into()));
+    }
+    let threads = threads(args.threads.unwrap_or_else(many::cores))?;
+    let (mut job, models, what) = models(args, matches)?;
+    let all = job.data.several()?;
+    let (models, remark) = match models {
+        Some(models) => (models, None),
+        None => {
+            let (model, learned) = one_over_all(args, &mut job, &all)?;
+            (Models::One(Box::new(model)), (!learned).then_some(LEARNED_NOTHING))
+        }
+    };
+    let bar = progress(all.len());
+    let found = side_by_side(
+        &threads,
+        all.len(),
+        || false,
+        |i| {
+            let report = walk_one(args, &job, &all[i], &models);
+            bar.inc(1);
+            report
+        },
+    );
+    bar.finish_and_clear();
+    let (mut reports, mut failures) = (Vec::new(), Vec::new());
+    for (one, found) in all.iter().zip(found.into_iter().flatten()) {
+        match found {
+            Ok(report) => reports.push((one.name.clone(), report)),
+            // flags that make no sense are no fault of the series
+            Err(Failure::Usage(message)) => return Err(Failure::Usage(message)),
+            Err(failure) => failures.push(format!("failed: series {:?}: {}", one.name, many::why(failure))),
+        }
+    }
+    let data = job.data.data.as_ref().map_or_else(String::new, ToString::to_string);
+    if let Some((_, first)) = reports.first() {
+        let ahead =
+            if args.horizon == 1 { "one step ahead".into() } else { format!("1 to {} steps ahead", args.horizon) };
+        screen
+            .line(format_args!("{data}: the last rows of each of {} series, forecast {ahead} {what}", reports.len()))?;
+        screen.line(&first.about)?;
+        print(&reports, screen)?;
+        let silent =
+            reports.iter().filter(|(_, report)| report.remarks.iter().any(|one| one.starts_with(LEARNED_NOTHING)));
+        match (remark, silent.count()) {
+            (Some(remark), _) => screen.line(format_args!("note: {remark}"))?,
+            (None, 0) => {}
+            (None, silent) => screen.line(format_args!("note: of {silent}, {LEARNED_NOTHING}"))?,
+        }
+        if let Some(path) = &args.out {
+            let (header, rows) = joined(&reports, table::scores);
+            csv::write(path, &header, rows)?;
+            screen.line(format_args!("scores     {}", path.display()))?;
+        }
+        if let Some(path) = &args.forecasts {
+            let (header, rows) = joined(&reports, table::forecasts);
+            csv::write(path, &header, rows)?;
+            screen.line(format_args!("forecasts  {}", path.display()))?;
+        }
+    }
+    screen.flush()?;
+    many::tell(&failures, "more failed");
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// What to train by or to read, and the models; `None` for one that is yet to be trained over all. And what to say of it.
+fn models(args: &EvaluateArgs, matches: &clap::ArgMatches) -> Result<(Job, Option<Models>, String), Failure> {
+    let mut job = args.job.clone();
+    let Some(path) = &args.model else {
+        if args.per_series {
+            return Ok((job, Some(Models::Trained), "by a model trained for each".into()));
+        }
+        once(args, "one model over many series is trained once; leave them out, or take --per-series")?;
+        job.settle_several(matches);
+        return Ok((job, None, "by one model, trained on the rows before of all".into()));
+    };
+    refuse_recipe(&args.job, matches)?;
+    let Some(folder) = Folder::open(path)? else {
+        once(args, "a MODEL over many series is taken as it is; leave them out")?;
+        let loaded = file::load(path, None, args.device.cpu()?)?;
+        for warning in &loaded.warnings {
+            eprintln!("warning: {warning}");
+        }
+        let job = own_job(args, &loaded, path)?;
+        return Ok((job, Some(Models::One(Box::new(loaded))), "by one model taken as it is".into()));
+    };
+    // all were trained on the same columns: no others have to hold numbers
+    if let Some(first) = folder.any().filter(|_| job.data.column.is_empty()) {
+        let Columns { inputs, targets, .. } = file::load(first, None, args.device.cpu()?)?.metadata.columns;
+        (job.data.column, job.data.target) = (inputs, targets);
+    }
+    Ok((job, Some(Models::Each(folder)), format!("by the models in {}", path.display())))
+}
+
+/// Refuses what only walks with many trainings know.
+fn once(args: &EvaluateArgs, why: &str) -> Result<(), Failure> {
+    if args.refit.is_some() || args.sliding.is_some() || args.gap > 0 {
+        return Err(Failure::Usage(format!("--refit, --sliding and --gap: {why}")));
+    }
+    Ok(())
+}
+
+/// One model, trained on what comes before the part that is forecast of every series; and whether it learned anything.
+fn one_over_all(args: &EvaluateArgs, job: &mut Job, all: &[OneSeries]) -> Result<(Loaded, bool), Failure> {
+    let test_fraction = args.test_fraction.unwrap_or(0.2);
+    let mut tables = Vec::new();
+    for one in all {
+        // what cannot be read is listed where it is walked over
+        let Ok(series) = &one.series else { continue };
+        let Ok(named) = job.named(series) else { continue };
+        let (train, _) = split(named.table.rows(), test_fraction)
+            .map_err(|_| Error::Invalid(format!("test-fraction {test_fraction}: must be above 0 and below 1")))?;
+        if !train.is_empty() {
+            tables.push(named.table.part(train)?);
+        }
+    }
+    let tables: Vec<&Table> = tables.iter().collect();
+    job.settle_season(&tables)?;
+    let plan = job.plan()?;
+    let widths = tables.first().map_or((1, 1), |table| (table.inputs().rows().1, table.targets().rows().1));
+    let device = args.device.choose(&plan.shape_for(widths.0, widths.1)?, plan.batch, Work::Training)?;
+    let threads = threads(args.threads.unwrap_or(1))?;
+    let outcome = plan.start_many(&tables, device, threads).and_then(|mut fit| fit.finish());
+    let outcome = outcome.map_err(|error| job.in_data(error))?;
+    let recipe = serde_json::to_value(&*job).map_err(|error| Error::Invalid(error.to_string()))?;
+    let metadata = Metadata { recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };
+    Ok((loaded(outcome.model, metadata), outcome.learned))
+}
+
+/// A model as if it came from a file.
+fn loaded(model: Model, metadata: Metadata) -> Loaded {
+    Loaded { model, metadata, extra: Default::default(), warnings: vec![] }
+}
+
+fn walk_one(args: &EvaluateArgs, job: &Job, one: &OneSeries, models: &Models) -> Result<Report, Failure> {
+    let of = |named: Named| Named { series: Some(one.name.clone()), ..named };
+    let series = match &one.series {
+        Ok(series) => series,
+        Err(error) => return Err(Error::Invalid(error.to_string()).into()),
+    };
+    let given = |job: Job, loaded: Loaded, path: &Path| {
+        let named = of(job.named(series)?);
+        goes_with(&loaded, &named, path)?;
+        walk(args, job, named, Some(loaded))
+    };
+    match models {
+        Models::Trained => walk(args, job.of_one(one), of(job.named(series)?), None),
+        Models::One(loaded) => {
+            let mut job = job.clone();
+            if args.model.is_none() {
+                // what was held out inside the training part has nothing to do with the part that is forecast
+                job.val_fraction = None;
+            }
+            given(job, loaded.as_ref().clone(), args.model.as_deref().unwrap_or(&one.file))
+        }
+        Models::Each(folder) => {
+            let path = folder.model(&one.name)?;
+            let loaded = file::load(&path, None, args.device.cpu()?)?;
+            given(own_job(args, &loaded, &path)?.of_one(one), loaded, &path)
+        }
+    }
+}
+
+/// A row for each series and column, and what they come to.
+fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failure> {
+    let (mut rows, mut skills, mut verdicts) = (Vec::new(), Vec::new(), [0; 4]);
+    for (name, report) in reports {
+        for column in &report.evaluation.columns {
+            let comparison = &column.comparisons[0];
+            let verdict = match comparison.verdict() {
+                Verdict::Better => 0,
+                Verdict::NoBetter => 1,
+                Verdict::Worse => 2,
+                Verdict::Unknown => 3,
+            };
+            verdicts[verdict] += 1;
+            if comparison.skill.is_finite() {
+                skills.push(comparison.skill);
+            }
+            let [_, rmse, naive, best, skill] = &table::by_horizon(column, 1)[..5] else { continue };
+            let column = report.named.target_names[column.target].clone();
+            let cells = [rmse, naive, best, skill].map(String::clone);
+            rows.push([&[name.clone(), column][..], &cells, &[VERDICTS[verdict].into()]].concat());
+        }
+    }
+    screen.line("")?;
+    many::print(&["series", "column", "RMSE", "naive", "best naive", "skill, 95 %", "verdict"], &rows, screen)?;
+    skills.sort_by(f64::total_cmp);
+    let middle = match skills.len() {
+        0 => "unknown".into(),
+        n => format!("{:+.1} %", 50.0 * (skills[(n - 1) / 2] + skills[n / 2])),
+    };
+    let [better, no_better, worse, unknown] = verdicts;
+    let unknown = if unknown == 0 { String::new() } else { format!(", {unknown} with nothing to say") };
+    screen.line(format_args!(
+        "of {}: {better} better than the best naive forecast, {no_better} no better, {worse} worse{unknown}; median skill {middle}",
+        rows.len()
+    ))
+}
+
+/// In the order of what is counted.
+const VERDICTS: [&str; 4] = ["better", "no better", "worse", "nothing to say"];
+
+/// The tables of all series in one, the series in the first column. A column that only some have is empty for the others.
+fn joined(
+    reports: &[(String, Report)],
+    table: impl Fn(&Report) -> (Vec<String>, Vec<Vec<String>>),
+) -> (Vec<String>, Vec<Vec<String>>) {
+    let tables: Vec<_> = reports.iter().map(|(name, report)| (name, table(report))).collect();
+    let mut header = vec!["series".to_string()];
+    for (_, (columns, _)) in &tables {
+        for column in columns {
+            if !header[1..].contains(column) {
+                header.push(column.clone());
+            }
+        }
+    }
+    let mut all = Vec::new();
+    for (name, (columns, rows)) in tables {
+        let places: Vec<Option<usize>> =
+            header[1..].iter().map(|wanted| columns.iter().position(|column| column == wanted)).collect();
+        for row in rows {
+            let cell = |place: &Option<usize>| place.and_then(|place| row.get(place)).cloned().unwrap_or_default();
+            all.push(std::iter::once(name.clone()).chain(places.iter().map(cell)).collect());
+        }
+    }
+    (header, all)
+}
+
+/// A bar of series, where a person reads stderr.
+fn progress(all: usize) -> ProgressBar {
+    if !person_reads_stderr() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(all as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} series  {elapsed}, {eta} left");
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}
