@@ -148,6 +148,8 @@ fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Vec<OsString>, St
     };
     match command.clone().no_binary_name(true).try_get_matches_from([&word]) {
         Ok(_) => Ok(vec![word.into()]),
+        // whatever else it needs may stand in another line
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => Ok(vec![word.into()]),
         Err(error) => Err(refusal(&error, arg, &text)),
     }
 }

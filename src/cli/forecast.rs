@@ -1,13 +1,14 @@
 //! `rnnstep forecast`
 
 use super::device::Work;
-use super::input::{TableArgs, read_sequences};
-use super::predict::{check_extension, write_rows};
+use super::input::{SeriesArgs, TableArgs, read_sequences};
+use super::predict::{check_extension, each_series, table_of, write_rows};
 use super::screen::Screen;
 use super::{Failure, ModelArgs, report};
 use clap::Args;
 use rnnstep::data::series::Time;
 use rnnstep::data::sine;
+use rnnstep::file::Columns;
 use rnnstep::plot::{Figure, Line, Plot, Role};
 use rnnstep::{Error, Stream, Tensor, file};
 use serde_json::Value;
@@ -33,8 +34,10 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write a plot of history and forecast
-    #[arg(long, value_name = "FILE.svg|png")]
+    #[arg(long, value_name = "FILE.svg|png", conflicts_with = "series")]
     plot: Option<PathBuf>,
+    #[command(flatten)]
+    many: SeriesArgs,
     #[command(flatten)]
     table: TableArgs,
 }
@@ -50,15 +53,12 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         rnnstep::plot::picture::check_ending(path)?;
     }
     check_extension(args.out.as_deref())?;
+    if args.many.series.is_some() {
+        return of_each_series(args, screen);
+    }
     let loaded = args.model.load()?;
     let columns = &loaded.metadata.columns;
-    if columns.inputs != columns.targets {
-        let (inputs, targets) = (columns.inputs.join(", "), columns.targets.join(", "));
-        let message = format!(
-            "the model takes {inputs} and predicts {targets}: train with the same --column and --target to feed predictions back"
-        );
-        return Err(Error::Invalid(message).into());
-    }
+    feeds_back(columns)?;
     let (history, time) = match &args.history {
         Some(path) => {
             let sequences = read_sequences(path, &args.table, columns, &loaded.model)?;
@@ -74,12 +74,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
     let mut stream = Stream::on(device, loaded.model)?;
     let (fitted, future) = rnnstep::forecast::ahead(&mut stream, &history, args.steps)?;
-    let width = future.rows().1;
-    let names = if columns.targets.len() == width {
-        columns.targets.clone()
-    } else {
-        (1..=width).map(|c| format!("y_{c}")).collect()
-    };
+    let names = names(columns, future.rows().1);
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(
             format!("{}, {} steps ahead", report::describe(stream.model().shape()), args.steps),
@@ -87,9 +82,51 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         );
         rnnstep::plot::picture::save(&figure, path)?;
     }
-    let numbers = Time { name: "step".into(), values: (1..=args.steps).map(|step| step.to_string()).collect() };
-    write_rows(args.out.as_deref(), &future, &names, Some(&numbers), screen)?;
+    write_rows(args.out.as_deref(), &future, &names, Some(&numbers(args.steps)), screen)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The forecasts of many series, each from a state of its own.
+fn of_each_series(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    let Some(history) = &args.history else {
+        return Err(Failure::Usage("HISTORY is missing: give the .csv that has the column --series".into()));
+    };
+    each_series(&args.model, history, &args.many, &args.table, args.out.as_deref(), screen, |loaded, history| {
+        let columns = &loaded.metadata.columns;
+        feeds_back(columns)?;
+        let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
+        let mut stream = Stream::on(device, loaded.model)?;
+        let (_, future) = rnnstep::forecast::ahead(&mut stream, &history.x, args.steps)?;
+        let (names, numbers) = (names(columns, future.rows().1), numbers(args.steps));
+        let (header, rows) = table_of(&future, &names, Some(&numbers));
+        Ok((header, rows.collect()))
+    })
+}
+
+/// Whether predictions can be inputs.
+fn feeds_back(columns: &Columns) -> Result<(), Failure> {
+    if columns.inputs == columns.targets {
+        return Ok(());
+    }
+    let (inputs, targets) = (columns.inputs.join(", "), columns.targets.join(", "));
+    let message = format!(
+        "the model takes {inputs} and predicts {targets}: train with the same --column and --target to feed predictions back"
+    );
+    Err(Error::Invalid(message).into())
+}
+
+/// The names of so many predicted columns.
+fn names(columns: &Columns, width: usize) -> Vec<String> {
+    if columns.targets.len() == width {
+        columns.targets.clone()
+    } else {
+        (1..=width).map(|c| format!("y_{c}")).collect()
+    }
+}
+
+/// Steps, as times of rows.
+fn numbers(steps: usize) -> Time {
+    Time { name: "step".into(), values: (1..=steps).map(|step| step.to_string()).collect() }
 }
 
 /// Four windows of the sine, for a model that was trained on it.

@@ -1,7 +1,11 @@
 //! `rnnstep predict`
 
+mod many;
+
+pub use many::each_series;
+
 use super::device::Work;
-use super::input::{TableArgs, extension, read_sequences, read_state, unknown_extension};
+use super::input::{SeriesArgs, TableArgs, extension, read_sequences, read_state, unknown_extension};
 use super::screen::Screen;
 use super::{Failure, ModelArgs};
 use clap::Args;
@@ -22,10 +26,10 @@ pub struct PredictArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Start from the state in this .safetensors file: `h` (and `c`) `[L,B,H]`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "series")]
     init_state: Option<PathBuf>,
     /// Write the state after the last row, as --init-state reads it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "series")]
     final_state: Option<PathBuf>,
     /// Leave the model's scalers out: x and y are what the network itself sees
     #[arg(long)]
@@ -33,6 +37,8 @@ pub struct PredictArgs {
     /// Three-dimensional arrays are `[T,B,·]`
     #[arg(long)]
     time_major: bool,
+    #[command(flatten)]
+    many: SeriesArgs,
     #[command(flatten)]
     table: TableArgs,
 }
@@ -42,6 +48,25 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
         file::check_writable(path)?;
     }
     check_extension(args.out.as_deref())?;
+    if args.many.series.is_some() {
+        return each_series(
+            &args.model,
+            &args.input,
+            &args.many,
+            &args.table,
+            args.out.as_deref(),
+            screen,
+            |loaded, x| {
+                let model = if args.raw { loaded.model.raw() } else { loaded.model };
+                let device = args.model.device.choose(model.shape(), 1, Work::Sequences)?;
+                let says = model.units().map_or(Loss::Mse, |units| units.says());
+                let y = model.forward(device, &x.x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
+                let names = y_names(&loaded.metadata.columns.targets, y.rows().1, says);
+                let (header, rows) = table_of(&y, &names, x.time.as_ref());
+                Ok((header, rows.collect()))
+            },
+        );
+    }
     let loaded = args.model.load()?;
     let model = if args.raw { loaded.model.raw() } else { loaded.model };
     let sequences = read_sequences(&args.input, &args.table, &loaded.metadata.columns, &model)?;
@@ -93,15 +118,21 @@ pub fn write_rows(
         (Some(path), Some("safetensors")) => return Ok(file::write_tensors(path, &[("y", y)])?),
         _ => {}
     }
-    let header: Vec<String> = time.map(|time| time.name.clone()).into_iter().chain(names.iter().cloned()).collect();
-    let rows = y.data().chunks(y.rows().1).enumerate().map(|(row, values)| {
-        let when = time.and_then(|time| time.values.get(row)).cloned();
-        when.into_iter().chain(values.iter().map(|&value| csv::number(value))).collect::<Vec<_>>()
-    });
+    let (header, rows) = table_of(y, names, time);
     match out {
         Some(path) => Ok(csv::write(path, &header, rows)?),
         None => screen.write(|out| csv::write_to(out, &header, rows)),
     }
+}
+
+/// Rows of `y` as text, with their times if they have any: header and rows.
+pub fn table_of(y: &Tensor, names: &[String], time: Option<&Time>) -> (Vec<String>, impl Iterator<Item = Vec<String>>) {
+    let header = time.map(|time| time.name.clone()).into_iter().chain(names.iter().cloned()).collect();
+    let rows = y.data().chunks(y.rows().1).enumerate().map(move |(row, values)| {
+        let when = time.and_then(|time| time.values.get(row)).cloned();
+        when.into_iter().chain(values.iter().map(|&value| csv::number(value))).collect::<Vec<_>>()
+    });
+    (header, rows)
 }
 
 /// Whether [`write_rows`] knows what to write there; what has no extension gets a table.
