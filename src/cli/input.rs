@@ -173,6 +173,11 @@ impl DataArgs {
         Ok(Source::Series(read_series(path, &self.table, &self.wanted())?))
     }
 
+    /// How many files there are.
+    pub fn files(&self) -> usize {
+        self.data.as_ref().map_or(0, |files| files.paths().len())
+    }
+
     /// Whether there may be more than one series.
     pub fn has_several(&self) -> bool {
         self.many.only.is_none()

@@ -504,6 +504,10 @@ impl Job {
                 "steps" => (job.steps, job.epochs) = (self.steps, None),
                 "epochs" => (job.steps, job.epochs) = (None, self.epochs),
                 "patience" => job.patience = self.patience,
+                "data" if job.data.files() != self.data.files() => {
+                    let (was, now) = (job.data.files(), self.data.files());
+                    return Err(Failure::Usage(format!("DATA: the training to resume has {was} files, not {now}")));
+                }
                 "data" => job.data.data.clone_from(&self.data.data),
                 _ if stored.get(name) == Some(value) => {}
                 _ => {

@@ -294,7 +294,7 @@ pub fn few(names: &[String]) -> String {
     shown.join(", ") + &rest
 }
 
-/// Makes the folder, unless it is there.
+/// Makes the folder, unless it is there, and takes the table of an earlier training away.
 pub fn make_folder(path: &Path) -> Result<(), Failure> {
     match std::fs::create_dir(path) {
         Err(_) if path.is_dir() => {}
@@ -304,7 +304,13 @@ pub fn make_folder(path: &Path) -> Result<(), Failure> {
         }
         other => other.map_err(|source| Error::Io { path: path.into(), source })?,
     }
-    Ok(file::check_writable(Folder::table(path))?)
+    let table = Folder::table(path);
+    file::check_writable(&table)?;
+    // until all is done nothing says that it is
+    match std::fs::remove_file(&table) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Io { path: table, source }.into()),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

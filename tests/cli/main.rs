@@ -10,6 +10,7 @@ mod evaluate;
 mod forecast;
 mod gates;
 mod info;
+mod many;
 mod predict;
 mod resume;
 mod search;

@@ -312,7 +312,7 @@ fn help_says_units_and_defaults() {
     let help = run.ok("train --help").stdout;
     let flags = "column target cell nonlinearity hidden layers dropout seq-len stride batch epochs steps state loss-on lr \
                  betas eps momentum optimizer weight-decay clip schedule loss val-fraction patience seed init resume out \
-                 log save-grads plot print-every device isa threads missing";
+                 log save-grads plot print-every device isa threads missing series only per-series";
     for flag in flags.split_whitespace() {
         assert!(help.contains(&format!("--{flag} ")) || help.contains(&format!("--{flag}\n")), "--{flag}");
     }
