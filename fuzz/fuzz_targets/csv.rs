@@ -1,9 +1,11 @@
-//! Any bytes as a table: a series or an error of one line, under every option. The first byte picks the options,
+//! Any bytes as a table: a series, or several, or an error of one line, under every option. The first byte picks the options,
 //! the rest is the table.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rnnstep::data::csv::{CsvOptions, Missing, read_from};
+use rnnstep::data::csv::{CsvOptions, Missing, read_from, read_long_from};
+use rnnstep::data::series::Series;
+use rnnstep::error::Error;
 use std::path::Path;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -16,8 +18,20 @@ fuzz_target!(|bytes: &[u8]| {
         delimiter: [None, Some(b';'), Some(b'\t'), Some(b' ')][usize::from(pick >> 6)],
         time: (pick & 0b11 == 3).then(|| "2".to_string()),
     };
-    match read_from(table, Path::new("fuzz"), &options) {
-        // what is let in can be trained on
+    check(read_from(table, Path::new("fuzz"), &options));
+    // and as one in long form: every series by itself is one
+    match read_long_from(table, Path::new("fuzz"), &options, "1") {
+        Ok(all) => {
+            assert!(!all.is_empty() && all.iter().all(|(name, _)| !name.is_empty()));
+            all.into_iter().for_each(|(_, series)| check(series));
+        }
+        Err(error) => check(Err(error)),
+    }
+});
+
+/// What is let in can be trained on; else there is a message of one line.
+fn check(series: Result<Series, Error>) {
+    match series {
         Ok(series) => {
             assert!(series.values.data().iter().all(|value| value.is_finite()));
             let (rows, width) = series.values.rows();
@@ -26,4 +40,4 @@ fuzz_target!(|bytes: &[u8]| {
         }
         Err(error) => assert_eq!(error.to_string().lines().count(), 1, "{error}"),
     }
-});
+}
