@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::checkpoint::{self, Best, Checkpoint};
 use rnnstep::cpu::Threads;
-use rnnstep::file::{self, Columns, Metadata};
+use rnnstep::file::{self, Columns, Metadata, Unseen};
 use rnnstep::fit::{Fit, HeldOut};
 use rnnstep::pass::Head;
 use rnnstep::plot::{Figure, Plot};
@@ -381,7 +381,9 @@ impl<'a> Run<'a> {
             return Ok(ExitCode::from(1));
         }
         let model = &outcome.model;
-        file::save(out, model, metadata, &[])?;
+        let errors = outcome.errors.map_or_else(Vec::new, |errors| errors.values().to_vec());
+        let unseen = self.table.as_ref().map(|named| Unseen::after(named.table.inputs(), named.train_rows, errors));
+        file::save(out, model, &Metadata { unseen, ..metadata.clone() }, &[])?;
         let steps = trainer.steps_done() - first;
         screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
         if let Some(best) = fit.best() {
