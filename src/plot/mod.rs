@@ -101,12 +101,13 @@ impl Area {
 
     /// Its edges, the lower and the upper one, with the same gaps.
     fn edges(&self) -> [Vec<(f64, f64)>; 2] {
-        let seen = |&&(x, low, high): &&(f64, f64, f64)| (x + low + high).is_finite();
-        let edge = |pick: fn(&(f64, f64, f64)) -> f64| {
-            let point = |p: &(f64, f64, f64)| (p.0, if seen(&p) { pick(p) } else { f64::NAN });
+        let edge = |pick: fn(f64, f64) -> f64| {
+            let both = |low: f64, high: f64| low.is_finite() && high.is_finite();
+            let point =
+                |&(x, low, high): &(f64, f64, f64)| (x, if both(low, high) { pick(low, high) } else { f64::NAN });
             self.points.iter().map(point).collect()
         };
-        [edge(|p| p.1), edge(|p| p.2)]
+        [edge(|low, _| low), edge(|_, high| high)]
     }
 }
 
