@@ -5,6 +5,7 @@ mod many;
 pub use many::{LeftOut, PreparedMany};
 
 use crate::backend::Device;
+use crate::bands::{Errors, Says};
 use crate::checkpoint::Best;
 use crate::cpu::Threads;
 use crate::data::windows::{self, Windows};
@@ -250,6 +251,24 @@ impl HeldOut {
         }
     }
 
+    /// How far off `model` is one step ahead, at the last rows: see [`Says`]. Of windows that came cut nothing is known.
+    ///
+    /// # Errors
+    /// If a card fails.
+    fn errors(&self, model: &Model, recipe: &Recipe, device: &Device) -> Result<Option<Errors>> {
+        let Self::Rows { x, target, first } = self else { return Ok(None) };
+        let (says, width, out) = (Says::new(recipe.loss), target.rows().1, model.shape().width_out());
+        let y = said(model, device, x, *first)?;
+        let truth = &target.data()[first * width..];
+        let mut errors = vec![0.0; truth.len()];
+        for ((y, truth), errors) in y.chunks(out).zip(truth.chunks(width)).zip(errors.chunks_mut(width)) {
+            says.errors(y, truth, errors);
+        }
+        errors.drain(..errors.len().saturating_sub(Errors::MOST * width));
+        // weights that say no numbers have no errors to speak of
+        Ok(Errors::new(errors, width).ok())
+    }
+
     /// Whether `model` is better than `other` by more than two standard errors of the mean difference, row by row. Two where the
     /// rule of Breiman, Friedman, Olshen and Stone 1984 for taking the simpler of two models has one: the weights at hand are the
     /// best of many epochs, and one of those is always a little better by chance. Windows that came cut are not asked.
@@ -269,6 +288,14 @@ impl HeldOut {
     }
 }
 
+/// What the network says of each row from `first` on, one step ahead, `[n,O]` in its own units.
+fn said(model: &Model, device: &Device, x: &Tensor, first: usize) -> Result<Vec<f32>> {
+    let x = x.part(0..x.rows().0 - 1)?;
+    let y = model.clone().raw().forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
+    // row t foretells row t + 1
+    Ok(y.data()[(first - 1) * model.shape().width_out()..].to_vec())
+}
+
 /// The loss of each row from `first` on, one step ahead.
 fn losses(
     model: &Model,
@@ -278,12 +305,10 @@ fn losses(
     target: &Tensor,
     first: usize,
 ) -> Result<Vec<f64>> {
-    let (rows, width, out) = (x.rows().0, target.rows().1, model.shape().width_out());
+    let (width, out) = (target.rows().1, model.shape().width_out());
     let (elements, mut dy) = (recipe.loss.elements(width) as f64, vec![0.0; out]); // of dy nothing is wanted here
-    let x = x.part(0..rows - 1)?;
-    let y = model.clone().raw().forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
-    // row t foretells row t + 1
-    let rows = y.data()[(first - 1) * out..].chunks_exact(out).zip(target.data()[first * width..].chunks_exact(width));
+    let y = said(model, device, x, first)?;
+    let rows = y.chunks_exact(out).zip(target.data()[first * width..].chunks_exact(width));
     Ok(rows.map(|(y, target)| recipe.loss.row(y, target, &mut dy) / elements).collect())
 }
 
@@ -294,6 +319,8 @@ pub struct Outcome {
     pub model: Model,
     /// Whether it is more than one that always says the mean change.
     pub learned: bool,
+    /// How far off it is one step ahead on what is held out, if something is.
+    pub errors: Option<Errors>,
 }
 
 /// A training under way, which looks at what is held out at the end of each epoch and keeps the best weights.
@@ -421,15 +448,19 @@ impl Fit {
     /// If a card fails.
     pub fn outcome(&mut self) -> Result<Outcome> {
         self.trainer.fetch()?;
-        let model = self.best.as_ref().map_or(self.trainer.model(), |best| &best.model).clone();
-        let says_changes = model.units().is_some_and(|units| units.form() != Form::Value);
-        if let Some(held_out) = self.held_out.as_ref().filter(|_| says_changes) {
+        let (recipe, device) = (self.trainer.recipe(), self.trainer.device());
+        let (mut model, mut learned) =
+            (self.best.as_ref().map_or(self.trainer.model(), |best| &best.model).clone(), true);
+        let Some(held_out) = &self.held_out else { return Ok(Outcome { model, learned, errors: None }) };
+        if model.units().is_some_and(|units| units.form() != Form::Value) {
             let silent = model.with_constant_head(&self.constant()?);
-            if !held_out.prefers(&model, &silent, self.trainer.recipe(), self.trainer.device())? {
-                return Ok(Outcome { model: silent, learned: false });
+            learned = held_out.prefers(&model, &silent, recipe, device)?;
+            if !learned {
+                model = silent;
             }
         }
-        Ok(Outcome { model, learned: true })
+        let errors = held_out.errors(&model, recipe, device)?;
+        Ok(Outcome { model, learned, errors })
     }
 
     /// The mean loss of `model` on what is held out, if anything is.

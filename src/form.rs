@@ -187,6 +187,21 @@ impl Past {
         self.begun.then(|| [old, young].concat())
     }
 
+    /// Each of `pasts`, of one sequence and of one form and width, `times` side by side.
+    #[cfg(feature = "std")]
+    pub(crate) fn repeated(pasts: &[&Self], times: usize) -> Self {
+        let Some(first) = pasts.first() else { return Self::default() };
+        let (columns, lag) = (first.row, first.lag());
+        let rings: Vec<Vec<f32>> = pasts.iter().filter_map(|past| past.rows()).collect();
+        let mut values = Vec::with_capacity(lag * columns * rings.len() * times);
+        for row in 0..lag {
+            for ring in &rings {
+                (0..times).for_each(|_| values.extend_from_slice(&ring[row * columns..][..columns]));
+            }
+        }
+        Self { values, row: columns * rings.len() * times, oldest: 0, begun: true }
+    }
+
     /// Takes what [`Past::rows`] gave.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ extern crate alloc;
 
 #[cfg(feature = "alloc")]
 pub mod backend;
+#[cfg(feature = "std")]
+pub mod bands;
 pub mod cell;
 #[cfg(feature = "std")]
 pub mod checkpoint;

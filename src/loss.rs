@@ -34,7 +34,7 @@ pub enum Loss {
 }
 
 /// ln 1e-6: the least logarithm of a variance.
-const LEAST_S: f32 = -13.815_511;
+pub(crate) const LEAST_S: f32 = -13.815_511;
 
 impl Loss {
     /// O of a model for D target columns: D, of a Gaussian 2·D, of Q quantiles Q·D.

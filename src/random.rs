@@ -17,6 +17,8 @@ pub enum Purpose {
     Resampling = 4,
     /// What a search tries; the position is the dimension and how often it went round.
     Search = 5,
+    /// The errors that paths draw; the position is the row they start after.
+    Paths = 6,
 }
 
 /// A generator for one purpose at one position.

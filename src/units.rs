@@ -244,6 +244,22 @@ impl Units {
         }
     }
 
+    /// Values `[B,D]` in the network's units to raw ones, in place: what [`Units::form_of`] and [`Units::scale_targets`] undo.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn values(&self, past: &Past, rows: &mut [f32]) {
+        let mut before = past.before_next().iter();
+        for row in rows.chunks_exact_mut(self.targets()) {
+            for ((value, shift), scale) in row.iter_mut().zip(self.y.shift()).zip(self.y.scale()) {
+                *value = *value * scale + shift;
+                // none is there where values are what is said
+                if let Some(&before) = before.next() {
+                    *value = self.form.value(before, *value);
+                }
+            }
+        }
+    }
+
     /// The half of [`Units::give`] that looks back; the scaler was undone before.
     #[inline]
     pub(crate) fn give_form(&self, past: &Past, y: &mut [f32]) {

@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["backend"],
     &["model"],
     &["stream", "streams", "train", "gates", "file"],
-    &["forecast", "checkpoint", "float64", "fixed", "latency", "learner"],
+    &["forecast", "bands", "checkpoint", "float64", "fixed", "latency", "learner"],
     &["fit"],
     &["evaluate"],
     &["search"],

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use rnnstep::Error;
-use rnnstep::plot::{Figure, Line, MAX_PANELS, Plot, Role, Scale, Style, picture, terminal};
+use rnnstep::plot::{Area, Figure, Line, MAX_PANELS, Plot, Role, Scale, Style, picture, terminal};
 use std::f64::consts::PI;
 use unicode_width::UnicodeWidthStr;
 
@@ -151,6 +151,44 @@ fn points_stand_where_the_axes_say() {
     let tick = document.descendants().find(|n| n.has_tag_name("text") && n.text().map(str::trim) == Some("4"));
     let baseline = number(&tick.unwrap(), "y") + 0.76 * 110.0;
     assert!((baseline - 0.35 * 110.0 - dots[2].1).abs() < 20.0, "{baseline} and {dots:?}");
+}
+
+/// An area reaches from its lower edge to its upper one, the axis to both, and where there is no edge there is a gap.
+#[test]
+fn an_area_lies_between_its_edges() {
+    let points = vec![(0.0, -5.0, 1.0), (1.0, -7.0, 3.0), (2.0, f64::NAN, 2.0), (3.0, 0.0, 9.0), (4.0, 0.0, 9.0)];
+    let line = Line::new("line", Role::History, vec![(0.0, 0.0), (4.0, 1.0)]);
+    let plot = Plot::new("", "", "").with(line).over(Area::new("80 %", Role::Forecast, points));
+    let svg = picture::svg(&plot.clone().into()).unwrap();
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let areas: Vec<Vec<(f64, f64)>> = document
+        .descendants()
+        .filter(|n| n.has_tag_name("polygon") && n.attribute("fill") == Some("#E69F00"))
+        .map(|n| {
+            let numbers = n.attribute("points").unwrap().split([' ', ',']).filter_map(|number| number.parse().ok());
+            let numbers: Vec<f64> = numbers.collect();
+            numbers.chunks(2).map(|p| (p[0], p[1])).collect()
+        })
+        .collect();
+    // the legend's, before the gap, after it
+    let [_, before, after] = areas.as_slice() else { panic!("{} areas", areas.len()) };
+    // x and y of -5, -7, 3, 1 in turn: along the lower edge and back along the upper one
+    let unit = (before[1].1 - before[0].1) / 2.0;
+    let heights: Vec<f64> = before.iter().map(|p| -5.0 - ((p.1 - before[0].1) / unit)).collect();
+    assert!(
+        unit > 100.0 && heights.iter().zip([-5.0, -7.0, 3.0, 1.0]).all(|(a, b)| (a - b).abs() < 0.02),
+        "{heights:?}"
+    );
+    assert!(before[0].0 == before[3].0 && before[1].0 == before[2].0 && before[2].0 < after[0].0);
+    assert_eq!(after.len(), 4);
+    assert!(svg.contains("80 %"), "the legend names it");
+    // orange on white, a quarter of it
+    let (_, _, pixels) = decode(&picture::png(&plot.clone().into()).unwrap());
+    assert!(nearest(&pixels, [249, 234, 199]) < 8, "no tint");
+    let text = terminal::render(&plot, 60, 15, false);
+    assert!(text.contains("⠒⠂⠒ 80 %"), "{text}");
+    let without = terminal::render(&Plot { areas: vec![], ..plot }, 60, 15, false);
+    assert_ne!(text, without);
 }
 
 #[test]
@@ -424,17 +462,24 @@ fn line() -> impl Strategy<Value = Line> {
     })
 }
 
+fn area() -> impl Strategy<Value = Area> {
+    let points = prop::collection::vec((number(), number(), number()), 0..100);
+    (".{0,20}", role(), points).prop_map(|(name, role, points)| Area { name, points, role })
+}
+
 fn plot() -> impl Strategy<Value = Plot> {
     let texts = (".{0,30}", ".{0,30}", ".{0,30}", prop::collection::vec(".{0,30}", 0..5));
     let scale = || prop::sample::select(vec![Scale::Linear, Scale::Log]);
-    (texts, scale(), scale(), prop::collection::vec(line(), 0..10)).prop_map(
-        |((title, x_label, y_label, x_names), x_scale, y_scale, lines)| Plot {
+    let (areas, lines) = (prop::collection::vec(area(), 0..3), prop::collection::vec(line(), 0..10));
+    (texts, scale(), scale(), areas, lines).prop_map(
+        |((title, x_label, y_label, x_names), x_scale, y_scale, areas, lines)| Plot {
             title,
             x_label,
             y_label,
             x_names,
             x_scale,
             y_scale,
+            areas,
             lines,
         },
     )

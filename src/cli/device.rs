@@ -1,11 +1,11 @@
 //! Where a command computes: `--device`, `--isa`, `--dtype` and what goes with them.
 
 use super::Failure;
+use super::screen::say_once;
 use clap::Args;
 use rnnstep::cuda::{self, Cuda, Dtype, Frame, Images};
 use rnnstep::{Cpu, Device, Error, Isa, Shape};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 pub use rnnstep::cuda::Work;
 
@@ -137,7 +137,7 @@ impl DeviceArgs {
             Wanted::Card(_) => Ok(self.card(shape)?.into()),
             Wanted::Auto => {
                 let on_cpu = |reason: String| {
-                    tell(&format!("device auto: cpu, {reason}"));
+                    say_once(&format!("device auto: cpu, {reason}"));
                     Ok(self.cpu()?.into())
                 };
                 let cards = match cuda::devices() {
@@ -153,7 +153,7 @@ impl DeviceArgs {
                 let ready = |cuda: Cuda| Ok(cuda::ready(&cuda, shape, batch, work).map(|()| cuda)?);
                 match self.card(shape).and_then(ready) {
                     Ok(cuda) => {
-                        tell(&format!("device auto: {}, {}", card.name, choice.reason));
+                        say_once(&format!("device auto: {}, {}", card.name, choice.reason));
                         Ok(cuda.into())
                     }
                     // one line, also where a compiler had more to say
@@ -162,15 +162,5 @@ impl DeviceArgs {
                 }
             }
         }
-    }
-}
-
-/// A line on stderr, unless it is the same as before: of many series each chooses.
-fn tell(line: &str) {
-    static LAST: Mutex<String> = Mutex::new(String::new());
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if *last != line {
-        eprintln!("{line}");
-        last.replace_range(.., line);
     }
 }

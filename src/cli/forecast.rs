@@ -3,14 +3,15 @@
 use super::device::Work;
 use super::input::{SeriesArgs, TableArgs, read_sequences};
 use super::predict::{check_extension, each_series, table_of, write_rows};
-use super::screen::Screen;
+use super::screen::{Screen, say_once};
 use super::{Failure, ModelArgs, report};
 use clap::Args;
+use rnnstep::bands::{Band, Errors, Options};
 use rnnstep::data::series::Time;
 use rnnstep::data::sine;
-use rnnstep::file::Columns;
-use rnnstep::plot::{Figure, Line, Plot, Role};
-use rnnstep::{Error, Stream, Tensor, file};
+use rnnstep::file::{Columns, Metadata};
+use rnnstep::plot::{Area, Figure, Line, Plot, Role};
+use rnnstep::{Error, Model, Stream, Tensor, file};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +20,9 @@ use std::process::ExitCode;
 const SHOWN: usize = 60;
 /// The most steps ahead.
 const MOST: usize = 10_000_000;
+/// So many paths at the least and at the most.
+const LEAST_PATHS: usize = 100;
+const MOST_PATHS: usize = 1_000_000;
 
 #[derive(Args)]
 pub struct ForecastArgs {
@@ -33,6 +37,15 @@ pub struct ForecastArgs {
     /// Where predictions go: .csv, .npy, or .safetensors with `y` [default: .csv on stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Bands that hold so many per cent of what can come, such as 50,80,95: two more columns each, the lower and the upper edge
+    #[arg(long, value_name = "PERCENT,...", value_delimiter = ',')]
+    bands: Vec<f64>,
+    /// Paths that bands are made of
+    #[arg(long, default_value_t = 1000, value_name = "N", requires = "bands")]
+    paths: usize,
+    /// Seed of the paths
+    #[arg(long, default_value_t = 0, value_name = "SEED", requires = "bands")]
+    seed: u64,
     /// Write a plot of history and forecast
     #[arg(long, value_name = "FILE.svg|png", conflicts_with = "series")]
     plot: Option<PathBuf>,
@@ -53,8 +66,13 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         rnnstep::plot::picture::check_ending(path)?;
     }
     check_extension(args.out.as_deref())?;
+    let levels = levels(&args.bands)?;
+    if !levels.is_empty() && !(LEAST_PATHS..=MOST_PATHS).contains(&args.paths) {
+        let message = format!("paths {}: must be between {LEAST_PATHS} and {MOST_PATHS}", args.paths);
+        return Err(Error::Invalid(message).into());
+    }
     if args.many.series.is_some() {
-        return of_each_series(args, screen);
+        return of_each_series(args, &levels, screen);
     }
     let loaded = args.model.load()?;
     let columns = &loaded.metadata.columns;
@@ -74,20 +92,22 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
     let mut stream = Stream::on(device, loaded.model)?;
     let (fitted, future) = rnnstep::forecast::ahead(&mut stream, &history, args.steps)?;
+    let bands = bands(args, &levels, stream.model(), &loaded.metadata, &history)?;
     let names = names(columns, future.rows().1);
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(
             format!("{}, {} steps ahead", report::describe(stream.model().shape()), args.steps),
-            plots(&names, &history, &fitted, &future, time.as_ref()),
+            plots(&names, &history, &fitted, (&future, &bands), time.as_ref()),
         );
         rnnstep::plot::picture::save(&figure, path)?;
     }
-    write_rows(args.out.as_deref(), &future, &names, Some(&numbers(args.steps)), screen)?;
+    let (names, columns) = with_bands(&names, &future, &bands)?;
+    write_rows(args.out.as_deref(), &columns, &names, Some(&numbers(args.steps)), screen)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The forecasts of many series, each from a state of its own.
-fn of_each_series(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+fn of_each_series(args: &ForecastArgs, levels: &[f64], screen: &mut Screen) -> Result<ExitCode, Failure> {
     let Some(history) = &args.history else {
         return Err(Failure::Usage("HISTORY is missing: give the .csv that has the column --series".into()));
     };
@@ -97,7 +117,9 @@ fn of_each_series(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, 
         let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
         let mut stream = Stream::on(device, loaded.model)?;
         let (_, future) = rnnstep::forecast::ahead(&mut stream, &history.x, args.steps)?;
-        let (names, numbers) = (names(columns, future.rows().1), numbers(args.steps));
+        let bands = bands(args, levels, stream.model(), &loaded.metadata, &history.x)?;
+        let (names, future) = with_bands(&names(columns, future.rows().1), &future, &bands)?;
+        let numbers = numbers(args.steps);
         let (header, rows) = table_of(&future, &names, Some(&numbers));
         Ok((header, rows.collect()))
     })
@@ -129,6 +151,85 @@ fn numbers(steps: usize) -> Time {
     Time { name: "step".into(), values: (1..=steps).map(|step| step.to_string()).collect() }
 }
 
+/// Per cent as parts, lowest first.
+fn levels(percent: &[f64]) -> Result<Vec<f64>, Failure> {
+    if let Some(level) = percent.iter().find(|&&level| !(level > 0.0 && level < 100.0)) {
+        return Err(Failure::Usage(format!("--bands {level}: per cent, must be above 0 and below 100")));
+    }
+    let mut levels: Vec<f64> = percent.iter().map(|level| level / 100.0).collect();
+    levels.sort_by(f64::total_cmp);
+    levels.dedup();
+    Ok(levels)
+}
+
+/// The bands, if any are asked for, and on stderr what they rest on if that is less than it could be.
+fn bands(
+    args: &ForecastArgs,
+    levels: &[f64],
+    model: &Model,
+    metadata: &Metadata,
+    history: &Tensor,
+) -> Result<Vec<Band>, Failure> {
+    if levels.is_empty() {
+        return Ok(vec![]);
+    }
+    let options = &Options { levels: levels.to_vec(), steps: args.steps, paths: args.paths, seed: args.seed };
+    let cpu = args.model.device.cpu()?;
+    let unseen = metadata.unseen.as_ref();
+    let known = unseen.and_then(|unseen| unseen.first_of(history));
+    let rows = history.rows().0;
+    let first = known.unwrap_or_else(|| {
+        // the state comes from nowhere
+        let lag = model.units().map_or(0, |units| units.form().lag());
+        lag + metadata.seq_len.unwrap_or(20).min(rows / 4)
+    });
+    let stored = unseen.and_then(|unseen| Errors::new(unseen.errors.clone(), history.rows().1).ok());
+    let made = rnnstep::bands::bands(model, cpu, history, first, stored.as_ref(), options)?;
+    if known.is_none() && first < rows {
+        say_once(
+            "note: the history does not hold the end of the rows that the model was trained on; it is taken as rows that the \
+             model has not seen",
+        );
+    }
+    if made.errors == 0 {
+        say_once(
+            "note: the bands are what the model says of itself: the history has too few rows that it was not trained on",
+        );
+    }
+    if made.calibrated < options.steps {
+        let far = match made.calibrated {
+            0 => "not held against what came".to_string(),
+            steps => format!("held against what came up to {steps} steps ahead, and stretched alike from there on"),
+        };
+        let unseen = rows.saturating_sub(first);
+        say_once(&format!("note: the bands are {far}: the history has {unseen} rows that were not trained on"));
+    }
+    Ok(made.bands)
+}
+
+/// The columns of the forecast, each followed by the edges of its bands, `sunspots_lower_80` and `sunspots_upper_80`.
+fn with_bands(names: &[String], future: &Tensor, bands: &[Band]) -> Result<(Vec<String>, Tensor), Failure> {
+    let (steps, width) = future.rows();
+    let mut all = Vec::new();
+    for name in names {
+        all.push(name.clone());
+        for Band { level, .. } in bands {
+            all.extend(["lower", "upper"].map(|edge| format!("{name}_{edge}_{}", percent(*level))));
+        }
+    }
+    let mut values = Vec::with_capacity(steps * all.len());
+    for at in 0..steps * width {
+        values.push(future.data()[at]);
+        values.extend(bands.iter().flat_map(|band| [band.lower.data()[at], band.upper.data()[at]]));
+    }
+    Ok((all.clone(), Tensor::new([steps, all.len()], values)?))
+}
+
+/// A part as per cent, without what rounding left behind.
+fn percent(level: f64) -> String {
+    format!("{}", (level * 1e8).round() / 1e6)
+}
+
 /// Four windows of the sine, for a model that was trained on it.
 fn sine_history(recipe: Option<&Value>, seq_len: Option<usize>) -> Result<Tensor, Failure> {
     let of_sine = recipe.is_some_and(|recipe| recipe.get("data").is_some_and(Value::is_null));
@@ -141,7 +242,13 @@ fn sine_history(recipe: Option<&Value>, seq_len: Option<usize>) -> Result<Tensor
 }
 
 /// One panel for each column: the end of history, what the model said to it, and the forecast.
-fn plots(names: &[String], history: &Tensor, fitted: &Tensor, future: &Tensor, time: Option<&Time>) -> Vec<Plot> {
+fn plots(
+    names: &[String],
+    history: &Tensor,
+    fitted: &Tensor,
+    (future, bands): (&Tensor, &[Band]),
+    time: Option<&Time>,
+) -> Vec<Plot> {
     let (rows, width) = history.rows();
     let shown = rows.min(SHOWN.max(3 * future.rows().0));
     let points = |tensor: &Tensor, column: usize, skip: usize, at: usize| -> Vec<(f64, f64)> {
@@ -152,8 +259,15 @@ fn plots(names: &[String], history: &Tensor, fitted: &Tensor, future: &Tensor, t
         // the last fitted value is the first forecast
         let mut said = points(fitted, column, rows - shown, 1);
         said.pop();
+        // the widest first, so that the tint deepens towards the middle
+        let areas = bands.iter().rev().map(|band| {
+            let edges = points(&band.lower, column, 0, shown).into_iter().zip(points(&band.upper, column, 0, shown));
+            let points = edges.map(|((x, low), (_, high))| (x, low, high)).collect();
+            Area::new(format!("{} %", percent(band.level)), Role::Forecast, points)
+        });
         Plot {
             x_names: time.map(|time| times(&time.values[rows - shown..], future.rows().0)).unwrap_or_default(),
+            areas: areas.collect(),
             ..Plot::new(name.clone(), if time.is_some() { "" } else { "step" }, "")
         }
         .with(Line::new("history", Role::History, points(history, column, rows - shown, 0)))

@@ -145,7 +145,8 @@ impl Learning {
     fn save(&self) -> Result<(), Failure> {
         let Some(out) = &self.out else { return Ok(()) };
         let (model, snapshot) = (self.learner.model(), self.learner.snapshot());
-        let metadata = Metadata { position: None, ..self.metadata.clone() };
+        // what the weights were before they learned says nothing of how far off they are now
+        let metadata = Metadata { position: None, unseen: None, ..self.metadata.clone() };
         // first what can be gone on from: it holds the weights as well
         let json = |error: serde_json::Error| Error::Invalid(error.to_string());
         let numbers = serde_json::to_value(&snapshot.numbers).map_err(json)?;

@@ -3,6 +3,7 @@
 use super::Failure;
 use rnnstep::Error;
 use std::io::{BufWriter, ErrorKind, IsTerminal, Stdout, Write, stderr, stdout};
+use std::sync::{Mutex, PoisonError};
 
 /// Buffered stdout.
 pub struct Screen {
@@ -46,6 +47,17 @@ impl Screen {
 /// Whether talk on stderr goes to a person.
 pub fn person_reads_stderr() -> bool {
     stderr().is_terminal()
+}
+
+/// A line on stderr that many series would say, each of them: once, and after ten different ones no more.
+pub fn say_once(line: &str) {
+    const MOST: usize = 10;
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.len() < MOST && !said.iter().any(|one| one == line) {
+        eprintln!("{line}");
+        said.push(line.into());
+    }
 }
 
 fn failed(error: std::io::Error) -> Failure {

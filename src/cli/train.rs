@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::checkpoint::{self, Best, Checkpoint};
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
-use rnnstep::file::{self, Columns, Metadata};
+use rnnstep::file::{self, Columns, Metadata, Unseen};
 use rnnstep::fit::{Fit, HeldOut, Outcome};
 use rnnstep::pass::Head;
 use rnnstep::plot::{Figure, Plot};
@@ -385,7 +385,7 @@ impl<'a> Run<'a> {
             return Ok(ExitCode::from(1));
         }
         let model = &outcome.model;
-        write_model(out, &outcome, metadata)?;
+        write_model(out, &outcome, metadata, &self.tables)?;
         let steps = trainer.steps_done() - first;
         screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
         if let Some(best) = fit.best() {
@@ -498,9 +498,16 @@ fn metadata(job: &Job, first: Option<&Named>) -> Result<Metadata, Failure> {
     Ok(Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() })
 }
 
-/// Writes what came of a training.
-fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata) -> Result<(), Error> {
-    file::save(path, &outcome.model, metadata, &[])
+/// Writes what came of a training. Where training ended is said of one series: of several each ends elsewhere.
+fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata, tables: &[Named]) -> Result<(), Error> {
+    let unseen = match tables {
+        [named] => {
+            let errors = outcome.errors.as_ref().map_or_else(Vec::new, |errors| errors.values().to_vec());
+            Some(Unseen::after(named.table.inputs(), named.train_rows, errors))
+        }
+        _ => None,
+    };
+    file::save(path, &outcome.model, &Metadata { unseen, ..metadata.clone() }, &[])
 }
 
 fn recipe_for(job: &Job, windows: &Windows) -> Result<rnnstep::train::Recipe, Failure> {

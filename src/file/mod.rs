@@ -67,6 +67,9 @@ pub struct Metadata {
     /// T of the windows in training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq_len: Option<usize>,
+    /// What the training left unseen, by which a forecast knows how far off it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Unseen>,
     /// An input and what the network made of it, for whoever loads the file to verify.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Reference>,
@@ -79,6 +82,43 @@ impl Metadata {
     /// The version that a file which says this needs.
     fn version_needed(&self) -> u32 {
         if self.target.is_some() || self.says.is_some() { 2 } else { 1 }
+    }
+}
+
+/// Where training ended, and how far off the network is after that.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unseen {
+    /// Rows of the table that were trained on.
+    pub train_rows: usize,
+    /// The last of them `[n,I]`, in raw units: by them a table is known to be the one trained on, or to go on from it.
+    pub last: Vec<f32>,
+    /// Errors one step ahead at the rows after them `[n,D]`, as [`Says::errors`](crate::bands::Says::errors) gives them.
+    pub errors: Vec<f32>,
+}
+
+impl Unseen {
+    /// As many rows as say where training ended.
+    const LAST: usize = 8;
+
+    /// What is unseen of `table [T,I]` when its first rows were trained on.
+    pub fn after(table: &Tensor, train_rows: usize, errors: Vec<f32>) -> Self {
+        let (rows, width) = table.rows();
+        let end = train_rows.min(rows);
+        let last = table.data()[end.saturating_sub(Self::LAST) * width..end * width].to_vec();
+        Self { train_rows, last, errors }
+    }
+
+    /// The first row of `table [T,I]` that was not trained on, if it has the end of the rows that were; the same place is
+    /// looked at first.
+    pub fn first_of(&self, table: &Tensor) -> Option<usize> {
+        let width = table.rows().1.max(1);
+        let ends = |rows: usize| {
+            !self.last.is_empty()
+                && (rows * width).checked_sub(self.last.len()).and_then(|from| table.data().get(from..rows * width))
+                    == Some(&self.last[..])
+        };
+        let anywhere = || (1..=table.rows().0).rev().find(|&rows| ends(rows));
+        Some(self.train_rows).filter(|&rows| ends(rows)).or_else(anywhere)
     }
 }
 
@@ -105,6 +145,7 @@ impl Default for Metadata {
             recipe: None,
             position: None,
             seq_len: None,
+            unseen: None,
             reference: None,
         }
     }

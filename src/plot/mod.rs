@@ -1,6 +1,6 @@
 //! Plots to look at: as text in a terminal ([`terminal`]) and as SVG or PNG pictures ([`picture`]).
 //!
-//! A [`Plot`] is a title, two axes and some lines; a [`Figure`] is several plots on one sheet. Both are plain
+//! A [`Plot`] is a title, two axes, some lines and areas behind them; a [`Figure`] is several plots on one sheet. Both are plain
 //! data: whoever has a series fills them in, and the two renderers decide how it looks. A line says what it
 //! *is* ([`Role`]), not which colour it has, so that an input looks the same in every picture.
 //!
@@ -32,6 +32,19 @@ pub enum Role {
     Gate(usize),
     /// One of several that are compared, counted from 0: the same eight colours.
     Compared(usize),
+}
+
+impl Role {
+    fn colour(self) -> Colour {
+        match self {
+            Self::Input => VERMILLION,
+            Self::Target => BLACK,
+            Self::Prediction => BLUE,
+            Self::Forecast => ORANGE,
+            Self::History => GREY,
+            Self::Gate(index) | Self::Compared(index) => CYCLE[index % CYCLE.len()],
+        }
+    }
 }
 
 /// How a line is drawn.
@@ -69,6 +82,35 @@ impl Line {
     }
 }
 
+/// Where values are expected: a tinted area behind the lines. Where areas lie one upon the other the tint is deeper.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Area {
+    /// Its name in the legend; an area without one is not listed there.
+    pub name: String,
+    /// `(x, lower y, upper y)`, drawn in the order of x; where one of them is not finite is a gap.
+    pub points: Vec<(f64, f64, f64)>,
+    /// What it shows.
+    pub role: Role,
+}
+
+impl Area {
+    /// An area between two edges.
+    pub fn new(name: impl Into<String>, role: Role, points: Vec<(f64, f64, f64)>) -> Self {
+        Self { name: name.into(), points, role }
+    }
+
+    /// Its edges, the lower and the upper one, with the same gaps.
+    fn edges(&self) -> [Vec<(f64, f64)>; 2] {
+        let edge = |pick: fn(f64, f64) -> f64| {
+            let both = |low: f64, high: f64| low.is_finite() && high.is_finite();
+            let point =
+                |&(x, low, high): &(f64, f64, f64)| (x, if both(low, high) { pick(low, high) } else { f64::NAN });
+            self.points.iter().map(point).collect()
+        };
+        [edge(|low, _| low), edge(|_, high| high)]
+    }
+}
+
 /// How an axis runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Scale {
@@ -95,6 +137,8 @@ pub struct Plot {
     pub x_scale: Scale,
     /// How the y axis runs.
     pub y_scale: Scale,
+    /// What lies behind the lines.
+    pub areas: Vec<Area>,
     /// What is drawn; later ones lie on top.
     pub lines: Vec<Line>,
 }
@@ -112,18 +156,24 @@ impl Plot {
         self
     }
 
+    /// The same plot with one more area behind its lines.
+    #[must_use]
+    pub fn over(mut self, area: Area) -> Self {
+        self.areas.push(area);
+        self
+    }
+
+    /// Every point that an axis has to reach.
+    fn points(&self) -> impl Iterator<Item = (f64, f64)> {
+        let edges = self.areas.iter().flat_map(|area| area.edges().into_iter().flatten());
+        self.lines.iter().flat_map(|line| line.points.iter().copied()).chain(edges).filter(|p| seen(&p))
+    }
+
     /// The colour of each line: that of its role, or the next free one where an earlier line has it already.
     fn colours(&self) -> Vec<Colour> {
         let mut colours: Vec<Colour> = Vec::with_capacity(self.lines.len());
         for (index, line) in self.lines.iter().enumerate() {
-            let own = match line.role {
-                Role::Input => VERMILLION,
-                Role::Target => BLACK,
-                Role::Prediction => BLUE,
-                Role::Forecast => ORANGE,
-                Role::History => GREY,
-                Role::Gate(index) | Role::Compared(index) => CYCLE[index % CYCLE.len()],
-            };
+            let own = line.role.colour();
             let taken = !matches!(line.role, Role::Gate(_) | Role::Compared(_)) && colours.contains(&own);
             let free = || CYCLE.into_iter().find(|c| !colours.contains(c)).unwrap_or(CYCLE[index % CYCLE.len()]);
             let colour = if taken { free() } else { own };
@@ -133,11 +183,11 @@ impl Plot {
     }
 
     fn x_axis(&self) -> Axis {
-        Axis::over(self.lines.iter().flat_map(|line| &line.points).filter(seen).map(|p| p.0), 0.015, self.x_scale)
+        Axis::over(self.points().map(|p| p.0), 0.015, self.x_scale)
     }
 
     fn y_axis(&self) -> Axis {
-        Axis::over(self.lines.iter().flat_map(|line| &line.points).filter(seen).map(|p| p.1), 0.06, self.y_scale)
+        Axis::over(self.points().map(|p| p.1), 0.06, self.y_scale)
     }
 }
 
@@ -172,9 +222,8 @@ impl Figure {
     fn x_axes(&self) -> Vec<Axis> {
         let mut axes: Vec<Axis> = self.panels.iter().map(Plot::x_axis).collect();
         if self.share_x {
-            let lines = || self.panels.iter().flat_map(|panel| &panel.lines);
             let scale = self.panels.first().map_or(Scale::Linear, |panel| panel.x_scale);
-            let all = Axis::over(lines().flat_map(|line| &line.points).filter(seen).map(|p| p.0), 0.015, scale);
+            let all = Axis::over(self.panels.iter().flat_map(Plot::points).map(|p| p.0), 0.015, scale);
             axes.fill(all);
         }
         axes

@@ -4,12 +4,12 @@
 //! its first line how large it really is, the PNG is averaged down, which also smooths its edges.
 
 use super::axis::{Axis, Tick};
-use super::{Colour, Figure, Line, Plot, Role, Style, clean, thin};
+use super::{Area, Colour, Figure, Line, Plot, Role, Style, clean, thin};
 use crate::{Error, Result};
 use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
-use plotters::element::{Circle, PathElement, Text};
+use plotters::element::{Circle, PathElement, Polygon, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, TextStyle, register_font};
 use std::path::Path;
@@ -24,6 +24,8 @@ const TEXT: f64 = 12.0;
 const SMALL: f64 = 11.0;
 const LEGEND_ROW: f64 = 20.0;
 const LEGEND_ROWS: usize = 3;
+/// How much of its colour an area has.
+const TINT: f64 = 0.22;
 
 const INK: Rgb = (40, 40, 40);
 const GREY: Rgb = (110, 110, 110);
@@ -178,7 +180,16 @@ struct Panel {
 struct Entry {
     name: String,
     colour: Rgb,
-    style: Option<Style>,
+    mark: Mark,
+}
+
+/// What stands before a name in the legend.
+#[derive(Clone, Copy, PartialEq)]
+enum Mark {
+    Line(Style),
+    /// A tint, so many times.
+    Area(usize),
+    None,
 }
 
 impl Sheet {
@@ -237,7 +248,13 @@ fn legend(figure: &Figure, top: f64) -> Vec<(f64, f64, Entry)> {
         for (line, colour) in panel.lines.iter().zip(panel.colours()) {
             let name = clean(&line.name, 40);
             if !name.is_empty() && !entries.iter().any(|e| e.name == name && e.colour == colour.rgb) {
-                entries.push(Entry { name, colour: colour.rgb, style: Some(line.style) });
+                entries.push(Entry { name, colour: colour.rgb, mark: Mark::Line(line.style) });
+            }
+        }
+        for (index, area) in panel.areas.iter().enumerate() {
+            let (name, colour) = (clean(&area.name, 40), area.role.colour().rgb);
+            if !name.is_empty() && !entries.iter().any(|e| e.name == name && e.colour == colour) {
+                entries.push(Entry { name, colour, mark: Mark::Area(index + 1) });
             }
         }
     }
@@ -250,7 +267,7 @@ fn legend(figure: &Figure, top: f64) -> Vec<(f64, f64, Entry)> {
         if x + width > f64::from(WIDTH) - MARGIN - if last { 100.0 } else { 0.0 } && x > MARGIN {
             if last {
                 let more = format!("and {} more", total - placed.len());
-                placed.push((x, top + row as f64 * LEGEND_ROW, Entry { name: more, colour: GREY, style: None }));
+                placed.push((x, top + row as f64 * LEGEND_ROW, Entry { name: more, colour: GREY, mark: Mark::None }));
                 break;
             }
             (x, row) = (MARGIN, row + 1);
@@ -289,19 +306,28 @@ impl<DB: DrawingBackend> Paper<DB> {
     fn draw(self, figure: &Figure, sheet: &Sheet) -> Result<()> {
         self.text(&sheet.title, (MARGIN, MARGIN + TITLE * 0.8), TITLE, INK, HPos::Left, false)?;
         for (x, y, entry) in &sheet.legend {
-            let (middle, dark) = (y + 6.0, if entry.style.is_some() { INK } else { GREY });
-            match entry.style {
-                Some(Style::Line) => self.path(&[(*x, middle), (x + 22.0, middle)], entry.colour, 2.0)?,
-                Some(Style::Dots) => self.dot((x + 11.0, middle), entry.colour, 3.0)?,
-                None => {}
+            let (middle, dark) = (y + 6.0, if entry.mark == Mark::None { GREY } else { INK });
+            match entry.mark {
+                Mark::Line(Style::Line) => self.path(&[(*x, middle), (x + 22.0, middle)], entry.colour, 2.0)?,
+                Mark::Line(Style::Dots) => self.dot((x + 11.0, middle), entry.colour, 3.0)?,
+                Mark::Area(tints) => {
+                    let (left, right, top, bottom) = (*x, x + 22.0, middle - 6.0, middle + 6.0);
+                    for _ in 0..tints {
+                        self.tint(&[(left, top), (right, top), (right, bottom), (left, bottom)], entry.colour)?;
+                    }
+                }
+                Mark::None => {}
             }
-            let start = if entry.style.is_some() { x + 28.0 } else { *x };
+            let start = if entry.mark == Mark::None { *x } else { x + 28.0 };
             self.text(&entry.name, (start, middle + TEXT * 0.35), TEXT, dark, HPos::Left, false)?;
         }
         let lines: usize = figure.panels.iter().map(|panel| panel.lines.len()).sum();
         for (index, (plot, panel)) in figure.panels.iter().zip(&sheet.panels).enumerate() {
             let last = index + 1 == figure.panels.len();
             self.frame(plot, panel, last || !sheet.one_x, figure.panels.len() > 1 || !figure.title.is_empty())?;
+            for area in &plot.areas {
+                self.area(area, panel)?;
+            }
             for (line, colour) in plot.lines.iter().zip(plot.colours()) {
                 self.line(line, colour, panel, lines)?;
             }
@@ -344,6 +370,17 @@ impl<DB: DrawingBackend> Paper<DB> {
         self.text(&label, (left - widest - 17.0, top + height / 2.0), TEXT, INK, HPos::Center, true)
     }
 
+    /// Along one edge and back along the other.
+    fn area(&self, area: &Area, panel: &Panel) -> Result<()> {
+        let spot = |p: (f64, f64)| (panel.left + p.0 * panel.width, panel.top + (1.0 - p.1) * panel.height);
+        let [lower, upper] = area.edges().map(|edge| thin::runs(&edge, &panel.x, &panel.y, panel.width as usize));
+        for (lower, upper) in lower.into_iter().zip(upper) {
+            let around: Vec<(f64, f64)> = lower.into_iter().chain(upper.into_iter().rev()).map(spot).collect();
+            self.tint(&around, area.role.colour().rgb)?;
+        }
+        Ok(())
+    }
+
     fn line(&self, line: &Line, colour: Colour, panel: &Panel, lines: usize) -> Result<()> {
         let spot = |p: (f64, f64)| (panel.left + p.0 * panel.width, panel.top + (1.0 - p.1) * panel.height);
         let count = line.points.len();
@@ -380,6 +417,12 @@ impl<DB: DrawingBackend> Paper<DB> {
     fn dot(&self, at: (f64, f64), colour: Rgb, radius: f64) -> Result<()> {
         let radius = (radius * self.kind.scale).round() as i32;
         self.area.draw(&Circle::new(self.spot(at), radius, rgb(colour).filled())).map_err(undrawn)
+    }
+
+    /// One tint of what lies between `points`.
+    fn tint(&self, points: &[(f64, f64)], colour: Rgb) -> Result<()> {
+        let spots: Vec<(i32, i32)> = points.iter().map(|&p| self.spot(p)).collect();
+        self.area.draw(&Polygon::new(spots, rgb(colour).mix(TINT))).map_err(undrawn)
     }
 
     /// A stroke through all of `points`; a dot if they are one and the same.

@@ -4,7 +4,7 @@
 //! crates and tells lines apart by colour alone; textplots and drawille have no ticks and no legend.
 
 use super::axis::{Axis, Tick};
-use super::{Colour, Figure, Line, Plot, Style, clean, thin};
+use super::{Area, Colour, Figure, Line, Plot, Style, clean, thin};
 use std::fmt::Write;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -65,7 +65,14 @@ fn draw(plot: &Plot, x: &Axis, (width, height): (usize, usize), colour: bool, pa
     if !plot.title.trim().is_empty() {
         head.push(Text::new(&plot.title, width));
     }
-    let listed = if parts.legend { series.as_slice() } else { &[] };
+    let areas = plot.areas.iter().map(|area| Series {
+        name: clean(&area.name, 40),
+        ansi: area.role.colour().ansi.filter(|_| colour),
+        style: Style::Line,
+        mark: Some('⠂'),
+    });
+    let areas: Vec<Series> = areas.collect();
+    let listed = series.iter().chain(&areas).filter(|_| parts.legend);
     head.extend(legend(&plot.y_label, listed, width, (height / 6).max(1)));
     let x_label = Text::new(&plot.x_label, width);
     // Below the plot: the axis, its numbers, its name. What has no room is left out, the plot is not.
@@ -81,6 +88,9 @@ fn draw(plot: &Plot, x: &Axis, (width, height): (usize, usize), colour: bool, pa
     let gutter = y_ticks.iter().map(|tick| tick.label.width()).max().unwrap_or(0).min(width / 2) + 1;
     let columns = width - gutter - 1;
     let mut canvas = Canvas::new(columns, rows);
+    for area in &plot.areas {
+        canvas.edges(area, x, &y, area.role.colour().ansi.filter(|_| colour));
+    }
     for (index, (line, series)) in plot.lines.iter().zip(&series).enumerate() {
         canvas.line(line, x, &y, series, index);
     }
@@ -166,10 +176,10 @@ impl Text {
 }
 
 /// What the y axis is called and which line is which, in at most `most` lines.
-fn legend(y_label: &str, series: &[Series], width: usize, most: usize) -> Vec<Text> {
+fn legend<'a>(y_label: &str, series: impl Iterator<Item = &'a Series>, width: usize, most: usize) -> Vec<Text> {
     let label = Text::new(y_label, width);
     let mut entries: Vec<Text> = if label.width > 0 { vec![label] } else { Vec::new() };
-    for one in series.iter().filter(|one| !one.name.is_empty()) {
+    for one in series.filter(|one| !one.name.is_empty()) {
         let mark = match (one.style, one.mark) {
             (Style::Dots, mark) => mark.unwrap_or(DOT).to_string(),
             (Style::Line, Some(mark)) => format!("⠒{mark}⠒"),
@@ -306,6 +316,21 @@ impl Canvas {
                 if column >= next {
                     self.mark(at, letter, series.ansi);
                     next = column + MARK_EVERY;
+                }
+            }
+        }
+    }
+
+    /// Every other dot of both edges of an area: braille has no tints.
+    fn edges(&mut self, area: &Area, x: &Axis, y: &Axis, ansi: Option<u8>) {
+        let (wide, high) = (self.columns * 2, self.rows * 4);
+        for run in area.edges().iter().flat_map(|edge| thin::runs(edge, x, y, wide)) {
+            for pair in run.windows(2) {
+                let [from, to] = [pair[0], pair[1]].map(|p| (column_of(p.0, wide) as i64, row_of(p.1, high) as i64));
+                for at in (from.0..=to.0).filter(|at| at % 2 == 0) {
+                    let part = (at - from.0) as f64 / (to.0 - from.0).max(1) as f64;
+                    let level = (from.1 as f64 + part * (to.1 - from.1) as f64).round() as i64;
+                    self.stroke((at, level), (at, level), ansi);
                 }
             }
         }

@@ -1,8 +1,9 @@
 //! `rnnstep forecast`: many steps ahead.
 
 use super::run::{Run, numbers};
+use rnnstep::bands::{Errors, Options, bands};
 use rnnstep::data::{npy, sine};
-use rnnstep::{CellKind, Model, Stream, Tensor, file};
+use rnnstep::{CellKind, Cpu, Model, Stream, Tensor, file};
 
 /// Predictions fed back by hand after `history`.
 fn by_hand(model: Model, history: &[f32], steps: usize) -> Vec<f32> {
@@ -93,4 +94,122 @@ fn what_cannot_be_continued() {
     run.fails("forecast m.safetensors two.csv --steps 0", &["steps 0"]);
     run.fails("forecast m.safetensors two.csv --steps 99999999999", &["steps 99999999999"]);
     run.misused("forecast m.safetensors two.csv", &["--steps"]);
+}
+
+/// Columns beside the forecast, in every kind of file, held against the library.
+#[test]
+fn bands_around_a_forecast() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    run.ok("train sunspots.csv --cell lstm --epochs 10 --no-plot");
+    let plain = run.ok("forecast model.safetensors sunspots.csv --steps 9").stdout;
+    let answer = run.ok("forecast model.safetensors sunspots.csv --steps 9 --bands 80,50,97.5 --plot f.svg");
+    assert_eq!(answer.stderr, "", "62 rows are held out, enough for 9 steps");
+    let header = answer.stdout.lines().next().unwrap();
+    let names = [50.0, 80.0, 97.5].map(|level| format!("sunspots_lower_{level},sunspots_upper_{level}")).join(",");
+    assert_eq!(header, format!("step,sunspots,{names}"));
+    let rows = numbers(&answer.stdout, 1);
+    assert_eq!(
+        rows.iter().map(|row| row[0]).collect::<Vec<_>>(),
+        numbers(&plain, 1).concat(),
+        "the forecast is the same"
+    );
+    let loaded = file::load(run.path("model.safetensors"), None, Cpu::widest()).unwrap();
+    let unseen = loaded.metadata.unseen.unwrap();
+    assert_eq!((unseen.train_rows, unseen.errors.len()), (247, 62));
+    let history = Tensor::new([309, 1], numbers(&run.text("sunspots.csv"), 1).concat()).unwrap();
+    let errors = Errors::new(unseen.errors.clone(), 1).unwrap();
+    let options = Options { levels: vec![0.5, 0.8, 0.975], steps: 9, paths: 1000, seed: 0 };
+    let made = bands(&loaded.model, Cpu::widest(), &history, 247, Some(&errors), &options).unwrap();
+    for (step, row) in rows.iter().enumerate() {
+        let edges = made.bands.iter().flat_map(|band| [band.lower.data()[step], band.upper.data()[step]]);
+        assert_eq!(row[1..], edges.collect::<Vec<_>>(), "step {step}");
+        assert!(row.windows(2).all(|pair| pair[0] != pair[1]) && row[5] < row[3] && row[3] < row[1] && row[2] < row[4]);
+    }
+    let picture = run.text("f.svg");
+    for word in ["50 %", "80 %", "97.5 %", "<polygon"] {
+        assert!(picture.contains(word), "no {word:?} in the plot");
+    }
+    roxmltree::Document::parse(&picture).unwrap();
+    let again = "forecast model.safetensors sunspots.csv --steps 9 --bands 50,80,97.5";
+    assert_eq!(run.ok(again).stdout, answer.stdout);
+    let other = run.ok(&format!("{again} --seed 1 --paths 500")).stdout;
+    assert_ne!(other, answer.stdout);
+    run.ok(&format!("{again} --out y.npy --plot f.png"));
+    assert_eq!(npy::read(&run.path("y.npy")).unwrap().data(), rows.concat());
+}
+
+/// What bands rest on is said, if that is less than it could be.
+#[test]
+fn what_bands_rest_on() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    let table = run.text("sunspots.csv");
+    run.ok("train sunspots.csv --cell gru --epochs 5 --no-plot");
+    // 62 rows: of 50 steps ahead 13 are known, of 43 twenty
+    let far = run.ok("forecast model.safetensors sunspots.csv --steps 50 --bands 80");
+    assert!(far.stderr.contains("up to 43 steps ahead") && far.stderr.contains("62 rows"), "{}", far.stderr);
+    // rows after the table's end count as well; the end of training is found where rows before it are cut away
+    let mut lines: Vec<&str> = table.lines().collect();
+    lines.drain(1..101);
+    run.file("late.csv", lines.join("\n"));
+    let late = run.ok("forecast model.safetensors late.csv --steps 43 --bands 80");
+    assert_eq!(late.stderr, "");
+    let head = |rows: usize| table.lines().take(rows + 1).collect::<Vec<_>>().join("\n");
+    // the errors in the file are there whatever the history
+    run.file("short.csv", lines[0].to_string() + "\n" + &lines[1..8].join("\n"));
+    let short = run.ok("forecast model.safetensors short.csv --steps 3 --bands 80");
+    assert!(short.stderr.contains("does not hold the end of the rows") && short.stderr.contains("not held against"));
+    // nothing was held out: the history has to say it
+    run.ok("train sunspots.csv --cell gru --epochs 5 --no-plot --val-fraction 0 --out all.safetensors");
+    let words = ["bands", "0 rows that it was not trained on", "--val-fraction"];
+    run.fails("forecast all.safetensors sunspots.csv --steps 3 --bands 80", &words);
+    run.file("head.csv", head(200));
+    run.ok("train head.csv --cell gru --epochs 5 --no-plot --val-fraction 0 --out all.safetensors");
+    assert_eq!(run.ok("forecast all.safetensors sunspots.csv --steps 3 --bands 80").stderr, "");
+    // a distribution says it of itself, unchecked
+    run.ok("train sunspots.csv --cell gru --epochs 5 --no-plot --val-fraction 0 --loss gaussian --out all.safetensors");
+    let own = run.ok("forecast all.safetensors sunspots.csv --steps 3 --bands 80");
+    assert!(own.stderr.contains("what the model says of itself"), "{}", own.stderr);
+    // a model from elsewhere
+    run.model("m.safetensors", CellKind::Gru, [1, 7, 1, 1]);
+    let other = run.ok("forecast m.safetensors sunspots.csv --steps 3 --bands 80,95");
+    assert!(other.stderr.contains("does not hold the end of the rows"), "{}", other.stderr);
+    // what learned on has other errors than those of its training
+    run.feed_ok("stream model.safetensors --learn --out l.safetensors", "1\n2\n3\n");
+    let unseen = |name: &str| file::load(run.path(name), None, Cpu::widest()).unwrap().metadata.unseen.is_some();
+    assert_eq!((unseen("model.safetensors"), unseen("l.safetensors")), (true, false));
+}
+
+#[test]
+fn bands_that_make_no_sense() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    run.ok("train sunspots.csv --epochs 1 --no-plot");
+    let forecast = "forecast model.safetensors sunspots.csv --steps 3";
+    for levels in ["0", "100", "-5", "nan", "80,120"] {
+        run.misused(&format!("{forecast} --bands={levels}"), &["--bands"]);
+    }
+    run.misused(&format!("{forecast} --bands wide"), &["--bands", "wide"]);
+    run.misused(&format!("{forecast} --paths 50"), &["--bands"]);
+    run.misused(&format!("{forecast} --seed 1"), &["--bands"]);
+    run.fails(&format!("{forecast} --bands 80 --paths 5"), &["paths 5", "100"]);
+    run.fails(&format!("{forecast} --bands 80 --paths 5000000"), &["paths 5000000", "1000000"]);
+}
+
+/// Two columns, in the order of the columns; as changes, with a head that says a variance.
+#[test]
+fn bands_of_several_columns() {
+    let run = Run::new();
+    run.example("seattle-weather.csv");
+    run.ok("train seattle-weather.csv --column temp_max,wind --cell gru --epochs 2 --no-plot --loss gaussian --target-as change");
+    let answer = run.ok("forecast model.safetensors seattle-weather.csv --steps 4 --bands 90 --plot f.svg");
+    let header = answer.stdout.lines().next().unwrap();
+    let names = ["temp_max", "wind"].map(|name| format!("{name},{name}_lower_90,{name}_upper_90")).join(",");
+    assert_eq!(header, format!("step,{names}"));
+    for row in numbers(&answer.stdout, 1) {
+        // some degrees and some metres a second
+        assert!((4.0..30.0).contains(&(row[2] - row[1])) && (1.0..10.0).contains(&(row[5] - row[4])), "{row:?}");
+    }
+    assert_eq!(run.text("f.svg").matches("<polygon").count(), 2 + 1, "an area in each panel and one in the legend");
 }

@@ -436,7 +436,9 @@ fn predictions_and_forecasts_of_each() {
     run.ok(&format!("train all.csv --series shop {SHORT} --target-as change --no-plot --out one.safetensors"));
     let files = ["north", "south_east", "south_east-2", "Zürich"].map(|name| format!("models/{name}.safetensors"));
     for (model, of) in [("models", files), ("one.safetensors", [(); 4].map(|()| "one.safetensors".to_string()))] {
-        for (command, flags) in [("predict", ""), ("forecast", "--steps 3")] {
+        for (command, flags) in
+            [("predict", ""), ("forecast", "--steps 3 --bands 50,80 --paths 100"), ("forecast", "--steps 3")]
+        {
             let said = run.ok(&format!("{command} {model} all.csv --series shop {flags}")).stdout;
             let mut expected = String::new();
             for (n, shop) in SHOPS.iter().enumerate() {

@@ -161,7 +161,7 @@ impl Each<'_> {
                         fit.advance(fit.trainer.steps_done() + STEPS, &mut steps)?;
                     }
                     let outcome = fit.outcome()?;
-                    write_model(&path, &outcome, &metadata)?;
+                    write_model(&path, &outcome, &metadata, &tables)?;
                     outcome.model
                 }
             };
