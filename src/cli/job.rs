@@ -435,6 +435,15 @@ impl Job {
         })
     }
 
+    /// What is wrong with the options is wrong for every series, and said before any is read.
+    pub fn check_for_each(&self) -> Result<(), Failure> {
+        let season = match self.target_as {
+            TargetAs::SeasonalChange => self.season.or(Some(1)), // found in each
+            _ => self.season,
+        };
+        Ok(Self { season, ..self.clone() }.plan()?.check()?)
+    }
+
     /// An error that lies in the data names its file.
     pub fn in_data(&self, error: Error) -> Error {
         match (error, self.data.data.as_ref().and_then(Files::one)) {

@@ -302,6 +302,10 @@ pub fn make_folder(path: &Path) -> Result<(), Failure> {
             let reason = "is a file; name a folder for the models, or leave --out out";
             return Err(Error::File { path: path.into(), reason: reason.into() }.into());
         }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let reason = "the folder that it is to lie in does not exist; create it first";
+            return Err(Error::File { path: path.into(), reason: reason.into() }.into());
+        }
         other => other.map_err(|source| Error::Io { path: path.into(), source })?,
     }
     let table = Folder::table(path);

@@ -43,10 +43,7 @@ impl Plan {
     /// # Errors
     /// If no series is left, tables differ in their columns, or a size is 0.
     pub fn prepare_many(&self, tables: &[&Table]) -> Result<PreparedMany> {
-        let sizes = [("seq-len", self.seq_len), ("batch", self.batch), ("stride", self.stride)];
-        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return Err(Error::invalid(format!("{name} 0: must be at least 1")));
-        }
+        self.check()?;
         let Some(first) = tables.first() else { return Err(Error::invalid("there is no series to train on")) };
         let widths = (first.inputs().rows().1, first.targets().rows().1);
         if tables.iter().any(|table| (table.inputs().rows().1, table.targets().rows().1) != widths) {
@@ -86,6 +83,18 @@ impl Plan {
         }
         let held_out = (!held_out.is_empty()).then_some(HeldOut::Several(held_out));
         Ok(PreparedMany { units, windows, held_out, train_rows, left_out })
+    }
+
+    /// Whether the plan makes sense by itself, whatever the rows: what fails here fails for every series.
+    ///
+    /// # Errors
+    /// If a size is 0 or the part to hold out is none.
+    pub fn check(&self) -> Result<()> {
+        let sizes = [("seq-len", self.seq_len), ("batch", self.batch), ("stride", self.stride)];
+        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(Error::invalid(format!("{name} 0: must be at least 1")));
+        }
+        windows::split(0, self.val_fraction).map(|_| ())
     }
 
     /// Whether the first `train` rows of a series give a window, and all of it the changes that are asked for.

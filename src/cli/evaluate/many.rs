@@ -99,6 +99,7 @@ fn models(args: &EvaluateArgs, matches: &clap::ArgMatches) -> Result<(Job, Optio
     let mut job = args.job.clone();
     let Some(path) = &args.model else {
         if args.per_series {
+            job.check_for_each()?;
             return Ok((job, Some(Models::Trained), "by a model trained for each".into()));
         }
         once(args, "one model over many series is trained once; leave them out, or take --per-series")?;

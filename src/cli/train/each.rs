@@ -1,7 +1,7 @@
 //! `rnnstep train --per-series`: a model for each series, in a folder.
 
 use super::{TrainArgs, begin, job_of, metadata, random, write_model};
-use crate::cli::job::{Job, Prepared, TargetAs};
+use crate::cli::job::{Job, Prepared};
 use crate::cli::many::{self, Folder, OneSeries, Row, side_by_side};
 use crate::cli::report::{self, HeldOut};
 use crate::cli::screen::{Screen, person_reads_stderr};
@@ -48,11 +48,7 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     };
     let cpu = args.device.only_cpu("train --per-series")?;
     let threads = threads(args.threads.unwrap_or_else(many::cores))?;
-    // what is wrong with the options is wrong for every series
-    job.shape(1, 1)?;
-    if job.target_as != TargetAs::SeasonalChange || job.season.is_some() {
-        job.plan()?;
-    }
+    job.check_for_each()?;
     let all = job.data.several()?;
     many::make_folder(&folder)?;
     let files = many::file_names(all.iter().map(|one| one.name.as_str()));
@@ -107,7 +103,7 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     if left > 0 {
         let flag = many::quoted(&folder.display().to_string());
         screen.line(format_args!("interrupted, {left} are left; go on with the same command and --resume {flag}"))?;
-    } else if let (Some(_), Some(files)) = (&each.job.data.many.series, &each.job.data.data) {
+    } else if let (Some(_), Some(files), 1..) = (&each.job.data.many.series, &each.job.data.data, ok) {
         let (folder, series) = (many::quoted(&folder.display().to_string()), each.job.data.many.said());
         screen.line(format_args!("next    rnnstep evaluate {files} {folder}{series}"))?;
     }
