@@ -86,6 +86,9 @@ fn every_option() {
     on_a_card("every_option", Kind::Plain, 2, |cuda| {
         let lanes = Windows::lanes(rows(400, 2), rows(400, 3), 6, 4, false).unwrap();
         let last = Windows::lanes(rows(400, 2), rows(400, 3), 6, 4, true).unwrap();
+        // the state starts anew in the middle of an epoch: two steps of one series, then one of another
+        let pair = |count| (rows(count, 2), rows(count, 3));
+        let several = Windows::lanes_of(vec![pair(60), pair(30)], 6, 4, false).unwrap();
         // seven windows in batches of three: the last batch of an epoch has one
         let shuffled = Windows::shuffled(rows(40, 2), rows(40, 3), 8, 5, 3, false, 9).unwrap();
         let cut = |dims: &[usize]| {
@@ -111,6 +114,7 @@ fn every_option() {
             (&lanes, Recipe { optimizer: sgd(0.0, 0.0, false), maximize: true, ..base.clone() }),
             (&lanes, Recipe { optimizer: sgd(0.9, 0.3, false), carry: false, ..base.clone() }),
             (&lanes, Recipe { optimizer: sgd(0.9, 0.0, true), clip: Some(0.01), ..base.clone() }),
+            (&several, base.clone()),
             (&last, Recipe { loss_on: Head::Last, loss: Loss::Mae, ..base.clone() }),
             (&shuffled, Recipe { schedule: Schedule::Step { every: 4, gamma: 0.5 }, carry: false, ..base.clone() }),
             (&cut_all, Recipe { schedule: Schedule::Cosine { steps: Some(9), min: 0.0 }, ..base.clone() }),
