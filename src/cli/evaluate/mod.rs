@@ -22,6 +22,7 @@ use rnnstep::data::windows::split;
 use rnnstep::evaluate::{Evaluation, Protocol, Window, evaluate};
 use rnnstep::file::{self, Loaded};
 use rnnstep::fit::WARM_UP;
+use rnnstep::plot::picture;
 use rnnstep::{Device, Error, Form, Model, Shape};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,6 +61,9 @@ pub struct EvaluateArgs {
     /// Write all forecasts beside what came
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
     forecasts: Option<PathBuf>,
+    /// Draw the pictures of the report
+    #[arg(long, value_name = "FILE.svg|png", help_heading = "Files")]
+    plot: Option<PathBuf>,
     /// Write a report with pictures, in one file
     #[arg(long, value_name = "FILE.html", help_heading = "Files")]
     html: Option<PathBuf>,
@@ -76,6 +80,9 @@ pub struct EvaluateArgs {
 struct Report {
     data: String,
     about: String,
+    /// Which rows are forecast, and how far ahead.
+    rows: String,
+    /// The same, and by what.
     walk: String,
     remarks: Vec<String>,
     named: Named,
@@ -83,7 +90,8 @@ struct Report {
 }
 
 pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    for path in [&args.out, &args.forecasts, &args.html].into_iter().flatten() {
+    args.plot.as_ref().map_or(Ok(()), picture::check_ending)?;
+    for path in [&args.out, &args.forecasts, &args.html, &args.plot].into_iter().flatten() {
         file::check_writable(path)?;
     }
     threads(args.threads)?; // before the work, not after it
@@ -106,6 +114,10 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         let (header, rows) = table::forecasts(&report);
         csv::write(path, &header, rows)?;
         screen.line(format_args!("forecasts  {}", path.display()))?;
+    }
+    if let Some(path) = &args.plot {
+        picture::save(&plots::figure(&report), path)?;
+        screen.line(format_args!("plot       {}", path.display()))?;
     }
     if let Some(path) = &args.html {
         file::write_text(path, &html::page(&report)?)?;
@@ -183,6 +195,11 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             None => args.device.choose(shape, batch, work),
         }
     };
+    let drawn = named.target_names.len();
+    if args.plot.is_some() && drawn > plots::COLUMNS {
+        let message = format!("--plot: room for {} columns, not {drawn}; name some with --target", plots::COLUMNS);
+        return Err(Failure::Usage(message));
+    }
     let mut remarks = Vec::new();
     let (device, evaluation, about) = match &loaded {
         Some(loaded) if args.refit.is_none() => {
@@ -236,13 +253,21 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
     remarks.extend(learner_said(&protocol, &evaluation));
     let form = serde_json::to_value(job.target_as).ok().and_then(|name| name.as_str().map(String::from));
     let about = format!("{about}, target as {}, on {device}", form.unwrap_or_default());
-    let walk = said(&protocol, &evaluation, named.table.rows(), loaded.is_some() && args.refit.is_none());
-    Ok(Report { data: String::new(), about, walk, remarks, named, evaluation })
+    let rows = rows_said(&protocol, named.table.rows());
+    let walk = format!("{rows} {}", said(&protocol, &evaluation, loaded.is_some() && args.refit.is_none()));
+    Ok(Report { data: String::new(), about, rows, walk, remarks, named, evaluation })
 }
 
-/// The walk in a sentence.
-fn said(protocol: &Protocol, evaluation: &Evaluation, rows: usize, as_it_is: bool) -> String {
-    let &Protocol { first, horizon, gap, .. } = protocol;
+/// Which rows are forecast, and how far ahead.
+fn rows_said(protocol: &Protocol, rows: usize) -> String {
+    let &Protocol { first, horizon, .. } = protocol;
+    let ahead = if horizon == 1 { "one step ahead".to_string() } else { format!("1 to {horizon} steps ahead") };
+    format!("rows {} to {rows} of {rows}, forecast {ahead}", first + 1)
+}
+
+/// By what.
+fn said(protocol: &Protocol, evaluation: &Evaluation, as_it_is: bool) -> String {
+    let &Protocol { first, gap, .. } = protocol;
     let trained = match (as_it_is, evaluation.folds, protocol.window) {
         (true, ..) => "by a model taken as it is".to_string(),
         (false, 1, Window::Expanding) => format!("by a model trained once, on the {} before", first - gap),
@@ -251,8 +276,7 @@ fn said(protocol: &Protocol, evaluation: &Evaluation, rows: usize, as_it_is: boo
         (false, folds, Window::Sliding(last)) => format!("by a model trained {folds} times, on {last} rows each"),
     };
     let gap = if gap == 0 { String::new() } else { format!(", {gap} rows left out in between") };
-    let ahead = if horizon == 1 { "one step ahead".to_string() } else { format!("1 to {horizon} steps ahead") };
-    format!("rows {} to {rows} of {rows}, forecast {ahead} {trained}{gap}", first + 1)
+    format!("{trained}{gap}")
 }
 
 /// What the learner is and did, if there is one.
