@@ -200,7 +200,7 @@ pub fn evaluate(
     mut model_of: impl FnMut(&Table, usize, usize) -> Result<Model>,
 ) -> Result<Evaluation> {
     protocol.check(table)?;
-    protocol.learner.map_or(Ok(()), |options| prequential::check(options, device))?;
+    let learner = protocol.learner.map(|options| Ok((options, prequential::cpu(options, device)?))).transpose()?;
     let (targets, width) = (table.targets().data(), table.targets().rows().1);
     let columns: Vec<Vec<f32>> = (0..width).map(|d| targets.iter().skip(d).step_by(width).copied().collect()).collect();
     let folds = protocol.folds(table.rows());
@@ -209,14 +209,14 @@ pub fn evaluate(
     let seasons: Vec<Option<usize>> =
         columns.iter().map(|values| protocol.season.or_else(|| naive::season(&values[first_part.clone()]))).collect();
     let mut model_said = Vec::new();
-    let mut learned = protocol.learner.map(|_| (Vec::new(), Learned::default()));
+    let mut learned = learner.map(|_| (Vec::new(), Learned::default()));
     let mut naive_said: Vec<Vec<(Naive, Vec<f32>)>> = vec![Vec::new(); width];
     for (number, (training, origins)) in folds.iter().enumerate() {
         let model = model_of(&table.part(training.clone())?, number, folds.len())?;
         model_said.extend(model_forecasts(&model, table, device, origins.clone(), horizon, protocol.warm_up)?);
-        if let (Some(options), Some((said, sum))) = (protocol.learner, &mut learned) {
+        if let (Some((options, cpu)), Some((said, sum))) = (learner, &mut learned) {
             let origins = origins.clone();
-            let fold = prequential::forecasts(&model, options, table, device, origins, horizon, protocol.warm_up)?;
+            let fold = prequential::forecasts(&model, options, table, cpu, origins, horizon, protocol.warm_up)?;
             said.extend(fold.0);
             *sum += fold.1;
         }

@@ -3,7 +3,8 @@
 
 use super::{Comparison, fed_back, row_of};
 use crate::backend::Device;
-use crate::error::{Error, Result};
+use crate::cpu::Cpu;
+use crate::error::Result;
 use crate::fit::Table;
 use crate::learner::{Learner, LearnerOptions};
 use crate::model::Model;
@@ -35,14 +36,16 @@ impl AddAssign for Learned {
     }
 }
 
-/// Where a learner can run, and whether its options are in range: to know before a model is trained.
-pub(super) fn check(options: LearnerOptions, device: &Device) -> Result<()> {
+/// The processor that a learner runs on, if its options are in range: to know before a model is trained.
+pub(super) fn cpu(options: LearnerOptions, device: &Device) -> Result<Cpu> {
     options.checked()?;
     match device {
-        Device::Cpu(_) => Ok(()),
+        Device::Cpu(cpu) => Ok(*cpu),
         #[cfg(feature = "cuda")]
         Device::Cuda(_) => {
-            Err(Error::invalid("learner: learns on a CPU only, and the model beside it runs there as well"))
+            let message =
+                "learner: learns on a CPU only, and the model that it is held against has to run there as well";
+            Err(crate::error::Error::invalid(message))
         }
     }
 }
@@ -56,16 +59,11 @@ pub(super) fn forecasts(
     model: &Model,
     options: LearnerOptions,
     table: &Table,
-    device: &Device,
+    cpu: Cpu,
     origins: Range<usize>,
     horizon: usize,
     warm_up: usize,
 ) -> Result<(Vec<f32>, Learned)> {
-    let cpu = match device {
-        Device::Cpu(cpu) => *cpu,
-        #[cfg(feature = "cuda")]
-        Device::Cuda(_) => crate::cpu::Cpu::detect()?, // `check` came before
-    };
     let sources = if horizon > 1 { fed_back(table)? } else { Vec::new() };
     let mut learner = Learner::new(model.clone(), options, cpu)?;
     let point = |y: &[f32]| model.units().map_or(y, |units| units.point(y)).to_vec();
