@@ -40,7 +40,9 @@ pub fn page(report: &Report) -> Result<String, Failure> {
         picture(&mut page, "Errors over time", plots::errors(report, column))?;
         if report.evaluation.horizon > 1 {
             let ahead = 1..=report.evaluation.horizon;
-            let header = table::by_horizon_header(column);
+            let names = ["steps ahead", "RMSE", "naive RMSE", "naive", "skill, 95 %", "learner RMSE"].map(String::from);
+            let others = table::by_horizon_header(column).into_iter().enumerate();
+            let header = others.map(|(i, other)| names.get(i).cloned().unwrap_or(other)).collect();
             let shown: Vec<_> =
                 std::iter::once(header).chain(ahead.map(|ahead| table::by_horizon(column, ahead))).collect();
             picture(&mut page, "Skill against the best naive forecast, by steps ahead", plots::skill(column))?;
