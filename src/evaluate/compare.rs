@@ -131,9 +131,10 @@ impl Comparison {
     }
 }
 
-/// Whole percent, tenths below ten.
+/// Whole percent, tenths below ten, hundredths below a tenth.
 fn percent(value: f64) -> String {
-    if value.abs() < 9.95 { format!("{value:.1} %") } else { format!("{value:.0} %") }
+    let digits = [9.95, 0.095].iter().filter(|&&most| value.abs() < most).count();
+    format!("{value:.digits$} %")
 }
 
 fn signed(value: f64) -> String {

@@ -2,7 +2,7 @@
 
 use super::Report;
 use rnnstep::evaluate::{Column, Comparison, Forecasts, LEARNER, MODEL};
-use rnnstep::plot::{Figure, Line, MAX_PANELS, Plot, Role};
+use rnnstep::plot::{Area, Figure, Line, MAX_PANELS, Plot, Role};
 
 /// Forecasts that a picture shows, the last ones.
 const SHOWN: usize = 300;
@@ -118,13 +118,13 @@ pub fn skill(column: &Column) -> Plot {
     let points = |of: &[Comparison], value: &dyn Fn(&Comparison) -> f64| -> Vec<(f64, f64)> {
         of.iter().enumerate().map(|(at, comparison)| ((at + 1) as f64, 100.0 * value(comparison))).collect()
     };
-    let (model, nothing) = (&column.comparisons[..], (f64::NAN, f64::NAN));
-    // a blue beside that of the model, both of them: two lines with the same role would get two colours
-    let low = points(model, &|comparison| comparison.interval.unwrap_or(nothing).0);
-    let high = points(model, &|comparison| comparison.interval.unwrap_or(nothing).1);
+    let model = &column.comparisons[..];
+    let edges = model.iter().enumerate().map(|(at, comparison)| {
+        let (low, high) = comparison.interval.unwrap_or((f64::NAN, f64::NAN));
+        ((at + 1) as f64, 100.0 * low, 100.0 * high)
+    });
+    plot.areas.push(Area::new("95 %", role(MODEL), edges.collect()));
     plot.lines.push(Line::new("", Role::Compared(7), points(model, &|_| 0.0)));
-    plot.lines.push(Line::new("skill, 95 %", Role::Compared(4), low));
-    plot.lines.push(Line::new("", Role::Compared(4), high));
     plot.lines.push(Line::new(MODEL, role(MODEL), points(model, &|comparison| comparison.skill)));
     if let Some(learning) = &column.learning {
         let learner = points(&learning.over_naive, &|comparison| comparison.skill);
