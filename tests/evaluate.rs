@@ -35,6 +35,7 @@ fn protocol(first: usize, horizon: usize) -> Protocol {
         lags: 10,
         warm_up: 500,
         seed: 0,
+        learner: None,
     }
 }
 

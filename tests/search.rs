@@ -217,6 +217,7 @@ fn the_score_is_that_of_a_walk() {
             lags: 20,
             warm_up: WARM_UP * 20,
             seed: 0,
+            learner: None,
         };
         let device = Cpu::detect().unwrap().into();
         let walk = evaluate(&training, &protocol, &device, |rows, _, _| {

@@ -20,7 +20,7 @@ use toml::{Spanned, Value};
 
 /// Headings of the flags that decide a result, beside those of a [`Job`]; where files go and what computes is said on the
 /// command line.
-const HEADINGS: [&str; 2] = ["Walk", "Search"];
+const HEADINGS: [&str; 3] = ["Walk", "Search", "Learning"];
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 

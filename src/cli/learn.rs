@@ -1,4 +1,4 @@
-//! `rnnstep stream --learn`: the model learns from what comes in.
+//! `rnnstep stream --learn`: the model learns from what comes in; and how to learn, which `evaluate --learn` asks as well.
 
 use super::Failure;
 use clap::Args;
@@ -9,27 +9,66 @@ use rnnstep::{Cpu, Error, Learner, LearnerOptions, Loss, Tensor};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-#[derive(Args)]
-pub struct LearnArgs {
-    /// Learn from every line, after its answer is out
+/// Whether to learn while running, and how.
+#[derive(Args, Clone, Debug)]
+pub struct HowToLearn {
+    /// Learn from every row, after its answer is out
     #[arg(long, help_heading = "Learning")]
     learn: bool,
-    /// Update the weights every N lines [default: 1]
+    /// Update the weights every N rows [default: 1]
     #[arg(long, value_name = "N", help_heading = "Learning")]
     every: Option<usize>,
-    /// Lines that gradients flow back through [default: 16]
+    /// Rows that gradients flow back through [default: 16]
     #[arg(long, value_name = "K", help_heading = "Learning")]
     window: Option<usize>,
     /// Learning rate of adam [default: 0.001]
-    #[arg(long, value_name = "RATE", help_heading = "Learning")]
+    // an id of its own: beside the options of a training, which have an --lr, it gets another name
+    #[arg(id = "learn_lr", long = "lr", value_name = "RATE", help_heading = "Learning")]
     lr: Option<f64>,
-    /// Let the scalers follow: how much of their mean and variance they keep from line to line, such as 0.999
+    /// Let the scalers follow: how much of their mean and variance they keep from row to row, such as 0.999
     #[arg(long, value_name = "PART", help_heading = "Learning")]
     adapt: Option<f64>,
+}
+
+impl HowToLearn {
+    /// Whether to learn; `lr` is what the flag of the learning rate is called.
+    pub fn is_asked(&self, lr: &str) -> Result<bool, Failure> {
+        let given = [
+            ("--every", self.every.is_some()),
+            ("--window", self.window.is_some()),
+            (lr, self.lr.is_some()),
+            ("--adapt", self.adapt.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given && !self.learn) {
+            Some((flag, _)) => Err(Failure::Usage(format!("{flag}: says how to learn; add --learn"))),
+            None => Ok(self.learn),
+        }
+    }
+
+    /// What is given here, and for the rest how a model begins that was trained for `loss`.
+    pub fn options(&self, loss: Loss) -> LearnerOptions {
+        let adam = Optimizer::Adam(Adam::default());
+        self.changed(LearnerOptions { loss, optimizer: adam, ..Default::default() })
+    }
+
+    /// `options` with what is given here.
+    fn changed(&self, mut options: LearnerOptions) -> LearnerOptions {
+        options.window = self.window.unwrap_or(options.window);
+        options.every = self.every.unwrap_or(options.every);
+        options.lr = self.lr.unwrap_or(options.lr);
+        options.adapt = self.adapt.or(options.adapt);
+        options
+    }
+}
+
+#[derive(Args)]
+pub struct LearnArgs {
+    #[command(flatten)]
+    how: HowToLearn,
     /// Where the model goes that was learned; beside it NAME.learner.safetensors, which `stream --learn` goes on from
     #[arg(long, value_name = "FILE", help_heading = "Learning")]
     out: Option<PathBuf>,
-    /// Write both every N lines as well, not only at the end [default: 1000]
+    /// Write both every N rows as well, not only at the end [default: 1000]
     #[arg(long, value_name = "N", help_heading = "Learning")]
     save_every: Option<u64>,
 }
@@ -37,20 +76,14 @@ pub struct LearnArgs {
 impl LearnArgs {
     /// Whether to learn.
     pub fn is_asked(&self) -> Result<bool, Failure> {
-        let given = [
-            ("--every", self.every.is_some()),
-            ("--window", self.window.is_some()),
-            ("--lr", self.lr.is_some()),
-            ("--adapt", self.adapt.is_some()),
-            ("--out", self.out.is_some()),
-            ("--save-every", self.save_every.is_some()),
-        ];
-        match given.iter().find(|(_, given)| *given && !self.learn) {
+        let asked = self.how.is_asked("--lr")?;
+        let given = [("--out", self.out.is_some()), ("--save-every", self.save_every.is_some())];
+        match given.iter().find(|(_, given)| *given && !asked) {
             Some((flag, _)) => Err(Failure::Usage(format!("{flag}: says how to learn; add --learn"))),
             None if self.save_every.is_some() && self.out.is_none() => {
                 Err(Failure::Usage("--save-every: say where to, with --out FILE".into()))
             }
-            None => Ok(self.learn),
+            None => Ok(asked),
         }
     }
 }
@@ -77,18 +110,13 @@ impl Learning {
         let in_file = |reason: String| Failure::from(Error::File { path: path.into(), reason });
         let before = metadata.position.as_ref().and_then(|position| position.get("learner"));
         let stored = |name: &str| before.and_then(|before| before.get(name)).cloned();
-        let mut options = match stored("options") {
-            Some(options) => serde_json::from_value(options).map_err(|error| in_file(format!("learner: {error}")))?,
-            None => LearnerOptions {
-                loss: loss_of(&metadata, &model),
-                optimizer: Optimizer::Adam(Adam::default()),
-                ..Default::default()
-            },
+        let options = match stored("options") {
+            Some(options) => {
+                let before = serde_json::from_value(options).map_err(|error| in_file(format!("learner: {error}")))?;
+                args.how.changed(before)
+            }
+            None => args.how.options(loss_of(&metadata, &model)),
         };
-        options.window = args.window.unwrap_or(options.window);
-        options.every = args.every.unwrap_or(options.every);
-        options.lr = args.lr.unwrap_or(options.lr);
-        options.adapt = args.adapt.or(options.adapt);
         let columns = columns_of(&metadata, &model).map_err(in_file)?;
         let came = vec![0.0; columns.len()];
         let mut learner = Learner::new(model, options, cpu)?;
@@ -168,7 +196,7 @@ fn learner_beside(model: &Path) -> PathBuf {
 }
 
 /// The loss that a model was trained with, as far as its file says.
-fn loss_of(metadata: &Metadata, model: &rnnstep::Model) -> Loss {
+pub fn loss_of(metadata: &Metadata, model: &rnnstep::Model) -> Loss {
     let says = model.units().map(|units| units.says()).filter(|says| says.is_distribution());
     let trained = || metadata.recipe.as_ref()?.get("loss").and_then(Value::as_str)?.parse().ok();
     says.or_else(trained).unwrap_or_default()

@@ -1,6 +1,6 @@
 //! Errors, and whether one forecast's are smaller than another's or it is chance.
 
-use super::{Forecasts, Score};
+use super::{Forecasts, MODEL, Score};
 use crate::random::{Purpose, Random};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 use std::ops::Range;
@@ -25,10 +25,11 @@ pub enum Verdict {
     Unknown,
 }
 
-/// A model held against the best naive forecast: that with the smallest squared error on the very rows it is measured on.
+/// A model held against the best naive forecast, that with the smallest squared error on the very rows it is measured on; or a
+/// learner against the model it began as.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// Its name.
+    /// The name of the other one: of a naive forecast, or [`MODEL`](super::MODEL).
     pub naive: String,
     /// By what part the root mean squared error of the model is smaller; negative if it is larger.
     pub skill: f64,
@@ -43,13 +44,23 @@ pub struct Comparison {
     pub p_value: Option<f64>,
 }
 
+/// What came, and where it was forecast from.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Of one column, all rows.
+    pub values: &'a [f32],
+    /// The last known row of each forecast.
+    pub origins: &'a Range<usize>,
+    /// N
+    pub horizon: usize,
+}
+
 impl Comparison {
-    /// The first of `forecasters`, the model, `ahead` rows ahead, against the best of the naive ones.
+    /// `model` against the best of the naive ones among `forecasters`, `ahead` rows ahead.
     pub(super) fn with_best_naive(
-        values: &[f32],
-        origins: &Range<usize>,
+        known: Known<'_>,
+        model: &Forecasts,
         forecasters: &[Forecasts],
-        horizon: usize,
         ahead: usize,
         seed: u64,
     ) -> Self {
@@ -57,11 +68,23 @@ impl Comparison {
             .iter()
             .filter(|forecaster| forecaster.naive)
             .min_by(|a, b| a.scores[ahead - 1].mse.total_cmp(&b.scores[ahead - 1].mse));
+        Self::between(known, model, best, ahead, seed)
+    }
+
+    /// `model` against `other`, `ahead` rows ahead.
+    pub(super) fn between(
+        known: Known<'_>,
+        model: &Forecasts,
+        other: Option<&Forecasts>,
+        ahead: usize,
+        seed: u64,
+    ) -> Self {
+        let Known { values, origins, horizon } = known;
         let squares = |forecaster: &Forecasts| -> Vec<f64> {
             errors(values, origins, &forecaster.values, horizon, ahead).map(|(error, _)| error * error).collect()
         };
-        let model = forecasters.first().map(squares).unwrap_or_default();
-        let (naive, name) = best.map(|best| (squares(best), best.name.clone())).unwrap_or_default();
+        let model = squares(model);
+        let (naive, name) = other.map(|other| (squares(other), other.name.clone())).unwrap_or_default();
         let block = ahead.max((model.len() as f64).cbrt().ceil() as usize);
         Self {
             naive: name,
@@ -87,25 +110,31 @@ impl Comparison {
         let naive = match self.naive.as_str() {
             "season ago" => "the value of a season ago",
             "drift" => "the drift",
+            MODEL => "the same model frozen",
             _ => "the last value",
+        };
+        let (no_better, worse) = match self.naive.as_str() {
+            MODEL => ("", ": do not let it learn"),
+            _ => (": do not use this", ": do not use this"),
         };
         let half = self.interval.map_or(f64::NAN, |(low, high)| 50.0 * (high - low));
         let part = 100.0 * self.skill;
         match self.verdict() {
             Verdict::Better => format!("better than {naive} by {} ± {}", percent(part), percent(half)),
             Verdict::NoBetter => {
-                format!("no better than {naive} ({} ± {}): do not use this", signed(part), percent(half))
+                format!("no better than {naive} ({} ± {}){no_better}", signed(part), percent(half))
             }
-            Verdict::Worse => format!("worse than {naive} by {} ± {}: do not use this", percent(-part), percent(half)),
+            Verdict::Worse => format!("worse than {naive} by {} ± {}{worse}", percent(-part), percent(half)),
             Verdict::Unknown if self.skill.is_nan() => format!("nothing to say: {naive} is never wrong here"),
             Verdict::Unknown => format!("too few forecasts to say whether it is better than {naive}"),
         }
     }
 }
 
-/// Whole percent, tenths below ten.
+/// Whole percent, tenths below ten, hundredths below a tenth.
 fn percent(value: f64) -> String {
-    if value.abs() < 9.95 { format!("{value:.1} %") } else { format!("{value:.0} %") }
+    let digits = [9.95, 0.095].iter().filter(|&&most| value.abs() < most).count();
+    format!("{value:.digits$} %")
 }
 
 fn signed(value: f64) -> String {

@@ -3,22 +3,33 @@
 //!
 //! At each origin, a row that is known with all before it, the next rows are forecast, 1 to N ahead. A model may be trained
 //! anew every so many origins, on the rows until then; its scalers, the naive forecasts and what errors are measured by are
-//! fitted to the same rows. Nothing looks at a row before it is forecast.
+//! fitted to the same rows. Nothing looks at a row before it is forecast. Beside the model there may be a learner, which begins as
+//! the same model and learns from each row once it has been forecast.
 
 mod compare;
+mod prequential;
 
 pub use compare::{Comparison, INSIDE, RESAMPLES, Verdict};
+pub use prequential::{Learned, Learning};
 
 use crate::backend::Device;
 use crate::cpu::{Cpu, Threads};
 use crate::error::{Error, Result};
 use crate::fit::Table;
+use crate::learner::LearnerOptions;
 use crate::model::{Model, Order};
 use crate::naive::{self, Naive};
 use crate::state::State;
 use crate::stream::Stream;
 use crate::streams::{Handle, Streams};
+use crate::tensor::Tensor;
+use compare::Known;
 use std::ops::Range;
+
+/// The name of the forecasts of the model as it is.
+pub const MODEL: &str = "model";
+/// The name of those of the same model learning while it runs.
+pub const LEARNER: &str = "learner";
 
 /// Origins whose steps further ahead are taken side by side.
 const SIDE_BY_SIDE: usize = 256;
@@ -54,6 +65,8 @@ pub struct Protocol {
     pub warm_up: usize,
     /// Seed of the resampling behind intervals.
     pub seed: u64,
+    /// How a learner learns that walks beside the model, on the CPU: in each fold it begins as that model. `None`: there is none.
+    pub learner: Option<LearnerOptions>,
 }
 
 impl Protocol {
@@ -134,9 +147,9 @@ impl Score {
 /// One forecaster's forecasts of one column.
 #[derive(Debug, Clone)]
 pub struct Forecasts {
-    /// `model`, or the name of a naive one.
+    /// [`MODEL`], [`LEARNER`], or the name of a naive one.
     pub name: String,
-    /// Whether the model is held against it: naive ones are, the autoregression and the model are not.
+    /// Whether the model is held against it: naive ones are, the autoregression, the model and the learner are not.
     pub naive: bool,
     /// `[origins][N]`; those of rows beyond the end are there too, and not scored.
     pub values: Vec<f32>,
@@ -149,10 +162,12 @@ pub struct Forecasts {
 pub struct Column {
     /// Which target it is, from 0.
     pub target: usize,
-    /// The model first.
+    /// The model first, then the learner if there is one.
     pub forecasters: Vec<Forecasts>,
     /// The model held against the best naive forecast: one for each horizon.
     pub comparisons: Vec<Comparison>,
+    /// What learning brings, if there is a learner.
+    pub learning: Option<Learning>,
     /// Rows of a season, if there is one.
     pub season: Option<usize>,
 }
@@ -168,6 +183,8 @@ pub struct Evaluation {
     pub folds: usize,
     /// One for each target.
     pub columns: Vec<Column>,
+    /// What the learner did, if there is one.
+    pub learned: Option<Learned>,
 }
 
 /// Walks over `table`. `model_of` gives the model for a fold, trained on the rows it is given; it is called once for each,
@@ -175,7 +192,7 @@ pub struct Evaluation {
 ///
 /// # Errors
 /// If the protocol does not go with the table, more than one row ahead is asked of a model that does not predict all its
-/// inputs, or `model_of` or a card fails.
+/// inputs, a model cannot be learnt with as the protocol says, or `model_of` or a card fails.
 pub fn evaluate(
     table: &Table,
     protocol: &Protocol,
@@ -183,6 +200,7 @@ pub fn evaluate(
     mut model_of: impl FnMut(&Table, usize, usize) -> Result<Model>,
 ) -> Result<Evaluation> {
     protocol.check(table)?;
+    let learner = protocol.learner.map(|options| Ok((options, prequential::cpu(options, device)?))).transpose()?;
     let (targets, width) = (table.targets().data(), table.targets().rows().1);
     let columns: Vec<Vec<f32>> = (0..width).map(|d| targets.iter().skip(d).step_by(width).copied().collect()).collect();
     let folds = protocol.folds(table.rows());
@@ -191,10 +209,17 @@ pub fn evaluate(
     let seasons: Vec<Option<usize>> =
         columns.iter().map(|values| protocol.season.or_else(|| naive::season(&values[first_part.clone()]))).collect();
     let mut model_said = Vec::new();
+    let mut learned = learner.map(|_| (Vec::new(), Learned::default()));
     let mut naive_said: Vec<Vec<(Naive, Vec<f32>)>> = vec![Vec::new(); width];
     for (number, (training, origins)) in folds.iter().enumerate() {
         let model = model_of(&table.part(training.clone())?, number, folds.len())?;
         model_said.extend(model_forecasts(&model, table, device, origins.clone(), horizon, protocol.warm_up)?);
+        if let (Some((options, cpu)), Some((said, sum))) = (learner, &mut learned) {
+            let origins = origins.clone();
+            let fold = prequential::forecasts(&model, options, table, cpu, origins, horizon, protocol.warm_up)?;
+            said.extend(fold.0);
+            *sum += fold.1;
+        }
         for ((values, season), said) in columns.iter().zip(&seasons).zip(&mut naive_said) {
             let fitted = naives(&values[training.clone()], *season, protocol.lags);
             if number == 0 {
@@ -226,15 +251,26 @@ pub fn evaluate(
                     .collect(),
                 values: said,
             };
-            let mut forecasters = vec![forecasts("model", false, of_target(&model_said))];
+            let mut forecasters = vec![forecasts(MODEL, false, of_target(&model_said))];
+            forecasters.extend(learned.iter().map(|(said, _)| forecasts(LEARNER, false, of_target(said))));
             forecasters
                 .extend(naive_said.into_iter().map(|(kind, said)| forecasts(kind.name(), kind.is_naive(), said)));
-            let comparisons = (1..=horizon)
-                .map(|ahead| Comparison::with_best_naive(values, &origins, &forecasters, horizon, ahead, protocol.seed))
-                .collect();
-            Column { target, forecasters, comparisons, season }
+            let known = Known { values, origins: &origins, horizon };
+            let with_best_naive = |model: &Forecasts| -> Vec<Comparison> {
+                let one = |ahead| Comparison::with_best_naive(known, model, &forecasters, ahead, protocol.seed);
+                (1..=horizon).map(one).collect()
+            };
+            let model = &forecasters[0];
+            let learning = forecasters.iter().find(|forecasts| forecasts.name == LEARNER).map(|learner| Learning {
+                over_model: (1..=horizon)
+                    .map(|ahead| Comparison::between(known, learner, Some(model), ahead, protocol.seed))
+                    .collect(),
+                over_naive: with_best_naive(learner),
+            });
+            Column { target, comparisons: with_best_naive(model), learning, season, forecasters }
         });
-    Ok(Evaluation { horizon, folds: folds.len(), columns: columns.collect(), origins })
+    let columns = columns.collect();
+    Ok(Evaluation { horizon, folds: folds.len(), columns, learned: learned.map(|(_, learned)| learned), origins })
 }
 
 /// The naive forecasts, fitted to `training`.
@@ -262,22 +298,13 @@ fn model_forecasts(
         return Ok(model.point(&y)?.data()[(origins.start - from) * width..].to_vec());
     }
     let inputs = table.inputs().rows().1;
-    // where each input comes from when predictions are fed back
-    let sources: Option<Vec<usize>> = table
-        .columns()
-        .and_then(|columns| (0..inputs).map(|input| columns.iter().position(|&column| column == input)).collect());
-    let Some(sources) = sources else {
-        return Err(Error::invalid(
-            "horizon: only a model that predicts all its inputs can go further than one step ahead; take --horizon 1, or \
-             the same columns in and out",
-        ));
-    };
+    let sources = fed_back(table)?;
     let mut stream = Stream::on(device.clone(), model.clone())?;
     let cpu = if let Device::Cpu(cpu) = device { *cpu } else { Cpu::detect()? };
     let mut beside = Streams::new(model.clone(), cpu, Threads::default(), SIDE_BY_SIDE.min(origins.len()))?;
     let handles: Vec<Handle> = (0..SIDE_BY_SIDE.min(origins.len())).map(|_| beside.open()).collect::<Result<_>>()?;
     let mut said = vec![0.0; origins.len() * horizon * width];
-    let row = |t: usize| &table.inputs().data()[t * inputs..(t + 1) * inputs];
+    let row = |t: usize| row_of(table.inputs(), t);
     for t in from..origins.start {
         stream.step(row(t))?;
     }
@@ -306,4 +333,24 @@ fn model_forecasts(
         }
     }
     Ok(said)
+}
+
+/// Which target each input is when predictions are fed back.
+fn fed_back(table: &Table) -> Result<Vec<usize>> {
+    let sources = table.columns().and_then(|columns| {
+        let inputs = 0..table.inputs().rows().1;
+        inputs.map(|input| columns.iter().position(|&column| column == input)).collect()
+    });
+    sources.ok_or_else(|| {
+        Error::invalid(
+            "horizon: only a model that predicts all its inputs can go further than one step ahead; take --horizon 1, or \
+             the same columns in and out",
+        )
+    })
+}
+
+/// Row `t` of a table's tensor.
+fn row_of(tensor: &Tensor, t: usize) -> &[f32] {
+    let width = tensor.rows().1;
+    &tensor.data()[t * width..(t + 1) * width]
 }

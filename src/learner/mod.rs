@@ -151,9 +151,6 @@ impl Learner {
             )));
         }
         let units = model.units().cloned();
-        if options.adapt.is_some() && says.is_distribution() {
-            return Err(Error::invalid("adapt: only for a model that says one value for each column"));
-        }
         if options.adapt.is_some() && units.is_none() {
             return Err(Error::invalid("adapt: the model has no scalers; give it some, or leave adapt out"));
         }

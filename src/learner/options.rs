@@ -73,6 +73,9 @@ impl LearnerOptions {
         if let Some(adapt) = self.adapt.filter(|adapt| !(0.0..1.0).contains(adapt)) {
             return Err(Error::invalid(format!("adapt {adapt}: must be at least 0 and below 1")));
         }
+        if self.adapt.is_some() && self.loss.is_distribution() {
+            return Err(Error::invalid("adapt: only for a model that says one value for each column"));
+        }
         Ok(self)
     }
 }

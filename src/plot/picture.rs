@@ -362,7 +362,8 @@ impl<DB: DrawingBackend> Paper<DB> {
             self.text(&label, (left + width / 2.0, bottom + 35.0), TEXT, INK, HPos::Center, false)?;
         }
         if with_title {
-            self.text(&clean(&plot.title, 80), (left, top - 7.0), TEXT, INK, HPos::Left, false)?;
+            let most = (width / (TEXT * 0.55)) as usize;
+            self.text(&clean(&plot.title, most.max(80)), (left, top - 7.0), TEXT, INK, HPos::Left, false)?;
         }
         let widest = panel.y_ticks.iter().map(|tick| width_of(&tick.label, SMALL)).fold(0.0, f64::max);
         let most = (height / (TEXT * 0.55)) as usize;

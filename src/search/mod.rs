@@ -375,6 +375,7 @@ impl Search {
             lags: plan.seq_len,
             warm_up: WARM_UP.saturating_mul(plan.seq_len),
             seed: plan.recipe.seed,
+            learner: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod bench;
 mod config;
 mod convert;
 mod evaluate;
+mod evaluate_learning;
 mod forecast;
 mod gates;
 mod info;

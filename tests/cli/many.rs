@@ -515,6 +515,7 @@ fn what_makes_no_sense() {
         ("evaluate shop0.csv --per-series", &["--series COLUMN"]),
         ("evaluate all.csv models --series shop --per-series", &["--per-series"]),
         ("evaluate all.csv --series shop --html r.html", &["--html", "--only NAME"]),
+        ("evaluate all.csv --series shop --plot e.svg", &["--plot", "--only NAME"]),
         ("evaluate all.csv --series shop --refit 5", &["--refit", "--per-series"]),
         ("evaluate all.csv model.safetensors --series shop --hidden 9", &["--hidden: a MODEL has its own recipe"]),
         ("predict model.safetensors all.csv --series shop --out p.npy", &["--out a .csv"]),

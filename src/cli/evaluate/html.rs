@@ -26,13 +26,11 @@ pub fn page(report: &Report) -> Result<String, Failure> {
     for column in &report.evaluation.columns {
         let name = &report.named.target_names[column.target];
         add(&mut page, format_args!("<h2>{}</h2>\n", escaped(name)));
-        for (i, sentence) in table::sentences(name, column).iter().enumerate() {
-            let comparison = column.comparisons.get(if i == 1 { column.comparisons.len() - 1 } else { 0 });
-            let class = match comparison.map(|comparison| comparison.verdict()) {
-                _ if i > 1 || sentence.contains("autoregression") => "unknown",
-                Some(Verdict::Better) => "better",
-                Some(Verdict::NoBetter | Verdict::Worse) => "no",
-                _ => "unknown",
+        for (sentence, verdict) in &table::sentences(name, column) {
+            let class = match verdict {
+                Verdict::Better => "better",
+                Verdict::NoBetter | Verdict::Worse => "no",
+                Verdict::Unknown => "unknown",
             };
             add(&mut page, format_args!("<p class=\"verdict {class}\">{}</p>\n", escaped(sentence)));
         }
@@ -41,8 +39,10 @@ pub fn page(report: &Report) -> Result<String, Failure> {
         picture(&mut page, "One step ahead, and what came", plots::series(report, column))?;
         picture(&mut page, "Errors over time", plots::errors(report, column))?;
         if report.evaluation.horizon > 1 {
-            let header = ["steps ahead", "RMSE", "naive RMSE", "naive", "skill, 95 %"].map(String::from);
             let ahead = 1..=report.evaluation.horizon;
+            let names = ["steps ahead", "RMSE", "naive RMSE", "naive", "skill, 95 %", "learner RMSE"].map(String::from);
+            let others = table::by_horizon_header(column).into_iter().enumerate();
+            let header = others.map(|(i, other)| names.get(i).cloned().unwrap_or(other)).collect();
             let shown: Vec<_> =
                 std::iter::once(header).chain(ahead.map(|ahead| table::by_horizon(column, ahead))).collect();
             picture(&mut page, "Skill against the best naive forecast, by steps ahead", plots::skill(column))?;
@@ -63,11 +63,11 @@ fn add(page: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = page.write_fmt(text); // a string takes whatever is written
 }
 
-fn rows<const N: usize>(page: &mut String, rows: &[[String; N]]) {
+fn rows(page: &mut String, rows: &[impl AsRef<[String]>]) {
     *page += "<table>\n";
     for (i, row) in rows.iter().enumerate() {
         let kind = if i == 0 { "th" } else { "td" };
-        let cells: String = row.iter().map(|cell| format!("<{kind}>{}</{kind}>", escaped(cell))).collect();
+        let cells: String = row.as_ref().iter().map(|cell| format!("<{kind}>{}</{kind}>", escaped(cell))).collect();
         add(page, format_args!("<tr>{cells}</tr>\n"));
     }
     *page += "</table>\n";

@@ -28,9 +28,12 @@ enum Models {
 }
 
 pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    if args.html.is_some() {
-        let message = "--html: a page is of one series; say which with --only NAME, or take --out and --forecasts";
-        return Err(Failure::Usage(message.into()));
+    for (flag, path) in [("--html", &args.html), ("--plot", &args.plot)] {
+        if path.is_some() {
+            let message =
+                format!("{flag}: shows one series; say which with --only NAME, or take --out and --forecasts");
+            return Err(Failure::Usage(message));
+        }
     }
     let threads = threads(args.threads.unwrap_or_else(many::cores))?;
     let (mut job, models, what) = models(args, matches)?;

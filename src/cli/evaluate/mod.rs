@@ -10,6 +10,7 @@ pub use table::{how, print_one_step};
 use super::device::{DeviceArgs, Work};
 use super::input::Source;
 use super::job::{Job, Named};
+use super::learn::{HowToLearn, loss_of};
 use super::report::{LEARNED_NOTHING, describe};
 use super::screen::{Screen, person_reads_stderr};
 use super::{Failure, threads};
@@ -22,11 +23,18 @@ use rnnstep::data::windows::split;
 use rnnstep::evaluate::{Evaluation, Protocol, Window, evaluate};
 use rnnstep::file::{self, Loaded};
 use rnnstep::fit::WARM_UP;
-use rnnstep::{Error, Form, Model};
+use rnnstep::plot::picture;
+use rnnstep::{Device, Error, Form, Model, Shape};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// What the learning rate of a learner is called here, where --lr is that of the training.
+const LEARN_LR: &str = "--learn-lr";
+
 #[derive(Args)]
+#[command(mut_arg("learn_lr", |arg| arg.long(LEARN_LR.trim_start_matches('-'))))]
+#[command(mut_arg("learn", |arg| arg.help("Let the same model walk beside the one that stays as it is, and learn from \
+every row once it has been forecast")))]
 pub struct EvaluateArgs {
     #[command(flatten)]
     job: Job,
@@ -58,9 +66,14 @@ pub struct EvaluateArgs {
     /// Write all forecasts beside what came
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
     forecasts: Option<PathBuf>,
+    /// Draw the pictures of the report
+    #[arg(long, value_name = "FILE.svg|png", help_heading = "Files")]
+    plot: Option<PathBuf>,
     /// Write a report with pictures, in one file
     #[arg(long, value_name = "FILE.html", help_heading = "Files")]
     html: Option<PathBuf>,
+    #[command(flatten)]
+    learn: HowToLearn,
     #[command(flatten)]
     device: DeviceArgs,
     /// Threads to train on; none are started beyond these. Of many series so many are walked over side by side
@@ -73,6 +86,9 @@ pub struct EvaluateArgs {
 struct Report {
     data: String,
     about: String,
+    /// Which rows are forecast, and how far ahead.
+    rows: String,
+    /// The same, and by what.
     walk: String,
     remarks: Vec<String>,
     named: Named,
@@ -80,10 +96,12 @@ struct Report {
 }
 
 pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    for path in [&args.out, &args.forecasts, &args.html].into_iter().flatten() {
+    args.plot.as_ref().map_or(Ok(()), picture::check_ending)?;
+    for path in [&args.out, &args.forecasts, &args.html, &args.plot].into_iter().flatten() {
         file::check_writable(path)?;
     }
     threads(args.threads.unwrap_or(1))?; // before the work, not after it
+    args.learn.is_asked(LEARN_LR)?;
     let Some(data) = args.job.data.data.clone() else {
         return Err(Failure::Usage("DATA is missing: give the series to forecast, a .csv or .npy file".into()));
     };
@@ -108,6 +126,10 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         let (header, rows) = table::forecasts(&report);
         csv::write(path, &header, rows)?;
         screen.line(format_args!("forecasts  {}", path.display()))?;
+    }
+    if let Some(path) = &args.plot {
+        picture::save(&plots::figure(&report), path)?;
+        screen.line(format_args!("plot       {}", path.display()))?;
     }
     if let Some(path) = &args.html {
         file::write_text(path, &html::page(&report)?)?;
@@ -177,6 +199,7 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
         let message = format!("test-fraction {test_fraction}: leaves none of {} rows to forecast", named.table.rows());
         return Err(Error::Invalid(message).into());
     }
+    let loss = loaded.as_ref().map_or(job.loss, |loaded| loss_of(&loaded.metadata, &loaded.model));
     let mut protocol = Protocol {
         first: train.end,
         horizon: args.horizon,
@@ -187,7 +210,19 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
         lags: job.seq_len,
         warm_up: WARM_UP.saturating_mul(job.seq_len),
         seed: job.seed,
+        learner: args.learn.is_asked(LEARN_LR)?.then(|| args.learn.options(loss)),
     };
+    let choose = |shape: &Shape, batch: usize, work: Work| -> Result<Device, Failure> {
+        match protocol.learner {
+            Some(_) => Ok(args.device.only_cpu("evaluate --learn")?.into()),
+            None => args.device.choose(shape, batch, work),
+        }
+    };
+    let drawn = named.target_names.len();
+    if args.plot.is_some() && drawn > plots::COLUMNS {
+        let message = format!("--plot: room for {} columns, not {drawn}; name some with --target", plots::COLUMNS);
+        return Err(Failure::Usage(message));
+    }
     let mut remarks = Vec::new();
     let (device, evaluation, about) = match &loaded {
         Some(loaded) if args.refit.is_none() => {
@@ -206,7 +241,7 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             } else {
                 remarks.push("whether the model was trained on these rows is for you to know".into());
             }
-            let device = args.device.choose(loaded.model.shape(), 1, Work::Sequences)?;
+            let device = choose(loaded.model.shape(), 1, Work::Sequences)?;
             let evaluation = evaluate(&named.table, &protocol, &device, |_, _, _| Ok(loaded.model.clone()))?;
             (device, evaluation, describe(loaded.model.shape()))
         }
@@ -215,7 +250,7 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             protocol.season = protocol.season.or(job.season);
             let plan = job.plan()?;
             let shape = plan.shape_for(named.table.inputs().rows().1, named.table.targets().rows().1)?;
-            let device = args.device.choose(&shape, plan.batch, Work::Training)?;
+            let device = choose(&shape, plan.batch, Work::Training)?;
             // many series are walked over side by side: one thread for each, and a bar over all
             let one_of_many = named.series.is_some();
             let threads = args.threads.filter(|_| !one_of_many).unwrap_or(1);
@@ -241,15 +276,24 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             (device, evaluation, describe(&shape))
         }
     };
+    remarks.extend(learner_said(&protocol, &evaluation));
     let form = serde_json::to_value(job.target_as).ok().and_then(|name| name.as_str().map(String::from));
     let about = format!("{about}, target as {}, on {device}", form.unwrap_or_default());
-    let walk = said(&protocol, &evaluation, named.table.rows(), loaded.is_some() && args.refit.is_none());
-    Ok(Report { data: String::new(), about, walk, remarks, named, evaluation })
+    let rows = rows_said(&protocol, named.table.rows());
+    let walk = format!("{rows} {}", said(&protocol, &evaluation, loaded.is_some() && args.refit.is_none()));
+    Ok(Report { data: String::new(), about, rows, walk, remarks, named, evaluation })
 }
 
-/// The walk in a sentence.
-fn said(protocol: &Protocol, evaluation: &Evaluation, rows: usize, as_it_is: bool) -> String {
-    let &Protocol { first, horizon, gap, .. } = protocol;
+/// Which rows are forecast, and how far ahead.
+fn rows_said(protocol: &Protocol, rows: usize) -> String {
+    let &Protocol { first, horizon, .. } = protocol;
+    let ahead = if horizon == 1 { "one step ahead".to_string() } else { format!("1 to {horizon} steps ahead") };
+    format!("rows {} to {rows} of {rows}, forecast {ahead}", first + 1)
+}
+
+/// By what.
+fn said(protocol: &Protocol, evaluation: &Evaluation, as_it_is: bool) -> String {
+    let &Protocol { first, gap, .. } = protocol;
     let trained = match (as_it_is, evaluation.folds, protocol.window) {
         (true, ..) => "by a model taken as it is".to_string(),
         (false, 1, Window::Expanding) => format!("by a model trained once, on the {} before", first - gap),
@@ -258,8 +302,19 @@ fn said(protocol: &Protocol, evaluation: &Evaluation, rows: usize, as_it_is: boo
         (false, folds, Window::Sliding(last)) => format!("by a model trained {folds} times, on {last} rows each"),
     };
     let gap = if gap == 0 { String::new() } else { format!(", {gap} rows left out in between") };
-    let ahead = if horizon == 1 { "one step ahead".to_string() } else { format!("1 to {horizon} steps ahead") };
-    format!("rows {} to {rows} of {rows}, forecast {ahead} {trained}{gap}", first + 1)
+    format!("{trained}{gap}")
+}
+
+/// What the learner is and did, if there is one.
+fn learner_said(protocol: &Protocol, evaluation: &Evaluation) -> Option<String> {
+    let (options, learned) = (protocol.learner?, evaluation.learned?);
+    let adapt = options.adapt.map_or_else(String::new, |adapt| format!(", scalers that keep {adapt}"));
+    let anew = if evaluation.folds > 1 { "; after each training it begins anew" } else { "" };
+    Some(format!(
+        "the learner is the same model, which answers each row first and learns from it then, and never from one before the part to \
+         forecast: every {}, window {}, learning rate {}{adapt}; {} updates, weights taken back {} times{anew}",
+        options.every, options.window, options.lr, learned.updates, learned.rollbacks
+    ))
 }
 
 /// With a model its own recipe counts.

@@ -4,7 +4,7 @@ use super::Report;
 use crate::cli::Failure;
 use crate::cli::screen::Screen;
 use rnnstep::data::csv::number;
-use rnnstep::evaluate::{Column, Comparison, Forecasts};
+use rnnstep::evaluate::{Column, Comparison, Forecasts, LEARNER, MODEL, Verdict};
 
 /// The most horizons that a table on the screen has.
 const SHOWN: usize = 12;
@@ -17,11 +17,17 @@ pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
         screen.line("")?;
         print_one_step(name, column, screen)?;
         if report.evaluation.horizon > 1 {
-            screen
-                .line(format_args!("\n  {:<6}  {:>10}  {:>10}  {:<12}  skill, 95 %", "ahead", "RMSE", "naive", ""))?;
-            for ahead in horizons(report.evaluation.horizon) {
-                let [ahead, rmse, naive, name, skill] = by_horizon(column, ahead);
-                screen.line(format_args!("  {ahead:<6}  {rmse:>10}  {naive:>10}  {name:<12}  {skill}"))?;
+            screen.line("")?;
+            let shown = horizons(report.evaluation.horizon).into_iter().map(|ahead| by_horizon(column, ahead));
+            for row in std::iter::once(by_horizon_header(column)).chain(shown) {
+                let [ahead, rmse, naive, name, skill] = &row[..5] else { continue };
+                let learner = match &row[5..] {
+                    [rmse, over] => {
+                        format!("{:<width$}  {rmse:>10}  {over}", "", width = 26_usize.saturating_sub(skill.len()))
+                    }
+                    _ => String::new(),
+                };
+                screen.line(format_args!("  {ahead:<6}  {rmse:>10}  {naive:>10}  {name:<12}  {skill}{learner}"))?;
             }
         }
         screen.line(format_args!("  {}", how(&column.comparisons[0])))?;
@@ -34,7 +40,7 @@ pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
 
 /// What there is to say of a column, and its scores one step ahead.
 pub fn print_one_step(name: &str, column: &Column, screen: &mut Screen) -> Result<(), Failure> {
-    for line in sentences(name, column) {
+    for (line, _) in sentences(name, column) {
         screen.line(line)?;
     }
     let rows = scores_one_step(column);
@@ -45,20 +51,41 @@ pub fn print_one_step(name: &str, column: &Column, screen: &mut Screen) -> Resul
     Ok(())
 }
 
-/// What there is to say of a column.
-pub fn sentences(name: &str, column: &Column) -> Vec<String> {
-    let ahead = if column.comparisons.len() > 1 { ", one step ahead" } else { "" };
-    let mut lines = vec![format!("{name}{ahead}: {}", column.comparisons[0].sentence())];
-    if let Some((last, comparison)) = column.comparisons.iter().enumerate().next_back().filter(|(at, _)| *at > 0) {
-        lines.push(format!("{name}, {} steps ahead: {}", last + 1, comparison.sentence()));
+/// What there is to say of a column, and what each sentence comes to.
+pub fn sentences(name: &str, column: &Column) -> Vec<(String, Verdict)> {
+    let many = column.comparisons.len() > 1;
+    let ahead = if many { ", one step ahead" } else { "" };
+    let model = |comparison: &Comparison, ahead: &str| {
+        (format!("{name}{ahead}: {}", comparison.sentence()), comparison.verdict())
+    };
+    let mut lines = vec![model(&column.comparisons[0], ahead)];
+    let last = column.comparisons.len() - 1;
+    let ahead_at_last = format!(", {} steps ahead", last + 1);
+    if many {
+        lines.push(model(&column.comparisons[last], &ahead_at_last));
+    }
+    lines.extend(learning(name, column, 0, ahead));
+    if many {
+        lines.extend(learning(name, column, last, &ahead_at_last));
     }
     let rmse = |forecasts: &Forecasts| forecasts.scores[0].rmse();
-    let (model, linear) = (&column.forecasters[0], column.forecasters.iter().skip(1).find(|one| !one.naive));
+    let of = |forecasts: &&Forecasts| ![MODEL, LEARNER].contains(&forecasts.name.as_str()) && !forecasts.naive;
+    let (model, linear) = (&column.forecasters[0], column.forecasters.iter().find(of));
     if let Some(linear) = linear.filter(|linear| rmse(linear) < rmse(model)) {
         let by = 100.0 * (1.0 - rmse(linear) / rmse(model));
-        lines.push(format!("{name}: a linear autoregression is {by:.1} % better than the model"));
+        lines.push((format!("{name}: a linear autoregression is {by:.1} % better than the model"), Verdict::Unknown));
     }
     lines
+}
+
+/// What learning brings so many rows ahead, counted from 0: against the same model, and whether that is enough.
+fn learning(name: &str, column: &Column, at: usize, ahead: &str) -> Option<(String, Verdict)> {
+    let learning = column.learning.as_ref()?;
+    let (model, naive) = (&learning.over_model[at], &learning.over_naive[at]);
+    // better than a bad model may still be bad
+    let verdict = if model.verdict() == Verdict::Better { naive.verdict() } else { model.verdict() };
+    let said = format!("{name}, learning while it runs{ahead}: {}; {}", model.sentence(), naive.sentence());
+    Some((said, verdict))
 }
 
 /// The table of one step ahead, its header first.
@@ -74,14 +101,26 @@ pub fn scores_one_step(column: &Column) -> Vec<[String; 5]> {
     std::iter::once(header).chain(column.forecasters.iter().map(row)).collect()
 }
 
-/// Of so many rows ahead: RMSE of the model and of the best naive forecast, and the skill.
-pub fn by_horizon(column: &Column, ahead: usize) -> [String; 5] {
+/// What the cells of [`by_horizon`] are.
+pub fn by_horizon_header(column: &Column) -> Vec<String> {
+    let learner = column.learning.iter().flat_map(|_| ["learner", "over the model, 95 %"]);
+    ["ahead", "RMSE", "naive", "", "skill, 95 %"].into_iter().chain(learner).map(String::from).collect()
+}
+
+/// Of so many rows ahead: RMSE of the model and of the best naive forecast, and the skill; of a learner RMSE and skill over the
+/// model.
+pub fn by_horizon(column: &Column, ahead: usize) -> Vec<String> {
     let comparison = &column.comparisons[ahead - 1];
     let rmse = |name: &str| {
         let found = column.forecasters.iter().find(|forecasts| forecasts.name == name);
         found.map_or_else(String::new, |forecasts| digits(forecasts.scores[ahead - 1].rmse()))
     };
-    [ahead.to_string(), rmse("model"), rmse(&comparison.naive), comparison.naive.clone(), skill(comparison)]
+    let naive = &comparison.naive;
+    let mut cells = vec![ahead.to_string(), rmse(MODEL), rmse(naive), naive.clone(), skill(comparison)];
+    if let Some(learning) = &column.learning {
+        cells.extend([rmse(LEARNER), skill(&learning.over_model[ahead - 1])]);
+    }
+    cells
 }
 
 /// `+23.1 % (17.0 to 29.2)`
@@ -124,9 +163,10 @@ pub fn digits(value: f64) -> String {
     }
 }
 
-/// Every score: header and rows.
+/// Every score: header and rows. A learner has more columns at the end: what it is better by than the model.
 pub fn scores(report: &Report) -> (Vec<String>, Vec<Vec<String>>) {
-    let header = [
+    let learner = report.evaluation.learned.is_some();
+    let mut header = vec![
         "column",
         "ahead",
         "forecast",
@@ -142,15 +182,30 @@ pub fn scores(report: &Report) -> (Vec<String>, Vec<Vec<String>>) {
         "skill_high",
         "dm_p_value",
     ];
+    if learner {
+        header.extend(["over_model", "over_model_low", "over_model_high", "over_model_dm_p_value"]);
+    }
     let mut rows = Vec::new();
     for column in &report.evaluation.columns {
         for forecasts in &column.forecasters {
             for (ahead, score) in forecasts.scores.iter().enumerate() {
-                let comparison = Some(&column.comparisons[ahead]).filter(|_| forecasts.name == "model");
-                let low_high = comparison.and_then(|comparison| comparison.interval);
                 let shown =
                     |value: Option<f64>| value.filter(|v| !v.is_nan()).map_or_else(String::new, |v| v.to_string());
-                rows.push(vec![
+                let compared = |comparison: Option<&Comparison>| {
+                    let low_high = comparison.and_then(|comparison| comparison.interval);
+                    [
+                        shown(comparison.map(|comparison| comparison.skill)),
+                        shown(low_high.map(|(low, _)| low)),
+                        shown(low_high.map(|(_, high)| high)),
+                        shown(comparison.and_then(|comparison| comparison.p_value)),
+                    ]
+                };
+                let learning = column.learning.as_ref().filter(|_| forecasts.name == LEARNER);
+                let over_naive = match forecasts.name.as_str() {
+                    MODEL => Some(&column.comparisons[ahead]),
+                    _ => learning.map(|learning| &learning.over_naive[ahead]),
+                };
+                let mut row = vec![
                     report.named.target_names[column.target].clone(),
                     (ahead + 1).to_string(),
                     forecasts.name.clone(),
@@ -160,16 +215,17 @@ pub fn scores(report: &Report) -> (Vec<String>, Vec<Vec<String>>) {
                     shown(Some(score.rmse())),
                     shown(Some(score.mase)),
                     shown(score.direction),
-                    comparison.map_or_else(String::new, |comparison| comparison.naive.clone()),
-                    shown(comparison.map(|comparison| comparison.skill)),
-                    shown(low_high.map(|(low, _)| low)),
-                    shown(low_high.map(|(_, high)| high)),
-                    shown(comparison.and_then(|comparison| comparison.p_value)),
-                ]);
+                    over_naive.map_or_else(String::new, |comparison| comparison.naive.clone()),
+                ];
+                row.extend(compared(over_naive));
+                if learner {
+                    row.extend(compared(learning.map(|learning| &learning.over_model[ahead])));
+                }
+                rows.push(row);
             }
         }
     }
-    (header.map(String::from).to_vec(), rows)
+    (header.into_iter().map(String::from).collect(), rows)
 }
 
 /// Every forecast beside what came: header and rows.
