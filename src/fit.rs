@@ -241,32 +241,40 @@ impl HeldOut {
 
     /// The loss of each row that counts; of windows that came cut there are none.
     fn losses(&self, model: &Model, recipe: &Recipe, device: &Device) -> Result<Vec<f64>> {
-        match self {
-            Self::Windows(_) => Ok(Vec::new()),
-            Self::Rows { x, target, first } => losses(model, recipe, device, x, target, *first),
-            Self::Several(all) => {
-                let each = all.iter().map(|one| one.losses(model, recipe, device));
-                Ok(each.collect::<Result<Vec<_>>>()?.concat())
-            }
-        }
+        let each = self.series().into_iter().map(|(x, target, first)| losses(model, recipe, device, x, target, first));
+        Ok(each.collect::<Result<Vec<_>>>()?.concat())
     }
 
-    /// How far off `model` is one step ahead, at the last rows: see [`Says`]. Of windows that came cut nothing is known.
+    /// How far off `model` is one step ahead, at the last rows, as many of one series as of another: see [`Says`]. Of windows that
+    /// came cut nothing is known.
     ///
     /// # Errors
     /// If a card fails.
     fn errors(&self, model: &Model, recipe: &Recipe, device: &Device) -> Result<Option<Errors>> {
-        let Self::Rows { x, target, first } = self else { return Ok(None) };
-        let (says, width, out) = (Says::new(recipe.loss), target.rows().1, model.shape().width_out());
-        let y = said(model, device, x, *first)?;
-        let truth = &target.data()[first * width..];
-        let mut errors = vec![0.0; truth.len()];
-        for ((y, truth), errors) in y.chunks(out).zip(truth.chunks(width)).zip(errors.chunks_mut(width)) {
-            says.errors(y, truth, errors);
+        let (all, columns) = (self.series(), model.units().map_or(model.shape().width_out(), Units::targets));
+        let (says, out, most) = (Says::new(recipe.loss), model.shape().width_out(), Errors::MOST / all.len().max(1));
+        let mut errors = Vec::new();
+        for (x, target, first) in all {
+            let truth = &target.data()[first * columns..];
+            let mut found = vec![0.0; truth.len()];
+            let rows = said(model, device, x, first)?;
+            for ((y, truth), found) in rows.chunks(out).zip(truth.chunks(columns)).zip(found.chunks_mut(columns)) {
+                says.errors(y, truth, found);
+            }
+            errors.extend_from_slice(&found[found.len().saturating_sub(most.max(1) * columns)..]);
         }
-        errors.drain(..errors.len().saturating_sub(Errors::MOST * width));
+        errors.truncate(Errors::MOST * columns);
         // weights that say no numbers have no errors to speak of
-        Ok(Errors::new(errors, width).ok())
+        Ok(Errors::new(errors, columns).ok())
+    }
+
+    /// Of each series that is held out: x, targets, and the first row that counts.
+    fn series(&self) -> Vec<(&Tensor, &Tensor, usize)> {
+        match self {
+            Self::Windows(_) => Vec::new(),
+            Self::Rows { x, target, first } => vec![(x, target, *first)],
+            Self::Several(all) => all.iter().flat_map(Self::series).collect(),
+        }
     }
 
     /// Whether `model` is better than `other` by more than two standard errors of the mean difference, row by row. Two where the

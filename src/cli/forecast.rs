@@ -9,7 +9,7 @@ use clap::Args;
 use rnnstep::bands::{Band, Errors, Options};
 use rnnstep::data::series::Time;
 use rnnstep::data::sine;
-use rnnstep::file::{Columns, Metadata};
+use rnnstep::file::{Columns, Metadata, Unseen};
 use rnnstep::plot::{Area, Figure, Line, Plot, Role};
 use rnnstep::{Error, Model, Stream, Tensor, file};
 use serde_json::Value;
@@ -18,6 +18,8 @@ use std::process::ExitCode;
 
 /// Rows of history that a plot shows at the least.
 const SHOWN: usize = 60;
+/// So many rows of errors of its own are enough for a series.
+const ENOUGH_ERRORS: usize = 50;
 /// The most steps ahead.
 const MOST: usize = 10_000_000;
 /// So many paths at the least and at the most.
@@ -183,7 +185,9 @@ fn bands(
         let lag = model.units().map_or(0, |units| units.form().lag());
         lag + metadata.seq_len.unwrap_or(20).min(rows / 4)
     });
-    let stored = unseen.and_then(|unseen| Errors::new(unseen.errors.clone(), history.rows().1).ok());
+    // of many series, those of the others are for one that has too few of its own
+    let wanted = |unseen: &&Unseen| unseen.ends.len() == 1 || rows.saturating_sub(first) < ENOUGH_ERRORS;
+    let stored = unseen.filter(wanted).and_then(|unseen| Errors::new(unseen.errors.clone(), history.rows().1).ok());
     let made = rnnstep::bands::bands(model, cpu, history, first, stored.as_ref(), options)?;
     if known.is_none() && first < rows {
         say_once(

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::checkpoint::{self, Best, Checkpoint};
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
-use rnnstep::file::{self, Columns, Metadata, Unseen};
+use rnnstep::file::{self, Columns, End, Metadata, Unseen};
 use rnnstep::fit::{Fit, HeldOut, Outcome};
 use rnnstep::pass::Head;
 use rnnstep::plot::{Figure, Plot};
@@ -498,15 +498,11 @@ fn metadata(job: &Job, first: Option<&Named>) -> Result<Metadata, Failure> {
     Ok(Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() })
 }
 
-/// Writes what came of a training. Where training ended is said of one series: of several each ends elsewhere.
+/// Writes what came of a training.
 fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata, tables: &[Named]) -> Result<(), Error> {
-    let unseen = match tables {
-        [named] => {
-            let errors = outcome.errors.as_ref().map_or_else(Vec::new, |errors| errors.values().to_vec());
-            Some(Unseen::after(named.table.inputs(), named.train_rows, errors))
-        }
-        _ => None,
-    };
+    let ends: Vec<End> = tables.iter().map(|named| End::of(named.table.inputs(), named.train_rows)).collect();
+    let errors = outcome.errors.as_ref().map_or_else(Vec::new, |errors| errors.values().to_vec());
+    let unseen = (!ends.is_empty()).then_some(Unseen { ends, errors });
     file::save(path, &outcome.model, &Metadata { unseen, ..metadata.clone() }, &[])
 }
 

@@ -88,37 +88,48 @@ impl Metadata {
 /// Where training ended, and how far off the network is after that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Unseen {
-    /// Rows of the table that were trained on.
-    pub train_rows: usize,
-    /// The last of them `[n,I]`, in raw units: by them a table is known to be the one trained on, or to go on from it.
-    pub last: Vec<f32>,
-    /// Errors one step ahead at the rows after them `[n,D]`, as [`Says::errors`](crate::bands::Says::errors) gives them.
+    /// Of each series, where it is.
+    pub ends: Vec<End>,
+    /// Errors one step ahead at rows after that `[n,D]`, as [`Says::errors`](crate::bands::Says::errors) gives them.
     pub errors: Vec<f32>,
 }
 
+/// Where the rows of a series end that were trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// How many they are.
+    pub train_rows: usize,
+    /// The last of them `[n,I]`, in raw units: by them a table is known to be the one trained on, or to go on from it.
+    pub last: Vec<f32>,
+}
+
 impl Unseen {
-    /// As many rows as say where training ended.
+    /// The first row of `table [T,I]` that was not trained on, if it has the end of the rows that were.
+    pub fn first_of(&self, table: &Tensor) -> Option<usize> {
+        // where it was in training, or else anywhere
+        let same = self.ends.iter().find(|end| end.is_at(end.train_rows, table)).map(|end| end.train_rows);
+        let ends_at = |&rows: &usize| self.ends.iter().any(|end| end.is_at(rows, table));
+        same.or_else(|| (1..=table.rows().0).rev().find(ends_at))
+    }
+}
+
+impl End {
+    /// As many rows as say it.
     const LAST: usize = 8;
 
-    /// What is unseen of `table [T,I]` when its first rows were trained on.
-    pub fn after(table: &Tensor, train_rows: usize, errors: Vec<f32>) -> Self {
+    /// Of `table [T,I]` the first rows were trained on.
+    pub fn of(table: &Tensor, train_rows: usize) -> Self {
         let (rows, width) = table.rows();
         let end = train_rows.min(rows);
         let last = table.data()[end.saturating_sub(Self::LAST) * width..end * width].to_vec();
-        Self { train_rows, last, errors }
+        Self { train_rows, last }
     }
 
-    /// The first row of `table [T,I]` that was not trained on, if it has the end of the rows that were; the same place is
-    /// looked at first.
-    pub fn first_of(&self, table: &Tensor) -> Option<usize> {
-        let width = table.rows().1.max(1);
-        let ends = |rows: usize| {
-            !self.last.is_empty()
-                && (rows * width).checked_sub(self.last.len()).and_then(|from| table.data().get(from..rows * width))
-                    == Some(&self.last[..])
-        };
-        let anywhere = || (1..=table.rows().0).rev().find(|&rows| ends(rows));
-        Some(self.train_rows).filter(|&rows| ends(rows)).or_else(anywhere)
+    /// Whether the first `rows` rows of `table` end as those did.
+    fn is_at(&self, rows: usize, table: &Tensor) -> bool {
+        let to = rows.saturating_mul(table.rows().1);
+        let found = to.checked_sub(self.last.len()).and_then(|from| table.data().get(from..to));
+        !self.last.is_empty() && found == Some(&self.last[..])
     }
 }
 

@@ -116,7 +116,7 @@ fn bands_around_a_forecast() {
     );
     let loaded = file::load(run.path("model.safetensors"), None, Cpu::widest()).unwrap();
     let unseen = loaded.metadata.unseen.unwrap();
-    assert_eq!((unseen.train_rows, unseen.errors.len()), (247, 62));
+    assert_eq!((unseen.ends[0].train_rows, unseen.errors.len()), (247, 62));
     let history = Tensor::new([309, 1], numbers(&run.text("sunspots.csv"), 1).concat()).unwrap();
     let errors = Errors::new(unseen.errors.clone(), 1).unwrap();
     let options = Options { levels: vec![0.5, 0.8, 0.975], steps: 9, paths: 1000, seed: 0 };

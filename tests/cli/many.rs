@@ -1,6 +1,7 @@
 //! Many series: one model over all of them, or one for each.
 
 use super::run::{Answer, Run, numbers};
+use rnnstep::{Cpu, file};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -459,6 +460,14 @@ fn predictions_and_forecasts_of_each() {
         }
     }
     assert!(numbers(&run.text("o.csv"), 1).iter().flatten().all(|value| value.is_finite()));
+    // a model over all knows where the training of each ended, and how far off it is on all of them
+    let bands = run.ok("forecast one.safetensors all.csv --series shop --steps 2 --bands 80");
+    assert!(!bands.stderr.contains("does not hold the end"), "{}", bands.stderr);
+    let metadata = file::load(run.path("one.safetensors"), None, Cpu::widest()).unwrap().metadata;
+    let unseen = metadata.unseen.unwrap();
+    assert_eq!(unseen.ends.iter().map(|end| end.train_rows).collect::<Vec<_>>(), [72, 80, 88, 96]);
+    assert_eq!((unseen.ends[3].last.len(), unseen.errors.len()), (8, 18 + 20 + 22 + 24));
+    assert!((f64::from(unseen.ends[3].last[7]) - sold(3, 95)).abs() < 1e-3, "{:?}", unseen.ends[3]);
     // one without a model and one that cannot be read stop no other
     run.file("bad.csv", run.text("all.csv") + "1,new,5,1\n1,text,x,1\n");
     let answer = run.run("predict models bad.csv --series shop");
