@@ -11,6 +11,7 @@
 //! the distance from the median over half the band's width on that side as the score.
 
 mod errors;
+mod factors;
 mod simulate;
 
 pub use errors::{Errors, Says};
@@ -20,14 +21,12 @@ use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::tensor::Tensor;
+use factors::{Factors, edges, sorted_middle};
+use std::ops::Range;
 
 /// The most rows of the past that paths are started from, and how many from each.
 const ORIGINS: usize = 100;
 const PATHS: usize = 200;
-/// Fewer known futures say nothing about a distance: then the factor of a shorter one counts.
-const LEAST_ORIGINS: usize = 20;
-/// With fewer futures that have no row in common, a band is never drawn in.
-const LEAST_APART: usize = 10;
 /// Under so many rows of errors, those of the history are no better than none.
 pub const LEAST_ERRORS: usize = 10;
 
@@ -68,12 +67,10 @@ pub struct Bands {
     pub calibrated: usize,
 }
 
-/// Bands for the rows after `history [T,D]`. Its rows from `unseen` on were not trained on. `stored` are errors from elsewhere, taken
-/// where the history has fewer.
+/// Bands for the rows after `history [T,D]`: a [`Calibrated`] that is used once.
 ///
 /// # Errors
-/// If the model does not predict all its inputs; a level, the number of steps or paths makes no sense; nothing is known about how
-/// far off the model is; or paths grow beyond all numbers.
+/// Those of [`Calibrated::new`] and [`Calibrated::bands`].
 pub fn bands(
     model: &Model,
     cpu: Cpu,
@@ -82,60 +79,106 @@ pub fn bands(
     stored: Option<&Errors>,
     options: &Options,
 ) -> Result<Bands> {
-    check(options)?;
-    let simulator = Simulator::new(model, cpu)?;
-    let (rows, columns) = history.rows();
-    if rows == 0 {
-        return Err(Error::invalid("history: needs at least one row"));
+    let (calibrated, now) = Calibrated::new(model, cpu, history, unseen, stored, options.clone())?;
+    calibrated.bands(&now)
+}
+
+/// What makes bands: a model, the errors that its paths draw, and by how much bands have to be stretched. Made once, which takes some
+/// twenty times as long as the bands of one row.
+#[derive(Debug)]
+pub struct Calibrated {
+    simulator: Simulator,
+    errors: Errors,
+    /// Whether anybody has seen the errors made.
+    known: bool,
+    factors: Factors,
+    options: Options,
+}
+
+impl Calibrated {
+    /// Holds `model` against `history [T,D]`, whose rows from `unseen` on were not trained on; and where it stands after the last one.
+    /// `stored` are errors from elsewhere, taken where the history has fewer.
+    ///
+    /// # Errors
+    /// If the model does not predict all its inputs; the history has no row or other columns; a level, the number of steps or
+    /// paths makes no sense; nothing is known about how far off the model is; or paths grow beyond all numbers.
+    pub fn new(
+        model: &Model,
+        cpu: Cpu,
+        history: &Tensor,
+        unseen: usize,
+        stored: Option<&Errors>,
+        options: Options,
+    ) -> Result<(Self, Start)> {
+        check(&options)?;
+        let simulator = Simulator::new(model, cpu)?;
+        let (rows, columns) = history.rows();
+        let nothing = || Error::invalid("history: needs at least one row");
+        let last = rows.checked_sub(1).ok_or_else(nothing)?;
+        let first = unseen.max(simulator.lag()).min(rows);
+        let mut at = spread(first.saturating_sub(1)..last, ORIGINS);
+        at.push(last);
+        let (mut starts, found) = simulator.walk(history, &at, first)?;
+        let now = starts.pop().ok_or_else(nothing)?;
+        let (errors, known) = pool(found, stored, columns, model, options.seed)?;
+        let mut factors = Factors::new(&options.levels, columns, rows - first);
+        // as many paths at a time as a forecast takes
+        for starts in starts.chunks((options.paths / PATHS).max(1)) {
+            let (together, first) = (starts.iter().collect::<Vec<_>>(), starts[0].row());
+            simulator.paths(
+                &together,
+                PATHS,
+                options.steps.min(last - first),
+                &errors,
+                options.seed,
+                |i, step, d, values| {
+                    let at = (starts[i].row() + step + 1) * columns + d;
+                    if let Some(&truth) = history.data().get(at).filter(|truth| truth.is_finite()) {
+                        factors.add(step, d, values, truth);
+                    }
+                },
+            )?;
+        }
+        factors.settle();
+        Ok((Self { simulator, errors, known, factors, options }, now))
     }
-    let first = unseen.max(simulator.lag()).min(rows);
-    let origins = spread(first.saturating_sub(1)..rows - 1, ORIGINS);
-    let at: Vec<usize> = origins.iter().copied().chain([rows - 1]).collect();
-    let (starts, found) = simulator.walk(history, &at, first)?;
-    let Some((now, starts)) = starts.split_last() else {
-        return Err(Error::invalid("history: needs at least one row"));
-    };
-    let (errors, known) = pool(found, stored, columns, model, options.seed)?;
-    let mut factors = Factors::new(options, columns, rows - first);
-    // as many paths at a time as the forecast itself takes
-    for starts in starts.chunks((options.paths / PATHS).max(1)) {
-        let steps = options.steps.min(rows - 1 - starts[0].row());
-        let together: Vec<&Start> = starts.iter().collect();
-        simulator.paths(&together, PATHS, steps, &errors, options.seed, |start, step, d, values| {
-            let truth = (starts[start].row() + step + 1 < rows)
-                .then(|| history.data()[(starts[start].row() + step + 1) * columns + d]);
-            if let Some(truth) = truth.filter(|truth| truth.is_finite()) {
-                factors.add(step, d, values, truth);
+
+    /// What steps and walks: `calibrated.simulator().walk(..)` gives later starts.
+    pub fn simulator(&self) -> &Simulator {
+        &self.simulator
+    }
+
+    /// Bands for the rows after `now`.
+    ///
+    /// # Errors
+    /// If paths grow beyond all numbers.
+    pub fn bands(&self, now: &Start) -> Result<Bands> {
+        let Options { ref levels, steps, paths, seed } = self.options;
+        let columns = self.simulator.columns();
+        let size = steps * columns;
+        let mut median = vec![0.0; size];
+        let mut edges_of = vec![(vec![0.0; size], vec![0.0; size]); levels.len()];
+        self.simulator.paths(&[now], paths, steps, &self.errors, seed, |_, step, d, values| {
+            let (at, middle) = (step * columns + d, sorted_middle(values));
+            median[at] = middle as f32;
+            let (mut least, mut most) = (median[at], median[at]);
+            for (i, (&level, (lower, upper))) in levels.iter().zip(&mut edges_of).enumerate() {
+                let ((low, high), factor) = (edges(values, level), self.factors.of(i, step, d));
+                // a wider promise holds all of a narrower one, whatever the factors
+                least = least.min((middle - factor * (middle - low)) as f32);
+                most = most.max((middle + factor * (high - middle)) as f32);
+                (lower[at], upper[at]) = (least, most);
             }
         })?;
+        let tensor = |values: Vec<f32>| Tensor::new([steps, columns], values);
+        let band = |(&level, (lower, upper))| Ok(Band { level, lower: tensor(lower)?, upper: tensor(upper)? });
+        Ok(Bands {
+            bands: levels.iter().zip(edges_of).map(band).collect::<Result<_>>()?,
+            median: tensor(median)?,
+            errors: if self.known { self.errors.len() } else { 0 },
+            calibrated: self.factors.steps(),
+        })
     }
-    factors.settle();
-    let size = options.steps * columns;
-    let (mut median, mut lower, mut upper) = (vec![0.0; size], vec![vec![0.0; size]; options.levels.len()], vec![]);
-    upper.clone_from(&lower);
-    simulator.paths(&[now], options.paths, options.steps, &errors, options.seed, |_, step, d, values| {
-        let (at, middle) = (step * columns + d, sorted_middle(values));
-        median[at] = middle as f32;
-        for (i, &level) in options.levels.iter().enumerate() {
-            let (low, high) = edges(values, level);
-            let factor = factors.of(i, step, d);
-            lower[i][at] = (middle - factor * (middle - low)) as f32;
-            upper[i][at] = (middle + factor * (high - middle)) as f32;
-            // a wider promise holds all of a narrower one, whatever the factors
-            if let Some(inner) = i.checked_sub(1) {
-                lower[i][at] = lower[i][at].min(lower[inner][at]);
-                upper[i][at] = upper[i][at].max(upper[inner][at]);
-            }
-        }
-    })?;
-    let tensor = |values: Vec<f32>| Tensor::new([options.steps, columns], values);
-    let band = |((&level, lower), upper)| Ok(Band { level, lower: tensor(lower)?, upper: tensor(upper)? });
-    Ok(Bands {
-        bands: options.levels.iter().zip(lower).zip(upper).map(band).collect::<Result<_>>()?,
-        median: tensor(median)?,
-        errors: if known { errors.len() } else { 0 },
-        calibrated: factors.calibrated,
-    })
 }
 
 fn check(options: &Options) -> Result<()> {
@@ -178,139 +221,15 @@ fn pool(found: Vec<f32>, stored: Option<&Errors>, columns: usize, model: &Model,
 }
 
 /// At most `most` of `range`, as far apart as can be, its ends among them.
-fn spread(range: std::ops::Range<usize>, most: usize) -> Vec<usize> {
+fn spread(range: Range<usize>, most: usize) -> Vec<usize> {
     let count = range.len().min(most);
     let place = |i: usize| range.start + if count > 1 { i * (range.len() - 1) / (count - 1) } else { 0 };
     (0..count).map(place).collect()
 }
 
-/// Sorts `values` and gives their median.
-fn sorted_middle(values: &mut [f32]) -> f64 {
-    values.sort_unstable_by(f32::total_cmp);
-    quantile(values, 0.5)
-}
-
-/// The values between which the middle part `level` of `sorted` lies.
-fn edges(sorted: &[f32], level: f64) -> (f64, f64) {
-    (quantile(sorted, 0.5 - 0.5 * level), quantile(sorted, 0.5 + 0.5 * level))
-}
-
-/// Linear between the two values beside the place: Hyndman and Fan 1996, type 7.
-fn quantile(sorted: &[f32], part: f64) -> f64 {
-    let place = part * (sorted.len() - 1) as f64;
-    let below = (place as usize).min(sorted.len() - 1);
-    let above = (below + 1).min(sorted.len() - 1);
-    let (low, high) = (f64::from(sorted[below]), f64::from(sorted[above]));
-    low + (place - below as f64) * (high - low)
-}
-
-/// By how much bands are stretched.
-struct Factors<'a> {
-    levels: &'a [f64],
-    columns: usize,
-    /// For each level, step and column, one score for each known future.
-    scores: Vec<Vec<f64>>,
-    factors: Vec<f64>,
-    /// Steps that enough futures are known of.
-    calibrated: usize,
-    /// Rows that were not trained on.
-    unseen: usize,
-}
-
-impl<'a> Factors<'a> {
-    fn new(options: &'a Options, columns: usize, unseen: usize) -> Self {
-        Self { levels: &options.levels, columns, scores: vec![], factors: vec![], calibrated: 0, unseen }
-    }
-
-    /// Where level, step and column stand; steps outermost, so that there is no more than was added.
-    fn at(&self, level: usize, step: usize, d: usize) -> usize {
-        (step * self.levels.len() + level) * self.columns + d
-    }
-
-    /// Paths `values` of a column, and what came.
-    fn add(&mut self, step: usize, d: usize, values: &mut [f32], truth: f32) {
-        let (middle, truth) = (sorted_middle(values), f64::from(truth));
-        for (level, &part) in self.levels.iter().enumerate() {
-            let (low, high) = edges(values, part);
-            let (off, width) =
-                if truth < middle { (middle - truth, middle - low) } else { (truth - middle, high - middle) };
-            let at = self.at(level, step, d);
-            if self.scores.len() <= at {
-                self.scores.resize(at + 1, vec![]);
-            }
-            // no width and nothing off is a band that holds
-            self.scores[at].push(if off == 0.0 { 0.0 } else { off / width });
-        }
-    }
-
-    /// From scores to factors. Distances are alike up to a factor of √2 either way, and put their scores together: one
-    /// distance alone has few, and neighbours would get factors that have nothing to do with each other.
-    fn settle(&mut self) {
-        let steps = self.scores.len() / (self.levels.len() * self.columns).max(1);
-        let origins = |step: usize| self.scores.get(self.at(0, step, 0)).map_or(0, Vec::len);
-        let calibrated = (0..steps).take_while(|&step| origins(step) >= LEAST_ORIGINS).count();
-        let mut factors = Vec::with_capacity(calibrated * self.levels.len() * self.columns);
-        for step in 0..calibrated {
-            let ahead = (step + 1) as f64;
-            let (from, to) = ((ahead / f64::sqrt(2.0)).ceil() as usize, (ahead * f64::sqrt(2.0)).floor() as usize);
-            for level in 0..self.levels.len() {
-                for d in 0..self.columns {
-                    let near = (from - 1..to.min(steps)).flat_map(|step| &self.scores[self.at(level, step, d)]);
-                    let mut near: Vec<f64> = near.copied().collect();
-                    near.sort_unstable_by(f64::total_cmp);
-                    let apart = self.unseen / (step + 1);
-                    factors.push(factor(&near, origins(step), self.levels[level], apart));
-                }
-            }
-        }
-        (self.factors, self.calibrated) = (factors, calibrated);
-    }
-
-    /// The factor of a band at a step.
-    fn of(&self, level: usize, step: usize, d: usize) -> f64 {
-        let Some(last) = self.calibrated.checked_sub(1) else { return 1.0 };
-        self.factors[self.at(level, step.min(last), d)]
-    }
-}
-
-/// The factor with which the part `level` of `origins` futures would have been held, and one more future with the same chance:
-/// the ⌈(n+1)·level⌉-th smallest of n scores. Where there is no such one, the largest. `apart` of the futures have no row in
-/// common.
-fn factor(sorted: &[f64], origins: usize, level: f64, apart: usize) -> f64 {
-    let rank = ((origins + 1) as f64 * level).ceil();
-    let place = (rank / origins as f64 * sorted.len() as f64).ceil() as usize;
-    let score = sorted[place.clamp(1, sorted.len()) - 1];
-    // a path without width, that something else came than: there is nothing to stretch
-    let score = if score.is_finite() { score } else { 1.0 };
-    let few = rank > origins as f64 || apart < LEAST_APART;
-    if few { score.max(1.0) } else { score }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_of_paths() {
-        let mut values = [4.0, 0.0, 2.0, 1.0, 3.0];
-        assert_eq!(sorted_middle(&mut values), 2.0);
-        let near = |(low, high): (f64, f64), (l, h): (f64, f64)| (low - l).abs() < 1e-12 && (high - h).abs() < 1e-12;
-        assert!(near(edges(&values, 0.5), (1.0, 3.0)) && near(edges(&values, 0.8), (0.4, 3.6)));
-        assert_eq!(quantile(&[7.0], 0.3), 7.0);
-    }
-
-    #[test]
-    fn factors_hold_what_they_promise() {
-        // 0.1, 0.2, ... 9.9
-        let scores: Vec<f64> = (1..100).map(|i| f64::from(i) / 10.0).collect();
-        assert_eq!(factor(&scores, 99, 0.8, 99), 8.0);
-        assert_eq!(factor(&scores, 99, 0.05, 10), 0.5);
-        assert_eq!(factor(&scores, 99, 0.05, 9), 1.0, "never drawn in by so few that are apart");
-        assert_eq!(factor(&scores[..19], 19, 0.95, 19), 1.9);
-        assert_eq!(factor(&scores[..18], 18, 0.95, 18), 1.8, "the largest, where one more would be needed");
-        assert_eq!(factor(&scores[..5], 5, 0.9, 5), 1.0);
-        assert_eq!(factor(&[f64::INFINITY], 1, 0.5, 1), 1.0);
-    }
 
     #[test]
     fn origins_are_spread() {

@@ -1,0 +1,142 @@
+//! By how much bands are stretched so that they hold the part that they promise.
+
+/// Fewer known futures say nothing about a distance: then the factor of a shorter one counts.
+const LEAST_ORIGINS: usize = 20;
+/// With fewer futures that have no row in common, a band is never drawn in.
+const LEAST_APART: usize = 10;
+
+/// Sorts `values` and gives their median.
+pub fn sorted_middle(values: &mut [f32]) -> f64 {
+    values.sort_unstable_by(f32::total_cmp);
+    quantile(values, 0.5)
+}
+
+/// The values between which the middle part `level` of `sorted` lies.
+pub fn edges(sorted: &[f32], level: f64) -> (f64, f64) {
+    (quantile(sorted, 0.5 - 0.5 * level), quantile(sorted, 0.5 + 0.5 * level))
+}
+
+/// Linear between the two values beside the place: Hyndman and Fan 1996, type 7.
+fn quantile(sorted: &[f32], part: f64) -> f64 {
+    let place = part * (sorted.len() - 1) as f64;
+    let below = (place as usize).min(sorted.len() - 1);
+    let above = (below + 1).min(sorted.len() - 1);
+    let (low, high) = (f64::from(sorted[below]), f64::from(sorted[above]));
+    low + (place - below as f64) * (high - low)
+}
+
+/// By how much bands are stretched.
+#[derive(Debug)]
+pub struct Factors {
+    levels: Vec<f64>,
+    columns: usize,
+    /// For each level, step and column, one score for each known future.
+    scores: Vec<Vec<f64>>,
+    factors: Vec<f64>,
+    /// Steps that enough futures are known of.
+    calibrated: usize,
+    /// Rows that were not trained on.
+    unseen: usize,
+}
+
+impl Factors {
+    /// Nothing is known yet; `unseen` rows were not trained on.
+    pub fn new(levels: &[f64], columns: usize, unseen: usize) -> Self {
+        Self { levels: levels.to_vec(), columns, scores: vec![], factors: vec![], calibrated: 0, unseen }
+    }
+
+    /// Where level, step and column stand; steps outermost, so that there is no more than was added.
+    fn at(&self, level: usize, step: usize, d: usize) -> usize {
+        (step * self.levels.len() + level) * self.columns + d
+    }
+
+    /// Paths `values` of a column, and what came.
+    pub fn add(&mut self, step: usize, d: usize, values: &mut [f32], truth: f32) {
+        let (middle, truth) = (sorted_middle(values), f64::from(truth));
+        for (level, &part) in self.levels.iter().enumerate() {
+            let (low, high) = edges(values, part);
+            let (off, width) =
+                if truth < middle { (middle - truth, middle - low) } else { (truth - middle, high - middle) };
+            let at = self.at(level, step, d);
+            if self.scores.len() <= at {
+                self.scores.resize(at + 1, vec![]);
+            }
+            // no width and nothing off is a band that holds
+            self.scores[at].push(if off == 0.0 { 0.0 } else { off / width });
+        }
+    }
+
+    /// From scores to factors. Distances are alike up to a factor of √2 either way, and put their scores together: one
+    /// distance alone has few, and neighbours would get factors that have nothing to do with each other.
+    pub fn settle(&mut self) {
+        let steps = self.scores.len() / (self.levels.len() * self.columns).max(1);
+        let origins = |step: usize| self.scores.get(self.at(0, step, 0)).map_or(0, Vec::len);
+        let calibrated = (0..steps).take_while(|&step| origins(step) >= LEAST_ORIGINS).count();
+        let mut factors = Vec::with_capacity(calibrated * self.levels.len() * self.columns);
+        for step in 0..calibrated {
+            let ahead = (step + 1) as f64;
+            let (from, to) = ((ahead / f64::sqrt(2.0)).ceil() as usize, (ahead * f64::sqrt(2.0)).floor() as usize);
+            for level in 0..self.levels.len() {
+                for d in 0..self.columns {
+                    let near = (from - 1..to.min(steps)).flat_map(|step| &self.scores[self.at(level, step, d)]);
+                    let mut near: Vec<f64> = near.copied().collect();
+                    near.sort_unstable_by(f64::total_cmp);
+                    let apart = self.unseen / (step + 1);
+                    factors.push(factor(&near, origins(step), self.levels[level], apart));
+                }
+            }
+        }
+        (self.factors, self.calibrated) = (factors, calibrated);
+    }
+
+    /// Steps ahead that enough futures are known of.
+    pub fn steps(&self) -> usize {
+        self.calibrated
+    }
+
+    /// The factor of a band at a step.
+    pub fn of(&self, level: usize, step: usize, d: usize) -> f64 {
+        let Some(last) = self.calibrated.checked_sub(1) else { return 1.0 };
+        self.factors[self.at(level, step.min(last), d)]
+    }
+}
+
+/// The factor with which the part `level` of `origins` futures would have been held, and one more future with the same chance:
+/// the ⌈(n+1)·level⌉-th smallest of n scores. Where there is no such one, the largest. `apart` of the futures have no row in
+/// common.
+fn factor(sorted: &[f64], origins: usize, level: f64, apart: usize) -> f64 {
+    let rank = ((origins + 1) as f64 * level).ceil();
+    let place = (rank / origins as f64 * sorted.len() as f64).ceil() as usize;
+    let score = sorted[place.clamp(1, sorted.len()) - 1];
+    // a path without width, that something else came than: there is nothing to stretch
+    let score = if score.is_finite() { score } else { 1.0 };
+    let few = rank > origins as f64 || apart < LEAST_APART;
+    if few { score.max(1.0) } else { score }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_of_paths() {
+        let mut values = [4.0, 0.0, 2.0, 1.0, 3.0];
+        assert_eq!(sorted_middle(&mut values), 2.0);
+        let near = |(low, high): (f64, f64), (l, h): (f64, f64)| (low - l).abs() < 1e-12 && (high - h).abs() < 1e-12;
+        assert!(near(edges(&values, 0.5), (1.0, 3.0)) && near(edges(&values, 0.8), (0.4, 3.6)));
+        assert_eq!(quantile(&[7.0], 0.3), 7.0);
+    }
+
+    #[test]
+    fn factors_hold_what_they_promise() {
+        // 0.1, 0.2, ... 9.9
+        let scores: Vec<f64> = (1..100).map(|i| f64::from(i) / 10.0).collect();
+        assert_eq!(factor(&scores, 99, 0.8, 99), 8.0);
+        assert_eq!(factor(&scores, 99, 0.05, 10), 0.5);
+        assert_eq!(factor(&scores, 99, 0.05, 9), 1.0, "never drawn in by so few that are apart");
+        assert_eq!(factor(&scores[..19], 19, 0.95, 19), 1.9);
+        assert_eq!(factor(&scores[..18], 18, 0.95, 18), 1.8, "the largest, where one more would be needed");
+        assert_eq!(factor(&scores[..5], 5, 0.9, 5), 1.0);
+        assert_eq!(factor(&[f64::INFINITY], 1, 0.5, 1), 1.0);
+    }
+}
