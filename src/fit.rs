@@ -159,23 +159,28 @@ impl Plan {
         let says = self.recipe.loss;
         let units = Units::fit(self.scaling, self.form, says, inputs, targets, table.columns())?;
         let (x, target) = scaled(&units, &part)?;
-        let last_only = self.recipe.loss_on == Head::Last;
-        let windows = if self.recipe.carry {
-            Windows::lanes(x, target, self.seq_len, self.batch, last_only)?
+        let windows = self.cut(vec![(x, target)])?;
+        let held_out = if held_out.is_empty() { vec![] } else { vec![self.hold_out(&units, table, train.end)?] };
+        Ok(Prepared { units, windows, held_out: HeldOut::of(held_out), train_rows: train.end })
+    }
+
+    /// Windows of the scaled training parts.
+    fn cut(&self, series: Vec<(Tensor, Tensor)>) -> Result<Windows> {
+        let &Self { seq_len, stride, batch, ref recipe, .. } = self;
+        let last_only = recipe.loss_on == Head::Last;
+        if recipe.carry {
+            Windows::lanes_of(series, seq_len, batch, last_only)
         } else {
-            let seed = self.recipe.seed;
-            Windows::shuffled(x, target, self.seq_len, self.stride, self.batch, last_only, seed)?
-        };
-        let held_out = if held_out.is_empty() { None } else { Some(self.hold_out(&units, table, train.end)?) };
-        Ok(Prepared { units, windows, held_out, train_rows: train.end })
+            Windows::shuffled_of(series, seq_len, stride, batch, last_only, recipe.seed)
+        }
     }
 
     /// The rows from `first` on, and those before them that warm a state up.
-    fn hold_out(&self, units: &Units, table: &Table, first: usize) -> Result<HeldOut> {
+    fn hold_out(&self, units: &Units, table: &Table, first: usize) -> Result<HeldOutRows> {
         let lag = units.form().lag();
         let from = first.saturating_sub(lag + 1 + WARM_UP.saturating_mul(self.seq_len));
         let (x, target) = scaled(units, &table.part(from..table.rows())?)?;
-        Ok(HeldOut::Rows { x, target, first: first - from - lag })
+        Ok(HeldOutRows { x, target, first: first - from - lag })
     }
 
     /// The training of `table` from its start, random weights.
@@ -184,6 +189,17 @@ impl Plan {
     /// Those of [`Plan::prepare`] and [`Trainer::new`], and if the shape makes no sense.
     pub fn start(&self, table: &Table, device: impl Into<Device>, threads: Threads) -> Result<Fit> {
         let Prepared { units, windows, held_out, .. } = self.prepare(table)?;
+        self.begin(units, windows, held_out, device, threads)
+    }
+
+    fn begin(
+        &self,
+        units: Units,
+        windows: Windows,
+        held_out: Option<HeldOut>,
+        device: impl Into<Device>,
+        threads: Threads,
+    ) -> Result<Fit> {
         let shape = self.shape_for(windows.input(), windows.output())?;
         let model = Model::random(shape, self.recipe.seed)?.with_units(units)?;
         let total = self.length.steps(&windows);
@@ -211,22 +227,34 @@ fn scaled(units: &Units, table: &Table) -> Result<(Tensor, Tensor)> {
 /// What is held out of a training, to choose weights by.
 #[derive(Debug)]
 pub enum HeldOut {
-    /// Rows of a table in the network's units.
-    Rows {
-        /// `[n,I]`
-        x: Tensor,
-        /// `[n,D]`, of the same times.
-        target: Tensor,
-        /// The first row that counts; those before it warm the state up.
-        first: usize,
-    },
+    /// Rows of a table, or of several series; each row counts alike.
+    Rows(Vec<HeldOutRows>),
     /// Windows that came cut.
     Windows(Windows),
-    /// Of several series: rows of each count alike.
-    Several(Vec<HeldOut>),
+}
+
+/// Rows of a series in the network's units.
+#[derive(Debug)]
+pub struct HeldOutRows {
+    /// `[n,I]`
+    x: Tensor,
+    /// `[n,D]`, of the same times.
+    target: Tensor,
+    /// The first row that counts; those before it warm the state up.
+    first: usize,
 }
 
 impl HeldOut {
+    /// Rows, if there are any.
+    fn of(rows: Vec<HeldOutRows>) -> Option<Self> {
+        (!rows.is_empty()).then_some(Self::Rows(rows))
+    }
+
+    /// The series; of windows that came cut none.
+    fn rows(&self) -> &[HeldOutRows] {
+        if let Self::Rows(rows) = self { rows } else { &[] }
+    }
+
     /// The mean loss of `model` one step ahead, in the network's units.
     ///
     /// # Errors
@@ -241,8 +269,17 @@ impl HeldOut {
 
     /// The loss of each row that counts; of windows that came cut there are none.
     fn losses(&self, model: &Model, recipe: &Recipe, device: &Device) -> Result<Vec<f64>> {
-        let each = self.series().into_iter().map(|(x, target, first)| losses(model, recipe, device, x, target, first));
-        Ok(each.collect::<Result<Vec<_>>>()?.concat())
+        let (network, out) = (model.clone().raw(), model.shape().width_out());
+        let mut dy = vec![0.0; out]; // of which nothing is wanted here
+        let mut losses = Vec::new();
+        for held_out in self.rows() {
+            let width = held_out.target.rows().1;
+            let elements = recipe.loss.elements(width) as f64;
+            let (y, truth) = held_out.said(&network, device)?;
+            let rows = y.chunks_exact(out).zip(truth.chunks_exact(width));
+            losses.extend(rows.map(|(y, truth)| recipe.loss.row(y, truth, &mut dy) / elements));
+        }
+        Ok(losses)
     }
 
     /// How far off `model` is one step ahead, at the last rows, as many of one series as of another: see [`Says`]. Of windows that
@@ -251,14 +288,14 @@ impl HeldOut {
     /// # Errors
     /// If a card fails.
     fn errors(&self, model: &Model, recipe: &Recipe, device: &Device) -> Result<Option<Errors>> {
-        let (all, columns) = (self.series(), model.units().map_or(model.shape().width_out(), Units::targets));
-        let (says, out, most) = (Says::new(recipe.loss), model.shape().width_out(), Errors::MOST / all.len().max(1));
-        let mut errors = Vec::new();
-        for (x, target, first) in all {
-            let truth = &target.data()[first * columns..];
+        let (network, out) = (model.clone().raw(), model.shape().width_out());
+        let (says, most) = (Says::new(recipe.loss), Errors::MOST / self.rows().len().max(1));
+        let (mut errors, mut columns) = (Vec::new(), 1);
+        for held_out in self.rows() {
+            columns = held_out.target.rows().1;
+            let (y, truth) = held_out.said(&network, device)?;
             let mut found = vec![0.0; truth.len()];
-            let rows = said(model, device, x, first)?;
-            for ((y, truth), found) in rows.chunks(out).zip(truth.chunks(columns)).zip(found.chunks_mut(columns)) {
+            for ((y, truth), found) in y.chunks(out).zip(truth.chunks(columns)).zip(found.chunks_mut(columns)) {
                 says.errors(y, truth, found);
             }
             errors.extend_from_slice(&found[found.len().saturating_sub(most.max(1) * columns)..]);
@@ -266,15 +303,6 @@ impl HeldOut {
         errors.truncate(Errors::MOST * columns);
         // weights that say no numbers have no errors to speak of
         Ok(Errors::new(errors, columns).ok())
-    }
-
-    /// Of each series that is held out: x, targets, and the first row that counts.
-    fn series(&self) -> Vec<(&Tensor, &Tensor, usize)> {
-        match self {
-            Self::Windows(_) => Vec::new(),
-            Self::Rows { x, target, first } => vec![(x, target, *first)],
-            Self::Several(all) => all.iter().flat_map(Self::series).collect(),
-        }
     }
 
     /// Whether `model` is better than `other` by more than two standard errors of the mean difference, row by row. Two where the
@@ -296,28 +324,15 @@ impl HeldOut {
     }
 }
 
-/// What the network says of each row from `first` on, one step ahead, `[n,O]` in its own units.
-fn said(model: &Model, device: &Device, x: &Tensor, first: usize) -> Result<Vec<f32>> {
-    let x = x.part(0..x.rows().0 - 1)?;
-    let y = model.clone().raw().forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
-    // row t foretells row t + 1
-    Ok(y.data()[(first - 1) * model.shape().width_out()..].to_vec())
-}
-
-/// The loss of each row from `first` on, one step ahead.
-fn losses(
-    model: &Model,
-    recipe: &Recipe,
-    device: &Device,
-    x: &Tensor,
-    target: &Tensor,
-    first: usize,
-) -> Result<Vec<f64>> {
-    let (width, out) = (target.rows().1, model.shape().width_out());
-    let (elements, mut dy) = (recipe.loss.elements(width) as f64, vec![0.0; out]); // of dy nothing is wanted here
-    let y = said(model, device, x, first)?;
-    let rows = y.chunks_exact(out).zip(target.data()[first * width..].chunks_exact(width));
-    Ok(rows.map(|(y, target)| recipe.loss.row(y, target, &mut dy) / elements).collect())
+impl HeldOutRows {
+    /// What `network` says of each row that counts, one step ahead `[n,O]`, and what came `[n,D]`.
+    fn said(&self, network: &Model, device: &Device) -> Result<(Vec<f32>, &[f32])> {
+        let x = self.x.part(0..self.x.rows().0 - 1)?;
+        let y = network.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(network.shape(), 1))?;
+        // row t foretells row t + 1
+        let y = y.data()[(self.first - 1) * network.shape().width_out()..].to_vec();
+        Ok((y, &self.target.data()[self.first * self.target.rows().1..]))
+    }
 }
 
 /// What came of a training.
@@ -449,8 +464,9 @@ impl Fit {
 
     /// What came of it: the best weights, or the last ones if nothing is held out.
     ///
-    /// A network that predicts changes and is, on what is held out, no more than two standard errors better than one that
-    /// always says the mean change (or the change that is best for its loss) has learned nothing that can be trusted. Then it is one that says that: its head has no weights, only a bias.
+    /// A network that predicts changes has to show that it learned something: on what is held out, it must be better than one that
+    /// always says the change that is best for its loss, by more than two standard errors. If it is not, the outcome is that one:
+    /// its head has a bias and no weights.
     ///
     /// # Errors
     /// If a card fails.

@@ -93,7 +93,9 @@ fn held(kind: Kind, form: Form, loss: &str, seeds: u64, table: usize) -> [[f64; 
             }
         }
     }
-    inside.map(|level| [level[0] / all[0], level[1] / all[1], level[2] / all[2]])
+    let held = inside.map(|level| [level[0] / all[0], level[1] / all[1], level[2] / all[2]]);
+    println!("{kind:?} {loss}, {table} rows: {held:.2?}");
+    held
 }
 
 /// Of so many futures, those far ahead hanging together, a part may be off by so much.
@@ -130,6 +132,23 @@ fn bands_of_distributions_hold_their_part() {
         for kind in [Kind::Returning, Kind::Wave, Kind::Bursts] {
             holds(kind, Form::Value, loss);
         }
+    }
+}
+
+/// A loss that aims elsewhere than at the mean: the middle of the paths is found all the same.
+#[test]
+fn bands_of_a_lone_quantile_hold_their_part() {
+    for loss in ["mae", "quantiles:0.1"] {
+        holds(Kind::Wave, Form::Value, loss);
+    }
+}
+
+/// Twelve held-out rows are too few to hold bands against, and twelve errors are not all that there are.
+#[test]
+fn bands_of_a_short_table_hold_most_of_their_part() {
+    let held = held(Kind::Returning, Form::Value, "mse", 6, 60);
+    for (level, near) in LEVELS.iter().zip(held) {
+        assert!(near.iter().all(|held| (held - level).abs() < 0.17), "{level}: {near:?}");
     }
 }
 
@@ -305,9 +324,21 @@ fn what_cannot_be_is_said() {
     let error = Simulator::new(&Model::random(shape, 0).unwrap(), Cpu::widest()).unwrap_err().to_string();
     assert!(error.contains("takes 2 values and predicts 1"), "{error}");
     // growth without end
-    let simulator = Simulator::new(&model, Cpu::widest()).unwrap();
-    let (starts, _) = simulator.walk(&column(&[f32::MAX]), &[0], 1).unwrap();
-    let up = Errors::new(vec![f32::MAX], 1).unwrap();
-    let error = simulator.paths(&[&starts[0]], 2, 3, &up, 0, |_, _, _, _| {}).unwrap_err().to_string();
-    assert!(error.contains("grow beyond all numbers 1 steps ahead"), "{error}");
+    let far =
+        Errors::new([f32::MAX; 20].into_iter().zip([-f32::MAX; 20]).flat_map(|(a, b)| [a, b]).collect(), 1).unwrap();
+    let made = bands(&model, Cpu::widest(), &column(&[1.0]), 1, Some(&far), &options(3, 100)).unwrap_err();
+    assert!(made.to_string().contains("grow beyond all numbers"), "{made}");
+    // no number to go on from; one further back is no matter
+    let mut holes = rows.clone();
+    holes[3] = f32::NAN;
+    let holes: Vec<f32> = holes.into_iter().cycle().take(90).collect();
+    let error = say(&[&holes[..], &[f32::NAN]].concat(), 0, &options(3, 100));
+    assert!(error.contains("after row 91 of the history the model says no number"), "{error}");
+    // too few errors in the file are none
+    for count in [1, 9] {
+        let few = Errors::new((0..count).map(|i| i as f32).collect(), 1).unwrap();
+        assert!(bands(&model, Cpu::widest(), &column(&rows[..5]), 5, Some(&few), &options(3, 100)).is_err());
+        let made = bands(&gaussian, Cpu::widest(), &column(&rows[..5]), 5, Some(&few), &options(3, 100)).unwrap();
+        assert_eq!(made.errors, 0);
+    }
 }

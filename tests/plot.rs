@@ -191,6 +191,19 @@ fn an_area_lies_between_its_edges() {
     assert_ne!(text, without);
 }
 
+/// One step ahead is a forecast as well: of one point an area is as wide as a line, and seen.
+#[test]
+fn an_area_of_one_point_is_seen() {
+    let line = || Line::new("line", Role::History, vec![(0.0, 0.0), (4.0, 1.0)]);
+    let plot = Plot::new("", "", "").with(line()).over(Area::new("", Role::Forecast, vec![(2.0, 0.2, 0.8)]));
+    let svg = picture::svg(&plot.clone().into()).unwrap();
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let area = document.descendants().find(|n| n.has_tag_name("polygon")).and_then(|n| n.attribute("points")).unwrap();
+    assert_eq!(area.split_whitespace().collect::<std::collections::BTreeSet<_>>().len(), 4, "{area}");
+    let without = terminal::render(&Plot::new("", "", "").with(line()), 60, 15, false);
+    assert_ne!(terminal::render(&plot, 60, 15, false), without);
+}
+
 #[test]
 fn the_tutorial_as_png() {
     let (width, height, pixels) = decode(&picture::png(&tutorial().into()).unwrap());

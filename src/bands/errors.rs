@@ -1,5 +1,6 @@
 //! Errors one step ahead, in units of how sure the model was: what a path takes one of at each step.
 
+use super::factors::quantile;
 use crate::error::{Error, Result};
 use crate::loss::{LEAST_S, Levels, Loss};
 use crate::random::{Purpose, Random};
@@ -32,7 +33,10 @@ impl Says {
         Self { loss, deviates }
     }
 
-    /// The errors of `y [O]` when `truth [D]` came.
+    /// The errors `[D]` of `y [O]` when `truth [D]` came, all in the network's units. NaN where one of them is.
+    ///
+    /// # Panics
+    /// If y is not as wide as the loss asks for.
     pub fn errors(&self, y: &[f32], truth: &[f32], errors: &mut [f32]) {
         let columns = truth.len();
         for (d, (error, &truth)) in errors.iter_mut().zip(truth).enumerate() {
@@ -47,7 +51,10 @@ impl Says {
         }
     }
 
-    /// The values `[D]` that `y [O]` means if its errors are these.
+    /// The values `[D]` that `y [O]` means if its `errors [D]` are these, all in the network's units.
+    ///
+    /// # Panics
+    /// If y is not as wide as the loss asks for.
     #[inline]
     pub fn values(&self, y: &[f32], errors: &[f32], values: &mut [f32]) {
         let columns = values.len();
@@ -102,12 +109,10 @@ fn value_at(values: &[f32], deviates: &[f32], deviate: f32) -> f32 {
 /// The other way round. Where levels have one value in common, the middle of them.
 fn deviate(values: &[f32], deviates: &[f32], value: f32) -> f32 {
     let last = values.len() - 1;
-    let beyond = |from: usize| {
-        let far = (value - values[from]) / slope(values, deviates);
-        // 0 / 0 where all levels have one value and it came
-        let deviate = if far.is_nan() { 0.5 * (deviates[0] + deviates[last]) } else { deviates[from] + far };
-        deviate.clamp(-FAR, FAR)
-    };
+    if value.is_nan() || values.iter().any(|value| value.is_nan()) {
+        return f32::NAN;
+    }
+    let beyond = |from: usize| (deviates[from] + (value - values[from]) / slope(values, deviates)).clamp(-FAR, FAR);
     let (below, above) =
         (values.partition_point(|&known| known < value), values.partition_point(|&known| known <= value));
     match (below, above) {
@@ -183,14 +188,21 @@ impl Errors {
         self.columns
     }
 
-    /// The same with mean 0 in each column: what was off on average in some stretch of time is no law, and a hundred steps would
-    /// add it up a hundred times.
-    pub(super) fn centred(mut self) -> Self {
-        let count = self.len() as f64;
+    /// The same with what `loss` aims at, at 0: means, medians, or the quantiles of a lone level. What was off on average in some stretch
+    /// of time is no law, and a hundred steps would add it up a hundred times.
+    pub(super) fn centred(mut self, loss: Loss) -> Self {
         for d in 0..self.columns {
-            let column = || self.rows.iter().skip(d).step_by(self.columns);
-            let mean = (column().map(|&error| f64::from(error)).sum::<f64>() / count) as f32;
-            self.rows.iter_mut().skip(d).step_by(self.columns).for_each(|error| *error -= mean);
+            let mut column: Vec<f32> = self.rows.iter().skip(d).step_by(self.columns).copied().collect();
+            column.sort_unstable_by(f32::total_cmp);
+            let mean = || mean_of_most(&column);
+            let aim = match loss {
+                Loss::Mae => quantile(&column, 0.5),
+                Loss::Quantiles(levels) if levels.as_slice().len() == 1 => {
+                    quantile(&column, f64::from(levels.as_slice()[0]))
+                }
+                _ => mean(),
+            };
+            self.rows.iter_mut().skip(d).step_by(self.columns).for_each(|error| *error -= aim as f32);
         }
         self
     }
@@ -201,6 +213,16 @@ impl Errors {
         let row = random.below(self.len());
         &self.rows[row * self.columns..][..self.columns]
     }
+}
+
+/// The mean of all but what is ten times as far out as the middle half is wide: one glitch of a sensor would move every path.
+fn mean_of_most(sorted: &[f32]) -> f64 {
+    let (low, high) = (quantile(sorted, 0.25), quantile(sorted, 0.75));
+    let far = 10.0 * (high - low);
+    let near = |error: &f64| far == 0.0 || (low - far..=high + far).contains(error);
+    let (sum, count) =
+        sorted.iter().map(|&error| f64::from(error)).filter(near).fold((0.0, 0.0), |(sum, n), e| (sum + e, n + 1.0));
+    sum / count
 }
 
 #[cfg(test)]
@@ -251,6 +273,7 @@ mod tests {
         };
         assert!(near(of(2.0, [2.0; 3]), 0.0));
         assert_eq!((of(1.0, [2.0; 3]), of(3.0, [2.0; 3])), (-FAR, FAR));
+        assert!(of(f32::NAN, [1.0, 2.0, 3.0]).is_nan() && of(2.0, [1.0, f32::NAN, 3.0]).is_nan());
         assert!(near(of(2.0, [2.0, 2.0, 5.0]), -0.5 * deviate) && near(of(2.0, [1.0, 2.0, 5.0]), 0.0));
     }
 
@@ -275,7 +298,23 @@ mod tests {
         for (rows, columns) in [(vec![], 1), (vec![1.0], 0), (vec![1.0; 3], 2), (vec![f32::NAN], 1)] {
             assert!(Errors::new(rows, columns).is_err());
         }
-        let centred = Errors::new(vec![1.0, 10.0, 3.0, 30.0], 2).unwrap().centred();
-        assert_eq!(centred.values(), [-1.0, -10.0, 1.0, 10.0]);
+    }
+
+    #[test]
+    fn errors_are_centred_where_the_loss_aims() {
+        let errors = || Errors::new(vec![1.0, 10.0, 3.0, 30.0, 11.0, 11.0], 2).unwrap();
+        let centred = |loss: &str| errors().centred(loss.parse().unwrap()).values().to_vec();
+        assert_eq!(centred("mse"), [-4.0, -7.0, -2.0, 13.0, 6.0, -6.0]);
+        assert_eq!(centred("mse"), centred("quantiles:0.1,0.9"));
+        assert_eq!(centred("mae"), [-2.0, -1.0, 0.0, 19.0, 8.0, 0.0]);
+        assert_eq!(centred("quantiles:0.5"), centred("mae"));
+        // a glitch moves nothing, whatever its size; where most are alike everything counts
+        for glitch in [1e3, 1e9] {
+            let errors = Errors::new(vec![-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, glitch], 1).unwrap();
+            assert_eq!(errors.centred(Loss::Mse).values()[..6], [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]);
+        }
+        let seldom = Errors::new(vec![0.0, 0.0, 0.0, 0.0, 5.0], 1).unwrap().centred(Loss::Mse);
+        assert_eq!(seldom.values(), [-1.0, -1.0, -1.0, -1.0, 4.0]);
+        assert_eq!(centred("quantiles:0.75"), [-6.0, -10.5, -4.0, 9.5, 4.0, -9.5]);
     }
 }

@@ -1,9 +1,11 @@
 //! By how much bands are stretched so that they hold the part that they promise.
 
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+
 /// Fewer known futures say nothing about a distance: then the factor of a shorter one counts.
 const LEAST_ORIGINS: usize = 20;
-/// With fewer futures that have no row in common, a band is never drawn in.
-const LEAST_APART: usize = 10;
+/// With fewer futures that have no row in common, a band is drawn in by a part only of what they say.
+const ENOUGH_APART: usize = 10;
 
 /// Sorts `values` and gives their median.
 pub fn sorted_middle(values: &mut [f32]) -> f64 {
@@ -17,7 +19,7 @@ pub fn edges(sorted: &[f32], level: f64) -> (f64, f64) {
 }
 
 /// Linear between the two values beside the place: Hyndman and Fan 1996, type 7.
-fn quantile(sorted: &[f32], part: f64) -> f64 {
+pub fn quantile(sorted: &[f32], part: f64) -> f64 {
     let place = part * (sorted.len() - 1) as f64;
     let below = (place as usize).min(sorted.len() - 1);
     let above = (below + 1).min(sorted.len() - 1);
@@ -37,12 +39,15 @@ pub struct Factors {
     calibrated: usize,
     /// Rows that were not trained on.
     unseen: usize,
+    /// The factors where no future is known.
+    unheld: Vec<f64>,
 }
 
 impl Factors {
-    /// Nothing is known yet; `unseen` rows were not trained on.
-    pub fn new(levels: &[f64], columns: usize, unseen: usize) -> Self {
-        Self { levels: levels.to_vec(), columns, scores: vec![], factors: vec![], calibrated: 0, unseen }
+    /// No future is known yet; `unseen` rows were not trained on, paths draw from so many rows of errors, if any were made.
+    pub fn new(levels: &[f64], columns: usize, unseen: usize, errors: Option<usize>) -> Self {
+        let unheld = levels.iter().map(|&level| errors.map_or(1.0, |errors| of_few(level, errors))).collect();
+        Self { levels: levels.to_vec(), columns, scores: vec![], factors: vec![], calibrated: 0, unseen, unheld }
     }
 
     /// Where level, step and column stand; steps outermost, so that there is no more than was added.
@@ -80,9 +85,8 @@ impl Factors {
                 for d in 0..self.columns {
                     let near = (from - 1..to.min(steps)).flat_map(|step| &self.scores[self.at(level, step, d)]);
                     let mut near: Vec<f64> = near.copied().collect();
-                    near.sort_unstable_by(f64::total_cmp);
                     let apart = self.unseen / (step + 1);
-                    factors.push(factor(&near, origins(step), self.levels[level], apart));
+                    factors.push(factor(&mut near, origins(step), self.levels[level], apart));
                 }
             }
         }
@@ -96,7 +100,7 @@ impl Factors {
 
     /// The factor of a band at a step.
     pub fn of(&self, level: usize, step: usize, d: usize) -> f64 {
-        let Some(last) = self.calibrated.checked_sub(1) else { return 1.0 };
+        let Some(last) = self.calibrated.checked_sub(1) else { return self.unheld[level] };
         self.factors[self.at(level, step.min(last), d)]
     }
 }
@@ -104,14 +108,28 @@ impl Factors {
 /// The factor with which the part `level` of `origins` futures would have been held, and one more future with the same chance:
 /// the ⌈(n+1)·level⌉-th smallest of n scores. Where there is no such one, the largest. `apart` of the futures have no row in
 /// common.
-fn factor(sorted: &[f64], origins: usize, level: f64, apart: usize) -> f64 {
-    let rank = ((origins + 1) as f64 * level).ceil();
-    let place = (rank / origins as f64 * sorted.len() as f64).ceil() as usize;
-    let score = sorted[place.clamp(1, sorted.len()) - 1];
+fn factor(scores: &mut [f64], origins: usize, level: f64, apart: usize) -> f64 {
+    // 100 · 0.55 is a little more than 55
+    let rank = ((origins + 1) as f64 * level - 1e-9).ceil();
+    let place = (rank * scores.len() as f64 / origins as f64).ceil() as usize;
+    let place = place.clamp(1, scores.len()) - 1;
+    let (_, &mut score, _) = scores.select_nth_unstable_by(place, f64::total_cmp);
     // a path without width, that something else came than: there is nothing to stretch
     let score = if score.is_finite() { score } else { 1.0 };
-    let few = rank > origins as f64 || apart < LEAST_APART;
-    if few { score.max(1.0) } else { score }
+    if score >= 1.0 {
+        return score;
+    }
+    let trusted = if rank > origins as f64 { 0.0 } else { apart.min(ENOUGH_APART) as f64 / ENOUGH_APART as f64 };
+    score + (1.0 - trusted) * (1.0 - score)
+}
+
+/// By how much a band of so few errors is too narrow, as it is for normal ones whose mean and deviation are not known but taken
+/// from them: Student's deviate and √(1+1/n), over the normal deviate.
+fn of_few(level: f64, errors: usize) -> f64 {
+    let (part, n) = (0.5 + 0.5 * level, errors as f64);
+    StudentsT::new(0.0, 1.0, n - 1.0).map_or(1.0, |student| {
+        student.inverse_cdf(part) * (1.0 + 1.0 / n).sqrt() / Normal::standard().inverse_cdf(part)
+    })
 }
 
 #[cfg(test)]
@@ -127,16 +145,37 @@ mod tests {
         assert_eq!(quantile(&[7.0], 0.3), 7.0);
     }
 
+    /// From tables of Student's distribution: 1.363 and 2.201 with 11 degrees of freedom.
+    #[test]
+    fn a_few_errors_are_stretched() {
+        assert!((of_few(0.8, 12) - 1.3634 * (13.0_f64 / 12.0).sqrt() / 1.28155).abs() < 1e-3);
+        assert!((of_few(0.95, 12) - 2.2010 * (13.0_f64 / 12.0).sqrt() / 1.95996).abs() < 1e-3);
+        assert!((of_few(0.8, 500) - 1.0).abs() < 5e-3);
+    }
+
     #[test]
     fn factors_hold_what_they_promise() {
         // 0.1, 0.2, ... 9.9
-        let scores: Vec<f64> = (1..100).map(|i| f64::from(i) / 10.0).collect();
-        assert_eq!(factor(&scores, 99, 0.8, 99), 8.0);
-        assert_eq!(factor(&scores, 99, 0.05, 10), 0.5);
-        assert_eq!(factor(&scores, 99, 0.05, 9), 1.0, "never drawn in by so few that are apart");
+        let all: Vec<f64> = (1..100).map(|i| f64::from(i) / 10.0).collect();
+        let factor = |scores: &[f64], origins, level, apart| factor(&mut scores.to_vec(), origins, level, apart);
+        let scores = &all[..];
+        assert_eq!(factor(scores, 99, 0.8, 99), 8.0);
+        assert_eq!(factor(scores, 99, 0.05, 10), 0.5);
+        assert_eq!(factor(scores, 99, 0.05, 4), 0.8, "drawn in by two fifths, by so few that are apart");
+        assert_eq!((factor(scores, 99, 0.05, 0), factor(scores, 99, 0.8, 0)), (1.0, 8.0));
         assert_eq!(factor(&scores[..19], 19, 0.95, 19), 1.9);
         assert_eq!(factor(&scores[..18], 18, 0.95, 18), 1.8, "the largest, where one more would be needed");
-        assert_eq!(factor(&scores[..5], 5, 0.9, 5), 1.0);
+        assert_eq!(factor(&scores[..5], 5, 0.9, 5), 1.0, "one more would be needed");
         assert_eq!(factor(&[f64::INFINITY], 1, 0.5, 1), 1.0);
+        // numbers of origins and levels of which the products are not what they are on paper
+        assert_eq!(factor(scores, 99, 0.55, 99), 5.5);
+        for n in [29_usize, 35, 52, 56, 58, 60, 77, 87, 92] {
+            for percent in 1..96 {
+                let rank = ((n + 1) * percent).div_ceil(100);
+                if (1..=n).contains(&rank) {
+                    assert_eq!(factor(&scores[..n], n, percent as f64 / 100.0, n), scores[rank - 1], "{n} {percent}");
+                }
+            }
+        }
     }
 }

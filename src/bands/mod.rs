@@ -7,8 +7,10 @@
 //!
 //! **Calibration.** Paths know nothing of errors that come in runs, nor of a model that is wrong further ahead. So they are started
 //! from rows of the past whose future is known, and at each distance the band is stretched or drawn in, as a whole, by the factor
-//! that would have held the part it promises: split-conformal prediction (Vovk, Gammerman and Shafer 2005; Lei et al. 2018), with
-//! the distance from the median over half the band's width on that side as the score.
+//! that would have held the part it promises: the rule of split-conformal prediction (Vovk, Gammerman and Shafer 2005; Lei et al.
+//! 2018), with the distance from the median over half the band's width on that side as the score. Its guarantee is for rows that
+//! could be exchanged; rows of a series cannot, and these have chosen the weights as well, so what is held is measured
+//! (`tests/bands.rs`).
 
 mod errors;
 mod factors;
@@ -19,6 +21,7 @@ pub use simulate::{Simulator, Start};
 
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
+use crate::loss::Loss;
 use crate::model::Model;
 use crate::tensor::Tensor;
 use factors::{Factors, edges, sorted_middle};
@@ -27,7 +30,9 @@ use std::ops::Range;
 /// The most rows of the past that paths are started from, and how many from each.
 const ORIGINS: usize = 100;
 const PATHS: usize = 200;
-/// Under so many rows of errors, those of the history are no better than none.
+/// The most steps ahead that bands are held against what came: for more it would take minutes.
+const FARTHEST: usize = 500;
+/// Fewer rows of errors are not used.
 pub const LEAST_ERRORS: usize = 10;
 
 /// What bands to make.
@@ -43,7 +48,7 @@ pub struct Options {
     pub seed: u64,
 }
 
-/// One band.
+/// One band, in raw units.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Band {
     /// The part of what can come that it is to hold.
@@ -59,7 +64,7 @@ pub struct Band {
 pub struct Bands {
     /// One for each level.
     pub bands: Vec<Band>,
-    /// The middle of the paths, `[N,D]`.
+    /// The middle of the paths, `[N,D]` in raw units. Where errors are skewed it is not what a model says that is fed back.
     pub median: Tensor,
     /// Rows of errors that paths drew from; 0: what the model says of itself, unchecked.
     pub errors: usize,
@@ -120,15 +125,16 @@ impl Calibrated {
         at.push(last);
         let (mut starts, found) = simulator.walk(history, &at, first)?;
         let now = starts.pop().ok_or_else(nothing)?;
+        now.check()?;
         let (errors, known) = pool(found, stored, columns, model, options.seed)?;
-        let mut factors = Factors::new(&options.levels, columns, rows - first);
+        let mut factors = Factors::new(&options.levels, columns, rows - first, known.then(|| errors.len()));
         // as many paths at a time as a forecast takes
         for starts in starts.chunks((options.paths / PATHS).max(1)) {
             let (together, first) = (starts.iter().collect::<Vec<_>>(), starts[0].row());
             simulator.paths(
                 &together,
                 PATHS,
-                options.steps.min(last - first),
+                options.steps.min(FARTHEST).min(last - first),
                 &errors,
                 options.seed,
                 |i, step, d, values| {
@@ -151,13 +157,14 @@ impl Calibrated {
     /// Bands for the rows after `now`.
     ///
     /// # Errors
-    /// If paths grow beyond all numbers.
+    /// If `now` is that of another model or not finite, or paths grow beyond all numbers.
     pub fn bands(&self, now: &Start) -> Result<Bands> {
         let Options { ref levels, steps, paths, seed } = self.options;
         let columns = self.simulator.columns();
         let size = steps * columns;
         let mut median = vec![0.0; size];
         let mut edges_of = vec![(vec![0.0; size], vec![0.0; size]); levels.len()];
+        let mut beyond = None;
         self.simulator.paths(&[now], paths, steps, &self.errors, seed, |_, step, d, values| {
             let (at, middle) = (step * columns + d, sorted_middle(values));
             median[at] = middle as f32;
@@ -169,7 +176,16 @@ impl Calibrated {
                 most = most.max((middle + factor * (high - middle)) as f32);
                 (lower[at], upper[at]) = (least, most);
             }
+            if beyond.is_none() && !(least.is_finite() && most.is_finite()) {
+                beyond = Some(step + 1);
+            }
         })?;
+        if let Some(steps) = beyond {
+            return Err(Error::invalid(format!(
+                "bands: some paths grow beyond all numbers {steps} steps ahead; ask for fewer steps, or train with --target-as \
+                 value or change"
+            )));
+        }
         let tensor = |values: Vec<f32>| Tensor::new([steps, columns], values);
         let band = |(&level, (lower, upper))| Ok(Band { level, lower: tensor(lower)?, upper: tensor(upper)? });
         Ok(Bands {
@@ -203,15 +219,16 @@ fn pool(found: Vec<f32>, stored: Option<&Errors>, columns: usize, model: &Model,
     let found: Vec<f32> =
         found.chunks_exact(columns).filter(|row| row.iter().all(|e| e.is_finite())).flatten().copied().collect();
     let count = found.len() / columns;
+    let loss = model.units().map_or_else(Loss::default, |units| units.says());
     let stored = stored.filter(|stored| stored.columns() == columns);
-    if let Some(stored) = stored.filter(|stored| stored.len() >= count) {
-        return Ok((stored.clone().centred(), true));
+    if let Some(stored) = stored.filter(|stored| stored.len() >= count.max(LEAST_ERRORS)) {
+        return Ok((stored.clone().centred(loss), true));
     }
     if count >= LEAST_ERRORS {
         let last = found[(count - count.min(Errors::MOST)) * columns..].to_vec();
-        return Ok((Errors::new(last, columns)?.centred(), true));
+        return Ok((Errors::new(last, columns)?.centred(loss), true));
     }
-    if model.units().is_some_and(|units| units.says().is_distribution()) {
+    if loss.is_distribution() {
         return Ok((Errors::normal(columns, seed), false));
     }
     Err(Error::invalid(format!(

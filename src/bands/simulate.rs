@@ -43,13 +43,25 @@ impl Start {
     pub fn row(&self) -> usize {
         self.row
     }
+
+    /// # Errors
+    /// If there is no way on from here.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.y.iter().all(|y| y.is_finite()) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "bands: after row {} of the history the model says no number; look for values that are not finite in it",
+            self.row + 1
+        )))
+    }
 }
 
 impl Simulator {
-    /// A simulator of `model`.
+    /// A simulator of `model`, whose outputs are taken to be its inputs one step later, in the same order.
     ///
     /// # Errors
-    /// If the model does not predict all its inputs, in their order.
+    /// If there are not as many of one as of the other, or the model's form says that their order differs.
     pub fn new(model: &Model, cpu: Cpu) -> Result<Self> {
         let shape = *model.shape();
         let units = match model.units() {
@@ -81,14 +93,17 @@ impl Simulator {
         self.units.form().lag().max(1)
     }
 
-    /// Goes along `history [T,D]`: where it stands after each row of `at`, which rise, and how far off the model was at the rows
-    /// from `first` on.
+    /// Goes along `history [T,D]`, in raw units: where it stands after each row of `at`, and how far off the model was at the rows from
+    /// `first` on, `[T-first,D]` as [`Says::errors`] gives them.
     ///
     /// # Errors
-    /// If the columns are others.
+    /// If the columns are others, or `at` does not rise or has a row that is not there.
     pub fn walk(&self, history: &Tensor, at: &[usize], first: usize) -> Result<(Vec<Start>, Vec<f32>)> {
         let (rows, columns) = history.rows();
         Error::check_length("history: columns", self.columns(), columns)?;
+        if at.windows(2).any(|pair| pair[0] >= pair[1]) || at.last().is_some_and(|&last| last >= rows) {
+            return Err(Error::invalid(format!("starts: rows must rise and be among the {rows} of the history")));
+        }
         let mut stream = Stream::on(self.cpu, Arc::clone(&self.network))?;
         let mut past = self.units.past(1);
         let (mut x, mut truth) = (vec![0.0; columns], vec![0.0; columns]);
@@ -116,10 +131,11 @@ impl Simulator {
     }
 
     /// `each` paths from every one of `starts`, `steps` rows long. `sink` is given the values of all paths from one start at one
-    /// step in one column, in raw units and in no order: `sink(start, step, column, values)`.
+    /// step in one column, in raw units and in no order: `sink(start, step, column, values)`. Values that grow beyond the largest number
+    /// are infinite, and NaN after that.
     ///
     /// # Errors
-    /// If there are too many paths for the memory, or their values grow beyond the largest number there is.
+    /// If there are too many paths for the memory, errors are of other columns, or a start is of another model.
     pub fn paths(
         &self,
         starts: &[&Start],
@@ -131,6 +147,9 @@ impl Simulator {
     ) -> Result<()> {
         let (columns, out) = (self.columns(), self.network.shape().width_out());
         Error::check_length("errors: columns", columns, errors.columns())?;
+        for start in starts {
+            Error::check_length("start: y", out, start.y.len())?;
+        }
         let paths = starts.len().saturating_mul(each);
         if paths.saturating_mul(columns).saturating_mul(self.units.form().lag().max(1)) > MOST_PAST {
             return Err(Error::invalid(format!("paths: {paths} at a time do not fit into memory; take fewer")));
@@ -157,13 +176,6 @@ impl Simulator {
                 self.says.values(y, errors.draw(&mut randoms[path / each]), x);
             }
             self.units.values(&past, &mut x);
-            if x.iter().any(|value| !value.is_finite()) {
-                return Err(Error::invalid(format!(
-                    "paths: some grow beyond all numbers {} steps ahead; ask for fewer steps, or train with --target-as \
-                     value or change",
-                    step + 1
-                )));
-            }
             for (start, x) in x.chunks_exact((each * columns).max(1)).enumerate() {
                 for d in 0..columns {
                     values.iter_mut().zip(x.iter().skip(d).step_by(columns)).for_each(|(to, &value)| *to = value);

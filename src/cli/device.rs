@@ -137,7 +137,7 @@ impl DeviceArgs {
             Wanted::Card(_) => Ok(self.card(shape)?.into()),
             Wanted::Auto => {
                 let on_cpu = |reason: String| {
-                    say_once(&format!("device auto: cpu, {reason}"));
+                    say_once("device auto: cpu", &format!("device auto: cpu, {reason}"));
                     Ok(self.cpu()?.into())
                 };
                 let cards = match cuda::devices() {
@@ -153,7 +153,7 @@ impl DeviceArgs {
                 let ready = |cuda: Cuda| Ok(cuda::ready(&cuda, shape, batch, work).map(|()| cuda)?);
                 match self.card(shape).and_then(ready) {
                     Ok(cuda) => {
-                        say_once(&format!("device auto: {}, {}", card.name, choice.reason));
+                        say_once("device auto: card", &format!("device auto: {}, {}", card.name, choice.reason));
                         Ok(cuda.into())
                     }
                     // one line, also where a compiler had more to say

@@ -6,10 +6,10 @@ use super::predict::{check_extension, each_series, table_of, write_rows};
 use super::screen::{Screen, say_once};
 use super::{Failure, ModelArgs, report};
 use clap::Args;
-use rnnstep::bands::{Band, Errors, Options};
+use rnnstep::bands::{Band, Bands, Errors, Options};
 use rnnstep::data::series::Time;
 use rnnstep::data::sine;
-use rnnstep::file::{Columns, Metadata, Unseen};
+use rnnstep::file::{Columns, Loaded, Metadata, Unseen};
 use rnnstep::plot::{Area, Figure, Line, Plot, Role};
 use rnnstep::{Error, Model, Stream, Tensor, file};
 use serde_json::Value;
@@ -39,7 +39,8 @@ pub struct ForecastArgs {
     /// Where predictions go: .csv, .npy, or .safetensors with `y` [default: .csv on stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Bands that hold so many per cent of what can come, such as 50,80,95: two more columns each, the lower and the upper edge
+    /// Bands that hold so many per cent of what can come, such as 50,80,95: two more columns each, the lower and the upper edge, around
+    /// the middle of what can come, which is then the forecast
     #[arg(long, value_name = "PERCENT,...", value_delimiter = ',')]
     bands: Vec<f64>,
     /// Paths that bands are made of
@@ -91,19 +92,16 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         }
         None => (sine_history(loaded.metadata.recipe.as_ref(), loaded.metadata.seq_len)?, None),
     };
-    let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
-    let mut stream = Stream::on(device, loaded.model)?;
-    let (fitted, future) = rnnstep::forecast::ahead(&mut stream, &history, args.steps)?;
-    let bands = bands(args, &levels, stream.model(), &loaded.metadata, &history)?;
-    let names = names(columns, future.rows().1);
+    let said = ahead(args, &levels, &loaded, &history)?;
+    let names = names(columns, said.future.rows().1);
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(
-            format!("{}, {} steps ahead", report::describe(stream.model().shape()), args.steps),
-            plots(&names, &history, &fitted, (&future, &bands), time.as_ref()),
+            format!("{}, {} steps ahead", report::describe(loaded.model.shape()), args.steps),
+            plots(&names, &history, &said, time.as_ref()),
         );
         rnnstep::plot::picture::save(&figure, path)?;
     }
-    let (names, columns) = with_bands(&names, &future, &bands)?;
+    let (names, columns) = with_bands(&names, &said)?;
     write_rows(args.out.as_deref(), &columns, &names, Some(&numbers(args.steps)), screen)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -116,11 +114,8 @@ fn of_each_series(args: &ForecastArgs, levels: &[f64], screen: &mut Screen) -> R
     each_series(&args.model, history, &args.many, &args.table, args.out.as_deref(), screen, |loaded, history| {
         let columns = &loaded.metadata.columns;
         feeds_back(columns)?;
-        let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
-        let mut stream = Stream::on(device, loaded.model)?;
-        let (_, future) = rnnstep::forecast::ahead(&mut stream, &history.x, args.steps)?;
-        let bands = bands(args, levels, stream.model(), &loaded.metadata, &history.x)?;
-        let (names, future) = with_bands(&names(columns, future.rows().1), &future, &bands)?;
+        let said = ahead(args, levels, &loaded, &history.x)?;
+        let (names, future) = with_bands(&names(columns, said.future.rows().1), &said)?;
         let numbers = numbers(args.steps);
         let (header, rows) = table_of(&future, &names, Some(&numbers));
         Ok((header, rows.collect()))
@@ -164,17 +159,40 @@ fn levels(percent: &[f64]) -> Result<Vec<f64>, Failure> {
     Ok(levels)
 }
 
-/// The bands, if any are asked for, and on stderr what they rest on if that is less than it could be.
+/// What a model said to each row of a history, and what it says of the rows after it.
+struct Said {
+    fitted: Tensor,
+    /// What the model says when that is fed back; where bands are wanted, the middle of what can come.
+    future: Tensor,
+    bands: Vec<Band>,
+}
+
+/// What the model says of the rows after `history`.
+fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, history: &Tensor) -> Result<Said, Failure> {
+    let width = history.rows().1.max(1);
+    if let Some(at) = history.data().iter().position(|value| !value.is_finite()) {
+        let (row, value) = (at / width + 1, history.data()[at]);
+        let message = format!("history: row {row} holds {value}, from which there is no way on; fill or drop it");
+        return Err(Error::Invalid(message).into());
+    }
+    let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
+    let mut stream = Stream::on(device, loaded.model.clone())?;
+    let (fitted, future) = rnnstep::forecast::ahead(&mut stream, history, args.steps)?;
+    if levels.is_empty() {
+        return Ok(Said { fitted, future, bands: vec![] });
+    }
+    let Bands { bands, median, .. } = bands(args, levels, &loaded.model, &loaded.metadata, history)?;
+    Ok(Said { fitted, future: median, bands })
+}
+
+/// The bands, and on stderr what they rest on if that is less than it could be.
 fn bands(
     args: &ForecastArgs,
     levels: &[f64],
     model: &Model,
     metadata: &Metadata,
     history: &Tensor,
-) -> Result<Vec<Band>, Failure> {
-    if levels.is_empty() {
-        return Ok(vec![]);
-    }
+) -> Result<Bands, Failure> {
     let options = &Options { levels: levels.to_vec(), steps: args.steps, paths: args.paths, seed: args.seed };
     let cpu = args.model.device.cpu()?;
     let unseen = metadata.unseen.as_ref();
@@ -191,12 +209,14 @@ fn bands(
     let made = rnnstep::bands::bands(model, cpu, history, first, stored.as_ref(), options)?;
     if known.is_none() && first < rows {
         say_once(
+            "history",
             "note: the history does not hold the end of the rows that the model was trained on; it is taken as rows that the \
              model has not seen",
         );
     }
     if made.errors == 0 {
         say_once(
+            "unchecked",
             "note: the bands are what the model says of itself: the history has too few rows that it was not trained on",
         );
     }
@@ -206,13 +226,16 @@ fn bands(
             steps => format!("held against what came up to {steps} steps ahead, and stretched alike from there on"),
         };
         let unseen = rows.saturating_sub(first);
-        say_once(&format!("note: the bands are {far}: the history has {unseen} rows that were not trained on"));
+        say_once(
+            "calibrated",
+            &format!("note: the bands are {far}; the history has {unseen} rows that were not trained on"),
+        );
     }
-    Ok(made.bands)
+    Ok(made)
 }
 
 /// The columns of the forecast, each followed by the edges of its bands, `sunspots_lower_80` and `sunspots_upper_80`.
-fn with_bands(names: &[String], future: &Tensor, bands: &[Band]) -> Result<(Vec<String>, Tensor), Failure> {
+fn with_bands(names: &[String], Said { future, bands, .. }: &Said) -> Result<(Vec<String>, Tensor), Failure> {
     let (steps, width) = future.rows();
     let mut all = Vec::new();
     for name in names {
@@ -226,7 +249,8 @@ fn with_bands(names: &[String], future: &Tensor, bands: &[Band]) -> Result<(Vec<
         values.push(future.data()[at]);
         values.extend(bands.iter().flat_map(|band| [band.lower.data()[at], band.upper.data()[at]]));
     }
-    Ok((all.clone(), Tensor::new([steps, all.len()], values)?))
+    let columns = Tensor::new([steps, all.len()], values)?;
+    Ok((all, columns))
 }
 
 /// A part as per cent, without what rounding left behind.
@@ -246,13 +270,8 @@ fn sine_history(recipe: Option<&Value>, seq_len: Option<usize>) -> Result<Tensor
 }
 
 /// One panel for each column: the end of history, what the model said to it, and the forecast.
-fn plots(
-    names: &[String],
-    history: &Tensor,
-    fitted: &Tensor,
-    (future, bands): (&Tensor, &[Band]),
-    time: Option<&Time>,
-) -> Vec<Plot> {
+fn plots(names: &[String], history: &Tensor, said: &Said, time: Option<&Time>) -> Vec<Plot> {
+    let Said { fitted, future, bands } = said;
     let (rows, width) = history.rows();
     let shown = rows.min(SHOWN.max(3 * future.rows().0));
     let points = |tensor: &Tensor, column: usize, skip: usize, at: usize| -> Vec<(f64, f64)> {
@@ -261,8 +280,8 @@ fn plots(
     };
     let panel = |(column, name): (usize, &String)| {
         // the last fitted value is the first forecast
-        let mut said = points(fitted, column, rows - shown, 1);
-        said.pop();
+        let mut one_ahead = points(fitted, column, rows - shown, 1);
+        one_ahead.pop();
         // the widest first, so that the tint deepens towards the middle
         let areas = bands.iter().rev().map(|band| {
             let edges = points(&band.lower, column, 0, shown).into_iter().zip(points(&band.upper, column, 0, shown));
@@ -275,7 +294,7 @@ fn plots(
             ..Plot::new(name.clone(), if time.is_some() { "" } else { "step" }, "")
         }
         .with(Line::new("history", Role::History, points(history, column, rows - shown, 0)))
-        .with(Line::new("one step ahead", Role::Prediction, said))
+        .with(Line::new("one step ahead", Role::Prediction, one_ahead))
         .with(Line::new("forecast", Role::Forecast, points(future, column, 0, shown)))
     };
     names.iter().enumerate().take(rnnstep::plot::MAX_PANELS).map(panel).collect()

@@ -49,14 +49,13 @@ pub fn person_reads_stderr() -> bool {
     stderr().is_terminal()
 }
 
-/// A line on stderr that many series would say, each of them: once, and after ten different ones no more.
-pub fn say_once(line: &str) {
-    const MOST: usize = 10;
-    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// A line on stderr that many series would say, each in its own words: the first of its kind, and no other.
+pub fn say_once(kind: &'static str, line: &str) {
+    static SAID: Mutex<Vec<&str>> = Mutex::new(Vec::new());
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    if said.len() < MOST && !said.iter().any(|one| one == line) {
+    if !said.contains(&kind) {
         eprintln!("{line}");
-        said.push(line.into());
+        said.push(kind);
     }
 }
 

@@ -498,11 +498,16 @@ fn metadata(job: &Job, first: Option<&Named>) -> Result<Metadata, Failure> {
     Ok(Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() })
 }
 
+/// Where the training of each table ends.
+fn ends(tables: &[Named]) -> Vec<End> {
+    let end = |named: &Named| End::of(named.table.inputs(), named.table.targets(), named.train_rows);
+    tables.iter().map(end).collect()
+}
+
 /// Writes what came of a training.
 fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata, tables: &[Named]) -> Result<(), Error> {
-    let ends: Vec<End> = tables.iter().map(|named| End::of(named.table.inputs(), named.train_rows)).collect();
     let errors = outcome.errors.as_ref().map_or_else(Vec::new, |errors| errors.values().to_vec());
-    let unseen = (!ends.is_empty()).then_some(Unseen { ends, errors });
+    let unseen = (!tables.is_empty()).then(|| Unseen { ends: ends(tables), errors });
     file::save(path, &outcome.model, &Metadata { unseen, ..metadata.clone() }, &[])
 }
 

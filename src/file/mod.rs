@@ -8,6 +8,7 @@ mod container;
 mod infer;
 mod model;
 mod reference;
+mod unseen;
 
 use crate::error::{Error, Result};
 use crate::form::Form;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+pub use unseen::{End, Unseen};
 
 /// The key of our metadata in the header.
 const KEY: &str = "rnnstep";
@@ -82,54 +84,6 @@ impl Metadata {
     /// The version that a file which says this needs.
     fn version_needed(&self) -> u32 {
         if self.target.is_some() || self.says.is_some() { 2 } else { 1 }
-    }
-}
-
-/// Where training ended, and how far off the network is after that.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Unseen {
-    /// Of each series, where it is.
-    pub ends: Vec<End>,
-    /// Errors one step ahead at rows after that `[n,D]`, as [`Says::errors`](crate::bands::Says::errors) gives them.
-    pub errors: Vec<f32>,
-}
-
-/// Where the rows of a series end that were trained on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct End {
-    /// How many they are.
-    pub train_rows: usize,
-    /// The last of them `[n,I]`, in raw units: by them a table is known to be the one trained on, or to go on from it.
-    pub last: Vec<f32>,
-}
-
-impl Unseen {
-    /// The first row of `table [T,I]` that was not trained on, if it has the end of the rows that were.
-    pub fn first_of(&self, table: &Tensor) -> Option<usize> {
-        // where it was in training, or else anywhere
-        let same = self.ends.iter().find(|end| end.is_at(end.train_rows, table)).map(|end| end.train_rows);
-        let ends_at = |&rows: &usize| self.ends.iter().any(|end| end.is_at(rows, table));
-        same.or_else(|| (1..=table.rows().0).rev().find(ends_at))
-    }
-}
-
-impl End {
-    /// As many rows as say it.
-    const LAST: usize = 8;
-
-    /// Of `table [T,I]` the first rows were trained on.
-    pub fn of(table: &Tensor, train_rows: usize) -> Self {
-        let (rows, width) = table.rows();
-        let end = train_rows.min(rows);
-        let last = table.data()[end.saturating_sub(Self::LAST) * width..end * width].to_vec();
-        Self { train_rows, last }
-    }
-
-    /// Whether the first `rows` rows of `table` end as those did.
-    fn is_at(&self, rows: usize, table: &Tensor) -> bool {
-        let to = rows.saturating_mul(table.rows().1);
-        let found = to.checked_sub(self.last.len()).and_then(|from| table.data().get(from..to));
-        !self.last.is_empty() && found == Some(&self.last[..])
     }
 }
 

@@ -7,9 +7,6 @@ use crate::cpu::Threads;
 use crate::data::windows::{self, Windows};
 use crate::error::{Error, Result};
 use crate::form::Form;
-use crate::model::Model;
-use crate::pass::Head;
-use crate::train::{Recipe, Trainer};
 use crate::units::Units;
 
 /// Series made ready for one training.
@@ -68,12 +65,7 @@ impl Plan {
         let says = self.recipe.loss;
         let units = Units::fit_many(self.scaling, self.form, says, &raw, widths, first.columns())?;
         let pairs = parts.iter().map(|(_, part)| scaled(&units, part)).collect::<Result<Vec<_>>>()?;
-        let last_only = self.recipe.loss_on == Head::Last;
-        let windows = if self.recipe.carry {
-            Windows::lanes_of(pairs, self.seq_len, self.batch, last_only)?
-        } else {
-            Windows::shuffled_of(pairs, self.seq_len, self.stride, self.batch, last_only, self.recipe.seed)?
-        };
+        let windows = self.cut(pairs)?;
         let mut held_out = Vec::new();
         for (series, _) in &parts {
             let (table, first) = (tables[*series], train_rows[*series]);
@@ -81,8 +73,7 @@ impl Plan {
                 held_out.push(self.hold_out(&units, table, first)?);
             }
         }
-        let held_out = (!held_out.is_empty()).then_some(HeldOut::Several(held_out));
-        Ok(PreparedMany { units, windows, held_out, train_rows, left_out })
+        Ok(PreparedMany { units, windows, held_out: HeldOut::of(held_out), train_rows, left_out })
     }
 
     /// Whether the plan makes sense by itself, whatever the rows: what fails here fails for every series.
@@ -114,14 +105,9 @@ impl Plan {
     /// The training of one model over several series from its start, random weights.
     ///
     /// # Errors
-    /// Those of [`Plan::prepare_many`] and [`Trainer::new`], and if the shape makes no sense.
+    /// Those of [`Plan::prepare_many`] and [`Trainer::new`](crate::train::Trainer::new), and if the shape makes no sense.
     pub fn start_many(&self, tables: &[&Table], device: impl Into<Device>, threads: Threads) -> Result<Fit> {
         let PreparedMany { units, windows, held_out, .. } = self.prepare_many(tables)?;
-        let shape = self.shape_for(windows.input(), windows.output())?;
-        let model = Model::random(shape, self.recipe.seed)?.with_units(units)?;
-        let total = self.length.steps(&windows);
-        let recipe = Recipe { steps: Some(total), ..self.recipe.clone() };
-        let trainer = Trainer::new(model, windows, recipe, device, threads)?;
-        Ok(Fit::new(trainer, held_out, None, total, self.patience))
+        self.begin(units, windows, held_out, device, threads)
     }
 }

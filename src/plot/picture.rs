@@ -322,11 +322,12 @@ impl<DB: DrawingBackend> Paper<DB> {
             self.text(&entry.name, (start, middle + TEXT * 0.35), TEXT, dark, HPos::Left, false)?;
         }
         let lines: usize = figure.panels.iter().map(|panel| panel.lines.len()).sum();
+        let areas: usize = figure.panels.iter().map(|panel| panel.areas.len()).sum();
         for (index, (plot, panel)) in figure.panels.iter().zip(&sheet.panels).enumerate() {
             let last = index + 1 == figure.panels.len();
             self.frame(plot, panel, last || !sheet.one_x, figure.panels.len() > 1 || !figure.title.is_empty())?;
             for area in &plot.areas {
-                self.area(area, panel)?;
+                self.area(area, panel, (MOST_CORNERS / 4 / areas.max(1)).clamp(50, panel.width as usize))?;
             }
             for (line, colour) in plot.lines.iter().zip(plot.colours()) {
                 self.line(line, colour, panel, lines)?;
@@ -371,13 +372,24 @@ impl<DB: DrawingBackend> Paper<DB> {
         self.text(&label, (left - widest - 17.0, top + height / 2.0), TEXT, INK, HPos::Center, true)
     }
 
-    /// Along one edge and back along the other.
-    fn area(&self, area: &Area, panel: &Panel) -> Result<()> {
+    /// Along one edge and back along the other, `strips` of the picture at the most.
+    fn area(&self, area: &Area, panel: &Panel, strips: usize) -> Result<()> {
         let spot = |p: (f64, f64)| (panel.left + p.0 * panel.width, panel.top + (1.0 - p.1) * panel.height);
-        let [lower, upper] = area.edges().map(|edge| thin::runs(&edge, &panel.x, &panel.y, panel.width as usize));
+        let colour = area.role.colour().rgb;
+        let [lower, upper] = area.edges().map(|edge| thin::runs(&edge, &panel.x, &panel.y, strips));
         for (lower, upper) in lower.into_iter().zip(upper) {
-            let around: Vec<(f64, f64)> = lower.into_iter().chain(upper.into_iter().rev()).map(spot).collect();
-            self.tint(&around, area.role.colour().rgb)?;
+            let mut around: Vec<(f64, f64)> = lower.into_iter().chain(upper.into_iter().rev()).map(spot).collect();
+            if let [low, high] = around[..] {
+                // one point of the series: as wide as a line
+                let half = 1.5;
+                around = vec![
+                    (low.0 - half, low.1),
+                    (low.0 + half, low.1),
+                    (high.0 + half, high.1),
+                    (high.0 - half, high.1),
+                ];
+            }
+            self.tint(&around, colour)?;
         }
         Ok(())
     }

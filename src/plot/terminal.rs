@@ -325,6 +325,10 @@ impl Canvas {
     fn edges(&mut self, area: &Area, x: &Axis, y: &Axis, ansi: Option<u8>) {
         let (wide, high) = (self.columns * 2, self.rows * 4);
         for run in area.edges().iter().flat_map(|edge| thin::runs(edge, x, y, wide)) {
+            if let [only] = run[..] {
+                let at = (column_of(only.0, wide) as i64, row_of(only.1, high) as i64);
+                self.stroke(at, at, ansi);
+            }
             for pair in run.windows(2) {
                 let [from, to] = [pair[0], pair[1]].map(|p| (column_of(p.0, wide) as i64, row_of(p.1, high) as i64));
                 for at in (from.0..=to.0).filter(|at| at % 2 == 0) {

@@ -1,7 +1,7 @@
 //! `rnnstep train --per-series`: a model for each series, in a folder.
 
-use super::{TrainArgs, begin, job_of, metadata, random, write_model};
-use crate::cli::job::{Job, Prepared};
+use super::{TrainArgs, begin, ends, job_of, metadata, random, write_model};
+use crate::cli::job::{Job, Named, Prepared};
 use crate::cli::many::{self, Folder, OneSeries, Row, side_by_side};
 use crate::cli::report::{self, HeldOut};
 use crate::cli::screen::{Screen, person_reads_stderr};
@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::cpu::Threads;
 use rnnstep::file;
 use rnnstep::fit::Fit;
-use rnnstep::{Cpu, Error, Model, Units};
+use rnnstep::{Cpu, Error, Model};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -141,12 +141,11 @@ impl Each<'_> {
             let shape = job.shape(1, 1)?;
             let Prepared { windows, held_out, units, tables } = job.prepare_series(series)?;
             let model = random(&job, shape, &windows)?;
-            let known = units.clone();
             let trainer = begin(&mut job, model, windows, units, |_, _| Ok(cpu.into()), Threads::default())?;
             let metadata = metadata(&job, tables.first())?;
             let total = job.total_steps(trainer.windows());
             let mut fit = Fit::new(trainer, held_out, None, total, job.patience);
-            let model = match self.there(&path, &metadata, known.as_ref()) {
+            let model = match self.there(&path, &metadata, &tables) {
                 Some(model) => model,
                 None => {
                     let mut steps = Vec::new();
@@ -185,13 +184,13 @@ impl Each<'_> {
     }
 
     /// The model that is there already, if it comes of the same recipe and the same rows.
-    fn there(&self, path: &Path, metadata: &file::Metadata, units: Option<&Units>) -> Option<Model> {
+    fn there(&self, path: &Path, metadata: &file::Metadata, tables: &[Named]) -> Option<Model> {
         if !self.resumes || !path.is_file() {
             return None;
         }
         let found = file::load(path, None, self.cpu).ok()?;
-        // scalers are those of the training part: other rows have others
-        let same = found.metadata.recipe == metadata.recipe && found.model.units() == units;
+        let same_rows = found.metadata.unseen.is_some_and(|unseen| unseen.ends == ends(tables));
+        let same = same_rows && found.metadata.recipe == metadata.recipe;
         if same {
             self.kept.fetch_add(1, Ordering::Relaxed);
         }
