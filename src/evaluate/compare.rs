@@ -117,7 +117,9 @@ impl Comparison {
             MODEL => ("", ": do not let it learn"),
             _ => (": do not use this", ": do not use this"),
         };
-        let half = self.interval.map_or(f64::NAN, |(low, high)| 50.0 * (high - low));
+        // as far as the interval reaches towards no skill: its two sides differ, and a sentence must not contradict itself
+        let side = |(low, high): (f64, f64)| if self.skill > 0.0 { self.skill - low } else { high - self.skill };
+        let half = 100.0 * self.interval.map_or(f64::NAN, side).max(0.0);
         let part = 100.0 * self.skill;
         match self.verdict() {
             Verdict::Better => format!("better than {naive} by {} ± {}", percent(part), percent(half)),
@@ -300,6 +302,20 @@ mod tests {
         assert_ne!(interval(&better, &naive, 8, 0), interval(&better, &naive, 8, 1));
         assert_eq!(interval(&naive[..7], &naive[..7], 2, 0), None);
         assert_eq!(interval(&naive, &vec![0.0; 400], 2, 0), None);
+    }
+
+    /// What is within its ± of nothing is no better, and what is not is: whichever side of the interval is the longer one.
+    #[test]
+    fn a_sentence_does_not_contradict_itself() {
+        let say = |skill: f64, interval| {
+            let naive = "last value".to_string();
+            Comparison { naive, skill, interval: Some(interval), block: 1, p_value: None }.sentence()
+        };
+        assert_eq!(say(0.24, (-0.02, 0.36)), "no better than the last value (+24 % ± 26 %): do not use this");
+        assert_eq!(say(0.24, (0.02, 0.66)), "better than the last value by 24 % ± 22 %");
+        assert_eq!(say(-0.3, (-0.9, 0.01)), "no better than the last value (-30 % ± 31 %): do not use this");
+        assert_eq!(say(-0.3, (-0.4, -0.055)), "worse than the last value by 30 % ± 24 %: do not use this");
+        assert_eq!(say(0.0004, (-0.0004, 0.001)), "no better than the last value (+0.04 % ± 0.08 %): do not use this");
     }
 
     #[test]
