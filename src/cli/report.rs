@@ -44,8 +44,7 @@ impl HeldOut {
         if first >= rows {
             return Ok(None);
         }
-        let lag = model.units().map_or(0, |units| units.form().lag());
-        let from = first.saturating_sub(1 + lag + WARM_UP * seq_len);
+        let from = first.saturating_sub(WARM_UP.saturating_mul(seq_len).saturating_add(1 + model.lag()));
         let x = table.inputs().part(from..rows - 1)?;
         let y = model.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
         let y = model.point(&y)?.part(first - 1 - from..rows - 1 - from)?;

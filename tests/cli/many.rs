@@ -413,6 +413,16 @@ fn evaluate_says_how_good_each_is() {
     run.ok(&format!("train before.csv --series shop {flags} --no-plot --out before.safetensors"));
     run.ok("evaluate all.csv before.safetensors --series shop --out t.csv");
     assert_eq!(run.text("s.csv"), run.text("t.csv"));
+    // one without a season is one of them
+    let walk: String = (0..120).map(|t| format!("{t},walk,{},1\n", (t * t) % 97 + (t * 31) % 13)).collect();
+    run.file("walk.csv", run.text("all.csv") + &walk);
+    for (flags, list) in [("--per-series", "evaluate"), ("--per-series --out folder", "train")] {
+        let answer = run.run(&format!("{list} walk.csv --series shop {flags} {SHORT} --target-as seasonal-change"));
+        let lines = failed(&answer);
+        let why = "failed: series \"walk\": walk.csv: --target-as seasonal-change: no season was found";
+        assert!(answer.code == Some(1) && lines.len() == 1 && lines[0].starts_with(why), "{list}\n{}", answer.stderr);
+        assert!(answer.stdout.contains(if list == "train" { "4 of 5 models" } else { "of 4: " }), "{}", answer.stdout);
+    }
     // what fails is listed, and stops no other
     run.file("bad.csv", run.text("all.csv") + "1,short,5,1\n5,none,,2\n");
     for more in ["--per-series", "", "models", "one.safetensors"] {
