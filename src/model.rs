@@ -182,6 +182,12 @@ impl Model {
         Ok(self)
     }
 
+    /// The units that it had.
+    #[cfg(feature = "std")]
+    pub(crate) fn put_units(&mut self, units: Option<Units>) {
+        self.units = units;
+    }
+
     /// The model without units: x and y are then what the network itself sees.
     pub fn raw(mut self) -> Self {
         self.units = None;

@@ -330,7 +330,8 @@ impl Job {
                 ];
                 if let Some((what, has, wanted, flag)) = pairs.into_iter().find(|(_, has, wanted, _)| has != wanted) {
                     let (has, wanted) = (many::few(has), many::few(wanted));
-                    let reason = format!("has the {what} {has}, a series before it {wanted}; choose by name with {flag}");
+                    let reason =
+                        format!("has the {what} {has}, a series before it {wanted}; choose by name with {flag}");
                     return Err(Error::File { path: file, reason }.into());
                 }
             }
@@ -550,10 +551,7 @@ impl Job {
     ) -> Result<rnnstep::Model, Failure> {
         let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         let nonlinearity = given("nonlinearity").then_some(self.nonlinearity);
-        let loaded = rnnstep::file::load(path, nonlinearity, cpu)?;
-        for warning in &loaded.warnings {
-            eprintln!("warning: {warning}");
-        }
+        let loaded = super::load(path, nonlinearity, cpu)?;
         let shape = *loaded.model.shape();
         let differs = [
             ("cell", self.cell != shape.cell),

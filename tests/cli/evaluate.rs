@@ -106,7 +106,11 @@ fn a_model_as_it_is_and_trained_anew() {
         ("evaluate s.csv --horizon 100", 1, "give more data"),
         ("evaluate s.csv --column walk --target wave --horizon 2 --epochs 1", 1, "predicts all its inputs"),
         ("evaluate s.csv --column walk --target wave --target-as change", 1, "must be among the inputs"),
-        ("evaluate s.csv --column walk --target-as seasonal-change --epochs 1", 1, "s.csv: --target-as seasonal-change: no season was found"),
+        (
+            "evaluate s.csv --column walk --target-as seasonal-change --epochs 1",
+            1,
+            "s.csv: --target-as seasonal-change: no season was found",
+        ),
         ("evaluate s.csv --threads 0", 1, "threads 0"),
         ("evaluate s.csv --html no/r.html", 1, "create it first"),
         ("evaluate missing.csv", 1, "missing.csv"),
