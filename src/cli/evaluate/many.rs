@@ -3,7 +3,7 @@
 //! Each series is divided by its own rows, whatever their times: one model over series that end at different times has seen
 //! rows of others that are later than those it forecasts.
 
-use super::table::{self, Cells};
+use super::table::{self, Cells, Make};
 use super::{EvaluateArgs, Report, ahead_said, goes_with, own_job, refuse_recipe, split_at, walk};
 use crate::cli::device::Work;
 use crate::cli::job::{Job, Named};
@@ -218,7 +218,7 @@ fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failur
 const VERDICTS: [&str; 4] = ["better", "no better", "worse", "nothing to say"];
 
 /// The tables of all series in one, the series in the first column. A column that only some have is empty for the others.
-fn joined(reports: &[(String, Report)], table: fn(&Report) -> Cells) -> Cells {
+fn joined(reports: &[(String, Report)], table: Make) -> Cells {
     let tables: Vec<_> = reports.iter().map(|(name, report)| (name, table(report))).collect();
     let mut header = vec!["series".to_string()];
     for (_, (columns, _)) in &tables {

@@ -78,15 +78,15 @@ fn over_rows(report: &Report, row: usize, label: String) -> Plot {
 fn running_means(values: &[f64], over: usize) -> Vec<f64> {
     // blocks of `over` values: sums from the start of each on, and to its end; what is not finite goes no further than that
     let (mut from_start, mut to_end) = (values.to_vec(), values.to_vec());
-    for i in (1..values.len()).filter(|i| i % over != 0) {
+    for i in (1..values.len()).filter(|i| !i.is_multiple_of(over)) {
         from_start[i] += from_start[i - 1];
     }
-    for i in (1..values.len()).rev().filter(|i| i % over != 0) {
+    for i in (1..values.len()).rev().filter(|i| !i.is_multiple_of(over)) {
         to_end[i - 1] += to_end[i];
     }
     let mean = |i: usize| {
         let first = (i + 1).saturating_sub(over);
-        let before = if first % over == 0 { 0.0 } else { to_end[first] };
+        let before = if first.is_multiple_of(over) { 0.0 } else { to_end[first] };
         (before + from_start[i]) / (i + 1 - first) as f64
     };
     (0..values.len()).map(mean).collect()

@@ -165,15 +165,12 @@ pub fn digits(value: f64) -> String {
 
 /// Header and rows.
 pub type Cells = (Vec<String>, Vec<Vec<String>>);
+/// What makes a table of a report.
+pub type Make = fn(&Report) -> Cells;
 
 /// Writes the tables that were asked for: `of` is given what makes one of a report.
-pub fn write(
-    args: &EvaluateArgs,
-    screen: &mut Screen,
-    of: impl Fn(fn(&Report) -> Cells) -> Cells,
-) -> Result<(), Failure> {
-    let tables: [(_, _, fn(&Report) -> Cells); 2] =
-        [("scores     ", &args.out, scores), ("forecasts  ", &args.forecasts, forecasts)];
+pub fn write(args: &EvaluateArgs, screen: &mut Screen, of: impl Fn(Make) -> Cells) -> Result<(), Failure> {
+    let tables: [(_, _, Make); 2] = [("scores     ", &args.out, scores), ("forecasts  ", &args.forecasts, forecasts)];
     for (what, path, table) in tables {
         let Some(path) = path else { continue };
         let (header, rows) = of(table);
