@@ -183,7 +183,6 @@ impl Model {
     }
 
     /// The units that it had.
-    #[cfg(feature = "std")]
     pub(crate) fn put_units(&mut self, units: Option<Units>) {
         self.units = units;
     }
