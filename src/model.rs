@@ -112,6 +112,12 @@ impl Model {
         }
     }
 
+    /// The same of one row, `[D]` of y `[O]`.
+    #[cfg(feature = "std")]
+    pub(crate) fn point_of<'a>(&self, y: &'a [f32]) -> &'a [f32] {
+        self.units.as_ref().map_or(y, |units| units.point(y))
+    }
+
     /// The same model with its recurrent weights (`weight_ih` and `weight_hh`) rounded to what `weights` can hold, where
     /// single steps read them in that format: half or a quarter of the memory, and of the time that reading it takes. All
     /// else stays in f32, and everything that is not a step computes with the rounded weights in f32. To go back takes the
@@ -176,6 +182,11 @@ impl Model {
         Ok(self)
     }
 
+    /// The units that it had.
+    pub(crate) fn put_units(&mut self, units: Option<Units>) {
+        self.units = units;
+    }
+
     /// The model without units: x and y are then what the network itself sees.
     pub fn raw(mut self) -> Self {
         self.units = None;
@@ -185,6 +196,11 @@ impl Model {
     /// What goes between raw values and the network's, if anything does.
     pub fn units(&self) -> Option<&Units> {
         self.units.as_ref()
+    }
+
+    /// Rows before the first answer that says something: those that a change is held against. See [`Form::lag`](crate::Form::lag).
+    pub fn lag(&self) -> usize {
+        self.units.as_ref().map_or(0, |units| units.form().lag())
     }
 
     /// The scalers of x and y, if there are any.

@@ -296,6 +296,33 @@ fn widened(values: &Scaler, loss: Loss) -> Result<Scaler> {
     }
 }
 
+/// Whether all changes in these rows are numbers.
+#[cfg(feature = "std")]
+pub(crate) fn check_changes(form: Form, (values, width): (&[f32], usize)) -> Result<()> {
+    if form == Form::Value {
+        return Ok(());
+    }
+    let ahead = form.lag().saturating_mul(width);
+    for (i, (&before, &now)) in values.iter().zip(values.get(ahead..).unwrap_or_default()).enumerate() {
+        let row = i / width.max(1) + 1;
+        check_before(form, before, row)?;
+        if !form.of(before, now).is_finite() {
+            return Err(Error::invalid(format!("target-as: the change from row {row} on is not finite; use value")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether something can be a part of a value, the first row being 1.
+fn check_before(form: Form, before: f32, row: usize) -> Result<()> {
+    if form == Form::RelativeChange && before == 0.0 {
+        return Err(Error::invalid(format!(
+            "target-as relative-change: the value of row {row} is 0, and nothing is a part of that; use change"
+        )));
+    }
+    Ok(())
+}
+
 /// Rows in `form`, without the first ones, as in [`Units::rows`], not scaled.
 fn formed(
     form: Form,
@@ -310,12 +337,7 @@ fn formed(
     }
     let of = |values: &[f32], width: usize, t: usize, column: usize| {
         let (before, now) = (values[(t - lag) * width + column], values[t * width + column]);
-        if form == Form::RelativeChange && before == 0.0 {
-            return Err(Error::invalid(format!(
-                "target-as relative-change: the value of row {} is 0, and nothing is a part of that; use change",
-                t + 1 - lag
-            )));
-        }
+        check_before(form, before, t + 1 - lag)?;
         Ok(form.of(before, now))
     };
     let (mut x, mut y) = (inputs[lag * width..].to_vec(), targets[lag * outputs..].to_vec());

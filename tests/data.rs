@@ -365,7 +365,7 @@ proptest! {
         time in prop::option::of("[0-3a]"),
     ) {
         let missing = [Missing::Error, Missing::ForwardFill, Missing::Drop][missing];
-        let options = CsvOptions { missing, header, columns, time, delimiter: None };
+        let options = CsvOptions { missing, header, columns, time, ..Default::default() };
         match read(&text, &options) {
             Ok(series) => {
                 prop_assert_eq!(series.values.dims(), [series.len(), series.columns.len()]);

@@ -147,6 +147,11 @@ fn folds_are_what_they_should_be() {
     assert_eq!((found.origins, found.folds), (79..99, 3));
     let sliding = Protocol { refit: Some(10), window: Window::Sliding(30), gap: 5, ..base.clone() };
     assert_eq!(run(&sliding).1, [(45, 74, 0, 2), (55, 84, 1, 2)]);
+    // however large, a step ends where the rows do
+    let once = Protocol { refit: Some(usize::MAX), window: Window::Sliding(usize::MAX), ..base.clone() };
+    assert_eq!(run(&once).1, [(0, 79, 0, 1)]);
+    let (long, short) = (run(&Protocol { warm_up: usize::MAX, ..base.clone() }).0, run(&base).0);
+    assert_eq!(long.columns[0].forecasters[0].values, short.columns[0].forecasters[0].values);
     // a straight line: the drift is never wrong, ahead as far as one likes, and the last value by as many as it is ahead
     let (found, _) = run(&Protocol { horizon: 4, ..base.clone() });
     let column = &found.columns[0];
@@ -166,6 +171,11 @@ fn folds_are_what_they_should_be() {
         Protocol { gap: 78, ..base.clone() },
         Protocol { season: Some(0), ..base.clone() },
         Protocol { window: Window::Sliding(1), ..base.clone() },
+        Protocol { horizon: usize::MAX, ..base.clone() },
+        Protocol { horizon: usize::MAX - 79, ..base.clone() },
+        Protocol { gap: usize::MAX, ..base.clone() },
+        Protocol { gap: usize::MAX - 2, ..base.clone() },
+        Protocol { first: usize::MAX, ..base.clone() },
     ] {
         assert!(evaluate(&table(&values), &wrong, &device(), |_, _, _| panic!("no fold of it")).is_err(), "{wrong:?}");
     }

@@ -174,6 +174,33 @@ fn what_is_too_short_is_left_out() {
     assert!(plan(Form::Value, true, 1).prepare_many(&[]).is_err());
 }
 
+/// What is looked for is what the form needs, in all rows, and a reason says which row it is.
+#[test]
+fn changes_that_are_none_leave_a_series_out() {
+    let with = |row: usize, two: [f32; 2]| {
+        let mut values = values(1, 60);
+        values[row..row + 2].copy_from_slice(&two);
+        table(&values)
+    };
+    // 45 rows are trained on
+    for row in [20, 55] {
+        let (good, zero, far) = (table(&values(0, 60)), with(row, [0.0, 1.0]), with(row, [-3e38, 3e38]));
+        let all = [&good, &zero, &far];
+        let reasons = |form| -> Vec<(usize, String)> {
+            let found = plan(form, false, 8).prepare_many(&all).unwrap();
+            found.left_out.into_iter().map(|one| (one.series, one.reason)).collect()
+        };
+        let none = format!(
+            "target-as relative-change: the value of row {} is 0, and nothing is a part of that; use change",
+            row + 1
+        );
+        let huge = format!("target-as: the change from row {} on is not finite; use value", row + 1);
+        assert_eq!(reasons(Form::Change), [(2, huge.clone())]);
+        assert_eq!(reasons(Form::RelativeChange)[0], (1, none));
+        assert_eq!(reasons(Form::Value), []);
+    }
+}
+
 /// What a series says changes no window of another one.
 #[test]
 fn another_series_changes_nothing_in_the_windows_of_one() {

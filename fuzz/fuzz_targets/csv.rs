@@ -16,6 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         missing: [Missing::Error, Missing::ForwardFill, Missing::Drop][usize::from(pick >> 2 & 3) % 3],
         header: [None, Some(true), Some(false), None][usize::from(pick >> 4 & 3)],
         delimiter: [None, Some(b';'), Some(b'\t'), Some(b' ')][usize::from(pick >> 6)],
+        or_all: pick & 0b11 == 2,
         time: (pick & 0b11 == 3).then(|| "2".to_string()),
     };
     check(read_from(table, Path::new("fuzz"), &options));

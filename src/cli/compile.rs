@@ -41,10 +41,7 @@ pub struct CompileArgs {
 
 pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     file::check_writable(&args.out)?;
-    let loaded = file::load(&args.model, args.nonlinearity, Cpu::detect()?)?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    let loaded = super::load(&args.model, args.nonlinearity, Cpu::detect()?)?;
     let shape = *loaded.model.shape();
     let purpose = if args.training { Purpose::Training } else { Purpose::Inference };
     let mut bundle = ahead::bundle(&shape);

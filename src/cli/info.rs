@@ -7,7 +7,7 @@ use super::{Failure, config, report};
 use clap::Args;
 use rnnstep::cuda::plan::Plan;
 use rnnstep::cuda::{self, Frame, Properties};
-use rnnstep::file::{Loaded, load};
+use rnnstep::file::Loaded;
 use rnnstep::float64::{STEPS, deviation};
 use rnnstep::layout::Offsets;
 use rnnstep::{Cpu, Error, Form, Isa, Nonlinearity, Shape, Weights};
@@ -35,10 +35,7 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     match &args.model {
         None => machine(cpu.isa(), screen)?,
         Some(path) => {
-            let loaded = load(path, args.nonlinearity, cpu)?;
-            for warning in &loaded.warnings {
-                eprintln!("warning: {warning}");
-            }
+            let loaded = super::load(path, args.nonlinearity, cpu)?;
             if args.recipe {
                 return recipe(&loaded, path, screen);
             }

@@ -170,7 +170,7 @@ impl DataArgs {
             let mut take = |name: &str| tensors.remove(name).unwrap_or_default();
             return Ok(Source::Windows { x: take("x"), target: take("target") });
         }
-        Ok(Source::Series(read_series(path, &self.table, &self.wanted())?))
+        Ok(Source::Series(read_series(path, &self.options())?))
     }
 
     /// How many files there are.
@@ -188,18 +188,19 @@ impl DataArgs {
     pub fn several(&self) -> Result<Vec<OneSeries>, Failure> {
         let paths = self.data.as_ref().map_or(&[][..], Files::paths);
         match (&self.many.series, paths) {
-            (Some(column), [path]) => many::read_long(path, &self.table, &self.wanted(), column),
+            (Some(column), [path]) => many::read_long(path, &self.options(), column),
             (Some(_), _) => {
                 let message = "--series: goes with one table; of several files each is a series, so leave it out";
                 Err(Failure::Usage(message.into()))
             }
-            (None, paths) => many::read_files(paths, &self.table, &self.wanted()),
+            (None, paths) => many::read_files(paths, &self.options()),
         }
     }
 
-    /// The columns that have to be read.
-    fn wanted(&self) -> Vec<String> {
-        if self.column.is_empty() { vec![] } else { [&self.column[..], &self.target[..]].concat() }
+    /// How to read, of a table the columns that have to be.
+    fn options(&self) -> CsvOptions {
+        let all = self.column.is_empty();
+        csv_options(&self.table, if all { vec![] } else { [&self.column[..], &self.target[..]].concat() })
     }
 
     /// The columns that go in.
@@ -214,7 +215,7 @@ impl DataArgs {
 }
 
 /// A table from a .csv or .npy file.
-pub fn read_series(path: &Path, table: &TableArgs, wanted: &[String]) -> Result<Series, Failure> {
+pub fn read_series(path: &Path, options: &CsvOptions) -> Result<Series, Failure> {
     match extension(path).as_str() {
         "npy" => {
             let values = npy::read(path)?;
@@ -224,20 +225,26 @@ pub fn read_series(path: &Path, table: &TableArgs, wanted: &[String]) -> Result<
             };
             Ok(Series::new((1..=columns).map(|c| c.to_string()).collect(), values, None)?)
         }
-        "csv" | "tsv" | "txt" | "" => Ok(csv::read(path, &csv_options(table, wanted))?),
+        "csv" | "tsv" | "txt" | "" => Ok(csv::read(path, options)?),
         other => Err(unknown_extension(path, other)),
     }
 }
 
 /// How to read a .csv, of it the `wanted` columns.
-pub fn csv_options(table: &TableArgs, wanted: &[String]) -> CsvOptions {
+fn csv_options(table: &TableArgs, wanted: Vec<String>) -> CsvOptions {
     CsvOptions {
         missing: table.missing,
         time: table.time.clone(),
         header: table.header,
         delimiter: table.delimiter,
-        columns: wanted.to_vec(),
+        columns: wanted,
+        or_all: false,
     }
+}
+
+/// The same for a model: the columns that go in, if they are there. What is wrong with another one is of no interest.
+pub fn options_for(columns: &Columns, table: &TableArgs) -> CsvOptions {
+    CsvOptions { or_all: true, ..csv_options(table, columns.inputs.clone()) }
 }
 
 /// Sequences for a model, in raw units.
@@ -255,7 +262,7 @@ pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: 
         "safetensors" => file::read_tensors(path, &["x"], &[])?.remove("x").unwrap_or_default(),
         "npy" => npy::read(path)?,
         _ => {
-            let series = read_series(path, table, &[])?;
+            let series = read_series(path, &options_for(columns, table))?;
             return Ok(Sequences { x: x_of(&series, path, columns, model)?, time: series.time });
         }
     };

@@ -323,10 +323,17 @@ impl Job {
         let mut tables: Vec<Named> = Vec::with_capacity(all.len());
         for OneSeries { name, file, series } in all {
             let mut named = self.named(&series?)?;
-            if let Some(first) = tables.first().filter(|first| first.input_names != named.input_names) {
-                let (has, wanted) = (many::few(&named.input_names), many::few(&first.input_names));
-                let reason = format!("has the columns {has}, a series before it {wanted}; choose with --column");
-                return Err(Error::File { path: file, reason }.into());
+            if let Some(first) = tables.first() {
+                let pairs = [
+                    ("columns", &named.input_names, &first.input_names, "--column"),
+                    ("columns to predict", &named.target_names, &first.target_names, "--target"),
+                ];
+                if let Some((what, has, wanted, flag)) = pairs.into_iter().find(|(_, has, wanted, _)| has != wanted) {
+                    let (has, wanted) = (many::few(has), many::few(wanted));
+                    let reason =
+                        format!("has the {what} {has}, a series before it {wanted}; choose by name with {flag}");
+                    return Err(Error::File { path: file, reason }.into());
+                }
             }
             named.series = Some(name);
             tables.push(named);
@@ -381,9 +388,8 @@ impl Job {
         let mut found = BTreeMap::<usize, usize>::new();
         for table in tables {
             let (train, _) = rnnstep::data::windows::split(table.rows(), self.val_fraction.unwrap_or(0.2))?;
-            let targets = table.targets().part(train)?;
-            let width = targets.rows().1;
-            let first: Vec<f32> = targets.data().iter().step_by(width).copied().collect();
+            let width = table.targets().rows().1;
+            let first: Vec<f32> = table.targets().data().iter().step_by(width).take(train.end).copied().collect();
             if let Some(season) = naive::season(&first) {
                 *found.entry(season).or_default() += 1;
             }
@@ -392,7 +398,7 @@ impl Job {
         self.season = found.into_iter().rev().max_by_key(|(_, count)| *count).map(|(season, _)| season);
         if self.season.is_none() {
             let message = "--target-as seasonal-change: no season was found in the training part; say --season ROWS";
-            return Err(Failure::Usage(message.into()));
+            return Err(self.in_data(Error::Invalid(message.into())).into());
         }
         Ok(())
     }
@@ -545,10 +551,7 @@ impl Job {
     ) -> Result<rnnstep::Model, Failure> {
         let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         let nonlinearity = given("nonlinearity").then_some(self.nonlinearity);
-        let loaded = rnnstep::file::load(path, nonlinearity, cpu)?;
-        for warning in &loaded.warnings {
-            eprintln!("warning: {warning}");
-        }
+        let loaded = super::load(path, nonlinearity, cpu)?;
         let shape = *loaded.model.shape();
         let differs = [
             ("cell", self.cell != shape.cell),

@@ -1,12 +1,14 @@
 //! Many series: where they come from, what their models are called in a folder, and tables that say what became of each.
 
 use super::Failure;
-use super::input::{TableArgs, csv_options, extension, read_series};
-use super::screen::Screen;
+use super::input::{extension, read_series};
+use super::screen::{Screen, person_reads_stderr};
+use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::cpu::Threads;
-use rnnstep::data::csv;
+use rnnstep::data::csv::{self, CsvOptions};
 use rnnstep::data::series::Series;
-use rnnstep::{Error, file};
+use rnnstep::file::{self, Columns};
+use rnnstep::{Cpu, Error};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,21 +32,22 @@ pub struct OneSeries {
 }
 
 /// The series of a table in long form.
-pub fn read_long(path: &Path, table: &TableArgs, wanted: &[String], column: &str) -> Result<Vec<OneSeries>, Failure> {
+pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<OneSeries>, Failure> {
     if !matches!(extension(path).as_str(), "csv" | "tsv" | "txt" | "") {
         let reason = format!("has no column {column:?} that says whose a row is; --series is for a .csv");
         return Err(Error::File { path: path.into(), reason }.into());
     }
-    let all = csv::read_long(path, &csv_options(table, wanted), column)?;
+    let all = csv::read_long(path, options, column)?;
     Ok(all.into_iter().map(|(name, series)| OneSeries { name, file: path.into(), series }).collect())
 }
 
 /// Files, each a series with the name of the file; where two have the same one, with the whole path.
-pub fn read_files(paths: &[PathBuf], table: &TableArgs, wanted: &[String]) -> Result<Vec<OneSeries>, Failure> {
+pub fn read_files(paths: &[PathBuf], options: &CsvOptions) -> Result<Vec<OneSeries>, Failure> {
     let stem = |path: &Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let mut stems: HashMap<String, usize> = HashMap::new();
-    for (i, path) in paths.iter().enumerate() {
-        if paths[..i].contains(path) {
+    let mut given = HashSet::new();
+    for path in paths {
+        if !given.insert(path) {
             return Err(Failure::Usage(format!("{} is given twice", path.display())));
         }
         *stems.entry(stem(path)).or_default() += 1;
@@ -57,7 +60,7 @@ pub fn read_files(paths: &[PathBuf], table: &TableArgs, wanted: &[String]) -> Re
                 let reason = "holds windows already cut; several files are several series, .csv or .npy";
                 Err(Error::File { path: path.clone(), reason: reason.into() })
             }
-            _ => read_series(path, table, wanted).map_err(why),
+            _ => read_series(path, options).map_err(why),
         };
         OneSeries { name, file: path.clone(), series }
     };
@@ -172,9 +175,12 @@ impl Folder {
         Ok(Some(Self { path: path.into(), models }))
     }
 
-    /// A model file, if there is one.
-    pub fn any(&self) -> Option<PathBuf> {
-        self.models.values().min().map(|file| self.path.join(file))
+    /// The columns of its models, which were all trained on the same ones: those of the first that can be read.
+    pub fn columns(&self, cpu: Cpu) -> Option<Columns> {
+        let mut files: Vec<&String> = self.models.values().collect();
+        files.sort();
+        let mut loaded = files.into_iter().map(|name| file::load(self.path.join(name), None, cpu));
+        loaded.find_map(Result::ok).map(|loaded| loaded.metadata.columns)
     }
 
     /// The model file of a series.
@@ -226,6 +232,16 @@ pub fn side_by_side<T: Send>(
         }
     });
     done.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A bar of so many series or models, where a person reads stderr.
+pub fn progress(all: usize, what: &str) -> ProgressBar {
+    if !person_reads_stderr() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(all as u64);
+    let style = ProgressStyle::with_template(&format!("{{bar:30}} {{pos}}/{{len}} {what}  {{elapsed}}, {{eta}} left"));
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }
 
 /// So many threads as the machine has cores.

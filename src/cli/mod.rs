@@ -89,14 +89,24 @@ struct ModelArgs {
 impl ModelArgs {
     /// The model. Warnings go to stderr.
     fn load(&self) -> Result<rnnstep::file::Loaded, Failure> {
-        let mut loaded = rnnstep::file::load(&self.model, self.nonlinearity, self.device.cpu()?)?;
-        for warning in &loaded.warnings {
-            eprintln!("warning: {warning}");
-        }
+        let mut loaded = load(&self.model, self.nonlinearity, self.device.cpu()?)?;
         let in_file = |error: Error| Error::File { path: self.model.clone(), reason: error.to_string() };
         loaded.model = loaded.model.with_weights(self.weights).map_err(in_file)?;
         Ok(loaded)
     }
+}
+
+/// The model of a file. Warnings go to stderr.
+fn load(
+    path: &std::path::Path,
+    nonlinearity: Option<Nonlinearity>,
+    cpu: rnnstep::Cpu,
+) -> Result<rnnstep::file::Loaded, Failure> {
+    let loaded = rnnstep::file::load(path, nonlinearity, cpu)?;
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(loaded)
 }
 
 /// How a command ends when it does not end well.

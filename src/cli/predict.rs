@@ -35,7 +35,7 @@ pub struct PredictArgs {
     #[arg(long)]
     raw: bool,
     /// Three-dimensional arrays are `[T,B,·]`
-    #[arg(long)]
+    #[arg(long, conflicts_with = "series")]
     time_major: bool,
     #[command(flatten)]
     many: SeriesArgs,

@@ -44,8 +44,7 @@ impl HeldOut {
         if first >= rows {
             return Ok(None);
         }
-        let lag = model.units().map_or(0, |units| units.form().lag());
-        let from = first.saturating_sub(1 + lag + WARM_UP * seq_len);
+        let from = first.saturating_sub(WARM_UP.saturating_mul(seq_len).saturating_add(1 + model.lag()));
         let x = table.inputs().part(from..rows - 1)?;
         let y = model.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
         let y = model.point(&y)?.part(first - 1 - from..rows - 1 - from)?;
@@ -152,11 +151,15 @@ pub fn print_several(all: &[HeldOut], screen: &mut Screen) -> Result<(), Failure
 /// Of several gains over the last value, how many there are.
 pub fn summary(gains: &[f64]) -> String {
     let better = gains.iter().filter(|&&gain| gain > 0.0).count();
-    let mut known: Vec<f64> = gains.iter().copied().filter(|gain| gain.is_finite()).collect();
+    let middle = gain(median(gains).unwrap_or(f64::NAN));
+    format!("better than the last value: {better} of {}, median gain {middle}", gains.len())
+}
+
+/// The median of those that are finite, if there are any.
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut known: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     known.sort_by(f64::total_cmp);
-    let middle =
-        if known.is_empty() { f64::NAN } else { (known[(known.len() - 1) / 2] + known[known.len() / 2]) / 2.0 };
-    format!("better than the last value: {better} of {}, median gain {}", gains.len(), gain(middle))
+    (!known.is_empty()).then(|| (known[(known.len() - 1) / 2] + known[known.len() / 2]) / 2.0)
 }
 
 /// `+12.3 %`

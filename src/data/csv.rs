@@ -46,6 +46,8 @@ pub struct CsvOptions {
     /// The columns to read, by name or by number from 1, in the order they shall have; each is read once. Empty: all
     /// that hold numbers. A column that is not read may hold anything.
     pub columns: Vec<String>,
+    /// Read all that hold numbers if one of `columns` is not there by that very name, in the place of an error.
+    pub or_all: bool,
 }
 
 /// Reads a table from a file.
@@ -204,7 +206,10 @@ impl<'a> Table<'a> {
         let series = series.map(|column| position(&column.to_string())).transpose()?;
 
         let mut wanted = Vec::new();
-        for column in &options.columns {
+        let is_there =
+            |column: &String| names.iter().position(|name| name == column).is_some_and(|column| Some(column) != series);
+        let asked = if options.or_all && !options.columns.iter().all(is_there) { &[][..] } else { &options.columns };
+        for column in asked {
             let column = position(column)?;
             if Some(column) == series {
                 let name_of = shown(&names[column]);
@@ -233,7 +238,7 @@ impl<'a> Table<'a> {
             let name_of = shown(&names[time.column]);
             return Err(Error::file(name, format!("column {name_of} cannot say both when and whose a row is")));
         }
-        if options.columns.is_empty() {
+        if asked.is_empty() {
             let certain = |time: &TimeColumn| matches!(time.guess, Guess::Certain).then_some(time.column);
             let time = time.as_ref().and_then(certain);
             // what a delimiter at the end of each line makes is no column; one with a name and no value is an error
@@ -300,9 +305,7 @@ impl<'a> Table<'a> {
                 match members.of(row.get(column).unwrap_or_default()) {
                     Ok(member) if members.failed(member) => return Ok(None),
                     Ok(member) => member,
-                    Err(_) if self.missing == Missing::Drop && row.get(column).is_none_or(<[u8]>::is_empty) => {
-                        return Ok(None);
-                    }
+                    Err(_) if self.missing == Missing::Drop && is_blank(row.get(column)) => return Ok(None),
                     Err(reason) => return Err(self.error(line, column, reason)),
                 }
             }
@@ -399,7 +402,7 @@ impl<'a> Table<'a> {
             return Ok(members.split(self.name, None));
         }
         let name = self.name;
-        self.finish().map(|all| members.split(name, Some(&all)))
+        self.finish().map(|all| members.split(name, Some(all)))
     }
 
     fn finish(mut self) -> Result<Series> {
@@ -426,7 +429,8 @@ impl<'a> Table<'a> {
             _ => None,
         };
         if self.wanted.is_empty() {
-            let reason = format!("no column but the time {} holds numbers", listed(&self.names[..1]));
+            let time = time.and_then(|column| self.names.get(column)).map_or_else(String::new, |name| shown(name));
+            let reason = format!("no column but the time {time} holds numbers");
             return Err(Error::file(self.name, reason));
         }
         let rows = self.values.len() / self.wanted.len();
@@ -460,6 +464,11 @@ impl<'a> Table<'a> {
         let (got, expected, first) = (values(width), values(self.width), self.first_line);
         Error::row(self.name, line, format!("holds {got}, but line {first} holds {expected}; every row needs as many"))
     }
+}
+
+/// Whether a cell holds nothing, as [`Members`] see it.
+fn is_blank(cell: Option<&[u8]>) -> bool {
+    cell.is_none_or(|cell| core::str::from_utf8(cell).is_ok_and(|text| text.trim().is_empty()))
 }
 
 /// The names in the first row, or numbers for them.

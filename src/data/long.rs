@@ -80,26 +80,28 @@ impl Members {
     }
 
     /// Each series by itself, out of the table with all rows that were kept, if there are any.
-    pub(super) fn split(self, name: &Path, table: Option<&Series>) -> Vec<(String, Result<Series>)> {
+    pub(super) fn split(self, name: &Path, mut table: Option<Series>) -> Vec<(String, Result<Series>)> {
         let mut parts: Vec<(Vec<f32>, Vec<String>)> = Vec::with_capacity(self.all.len());
-        let width = table.map_or(0, |all| all.columns.len());
+        let width = table.as_ref().map_or(0, |all| all.columns.len());
+        let times = table.as_mut().and_then(|all| all.time.as_mut()).map(|time| std::mem::take(&mut time.values));
         for member in &self.all {
-            let times = table.is_some_and(|all| all.time.is_some());
             let rows = if member.failure.is_none() { member.rows } else { 0 };
-            parts.push((Vec::with_capacity(rows * width), Vec::with_capacity(if times { rows } else { 0 })));
+            parts.push((Vec::with_capacity(rows * width), Vec::with_capacity(if times.is_some() { rows } else { 0 })));
         }
-        if let Some(all) = table {
-            for (row, (values, &owner)) in all.values.data().chunks_exact(width.max(1)).zip(&self.owners).enumerate() {
+        if let Some(all) = &table {
+            let mut times = times.into_iter().flatten();
+            for (values, &owner) in all.values.data().chunks_exact(width.max(1)).zip(&self.owners) {
+                let time = times.next();
                 if self.all[owner as usize].failure.is_some() {
                     continue;
                 }
                 let (part, times) = &mut parts[owner as usize];
                 part.extend_from_slice(values);
-                times.extend(all.time.as_ref().and_then(|time| time.values.get(row)).cloned());
+                times.extend(time);
             }
         }
         let series = |member: Member, (values, times): (Vec<f32>, Vec<String>)| {
-            let one = match (member.failure, table) {
+            let one = match (member.failure, &table) {
                 (Some(error), _) => Err(error),
                 (None, Some(all)) if member.rows > 0 => Tensor::new([member.rows, width], values).map(|values| {
                     let time = all.time.as_ref().map(|time| Time { name: time.name.clone(), values: times });
@@ -188,6 +190,15 @@ mod tests {
         };
         assert!(error(text, &[], "shop").contains("line 3: column \"shop\": does not say whose this row is"));
         assert_eq!(said(text, Missing::Drop, &[], "shop"), ["a [1.0] 1"]);
+        // a blank is nothing as well, whatever it is made of
+        for blank in [" ", "\t", "\u{a0}", "\" \""] {
+            let text = format!("day,shop,sold\n1,a,1\n2,{blank},2\n3,a,3\n");
+            assert!(error(&text, &[], "shop").contains("line 3: column \"shop\": does not say whose this row is"));
+            assert_eq!(said(&text, Missing::Drop, &[], "shop"), ["a [1.0, 3.0] 1 3"], "{blank:?}");
+        }
+        // the column that is the time is named, where whose a row is stands before it
+        let none = error("shop,year,note\na,1,x\nb,1,y\na,2,z\n", &[], "shop");
+        assert_eq!(none, "t.csv: no column but the time \"year\" holds numbers");
         let none = error(text, &[], "nosuch");
         assert!(none.contains("no column \"nosuch\"; the columns are \"day\", \"shop\", \"sold\""), "{none}");
         assert!(error(text, &["shop"], "shop").contains("neither go in nor be predicted"));

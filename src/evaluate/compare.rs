@@ -30,7 +30,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     /// The name of the other one: of a naive forecast, or [`MODEL`](super::MODEL).
-    pub naive: String,
+    pub other: String,
     /// By what part the root mean squared error of the model is smaller; negative if it is larger.
     pub skill: f64,
     /// The interval of the skill that holds 95 % of the resamples: a circular block bootstrap (Politis and Romano 1992) of the
@@ -87,7 +87,7 @@ impl Comparison {
         let (naive, name) = other.map(|other| (squares(other), other.name.clone())).unwrap_or_default();
         let block = ahead.max((model.len() as f64).cbrt().ceil() as usize);
         Self {
-            naive: name,
+            other: name,
             skill: skill(model.iter().sum(), naive.iter().sum()),
             interval: interval(&model, &naive, block, seed),
             block,
@@ -107,13 +107,13 @@ impl Comparison {
 
     /// In a sentence.
     pub fn sentence(&self) -> String {
-        let naive = match self.naive.as_str() {
+        let naive = match self.other.as_str() {
             "season ago" => "the value of a season ago",
             "drift" => "the drift",
             MODEL => "the same model frozen",
             _ => "the last value",
         };
-        let (no_better, worse) = match self.naive.as_str() {
+        let (no_better, worse) = match self.other.as_str() {
             MODEL => ("", ": do not let it learn"),
             _ => (": do not use this", ": do not use this"),
         };

@@ -91,7 +91,7 @@ impl Protocol {
         if let Some(season) = self.season {
             at_least("season", season, 1)?;
         }
-        if self.first < self.gap + 3 || self.first + self.horizon > rows {
+        if self.first < self.gap.saturating_add(3) || self.first.saturating_add(self.horizon) > rows {
             return Err(Error::invalid(format!(
                 "{rows} rows, of which {} come before the part to forecast (gap {}), {} ahead: give more data, or take \
                  another test-fraction, gap or horizon",
@@ -114,7 +114,7 @@ impl Protocol {
                     Window::Expanding => 0,
                     Window::Sliding(rows) => end.saturating_sub(rows),
                 };
-                (start..end, from..(from + step).min(origins.end))
+                (start..end, from..from.saturating_add(step).min(origins.end))
             })
             .collect()
     }
@@ -289,8 +289,7 @@ fn model_forecasts(
     horizon: usize,
     warm_up: usize,
 ) -> Result<Vec<f32>> {
-    let lag = model.units().map_or(0, |units| units.form().lag());
-    let from = origins.start.saturating_sub(warm_up + lag);
+    let from = origins.start.saturating_sub(warm_up.saturating_add(model.lag()));
     let width = table.targets().rows().1;
     if horizon == 1 {
         let x = table.inputs().part(from..origins.end)?;
@@ -310,7 +309,6 @@ fn model_forecasts(
     }
     let out = model.shape().width_out();
     let (mut x, mut y) = (vec![0.0; handles.len() * inputs], vec![0.0; handles.len() * out]);
-    let point = |y: &[f32]| model.units().map_or(y, |units| units.point(y)).to_vec();
     for first in origins.clone().step_by(SIDE_BY_SIDE) {
         let some = first..(first + SIDE_BY_SIDE).min(origins.end);
         for (t, &handle) in some.clone().zip(&handles) {
@@ -321,14 +319,14 @@ fn model_forecasts(
             let n = some.len();
             if ahead > 0 {
                 for (x, y) in x.chunks_exact_mut(inputs).zip(y.chunks_exact(out)) {
-                    let y = point(y);
+                    let y = model.point_of(y);
                     x.iter_mut().zip(&sources).for_each(|(x, &source)| *x = y[source]);
                 }
                 beside.step_many(&handles[..n], &x[..n * inputs], &mut y[..n * out])?;
             }
             for (i, y) in y.chunks_exact(out).take(n).enumerate() {
                 let at = ((first - origins.start + i) * horizon + ahead) * width;
-                said[at..at + width].copy_from_slice(&point(y));
+                said[at..at + width].copy_from_slice(model.point_of(y));
             }
         }
     }

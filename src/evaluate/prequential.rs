@@ -66,12 +66,10 @@ pub(super) fn forecasts(
 ) -> Result<(Vec<f32>, Learned)> {
     let sources = if horizon > 1 { fed_back(table)? } else { Vec::new() };
     let mut learner = Learner::new(model.clone(), options, cpu)?;
-    let point = |y: &[f32]| model.units().map_or(y, |units| units.point(y)).to_vec();
-    let lag = model.units().map_or(0, |units| units.form().lag());
     let mut said = Vec::with_capacity(origins.len() * horizon * table.targets().rows().1);
     learner.pause();
-    for t in origins.start.saturating_sub(warm_up + lag)..origins.end {
-        let mut y = point(learner.predict(row_of(table.inputs(), t))?);
+    for t in origins.start.saturating_sub(warm_up.saturating_add(model.lag()))..origins.end {
+        let mut y = model.point_of(learner.predict(row_of(table.inputs(), t))?).to_vec();
         if t >= origins.start {
             said.extend_from_slice(&y);
             if horizon > 1 {
@@ -79,7 +77,7 @@ pub(super) fn forecasts(
                 ahead.set_state(&learner.state())?;
                 for _ in 1..horizon {
                     let x: Vec<f32> = sources.iter().map(|&source| y[source]).collect();
-                    y = point(ahead.step(&x)?);
+                    y = model.point_of(ahead.step(&x)?).to_vec();
                     said.extend_from_slice(&y);
                 }
             }

@@ -6,8 +6,7 @@ use crate::backend::Device;
 use crate::cpu::Threads;
 use crate::data::windows::{self, Windows};
 use crate::error::{Error, Result};
-use crate::form::Form;
-use crate::units::Units;
+use crate::units::{self, Units};
 
 /// Series made ready for one training.
 #[derive(Debug)]
@@ -95,11 +94,7 @@ impl Plan {
         if train < needed {
             return Err(Error::invalid(format!("{train} rows to train on, {needed} are needed")));
         }
-        if self.form != Form::Value {
-            let (inputs, targets) = (rows_of(table.inputs()), rows_of(table.targets()));
-            Units::fit(self.scaling, self.form, self.recipe.loss, inputs, targets, table.columns())?;
-        }
-        Ok(())
+        units::check_changes(self.form, rows_of(table.targets()))
     }
 
     /// The training of one model over several series from its start, random weights.

@@ -308,10 +308,8 @@ impl Learner {
     pub fn model(&self) -> Model {
         let mut model = self.model.clone();
         model.params.copy_from_slice(&self.now.params);
-        match &self.units {
-            Some(units) => model.clone().with_units(units.clone()).unwrap_or(model), // they were the model's
-            None => model,
-        }
+        model.put_units(self.units.clone());
+        model
     }
 
     /// The options.

@@ -331,8 +331,8 @@ impl Search {
     /// The error of `model` one step ahead over the scored rows, its state warmed up on those before, as a part of that of the
     /// best naive forecast; the mean over the targets.
     fn score(&self, model: &Model, seq_len: usize) -> Result<f64> {
-        let lag = model.units().map_or(0, |units| units.form().lag());
-        let from = (self.first - 1).saturating_sub(WARM_UP.saturating_mul(seq_len) + lag);
+        let lag = model.lag();
+        let from = (self.first - 1).saturating_sub(WARM_UP.saturating_mul(seq_len).saturating_add(lag));
         let end = self.training.rows();
         let x = self.training.inputs().part(from..end - 1)?;
         let y = model.forward(self.device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;

@@ -106,7 +106,11 @@ fn a_model_as_it_is_and_trained_anew() {
         ("evaluate s.csv --horizon 100", 1, "give more data"),
         ("evaluate s.csv --column walk --target wave --horizon 2 --epochs 1", 1, "predicts all its inputs"),
         ("evaluate s.csv --column walk --target wave --target-as change", 1, "must be among the inputs"),
-        ("evaluate s.csv --column walk --target-as seasonal-change --epochs 1", 2, "no season was found"),
+        (
+            "evaluate s.csv --column walk --target-as seasonal-change --epochs 1",
+            1,
+            "s.csv: --target-as seasonal-change: no season was found",
+        ),
         ("evaluate s.csv --threads 0", 1, "threads 0"),
         ("evaluate s.csv --html no/r.html", 1, "create it first"),
         ("evaluate missing.csv", 1, "missing.csv"),
@@ -115,6 +119,37 @@ fn a_model_as_it_is_and_trained_anew() {
             1 => drop(run.fails(wrong, &[says])),
             _ => run.misused(wrong, &[says]),
         }
+    }
+}
+
+/// The largest number there is, for every flag that counts rows: a line that says so, or a walk that is none the worse.
+#[test]
+fn the_largest_number_of_rows_overflows_nothing() {
+    let run = Run::new();
+    series(&run);
+    run.ok("train s.csv --column wave --hidden 4 --epochs 1 --no-plot");
+    const MOST: usize = usize::MAX;
+    for n in [MOST, MOST - 1, MOST - 2, MOST - 239, MOST - 240, MOST / 50 + 1] {
+        for flags in ["", "model.safetensors", "--learn"] {
+            for flag in ["--horizon", "--gap"] {
+                let (model, refit) = if flags == "model.safetensors" { (flags, "--refit 30") } else { ("", flags) };
+                run.fails(
+                    &format!("evaluate s.csv {model} --column wave {refit} {flag} {n}"),
+                    &["300 rows, of which 240", &n.to_string(), "give more data"],
+                );
+            }
+        }
+        run.fails(&format!("evaluate s.csv --column wave --seq-len {n}"), &["s.csv: ", "rows"]);
+        run.fails(&format!("evaluate s.csv --column wave --season {n} --target-as seasonal-change"), &["season"]);
+        run.fails(&format!("evaluate s.csv --column wave --learn --window {n}"), &[]);
+        // once only, and on all rows
+        for [flag, plain] in [["--refit", ""], ["--sliding", ""], ["--learn --every", "--learn --every 1000"]] {
+            let walk = "evaluate s.csv --column wave --hidden 4 --epochs 1 --out";
+            run.ok(&format!("{walk} a.csv {flag} {n}"));
+            run.ok(&format!("{walk} b.csv {plain}"));
+            assert!(run.text("a.csv") == run.text("b.csv"), "{flag} {n}");
+        }
+        run.ok(&format!("evaluate s.csv model.safetensors --horizon 2 --season {n}"));
     }
 }
 

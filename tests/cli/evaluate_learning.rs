@@ -138,7 +138,7 @@ fn what_does_not_go_together_is_said_before_the_work() {
     let run = Run::new();
     series(&run);
     let wide: String =
-        (0..40).map(|t| (0..23).map(|c| format!("{}", t + c)).collect::<Vec<_>>().join(",") + "\n").collect();
+        (0..40).map(|t| (0..33).map(|c| format!("{}", t + c)).collect::<Vec<_>>().join(",") + "\n").collect();
     run.file("wide.csv", wide);
     for (wrong, code, says) in [
         ("--every 2", 2, "--every: says how to learn; add --learn"),
@@ -160,5 +160,15 @@ fn what_does_not_go_together_is_said_before_the_work() {
             _ => run.misused(&args, &[says]),
         }
     }
-    run.misused("evaluate wide.csv --epochs 100000000 --plot p.svg", &["room for 21 columns, not 23; name some"]);
+    let words = ["room for 32 columns, not 33; name some"];
+    run.misused("evaluate wide.csv --epochs 100000000 --plot p.svg", &words);
+    let words = ["room for 21 columns, not 33; name some"];
+    run.misused("evaluate wide.csv --epochs 100000000 --horizon 2 --plot p.svg", &words);
+    // a column has two pictures one step ahead, and three further on
+    let columns = |count: usize| (1..=count).map(|c| c.to_string()).collect::<Vec<_>>().join(",");
+    for (count, horizon) in [(32, 1), (21, 2)] {
+        let column = columns(count);
+        let flags = "--hidden 2 --seq-len 3 --epochs 1 --plot p.svg";
+        run.ok(&format!("evaluate wide.csv --column {column} --horizon {horizon} {flags}"));
+    }
 }

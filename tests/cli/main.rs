@@ -8,6 +8,7 @@ mod config;
 mod convert;
 mod evaluate;
 mod evaluate_learning;
+mod folder;
 mod forecast;
 mod gates;
 mod info;

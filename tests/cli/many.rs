@@ -5,8 +5,8 @@ use rnnstep::{Cpu, file};
 use std::collections::BTreeMap;
 use std::fs;
 
-const SHORT: &str = "--column sold --cell gru --hidden 5 --seq-len 8 --epochs 3";
-const SHOPS: [&str; 4] = ["north", "south/east", "south east", "Zürich"];
+pub const SHORT: &str = "--column sold --cell gru --hidden 5 --seq-len 8 --epochs 3";
+pub const SHOPS: [&str; 4] = ["north", "south/east", "south east", "Zürich"];
 
 /// What shop number `n` sold on day `t`.
 fn sold(n: usize, t: usize) -> f64 {
@@ -15,7 +15,7 @@ fn sold(n: usize, t: usize) -> f64 {
 }
 
 /// A table for each shop, and one of all: `all.csv`, a day of all shops after the other, and `sorted.csv`, a shop after the other.
-fn shops(run: &Run) {
+pub fn shops(run: &Run) {
     let row = |n: usize, t: usize| format!("{t},{},{:.3},{}\n", SHOPS[n], sold(n, t), (t + n) % 3);
     let header = "day,shop,sold,open\n";
     let days = |n: usize| 90 + 10 * n;
@@ -36,13 +36,13 @@ fn folder(run: &Run, name: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The rows of a table by their first cell.
-fn table(text: &str) -> BTreeMap<String, Vec<String>> {
+pub fn table(text: &str) -> BTreeMap<String, Vec<String>> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let rows = reader.records().map(|row| row.unwrap().iter().map(String::from).collect::<Vec<_>>());
     rows.map(|row| (row[0].clone(), row)).collect()
 }
 
-fn failed(answer: &Answer) -> Vec<&str> {
+pub fn failed(answer: &Answer) -> Vec<&str> {
     answer.stderr.lines().filter(|line| line.starts_with("failed: ")).collect()
 }
 
@@ -359,7 +359,7 @@ fn evaluate_says_how_good_each_is() {
     );
     let (scores, forecasts) = (run.text("s.csv"), run.text("f.csv"));
     for (n, shop) in SHOPS.iter().enumerate() {
-        run.ok(&format!("evaluate shop{n}.csv {flags} --horizon 2 --out one.csv --forecasts onef.csv"));
+        let alone = run.ok(&format!("evaluate shop{n}.csv {flags} --horizon 2 --out one.csv --forecasts onef.csv"));
         let of = |text: &str| {
             text.lines()
                 .filter_map(|line| line.strip_prefix(&format!("{shop},")))
@@ -372,9 +372,16 @@ fn evaluate_says_how_good_each_is() {
         assert_eq!(mine.lines().count(), own.lines().count() - 1);
         assert_eq!(mine.lines().next().unwrap()[..12], own.lines().nth(1).unwrap()[..12]);
         let line = each.stdout.lines().find(|line| line.starts_with(shop)).unwrap();
-        let (skill, verdict) = (table(&run.text("one.csv")), line.rsplit("  ").next().unwrap().trim());
-        assert!(["better", "no better", "worse"].contains(&verdict), "{line}");
-        assert!(!skill.is_empty());
+        // what stands in the line is what is said of the series alone
+        let cells: Vec<&str> = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        let scores = run.text("one.csv");
+        let model: Vec<&str> = scores.lines().find(|line| line.contains(",1,model,")).unwrap().split(',').collect();
+        let number = |at: usize| model[at].parse::<f64>().unwrap();
+        let [skill, low, high] = [10, 11, 12].map(|at| 100.0 * number(at));
+        assert_eq!(cells[4..6], [model[9], &format!("{skill:+.1} % ({low:.1} to {high:.1})")], "{line}");
+        assert!((cells[2].parse::<f64>().unwrap() / number(6) - 1.0).abs() < 1e-4, "{line}");
+        let sentence = alone.stdout.lines().find_map(|line| line.strip_prefix("sold, one step ahead: ")).unwrap();
+        assert!(sentence.starts_with(&format!("{} than", cells[6])), "{line}\n{sentence}");
     }
     let last = each.stdout.lines().find(|line| line.starts_with("of 4: ")).unwrap();
     let counted: usize = last.split([' ', ',']).filter_map(|word| word.parse::<usize>().ok()).sum();
@@ -413,6 +420,16 @@ fn evaluate_says_how_good_each_is() {
     run.ok(&format!("train before.csv --series shop {flags} --no-plot --out before.safetensors"));
     run.ok("evaluate all.csv before.safetensors --series shop --out t.csv");
     assert_eq!(run.text("s.csv"), run.text("t.csv"));
+    // one without a season is one of them
+    let walk: String = (0..120).map(|t| format!("{t},walk,{},1\n", (t * t) % 97 + (t * 31) % 13)).collect();
+    run.file("walk.csv", run.text("all.csv") + &walk);
+    for (flags, list) in [("--per-series", "evaluate"), ("--per-series --out folder", "train")] {
+        let answer = run.run(&format!("{list} walk.csv --series shop {flags} {SHORT} --target-as seasonal-change"));
+        let lines = failed(&answer);
+        let why = "failed: series \"walk\": walk.csv: --target-as seasonal-change: no season was found";
+        assert!(answer.code == Some(1) && lines.len() == 1 && lines[0].starts_with(why), "{list}\n{}", answer.stderr);
+        assert!(answer.stdout.contains(if list == "train" { "4 of 5 models" } else { "of 4: " }), "{}", answer.stdout);
+    }
     // what fails is listed, and stops no other
     run.file("bad.csv", run.text("all.csv") + "1,short,5,1\n5,none,,2\n");
     for more in ["--per-series", "", "models", "one.safetensors"] {
@@ -528,6 +545,7 @@ fn what_makes_no_sense() {
         ("evaluate all.csv model.safetensors --series shop --hidden 9", &["--hidden: a MODEL has its own recipe"]),
         ("predict model.safetensors all.csv --series shop --out p.npy", &["--out a .csv"]),
         ("predict model.safetensors all.csv --series shop --final-state p.safetensors", &["--series"]),
+        ("predict model.safetensors all.csv --series shop --time-major", &["--time-major", "--series"]),
         ("forecast model.safetensors all.csv --series shop --steps 2 --plot p.svg", &["--series"]),
         ("forecast model.safetensors --series shop --steps 2", &["HISTORY is missing"]),
     ] {
@@ -536,6 +554,11 @@ fn what_makes_no_sense() {
     // columns of several files must be the same
     run.file("other.csv", "sold,closed\n1,2\n3,4\n5,6\n");
     run.fails("train shop0.csv other.csv", &["other.csv", "\"closed\"", "--column"]);
+    // those to predict as well, where a number says which
+    run.file("ab.csv", "a,b,c\n1,2,3\n4,5,6\n");
+    run.file("ac.csv", "a,c,b\n1,2,3\n4,5,6\n");
+    let words = ["ac.csv", "the columns to predict \"c\", a series before it \"b\"", "--target"];
+    run.fails("train ab.csv ac.csv --column a --target 2", &words);
     // a table of so many series shows its head and its tail
     let text: String = (0..40).flat_map(|n| (0..30).map(move |t| format!("s{n},{:.3}\n", sold(n, t)))).collect();
     run.file("forty.csv", format!("shop,sold\n{text}"));

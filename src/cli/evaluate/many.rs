@@ -1,15 +1,16 @@
 //! `rnnstep evaluate` over many series: a walk over each, one table of all.
+//!
+//! Each series is divided by its own rows, whatever their times: one model over series that end at different times has seen
+//! rows of others that are later than those it forecasts.
 
-use super::{EvaluateArgs, Report, goes_with, own_job, refuse_recipe, table, walk};
+use super::table::{self, Cells, Make};
+use super::{EvaluateArgs, Report, ahead_said, goes_with, own_job, refuse_recipe, split_at, walk};
 use crate::cli::device::Work;
 use crate::cli::job::{Job, Named};
 use crate::cli::many::{self, Folder, OneSeries, side_by_side};
-use crate::cli::report::LEARNED_NOTHING;
-use crate::cli::screen::{Screen, person_reads_stderr};
-use crate::cli::{Failure, threads};
-use indicatif::{ProgressBar, ProgressStyle};
-use rnnstep::data::csv;
-use rnnstep::data::windows::split;
+use crate::cli::report::{self, LEARNED_NOTHING};
+use crate::cli::screen::Screen;
+use crate::cli::{Failure, load, threads};
 use rnnstep::evaluate::Verdict;
 use rnnstep::file::{self, Columns, Loaded, Metadata};
 use rnnstep::fit::Table;
@@ -45,7 +46,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
             (Models::One(Box::new(model)), (!learned).then_some(LEARNED_NOTHING))
         }
     };
-    let bar = progress(all.len());
+    let bar = many::progress(all.len(), "series");
     let found = side_by_side(
         &threads,
         all.len(),
@@ -68,10 +69,8 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     }
     let data = job.data.data.as_ref().map_or_else(String::new, ToString::to_string);
     if let Some((_, first)) = reports.first() {
-        let ahead =
-            if args.horizon == 1 { "one step ahead".into() } else { format!("1 to {} steps ahead", args.horizon) };
-        screen
-            .line(format_args!("{data}: the last rows of each of {} series, forecast {ahead} {what}", reports.len()))?;
+        let (count, ahead) = (reports.len(), ahead_said(args.horizon));
+        screen.line(format_args!("{data}: the last rows of each of {count} series, forecast {ahead} {what}"))?;
         screen.line(&first.about)?;
         print(&reports, screen)?;
         let silent =
@@ -79,18 +78,9 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         match (remark, silent.count()) {
             (Some(remark), _) => screen.line(format_args!("note: {remark}"))?,
             (None, 0) => {}
-            (None, silent) => screen.line(format_args!("note: of {silent}, {LEARNED_NOTHING}"))?,
+            (None, silent) => screen.line(format_args!("note: of {silent} series, {LEARNED_NOTHING}"))?,
         }
-        if let Some(path) = &args.out {
-            let (header, rows) = joined(&reports, table::scores);
-            csv::write(path, &header, rows)?;
-            screen.line(format_args!("scores     {}", path.display()))?;
-        }
-        if let Some(path) = &args.forecasts {
-            let (header, rows) = joined(&reports, table::forecasts);
-            csv::write(path, &header, rows)?;
-            screen.line(format_args!("forecasts  {}", path.display()))?;
-        }
+        table::write(args, screen, |table| joined(&reports, table))?;
     }
     screen.flush()?;
     many::tell(&failures, "more failed");
@@ -112,16 +102,14 @@ fn models(args: &EvaluateArgs, matches: &clap::ArgMatches) -> Result<(Job, Optio
     refuse_recipe(&args.job, matches)?;
     let Some(folder) = Folder::open(path)? else {
         once(args, "a MODEL over many series is taken as it is; leave them out")?;
-        let loaded = file::load(path, None, args.device.cpu()?)?;
-        for warning in &loaded.warnings {
-            eprintln!("warning: {warning}");
-        }
+        let loaded = load(path, None, args.device.cpu()?)?;
         let job = own_job(args, &loaded, path)?;
         return Ok((job, Some(Models::One(Box::new(loaded))), "by one model taken as it is".into()));
     };
     // all were trained on the same columns: no others have to hold numbers
-    if let Some(first) = folder.any().filter(|_| job.data.column.is_empty()) {
-        let Columns { inputs, targets, .. } = file::load(first, None, args.device.cpu()?)?.metadata.columns;
+    if job.data.column.is_empty()
+        && let Some(Columns { inputs, targets, .. }) = folder.columns(args.device.cpu()?)
+    {
         (job.data.column, job.data.target) = (inputs, targets);
     }
     Ok((job, Some(Models::Each(folder)), format!("by the models in {}", path.display())))
@@ -143,8 +131,7 @@ fn one_over_all(args: &EvaluateArgs, job: &mut Job, all: &[OneSeries]) -> Result
         // what cannot be read is listed where it is walked over
         let Ok(series) = &one.series else { continue };
         let Ok(named) = job.named(series) else { continue };
-        let (train, _) = split(named.table.rows(), test_fraction)
-            .map_err(|_| Error::Invalid(format!("test-fraction {test_fraction}: must be above 0 and below 1")))?;
+        let (train, _) = split_at(named.table.rows(), test_fraction)?;
         if !train.is_empty() {
             tables.push(named.table.part(train)?);
         }
@@ -209,9 +196,7 @@ fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failur
                 Verdict::Unknown => 3,
             };
             verdicts[verdict] += 1;
-            if comparison.skill.is_finite() {
-                skills.push(comparison.skill);
-            }
+            skills.push(comparison.skill);
             let [_, rmse, naive, best, skill] = &table::by_horizon(column, 1)[..5] else { continue };
             let column = report.named.target_names[column.target].clone();
             let cells = [rmse, naive, best, skill].map(String::clone);
@@ -220,11 +205,7 @@ fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failur
     }
     screen.line("")?;
     many::print(&["series", "column", "RMSE", "naive", "best naive", "skill, 95 %", "verdict"], &rows, screen)?;
-    skills.sort_by(f64::total_cmp);
-    let middle = match skills.len() {
-        0 => "unknown".into(),
-        n => format!("{:+.1} %", 50.0 * (skills[(n - 1) / 2] + skills[n / 2])),
-    };
+    let middle = report::median(&skills).map_or_else(|| "unknown".into(), report::gain);
     let [better, no_better, worse, unknown] = verdicts;
     let unknown = if unknown == 0 { String::new() } else { format!(", {unknown} with nothing to say") };
     screen.line(format_args!(
@@ -237,10 +218,7 @@ fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failur
 const VERDICTS: [&str; 4] = ["better", "no better", "worse", "nothing to say"];
 
 /// The tables of all series in one, the series in the first column. A column that only some have is empty for the others.
-fn joined(
-    reports: &[(String, Report)],
-    table: impl Fn(&Report) -> (Vec<String>, Vec<Vec<String>>),
-) -> (Vec<String>, Vec<Vec<String>>) {
+fn joined(reports: &[(String, Report)], table: Make) -> Cells {
     let tables: Vec<_> = reports.iter().map(|(name, report)| (name, table(report))).collect();
     let mut header = vec!["series".to_string()];
     for (_, (columns, _)) in &tables {
@@ -260,14 +238,4 @@ fn joined(
         }
     }
     (header, all)
-}
-
-/// A bar of series, where a person reads stderr.
-fn progress(all: usize) -> ProgressBar {
-    if !person_reads_stderr() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(all as u64);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} series  {elapsed}, {eta} left");
-    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }

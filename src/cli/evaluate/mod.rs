@@ -11,6 +11,7 @@ use super::device::{DeviceArgs, Work};
 use super::input::Source;
 use super::job::{Job, Named};
 use super::learn::{HowToLearn, loss_of};
+use super::many::Folder;
 use super::report::{LEARNED_NOTHING, describe};
 use super::screen::{Screen, person_reads_stderr};
 use super::{Failure, threads};
@@ -18,13 +19,13 @@ use clap::Args;
 use clap::parser::ValueSource;
 use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::cpu::Threads;
-use rnnstep::data::csv;
 use rnnstep::data::windows::split;
 use rnnstep::evaluate::{Evaluation, Protocol, Window, evaluate};
 use rnnstep::file::{self, Loaded};
 use rnnstep::fit::WARM_UP;
 use rnnstep::plot::picture;
 use rnnstep::{Device, Error, Form, Model, Shape};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -117,16 +118,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     };
     let report = Report { data: data.to_string(), ..report };
     table::print(&report, screen)?;
-    if let Some(path) = &args.out {
-        let (header, rows) = table::scores(&report);
-        csv::write(path, &header, rows)?;
-        screen.line(format_args!("scores     {}", path.display()))?;
-    }
-    if let Some(path) = &args.forecasts {
-        let (header, rows) = table::forecasts(&report);
-        csv::write(path, &header, rows)?;
-        screen.line(format_args!("forecasts  {}", path.display()))?;
-    }
+    table::write(args, screen, |table| table(&report))?;
     if let Some(path) = &args.plot {
         picture::save(&plots::figure(&report), path)?;
         screen.line(format_args!("plot       {}", path.display()))?;
@@ -149,10 +141,13 @@ fn trained(args: &EvaluateArgs) -> Result<Report, Failure> {
 /// A model as it is in its file, or trained anew on the way by its own recipe.
 fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &Path) -> Result<Report, Failure> {
     refuse_recipe(&args.job, matches)?;
-    let loaded = file::load(path, None, args.device.cpu()?)?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    // of a folder that of the series
+    let of_one = match &args.job.data.many.only {
+        Some(only) => Folder::open(path)?.map(|folder| folder.model(only)).transpose()?,
+        None => None,
+    };
+    let path = of_one.as_deref().unwrap_or(path);
+    let loaded = super::load(path, None, args.device.cpu()?)?;
     let job = own_job(args, &loaded, path)?;
     let Source::Series(series) = job.data.source()? else { return Err(no_windows(&job)) };
     let named = job.named(&series)?;
@@ -191,10 +186,15 @@ fn goes_with(loaded: &Loaded, named: &Named, path: &Path) -> Result<(), Failure>
     Ok(())
 }
 
+/// So many rows into those before the part to forecast and that part.
+fn split_at(rows: usize, test_fraction: f64) -> Result<(Range<usize>, Range<usize>), Failure> {
+    let wrong = |_| Error::Invalid(format!("test-fraction {test_fraction}: must be above 0 and below 1"));
+    Ok(split(rows, test_fraction).map_err(wrong)?)
+}
+
 fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>) -> Result<Report, Failure> {
     let test_fraction = args.test_fraction.or(loaded.as_ref().and(job.val_fraction)).unwrap_or(0.2);
-    let (train, test) = split(named.table.rows(), test_fraction)
-        .map_err(|_| Error::Invalid(format!("test-fraction {test_fraction}: must be above 0 and below 1")))?;
+    let (train, test) = split_at(named.table.rows(), test_fraction)?;
     if test.is_empty() {
         let message = format!("test-fraction {test_fraction}: leaves none of {} rows to forecast", named.table.rows());
         return Err(Error::Invalid(message).into());
@@ -219,8 +219,9 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
         }
     };
     let drawn = named.target_names.len();
-    if args.plot.is_some() && drawn > plots::COLUMNS {
-        let message = format!("--plot: room for {} columns, not {drawn}; name some with --target", plots::COLUMNS);
+    let room = plots::columns(args.horizon);
+    if args.plot.is_some() && drawn > room {
+        let message = format!("--plot: room for {room} columns, not {drawn}; name some with --target");
         return Err(Failure::Usage(message));
     }
     let mut remarks = Vec::new();
@@ -286,9 +287,12 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
 
 /// Which rows are forecast, and how far ahead.
 fn rows_said(protocol: &Protocol, rows: usize) -> String {
-    let &Protocol { first, horizon, .. } = protocol;
-    let ahead = if horizon == 1 { "one step ahead".to_string() } else { format!("1 to {horizon} steps ahead") };
-    format!("rows {} to {rows} of {rows}, forecast {ahead}", first + 1)
+    format!("rows {} to {rows} of {rows}, forecast {}", protocol.first + 1, ahead_said(protocol.horizon))
+}
+
+/// How far ahead.
+fn ahead_said(horizon: usize) -> String {
+    if horizon == 1 { "one step ahead".into() } else { format!("1 to {horizon} steps ahead") }
 }
 
 /// By what.

@@ -8,7 +8,9 @@ use rnnstep::plot::{Area, Figure, Line, MAX_PANELS, Plot, Role};
 const SHOWN: usize = 300;
 
 /// The most columns that [`figure`] has room for.
-pub const COLUMNS: usize = MAX_PANELS / 3;
+pub fn columns(horizon: usize) -> usize {
+    MAX_PANELS / if horizon > 1 { 3 } else { 2 }
+}
 
 /// The pictures of the report on one sheet, under what there is to say of one step ahead.
 pub fn figure(report: &Report) -> Figure {
@@ -55,19 +57,39 @@ pub fn series(report: &Report, column: &Column) -> Plot {
     };
     let said =
         |forecasts: &Forecasts| points(&mut forecasts.values.iter().step_by(evaluation.horizon).skip(first).copied());
-    let time = report.named.time.as_ref();
-    let mut plot = Plot::new("", if time.is_some() { "" } else { "row" }, "").with(Line::new(
-        "what came",
-        Role::Target,
-        points(&mut came.copied()),
-    ));
-    plot.x_names = match time {
-        Some(time) => time.values[row..].to_vec(),
-        None => (row + 1..=targets.rows().0).map(|row| row.to_string()).collect(),
-    };
+    let mut plot =
+        over_rows(report, row, String::new()).with(Line::new("what came", Role::Target, points(&mut came.copied())));
     let shown = column.forecasters.iter().filter(|forecasts| [MODEL, LEARNER].contains(&forecasts.name.as_str()));
     plot.lines.extend(shown.map(|forecasts| Line::new(&forecasts.name, role(&forecasts.name), said(forecasts))));
     plot
+}
+
+/// An empty plot over the rows from `row` on, or their times.
+fn over_rows(report: &Report, row: usize, label: String) -> Plot {
+    let time = report.named.time.as_ref();
+    let x_names = match time {
+        Some(time) => time.values[row..].to_vec(),
+        None => (row + 1..=report.named.table.rows()).map(|row| row.to_string()).collect(),
+    };
+    Plot { x_names, ..Plot::new("", if time.is_some() { "" } else { "row" }, label) }
+}
+
+/// The mean of each value and those before it, `over` of them at the most. However many that are, a value is added twice.
+fn running_means(values: &[f64], over: usize) -> Vec<f64> {
+    // blocks of `over` values: sums from the start of each on, and to its end; what is not finite goes no further than that
+    let (mut from_start, mut to_end) = (values.to_vec(), values.to_vec());
+    for i in (1..values.len()).filter(|i| !i.is_multiple_of(over)) {
+        from_start[i] += from_start[i - 1];
+    }
+    for i in (1..values.len()).rev().filter(|i| !i.is_multiple_of(over)) {
+        to_end[i - 1] += to_end[i];
+    }
+    let mean = |i: usize| {
+        let first = (i + 1).saturating_sub(over);
+        let before = if first.is_multiple_of(over) { 0.0 } else { to_end[first] };
+        (before + from_start[i]) / (i + 1 - first) as f64
+    };
+    (0..values.len()).map(mean).collect()
 }
 
 /// The sizes of errors one step ahead over the rows, smoothed, of the model, the learner and the best naive forecast.
@@ -84,20 +106,12 @@ pub fn errors(report: &Report, column: &Column) -> Plot {
             .zip(forecasts.values.iter().step_by(evaluation.horizon))
             .map(|(origin, &said)| f64::from((said - targets.data()[(origin + 1) * width + column.target]).abs()))
             .collect();
-        let mean = |i: usize| {
-            let some = &sizes[(i + 1).saturating_sub(over)..=i];
-            some.iter().sum::<f64>() / some.len() as f64
-        };
-        Some(Line::new(name, role(name), (0..sizes.len()).map(|i| (i as f64, mean(i))).collect()))
+        let means = running_means(&sizes, over).into_iter().enumerate();
+        Some(Line::new(name, role(name), means.map(|(i, mean)| (i as f64, mean)).collect()))
     };
     let label = if over == 1 { "|error|".to_string() } else { format!("|error|, mean of {over}") };
-    let mut plot = Plot::new("", if report.named.time.is_some() { "" } else { "row" }, label);
-    let row = evaluation.origins.start + 1;
-    plot.x_names = match &report.named.time {
-        Some(time) => time.values[row..].to_vec(),
-        None => (row + 1..=targets.rows().0).map(|row| row.to_string()).collect(),
-    };
-    let lines = [&column.comparisons[0].naive, MODEL, LEARNER].map(line);
+    let mut plot = over_rows(report, evaluation.origins.start + 1, label);
+    let lines = [&column.comparisons[0].other, MODEL, LEARNER].map(line);
     plot.lines.extend(lines.into_iter().flatten());
     plot
 }
@@ -131,4 +145,31 @@ pub fn skill(column: &Column) -> Plot {
         plot.lines.push(Line::new(LEARNER, role(LEARNER), learner));
     }
     plot
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_mean_is_that_of_the_last_values() {
+        let mut values: Vec<f64> = (0..40).map(|i| f64::from(i * i % 17)).collect();
+        values[23] = f64::INFINITY;
+        for over in 1..=45 {
+            let found = running_means(&values, over);
+            let by_hand = |i: usize| {
+                let some = &values[(i + 1).saturating_sub(over)..=i];
+                some.iter().sum::<f64>() / some.len() as f64
+            };
+            for (i, &found) in found.iter().enumerate() {
+                assert!(found == by_hand(i) || (found - by_hand(i)).abs() < 1e-12, "{over} {i} {found}");
+            }
+        }
+        assert!(running_means(&[], 3).is_empty());
+    }
+
+    #[test]
+    fn as_many_columns_as_there_is_room_for() {
+        assert_eq!([1, 2].map(columns), [32, 21]);
+    }
 }

@@ -1,9 +1,9 @@
 //! Scores as text and as tables.
 
-use super::Report;
+use super::{EvaluateArgs, Report};
 use crate::cli::Failure;
 use crate::cli::screen::Screen;
-use rnnstep::data::csv::number;
+use rnnstep::data::csv::{self, number};
 use rnnstep::evaluate::{Column, Comparison, Forecasts, LEARNER, MODEL, Verdict};
 
 /// The most horizons that a table on the screen has.
@@ -115,7 +115,7 @@ pub fn by_horizon(column: &Column, ahead: usize) -> Vec<String> {
         let found = column.forecasters.iter().find(|forecasts| forecasts.name == name);
         found.map_or_else(String::new, |forecasts| digits(forecasts.scores[ahead - 1].rmse()))
     };
-    let naive = &comparison.naive;
+    let naive = &comparison.other;
     let mut cells = vec![ahead.to_string(), rmse(MODEL), rmse(naive), naive.clone(), skill(comparison)];
     if let Some(learning) = &column.learning {
         cells.extend([rmse(LEARNER), skill(&learning.over_model[ahead - 1])]);
@@ -163,8 +163,25 @@ pub fn digits(value: f64) -> String {
     }
 }
 
+/// Header and rows.
+pub type Cells = (Vec<String>, Vec<Vec<String>>);
+/// What makes a table of a report.
+pub type Make = fn(&Report) -> Cells;
+
+/// Writes the tables that were asked for: `of` is given what makes one of a report.
+pub fn write(args: &EvaluateArgs, screen: &mut Screen, of: impl Fn(Make) -> Cells) -> Result<(), Failure> {
+    let tables: [(_, _, Make); 2] = [("scores     ", &args.out, scores), ("forecasts  ", &args.forecasts, forecasts)];
+    for (what, path, table) in tables {
+        let Some(path) = path else { continue };
+        let (header, rows) = of(table);
+        csv::write(path, &header, rows)?;
+        screen.line(format_args!("{what}{}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// Every score: header and rows. A learner has more columns at the end: what it is better by than the model.
-pub fn scores(report: &Report) -> (Vec<String>, Vec<Vec<String>>) {
+fn scores(report: &Report) -> Cells {
     let learner = report.evaluation.learned.is_some();
     let mut header = vec![
         "column",
@@ -215,7 +232,7 @@ pub fn scores(report: &Report) -> (Vec<String>, Vec<Vec<String>>) {
                     shown(Some(score.rmse())),
                     shown(Some(score.mase)),
                     shown(score.direction),
-                    over_naive.map_or_else(String::new, |comparison| comparison.naive.clone()),
+                    over_naive.map_or_else(String::new, |comparison| comparison.other.clone()),
                 ];
                 row.extend(compared(over_naive));
                 if learner {
@@ -229,7 +246,7 @@ pub fn scores(report: &Report) -> (Vec<String>, Vec<Vec<String>>) {
 }
 
 /// Every forecast beside what came: header and rows.
-pub fn forecasts(report: &Report) -> (Vec<String>, Vec<Vec<String>>) {
+fn forecasts(report: &Report) -> Cells {
     let evaluation = &report.evaluation;
     let time = report.named.time.as_ref();
     let mut header = vec![time.map_or_else(|| "row".into(), |time| time.name.clone())];

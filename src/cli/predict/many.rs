@@ -1,7 +1,7 @@
 //! What is said of each of many series, by a model over all or by one of a folder: one table.
 
 use super::extension;
-use crate::cli::input::{Sequences, SeriesArgs, TableArgs, x_of};
+use crate::cli::input::{Sequences, SeriesArgs, TableArgs, options_for, x_of};
 use crate::cli::many::{self, Folder, OneSeries};
 use crate::cli::screen::Screen;
 use crate::cli::{Failure, ModelArgs};
@@ -32,7 +32,11 @@ pub fn each_series(
     let column = of.series.as_deref().unwrap_or_default();
     let folder = Folder::open(&args.model)?;
     let one = if folder.is_none() { Some(args.load()?) } else { None };
-    let mut all = many::read_long(input, table, &[], column)?;
+    let columns = match (&folder, &one) {
+        (Some(folder), _) => folder.columns(args.device.cpu()?),
+        (None, one) => one.as_ref().map(|one| one.metadata.columns.clone()),
+    };
+    let mut all = many::read_long(input, &options_for(&columns.unwrap_or_default(), table), column)?;
     if let Some(name) = &of.only {
         all = vec![many::only(all, name)?];
     }
@@ -43,30 +47,47 @@ pub fn each_series(
             (None, None) => args.load(),
         }
     };
-    let (mut header, mut rows, mut failures) = (None, Vec::new(), Vec::new());
-    for series in all {
-        let mut said = || -> Result<Said, Failure> {
-            let rows = series.series.as_ref().map_err(|error| Error::Invalid(error.to_string()))?;
-            let loaded = model_of(&series)?;
-            let x = x_of(rows, input, &loaded.metadata.columns, &loaded.model)?;
-            let said = say(loaded, &Sequences { x, time: rows.time.clone() })?;
-            if header.get_or_insert_with(|| said.0.clone()) != &said.0 {
-                let message = format!("its model predicts other columns than the first one: {}", many::few(&said.0));
-                return Err(Error::Invalid(message).into());
-            }
-            Ok(said)
-        };
-        match said() {
-            Ok((_, said)) => {
-                rows.extend(said.into_iter().map(|row| [&[series.name.clone()][..], &row].concat()));
+    let mut said = |series: &OneSeries| -> Result<Said, Failure> {
+        let rows = series.series.as_ref().map_err(|error| Error::Invalid(error.to_string()))?;
+        let loaded = model_of(series)?;
+        let x = x_of(rows, input, &loaded.metadata.columns, &loaded.model)?;
+        say(loaded, &Sequences { x, time: rows.time.clone() })
+    };
+    let (mut all, mut failures) = (all.into_iter(), Vec::new());
+    // what comes first says what the header is, and whether the flags make sense
+    let mut first = None;
+    for series in all.by_ref() {
+        match said(&series) {
+            Ok((header, rows)) => {
+                first = Some((series.name, header, rows));
+                break;
             }
             Err(Failure::Usage(message)) => return Err(Failure::Usage(message)),
-            Err(failure) => failures.push((series.name.clone(), many::why(failure).to_string())),
+            Err(failure) => failures.push((series.name, many::why(failure).to_string())),
         }
     }
-    let nothing = header.is_none();
-    if let Some(header) = header {
-        let header = [&[column.to_string()][..], &header].concat();
+    let nothing = first.is_none();
+    if let Some((name, names, rows)) = first {
+        let others = all.filter_map(|series| match said(&series) {
+            Ok((others, rows)) if others == names => Some((series.name, rows)),
+            Ok((others, _)) => {
+                let why = format!("its model predicts other columns than the first one: {}", many::few(&others));
+                failures.push((series.name, why));
+                None
+            }
+            Err(failure) => {
+                failures.push((series.name, many::why(failure).to_string()));
+                None
+            }
+        });
+        // one series after the other: the rows of no other are held meanwhile
+        let rows = std::iter::once((name, rows)).chain(others).flat_map(|(name, rows)| {
+            rows.into_iter().map(move |mut row| {
+                row.insert(0, name.clone());
+                row
+            })
+        });
+        let header = [&[column.to_string()][..], &names].concat();
         match out {
             Some(path) => csv::write(path, &header, rows)?,
             None => screen.write(|out| csv::write_to(out, &header, rows))?,

@@ -224,9 +224,12 @@ fn print(done: &[&Row], screen: &mut Screen) -> Result<(), Failure> {
     if !gains.is_empty() {
         screen.line(report::summary(&gains))?;
     }
-    let silent = done.iter().filter(|row| !row.reason.is_empty()).count();
-    if silent > 0 {
-        screen.line(format_args!("note: of {silent}, {}", report::LEARNED_NOTHING))?;
+    // a row is one column of a series
+    let mut silent: Vec<&str> =
+        done.iter().filter(|row| !row.reason.is_empty()).map(|row| row.series.as_str()).collect();
+    silent.dedup();
+    if !silent.is_empty() {
+        screen.line(format_args!("note: of {} series, {}", silent.len(), report::LEARNED_NOTHING))?;
     }
     Ok(())
 }
