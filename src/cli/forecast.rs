@@ -200,8 +200,7 @@ fn bands(
     let rows = history.rows().0;
     let first = known.unwrap_or_else(|| {
         // the state comes from nowhere
-        let lag = model.units().map_or(0, |units| units.form().lag());
-        lag + metadata.seq_len.unwrap_or(20).min(rows / 4)
+        model.lag() + metadata.seq_len.unwrap_or(20).min(rows / 4)
     });
     // of many series, those of the others are for one that has too few of its own
     let wanted = |unseen: &&Unseen| unseen.ends.len() == 1 || rows.saturating_sub(first) < ENOUGH_ERRORS;

@@ -4,6 +4,7 @@
 use super::Failure;
 use super::input::{DataArgs, Files, Source};
 use super::many::{self, OneSeries};
+use super::screen::say_once;
 use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
@@ -423,6 +424,7 @@ impl Job {
                            leave it out, or use --state reset";
             return Err(Failure::Usage(message.into()));
         }
+        self.say_what_is_named();
         let length = match (self.steps, self.epochs) {
             (Some(steps), _) => Length::Steps(steps),
             (None, epochs) => Length::Epochs(epochs.unwrap_or(EPOCHS)),
@@ -448,6 +450,19 @@ impl Job {
             _ => self.season,
         };
         Ok(Self { season, ..self.clone() }.plan()?.check()?)
+    }
+
+    /// Without a level near the middle, what is named where one value is wanted is no median.
+    fn say_what_is_named(&self) {
+        let Loss::Quantiles(levels) = self.loss else { return };
+        let level = levels.as_slice()[self.loss.point()];
+        if !(0.4..=0.6).contains(&level) {
+            let line = format!(
+                "note: where one value is wanted, in scores and forecasts, it is the quantile {level} of --loss {}; add 0.5 for medians",
+                self.loss
+            );
+            say_once("quantiles", &line);
+        }
     }
 
     /// An error that lies in the data names its file.

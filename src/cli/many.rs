@@ -120,6 +120,25 @@ pub fn file_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     names.map(safe).map(unlike).collect()
 }
 
+/// What became of a series.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Status {
+    #[default]
+    Done,
+    Failed,
+    Interrupted,
+}
+
+impl Status {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Done => "ok",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// What is said of one series, or of one of its predicted columns.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
@@ -128,7 +147,7 @@ pub struct Row {
     pub file: String,
     pub column: String,
     pub rows: usize,
-    pub status: &'static str,
+    pub status: Status,
     pub reason: String,
     pub rmse: Option<f64>,
     pub last_value: Option<f64>,
@@ -205,7 +224,7 @@ impl Folder {
         let cells = |row: &Row| {
             let text = [&row.series, &row.file, &row.column].map(String::clone);
             let numbers = [row.rmse, row.last_value, row.gain, row.val_loss].map(shown);
-            let middle = [row.rows.to_string(), row.status.into(), row.reason.clone()];
+            let middle = [row.rows.to_string(), row.status.word().into(), row.reason.clone()];
             [&text[..], &middle, &numbers].concat()
         };
         Ok(csv::write(&Self::table(path), &header.map(String::from), rows.iter().map(cells))?)

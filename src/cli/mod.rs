@@ -102,6 +102,11 @@ fn load(
     nonlinearity: Option<Nonlinearity>,
     cpu: rnnstep::Cpu,
 ) -> Result<rnnstep::file::Loaded, Failure> {
+    if path.is_dir() {
+        let reason =
+            "is a folder; one of models goes with --series COLUMN, of any other give the name of a file inside it";
+        return Err(Error::File { path: path.into(), reason: reason.into() }.into());
+    }
     let loaded = rnnstep::file::load(path, nonlinearity, cpu)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");

@@ -84,6 +84,7 @@ impl HeldOut {
         screen.line(format_args!("score on {}:", self.about))?;
         for (name, score) in self.names.iter().zip(&self.scores) {
             let verdict = match score.gain() {
+                gain if gain == f64::NEG_INFINITY => "the last value is never wrong there: do not use this".into(),
                 gain if gain > 0.0 => format!("{:.1} % better than the last value", 100.0 * gain),
                 gain if gain < 0.0 => {
                     format!("NO BETTER than the last value ({:.1} % worse): do not use this", -100.0 * gain)

@@ -308,8 +308,8 @@ mod tests {
     #[test]
     fn a_sentence_does_not_contradict_itself() {
         let say = |skill: f64, interval| {
-            let naive = "last value".to_string();
-            Comparison { naive, skill, interval: Some(interval), block: 1, p_value: None }.sentence()
+            let other = "last value".to_string();
+            Comparison { other, skill, interval: Some(interval), block: 1, p_value: None }.sentence()
         };
         assert_eq!(say(0.24, (-0.02, 0.36)), "no better than the last value (+24 % ± 26 %): do not use this");
         assert_eq!(say(0.24, (0.02, 0.66)), "better than the last value by 24 % ± 22 %");

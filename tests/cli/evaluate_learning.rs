@@ -145,7 +145,7 @@ fn what_does_not_go_together_is_said_before_the_work() {
         ("--learn-lr 0.1", 2, "--learn-lr: says how to learn; add --learn"),
         ("--adapt 0.9", 2, "--adapt: says how to learn; add --learn"),
         ("--learn --save-every 5", 2, "--save-every"),
-        ("--learn --every 0", 1, "every 0: must be 1 or more"),
+        ("--learn --every 0", 1, "error: every 0: must be 1 or more"),
         ("--learn --window 0", 1, "window 0: must be 1 or more"),
         ("--learn --learn-lr=-1", 1, "lr -1: must be a finite number"),
         ("--learn --adapt 0.9 --loss gaussian", 1, "adapt: only for a model that says one value"),

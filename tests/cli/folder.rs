@@ -113,3 +113,50 @@ fn notes_count_series() {
     let said = run.ok(&format!("evaluate walks.csv {flags}")).stdout;
     assert!(said.contains(" series, nothing was learned"), "{said}");
 }
+
+/// Where nobody said that there are many series, and where there is nothing to go on with.
+#[test]
+fn a_folder_in_the_place_of_something_else() {
+    let run = Run::new();
+    shops(&run);
+    run.ok(&format!("train all.csv --series shop --per-series {SHORT}"));
+    for command in ["predict models shop0.csv", "forecast models shop0.csv --steps 2", "info models"] {
+        run.fails(command, &["models: is a folder", "--series COLUMN"]);
+    }
+    run.fails("train all.csv --series shop --per-series --resume modles", &["modles: is no folder of models"]);
+    assert!(!run.path("modles").exists());
+}
+
+/// Of each series whether learning on the way is worth it, and of all of them.
+#[test]
+fn learners_stand_in_the_table() {
+    let run = Run::new();
+    shops(&run);
+    run.ok(&format!("train all.csv --series shop --per-series {SHORT}"));
+    let plain = run.ok("evaluate all.csv models --series shop").stdout;
+    assert!(!plain.contains("learn"), "{plain}");
+    let said = run.ok("evaluate all.csv models --series shop --learn --learn-lr 0.01").stdout;
+    let alone = run.ok("evaluate shop0.csv models/north.safetensors --learn --learn-lr 0.01 --out a.csv").stdout;
+    let line = alone.lines().find(|line| line.contains("learning while it runs")).unwrap();
+    let row = said.lines().find(|line| line.trim_start().starts_with("north")).unwrap();
+    let verdict = if line.contains(": better than the same model frozen") {
+        "better"
+    } else if line.contains(": worse than the same model frozen") {
+        "worse"
+    } else {
+        "no better"
+    };
+    assert!(row.trim_end().ends_with(verdict), "{row}\n{line}");
+    let scores = run.text("a.csv");
+    let rmse = |name: &str| -> f64 {
+        let row = scores.lines().find(|row| row.split(',').any(|cell| cell == name)).unwrap();
+        let at = scores.lines().next().unwrap().split(',').position(|column| column == "rmse").unwrap();
+        row.split(',').nth(at).unwrap().parse().unwrap()
+    };
+    for name in ["model", "learner"] {
+        let found = row.split_whitespace().filter_map(|cell| cell.parse::<f64>().ok());
+        assert!(found.into_iter().any(|cell| (cell - rmse(name)).abs() < 1e-3), "{name} {} in {row}", rmse(name));
+    }
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with("learning while it runs, of 4: ") && last.contains("the same model frozen"), "{last}");
+}

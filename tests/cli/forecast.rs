@@ -213,3 +213,17 @@ fn bands_of_several_columns() {
     }
     assert_eq!(run.text("f.svg").matches("<polygon").count(), 2 + 1, "an area in each panel and one in the legend");
 }
+
+/// A quantile that is no median takes its place, and that is said.
+#[test]
+fn a_lone_quantile_is_named() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    let train = "train sunspots.csv --epochs 1 --no-plot --loss";
+    let said = run.ok(&format!("{train} quantiles:0.05,0.95")).stderr;
+    assert!(said.contains("it is the quantile 0.05 of --loss quantiles:0.05,0.95; add 0.5"), "{said}");
+    assert!(!run.ok(&format!("{train} quantiles:0.05,0.5,0.95")).stderr.contains("quantile 0."));
+    // the middle of what can come is one all the same
+    let ahead = run.ok("forecast model.safetensors sunspots.csv --steps 3 --bands 80").stdout;
+    assert!(numbers(&ahead, 1).iter().all(|row| row[1] < row[0] && row[0] < row[2]), "{ahead}");
+}

@@ -11,7 +11,7 @@ use crate::cli::many::{self, Folder, OneSeries, side_by_side};
 use crate::cli::report::{self, LEARNED_NOTHING};
 use crate::cli::screen::Screen;
 use crate::cli::{Failure, load, threads};
-use rnnstep::evaluate::Verdict;
+use rnnstep::evaluate::{Comparison, Verdict};
 use rnnstep::file::{self, Columns, Loaded, Metadata};
 use rnnstep::fit::Table;
 use rnnstep::{Error, Model};
@@ -185,33 +185,63 @@ fn walk_one(args: &EvaluateArgs, job: &Job, one: &OneSeries, models: &Models) ->
 
 /// A row for each series and column, and what they come to.
 fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failure> {
-    let (mut rows, mut skills, mut verdicts) = (Vec::new(), Vec::new(), [0; 4]);
-    for (name, report) in reports {
-        for column in &report.evaluation.columns {
-            let comparison = &column.comparisons[0];
-            let verdict = match comparison.verdict() {
-                Verdict::Better => 0,
-                Verdict::NoBetter => 1,
-                Verdict::Worse => 2,
-                Verdict::Unknown => 3,
-            };
-            verdicts[verdict] += 1;
-            skills.push(comparison.skill);
-            let [_, rmse, naive, best, skill] = &table::by_horizon(column, 1)[..5] else { continue };
-            let column = report.named.target_names[column.target].clone();
-            let cells = [rmse, naive, best, skill].map(String::clone);
-            rows.push([&[name.clone(), column][..], &cells, &[VERDICTS[verdict].into()]].concat());
+    let columns =
+        || reports.iter().flat_map(|(name, report)| report.evaluation.columns.iter().map(move |c| (name, report, c)));
+    let (mut over_naive, mut over_model) = (Counted::default(), Counted::default());
+    let mut rows = Vec::new();
+    for (name, report, column) in columns() {
+        let mut cells = table::by_horizon(column, 1);
+        // one row ahead, all of them
+        cells.splice(..1, [name.clone(), report.named.target_names[column.target].clone()]);
+        cells.push(over_naive.count(&column.comparisons[0]).into());
+        if let Some(learning) = &column.learning {
+            cells.push(over_model.count(&learning.over_model[0]).into());
         }
+        rows.push(cells);
     }
+    let learns = columns().any(|(_, _, column)| column.learning.is_some());
+    let learner: &[&str] = if learns { &["learner", "over the model, 95 %"] } else { &[] };
+    let verdicts: &[&str] = if learns { &["verdict", "learning"] } else { &["verdict"] };
+    let header = [&["series", "column", "RMSE", "naive", "best naive", "skill, 95 %"], learner, verdicts].concat();
     screen.line("")?;
-    many::print(&["series", "column", "RMSE", "naive", "best naive", "skill, 95 %", "verdict"], &rows, screen)?;
-    let middle = report::median(&skills).map_or_else(|| "unknown".into(), report::gain);
-    let [better, no_better, worse, unknown] = verdicts;
-    let unknown = if unknown == 0 { String::new() } else { format!(", {unknown} with nothing to say") };
-    screen.line(format_args!(
-        "of {}: {better} better than the best naive forecast, {no_better} no better, {worse} worse{unknown}; median skill {middle}",
-        rows.len()
-    ))
+    many::print(&header, &rows, screen)?;
+    screen.line(over_naive.said("the best naive forecast"))?;
+    if learns {
+        screen.line(format_args!("learning while it runs, {}", over_model.said("the same model frozen")))?;
+    }
+    Ok(())
+}
+
+/// How many are what, and how good.
+#[derive(Default)]
+struct Counted {
+    skills: Vec<f64>,
+    verdicts: [usize; VERDICTS.len()],
+}
+
+impl Counted {
+    /// Counts one, and says what it is.
+    fn count(&mut self, comparison: &Comparison) -> &'static str {
+        let verdict = match comparison.verdict() {
+            Verdict::Better => 0,
+            Verdict::NoBetter => 1,
+            Verdict::Worse => 2,
+            Verdict::Unknown => 3,
+        };
+        self.verdicts[verdict] += 1;
+        self.skills.push(comparison.skill);
+        VERDICTS[verdict]
+    }
+
+    fn said(&self, than: &str) -> String {
+        let [better, no_better, worse, unknown] = self.verdicts;
+        let unknown = if unknown == 0 { String::new() } else { format!(", {unknown} with nothing to say") };
+        let middle = report::median(&self.skills).map_or_else(|| "unknown".into(), report::gain);
+        let all = self.skills.len();
+        format!(
+            "of {all}: {better} better than {than}, {no_better} no better, {worse} worse{unknown}; median skill {middle}"
+        )
+    }
 }
 
 /// In the order of what is counted.

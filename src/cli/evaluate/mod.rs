@@ -212,6 +212,8 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
         seed: job.seed,
         learner: args.learn.is_asked(LEARN_LR)?.then(|| args.learn.options(loss)),
     };
+    // what is wrong with them is no matter of the data
+    protocol.learner.map_or(Ok(()), |options| options.checked().map(drop))?;
     let choose = |shape: &Shape, batch: usize, work: Work| -> Result<Device, Failure> {
         match protocol.learner {
             Some(_) => Ok(args.device.only_cpu("evaluate --learn")?.into()),

@@ -157,7 +157,8 @@ pub fn horizons(horizon: usize) -> Vec<usize> {
 /// Five digits.
 pub fn digits(value: f64) -> String {
     match value.abs() {
-        v if v == 0.0 || !v.is_finite() => format!("{value}"),
+        v if v.is_nan() => "-".into(),
+        v if v == 0.0 || v.is_infinite() => format!("{value}"),
         v if !(1e-3..1e6).contains(&v) => format!("{value:.3e}"),
         v => format!("{value:.*}", (4 - v.log10().floor() as i32).clamp(0, 7) as usize),
     }

@@ -2,11 +2,10 @@
 
 use super::{TrainArgs, begin, ends, job_of, metadata, random, write_model};
 use crate::cli::job::{Job, Named, Prepared};
-use crate::cli::many::{self, Folder, OneSeries, Row, side_by_side};
+use crate::cli::many::{self, Folder, OneSeries, Row, Status, side_by_side};
 use crate::cli::report::{self, HeldOut};
-use crate::cli::screen::{Screen, person_reads_stderr};
+use crate::cli::screen::Screen;
 use crate::cli::{Failure, threads};
-use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::cpu::Threads;
 use rnnstep::file;
 use rnnstep::fit::Fit;
@@ -46,6 +45,10 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         (Some(folder), _) | (None, Some(folder)) => folder.clone(),
         (None, None) => PathBuf::from(OUT),
     };
+    if let Some(folder) = args.resume.as_deref().filter(|folder| !folder.is_dir()) {
+        let reason = "is no folder of models to go on with; train without --resume first";
+        return Err(Error::File { path: folder.into(), reason: reason.into() }.into());
+    }
     let cpu = args.device.only_cpu("train --per-series")?;
     let threads = threads(args.threads.unwrap_or_else(many::cores))?;
     job.check_for_each()?;
@@ -61,7 +64,7 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let side = threads.count().min(all.len());
     eprintln!("a model for each of {} series of {data}, {side} at a time, {}", all.len(), rnnstep::Device::from(cpu));
 
-    let (start, bar) = (Instant::now(), progress(all.len()));
+    let (start, bar) = (Instant::now(), many::progress(all.len(), "models"));
     let found = side_by_side(
         &threads,
         all.len(),
@@ -75,15 +78,15 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let spent = start.elapsed();
     let interrupted = |one: &OneSeries| {
-        vec![Row { series: one.name.clone(), status: "interrupted", rows: rows_of(one), ..Row::default() }]
+        vec![Row { series: one.name.clone(), status: Status::Interrupted, rows: rows_of(one), ..Row::default() }]
     };
     let rows: Vec<Vec<Row>> =
         all.iter().zip(found).map(|(one, found)| found.flatten().unwrap_or_else(|| interrupted(one))).collect();
     let rows = rows.concat();
     Folder::write(&folder, &rows)?;
 
-    let done: Vec<&Row> = rows.iter().filter(|row| row.status == "ok").collect();
-    let series = |status: &str| {
+    let done: Vec<&Row> = rows.iter().filter(|row| row.status == Status::Done).collect();
+    let series = |status: Status| {
         let mut names: Vec<&str> =
             rows.iter().filter(|row| row.status == status).map(|row| row.series.as_str()).collect();
         names.dedup();
@@ -96,7 +99,7 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         0 => String::new(),
         kept => format!(", {kept} of them were there already"),
     };
-    let (ok, failed, left) = (series("ok"), series("failed"), series("interrupted"));
+    let (ok, failed, left) = (series(Status::Done), series(Status::Failed), series(Status::Interrupted));
     screen.line(format_args!("{ok} of {} models in {}{kept}", all.len(), report::duration(spent)))?;
     screen.line(format_args!("models  {}", folder.display()))?;
     screen.line(format_args!("scores  {}", Folder::table(&folder).display()))?;
@@ -108,7 +111,7 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         screen.line(format_args!("next    rnnstep evaluate {files} {folder}{series}"))?;
     }
     screen.flush()?;
-    let failures = rows.iter().filter(|row| row.status == "failed");
+    let failures = rows.iter().filter(|row| row.status == Status::Failed);
     let failures: Vec<String> =
         failures.map(|row| format!("failed: series {:?}: {}", row.series, row.reason)).collect();
     many::tell(&failures, "more failed; the table has them all");
@@ -126,7 +129,8 @@ impl Each<'_> {
         match self.train(one, file) {
             Ok(rows) => rows,
             Err(error) => {
-                let row = Row { series: one.name.clone(), status: "failed", rows: rows_of(one), ..Row::default() };
+                let row =
+                    Row { series: one.name.clone(), status: Status::Failed, rows: rows_of(one), ..Row::default() };
                 Some(vec![Row { reason: error, ..row }])
             }
         }
@@ -160,8 +164,7 @@ impl Each<'_> {
                     outcome.model
                 }
             };
-            let row =
-                Row { series: one.name.clone(), file: file.into(), status: "ok", rows: series.len(), ..Row::default() };
+            let row = Row { series: one.name.clone(), file: file.into(), rows: series.len(), ..Row::default() };
             let row = Row { val_loss: fit.held_out_loss(&model)?, reason: remark(&model), ..row };
             let Some(table) = tables.first() else { return Ok(Some(vec![row])) };
             let scored = HeldOut::of(table, &model, &cpu.into(), job.seq_len)?;
@@ -232,14 +235,4 @@ fn print(done: &[&Row], screen: &mut Screen) -> Result<(), Failure> {
         screen.line(format_args!("note: of {} series, {}", silent.len(), report::LEARNED_NOTHING))?;
     }
     Ok(())
-}
-
-/// A bar of models, where a person reads stderr.
-fn progress(all: usize) -> ProgressBar {
-    if !person_reads_stderr() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(all as u64);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} models  {elapsed}, {eta} left");
-    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }
