@@ -2,6 +2,7 @@
 
 use super::device::Work;
 use super::input::{SeriesArgs, TableArgs, read_sequences};
+use super::learn::loss_of;
 use super::predict::{check_extension, each_series, table_of, write_rows};
 use super::screen::{Screen, say_once};
 use super::{Failure, ModelArgs, report};
@@ -181,8 +182,17 @@ fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, history: &Tensor)
     if levels.is_empty() {
         return Ok(Said { fitted, future, bands: vec![] });
     }
-    let Bands { bands, median, .. } = bands(args, levels, &loaded.model, &loaded.metadata, history)?;
+    let Bands { bands, median, .. } = bands(args, levels, &aiming(loaded)?, &loaded.metadata, history)?;
     Ok(Said { fitted, future: median, bands })
+}
+
+/// The model with the loss that it was trained with: what it says of a row is the same, but errors lie around where that aims.
+fn aiming(loaded: &Loaded) -> Result<Model, Failure> {
+    let (model, loss) = (loaded.model.clone(), loss_of(&loaded.metadata, &loaded.model));
+    match model.units().cloned() {
+        Some(units) => Ok(model.with_units(units.with_says(loss)?)?),
+        None => Ok(model),
+    }
 }
 
 /// The bands, and on stderr what they rest on if that is less than it could be.
@@ -218,6 +228,12 @@ fn bands(
             "unchecked",
             "note: the bands are what the model says of itself: the history has too few rows that it was not trained on",
         );
+    }
+    // the outermost of n errors are as far out as the (n-1)/(n+1) in the middle
+    let (errors, widest) = (made.errors as f64, levels[levels.len() - 1]);
+    if made.errors > 0 && widest > (errors - 1.0) / (errors + 1.0) {
+        let (errors, widest) = (made.errors, percent(widest));
+        say_once("widest", &format!("note: {errors} rows of errors say little of a band of {widest} %"));
     }
     if made.calibrated < options.steps {
         let far = match made.calibrated {

@@ -102,10 +102,10 @@ fn bands_around_a_forecast() {
     let run = Run::new();
     run.example("sunspots.csv");
     run.ok("train sunspots.csv --cell lstm --epochs 10 --no-plot");
-    let answer = run.ok("forecast model.safetensors sunspots.csv --steps 9 --bands 80,50,97.5 --plot f.svg");
+    let answer = run.ok("forecast model.safetensors sunspots.csv --steps 9 --bands 80,50,92.5 --plot f.svg");
     assert_eq!(answer.stderr, "", "62 rows are held out, enough for 9 steps");
     let header = answer.stdout.lines().next().unwrap();
-    let names = [50.0, 80.0, 97.5].map(|level| format!("sunspots_lower_{level},sunspots_upper_{level}")).join(",");
+    let names = [50.0, 80.0, 92.5].map(|level| format!("sunspots_lower_{level},sunspots_upper_{level}")).join(",");
     assert_eq!(header, format!("step,sunspots,{names}"));
     let rows = numbers(&answer.stdout, 1);
     let loaded = file::load(run.path("model.safetensors"), None, Cpu::widest()).unwrap();
@@ -113,7 +113,7 @@ fn bands_around_a_forecast() {
     assert_eq!((unseen.ends[0].train_rows, unseen.errors.len()), (247, 62));
     let history = Tensor::new([309, 1], numbers(&run.text("sunspots.csv"), 1).concat()).unwrap();
     let errors = Errors::new(unseen.errors.clone(), 1).unwrap();
-    let options = Options { levels: vec![0.5, 0.8, 0.975], steps: 9, paths: 1000, seed: 0 };
+    let options = Options { levels: vec![0.5, 0.8, 0.925], steps: 9, paths: 1000, seed: 0 };
     let made = bands(&loaded.model, Cpu::widest(), &history, 247, Some(&errors), &options).unwrap();
     for (step, row) in rows.iter().enumerate() {
         let edges = made.bands.iter().flat_map(|band| [band.lower.data()[step], band.upper.data()[step]]);
@@ -122,16 +122,36 @@ fn bands_around_a_forecast() {
         assert!(row.windows(2).all(|pair| pair[0] != pair[1]) && row[5] < row[3] && row[3] < row[1] && row[2] < row[4]);
     }
     let picture = run.text("f.svg");
-    for word in ["50 %", "80 %", "97.5 %", "<polygon"] {
+    for word in ["50 %", "80 %", "92.5 %", "<polygon"] {
         assert!(picture.contains(word), "no {word:?} in the plot");
     }
     roxmltree::Document::parse(&picture).unwrap();
-    let again = "forecast model.safetensors sunspots.csv --steps 9 --bands 50,80,97.5";
+    let again = "forecast model.safetensors sunspots.csv --steps 9 --bands 50,80,92.5";
     assert_eq!(run.ok(again).stdout, answer.stdout);
     let other = run.ok(&format!("{again} --seed 1 --paths 500")).stdout;
     assert_ne!(other, answer.stdout);
     run.ok(&format!("{again} --out y.npy --plot f.png"));
     assert_eq!(npy::read(&run.path("y.npy")).unwrap().data(), rows.concat());
+}
+
+/// Errors lie around where the loss of the training aims, which a file says in its recipe.
+#[test]
+fn bands_know_the_loss() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    run.ok("train sunspots.csv --cell gru --epochs 5 --no-plot --loss mae");
+    let said = numbers(&run.ok("forecast model.safetensors sunspots.csv --steps 5 --bands 80").stdout, 1);
+    let loaded = file::load(run.path("model.safetensors"), None, Cpu::widest()).unwrap();
+    let history = Tensor::new([309, 1], numbers(&run.text("sunspots.csv"), 1).concat()).unwrap();
+    let options = Options { levels: vec![0.8], steps: 5, paths: 1000, seed: 0 };
+    let units = loaded.model.units().unwrap().clone();
+    let middle = |loss: &str| {
+        let model = loaded.model.clone().with_units(units.clone().with_says(loss.parse().unwrap()).unwrap()).unwrap();
+        bands(&model, Cpu::widest(), &history, 247, None, &options).unwrap().median.data().to_vec()
+    };
+    let found: Vec<f32> = said.iter().map(|row| row[0]).collect();
+    assert_eq!(found, middle("mae"));
+    assert_ne!(found, middle("mse"));
 }
 
 /// What bands rest on is said, if that is less than it could be.
@@ -151,6 +171,9 @@ fn what_bands_rest_on() {
     let late = run.ok("forecast model.safetensors late.csv --steps 43 --bands 80");
     assert_eq!(late.stderr, "");
     let head = |rows: usize| table.lines().take(rows + 1).collect::<Vec<_>>().join("\n");
+    // the largest of 62 errors is not far enough out
+    let wide = run.ok("forecast model.safetensors sunspots.csv --steps 3 --bands 50,99").stderr;
+    assert!(wide.contains("62 rows of errors say little of a band of 99 %"), "{wide}");
     // the errors in the file are there whatever the history
     run.file("short.csv", lines[0].to_string() + "\n" + &lines[1..8].join("\n"));
     let short = run.ok("forecast model.safetensors short.csv --steps 3 --bands 80");
