@@ -237,7 +237,11 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
                 protocol.season = protocol.season.or(Some(season));
             }
             let held_out = job.val_fraction.unwrap_or(0.2);
-            if loaded.metadata.recipe.is_some() && held_out >= test_fraction && held_out > 0.0 {
+            let end = loaded.metadata.unseen.as_ref().and_then(|unseen| unseen.first_of(named.table.inputs()));
+            if let Some(end) = end.filter(|&end| end > train.end) {
+                let of_these = end - train.end;
+                remarks.push(format!("the model was trained on {of_these} of these rows, so its scores are too kind"));
+            } else if loaded.metadata.recipe.is_some() && held_out >= test_fraction && held_out > 0.0 {
                 remarks.push(
                     "these rows chose the weights of the model in training, so its scores are a little kind".into(),
                 );
