@@ -50,28 +50,22 @@ pub fn scores(y: &Tensor, series: &Tensor) -> Result<Vec<Score>> {
 pub fn ahead(stream: &mut Stream, history: &Tensor, steps: usize) -> Result<(Tensor, Tensor)> {
     let (rows, width) = history.rows();
     let model = stream.model().clone();
-    let (input, out) = (model.shape().input, model.units().map_or(model.shape().width_out(), |units| units.targets()));
-    if input != out {
-        return Err(Error::invalid(format!(
-            "the model takes {input} values and gives {out}: only one that predicts all its inputs can go further \
-             than one step ahead"
-        )));
-    }
+    model.check_fed_back()?;
+    let out = model.shape().input;
+    Error::check_length("history: columns", out, width)?;
     if rows == 0 {
         return Err(Error::invalid("history: needs at least one row"));
     }
-    // of a distribution, what is named if only one value is wanted
-    let point = |y: &[f32]| model.units().map_or(y, |units| units.point(y)).to_vec();
     let mut fitted = Vec::with_capacity(rows * out);
     let mut last = Vec::new();
     for x in history.data().chunks(width) {
-        last = point(stream.step(x)?);
+        last = model.point_of(stream.step(x)?).to_vec();
         fitted.extend_from_slice(&last);
     }
     let mut future = Vec::with_capacity(steps * out);
     for step in 0..steps {
         if step > 0 {
-            last = point(stream.step(&last)?);
+            last = model.point_of(stream.step(&last)?).to_vec();
         }
         future.extend_from_slice(&last);
     }

@@ -182,6 +182,20 @@ impl Model {
         Ok(self)
     }
 
+    /// Whether what it says can be fed back, as its next inputs.
+    #[cfg(feature = "std")]
+    pub(crate) fn check_fed_back(&self) -> Result<()> {
+        let (input, out) =
+            (self.shape.input, self.units.as_ref().map_or(self.shape.width_out(), |units| units.targets()));
+        if input != out {
+            return Err(Error::invalid(format!(
+                "the model takes {input} values and gives {out}: only one that predicts all its inputs can go further \
+                 than one step ahead"
+            )));
+        }
+        Ok(())
+    }
+
     /// The units that it had.
     pub(crate) fn put_units(&mut self, units: Option<Units>) {
         self.units = units;

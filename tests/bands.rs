@@ -1,12 +1,16 @@
 //! Bands: an 80 % band holds 80 % of what comes, on rows that nothing has seen; and paths are what they should be.
 
+#[path = "common/series.rs"]
+mod series;
+
 use rnnstep::bands::{Bands, Errors, Options, Simulator, bands};
 use rnnstep::cpu::Threads;
-use rnnstep::fit::{Length, Plan, Table};
+use rnnstep::fit::Plan;
 use rnnstep::random::{Purpose, Random};
 use rnnstep::scaler::Scaling;
 use rnnstep::train::Recipe;
 use rnnstep::{CellKind, Cpu, Form, Isa, Loss, Model, Scaler, Shape, Stream, Tensor, Units};
+use series::{column, table};
 
 const LEVELS: [f64; 3] = [0.5, 0.8, 0.95];
 
@@ -31,7 +35,7 @@ enum Kind {
     Bursts,
 }
 
-fn series(kind: Kind, rows: usize, seed: u64) -> Vec<f32> {
+fn way(kind: Kind, rows: usize, seed: u64) -> Vec<f32> {
     let (noise, mut value) = (noise(2 * rows, seed), 0.0);
     (0..rows)
         .map(|t| {
@@ -48,25 +52,9 @@ fn series(kind: Kind, rows: usize, seed: u64) -> Vec<f32> {
 }
 
 fn fit(values: &[f32], form: Form, loss: Loss, seed: u64) -> Model {
-    let column = Tensor::new([values.len(), 1], values).unwrap();
-    let plan = Plan {
-        shape: Shape::new(CellKind::Gru, 1, 16, 1, 1).unwrap(),
-        seq_len: 20,
-        stride: 1,
-        batch: 1,
-        val_fraction: 0.2,
-        scaling: Scaling::Standard,
-        form,
-        length: Length::Epochs(30),
-        patience: None,
-        recipe: Recipe { seed, loss, ..Recipe::default() },
-    };
-    let table = Table::new(column.clone(), column, Some(vec![0])).unwrap();
-    plan.start(&table, Cpu::widest(), Threads::default()).unwrap().finish().unwrap().model
-}
-
-fn column(values: &[f32]) -> Tensor {
-    Tensor::new([values.len(), 1], values).unwrap()
+    let recipe = Recipe { seed, loss, ..Recipe::default() };
+    let plan = Plan { seq_len: 20, ..series::plan(CellKind::Gru, 16, form, 30, recipe) };
+    plan.start(&table(values), Cpu::widest(), Threads::default()).unwrap().finish().unwrap().model
 }
 
 fn options(steps: usize, paths: usize) -> Options {
@@ -78,7 +66,7 @@ fn held(kind: Kind, form: Form, loss: &str, seeds: u64, table: usize) -> [[f64; 
     const STEPS: usize = 20;
     let (mut inside, mut all) = ([[0.0; 3]; 3], [0.0; 3]);
     for seed in 0..seeds {
-        let values = series(kind, table + 400, seed);
+        let values = way(kind, table + 400, seed);
         let model = fit(&values[..table], form, loss.parse().unwrap(), seed);
         for origin in (table..values.len() - STEPS).step_by(40) {
             let history = column(&values[..origin]);
@@ -279,7 +267,7 @@ fn paths_without_errors_are_the_forecast() {
 /// The same on every instruction set, and the seed decides.
 #[test]
 fn the_same_seed_gives_the_same_bands() {
-    let values = series(Kind::Returning, 150, 3);
+    let values = way(Kind::Returning, 150, 3);
     let model = fit(&values, Form::Value, Loss::Gaussian, 3);
     let make = |cpu: Cpu, seed: u64| {
         let options = Options { seed, ..options(7, 100) };
@@ -322,7 +310,7 @@ fn what_cannot_be_is_said() {
     // two inputs, one predicted
     let shape = Shape::new(CellKind::Rnn, 2, 4, 1, 1).unwrap();
     let error = Simulator::new(&Model::random(shape, 0).unwrap(), Cpu::widest()).unwrap_err().to_string();
-    assert!(error.contains("takes 2 values and predicts 1"), "{error}");
+    assert!(error.contains("takes 2 values and gives 1"), "{error}");
     // growth without end
     let far =
         Errors::new([f32::MAX; 20].into_iter().zip([-f32::MAX; 20]).flat_map(|(a, b)| [a, b]).collect(), 1).unwrap();

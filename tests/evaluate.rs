@@ -1,47 +1,18 @@
 //! Walk-forward evaluation: nothing looks ahead, folds are what they should be, and what nobody can foretell is said to be so.
 
+#[path = "common/series.rs"]
+mod series;
+
 use rnnstep::evaluate::{Evaluation, Protocol, Verdict, Window, evaluate};
-use rnnstep::fit::{Length, Plan, Table};
+use rnnstep::fit::{Plan, Table};
 use rnnstep::naive::Naive;
-use rnnstep::random::{Purpose, Random};
-use rnnstep::scaler::Scaling;
 use rnnstep::train::Recipe;
 use rnnstep::{CellKind, Cpu, Device, Form, Model, Shape, Stream, Tensor};
+use series::{noise, protocol, table};
 use std::cell::RefCell;
 
 fn plan(form: Form, epochs: u64, seed: u64) -> Plan {
-    Plan {
-        shape: Shape::new(CellKind::Lstm, 1, 8, 1, 1).unwrap(),
-        seq_len: 10,
-        stride: 1,
-        batch: 1,
-        val_fraction: 0.2,
-        scaling: Scaling::Standard,
-        form,
-        length: Length::Epochs(epochs),
-        patience: None,
-        recipe: Recipe { seed, ..Recipe::default() },
-    }
-}
-
-fn protocol(first: usize, horizon: usize) -> Protocol {
-    Protocol {
-        first,
-        horizon,
-        window: Window::Expanding,
-        refit: None,
-        gap: 0,
-        season: None,
-        lags: 10,
-        warm_up: 500,
-        seed: 0,
-        learner: None,
-    }
-}
-
-fn table(values: &[f32]) -> Table {
-    let column = Tensor::new([values.len(), 1], values).unwrap();
-    Table::new(column.clone(), column, Some(vec![0])).unwrap()
+    series::plan(CellKind::Lstm, 8, form, epochs, Recipe { seed, ..Recipe::default() })
 }
 
 fn device() -> Device {
@@ -51,12 +22,6 @@ fn device() -> Device {
 fn walk(values: &[f32], protocol: &Protocol, plan: &Plan) -> Evaluation {
     let fit = |rows: &Table, _, _| Ok(plan.start(rows, device(), Default::default())?.finish()?.model);
     evaluate(&table(values), protocol, &device(), fit).unwrap()
-}
-
-fn noise(rows: usize, seed: u64) -> Vec<f32> {
-    let mut random = Random::new(seed, Purpose::Order, 0);
-    // the sum of twelve is near enough to a normal one
-    (0..rows).map(|_| (0..12).map(|_| random.uniform()).sum::<f32>() - 6.0).collect()
 }
 
 fn random_walk(rows: usize, seed: u64) -> Vec<f32> {

@@ -1,38 +1,24 @@
 //! One model over several series: windows, scalers and held-out rows of each, and nothing across.
 
+#[path = "common/series.rs"]
+mod series;
+
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
-use rnnstep::fit::{Length, Plan, Table};
+use rnnstep::fit::Plan;
 use rnnstep::scaler::Scaling;
 use rnnstep::train::Recipe;
-use rnnstep::{CellKind, Cpu, Form, Shape, Tensor};
+use rnnstep::{CellKind, Cpu, Form, Tensor};
+use series::{column, table};
 
 /// Series number `n`, so many rows of one column.
 fn values(n: usize, rows: usize) -> Vec<f32> {
     (0..rows).map(|t| n as f32 * 100.0 + (t as f32 * (0.3 + 0.2 * n as f32)).sin() * 5.0 + 7.0).collect()
 }
 
-fn tensor(values: &[f32]) -> Tensor {
-    Tensor::new([values.len(), 1], values).unwrap()
-}
-
-fn table(values: &[f32]) -> Table {
-    Table::new(tensor(values), tensor(values), Some(vec![0])).unwrap()
-}
-
 fn plan(form: Form, carry: bool, batch: usize) -> Plan {
-    Plan {
-        shape: Shape::new(CellKind::Gru, 1, 6, 1, 1).unwrap(),
-        seq_len: 5,
-        stride: 1,
-        batch,
-        val_fraction: 0.25,
-        scaling: Scaling::Standard,
-        form,
-        length: Length::Epochs(4),
-        patience: None,
-        recipe: Recipe { carry, ..Recipe::default() },
-    }
+    let recipe = Recipe { carry, ..Recipe::default() };
+    Plan { seq_len: 5, batch, val_fraction: 0.25, ..series::plan(CellKind::Gru, 6, form, 4, recipe) }
 }
 
 /// x and target of every step of an epoch, one row a sequence.
@@ -51,7 +37,7 @@ fn epoch(windows: &mut Windows) -> Vec<(Vec<f32>, Vec<f32>)> {
 #[test]
 fn windows_never_cross_from_one_series_to_another() {
     let series = [values(0, 23), values(1, 12), values(2, 31)];
-    let pairs = || series.iter().map(|values| (tensor(values), tensor(values))).collect::<Vec<_>>();
+    let pairs = || series.iter().map(|values| (column(values), column(values))).collect::<Vec<_>>();
     // all windows that there are, by hand
     let mut by_hand: Vec<Vec<f32>> = series.iter().flat_map(|s| s.windows(6).map(<[f32]>::to_vec)).collect();
     let mut shuffled = epoch(&mut Windows::shuffled_of(pairs(), 5, 1, 4, false, 3).unwrap());
@@ -70,7 +56,7 @@ fn windows_never_cross_from_one_series_to_another() {
     let mut expected = Vec::new();
     let mut starts = Vec::new();
     for values in &series {
-        let mut one = Windows::lanes(tensor(values), tensor(values), 5, 2, false).unwrap();
+        let mut one = Windows::lanes(column(values), column(values), 5, 2, false).unwrap();
         starts.push(expected.len() as u64 / 2);
         expected.extend(epoch(&mut one));
     }
@@ -92,7 +78,7 @@ fn windows_never_cross_from_one_series_to_another() {
     assert!(Windows::lanes_of(pairs(), 5, 3, false).is_err(), "12 rows are no 3 windows of 5");
     let wide = Tensor::new([8, 2], [0.0; 16]).unwrap();
     assert!(
-        Windows::shuffled_of(vec![(tensor(&series[0]), tensor(&series[0])), (wide.clone(), wide)], 5, 1, 1, false, 0)
+        Windows::shuffled_of(vec![(column(&series[0]), column(&series[0])), (wide.clone(), wide)], 5, 1, 1, false, 0)
             .is_err()
     );
 }

@@ -1,27 +1,19 @@
 //! A learner beside the model of an evaluation: it answers first and learns then, begins as the model, sees nothing of what is
 //! to come, and is called better where it is and not where it is not.
 
-use rnnstep::evaluate::{Evaluation, LEARNER, Learned, MODEL, Protocol, Verdict, Window, evaluate};
-use rnnstep::fit::{Length, Plan, Table};
-use rnnstep::random::{Purpose, Random};
+#[path = "common/series.rs"]
+mod series;
+
+use rnnstep::evaluate::{Evaluation, LEARNER, Learned, MODEL, Protocol, Verdict, evaluate};
+use rnnstep::fit::{Plan, Table};
 use rnnstep::scaler::Scaling;
 use rnnstep::train::Recipe;
 use rnnstep::{CellKind, Cpu, Device, Form, Learner, LearnerOptions, Levels, Loss, Model, Shape, Tensor};
+use series::{noise, table};
 use std::cell::Cell;
 
 fn plan(form: Form, loss: Loss, epochs: u64) -> Plan {
-    Plan {
-        shape: Shape::new(CellKind::Gru, 1, 9, 1, 1).unwrap(),
-        seq_len: 10,
-        stride: 1,
-        batch: 1,
-        val_fraction: 0.2,
-        scaling: Scaling::Standard,
-        form,
-        length: Length::Epochs(epochs),
-        patience: None,
-        recipe: Recipe { seed: 3, loss, ..Recipe::default() },
-    }
+    series::plan(CellKind::Gru, 9, form, epochs, Recipe { seed: 3, loss, ..Recipe::default() })
 }
 
 fn options(loss: Loss) -> LearnerOptions {
@@ -29,35 +21,13 @@ fn options(loss: Loss) -> LearnerOptions {
 }
 
 fn protocol(first: usize, horizon: usize, learner: LearnerOptions) -> Protocol {
-    Protocol {
-        first,
-        horizon,
-        window: Window::Expanding,
-        refit: None,
-        gap: 0,
-        season: None,
-        lags: 10,
-        warm_up: 50,
-        seed: 0,
-        learner: Some(learner),
-    }
-}
-
-fn noise(rows: usize, seed: u64) -> Vec<f32> {
-    let mut random = Random::new(seed, Purpose::Order, 0);
-    // the sum of twelve is near enough to a normal one
-    (0..rows).map(|_| (0..12).map(|_| random.uniform()).sum::<f32>() - 6.0).collect()
+    Protocol { warm_up: 50, learner: Some(learner), ..series::protocol(first, horizon) }
 }
 
 /// Waves with some noise, in units of their own: `width` columns.
 fn waves(rows: usize, width: usize) -> Vec<f32> {
     let value = |(i, e): (usize, f32)| ((i / width) as f32 * 0.5 + (i % width) as f32).sin() * 3.0 + 0.2 * e + 10.0;
     noise(rows * width, 9).into_iter().enumerate().map(value).collect()
-}
-
-fn column(values: &[f32]) -> Table {
-    let column = Tensor::new([values.len(), 1], values).unwrap();
-    Table::new(column.clone(), column, Some(vec![0])).unwrap()
 }
 
 /// Two columns that are predicted in another order than they go in.
@@ -182,11 +152,11 @@ fn it_does_not_look_ahead() {
         let learner = LearnerOptions { adapt, ..options(Loss::Mse) };
         let protocol = Protocol { refit: Some(25), ..protocol(140, 2, learner) };
         let plan = plan(form, Loss::Mse, 3);
-        let all = walk(&column(&values), &protocol, &plan);
+        let all = walk(&table(&values), &protocol, &plan);
         for cut in [141, 155, 164, 165, 171, 199] {
             let mut other = values.clone();
             other[cut..].iter_mut().enumerate().for_each(|(i, v)| *v = 1000.0 - 77.0 * i as f32);
-            let changed = walk(&column(&other), &protocol, &plan);
+            let changed = walk(&table(&other), &protocol, &plan);
             let [all, changed] = [&all, &changed].map(|found| said(found, 0, LEARNER));
             // origins up to row cut - 1 know nothing of row cut
             let known = (cut - 139) * 2;
@@ -203,7 +173,7 @@ fn where_the_rule_changes_learning_is_better() {
         .zip(noise(2400, 4))
         .map(|(t, e)| (if t < 1300 { 0.3 } else { 1.1 } * t as f32).sin() * 5.0 + 0.05 * e + 20.0)
         .collect();
-    let found = walk(&column(&values), &protocol(1200, 1, options(Loss::Mse)), &plan(Form::Value, Loss::Mse, 30));
+    let found = walk(&table(&values), &protocol(1200, 1, options(Loss::Mse)), &plan(Form::Value, Loss::Mse, 30));
     let learning = found.columns[0].learning.as_ref().unwrap();
     let (model, naive) = (&learning.over_model[0], &learning.over_naive[0]);
     assert_eq!((model.other.as_str(), naive.other.as_str()), (MODEL, "last value"));
@@ -215,7 +185,7 @@ fn where_the_rule_changes_learning_is_better() {
     let mse = said(&found, 0, LEARNER).iter().zip(&values[1200..]).map(square).sum::<f64>() / 1200.0;
     assert!((found.columns[0].forecasters[1].scores[0].mse / mse - 1.0).abs() < 1e-6);
     // as long as the rule is the old one, there is little to learn
-    let before = Table::new(column(&values[..1300]).inputs().clone(), column(&values[..1300]).targets().clone(), None);
+    let before = Table::new(table(&values[..1300]).inputs().clone(), table(&values[..1300]).targets().clone(), None);
     let found = walk(&before.unwrap(), &protocol(1200, 1, options(Loss::Mse)), &plan(Form::Value, Loss::Mse, 30));
     let skill = found.columns[0].learning.as_ref().unwrap().over_model[0].skill;
     assert!(skill < 0.4, "{skill}");
@@ -231,7 +201,7 @@ fn where_nothing_can_be_learned_learning_is_not_called_better() {
             at += step;
             at
         });
-        let table = column(&walked.collect::<Vec<f32>>());
+        let table = table(&walked.collect::<Vec<f32>>());
         let found = walk(&table, &protocol(320, 1, options(Loss::Mse)), &plan(Form::Change, Loss::Mse, 5));
         let comparison = &found.columns[0].learning.as_ref().unwrap().over_model[0];
         better += usize::from(comparison.verdict() == Verdict::Better);
@@ -245,7 +215,7 @@ fn where_nothing_can_be_learned_learning_is_not_called_better() {
 
 #[test]
 fn what_cannot_be_learned_with_is_said_before_the_work() {
-    let table = column(&waves(100, 1));
+    let table = table(&waves(100, 1));
     let trained = Cell::new(0);
     let model = |scaled: bool| {
         let model = Model::random(Shape::new(CellKind::Gru, 1, 3, 1, 1).unwrap(), 0).unwrap();

@@ -1,36 +1,24 @@
 //! A search finds the same on any number of threads, after any stop, and whatever the rows are that it may not look at.
 
+#[path = "common/series.rs"]
+mod series;
+
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::split;
 use rnnstep::evaluate::{Protocol, Window, evaluate};
 use rnnstep::fit::{Length, Plan, Table, WARM_UP};
 use rnnstep::random::{Purpose, Random};
-use rnnstep::scaler::Scaling;
 use rnnstep::search::{Attempt, BRACKET, Found, Journal, Rung, Search, rungs};
 use rnnstep::train::Recipe;
-use rnnstep::{CellKind, Cpu, Error, Form, Shape, Tensor};
+use rnnstep::{CellKind, Cpu, Error, Form, Tensor};
+use series::table;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn plan(epochs: u64) -> Plan {
-    Plan {
-        shape: Shape::new(CellKind::Rnn, 1, 8, 1, 1).unwrap(),
-        seq_len: 20,
-        stride: 1,
-        batch: 1,
-        val_fraction: 0.2,
-        scaling: Scaling::Standard,
-        form: Form::Value,
-        length: Length::Epochs(epochs),
-        patience: None,
-        recipe: Recipe { seed: 5, ..Recipe::default() },
-    }
-}
-
-fn table(values: &[f32]) -> Table {
-    let column = Tensor::new([values.len(), 1], values.to_vec()).unwrap();
-    Table::new(column.clone(), column, Some(vec![0])).unwrap()
+    let recipe = Recipe { seed: 5, ..Recipe::default() };
+    Plan { seq_len: 20, ..series::plan(CellKind::Rnn, 8, Form::Value, epochs, recipe) }
 }
 
 fn wave(rows: usize) -> Vec<f32> {

@@ -35,8 +35,6 @@ pub struct Factors {
     /// For each level, step and column, one score for each known future.
     scores: Vec<Vec<f64>>,
     factors: Vec<f64>,
-    /// Steps that enough futures are known of.
-    calibrated: usize,
     /// Rows that were not trained on.
     unseen: usize,
     /// The factors where no future is known.
@@ -47,7 +45,7 @@ impl Factors {
     /// No future is known yet; `unseen` rows were not trained on, paths draw from so many rows of errors, if any were made.
     pub fn new(levels: &[f64], columns: usize, unseen: usize, errors: Option<usize>) -> Self {
         let unheld = levels.iter().map(|&level| errors.map_or(1.0, |errors| of_few(level, errors))).collect();
-        Self { levels: levels.to_vec(), columns, scores: vec![], factors: vec![], calibrated: 0, unseen, unheld }
+        Self { levels: levels.to_vec(), columns, scores: vec![], factors: vec![], unseen, unheld }
     }
 
     /// Where level, step and column stand; steps outermost, so that there is no more than was added.
@@ -90,17 +88,17 @@ impl Factors {
                 }
             }
         }
-        (self.factors, self.calibrated) = (factors, calibrated);
+        self.factors = factors;
     }
 
     /// Steps ahead that enough futures are known of.
     pub fn steps(&self) -> usize {
-        self.calibrated
+        self.factors.len() / (self.levels.len() * self.columns).max(1)
     }
 
     /// The factor of a band at a step.
     pub fn of(&self, level: usize, step: usize, d: usize) -> f64 {
-        let Some(last) = self.calibrated.checked_sub(1) else { return self.unheld[level] };
+        let Some(last) = self.steps().checked_sub(1) else { return self.unheld[level] };
         self.factors[self.at(level, step.min(last), d)]
     }
 }

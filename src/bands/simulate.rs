@@ -71,13 +71,11 @@ impl Simulator {
                 Units::scaled(as_is(shape.input)?, as_is(shape.width_out())?)
             }
         };
-        if units.targets() != shape.input || units.columns().iter().enumerate().any(|(d, &column)| d != column) {
-            return Err(Error::invalid(format!(
-                "the model takes {} values and predicts {}: only one that predicts all its inputs can go further than one \
-                 step ahead",
-                shape.input,
-                units.targets()
-            )));
+        model.check_fed_back()?;
+        if units.columns().iter().enumerate().any(|(d, &column)| d != column) {
+            return Err(Error::invalid(
+                "the model predicts its inputs in another order, in which they cannot be fed back",
+            ));
         }
         let says = Says::new(units.says());
         Ok(Self { network: Arc::new(model.clone().raw()), units, says, cpu })
@@ -114,7 +112,7 @@ impl Simulator {
             x.copy_from_slice(row);
             self.units.take(&mut past, &mut x);
             let y = stream.step(&x)?;
-            if let Some(came) = history.data().chunks_exact(columns).nth(t + 1).filter(|_| t + 1 >= first) {
+            if let Some(came) = history.data().get((t + 1) * columns..(t + 2) * columns).filter(|_| t + 1 >= first) {
                 truth.copy_from_slice(came);
                 self.units.form_of(past.before_next(), &mut truth);
                 self.units.scale_targets(&mut truth);

@@ -178,7 +178,9 @@ fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, history: &Tensor)
     }
     let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
     let mut stream = Stream::on(device, loaded.model.clone())?;
-    let (fitted, future) = rnnstep::forecast::ahead(&mut stream, history, args.steps)?;
+    // with bands their middle is the forecast
+    let steps = if levels.is_empty() { args.steps } else { 0 };
+    let (fitted, future) = rnnstep::forecast::ahead(&mut stream, history, steps)?;
     if levels.is_empty() {
         return Ok(Said { fitted, future, bands: vec![] });
     }

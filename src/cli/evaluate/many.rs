@@ -22,7 +22,7 @@ use std::process::ExitCode;
 enum Models {
     /// One trained for each, on the way.
     Trained,
-    /// One for all; the path if it is of a file.
+    /// One for all.
     One(Box<Loaded>),
     /// One of a folder for each.
     Each(Folder),

@@ -1,0 +1,56 @@
+//! Tables of one column, trainings and walks over them, as several tests want them; what a test is about it changes itself.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use rnnstep::evaluate::{Protocol, Window};
+use rnnstep::fit::{Length, Plan, Table};
+use rnnstep::random::{Purpose, Random};
+use rnnstep::scaler::Scaling;
+use rnnstep::train::Recipe;
+use rnnstep::{CellKind, Form, Shape, Tensor};
+
+pub fn column(values: &[f32]) -> Tensor {
+    Tensor::new([values.len(), 1], values).unwrap()
+}
+
+/// A column that goes in and is predicted.
+pub fn table(values: &[f32]) -> Table {
+    Table::new(column(values), column(values), Some(vec![0])).unwrap()
+}
+
+/// A training by windows of 10 rows, side by side by none, the last fifth held out.
+pub fn plan(cell: CellKind, hidden: usize, form: Form, epochs: u64, recipe: Recipe) -> Plan {
+    Plan {
+        shape: Shape::new(cell, 1, hidden, 1, 1).unwrap(),
+        seq_len: 10,
+        stride: 1,
+        batch: 1,
+        val_fraction: 0.2,
+        scaling: Scaling::Standard,
+        form,
+        length: Length::Epochs(epochs),
+        patience: None,
+        recipe,
+    }
+}
+
+/// A walk from row `first` on, with a model that is trained once on all before.
+pub fn protocol(first: usize, horizon: usize) -> Protocol {
+    Protocol {
+        first,
+        horizon,
+        window: Window::Expanding,
+        refit: None,
+        gap: 0,
+        season: None,
+        lags: 10,
+        warm_up: 500,
+        seed: 0,
+        learner: None,
+    }
+}
+
+pub fn noise(rows: usize, seed: u64) -> Vec<f32> {
+    let mut random = Random::new(seed, Purpose::Order, 0);
+    // the sum of twelve is near enough to a normal one
+    (0..rows).map(|_| (0..12).map(|_| random.uniform()).sum::<f32>() - 6.0).collect()
+}
