@@ -31,7 +31,7 @@ fn kinds(cpu: Cpu, model: &Model) -> [Kind; 4] {
     let on = |name, value: f32, x| {
         let mut stream = Stream::on(cpu, model.clone()).unwrap();
         let mut state = State::new(&shape, 1);
-        state.set_h(&vec![value; shape.hidden]).unwrap();
+        state.set_h(&vec![value; shape.hidden()]).unwrap();
         stream.set_state(&state).unwrap();
         for _ in 0..5000 {
             stream.step(&[x]).unwrap();
@@ -46,7 +46,7 @@ fn main() {
         for isa in Isa::available().into_iter().filter(|&isa| isa != Isa::Portable) {
             for hidden in HIDDEN {
                 let cpu = Cpu::new(isa).unwrap();
-                let shape = Shape { bias: false, ..Shape::new(cell, 1, hidden, 1, 1).unwrap() };
+                let shape = Shape::new(cell, 1, hidden, 1, 1).unwrap().with_bias(false).unwrap();
                 let model = Model::random(shape, 0).unwrap();
                 let (x, mut stream) = (reference::values(100), Stream::on(cpu, model.clone()).unwrap());
                 let y: Vec<f32> = x.iter().map(|&x| stream.step(&[x]).unwrap()[0]).collect();

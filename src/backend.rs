@@ -57,13 +57,13 @@ impl Network {
     /// Room for windows of up to `steps` steps of up to `batch` sequences; a card takes the parameters along.
     ///
     /// # Errors
-    /// If the device cannot: no memory, no kernels for it.
+    /// If the windows are larger than makes sense, or the device cannot: no memory, no kernels for it.
     #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "a processor is given them with each pass"))]
     pub fn new(device: &Device, shape: &Shape, params: &[f32], steps: usize, batch: usize) -> Result<Self> {
         match device {
             Device::Cpu(cpu) => {
                 let (threads, purpose) = (Threads::default(), Purpose::Inference);
-                Ok(Self::Cpu(cpu::Network::new(*cpu, threads, shape, steps, batch, purpose)))
+                Ok(Self::Cpu(cpu::Network::new(*cpu, threads, shape, steps, batch, purpose)?))
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => {

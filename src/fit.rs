@@ -213,7 +213,7 @@ impl Plan {
     /// # Errors
     /// If it makes no sense.
     pub fn shape_for(&self, inputs: usize, targets: usize) -> Result<Shape> {
-        Shape { input: inputs, output: Some(self.recipe.loss.outputs(targets)), ..self.shape }.checked()
+        self.shape.with_input(inputs)?.with_output(Some(self.recipe.loss.outputs(targets)))
     }
 }
 

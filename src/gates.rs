@@ -64,7 +64,7 @@ pub fn read(model: &Model, cpu: Cpu, x: &Tensor) -> Result<Reading> {
         CellKind::Lstm => &["i", "f", "g", "o", "learn", "forget", "remember", "use"],
         CellKind::Gru => &["r", "z", "n", "h"],
     };
-    let mut network = Network::new(cpu, Threads::default(), &shape, STEPS.min(steps.max(1)), 1, Purpose::Training);
+    let mut network = Network::new(cpu, Threads::default(), &shape, STEPS.min(steps.max(1)), 1, Purpose::Training)?;
     let mut state = State::new(&shape, 1);
     let mut values = Vec::with_capacity(steps * shape.layers * shape.hidden * names.len());
     let mut gates = Vec::new();

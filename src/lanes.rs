@@ -19,11 +19,20 @@ pub const fn padded(n: usize) -> usize {
     n.div_ceil(LANES) * LANES
 }
 
-/// Sixteen f32 of one instruction set.
+/// What keeps a trait to this crate: another crate cannot name it, so it cannot implement what asks for it. For traits
+/// whose constants and functions `unsafe` code relies on.
+pub(crate) mod sealed {
+    /// Implemented by the types of this crate alone.
+    pub trait Sealed {}
+}
+
+/// Sixteen f32 of one instruction set; there is one type for each in this crate and there can be no other.
 ///
 /// A value can only come from the `unsafe` [`Lanes::splat`] and [`Lanes::load`], whose callers promise that the
 /// processor has the instructions. Whoever holds a value may therefore use the safe operations on it.
-pub trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> {
+pub trait Lanes:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + sealed::Sealed
+{
     /// Whether there are instructions for several lanes at a time. Without them there is nothing to be had from laying a loop
     /// out in many ways.
     const SIMD: bool = true;

@@ -1,7 +1,7 @@
 //! A network with its weights.
 
 use crate::backend::{Device, Network};
-use crate::cpu::{self, Cpu};
+use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::layout::{Layout, Offsets};
 use crate::math::settle;
@@ -73,7 +73,6 @@ impl Model {
     }
 
     fn zeros(shape: Shape) -> Result<Self> {
-        let shape = shape.checked()?;
         let layout = Layout::new(&shape);
         let params = Buffer::zeros(layout.len());
         Ok(Self { shape, layout, params, small: None, units: None })
@@ -259,7 +258,8 @@ impl Model {
     /// long call gives, bit for bit.
     ///
     /// # Errors
-    /// If x has other dimensions or the state another batch, or a card fails.
+    /// If x has other dimensions, the state is not that of B sequences of this model's shape, or a card fails; the state is
+    /// then as it was.
     pub fn forward(&self, device: impl Into<Device>, x: &Tensor, order: Order, state: &mut State) -> Result<Tensor> {
         let (time_major, batch) = match (x.dims(), order) {
             ([_, _], _) => (None, 1),
@@ -274,22 +274,22 @@ impl Model {
                 "x: the model takes {expected} values a step, these rows have {input}"
             )));
         }
-        Error::check_length("state: sequences", batch, state.batch())?;
+        state.check(&self.shape, self.units.as_ref(), batch)?;
         let raw = time_major.as_ref().unwrap_or(x).data();
         let mut rows = raw.to_vec();
+        let steps = (ROWS / batch.max(1)).clamp(1, rows.len().max(1));
+        let mut network = Network::new(&device.into(), &self.shape, &self.params, steps, batch)?;
+        let mut after = state.clone();
         let before = self.units.as_ref().map(|units| {
-            let before = state.past_of(units).clone();
-            rows.chunks_exact_mut((batch * input).max(1)).for_each(|x| units.take(&mut state.past, x));
+            let before = after.past_of(units).clone();
+            rows.chunks_exact_mut((batch * input).max(1)).for_each(|x| units.take(&mut after.past, x));
             before
         });
         settle(&mut rows); // as a stream does
-        let steps = (ROWS / batch.max(1)).clamp(1, rows.len().max(1));
-        cpu::Network::check_size(&self.shape, steps, batch)?;
-        let mut network = Network::new(&device.into(), &self.shape, &self.params, steps, batch)?;
         let out = self.shape.width_out();
         let mut y = Vec::with_capacity(rows.len() / input * out);
         for x in rows.chunks((steps * batch * input).max(1)) {
-            network.forward(&self.params, x, state, Head::All)?;
+            network.forward(&self.params, x, &mut after, Head::All)?;
             for row in network.head_rows() {
                 y.extend_from_slice(network.y(row));
             }
@@ -302,6 +302,7 @@ impl Model {
             *last = out;
         }
         let y = Tensor::new(dims, y)?;
+        *state = after;
         if time_major.is_some() { y.swap_batch_and_time() } else { Ok(y) }
     }
 

@@ -65,24 +65,75 @@ pub enum Nonlinearity {
     Relu,
 }
 
-/// The fixed shape of a network: stacked recurrent layers and, if `output` is given, a linear head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The fixed shape of a network: stacked recurrent layers and, if it has an output size, a linear head.
+///
+/// Every shape there is was checked when it was made, so whoever is handed one can trust its sizes: each is at least 1
+/// and at most [`Shape::MAX_SIZE`] ([`Shape::MAX_LAYERS`] for L), all parameters together are at most
+/// [`Shape::MAX_PARAMETERS`], and only an RNN has relu. Memory is laid out by them. So it is not put together field by
+/// field:
+///
+/// ```compile_fail,E0451
+/// use rnnstep::{CellKind, Nonlinearity, Shape};
+/// let wild = Shape {
+///     cell: CellKind::Rnn, nonlinearity: Nonlinearity::Tanh, input: 1, hidden: usize::MAX, layers: 1, output: None,
+///     bias: false,
+/// };
+/// ```
+///
+/// nor changed in place:
+///
+/// ```compile_fail,E0616
+/// # use rnnstep::{CellKind, Shape};
+/// let mut shape = Shape::new(CellKind::Rnn, 1, 16, 1, 1)?;
+/// shape.hidden = usize::MAX;
+/// # Ok::<(), rnnstep::Error>(())
+/// ```
+///
+/// but made anew, with a check:
+///
+/// ```
+/// # use rnnstep::{CellKind, Shape};
+/// let shape = Shape::new(CellKind::Rnn, 1, 16, 1, 1)?;
+/// assert_eq!(shape.with_hidden(32)?.hidden(), 32);
+/// assert!(shape.with_hidden(usize::MAX).is_err());
+/// # Ok::<(), rnnstep::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "alloc", derive(Deserialize), serde(try_from = "Unchecked"))]
 pub struct Shape {
-    /// The kind of cell, the same in every layer.
-    pub cell: CellKind,
-    /// Activation of an Elman RNN; [`Nonlinearity::Tanh`] for the other cells.
+    // These are private to the crate, and nothing in it puts them together but this file and, from constants, the steps
+    // of fixed size: `tests/house.rs` holds that.
+    pub(crate) cell: CellKind,
+    pub(crate) nonlinearity: Nonlinearity,
+    pub(crate) input: usize,
+    pub(crate) hidden: usize,
+    pub(crate) layers: usize,
+    pub(crate) output: Option<usize>,
+    pub(crate) bias: bool,
+}
+
+/// A shape as a file has it.
+#[cfg(feature = "alloc")]
+#[derive(Deserialize)]
+struct Unchecked {
+    cell: CellKind,
     #[serde(default)]
-    pub nonlinearity: Nonlinearity,
-    /// I: values that come in at each time step.
-    pub input: usize,
-    /// H: hidden units of each layer.
-    pub hidden: usize,
-    /// L: stacked layers.
-    pub layers: usize,
-    /// O: values that the linear head gives; `None` for a network without a head, which gives h.
-    pub output: Option<usize>,
-    /// Whether the recurrent layers have biases (the head always has one).
-    pub bias: bool,
+    nonlinearity: Nonlinearity,
+    input: usize,
+    hidden: usize,
+    layers: usize,
+    output: Option<usize>,
+    bias: bool,
+}
+
+#[cfg(feature = "alloc")]
+impl TryFrom<Unchecked> for Shape {
+    type Error = Error;
+
+    fn try_from(read: Unchecked) -> Result<Self> {
+        let Unchecked { cell, nonlinearity, input, hidden, layers, output, bias } = read;
+        Self { cell, nonlinearity, input, hidden, layers, output, bias }.checked()
+    }
 }
 
 impl Shape {
@@ -92,6 +143,41 @@ impl Shape {
     pub const MAX_LAYERS: usize = 64;
     /// The most parameters a network may have (4 GiB of them).
     pub const MAX_PARAMETERS: usize = 1 << 30;
+
+    /// The kind of cell, the same in every layer.
+    pub const fn cell(&self) -> CellKind {
+        self.cell
+    }
+
+    /// The activation of an Elman RNN; [`Nonlinearity::Tanh`] for the other cells.
+    pub const fn nonlinearity(&self) -> Nonlinearity {
+        self.nonlinearity
+    }
+
+    /// I: values that come in at each time step.
+    pub const fn input(&self) -> usize {
+        self.input
+    }
+
+    /// H: hidden units of each layer.
+    pub const fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// L: stacked layers.
+    pub const fn layers(&self) -> usize {
+        self.layers
+    }
+
+    /// O: values that the linear head gives; `None` for a network without a head, which gives h.
+    pub const fn output(&self) -> Option<usize> {
+        self.output
+    }
+
+    /// Whether the recurrent layers have biases (the head always has one).
+    pub const fn bias(&self) -> bool {
+        self.bias
+    }
 
     /// G, the number of gates of the cell.
     pub const fn gates(&self) -> usize {
@@ -113,10 +199,34 @@ impl Shape {
 
     /// How many numbers can be learnt: what `sum(p.numel() for p in model.parameters())` says in PyTorch.
     pub fn parameters(&self) -> usize {
-        let rows = self.gates() * self.hidden;
-        let biases = if self.bias { 2 * rows } else { 0 };
-        let recurrent: usize = (0..self.layers).map(|l| rows * (self.layer_input(l) + self.hidden) + biases).sum();
-        recurrent + self.output.map_or(0, |output| output * self.hidden + output)
+        // at most 2^30 for a shape that was checked
+        self.count_parameters() as usize
+    }
+
+    /// The same in 64 bits, which hold it for any sizes that are each within their limit.
+    const fn count_parameters(&self) -> u64 {
+        let (input, hidden, layers) = (self.input as u64, self.hidden as u64, self.layers as u64);
+        let rows = self.gates() as u64 * hidden;
+        let columns = input + hidden + (layers - 1) * 2 * hidden;
+        let biases = if self.bias { layers * 2 } else { 0 };
+        let head = match self.output {
+            Some(output) => output as u64 * (hidden + 1),
+            None => 0,
+        };
+        rows * (columns + biases) + head
+    }
+
+    /// The shape of a network whose sizes are constants.
+    ///
+    /// # Panics
+    /// If they make no sense: in a constant, which is where this belongs, an error of the compiler.
+    pub(crate) const fn constant(self) -> Self {
+        assert!(self.input > 0 && self.input <= Self::MAX_SIZE, "input: from 1 to 16384");
+        assert!(self.hidden > 0 && self.hidden <= Self::MAX_SIZE, "hidden: from 1 to 16384");
+        assert!(self.width_out() > 0 && self.width_out() <= Self::MAX_SIZE, "output: from 1 to 16384");
+        assert!(self.layers > 0 && self.layers <= Self::MAX_LAYERS, "layers: from 1 to 64");
+        assert!(self.count_parameters() <= Self::MAX_PARAMETERS as u64, "too many parameters: at most 2^30");
+        self
     }
 
     /// Floating-point operations of one time step of one sequence, an FMA counted as two and activations left out.
@@ -138,11 +248,64 @@ impl Shape {
         Self { cell, nonlinearity, input, hidden, layers, output: Some(output), bias: true }.checked()
     }
 
-    /// The shape itself, if every size makes sense.
+    /// The same with another cell. Of an RNN with relu, take that away first.
     ///
     /// # Errors
-    /// If a size is zero or beyond what makes sense, or relu is asked of a cell that has no such choice.
-    pub fn checked(self) -> Result<Self> {
+    /// If there are too many parameters then, or the cell has no relu.
+    pub fn with_cell(self, cell: CellKind) -> Result<Self> {
+        Self { cell, ..self }.checked()
+    }
+
+    /// The same with another activation.
+    ///
+    /// # Errors
+    /// If the cell has no such choice.
+    pub fn with_nonlinearity(self, nonlinearity: Nonlinearity) -> Result<Self> {
+        Self { nonlinearity, ..self }.checked()
+    }
+
+    /// The same with another I.
+    ///
+    /// # Errors
+    /// If it is zero or beyond what makes sense.
+    pub fn with_input(self, input: usize) -> Result<Self> {
+        Self { input, ..self }.checked()
+    }
+
+    /// The same with another H.
+    ///
+    /// # Errors
+    /// If it is zero or beyond what makes sense.
+    pub fn with_hidden(self, hidden: usize) -> Result<Self> {
+        Self { hidden, ..self }.checked()
+    }
+
+    /// The same with another L.
+    ///
+    /// # Errors
+    /// If it is zero or beyond what makes sense.
+    pub fn with_layers(self, layers: usize) -> Result<Self> {
+        Self { layers, ..self }.checked()
+    }
+
+    /// The same with a linear head that gives O values, or with `None` without a head.
+    ///
+    /// # Errors
+    /// If O is zero or beyond what makes sense.
+    pub fn with_output(self, output: Option<usize>) -> Result<Self> {
+        Self { output, ..self }.checked()
+    }
+
+    /// The same with biases in the recurrent layers, or without.
+    ///
+    /// # Errors
+    /// If there are too many parameters then.
+    pub fn with_bias(self, bias: bool) -> Result<Self> {
+        Self { bias, ..self }.checked()
+    }
+
+    /// The shape itself, if every size makes sense: every shape goes through here.
+    fn checked(self) -> Result<Self> {
         let sizes = [("input", self.input), ("hidden", self.hidden), ("output", self.output.unwrap_or(1))];
         for (name, size) in sizes {
             if size == 0 || size > Self::MAX_SIZE {
@@ -158,8 +321,8 @@ impl Shape {
                 self.cell.name()
             )));
         }
-        if self.parameters() > Self::MAX_PARAMETERS {
-            let (found, most) = (self.parameters(), Self::MAX_PARAMETERS);
+        let (found, most) = (self.count_parameters(), Self::MAX_PARAMETERS);
+        if found > most as u64 {
             return Err(Error::invalid(format!("{found} parameters: at most {most}; take a smaller hidden or layers")));
         }
         Ok(self)

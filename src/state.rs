@@ -7,7 +7,7 @@ use crate::math::{all_finite, settle};
 use crate::shape::Shape;
 use crate::tensor::{Buffer, Tensor};
 use crate::units::Units;
-use alloc::vec;
+use alloc::{format, vec};
 
 /// Hidden state `h [L,B,H]` and, for an LSTM, cell state `c [L,B,H]`, of B sequences, and the last values of those whose model
 /// predicts changes. Starts at zero.
@@ -16,6 +16,8 @@ pub struct State {
     layers: usize,
     batch: usize,
     hidden: usize,
+    /// Whether the cell has a `c`.
+    has_c: bool,
     /// `[L][B][H padded]`
     pub(crate) h: Buffer,
     /// The same for an LSTM, else empty.
@@ -26,10 +28,14 @@ pub struct State {
 
 impl State {
     /// Zeros for `batch` sequences.
+    ///
+    /// # Panics
+    /// If they are more values than a length can say, as a `Vec` does.
     pub fn new(shape: &Shape, batch: usize) -> Self {
-        let len = shape.layers * batch * padded(shape.hidden);
-        let c = Buffer::zeros(if shape.cell.has_c() { len } else { 0 });
-        Self { layers: shape.layers, batch, hidden: shape.hidden, h: Buffer::zeros(len), c, past: Past::default() }
+        let len = (shape.layers * padded(shape.hidden)).checked_mul(batch).expect("capacity overflow");
+        let (has_c, past) = (shape.cell.has_c(), Past::default());
+        let (h, c) = (Buffer::zeros(len), Buffer::zeros(if has_c { len } else { 0 }));
+        Self { layers: shape.layers, batch, hidden: shape.hidden, has_c, h, c, past }
     }
 
     /// B, the number of sequences.
@@ -37,9 +43,48 @@ impl State {
         self.batch
     }
 
+    /// H.
+    #[inline]
+    pub(crate) fn hidden(&self) -> usize {
+        self.hidden
+    }
+
     /// L, B, H.
     pub(crate) fn dims(&self) -> [usize; 3] {
         [self.layers, self.batch, self.hidden]
+    }
+
+    /// Whether it is a state of networks of `shape`: its layers, units, and a `c` if the cell has one.
+    pub(crate) fn is_of(&self, shape: &Shape) -> bool {
+        (self.layers, self.hidden) == (shape.layers, shape.hidden) && self.has_c == shape.cell.has_c()
+    }
+
+    /// `Ok` if it is the state of `batch` sequences of a model of `shape` with `units`. One that has seen no row yet has no
+    /// last values, and goes with any units.
+    ///
+    /// # Errors
+    /// What is expected and what it is.
+    pub(crate) fn check(&self, shape: &Shape, units: Option<&Units>, batch: usize) -> Result<()> {
+        let (expected, got) = ([shape.layers, batch, shape.hidden], self.dims());
+        if expected != got {
+            return Err(Error::invalid(format!("state: expected h of the shape {expected:?} (L,B,H), got {got:?}")));
+        }
+        if self.has_c != shape.cell.has_c() {
+            let (cell, other) = if self.has_c { ("no", "has one") } else { ("a", "has none") };
+            return Err(Error::invalid(format!(
+                "state: cell {} has {cell} c [L,B,H], and this state {other}; take one of the same kind of network",
+                shape.cell.name()
+            )));
+        }
+        match units.filter(|units| units.form().lag() > 0 && self.past.oldest().is_some()) {
+            Some(units) if !units.has(&self.past, batch) => Err(Error::invalid(format!(
+                "state: its last values reach {} rows back, those of the model {}, or are of other columns; take the state \
+                 of a model that predicts the same changes",
+                self.past.lag(),
+                units.form().lag()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Zeros for `batch` sequences, at most as many as the state was made for.
@@ -72,6 +117,12 @@ impl State {
         &mut self.past
     }
 
+    /// What counts as zero becomes zero, as in every step of a processor.
+    pub(crate) fn settle(&mut self) {
+        settle(&mut self.h);
+        settle(&mut self.c);
+    }
+
     /// Whether every value is finite.
     pub(crate) fn is_finite(&self) -> bool {
         all_finite(&self.h) && all_finite(&self.c)
@@ -92,12 +143,15 @@ impl State {
         Tensor::new([lag, self.batch, rows.len() / (lag * self.batch).max(1)], rows).ok()
     }
 
-    /// Takes the last values, as [`State::past`] gives them, for `units`.
+    /// Takes the last values, as [`State::past`] gives them, for `units`: those of a model of the state's shape.
     ///
     /// # Errors
-    /// If there are not lag·B·D values.
+    /// If there are not lag·B·D values; the last values are then what they were.
     pub fn set_past(&mut self, units: &Units, past: &[f32]) -> Result<()> {
-        self.past_of(units).set_rows(past)
+        let mut read = units.past(self.batch);
+        read.set_rows(past)?;
+        self.past = read;
+        Ok(())
     }
 
     /// `h [L,B,H]`.
@@ -107,7 +161,7 @@ impl State {
 
     /// `c [L,B,H]` of an LSTM.
     pub fn c(&self) -> Option<Tensor> {
-        (!self.c.is_empty()).then(|| self.unpadded(&self.c))
+        self.has_c.then(|| self.unpadded(&self.c))
     }
 
     /// Takes `h [L,B,H]`, row after row; what is smaller than 2^-95 becomes zero, as it does in every step.
@@ -125,7 +179,7 @@ impl State {
     /// # Errors
     /// If there are not L·B·H values, or the cell has no `c`.
     pub fn set_c(&mut self, c: &[f32]) -> Result<()> {
-        let expected = if self.c.is_empty() { 0 } else { self.layers * self.batch * self.hidden };
+        let expected = if self.has_c { self.layers * self.batch * self.hidden } else { 0 };
         Error::check_length("c [L,B,H]", expected, c.len())?;
         copy_rows(c, self.hidden, &mut self.c);
         Ok(())

@@ -13,7 +13,6 @@ use crate::model::Model;
 use crate::pass::Purpose;
 use crate::state::State;
 use crate::tensor::Buffer;
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec;
 
@@ -214,16 +213,11 @@ impl Stream {
     /// Goes on from `state`.
     ///
     /// # Errors
-    /// If it is not the state of one sequence of this model's shape.
+    /// If it is not the state of one sequence of this model's shape; the stream is then as it was.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
-        let (here, there) = (self.state.h(), state.h());
-        if here.dims() != there.dims() {
-            let (here, there) = (here.dims(), there.dims());
-            return Err(Error::invalid(format!("state: expected h of the shape {here:?} (L,B,H), got {there:?}")));
-        }
-        self.state.set_h(there.data())?;
-        state.c().map_or(Ok(()), |c| self.state.set_c(c.data()))?;
-        self.state.past.follow(&state.past);
+        state.check(self.model.shape(), self.model.units(), 1)?;
+        self.state.copy_from(state);
+        self.state.settle(); // a card keeps what a processor counts as zero
         self.state_is_here();
         Ok(())
     }
@@ -277,12 +271,11 @@ impl<const I: usize, const O: usize> Ticker<'_, I, O> {
 
     /// Does now what the first steps would have to wait for: see [`Stream::warm_up`].
     pub fn warm_up(&mut self) {
-        let model = self.model;
-        self.steps.keep_state(|steps| {
-            for _ in 0..2 {
-                predict(steps, model, &mut [0.0; I], &mut [0.0; O]);
-                steps.advance();
-            }
-        });
+        let kept = self.steps.keep();
+        for _ in 0..2 {
+            predict(&mut self.steps, self.model, &mut [0.0; I], &mut [0.0; O]);
+            self.steps.advance();
+        }
+        self.steps.put_back(&kept);
     }
 }

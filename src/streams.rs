@@ -9,7 +9,6 @@ use crate::state::State;
 use crate::tensor::{Buffer, touch, touch_spare};
 use crate::units::Units;
 use crate::weights::Weights;
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::{vec, vec::Vec};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -319,12 +318,8 @@ impl Streams {
     pub fn set_state(&mut self, handle: Handle, state: &State) -> Result<()> {
         let slot = self.slot(0, handle)?;
         let shape = *self.model.shape();
-        let (expected, got) = ([shape.layers, 1, shape.hidden], state.dims());
-        if got != expected {
-            return Err(Error::invalid(format!("state: expected h of the shape {expected:?} (L,B,H), got {got:?}")));
-        }
+        state.check(&shape, self.model.units(), 1)?;
         let width = padded(shape.hidden);
-        Error::check_length("c [L,B,H]", if shape.cell.has_c() { shape.layers * width } else { 0 }, state.c.len())?;
         for (layer, h) in state.h.chunks_exact(width).enumerate() {
             self.many.h_mut(slot, layer).copy_from_slice(&h[..shape.hidden]);
         }

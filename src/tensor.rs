@@ -96,17 +96,19 @@ impl Tensor {
     /// If `data` is not as long as the product of `dims`.
     pub fn new(dims: impl Into<Vec<usize>>, data: impl Into<Vec<f32>>) -> Result<Self> {
         let (dims, data) = (dims.into(), data.into());
-        let len = dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim));
-        match len {
+        match length(&dims) {
             Some(len) if len == data.len() => Ok(Self { dims, data }),
             _ => Err(Error::invalid(format!("an array of shape {dims:?} cannot hold {} values", data.len()))),
         }
     }
 
     /// An array of zeros.
+    ///
+    /// # Panics
+    /// If they are more values than a length can say, as a `Vec` does.
     pub fn zeros(dims: impl Into<Vec<usize>>) -> Self {
         let dims = dims.into();
-        let data = vec![0.0; dims.iter().product()];
+        let data = vec![0.0; length(&dims).expect("capacity overflow")];
         Self { dims, data }
     }
 
@@ -141,7 +143,8 @@ impl Tensor {
     /// # Errors
     /// If the range is not within it.
     pub fn part(&self, range: Range<usize>) -> Result<Self> {
-        let Some((&first, rest)) = self.dims.split_first().filter(|(first, _)| range.end <= **first) else {
+        let inside = |first: &usize| range.start <= range.end && range.end <= *first;
+        let Some((&first, rest)) = self.dims.split_first().filter(|(first, _)| inside(first)) else {
             return Err(Error::invalid(format!("an array of shape {:?} has no part {range:?}", self.dims)));
         };
         let width = self.data.len() / first.max(1);
@@ -157,15 +160,24 @@ impl Tensor {
         let [a, b, rest @ ..] = self.dims.as_slice() else {
             return Err(Error::invalid(format!("an array of shape {:?} has no batch and time to exchange", self.dims)));
         };
-        let (a, b, width) = (*a, *b, rest.iter().product::<usize>());
+        let (a, b) = (*a, *b);
         let mut out = Vec::with_capacity(self.data.len());
-        for j in 0..b {
-            for i in 0..a {
-                let at = (i * b + j) * width;
-                out.extend_from_slice(&self.data[at..at + width]);
+        if !self.data.is_empty() {
+            let width = self.data.len() / (a * b); // without values a dimension may be as long as it likes
+            for j in 0..b {
+                for i in 0..a {
+                    let at = (i * b + j) * width;
+                    out.extend_from_slice(&self.data[at..at + width]);
+                }
             }
         }
         let dims = [&[b, a], rest].concat();
         Ok(Self { dims, data: out })
     }
+}
+
+/// The product of `dims`, if a length can say it.
+fn length(dims: &[usize]) -> Option<usize> {
+    // whatever the order: an array with a dimension of 0 has no values, however long the others are
+    if dims.contains(&0) { Some(0) } else { dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim)) }
 }

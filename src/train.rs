@@ -142,11 +142,10 @@ impl Trainer {
             return Err(Error::invalid("loss-on: targets [N,B,O] go with last, targets [N,B,T,O] with all"));
         }
         let (steps, batch) = (windows.seq_len(), windows.batch());
-        Network::check_size(&shape, steps, batch)?;
         let len = model.params.len();
         let target_steps = if windows.last_only() { 1 } else { steps };
         let work = match &device {
-            Device::Cpu(cpu) => Work::Cpu(Network::new(*cpu, threads, &shape, steps, batch, For::Training)),
+            Device::Cpu(cpu) => Work::Cpu(Network::new(*cpu, threads, &shape, steps, batch, For::Training)?),
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => {
                 let task = cuda::Task {

@@ -30,7 +30,12 @@ fn values(n: usize, salt: usize) -> Vec<f32> {
 }
 
 fn shape(cell: CellKind, nonlinearity: Nonlinearity) -> Shape {
-    Shape { cell, nonlinearity, input: INPUT, hidden: HIDDEN, layers: 2, output: Some(OUTPUT), bias: true }
+    Shape::new(cell, INPUT, HIDDEN, 2, 1)
+        .unwrap()
+        .with_nonlinearity(nonlinearity)
+        .unwrap()
+        .with_output(Some(OUTPUT))
+        .unwrap()
 }
 
 fn windows() -> Windows {

@@ -38,7 +38,7 @@ fn rnn_at_the_seams() {
 
 #[test]
 fn relu_at_the_seams() {
-    let relu = |hidden| Shape { nonlinearity: Nonlinearity::Relu, ..shape(CellKind::Rnn, 3, hidden, 1, 2) };
+    let relu = |hidden| shape(CellKind::Rnn, 3, hidden, 1, 2).with_nonlinearity(Nonlinearity::Relu).unwrap();
     on_a_card("relu_at_the_seams", Kind::Plain, 2, |cuda| seams(cuda, relu));
 }
 
@@ -57,10 +57,10 @@ fn layers_widths_and_no_bias() {
     on_a_card("layers_widths_and_no_bias", Kind::Plain, 4, |cuda| {
         for cell in CellKind::ALL {
             Check::new(shape(cell, 17, 20, 3, 5), 7, 3).run(cuda);
-            Check::new(Shape { bias: false, ..shape(cell, 33, 9, 2, 1) }, 4, 5).run(cuda);
-            Check::new(Shape { output: None, ..shape(cell, 2, 9, 2, 1) }, 6, 2).run(cuda);
+            Check::new(shape(cell, 33, 9, 2, 1).with_bias(false).unwrap(), 4, 5).run(cuda);
+            Check::new(shape(cell, 2, 9, 2, 1).with_output(None).unwrap(), 6, 2).run(cuda);
             Check { head: Head::Last, ..Check::new(shape(cell, 2, 9, 1, 3), 6, 2) }.run(cuda);
-            let headless = Shape { output: None, ..shape(cell, 2, 9, 1, 1) };
+            let headless = shape(cell, 2, 9, 1, 1).with_output(None).unwrap();
             Check { head: Head::Last, ..Check::new(headless, 6, 2) }.run(cuda);
         }
     });
@@ -192,7 +192,7 @@ fn activations() {
 
 /// h after one step of a cell with one unit and a state of one, for each x, with these weights of x and none of h.
 fn one_unit(cuda: &Cuda, cell: CellKind, weight_ih: &[f32], x: &[f32]) -> Vec<f32> {
-    let shape = Shape { bias: false, output: None, ..shape(cell, 1, 1, 1, 1) };
+    let shape = shape(cell, 1, 1, 1, 1).with_output(None).unwrap().with_bias(false).unwrap();
     let column = |values: &[f32]| Tensor::new([values.len(), 1], values.to_vec()).unwrap();
     let weights = [column(weight_ih), column(&vec![0.0; weight_ih.len()])];
     let model = Model::from_weights(shape, &weights).unwrap();

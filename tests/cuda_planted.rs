@@ -193,7 +193,7 @@ fn trains(cuda: &Cuda, shape: Shape, batch: usize, recipe: &Recipe) {
         Tensor::new([36, width], values).unwrap()
     };
     let targets = shape.width_out() / recipe.loss.outputs(1);
-    let windows = Windows::lanes(rows(shape.input), rows(targets), 5, batch, false).unwrap();
+    let windows = Windows::lanes(rows(shape.input()), rows(targets), 5, batch, false).unwrap();
     let run = |device: Device| {
         let model = Model::random(shape, 1).unwrap();
         let mut trainer = Trainer::new(model, windows.clone(), recipe.clone(), device, Threads::default()).unwrap();

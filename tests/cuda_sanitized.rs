@@ -14,7 +14,7 @@ use rnnstep::cuda::{Cuda, Dtype, Frame, Images};
 use rnnstep::data::windows::Windows;
 use rnnstep::optimizer::{Optimizer, Sgd};
 use rnnstep::train::{Recipe, Trainer};
-use rnnstep::{CellKind, Loss, Model, Nonlinearity, Shape, Tensor};
+use rnnstep::{CellKind, Loss, Model, Nonlinearity, Tensor};
 
 /// Runs `body` with kernels checked in this way; all blocks of a launch run side by side.
 fn checked(test: &str, kind: Kind, seed: u64, body: impl FnOnce(&Cuda)) {
@@ -32,7 +32,7 @@ fn layers(cuda: &Cuda) {
             Check::new(shape(cell, 3, 20, 2, 2), 3, 3).frame(frame).run(cuda);
         }
     }
-    let relu = Shape { nonlinearity: Nonlinearity::Relu, ..shape(CellKind::Rnn, 1, 9, 1, 1) };
+    let relu = shape(CellKind::Rnn, 1, 9, 1, 1).with_nonlinearity(Nonlinearity::Relu).unwrap();
     Check::new(relu, 4, 1).run(cuda);
     // some weights in shared memory; several sequences a block; an odd number of steps
     Check::new(shape(CellKind::Lstm, 1, 120, 1, 1), 3, 1).frame(Frame::OneBlock).run(cuda);

@@ -129,9 +129,9 @@ fn every_option() {
                 same(cuda, shape(CellKind::Gru, 2, hidden, layers, 3), windows, &recipe, 12, 1e-3);
             }
         }
-        let no_bias = Shape { bias: false, ..shape(CellKind::Lstm, 2, 33, 1, 3) };
+        let no_bias = shape(CellKind::Lstm, 2, 33, 1, 3).with_bias(false).unwrap();
         same(cuda, no_bias, &lanes, &Recipe { clip: Some(0.05), ..Recipe::default() }, 5, 1e-3);
-        let relu = Shape { nonlinearity: Nonlinearity::Relu, ..shape(CellKind::Rnn, 2, 20, 1, 3) };
+        let relu = shape(CellKind::Rnn, 2, 20, 1, 3).with_nonlinearity(Nonlinearity::Relu).unwrap();
         same(cuda, relu, &lanes, &Recipe::default(), 5, 1e-3);
     });
 }
@@ -181,7 +181,7 @@ fn the_same_bits_again() {
         assert_eq!(whole, run(&[30]));
         assert_eq!(whole, run(&[1, 2, 27]));
         // two layers are a graph of kernels, here with a second branch
-        let deep = Shape { layers: 2, ..shape };
+        let deep = shape.with_layers(2).unwrap();
         assert_eq!(run_on(cuda, deep, &[5]), run_on(&cuda.clone().with_pieces(Some(3)), deep, &[2, 3]));
     });
 }

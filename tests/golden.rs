@@ -58,7 +58,7 @@ fn check_gradients(case: &Case, cpu: Cpu, threads: usize) {
     let x = case.tensor("x").swap_batch_and_time().unwrap();
     let target = case.tensor("target").swap_batch_and_time().unwrap();
     let threads = Threads::new(threads).unwrap();
-    let mut network = Network::new(cpu, threads, &shape, steps, batch, Purpose::Training);
+    let mut network = Network::new(cpu, threads, &shape, steps, batch, Purpose::Training).unwrap();
     let mut grads = vec![0.0; model.params().len()];
     network.forward(model.params(), x.data(), &mut case.state(batch), Head::All, None);
     for (row, target) in target.data().chunks(out).enumerate() {
@@ -81,11 +81,11 @@ fn check_gradients(case: &Case, cpu: Cpu, threads: usize) {
         check(&name, tensor.data());
     }
     let dx: Vec<f32> = (0..steps * batch).flat_map(|row| network.dx(row).to_vec()).collect();
-    let dx = Tensor::new(vec![steps, batch, shape.input], dx).unwrap().swap_batch_and_time().unwrap();
+    let dx = Tensor::new(vec![steps, batch, shape.input()], dx).unwrap().swap_batch_and_time().unwrap();
     check("x", dx.data());
-    let rows = || (0..shape.layers).flat_map(|l| (0..batch).map(move |b| (l, b)));
+    let rows = || (0..shape.layers()).flat_map(|l| (0..batch).map(move |b| (l, b)));
     check("h0", &rows().flat_map(|(l, b)| network.dstate(l, b, false).to_vec()).collect::<Vec<_>>());
-    if shape.cell.has_c() {
+    if shape.cell().has_c() {
         check("c0", &rows().flat_map(|(l, b)| network.dstate(l, b, true).to_vec()).collect::<Vec<_>>());
     }
 }

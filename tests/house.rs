@@ -164,6 +164,32 @@ fn imports_are_found() {
     assert_eq!(imported("use super::{b, c::d};", "super::"), ["b", "c"]);
 }
 
+/// `unsafe` code trusts the sizes of a shape, so each is checked where it is made: in its own file, and for networks of a
+/// fixed size in constants.
+#[test]
+fn shapes_are_made_in_one_place() {
+    const PLACES: [&str; 3] = ["src/shape.rs", "src/cpu/fixed.rs", "src/cpu/stepper.rs"];
+    const SIZES: [&str; 7] = ["cell", "nonlinearity", "input", "hidden", "layers", "output", "bias"];
+    let mut seen = 0;
+    for (path, text) in library() {
+        let code = code(&text);
+        let made = code.match_indices("Shape {").filter(|(at, _)| {
+            let before = code[..*at].trim_end_matches([' ', '&']);
+            !code[..*at].ends_with(is_word)
+                && !["->", "let", "impl", "struct", "for", "mod"].iter().any(|word| before.ends_with(word))
+        });
+        let changed = SIZES.iter().map(|size| code.matches(&format!("shape.{size} =")).count()).sum::<usize>()
+            - SIZES.iter().map(|size| code.matches(&format!("shape.{size} ==")).count()).sum::<usize>();
+        let made = made.count() + changed;
+        assert!(
+            made == 0 || PLACES.contains(&path.as_str()),
+            "{path}: make a shape with Shape::new and its with_* functions"
+        );
+        seen += made;
+    }
+    assert!(seen > 1, "no shape was seen: how they are looked for no longer fits the code");
+}
+
 #[test]
 fn unsafe_lives_where_it_is_allowed() {
     let mut seen = 0;

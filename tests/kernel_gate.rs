@@ -71,7 +71,7 @@ fn budgets() -> BTreeMap<String, Budget> {
 /// A few plans of each frame for every cell, and everything else once.
 fn parts(arch: Arch) -> Vec<Part> {
     let shape = |cell, hidden| Shape::new(cell, 3, hidden, 1, 1).unwrap();
-    let relu = Shape { nonlinearity: Nonlinearity::Relu, ..shape(CellKind::Rnn, 32) };
+    let relu = shape(CellKind::Rnn, 32).with_nonlinearity(Nonlinearity::Relu).unwrap();
     let mut orders = vec![(relu, Dtype::F32, None), (shape(CellKind::Gru, 2000), Dtype::F32, Some(Frame::Stepwise))];
     for cell in CellKind::ALL {
         for hidden in [9, 32, 64, 100, 128, 256, 1024] {

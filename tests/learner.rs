@@ -93,7 +93,7 @@ fn rows(width: usize, count: usize) -> Vec<Vec<f32>> {
 }
 
 fn scaled(model: Model) -> Model {
-    let (input, out) = (model.shape().input, model.shape().width_out());
+    let (input, out) = (model.shape().input(), model.shape().width_out());
     let fit = |width: usize| Scaler::fit(Scaling::Standard, &rows(width, 50).concat(), width).unwrap();
     model.with_scalers(fit(input), fit(out)).unwrap()
 }
@@ -105,7 +105,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
     (cell, 1..=3_usize, hidden, 1..=2_usize, output, any::<bool>()).prop_map(
         |(cell, input, hidden, layers, output, bias)| {
             let shape = Shape::new(cell, input, hidden, layers, 1).unwrap();
-            Shape { output, bias, ..shape }
+            shape.with_output(output).unwrap().with_bias(bias).unwrap()
         },
     )
 }
@@ -118,7 +118,7 @@ proptest! {
     fn paused_it_is_a_stream(shape in shapes(), seed: u64, scalers: bool, before in 0..20_usize) {
         let model = Model::random(shape, seed).unwrap();
         let model = if scalers { scaled(model) } else { model };
-        let (x, came) = (rows(shape.input, 60), rows(shape.width_out(), 60));
+        let (x, came) = (rows(shape.input(), 60), rows(shape.width_out(), 60));
         for isa in Isa::available() {
             let cpu = Cpu::new(isa).unwrap();
             let mut learner = Learner::new(model.clone(), LearnerOptions { lr: 0.01, ..Default::default() }, cpu).unwrap();
@@ -148,7 +148,7 @@ proptest! {
     ) {
         let model = scaled(Model::random(shape, seed).unwrap());
         let options = LearnerOptions { window, every, lr: 0.02, adapt: adapt.then_some(0.99), ..Default::default() };
-        let (x, came) = (rows(shape.input, 80), rows(shape.width_out(), 80));
+        let (x, came) = (rows(shape.input(), 80), rows(shape.width_out(), 80));
         let on = |isa| Learner::new(model.clone(), options, Cpu::new(isa).unwrap()).unwrap();
         let go = |learner: &mut Learner, ticks: std::ops::Range<usize>| -> Vec<u32> {
             let mut found = vec![];
@@ -437,7 +437,7 @@ fn what_cannot_be_is_refused() {
     assert!(learner.tick(&[0.0, 0.1], &[]).is_err());
     assert_eq!(learner.ticks(), 0);
     assert_eq!(learner.learn(&[0.5]).unwrap(), Learned::default());
-    assert!(learner.set_state(&State::new(&Shape { hidden: 9, ..shape }, 1)).is_err());
+    assert!(learner.set_state(&State::new(&shape.with_hidden(9).unwrap(), 1)).is_err());
     let other = Learner::new(model(), LearnerOptions { window: 3, ..plain }, cpu).unwrap();
     assert!(learner.restore(&other.snapshot()).unwrap_err().to_string().contains("rows.x"));
     let mut snapshot = learner.snapshot();

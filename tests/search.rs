@@ -71,10 +71,10 @@ fn candidates_are_balanced_and_do_not_depend_on_how_many_there_are() {
     assert_eq!(all[0].recipe.lr, 0.01, "number 0 is what was asked for");
     assert!((1..61).all(|i| !all[..i].contains(&all[i])));
     for cell in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru] {
-        assert_eq!(all[1..].iter().filter(|plan| plan.shape.cell == cell).count(), 20);
+        assert_eq!(all[1..].iter().filter(|plan| plan.shape.cell() == cell).count(), 20);
     }
     for hidden in [2, 5, 8] {
-        assert_eq!(all[1..].iter().filter(|plan| plan.shape.hidden == hidden).count(), 20);
+        assert_eq!(all[1..].iter().filter(|plan| plan.shape.hidden() == hidden).count(), 20);
     }
     assert_eq!(all[1..].iter().filter(|plan| plan.seq_len == 40).count(), 15);
     assert!(all.iter().all(|plan| (1e-3..=3e-2).contains(&plan.recipe.lr)));

@@ -18,18 +18,18 @@ const CELLS: [(CellKind, Nonlinearity); 4] = [
 ];
 
 fn shape(cell: CellKind, nonlinearity: Nonlinearity, hidden: usize, output: Option<usize>) -> Shape {
-    Shape { cell, nonlinearity, input: 2, hidden, layers: 2, output, bias: true }
+    Shape::new(cell, 2, hidden, 2, 1).unwrap().with_nonlinearity(nonlinearity).unwrap().with_output(output).unwrap()
 }
 
 /// A network that only forgets: without an x its state fades, by a tenth or so in each step, for ever.
 fn fading(shape: Shape) -> Model {
     let weights = Model::random(shape, 1).unwrap().weights().into_iter().map(|(name, mut tensor)| {
-        let gate = |row: usize| row / shape.hidden;
+        let gate = |row: usize| row / shape.hidden();
         let width = *tensor.dims().last().unwrap();
         for (i, value) in tensor.data_mut().iter_mut().enumerate() {
             let (row, column) = (i / width, i % width);
             if name.contains("weight_hh") {
-                *value = match shape.cell {
+                *value = match shape.cell() {
                     CellKind::Rnn => {
                         if row == column {
                             0.9
@@ -41,7 +41,7 @@ fn fading(shape: Shape) -> Model {
                 };
             } else if name.contains("bias") {
                 // what keeps: f of an LSTM, z of a GRU, which are 0.88
-                let keeps = shape.cell != CellKind::Rnn && name.contains("bias_ih") && gate(i) == 1;
+                let keeps = shape.cell() != CellKind::Rnn && name.contains("bias_ih") && gate(i) == 1;
                 *value = if keeps { 2.0 } else { 0.0 };
             }
         }
@@ -52,9 +52,10 @@ fn fading(shape: Shape) -> Model {
 
 fn state_of(shape: &Shape, value: f32) -> State {
     let mut state = State::new(shape, 1);
-    let values: Vec<f32> = (0..shape.layers * shape.hidden).map(|i| if i % 2 == 0 { value } else { -value }).collect();
+    let values: Vec<f32> =
+        (0..shape.layers() * shape.hidden()).map(|i| if i % 2 == 0 { value } else { -value }).collect();
     state.set_h(&values).unwrap();
-    if shape.cell == CellKind::Lstm {
+    if shape.cell() == CellKind::Lstm {
         state.set_c(&values).unwrap();
     }
     state
@@ -176,7 +177,8 @@ fn moments_fade_to_zero() {
     let shape = Shape::new(CellKind::Rnn, 1, 1, 1, 1).unwrap();
     let len = Model::random(shape, 1).unwrap().params().len();
     for isa in Isa::available() {
-        let network = Network::new(Cpu::new(isa).unwrap(), Threads::default(), &shape, 1, 1, Purpose::Training);
+        let network =
+            Network::new(Cpu::new(isa).unwrap(), Threads::default(), &shape, 1, 1, Purpose::Training).unwrap();
         for eps in [1e-8, 0.0] {
             let adam = Adam { betas: [0.9, 0.99], eps, ..Adam::default() };
             let (mut params, mut m, mut v) = (vec![0.5; len], vec![0.0; len], vec![0.0; len]);
@@ -289,7 +291,8 @@ mod seen_by_the_processor {
         let shape = Shape::new(CellKind::Rnn, 1, 1, 1, 1).unwrap();
         let len = Model::random(shape, 1).unwrap().params().len();
         for isa in isas() {
-            let network = Network::new(Cpu::new(isa).unwrap(), Threads::default(), &shape, 1, 1, Purpose::Training);
+            let network =
+                Network::new(Cpu::new(isa).unwrap(), Threads::default(), &shape, 1, 1, Purpose::Training).unwrap();
             for optimizer in [
                 Optimizer::Adam(Adam { betas: [0.9, 0.99], ..Adam::default() }),
                 Optimizer::Adam(Adam { betas: [0.9, 0.99], amsgrad: true, ..Adam::default() }),

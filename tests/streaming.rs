@@ -18,7 +18,14 @@ fn shapes() -> impl Strategy<Value = Shape> {
         |(cell, relu, input, hidden, layers, output, bias)| {
             let relu = relu && cell == CellKind::Rnn;
             let nonlinearity = if relu { Nonlinearity::Relu } else { Nonlinearity::Tanh };
-            Shape { cell, nonlinearity, input, hidden, layers, output, bias }
+            Shape::new(cell, input, hidden, layers, 1)
+                .unwrap()
+                .with_nonlinearity(nonlinearity)
+                .unwrap()
+                .with_output(output)
+                .unwrap()
+                .with_bias(bias)
+                .unwrap()
         },
     )
 }
@@ -38,13 +45,13 @@ proptest! {
     #[test]
     fn a_sequence_is_its_steps(shape in shapes(), steps in 1..30_usize, seed: u64) {
         let model = Model::random(shape, seed).unwrap();
-        let x = Tensor::new([steps, shape.input], wave(steps * shape.input)).unwrap();
+        let x = Tensor::new([steps, shape.input()], wave(steps * shape.input())).unwrap();
         for isa in Isa::available() {
             let cpu = Cpu::new(isa).unwrap();
             let mut state = State::new(&shape, 1);
             let whole = model.forward(cpu, &x, Order::BatchFirst, &mut state).unwrap();
             let mut stream = Stream::on(cpu, model.clone()).unwrap();
-            for (x, y) in x.data().chunks(shape.input).zip(whole.data().chunks(shape.width_out())) {
+            for (x, y) in x.data().chunks(shape.input()).zip(whole.data().chunks(shape.width_out())) {
                 prop_assert_eq!(bits(stream.step(x).unwrap()), bits(y));
             }
             prop_assert_eq!(bits(stream.state().unwrap().h().data()), bits(state.h().data()));
@@ -65,7 +72,7 @@ proptest! {
         shape in shapes(), seed: u64, calls in prop::collection::vec(0..6_u8, 1..40)
     ) {
         let model = Model::random(shape, seed).unwrap();
-        let mut xs = wave(50 * shape.input).chunks(shape.input).map(<[f32]>::to_vec).collect::<Vec<_>>().into_iter().cycle();
+        let mut xs = wave(50 * shape.input()).chunks(shape.input()).map(<[f32]>::to_vec).collect::<Vec<_>>().into_iter().cycle();
         for isa in Isa::available() {
             let on = || Stream::on(Cpu::new(isa).unwrap(), model.clone()).unwrap();
             let (mut stream, mut plain) = (on(), on());
@@ -103,12 +110,12 @@ proptest! {
     #[test]
     fn sequences_side_by_side_do_not_touch(shape in shapes(), batch in 1..40_usize, steps in 1..6_usize, seed: u64) {
         let model = Model::random(shape, seed).unwrap();
-        let x = Tensor::new([batch, steps, shape.input], wave(batch * steps * shape.input)).unwrap();
+        let x = Tensor::new([batch, steps, shape.input()], wave(batch * steps * shape.input())).unwrap();
         for isa in Isa::available() {
             let cpu = Cpu::new(isa).unwrap();
             let together = model.forward(cpu, &x, Order::BatchFirst, &mut State::new(&shape, batch)).unwrap();
             for b in 0..batch {
-                let row = Tensor::new([steps, shape.input], x.part(b..b + 1).unwrap().into_data()).unwrap();
+                let row = Tensor::new([steps, shape.input()], x.part(b..b + 1).unwrap().into_data()).unwrap();
                 let alone = model.forward(cpu, &row, Order::BatchFirst, &mut State::new(&shape, 1)).unwrap();
                 prop_assert_eq!(bits(together.part(b..b + 1).unwrap().data()), bits(alone.data()));
             }
@@ -118,7 +125,7 @@ proptest! {
     #[test]
     fn every_instruction_set_gives_the_same_bits(shape in shapes(), batch in 1..5_usize, steps in 1..9_usize, seed: u64) {
         let out = shape.width_out();
-        let x = Tensor::new([2, batch, steps, shape.input], wave(2 * batch * steps * shape.input)).unwrap();
+        let x = Tensor::new([2, batch, steps, shape.input()], wave(2 * batch * steps * shape.input())).unwrap();
         let target = Tensor::new([2, batch, steps, out], wave(2 * batch * steps * out)).unwrap();
         let trained = |isa, threads| {
             let windows = Windows::cut(x.clone(), target.clone()).unwrap();

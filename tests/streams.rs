@@ -20,7 +20,14 @@ fn shapes() -> impl Strategy<Value = Shape> {
         |(cell, relu, input, hidden, layers, output, bias)| {
             let relu = relu && cell == CellKind::Rnn;
             let nonlinearity = if relu { Nonlinearity::Relu } else { Nonlinearity::Tanh };
-            Shape { cell, nonlinearity, input, hidden, layers, output, bias }
+            Shape::new(cell, input, hidden, layers, 1)
+                .unwrap()
+                .with_nonlinearity(nonlinearity)
+                .unwrap()
+                .with_output(output)
+                .unwrap()
+                .with_bias(bias)
+                .unwrap()
         },
     )
 }
@@ -42,7 +49,7 @@ fn state_bits(state: &State) -> Vec<u32> {
 
 fn scaled(model: Model) -> Model {
     let scaler = |width| Scaler::fit(Scaling::Standard, &wave(5 * width, 3), width).unwrap();
-    let (input, out) = (model.shape().input, model.shape().width_out());
+    let (input, out) = (model.shape().input(), model.shape().width_out());
     model.with_scalers(scaler(input), scaler(out)).unwrap()
 }
 
@@ -68,11 +75,11 @@ fn each_is_its_own(model: &Model, isa: Isa, threads: usize, total: usize, counts
         let seed = seed.wrapping_add(call as u64);
         let rows = &shuffled(total, seed)[..count.min(total)];
         let named: Vec<Handle> = rows.iter().map(|&n| handles[n]).collect();
-        let x = wave(rows.len() * shape.input, seed);
+        let x = wave(rows.len() * shape.input(), seed);
         let mut y = vec![f32::NAN; rows.len() * shape.width_out()];
         streams.step_many(&named, &x, &mut y).unwrap();
         let ys = y.chunks(shape.width_out());
-        for ((&n, x), y) in rows.iter().zip(x.chunks(shape.input)).zip(ys) {
+        for ((&n, x), y) in rows.iter().zip(x.chunks(shape.input())).zip(ys) {
             assert_eq!(bits(alone[n].step(x).unwrap()), bits(y), "{shape:?} {isa:?} {threads} threads, stream {n}");
         }
         // one is closed and opened again, one starts again, one takes over the state of another, one goes on alone
@@ -86,7 +93,7 @@ fn each_is_its_own(model: &Model, isa: Isa, threads: usize, total: usize, counts
         assert_eq!(state_bits(&kept), state_bits(alone[d].state().unwrap()));
         streams.set_state(handles[c], &kept).unwrap();
         alone[c].set_state(&kept).unwrap();
-        let x = wave(shape.input, seed ^ 5);
+        let x = wave(shape.input(), seed ^ 5);
         assert_eq!(bits(streams.step(handles[d], &x).unwrap()), bits(alone[d].step(&x).unwrap()));
     }
     for (handle, alone) in handles.iter().zip(&mut alone) {
@@ -121,15 +128,14 @@ fn seams() {
     for cell in CellKind::ALL {
         for (i, hidden) in HIDDEN.into_iter().chain([256]).enumerate() {
             for layers in 1..=3 {
-                let shape = Shape {
-                    cell,
-                    nonlinearity: Nonlinearity::Tanh,
-                    input: [1, 3][(i + layers) % 2],
-                    hidden,
-                    layers,
-                    output: [Some(1), None, Some(6)][i % 3],
-                    bias: (i + layers) % 3 != 0,
-                };
+                let shape = Shape::new(cell, [1, 3][(i + layers) % 2], hidden, layers, 1)
+                    .unwrap()
+                    .with_nonlinearity(Nonlinearity::Tanh)
+                    .unwrap()
+                    .with_output([Some(1), None, Some(6)][i % 3])
+                    .unwrap()
+                    .with_bias((i + layers) % 3 != 0)
+                    .unwrap();
                 let model = Model::random(shape, i as u64).unwrap();
                 for isa in Isa::available().into_iter().filter(|&isa| isa != Isa::Portable || hidden < 40) {
                     each_is_its_own(&model, isa, 1, 101, &[1, 2, 3, 5, 6, 7, 15, 16, 17, 47, 48, 49, 96, 97, 101], 9);
@@ -148,7 +154,7 @@ fn every_format_of_weights() {
         for weights in Weights::ALL {
             for (i, (input, hidden, layers)) in [(1, 32, 1), (3, 33, 2), (1, 100, 2), (2, 7, 1)].into_iter().enumerate()
             {
-                let shape = Shape { bias: i != 1, ..Shape::new(cell, input, hidden, layers, 2).unwrap() };
+                let shape = Shape::new(cell, input, hidden, layers, 2).unwrap().with_bias(i != 1).unwrap();
                 let model = Model::random(shape, 3).unwrap().with_weights(weights).unwrap();
                 for isa in Isa::available().into_iter().filter(|&isa| isa != Isa::Portable || hidden < 40) {
                     each_is_its_own(&model, isa, 1, 60, &[1, 5, 6, 8, 13, 48, 60], 4);
@@ -163,7 +169,7 @@ fn every_format_of_weights() {
 fn signs_of_zero() {
     for cell in CellKind::ALL {
         for (input, bias) in [(1, true), (1, false), (2, true), (2, false)] {
-            let shape = Shape { bias, output: None, ..Shape::new(cell, input, 17, 2, 1).unwrap() };
+            let shape = Shape::new(cell, input, 17, 2, 1).unwrap().with_output(None).unwrap().with_bias(bias).unwrap();
             let weights: Vec<_> = Model::random(shape, 1).unwrap().weights().into_iter().map(|(_, w)| w).collect();
             let minus: Vec<_> = weights
                 .into_iter()

@@ -11,7 +11,14 @@ fn shapes() -> impl Strategy<Value = Shape> {
         |(cell, relu, input, hidden, layers, output, bias)| {
             let relu = relu && cell == CellKind::Rnn;
             let nonlinearity = if relu { Nonlinearity::Relu } else { Nonlinearity::Tanh };
-            Shape { cell, nonlinearity, input, hidden, layers, output, bias }
+            Shape::new(cell, input, hidden, layers, 1)
+                .unwrap()
+                .with_nonlinearity(nonlinearity)
+                .unwrap()
+                .with_output(output)
+                .unwrap()
+                .with_bias(bias)
+                .unwrap()
         },
     )
 }
@@ -42,7 +49,7 @@ proptest! {
     #[test]
     fn a_step_is_that_of_the_rounded_weights(shape in shapes(), seed: u64, steps in 1..20_usize) {
         let model = Model::random(shape, seed).unwrap();
-        let x = Tensor::new([steps, shape.input], wave(steps * shape.input)).unwrap();
+        let x = Tensor::new([steps, shape.input()], wave(steps * shape.input())).unwrap();
         for weights in Weights::ALL {
             let small = model.clone().with_weights(weights).unwrap();
             prop_assert_eq!(small.step_weights(), weights);
@@ -51,7 +58,7 @@ proptest! {
             for isa in Isa::available() {
                 let mut stream = Stream::on(Cpu::new(isa).unwrap(), small.clone()).unwrap();
                 let mut y = vec![];
-                for (t, x) in x.data().chunks(shape.input).enumerate() {
+                for (t, x) in x.data().chunks(shape.input()).enumerate() {
                     y.extend_from_slice(stream.predict(x).unwrap());
                     if t % 2 == 0 {
                         stream.advance();

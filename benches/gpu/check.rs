@@ -40,9 +40,9 @@ fn gradient<'a>(y: &'a [f32], target: &'a [f32]) -> impl Iterator<Item = f32> + 
 impl Truth {
     pub fn of(model: &Model, batch: usize) -> Result<Self> {
         let (shape, rows) = (*model.shape(), STEPS * batch);
-        let (x, target) = (values::values(X, rows * shape.input), values::values(TARGET, rows));
+        let (x, target) = (values::values(X, rows * shape.input()), values::values(TARGET, rows));
         let threads = Threads::new(std::thread::available_parallelism().map_or(1, usize::from))?;
-        let mut network = cpu::Network::new(Cpu::widest(), threads, &shape, STEPS, batch, Purpose::Training);
+        let mut network = cpu::Network::new(Cpu::widest(), threads, &shape, STEPS, batch, Purpose::Training).unwrap();
         network.forward(model.params(), &x, &mut State::new(&shape, batch), Head::All, None);
         let y: Vec<f32> = (0..rows).map(|row| network.y(row)[0]).collect();
         for (row, dy) in gradient(&y, &target).enumerate() {

@@ -31,7 +31,7 @@ pub fn network(grid: &Grid, cuda: &Cuda, [hidden, batch]: [usize; 2], cell: Cell
     for dtype in grid.dtypes() {
         let cuda = cuda.clone().with_dtype(dtype);
         let mut name = grid::name(cell, hidden, batch);
-        name["I"] = shape.input.into();
+        name["I"] = shape.input().into();
         name["dtype"] = dtype.name().into();
         let mut measure = || -> Result<()> {
             let longest = grid.steps.iter().copied().fold(check::STEPS, usize::max);
@@ -75,7 +75,7 @@ fn passes(
     lines: &mut Lines,
 ) -> Result<()> {
     let (shape, steps) = (*network.shape(), steps_of(name));
-    network.forward(&values::values(X, steps * batch * shape.input), &mut State::new(&shape, batch), Head::All)?;
+    network.forward(&values::values(X, steps * batch * shape.input()), &mut State::new(&shape, batch), Head::All)?;
     network.backward(&values::values(TARGET, steps * batch), &mut vec![0.0; params(&shape)], false)?;
     let frame = json!({"frame": network.plan().frame().name()});
     lines.say("fwdbwd", &[name, &frame, &both(grid, cuda, network, Queued::ForwardBackward)?]);
@@ -94,14 +94,14 @@ fn inference(grid: &Grid, cuda: &Cuda, model: &Model, batch: usize, name: &Value
     let (shape, steps) = (*model.shape(), steps_of(name));
     let mut network = Network::new(cuda, &shape, steps, batch, Purpose::Inference)?;
     network.set_params(model.params())?;
-    network.forward(&values::values(X, steps * batch * shape.input), &mut State::new(&shape, batch), Head::All)?;
+    network.forward(&values::values(X, steps * batch * shape.input()), &mut State::new(&shape, batch), Head::All)?;
     let frame = json!({"frame": network.plan().frame().name()});
     lines.say("fwd", &[name, &frame, &both(grid, cuda, &network, Queued::Forward)?]);
     Ok(())
 }
 
 fn trainer(cuda: &Cuda, model: &Model, steps: usize, batch: usize) -> Result<Trainer> {
-    let input = model.shape().input;
+    let input = model.shape().input();
     let x = Tensor::new(vec![1, batch, steps, input], values::values(X, batch * steps * input))?;
     let windows = Windows::cut(x, Tensor::new(vec![1, batch, steps, 1], values::values(TARGET, batch * steps))?)?;
     let recipe = Recipe { carry: false, lr: 1e-3, ..Recipe::default() };

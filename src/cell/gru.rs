@@ -3,12 +3,15 @@
 
 use super::{Cell, Gradients, MOST, State};
 use crate::lanes::Lanes;
+use crate::lanes::sealed::Sealed;
 use crate::math::{sigmoid, tanh};
 use crate::shape::CellKind;
 
 /// Gated recurrent unit.
 #[derive(Debug, Clone, Copy)]
 pub struct Gru;
+
+impl Sealed for Gru {}
 
 impl Cell for Gru {
     const KIND: CellKind = CellKind::Gru;

@@ -3,12 +3,15 @@
 
 use super::{Cell, Gradients, MOST, State};
 use crate::lanes::Lanes;
+use crate::lanes::sealed::Sealed;
 use crate::math::{sigmoid_ratio, tanh, tanh_ratio};
 use crate::shape::CellKind;
 
 /// Long short-term memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Lstm;
+
+impl Sealed for Lstm {}
 
 impl Cell for Lstm {
     const KIND: CellKind = CellKind::Lstm;

@@ -13,6 +13,7 @@ pub use lstm::Lstm;
 pub use rnn::{Relu, Rnn, Tanh};
 
 use crate::lanes::Lanes;
+use crate::lanes::sealed::Sealed;
 use crate::shape::{CellKind, Nonlinearity, Shape};
 
 /// The most gates a cell has, and the most vectors it saves.
@@ -39,7 +40,31 @@ pub struct Gradients<V> {
 }
 
 /// A recurrent cell. Arrays are [`MOST`] long; a cell with fewer gates leaves the rest alone.
-pub trait Cell: Copy + Send + Sync + 'static {
+///
+/// Memory is laid out by the constants, so there are the cells of this crate and no others:
+///
+/// ```compile_fail,E0277
+/// use rnnstep::cell::{Cell, Gradients, MOST, State};
+/// use rnnstep::lanes::Lanes;
+///
+/// #[derive(Clone, Copy)]
+/// struct Wild;
+///
+/// impl Cell for Wild {
+///     const KIND: rnnstep::CellKind = rnnstep::CellKind::Rnn;
+///     const GATES: usize = 2;
+///     const SAVED: usize = 99;
+///     const HAS_C: bool = true;
+///     const RESET: bool = true;
+///     fn forward<V: Lanes>(x: [V; MOST], _: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
+///         (before, x)
+///     }
+///     fn backward<V: Lanes>(saved: [V; MOST], _: State<V>, _: State<V>, dafter: State<V>) -> Gradients<V> {
+///         Gradients { dgates_x: saved, dgates_h: saved, dstate: dafter }
+///     }
+/// }
+/// ```
+pub trait Cell: Copy + Send + Sync + Sealed + 'static {
     /// What it is called.
     const KIND: CellKind;
     /// Its activation, for a cell that has one to choose.

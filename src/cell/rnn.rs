@@ -2,6 +2,7 @@
 
 use super::{Cell, Gradients, MOST, State};
 use crate::lanes::Lanes;
+use crate::lanes::sealed::Sealed;
 use crate::math::tanh;
 use crate::shape::{CellKind, Nonlinearity};
 use core::marker::PhantomData;
@@ -10,7 +11,7 @@ use core::marker::PhantomData;
 #[derive(Debug, Clone, Copy)]
 pub struct Rnn<A>(PhantomData<A>);
 
-/// An activation whose derivative follows from its value.
+/// An activation whose derivative follows from its value. Not to be named outside this crate.
 pub trait Activation: Copy + Send + Sync + 'static {
     /// What it is called.
     const KIND: Nonlinearity;
@@ -57,6 +58,8 @@ impl Activation for Relu {
         zero.less_than(h, dh, zero)
     }
 }
+
+impl<A: Activation> Sealed for Rnn<A> {}
 
 impl<A: Activation> Cell for Rnn<A> {
     const KIND: CellKind = CellKind::Rnn;

@@ -154,10 +154,10 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     screen.line(format_args!("\n  parameters  {count}, {} bytes in f32, {} in memory", 4 * count, 4 * layout.len()))?;
     screen.line(format_args!("  operations  {} floating-point a step, activations left out", shape.flops()))?;
     let (batch, steps, out) = (1, loaded.metadata.seq_len.unwrap_or(20), shape.width_out());
-    let &rnnstep::Shape { layers, hidden, input, .. } = shape;
+    let [layers, hidden, input] = [shape.layers(), shape.hidden(), shape.input()];
     screen.line(format_args!("  input       ({batch}, {steps}, {input})  batch, steps, values"))?;
     screen.line(format_args!("  output      ({batch}, {steps}, {out})"))?;
-    let c = if shape.cell.has_c() { ", c the same" } else { "" };
+    let c = if shape.cell().has_c() { ", c the same" } else { "" };
     screen.line(format_args!("  hidden      ({layers}, {batch}, {hidden})  layers, batch, units{c}"))?;
     match loaded.model.scalers() {
         None => screen.line("  scaler      none")?,

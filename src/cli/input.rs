@@ -257,7 +257,7 @@ pub struct Sequences {
 
 /// Reads x for `model`: columns by the names that the model was trained on, else all of them.
 pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: &Model) -> Result<Sequences, Failure> {
-    let input = model.shape().input;
+    let input = model.shape().input();
     let x = match extension(path).as_str() {
         "safetensors" => file::read_tensors(path, &["x"], &[])?.remove("x").unwrap_or_default(),
         "npy" => npy::read(path)?,
@@ -277,7 +277,7 @@ pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: 
 
 /// x of a series for `model`.
 pub fn x_of(series: &Series, path: &Path, columns: &Columns, model: &Model) -> Result<Tensor, Failure> {
-    let input = model.shape().input;
+    let input = model.shape().input();
     let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| series.columns.contains(name));
     let x = if known { series.select(&columns.inputs)? } else { series.values.clone() };
     if x.rows().1 != input {
@@ -293,7 +293,7 @@ pub fn x_of(series: &Series, path: &Path, columns: &Columns, model: &Model) -> R
 pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<State, Failure> {
     let mut state = State::new(model.shape(), batch);
     let Some(path) = path else { return Ok(state) };
-    let has_c = model.shape().cell.has_c();
+    let has_c = model.shape().cell().has_c();
     let mut tensors = file::read_tensors(path, if has_c { &["h", "c"] } else { &["h"] }, &["past"])?;
     let past = tensors.remove("past");
     if let Some(units) = model.units().filter(|units| units.form() != Form::Value) {
@@ -310,7 +310,7 @@ pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<St
         }
         state.set_past(units, past.data())?;
     }
-    let expected = [model.shape().layers, batch, model.shape().hidden];
+    let expected = [model.shape().layers(), batch, model.shape().hidden()];
     for (name, tensor) in &tensors {
         if tensor.dims() != expected {
             let reason = format!("expected the shape {expected:?} (L,B,H), got {:?}", tensor.dims());

@@ -198,8 +198,8 @@ pub struct Named {
 impl Job {
     /// The shape of the network for data of these widths.
     pub fn shape(&self, input: usize, output: usize) -> Result<Shape, Failure> {
-        let &Self { cell, nonlinearity, hidden, layers, no_bias, .. } = self;
-        Ok(Shape { cell, nonlinearity, input, hidden, layers, output: Some(output), bias: !no_bias }.checked()?)
+        let shape = Shape::new(self.cell, input, self.hidden, self.layers, output)?;
+        Ok(shape.with_nonlinearity(self.nonlinearity)?.with_bias(!self.no_bias)?)
     }
 
     /// The recipe of a training of so many steps.
@@ -569,18 +569,18 @@ impl Job {
         let loaded = super::load(path, nonlinearity, cpu)?;
         let shape = *loaded.model.shape();
         let differs = [
-            ("cell", self.cell != shape.cell),
-            ("hidden", self.hidden != shape.hidden),
-            ("layers", self.layers != shape.layers),
-            ("no_bias", self.no_bias == shape.bias),
+            ("cell", self.cell != shape.cell()),
+            ("hidden", self.hidden != shape.hidden()),
+            ("layers", self.layers != shape.layers()),
+            ("no_bias", self.no_bias == shape.bias()),
         ];
         if let Some((flag, _)) = differs.iter().find(|(flag, differs)| *differs && given(flag)) {
             let reason =
                 format!("--{} differs from the model in this file; leave the flag out", flag.replace('_', "-"));
             return Err(Error::File { path: path.into(), reason }.into());
         }
-        (self.cell, self.nonlinearity) = (shape.cell, shape.nonlinearity);
-        (self.hidden, self.layers, self.no_bias) = (shape.hidden, shape.layers, !shape.bias);
+        (self.cell, self.nonlinearity) = (shape.cell(), shape.nonlinearity());
+        (self.hidden, self.layers, self.no_bias) = (shape.hidden(), shape.layers(), !shape.bias());
         Ok(loaded.model.raw())
     }
 }

@@ -214,9 +214,9 @@ fn columns_of(metadata: &Metadata, model: &rnnstep::Model) -> Result<Vec<usize>,
         };
         return targets.iter().map(place).collect();
     }
-    if model.shape().input == wanted {
+    if model.shape().input() == wanted {
         return Ok((0..wanted).collect());
     }
-    let input = model.shape().input;
+    let input = model.shape().input();
     Err(format!("--learn: {input} columns go in and {wanted} are predicted, and nothing says which are which"))
 }

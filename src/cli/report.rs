@@ -191,13 +191,13 @@ pub fn plot(plot: &Plot, screen: &mut Screen) -> Result<(), Failure> {
 
 /// A network in a few words: `LSTM 3 -> 32 x 2 -> 1`.
 pub fn describe(shape: &Shape) -> String {
-    let cell = match (shape.cell, shape.nonlinearity) {
+    let cell = match (shape.cell(), shape.nonlinearity()) {
         (CellKind::Rnn, Nonlinearity::Relu) => "RNN (relu)".into(),
         (cell, _) => cell.name().to_uppercase(),
     };
-    let layers = if shape.layers == 1 { String::new() } else { format!(" x {}", shape.layers) };
-    let head = shape.output.map_or_else(String::new, |output| format!(" -> {output}"));
-    format!("{cell} {} -> {}{layers}{head}", shape.input, shape.hidden)
+    let layers = if shape.layers() == 1 { String::new() } else { format!(" x {}", shape.layers()) };
+    let head = shape.output().map_or_else(String::new, |output| format!(" -> {output}"));
+    format!("{cell} {} -> {}{layers}{head}", shape.input(), shape.hidden())
 }
 
 /// `1 block`, `2 blocks`.

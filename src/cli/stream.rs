@@ -32,7 +32,7 @@ pub struct StreamArgs {
 
 pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let loaded = args.model.load()?;
-    let width = loaded.model.shape().input;
+    let width = loaded.model.shape().input();
     let mut runner = if args.learn.is_asked()? {
         if args.raw {
             return Err(Failure::Usage("--learn: learns from raw values; leave --raw out".into()));

@@ -466,7 +466,7 @@ fn job_of(args: &TrainArgs) -> Job {
 /// A model of random weights for these windows.
 fn random(job: &Job, shape: Shape, windows: &Windows) -> Result<Model, Failure> {
     let (input, output) = (windows.input(), Some(job.loss.outputs(windows.output())));
-    Ok(Model::random(Shape { input, output, ..shape }.checked()?, job.seed)?)
+    Ok(Model::random(shape.with_input(input)?.with_output(output)?, job.seed)?)
 }
 
 /// A training from its start.

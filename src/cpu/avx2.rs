@@ -1,5 +1,6 @@
 //! Sixteen lanes in two AVX2 registers.
 
+use crate::lanes::sealed::Sealed;
 use crate::lanes::{Lanes, Pass};
 use core::arch::x86_64::*;
 use core::ops::{Add, Div, Mul, Sub};
@@ -46,6 +47,8 @@ impl Div for Avx2 {
 
 // SAFETY of every block below: a value exists or the caller promises, so the processor has AVX2, FMA and F16C; pointers
 // are the caller's promise.
+impl Sealed for Avx2 {}
+
 impl Lanes for Avx2 {
     const ACCUMULATORS: usize = 6;
 

@@ -1,5 +1,6 @@
 //! Sixteen lanes in one AVX-512 register.
 
+use crate::lanes::sealed::Sealed;
 use crate::lanes::{Lanes, Pass};
 use core::arch::x86_64::*;
 use core::ops::{Add, Div, Mul, Sub};
@@ -46,6 +47,8 @@ impl Div for Avx512 {
 
 // SAFETY of every block below: a value exists or the caller promises, so the processor has AVX-512F; pointers are
 // the caller's promise.
+impl Sealed for Avx512 {}
+
 impl Lanes for Avx512 {
     const ACCUMULATORS: usize = 24;
 

@@ -1,5 +1,6 @@
 //! Several vectors side by side, as one wider vector: so many chains of operations at a time.
 
+use crate::lanes::sealed::Sealed;
 use crate::lanes::{LANES, Lanes, Pass};
 use core::ops::{Add, Div, Mul, Sub};
 
@@ -53,6 +54,8 @@ impl<V: Lanes, const N: usize> Div for Beside<V, N> {
         self
     }
 }
+
+impl<V: Lanes, const N: usize> Sealed for Beside<V, N> {}
 
 // Loops and no closures: a closure is not compiled for the instruction set, and need not be taken into what is.
 // SAFETY of every block below: what each of the vectors asks for, which a value or the caller promises.

@@ -6,14 +6,31 @@ use super::product::transpose;
 use super::step::{Room, Step, Turn};
 use super::stored::Stored;
 use crate::cell::Cell;
+use crate::lanes::sealed::Sealed;
 use crate::lanes::{Lanes, Pass, padded};
 use crate::layout::{Offsets, place};
 use crate::shape::Shape;
 use crate::weights::Weights;
 use core::marker::PhantomData;
 
-/// A shape that is a type.
-pub trait FixedShape {
+/// A shape that is a type; [`Net`] is the one there is.
+///
+/// Arrays are as long as the constants say, and what works on them trusts that, so nobody else can say otherwise:
+///
+/// ```compile_fail,E0277
+/// use rnnstep::Shape;
+/// use rnnstep::fixed::{F32, FixedShape, Lstm, Net};
+///
+/// struct Wild;
+///
+/// impl FixedShape for Wild {
+///     type Cell = Lstm;
+///     type Stored = F32;
+///     const SHAPE: Shape = <Net<Lstm, F32, 1, 16, 1, 16, false, false> as FixedShape>::SHAPE;
+///     const MEMORY: usize = 1;
+/// }
+/// ```
+pub trait FixedShape: Sealed {
     /// The cell.
     type Cell: Cell;
     /// How the recurrent weights are stored.
@@ -45,6 +62,11 @@ pub struct Net<C, S, const I: usize, const H: usize, const L: usize, const O: us
     PhantomData<(C, S)>,
 );
 
+impl<C, S, const I: usize, const H: usize, const L: usize, const O: usize, const BIAS: bool, const HEAD: bool> Sealed
+    for Net<C, S, I, H, L, O, BIAS, HEAD>
+{
+}
+
 impl<
     C: Cell,
     S: Stored,
@@ -59,13 +81,10 @@ impl<
     type Cell = C;
     type Stored = S;
     const SHAPE: Shape = {
-        assert!(I > 0 && I <= Shape::MAX_SIZE, "input: from 1 to 16384");
-        assert!(H > 0 && H <= Shape::MAX_SIZE, "hidden: from 1 to 16384");
-        assert!(O > 0 && O <= Shape::MAX_SIZE, "output: from 1 to 16384");
-        assert!(L > 0 && L <= Shape::MAX_LAYERS, "layers: from 1 to 64");
         assert!(HEAD || O == H, "without a head the output is h");
         let output = if HEAD { Some(O) } else { None };
         Shape { cell: C::KIND, nonlinearity: C::NONLINEARITY, input: I, hidden: H, layers: L, output, bias: BIAS }
+            .constant()
     };
 }
 
@@ -172,32 +191,35 @@ impl<N: FixedShape, const M: usize> Memory<N, M> {
         self.turn.ahead = false;
     }
 
-    /// Where h of a layer lies, or c.
-    fn state(layer: usize, c: bool) -> core::ops::Range<usize> {
+    /// Where h of a layer lies, or c; `None` if there is no such layer or no c.
+    fn state(layer: usize, c: bool) -> Option<core::ops::Range<usize>> {
         let (shape, width) = (N::SHAPE, padded(N::SHAPE.hidden));
+        if layer >= shape.layers || c && !N::Cell::HAS_C {
+            return None;
+        }
         let first = Room::of(&shape).end + (layer + if c { shape.layers } else { 0 }) * width;
-        first..first + shape.hidden
+        Some(first..first + shape.hidden)
     }
 
     /// h of a layer, H values; `None` if there is no such layer.
     pub fn h(&self, layer: usize) -> Option<&[f32]> {
-        self.values.get(Self::state(layer, false)).filter(|_| layer < N::SHAPE.layers)
+        self.values.get(Self::state(layer, false)?)
     }
 
     /// c of a layer of an LSTM; `None` if there is no such layer or no c.
     pub fn c(&self, layer: usize) -> Option<&[f32]> {
-        self.values.get(Self::state(layer, true)).filter(|_| layer < N::SHAPE.layers && N::Cell::HAS_C)
+        self.values.get(Self::state(layer, true)?)
     }
 
     /// h of a layer to be written; with it what was made ready for the next step is forgotten.
     pub fn h_mut(&mut self, layer: usize) -> Option<&mut [f32]> {
         self.turn.ahead = false;
-        self.values.get_mut(Self::state(layer, false)).filter(|_| layer < N::SHAPE.layers)
+        self.values.get_mut(Self::state(layer, false)?)
     }
 
     /// c of a layer of an LSTM to be written.
     pub fn c_mut(&mut self, layer: usize) -> Option<&mut [f32]> {
-        self.values.get_mut(Self::state(layer, true)).filter(|_| layer < N::SHAPE.layers && N::Cell::HAS_C)
+        self.values.get_mut(Self::state(layer, true)?)
     }
 
     /// y of `x`; the state becomes that after it.

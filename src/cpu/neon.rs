@@ -1,5 +1,6 @@
 //! Sixteen lanes in four NEON registers.
 
+use crate::lanes::sealed::Sealed;
 use crate::lanes::{LANES, Lanes, Pass};
 use core::arch::aarch64::*;
 use core::array::from_fn;
@@ -50,6 +51,8 @@ impl Div for Neon {
 
 // SAFETY of every block below: a value exists or the caller promises, so the processor has NEON; pointers are the
 // caller's promise.
+impl Sealed for Neon {}
+
 impl Lanes for Neon {
     const ACCUMULATORS: usize = 6;
 

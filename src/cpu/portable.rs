@@ -5,6 +5,7 @@
 
 #[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf", not(target_has_atomic = "64")))]
 use super::cortex_m::fused;
+use crate::lanes::sealed::Sealed;
 use crate::lanes::{LANES, Lanes, Pass};
 use core::array::from_fn;
 use core::ops::{Add, Div, Mul, Sub};
@@ -56,6 +57,8 @@ impl Div for Portable {
         self.zip(other, |a, b| a / b)
     }
 }
+
+impl Sealed for Portable {}
 
 impl Lanes for Portable {
     const SIMD: bool = false;

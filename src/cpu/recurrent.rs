@@ -34,7 +34,7 @@ pub struct Layer {
     pub weight_hh: *const f32,
     /// `[tile][G][lane]`, both or none.
     pub biases: Option<(*const f32, *const f32)>,
-    /// Steps that gates_x has room for, all T for backward; one where there are none.
+    /// Steps that gates_x has room for: all T for backward, else at most [`Layer::piece`] of B; one where there are none.
     pub held: usize,
     /// `[held·B][G·Hp]`: gates_x of the last steps after forward, dgates_x after backward.
     pub gates_x: *mut f32,

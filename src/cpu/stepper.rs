@@ -12,6 +12,7 @@ use crate::shape::Shape;
 use crate::state::State;
 use crate::tensor::Buffer;
 use crate::weights::Weights;
+use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
@@ -70,7 +71,8 @@ impl Stepper {
     pub fn bind<'a>(&'a mut self, params: &'a [f32], state: &'a mut State) -> Bound<'a> {
         let (shape, width) = (&self.shape, padded(self.shape.hidden));
         let len = shape.layers * width;
-        assert!(params.len() == self.params && state.batch() == 1 && state.h.len() == len);
+        assert!(params.len() == self.params);
+        assert!(state.batch() == 1 && state.hidden() == shape.hidden && state.h.len() == len);
         assert!(!shape.cell.has_c() || state.c.len() == len);
         let State { h, c, past, .. } = state;
         let (room, h) = (self.room.as_mut_ptr(), h.as_mut_ptr());
@@ -106,7 +108,7 @@ pub struct Bound<'a> {
     y: *const f32,
     step: Compiled,
     /// What the state holds besides: a step in the network's own units has no use for it.
-    pub past: &'a mut Past,
+    pub(crate) past: &'a mut Past,
     owner: PhantomData<(&'a mut Stepper, &'a mut Buffer)>,
 }
 
@@ -135,28 +137,47 @@ impl Bound<'_> {
         unsafe { (self.step)(&self.call, None) }
     }
 
-    /// Does `work` and puts the state back, bit for bit, ahead or not.
-    pub fn keep_state(&mut self, work: impl FnOnce(&mut Self)) {
-        let shape = self.call.shape;
-        let (len, has_c) = (shape.layers * padded(shape.hidden), shape.cell.has_c());
-        // SAFETY: h and, for a cell that has one, c are so long, and nobody else's.
+    /// A copy of the state, to put it back later. Allocates it.
+    pub fn keep(&self) -> Kept {
+        let (h, c) = self.state();
+        // SAFETY: h and, for a cell that has one, c are so long, and borrowed by this value alone.
+        unsafe { Kept { h: (*h).to_vec(), c: (*c).to_vec(), past: self.past.clone(), ahead: (*self.call.turn).ahead } }
+    }
+
+    /// Puts the state back, bit for bit, ahead or not.
+    ///
+    /// # Panics
+    /// If `kept` is the state of another network: it may come from another value of this type.
+    pub fn put_back(&mut self, kept: &Kept) {
+        let (h, c) = self.state();
+        // SAFETY: as in `keep`; copying checks the lengths.
         unsafe {
-            let (h, c) = (self.call.h, self.call.c);
-            let before = |from: *mut f32| core::slice::from_raw_parts(from, len).to_vec();
-            let (h_before, c_before, ahead) = (before(h), has_c.then(|| before(c)), (*self.call.turn).ahead);
-            let past = self.past.clone();
-            work(self);
-            self.past.follow(&past);
-            h.copy_from_nonoverlapping(h_before.as_ptr(), len);
-            if let Some(c_before) = c_before {
-                c.copy_from_nonoverlapping(c_before.as_ptr(), len);
-            }
+            (*h).copy_from_slice(&kept.h);
+            (*c).copy_from_slice(&kept.c);
             (*self.call.turn).ahead = false;
-            if ahead {
-                self.advance();
-            }
+        }
+        self.past.follow(&kept.past);
+        if kept.ahead {
+            self.advance();
         }
     }
+
+    /// h, and c where there is one.
+    fn state(&self) -> (*mut [f32], *mut [f32]) {
+        let Call { shape, h, c, .. } = self.call;
+        let len = shape.layers * padded(shape.hidden);
+        let slice = core::ptr::slice_from_raw_parts_mut;
+        (slice(h, len), slice(c, if shape.cell.has_c() { len } else { 0 }))
+    }
+}
+
+/// What [`Bound::keep`] keeps.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    h: Vec<f32>,
+    c: Vec<f32>,
+    past: Past,
+    ahead: bool,
 }
 
 impl core::fmt::Debug for Bound<'_> {

@@ -1,10 +1,28 @@
 //! How the right side of a product comes out of memory: one type for each format of [`Weights`].
 
 use crate::lanes::Lanes;
+use crate::lanes::sealed::Sealed;
 use crate::weights::Weights;
 
 /// A format that weights are stored in.
-pub trait Stored: Copy + Send + Sync + 'static {
+///
+/// What a load reads follows from the constants, so there are the formats of this crate and no others:
+///
+/// ```compile_fail,E0277
+/// use rnnstep::{Weights, cpu::Stored, lanes::Lanes};
+///
+/// #[derive(Clone, Copy)]
+/// struct Wild;
+///
+/// impl Stored for Wild {
+///     const WEIGHTS: Weights = Weights::F32;
+///     const WORDS: usize = 1 << 20;
+///     unsafe fn load<V: Lanes>(from: *const f32) -> [V; 2] {
+///         [unsafe { V::load(from.add(1 << 20)) }; 2]
+///     }
+/// }
+/// ```
+pub trait Stored: Copy + Send + Sync + Sealed + 'static {
     /// Which.
     const WEIGHTS: Weights;
     /// Columns that come with one load, one or two.
@@ -35,6 +53,8 @@ pub struct F16;
 #[derive(Debug, Clone, Copy)]
 pub struct Int8;
 
+impl Sealed for F32 {}
+
 impl Stored for F32 {
     const WEIGHTS: Weights = Weights::F32;
 
@@ -44,6 +64,8 @@ impl Stored for F32 {
         [unsafe { V::load(from) }; 2]
     }
 }
+
+impl Sealed for Bf16 {}
 
 impl Stored for Bf16 {
     const WEIGHTS: Weights = Weights::Bf16;
@@ -57,6 +79,8 @@ impl Stored for Bf16 {
     }
 }
 
+impl Sealed for F16 {}
+
 impl Stored for F16 {
     const WEIGHTS: Weights = Weights::F16;
 
@@ -66,6 +90,8 @@ impl Stored for F16 {
         [unsafe { V::load_f16(from.cast()) }; 2]
     }
 }
+
+impl Sealed for Int8 {}
 
 impl Stored for Int8 {
     const WEIGHTS: Weights = Weights::Int8;

@@ -155,8 +155,9 @@ impl<'a> Groups<'a> {
             None => None,
         };
         let bias = self.recurrent.keys().any(|leaf| leaf.starts_with("bias"));
-        let shape = Shape { cell, nonlinearity, input, hidden, layers: self.layers, output, bias };
-        shape.checked().map_err(|error| Error::file(file.path(), error.to_string()))
+        let shape = Shape::new(cell, input, hidden, self.layers, output.unwrap_or(1))
+            .and_then(|shape| shape.with_output(output)?.with_bias(bias)?.with_nonlinearity(nonlinearity));
+        shape.map_err(|error| Error::file(file.path(), error.to_string()))
     }
 
     fn recurrent_tensor(&self, file: &Container, leaf: &str) -> Result<&'a str> {

@@ -205,11 +205,10 @@ pub fn write(
     extra: &[(String, Tensor)],
 ) -> Result<()> {
     let path = path.as_ref();
-    let shape = shape.checked()?;
-    let layout = Layout::new(&shape);
+    let layout = Layout::new(shape);
     if weights.len() != layout.entries().len() {
         let (expected, got) = (layout.entries().len(), weights.len());
-        return Err(Error::invalid(format!("{got} tensors to write, {} has {expected}", infer::describe(&shape))));
+        return Err(Error::invalid(format!("{got} tensors to write, {} has {expected}", infer::describe(shape))));
     }
     for entry in layout.entries() {
         match weights.iter().find(|(name, _)| *name == entry.name) {
@@ -222,9 +221,9 @@ pub fn write(
         }
     }
     if let Some(reference) = &metadata.reference {
-        reference.check(&shape).map_err(Error::invalid)?;
+        reference.check(shape).map_err(Error::invalid)?;
     }
-    let metadata = Metadata { version: metadata.version_needed(), shape: Some(shape), ..metadata.clone() };
+    let metadata = Metadata { version: metadata.version_needed(), shape: Some(*shape), ..metadata.clone() };
     let json = serde_json::to_string(&metadata).map_err(|error| Error::file(path, error.to_string()))?;
     let weights = weights.iter().map(|(name, tensor)| (name.clone(), tensor));
     let extra = extra.iter().map(|(name, tensor)| (format!("{EXTRA}{name}"), tensor));

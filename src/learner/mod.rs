@@ -154,7 +154,7 @@ impl Learner {
         if options.adapt.is_some() && units.is_none() {
             return Err(Error::invalid("adapt: the model has no scalers; give it some, or leave adapt out"));
         }
-        Network::check_size(&shape, options.window, 1)?;
+        let network = Network::new(cpu, Threads::default(), &shape, options.window, 1, Purpose::Training)?;
         let (len, state) = (model.params().len(), State::new(&shape, 1));
         let moments = || options.optimizer.keeps().map(|kept| Buffer::zeros(if kept { len } else { 0 }));
         let numbers = Numbers {
@@ -186,7 +186,7 @@ impl Learner {
         Ok(Self {
             stepper: Stepper::new(cpu, &shape, Weights::F32, model.params()),
             beside: Stepper::new(cpu, &shape, Weights::F32, model.params()),
-            network: Network::new(cpu, Threads::default(), &shape, options.window, 1, Purpose::Training),
+            network,
             now: Snapshot {
                 params: model.params.clone(),
                 moments: moments(),
@@ -329,10 +329,7 @@ impl Learner {
     /// # Errors
     /// If it is not the state of one sequence of this model's shape, or not finite.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
-        let (here, there) = (self.now.state.dims(), state.dims());
-        if here != there {
-            return Err(Error::invalid(format!("state: expected h of the shape {here:?} (L,B,H), got {there:?}")));
-        }
+        state.check(self.model.shape(), self.units.as_ref(), 1)?;
         if !state.is_finite() {
             return Err(Error::invalid("state: not finite"));
         }

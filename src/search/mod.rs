@@ -19,7 +19,6 @@ use crate::evaluate::{Evaluation, Protocol, Window, evaluate};
 use crate::fit::{Fit, Length, Plan, Table, WARM_UP};
 use crate::form::Form;
 use crate::model::{Model, Order};
-use crate::shape::Shape;
 use crate::state::State;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -143,7 +142,7 @@ impl Search {
         };
         let training = table.part(0..end)?;
         let (inputs, targets) = (training.inputs().rows().1, training.targets().rows().1);
-        let shape = Shape { input: inputs, output: Some(targets), ..base.shape }.checked()?;
+        let shape = base.shape.with_input(inputs)?.with_output(Some(targets))?;
         let base = Plan { shape, ..base };
         let space = Space::for_table(&training, first, season);
         let mut search =
@@ -346,7 +345,7 @@ impl Search {
     /// Of each target, the error of the best naive forecast over the scored rows.
     fn naive_errors(&self, season: Option<usize>) -> Result<Vec<f64>> {
         // the walk asks for a model, which is not looked at: one that knows nothing will do
-        let model = Model::random(Shape { hidden: 1, layers: 1, ..self.base.shape }, 0)?;
+        let model = Model::random(self.base.shape.with_hidden(1)?.with_layers(1)?, 0)?;
         let protocol = self.protocol(&self.base, self.first, season);
         let evaluation = evaluate(&self.training, &protocol, &self.device, |_, _, _| Ok(model.clone()))?;
         let error = |column: &crate::evaluate::Column| {

@@ -7,7 +7,7 @@ use rnnstep::{CellKind, Cpu, Model, Stream, Tensor, file};
 
 /// Predictions fed back by hand after `history`.
 fn by_hand(model: Model, history: &[f32], steps: usize) -> Vec<f32> {
-    let width = model.shape().input;
+    let width = model.shape().input();
     let mut stream = Stream::new(model).unwrap();
     let mut y = vec![];
     for x in history.chunks(width) {

@@ -175,7 +175,7 @@ fn a_file_of_pytorch() {
     // relu needs to be said, where the file does not say
     let relu = run.ok("predict torch.safetensors x.csv --nonlinearity relu").stdout;
     assert_ne!(relu, answer.stdout);
-    let shape = rnnstep::Shape { nonlinearity: rnnstep::Nonlinearity::Relu, ..*model.shape() };
+    let shape = model.shape().with_nonlinearity(rnnstep::Nonlinearity::Relu).unwrap();
     let weights: Vec<Tensor> = model.weights().into_iter().map(|(_, tensor)| tensor).collect();
     let model = Model::from_weights(shape, &weights).unwrap();
     assert_eq!(numbers(&relu, 0).concat(), forward(&model, &Tensor::new([12, 1], x).unwrap(), 1).data());

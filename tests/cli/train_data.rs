@@ -38,7 +38,7 @@ fn every_cell_learns_the_sunspots() {
         let loaded = file::load(run.path("model.safetensors"), None, Cpu::widest()).unwrap();
         assert_eq!(loaded.metadata.columns.inputs, ["sunspots"]);
         assert_eq!(loaded.metadata.columns.time.as_deref(), Some("year"));
-        assert_eq!(loaded.model.shape().cell.name(), cell);
+        assert_eq!(loaded.model.shape().cell().name(), cell);
         // the printed score, from the model file and the table alone
         let rows = numbers(&run.text("sunspots.csv"), 1).concat();
         let x = Tensor::new([rows.len() - 1, 1], &rows[..rows.len() - 1]).unwrap();

@@ -41,11 +41,11 @@ impl Check {
         let frame = frame.map_or("the frame it chose", Frame::name);
         format!(
             "{} I{} H{} L{} O{:?} T{steps} B{batch} {} on {frame}",
-            shape.cell.name(),
-            shape.input,
-            shape.hidden,
-            shape.layers,
-            shape.output,
+            shape.cell().name(),
+            shape.input(),
+            shape.hidden(),
+            shape.layers(),
+            shape.output(),
             dtype.name()
         )
     }
@@ -57,14 +57,15 @@ impl Check {
         let mut random = Random::new(7, For::Weights, (steps * 100 + batch) as u64);
         let mut draw = |n: usize| (0..n).map(|_| 2.0 * random.uniform() - 1.0).collect::<Vec<f32>>();
         let model = Model::random(shape, 3).unwrap();
-        let x = draw(steps * batch * shape.input);
+        let x = draw(steps * batch * shape.input());
         let mut start = State::new(&shape, batch);
-        start.set_h(&draw(shape.layers * batch * shape.hidden)).unwrap();
-        if shape.cell.has_c() {
-            start.set_c(&draw(shape.layers * batch * shape.hidden)).unwrap();
+        start.set_h(&draw(shape.layers() * batch * shape.hidden())).unwrap();
+        if shape.cell().has_c() {
+            start.set_c(&draw(shape.layers() * batch * shape.hidden())).unwrap();
         }
 
-        let mut truth = cpu::Network::new(Cpu::widest(), Threads::default(), &shape, steps, batch, Purpose::Training);
+        let mut truth =
+            cpu::Network::new(Cpu::widest(), Threads::default(), &shape, steps, batch, Purpose::Training).unwrap();
         let mut card = cuda::Network::new(&cuda, &shape, steps, batch, Purpose::Training).unwrap();
         assert!(self.frame.is_none_or(|frame| frame == card.plan().frame()));
         card.set_params(model.params()).unwrap();
@@ -106,7 +107,7 @@ impl Check {
         for row in 0..steps * batch {
             near(&format!("dx {row}"), card.dx(row), truth.dx(row), 10.0 * self.gradient);
         }
-        for layer in 0..shape.layers {
+        for layer in 0..shape.layers() {
             for b in 0..batch {
                 for c in [false, true] {
                     let (found, truth) = (card.dstate(layer, b, c), truth.dstate(layer, b, c));

@@ -77,15 +77,14 @@ impl Case {
     pub fn shape(&self) -> Shape {
         let cell = CellKind::ALL.into_iter().find(|c| c.name() == self.text("cell")).unwrap();
         let nonlinearity = if self.text("nonlinearity") == "relu" { Nonlinearity::Relu } else { Nonlinearity::Tanh };
-        Shape {
-            cell,
-            nonlinearity,
-            input: self.size("input"),
-            hidden: self.size("hidden"),
-            layers: self.size("layers"),
-            output: self.about["output"].as_u64().map(|o| o as usize),
-            bias: self.about["bias"].as_bool().unwrap(),
-        }
+        Shape::new(cell, self.size("input"), self.size("hidden"), self.size("layers"), 1)
+            .unwrap()
+            .with_nonlinearity(nonlinearity)
+            .unwrap()
+            .with_output(self.about["output"].as_u64().map(|o| o as usize))
+            .unwrap()
+            .with_bias(self.about["bias"].as_bool().unwrap())
+            .unwrap()
     }
 
     /// The quantiles of a case that has `levels`.

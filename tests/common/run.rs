@@ -280,7 +280,7 @@ impl Drop for Talk {
 
 /// A shape of an Elman RNN with relu.
 pub fn relu(input: usize, hidden: usize) -> Shape {
-    Shape { nonlinearity: Nonlinearity::Relu, ..Shape::new(CellKind::Rnn, input, hidden, 1, 1).unwrap() }
+    Shape::new(CellKind::Rnn, input, hidden, 1, 1).unwrap().with_nonlinearity(Nonlinearity::Relu).unwrap()
 }
 
 /// The numbers of a table with a header, row after row.

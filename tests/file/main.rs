@@ -74,7 +74,7 @@ fn weights(shape: &Shape) -> Vec<(String, Tensor)> {
 }
 
 fn metadata(shape: &Shape) -> Metadata {
-    let (seq_len, input, output) = (4, shape.input, shape.width_out());
+    let (seq_len, input, output) = (4, shape.input(), shape.width_out());
     Metadata {
         x_scaler: Some(Scaler::fit(Scaling::Standard, &[0.1, 7.0, 0.3, 1e-30], 2).unwrap()),
         columns: Columns {
@@ -119,10 +119,10 @@ fn all_shapes() -> Vec<Shape> {
     let mut shapes = vec![];
     for cell in CellKind::ALL {
         for (bias, output) in [(true, Some(1)), (true, None), (false, Some(4)), (false, None)] {
-            shapes.push(Shape { bias, output, ..shape(cell) });
-            shapes.push(Shape { bias, output, layers: 12, ..shape(cell) });
+            shapes.push(shape(cell).with_output(output).unwrap().with_bias(bias).unwrap());
+            shapes.push(shape(cell).with_layers(12).unwrap().with_output(output).unwrap().with_bias(bias).unwrap());
         }
     }
-    shapes.push(Shape { nonlinearity: Nonlinearity::Relu, ..shape(CellKind::Rnn) });
+    shapes.push(shape(CellKind::Rnn).with_nonlinearity(Nonlinearity::Relu).unwrap());
     shapes
 }

@@ -82,7 +82,7 @@ fn any_prefix_is_recognised() {
         let expected = read(&container(&raw_model(&shape, "rnn.", "fc."), None)).ok().map(|file| file.weights);
         for (recurrent, head) in prefixes {
             let bytes = container(&raw_model(&shape, recurrent, head), None);
-            let back = file::read_bytes(&bytes, Path::new("m"), Some(shape.nonlinearity)).unwrap();
+            let back = file::read_bytes(&bytes, Path::new("m"), Some(shape.nonlinearity())).unwrap();
             assert_eq!((back.shape, Some(&back.weights)), (shape, expected.as_ref()), "{recurrent} {head}");
             assert_eq!(back.metadata, Metadata::default());
             assert!(back.warnings.is_empty());
@@ -92,7 +92,7 @@ fn any_prefix_is_recognised() {
 
 #[test]
 fn a_single_cell_is_one_layer() {
-    let one = Shape { layers: 1, ..shape(CellKind::Lstm) };
+    let one = shape(CellKind::Lstm).with_layers(1).unwrap();
     let mut tensors = raw_model(&one, "cell.", "fc.");
     tensors.iter_mut().for_each(|raw| raw.name = raw.name.replace("_l0", ""));
     assert_eq!(read(&container(&tensors, None)).unwrap().shape, one);
@@ -102,10 +102,10 @@ fn a_single_cell_is_one_layer() {
 
 #[test]
 fn a_head_without_a_bias_gets_zeros_and_a_warning() {
-    let mut tensors = raw_model(&Shape { output: Some(4), ..shape(CellKind::Gru) }, "rnn.", "out.");
+    let mut tensors = raw_model(&shape(CellKind::Gru).with_output(Some(4)).unwrap(), "rnn.", "out.");
     assert_eq!(tensors.pop().unwrap().name, "out.bias");
     let back = read(&container(&tensors, None)).unwrap();
-    assert_eq!(back.shape.output, Some(4));
+    assert_eq!(back.shape.output(), Some(4));
     assert_eq!(back.weights.last().unwrap(), &Tensor::zeros([4]));
     assert_eq!(back.warnings.len(), 1);
     assert!(back.warnings[0].contains("m.safetensors") && back.warnings[0].contains("out.bias"), "{:?}", back.warnings);
@@ -164,7 +164,7 @@ fn values_that_are_not_finite_are_read_with_a_warning() {
 
 #[test]
 fn relu_has_to_be_said_and_contradictions_are_refused() {
-    let relu = Shape { nonlinearity: Nonlinearity::Relu, ..shape(CellKind::Rnn) };
+    let relu = shape(CellKind::Rnn).with_nonlinearity(Nonlinearity::Relu).unwrap();
     let (_folder, path) = folder();
     file::write(&path, &relu, &weights(&relu), &Metadata::default(), &[]).unwrap();
     assert_eq!(file::read(&path, None).unwrap().shape, relu);
@@ -172,7 +172,7 @@ fn relu_has_to_be_said_and_contradictions_are_refused() {
     let message = file::read(&path, Some(Nonlinearity::Tanh)).unwrap_err().to_string();
     assert!(message.contains("metadata says nonlinearity relu"), "{message}");
     let bare = container(&raw_model(&relu, "rnn.", "fc."), None);
-    assert_eq!(read(&bare).unwrap().shape.nonlinearity, Nonlinearity::Tanh);
+    assert_eq!(read(&bare).unwrap().shape.nonlinearity(), Nonlinearity::Tanh);
     for cell in [CellKind::Lstm, CellKind::Gru] {
         let bytes = container(&raw_model(&shape(cell), "rnn.", "fc."), None);
         let message = file::read_bytes(&bytes, Path::new("m"), Some(Nonlinearity::Relu)).unwrap_err().to_string();

@@ -29,7 +29,7 @@ fn model<N: FixedShape>(weights: Weights, scaled: bool) -> Model {
         let rows: Vec<f32> = (0..3 * width).map(|i| (i * i % 17) as f32 * 1.3 - 4.0).collect();
         Scaler::fit(Scaling::Standard, &rows, width).unwrap()
     };
-    model.with_scalers(scaler(N::SHAPE.input), scaler(N::SHAPE.width_out())).unwrap()
+    model.with_scalers(scaler(N::SHAPE.input()), scaler(N::SHAPE.width_out())).unwrap()
 }
 
 /// Steps, and steps in two halves, against a stream; clones, other states and beginnings.
@@ -120,10 +120,10 @@ fn stream_state<N, const I: usize, const O: usize, const P: usize, const M: usiz
 where
     N: FixedShape,
 {
-    let layers = 0..N::SHAPE.layers;
-    assert!(stream.h(N::SHAPE.layers).is_none() && stream.c(N::SHAPE.layers).is_none());
-    assert!(layers.clone().all(|l| stream.h(l).unwrap().len() == N::SHAPE.hidden));
-    assert!(layers.clone().all(|l| stream.c(l).is_some() == N::SHAPE.cell.has_c()));
+    let layers = 0..N::SHAPE.layers();
+    assert!(stream.h(N::SHAPE.layers()).is_none() && stream.c(N::SHAPE.layers()).is_none());
+    assert!(layers.clone().all(|l| stream.h(l).unwrap().len() == N::SHAPE.hidden()));
+    assert!(layers.clone().all(|l| stream.c(l).is_some() == N::SHAPE.cell().has_c()));
     let own = |state: Option<&[f32]>| state.unwrap_or_default().to_vec();
     (layers.clone().map(|l| own(stream.h(l))).collect(), layers.map(|l| own(stream.c(l))).collect())
 }
@@ -169,18 +169,18 @@ type Lstm32 = rnnstep::model!(Lstm { input: 1, hidden: 32, layers: 1, output: So
 fn a_model_of_another_shape_or_format_is_refused() {
     let shape = Shape::new(rnnstep::CellKind::Lstm, 1, 32, 1, 1).unwrap();
     let others = [
-        Shape { hidden: 31, ..shape },
-        Shape { cell: rnnstep::CellKind::Gru, ..shape },
-        Shape { bias: false, ..shape },
-        Shape { output: None, ..shape },
-        Shape { input: 2, ..shape },
-        Shape { layers: 2, ..shape },
+        shape.with_hidden(31).unwrap(),
+        shape.with_cell(rnnstep::CellKind::Gru).unwrap(),
+        shape.with_bias(false).unwrap(),
+        shape.with_output(None).unwrap(),
+        shape.with_input(2).unwrap(),
+        shape.with_layers(2).unwrap(),
     ];
     for other in others {
         let error = Lstm32::from_model(&Model::random(other, 0).unwrap()).unwrap_err().to_string();
         assert!(error.contains("the type is for") && error.lines().count() == 1, "{error}");
     }
-    let relu = Shape { cell: rnnstep::CellKind::Rnn, nonlinearity: Nonlinearity::Relu, ..shape };
+    let relu = shape.with_cell(rnnstep::CellKind::Rnn).unwrap().with_nonlinearity(Nonlinearity::Relu).unwrap();
     type Tanh = rnnstep::model!(Rnn { input: 1, hidden: 32, layers: 1, output: Some(1), bias: true, weights: F32 });
     assert!(Tanh::from_model(&Model::random(relu, 0).unwrap()).is_err());
     let small = Model::random(shape, 0).unwrap().with_weights(Weights::Bf16).unwrap();

@@ -13,7 +13,7 @@ pub fn all() -> [(&'static str, &'static str, Model); 3] {
 }
 
 fn model(cell: CellKind, [input, hidden, layers]: [usize; 3], output: Option<usize>, weights: Weights) -> Model {
-    let shape = Shape { output, ..Shape::new(cell, input, hidden, layers, 1).unwrap() };
+    let shape = Shape::new(cell, input, hidden, layers, 1).unwrap().with_output(output).unwrap();
     let model = Model::random(shape, 11).unwrap();
     let rows: Vec<f32> = (0..12).map(|i| (i * i % 7) as f32 * 2.5 + 30.0).collect();
     let scaler = |width| Scaler::fit(Scaling::Standard, &rows[..rows.len() / width * width], width).unwrap();

@@ -88,7 +88,12 @@ fn cases(most: usize) -> Vec<Case> {
     for (cell, nonlinearity) in cells {
         for (input, hidden, layers, output) in [(1, 8, 1, Some(1)), (3, 33, 2, None), (1, 256, 2, Some(5))] {
             for weights in Weights::ALL {
-                let shape = Shape { cell, nonlinearity, input, hidden, layers, output, bias: true };
+                let shape = Shape::new(cell, input, hidden, layers, 1)
+                    .unwrap()
+                    .with_nonlinearity(nonlinearity)
+                    .unwrap()
+                    .with_output(output)
+                    .unwrap();
                 let model = Model::random(shape, 1).unwrap().with_weights(weights).unwrap();
                 // the smallest with scalers, all as wide as one column
                 let model = if hidden == 8 {
@@ -134,7 +139,7 @@ impl Case {
             }
             match &mut self.steps {
                 Steps::One(stream) => {
-                    let x = &[call as f32 * 0.01, -0.5, 0.25][..stream.model().shape().input];
+                    let x = &[call as f32 * 0.01, -0.5, 0.25][..stream.model().shape().input()];
                     failed |= match call % 3 {
                         0 => stream.step(x).map(|y| black_box(y).len()).is_err(),
                         1 => stream.predict(x).map(|y| black_box(y).len()).is_err(),
@@ -147,9 +152,9 @@ impl Case {
                 Steps::Many(streams, handles, x, y) => {
                     let shape = *streams.model().shape();
                     let n = [STREAMS, 1, 7, 48][call % 4];
-                    let (x, y) = (&x[..n * shape.input], &mut y[..n * shape.width_out()]);
+                    let (x, y) = (&x[..n * shape.input()], &mut y[..n * shape.width_out()]);
                     failed |= streams.step_many(&handles[..n], x, y).is_err();
-                    failed |= streams.step(handles[n - 1], &x[..shape.input]).map(|y| black_box(y).len()).is_err();
+                    failed |= streams.step(handles[n - 1], &x[..shape.input()]).map(|y| black_box(y).len()).is_err();
                 }
             }
         }

@@ -54,7 +54,7 @@ impl Run {
     fn steps(&mut self) {
         for net in Net::streams() {
             self.each(&format!("{}_step", net.cell()), &net.size, |peer, usual| {
-                let rows: Vec<&[f32]> = net.x.chunks(net.shape().input).collect();
+                let rows: Vec<&[f32]> = net.x.chunks(net.shape().input()).collect();
                 let mut stream = peer.stream(&net)?;
                 let (y, ahead) = answers(stream.as_mut(), &rows);
                 let error = check(&y, &peer.truth(&net))?;

@@ -42,7 +42,7 @@ impl Net {
         let reference = Reference::of(&model);
         let mut y = vec![0.0; steps * batch];
         for b in 0..batch {
-            let row = |t: usize| &x[(t * batch + b) * shape.input..][..shape.input];
+            let row = |t: usize| &x[(t * batch + b) * shape.input()..][..shape.input()];
             let sequence: Vec<f32> = (0..steps).flat_map(row).copied().collect();
             for (t, value) in reference.forward(&sequence).into_iter().enumerate() {
                 y[t * batch + b] = value;
@@ -78,7 +78,7 @@ impl Net {
     fn of_sequences(steps: usize, batch: usize) -> Self {
         let shape = Shape::new(CellKind::Lstm, 8, 128, 1, 1).expect("a shape that makes sense");
         let size = format!("T{steps}_B{batch}_I8_H128");
-        Self::new(&size, shape, steps, batch, values(steps * batch * shape.input))
+        Self::new(&size, shape, steps, batch, values(steps * batch * shape.input()))
     }
 
     /// The first window of the lesson: RNN 32 learns a sine. Later windows are [`sine::window`].
@@ -95,7 +95,7 @@ impl Net {
 
     /// `rnn`, `lstm` or `gru`.
     pub fn cell(&self) -> &'static str {
-        self.shape().cell.name()
+        self.shape().cell().name()
     }
 
     /// The cell and the sizes: what the files of the network are called.
@@ -142,7 +142,7 @@ pub fn write(folder: &Path, nets: &[(&str, Net)]) -> io::Result<()> {
     let mut list = String::new();
     for (kind, net) in nets {
         net.write(folder)?;
-        let Shape { input, hidden, layers, .. } = *net.shape();
+        let [input, hidden, layers] = [net.shape().input(), net.shape().hidden(), net.shape().layers()];
         let (cell, size, steps, batch) = (net.cell(), &net.size, net.steps, net.batch);
         list += &format!("{kind} {cell} {size} {input} {hidden} {layers} {steps} {batch}\n");
     }

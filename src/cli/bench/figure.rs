@@ -48,7 +48,7 @@ pub fn over_h(measured: &[Measured]) -> Figure {
             Plot { x_names: names, y_scale: Scale::Log, ..Plot::new(cell.name().to_uppercase(), "H", "µs, median") };
         devices.iter().enumerate().fold(plot, |plot, (i, device)| {
             let of = |times: fn(&Measured) -> &Distribution| -> Vec<(f64, f64)> {
-                let own = measured.iter().filter(|one| one.shape.cell == cell && one.device == *device);
+                let own = measured.iter().filter(|one| one.shape.cell() == cell && one.device == *device);
                 own.enumerate()
                     .map(|(at, one)| (at as f64, times(one).percentile(500).as_nanos() as f64 / 1e3))
                     .collect()

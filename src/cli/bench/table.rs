@@ -47,7 +47,7 @@ pub fn whole(measured: &Measured, screen: &mut Screen) -> Result<(), Failure> {
 /// The row of one of many networks.
 pub fn short(measured: &Measured, first: bool, screen: &mut Screen) -> Result<(), Failure> {
     let Measured { shape, latency, .. } = measured;
-    let network = if first { format!("{:<4} {:>3}", shape.cell.name(), shape.hidden) } else { String::new() };
+    let network = if first { format!("{:<4} {:>3}", shape.cell().name(), shape.hidden()) } else { String::new() };
     let [p50, p99, p999] = PERCENTILES.map(|p| known(&latency.in_a_row.step, p));
     let median = |single: &Distribution| known(single, PERCENTILES[0]);
     let columns = [
@@ -109,8 +109,13 @@ pub fn rows<'a>(clock: &'a Clock, measured: &'a [Measured]) -> impl Iterator<Ite
     let clock = clock.into_iter().map(move |(pause, single)| csv_row(empty(), "clock", pause, single, None));
     clock.chain(measured.iter().flat_map(|one| {
         let Measured { shape, weights, device, latency } = one;
-        let name =
-            [describe(shape), shape.cell.name().into(), shape.hidden.to_string(), weights.to_string(), device.clone()];
+        let name = [
+            describe(shape),
+            shape.cell().name().into(),
+            shape.hidden().to_string(),
+            weights.to_string(),
+            device.clone(),
+        ];
         [("0", &latency.in_a_row), ("1", &latency.paused)].into_iter().flat_map(move |(pause, singles)| {
             let name = name.clone();
             parts(singles).into_iter().map(move |(what, single)| {

@@ -179,7 +179,7 @@ fn goes_with(loaded: &Loaded, named: &Named, path: &Path) -> Result<(), Failure>
     let (shape, table) = (loaded.model.shape(), &named.table);
     let (inputs, outputs) = (table.inputs().rows().1, table.targets().rows().1);
     let targets = loaded.model.units().map_or(shape.width_out(), |units| units.targets());
-    if (shape.input, targets) != (inputs, outputs) {
+    if (shape.input(), targets) != (inputs, outputs) {
         let reason = format!("{} does not go with {inputs} columns in and {outputs} out", describe(shape));
         return Err(Error::File { path: path.into(), reason }.into());
     }

@@ -172,13 +172,13 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
 fn narrow(search: &mut Search, base: &Plan, given: impl Fn(&str) -> bool) {
     let space = search.space();
     if given("cell") {
-        space.cells = vec![base.shape.cell];
+        space.cells = vec![base.shape.cell()];
     }
     if given("hidden") {
-        space.hidden = vec![base.shape.hidden];
+        space.hidden = vec![base.shape.hidden()];
     }
     if given("layers") {
-        space.layers = vec![base.shape.layers];
+        space.layers = vec![base.shape.layers()];
     }
     if given("seq_len") {
         space.seq_lens = vec![base.seq_len];
@@ -239,7 +239,7 @@ fn test(search: &Search, named: &super::job::Named, plan: &Plan, screen: &mut Sc
 /// The winner as a file for `train --config`.
 fn recipe(job: &Job, plan: &Plan, comments: &[String]) -> Result<String, Failure> {
     let mut job = job.clone();
-    (job.cell, job.hidden, job.layers) = (plan.shape.cell, plan.shape.hidden, plan.shape.layers);
+    (job.cell, job.hidden, job.layers) = (plan.shape.cell(), plan.shape.hidden(), plan.shape.layers());
     (job.seq_len, job.lr) = (plan.seq_len, plan.recipe.lr);
     (job.target_as, job.season) = match plan.form {
         Form::Value => (TargetAs::Value, None),

@@ -188,7 +188,7 @@ impl Many {
     }
 
     fn place(&self, slot: u32, layer: usize, c: bool) -> Range<usize> {
-        debug_assert!(!c || self.shape.cell.has_c());
+        assert!(layer < self.shape.layers && (!c || self.shape.cell.has_c()), "no such layer, or a cell without c");
         let kinds = 1 + usize::from(self.shape.cell.has_c());
         let first = ((slot as usize * self.shape.layers + layer) * kinds + usize::from(c)) * padded(self.shape.hidden);
         first..first + self.shape.hidden

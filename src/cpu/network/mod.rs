@@ -45,8 +45,11 @@ pub struct Network {
     threads: Threads,
     shape: Shape,
     layout: Layout,
+    purpose: Purpose,
+    /// The most rows of a window, and the most sequences: the buffers have room for so many.
     rows: usize,
     most_batch: usize,
+    /// Those of the last window, within the two: changed only once a window has been checked.
     batch: usize,
     steps: usize,
     head: Head,
@@ -68,7 +71,18 @@ pub struct Network {
 
 impl Network {
     /// Room for windows of up to `steps` steps of up to `batch` sequences.
-    pub fn new(cpu: Cpu, threads: Threads, shape: &Shape, steps: usize, batch: usize, purpose: Purpose) -> Self {
+    ///
+    /// # Errors
+    /// If it would be more than [`Network::MOST`] values.
+    pub fn new(
+        cpu: Cpu,
+        threads: Threads,
+        shape: &Shape,
+        steps: usize,
+        batch: usize,
+        purpose: Purpose,
+    ) -> Result<Self> {
+        Self::check_size(shape, steps, batch)?; // no product below wraps
         let layout = Layout::new(shape);
         let (rows, width) = (steps * batch, padded(shape.hidden));
         let gates = shape.gates() * width;
@@ -77,8 +91,8 @@ impl Network {
         let (saved, resets) = cell::visit(shape, Facts);
         let tape = |layer: usize| Tape {
             gates_x: Buffer::zeros(gates * batch * if training { steps } else { steps.min(Layer::piece(batch)) }),
-            h: Buffer::zeros((steps + 1) * batch * width),
-            c: when(shape.cell.has_c(), (steps + 1) * batch * width),
+            h: Buffer::zeros((rows + batch) * width),
+            c: when(shape.cell.has_c(), (rows + batch) * width),
             saved: when(training, rows * saved * width),
             weight_hh_transposed: when(training, gates * width),
             weight_ih_transposed: when(training, gates * padded(shape.layer_input(layer))),
@@ -86,7 +100,7 @@ impl Network {
             dropped: when(training && layer + 1 < shape.layers, rows * width),
         };
         let out = shape.output.map_or(0, padded);
-        Self {
+        Ok(Self {
             tapes: (0..shape.layers).map(tape).collect(),
             gates_h: Buffer::zeros(gates * if training && resets { rows } else { batch }),
             y: Buffer::zeros(rows * out),
@@ -101,11 +115,12 @@ impl Network {
             cpu,
             threads,
             layout,
+            purpose,
             rows,
             most_batch: batch,
             batch,
             steps,
-        }
+        })
     }
 
     /// `Ok` if windows of `steps` steps of `batch` sequences are of a size that makes sense: [`Network::new`] takes its
@@ -115,7 +130,7 @@ impl Network {
     /// If it would be more than [`Network::MOST`] values.
     pub fn check_size(shape: &Shape, steps: usize, batch: usize) -> Result<()> {
         let width = padded(shape.hidden).max(padded(shape.width_out())).max(padded(shape.input));
-        let a_row = width * (2 * shape.gates() + 8) * shape.layers;
+        let a_row = width * (2 * shape.gates() + 8) * shape.layers; // at least what all buffers have of a row
         let values = steps.checked_mul(batch).and_then(|rows| rows.checked_add(batch)?.checked_mul(a_row));
         if values.is_none_or(|values| values > Self::MOST) {
             return Err(Error::invalid(format!(
@@ -144,8 +159,9 @@ impl Network {
     /// of x says. Read the result with [`Network::y`].
     ///
     /// # Panics
-    /// If the window is larger than the network was made for, or the lengths do not fit each other. Callers check
-    /// what users hand in.
+    /// If the window is larger than the network was made for, the state is not of this shape, the lengths do not fit each
+    /// other, or something is to be dropped in a network made for inference. Callers check what users hand in. All of
+    /// this is looked at first: nothing has changed then.
     pub fn forward(
         &mut self,
         params: &[f32],
@@ -155,12 +171,14 @@ impl Network {
         mut dropout: Option<&mut dyn Dropout>,
     ) {
         let batch = state.batch();
-        self.batch = batch;
-        self.steps = x.len() / (batch * self.shape.input);
-        self.head = head;
-        let rows = self.steps * batch;
-        assert!(rows <= self.rows && batch <= self.most_batch && x.len() == rows * self.shape.input);
-        assert!(params.len() == self.layout.len());
+        assert!((1..=self.most_batch).contains(&batch), "sequences: between 1 and what the network was made for");
+        assert!(state.is_of(&self.shape), "the state is of another shape");
+        let steps = x.len() / self.shape.input / batch;
+        let rows = steps * batch; // no more than there are values in x
+        assert!(rows <= self.rows, "the window is larger than what the network was made for");
+        assert!(x.len() == rows * self.shape.input && params.len() == self.layout.len());
+        assert!(dropout.is_none() || self.purpose == Purpose::Training, "only a training drops anything");
+        (self.batch, self.steps, self.head) = (batch, steps, head);
         let width = padded(self.shape.hidden);
         let layer_len = batch * width;
         for l in 0..self.shape.layers {
@@ -228,7 +246,7 @@ impl Network {
         let rows = self.steps * self.batch;
         match self.head {
             Head::All => 0..rows,
-            Head::Last => rows - self.batch..rows,
+            Head::Last => rows.saturating_sub(self.batch)..rows,
         }
     }
 
@@ -285,6 +303,12 @@ impl Network {
         };
         let ranges = &self.layout.layers[l];
         let tape = &mut self.tapes[l];
+        let room = tape.gates_x.len() / (self.batch * self.shape.gates() * width);
+        let held = match self.purpose {
+            Purpose::Training => self.steps,
+            // no more than are worked out together: a piece then never runs over the end of the room
+            Purpose::Inference => room.min(Layer::piece(self.batch)),
+        };
         Layer {
             gates: self.shape.gates(),
             hidden: self.shape.hidden,
@@ -296,7 +320,7 @@ impl Network {
             weight_ih: params[ranges.weight_ih.clone()].as_ptr(),
             weight_hh: params[ranges.weight_hh.clone()].as_ptr(),
             biases: ranges.biases.as_ref().map(|(ih, hh)| (params[ih.clone()].as_ptr(), params[hh.clone()].as_ptr())),
-            held: tape.gates_x.len().checked_div(self.batch * self.shape.gates() * width).unwrap_or(0).max(1),
+            held: held.max(1),
             gates_x: tape.gates_x.as_mut_ptr(),
             gates_h: self.gates_h.as_mut_ptr(),
             h: tape.h.as_mut_ptr(),

@@ -134,7 +134,7 @@ impl<T: Pod> Memory<T> {
     /// Copies `len` values that begin at `from_at` in `from` to those that begin at `at`. Returns at once.
     ///
     /// # Errors
-    /// If they do not fit, if `from` is on another [`Gpu`], if the driver refuses.
+    /// If they do not fit, if `from` is on another [`Gpu`] or is this memory and the two overlap, if the driver refuses.
     pub fn copy(&self, at: usize, from: &Self, from_at: usize, len: usize) -> Result<()> {
         let (to, source) = (self.part("copy to", at, len)?, from.part("copy from", from_at, len)?);
         self.same_gpu(&from.gpu)?;
@@ -142,7 +142,12 @@ impl<T: Pod> Memory<T> {
         if len * size_of::<T>() == 0 {
             return Ok(());
         }
-        // SAFETY: both ranges were checked, and are of different allocations.
+        if self.address == from.address && at.abs_diff(from_at) < len {
+            return Err(Error::invalid(format!(
+                "copy: {len} values from {from_at} to {at} of one memory: they overlap"
+            )));
+        }
+        // SAFETY: both ranges were checked, and do not overlap.
         unsafe { result::memcpy_dtod_async(to, source, len * size_of::<T>(), self.gpu.0.stream()) }
             .doing(format_args!("copy on the device"))
     }

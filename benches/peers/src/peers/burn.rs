@@ -18,11 +18,11 @@ impl Peer for Burn {
     }
 
     fn stream(&self, net: &Net) -> Result<Box<dyn Stream>> {
-        let (device, weights, input) = (Device::flex(), Weights::of(net), net.shape().input);
+        let (device, weights, input) = (Device::flex(), Weights::of(net), net.shape().input());
         let head = weights.head(&device);
         let row = move |x: &[f32]| Tensor::<3>::from_data(TensorData::new(x.to_vec(), [1, 1, input]), &Device::flex());
         let y = move |h: Tensor<3>| values(head.forward(h))[0];
-        Ok(match net.shape().cell {
+        Ok(match net.shape().cell() {
             CellKind::Rnn => {
                 let (rnn, mut state) = (weights.rnn(&device), None);
                 Box::new(move |x: &[f32]| {
@@ -32,7 +32,7 @@ impl Peer for Burn {
                 })
             }
             CellKind::Lstm => {
-                let layers: Vec<Lstm> = (0..net.shape().layers).map(|layer| weights.lstm(layer, &device)).collect();
+                let layers: Vec<Lstm> = (0..net.shape().layers()).map(|layer| weights.lstm(layer, &device)).collect();
                 let mut states: Vec<_> = layers.iter().map(|_| None).collect();
                 Box::new(move |x: &[f32]| {
                     let mut x = row(x);
@@ -45,7 +45,7 @@ impl Peer for Burn {
                 })
             }
             CellKind::Gru => {
-                let (gru, hidden, mut state) = (weights.gru(&device), net.shape().hidden, None);
+                let (gru, hidden, mut state) = (weights.gru(&device), net.shape().hidden(), None);
                 Box::new(move |x: &[f32]| {
                     let out = gru.forward(row(x), state.take());
                     state = Some(out.clone().reshape([1, hidden]));
@@ -145,7 +145,7 @@ struct Weights {
 
 impl Weights {
     fn of(net: &Net) -> Self {
-        Self { tensors: net.tensors(), input: net.shape().input, hidden: net.shape().hidden }
+        Self { tensors: net.tensors(), input: net.shape().input(), hidden: net.shape().hidden() }
     }
 
     /// The linear map of gate `gate`: `weight [G·H, columns]` and `bias [G·H]`.

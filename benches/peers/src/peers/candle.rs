@@ -18,12 +18,12 @@ impl Peer for Candle {
 
     fn stream(&self, net: &Net) -> Result<Box<dyn Stream>> {
         let tensors = tensors(net)?;
-        let (input, head) = (net.shape().input, head(&tensors));
-        match net.shape().cell {
+        let (input, head) = (net.shape().input(), head(&tensors));
+        match net.shape().cell() {
             CellKind::Rnn => Err("no Elman RNN".into()),
             CellKind::Lstm => stream(lstm_layers(net, &tensors)?, |state| state.h(), head, input),
-            CellKind::Gru if net.shape().layers == 1 => {
-                let layer = gru(input, net.shape().hidden, GRUConfig::default(), layer(&tensors, 0))?;
+            CellKind::Gru if net.shape().layers() == 1 => {
+                let layer = gru(input, net.shape().hidden(), GRUConfig::default(), layer(&tensors, 0))?;
                 stream(vec![layer], |state| state.h(), head, input)
             }
             CellKind::Gru => Err("no stack of GRUs".into()),
@@ -88,9 +88,9 @@ fn lstm_layers(net: &Net, tensors: &[Tensor]) -> candle_core::Result<Vec<LSTM>> 
     let shape = net.shape();
     let one = |l| {
         let config = LSTMConfig { layer_idx: l, ..LSTMConfig::default() };
-        lstm(shape.layer_input(l), shape.hidden, config, layer(tensors, l))
+        lstm(shape.layer_input(l), shape.hidden(), config, layer(tensors, l))
     };
-    (0..shape.layers).map(one).collect()
+    (0..shape.layers()).map(one).collect()
 }
 
 fn head(tensors: &[Tensor]) -> Linear {
@@ -139,7 +139,7 @@ fn lesson(net: &Net) -> candle_core::Result<[f32; LESSON_STEPS]> {
         return Err(candle_core::Error::msg("six tensors"));
     };
     let mut adam = adam(variables.clone())?;
-    let mut h = Tensor::zeros((1, net.shape().hidden), DType::F32, &Device::Cpu)?;
+    let mut h = Tensor::zeros((1, net.shape().hidden()), DType::F32, &Device::Cpu)?;
     let mut losses = [0.0; LESSON_STEPS];
     for (k, found) in losses.iter_mut().enumerate() {
         let wave: Vec<f32> = sine::window(k as u64, LESSON_WINDOW).collect();

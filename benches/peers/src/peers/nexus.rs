@@ -15,8 +15,8 @@ impl Peer for Nexus {
     fn stream(&self, net: &Net) -> Result<Box<dyn Stream>> {
         let (shape, tensors) = (net.shape(), net.tensors());
         let data: Vec<&[f32]> = tensors.iter().map(|tensor| tensor.data()).collect();
-        let (input, hidden) = (shape.input, shape.hidden);
-        Ok(match (shape.cell, data.as_slice()) {
+        let (input, hidden) = (shape.input(), shape.hidden());
+        Ok(match (shape.cell(), data.as_slice()) {
             (CellKind::Rnn, _) => return Err("no Elman RNN".into()),
             (CellKind::Lstm, &[w, u, b, c, head, bias]) => {
                 let mut net = TinyLstm::from_parts(input, hidden, 1, w, u, b, c, head, bias)?;
@@ -28,9 +28,9 @@ impl Peer for Nexus {
             }
             (cell, data) => {
                 let of_layers =
-                    |i: usize| data.iter().copied().skip(i).step_by(4).take(shape.layers).collect::<Vec<_>>();
+                    |i: usize| data.iter().copied().skip(i).step_by(4).take(shape.layers()).collect::<Vec<_>>();
                 let [w, u, b, c] = [0, 1, 2, 3].map(of_layers);
-                let (head, bias) = (data[4 * shape.layers], data[4 * shape.layers + 1]);
+                let (head, bias) = (data[4 * shape.layers()], data[4 * shape.layers() + 1]);
                 if cell == CellKind::Lstm {
                     let mut net = StackedLstm::from_parts(input, hidden, 1, &w, &u, &b, &c, head, bias)?;
                     Box::new(move |x: &[f32]| net.predict(x))

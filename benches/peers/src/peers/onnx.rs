@@ -15,6 +15,6 @@ pub fn file(net: &Net) -> Result<PathBuf> {
 
 /// The names of the states, in their order: h0, c0, h1, c1; going out they have `_next` behind them.
 pub fn states(net: &Net) -> impl Iterator<Item = String> {
-    let kinds: &[&str] = if net.shape().cell.has_c() { &["h", "c"] } else { &["h"] };
-    (0..net.shape().layers).flat_map(move |layer| kinds.iter().map(move |kind| format!("{kind}{layer}")))
+    let kinds: &[&str] = if net.shape().cell().has_c() { &["h", "c"] } else { &["h"] };
+    (0..net.shape().layers()).flat_map(move |layer| kinds.iter().map(move |kind| format!("{kind}{layer}")))
 }

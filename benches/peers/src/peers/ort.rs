@@ -62,14 +62,14 @@ impl Bound {
             Ok(tensor)
         };
         let (shape, batch) = (net.shape(), net.batch);
-        let (x, mut y) = (tensor([steps, batch, shape.input])?, tensor([steps, batch, 1])?);
+        let (x, mut y) = (tensor([steps, batch, shape.input()])?, tensor([steps, batch, 1])?);
         let mut bindings = [session.create_binding()?, session.create_binding()?];
         for binding in &mut bindings {
             binding.bind_input("x", &x)?;
             binding.bind_output("y", &mut y)?;
         }
         for name in onnx::states(net) {
-            let mut pair = [tensor([1, batch, shape.hidden])?, tensor([1, batch, shape.hidden])?];
+            let mut pair = [tensor([1, batch, shape.hidden()])?, tensor([1, batch, shape.hidden()])?];
             for (i, binding) in bindings.iter_mut().enumerate() {
                 binding.bind_input(name.as_str(), &pair[i])?;
                 binding.bind_output(format!("{name}_next"), &mut pair[1 - i])?;

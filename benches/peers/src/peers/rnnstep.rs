@@ -37,7 +37,7 @@ impl Peer for Usual {
     fn forward(&self, net: &Net, threads: usize) -> Result<Box<dyn FnMut() -> Vec<f32>>> {
         let (model, x, mut state) = (net.model.clone(), net.x.clone(), State::new(net.shape(), net.batch));
         let (cpu, threads) = (Cpu::detect()?, Threads::new(threads)?);
-        let mut network = cpu::Network::new(cpu, threads, net.shape(), net.steps, net.batch, Purpose::Inference);
+        let mut network = cpu::Network::new(cpu, threads, net.shape(), net.steps, net.batch, Purpose::Inference).unwrap();
         Ok(Box::new(move || {
             state.reset();
             network.forward(model.params(), &x, &mut state, Head::All, None);
@@ -50,7 +50,7 @@ impl Peer for Usual {
             let tensor = Tensor::new(vec![net.steps, net.batch, width], rows.to_vec())?.swap_batch_and_time()?;
             Tensor::new(vec![1, net.batch, net.steps, width], tensor.into_data())
         };
-        let windows = Windows::cut(batch_first(&net.x, net.shape().input)?, batch_first(&net.target, 1)?)?;
+        let windows = Windows::cut(batch_first(&net.x, net.shape().input())?, batch_first(&net.target, 1)?)?;
         let recipe = Recipe { carry: false, lr: RATE, ..Recipe::default() };
         let mut trainer = Trainer::new(net.model.clone(), windows, recipe, Cpu::detect()?, Threads::new(threads)?)?;
         Ok(Box::new(move || trainer.step().map_or(f32::NAN, |step| step.loss)))
@@ -98,7 +98,7 @@ impl Peer for Small {
     }
 
     fn stream(&self, net: &Net) -> Result<Box<dyn Stream>> {
-        if net.shape().hidden < 32 {
+        if net.shape().hidden() < 32 {
             return Err("small weights are for larger networks".into());
         }
         stream(&net.model.clone().with_weights(self.0)?, false)
@@ -114,7 +114,7 @@ impl Peer for Small {
 fn stream(model: &Model, ahead: bool) -> Result<Box<dyn Stream>> {
     // a ticker borrows its stream: this one lives as long as the program
     let stream = Box::leak(Box::new(rnnstep::Stream::new(model.clone())?));
-    Ok(match model.shape().input {
+    Ok(match model.shape().input() {
         1 => Box::new(Ticks { ticker: stream.ticker::<1, 1>()?, ahead }),
         8 => Box::new(Ticks { ticker: stream.ticker::<8, 1>()?, ahead }),
         input => return Err(format!("no ticker for {input} values was written").into()),

@@ -16,7 +16,7 @@ impl Peer for Tract {
     }
 
     fn stream(&self, net: &Net) -> Result<Box<dyn Stream>> {
-        let (mut plan, mut states, input) = (plan(net)?.spawn()?, zeros(net)?, net.shape().input);
+        let (mut plan, mut states, input) = (plan(net)?.spawn()?, zeros(net)?, net.shape().input());
         Ok(Box::new(move |x: &[f32]| {
             let mut step = || {
                 let mut values: TVec<TValue> = tvec!(Tensor::from_shape(&[1, 1, input], x)?.into());
@@ -34,7 +34,7 @@ impl Peer for Tract {
             return Err("one thread".into());
         }
         let (mut plan, states) = (plan(net)?.spawn()?, zeros(net)?);
-        let x: TValue = Tensor::from_shape(&[net.steps, net.batch, net.shape().input], &net.x)?.into();
+        let x: TValue = Tensor::from_shape(&[net.steps, net.batch, net.shape().input()], &net.x)?.into();
         Ok(Box::new(move || {
             let mut forward = || {
                 let mut values: TVec<TValue> = tvec!(x.clone());
@@ -62,7 +62,7 @@ fn plan(net: &Net) -> Result<Arc<TypedRunnableModel>> {
 
 /// The states of a start from zero, in the order of the graph's inputs.
 fn zeros(net: &Net) -> Result<TVec<TValue>> {
-    let state = |_| Ok(Tensor::zero::<f32>(&[1, net.batch, net.shape().hidden])?.into());
+    let state = |_| Ok(Tensor::zero::<f32>(&[1, net.batch, net.shape().hidden()])?.into());
     onnx::states(net).map(state).collect()
 }
 
