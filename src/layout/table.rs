@@ -148,7 +148,8 @@ mod tests {
         for cell in CellKind::ALL {
             for (input, hidden, layers, output) in [(1, 1, 1, Some(1)), (3, 16, 3, None), (7, 17, 2, Some(33))] {
                 let bias = hidden != 16;
-                let shape = Shape { input, hidden, layers, output, bias, ..Shape::new(cell, 1, 1, 1, 1).unwrap() };
+                let shape = Shape::new(cell, input, hidden, layers, 1).unwrap().with_output(output).unwrap();
+                let shape = shape.with_bias(bias).unwrap();
                 let layout = Layout::new(&shape);
                 let mut seen = vec![0; layout.len()];
                 let mut end = 0;

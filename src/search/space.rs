@@ -1,11 +1,12 @@
 //! What a search may try, and which candidate has which number.
 
 use crate::data::windows;
+use crate::error::Result;
 use crate::fit::{Plan, Table};
 use crate::form::Form;
 use crate::naive;
 use crate::random::{Purpose, Random};
-use crate::shape::CellKind;
+use crate::shape::{CellKind, Nonlinearity, Shape};
 use std::collections::HashSet;
 
 /// Draws in a row that bring nothing new, after which there is taken to be nothing new.
@@ -75,12 +76,27 @@ impl Space {
         plans
     }
 
-    /// The draw of a position; `None` if a dimension has no choice.
+    /// `Ok` if every cell goes with every size.
+    ///
+    /// # Errors
+    /// What is wrong with the first that does not.
+    pub(super) fn check(&self, base: &Shape) -> Result<()> {
+        for &cell in &self.cells {
+            for (&hidden, &layers) in self.hidden.iter().flat_map(|hidden| self.layers.iter().map(move |l| (hidden, l)))
+            {
+                shape(base, cell, hidden, layers)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The draw of a position; `None` if a dimension has no choice, or one that [`Space::check`] refuses.
     fn draw(&self, base: &Plan, seed: u64, position: usize) -> Option<Plan> {
         let mut plan = base.clone();
-        plan.shape.cell = *choice(&self.cells, seed, 0, position)?;
-        plan.shape.hidden = *choice(&self.hidden, seed, 1, position)?;
-        plan.shape.layers = *choice(&self.layers, seed, 2, position)?;
+        let cell = *choice(&self.cells, seed, 0, position)?;
+        let hidden = *choice(&self.hidden, seed, 1, position)?;
+        let layers = *choice(&self.layers, seed, 2, position)?;
+        plan.shape = shape(&base.shape, cell, hidden, layers).ok()?;
         plan.seq_len = *choice(&self.seq_lens, seed, 3, position)?;
         plan.form = *choice(&self.forms, seed, 4, position)?;
         let (low, high) = self.lr;
@@ -90,6 +106,13 @@ impl Space {
         plan.recipe.lr = if low < high { drawn } else { low };
         Some(plan)
     }
+}
+
+/// The shape of `base` with another cell and other sizes; its activation stays where the cell has one to choose.
+fn shape(base: &Shape, cell: CellKind, hidden: usize, layers: usize) -> Result<Shape> {
+    let shape =
+        base.with_nonlinearity(Nonlinearity::Tanh)?.with_cell(cell)?.with_hidden(hidden)?.with_layers(layers)?;
+    if cell == base.cell { shape.with_nonlinearity(base.nonlinearity) } else { Ok(shape) }
 }
 
 /// The choice of a dimension at `position`: its choices in an order drawn for each time round.
@@ -116,7 +139,7 @@ fn key(plan: &Plan) -> Key {
 }
 
 /// Rows of a table that a search trains on, and that it may look at: `(first, end)`. Those between are scored.
-pub(super) fn parts(rows: usize, test_fraction: f64) -> crate::error::Result<(usize, usize)> {
+pub(super) fn parts(rows: usize, test_fraction: f64) -> Result<(usize, usize)> {
     let (training, _) = windows::split(rows, test_fraction)?;
     let (first, _) = windows::split(training.end, test_fraction)?;
     Ok((first.end, training.end))
