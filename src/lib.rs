@@ -15,6 +15,7 @@
 //! `no_std`: with `alloc` there are shapes, models, states and streams, without it [`Fixed`] models.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![warn(missing_docs)]
+#![warn(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)]
 #![cfg_attr(not(feature = "cuda"), allow(irrefutable_let_patterns, reason = "there is one kind of device then"))]
 
 #[cfg(feature = "alloc")]

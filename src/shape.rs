@@ -8,6 +8,7 @@
 
 #[cfg(feature = "alloc")]
 use crate::error::{Error, Result};
+use crate::lanes::padded;
 #[cfg(feature = "alloc")]
 use alloc::format;
 use serde::{Deserialize, Serialize};
@@ -227,6 +228,14 @@ impl Shape {
         assert!(self.layers > 0 && self.layers <= Self::MAX_LAYERS, "layers: from 1 to 64");
         assert!(self.count_parameters() <= Self::MAX_PARAMETERS as u64, "too many parameters: at most 2^30");
         self
+    }
+
+    /// At least as many values as a network keeps of a window of `steps` steps of `batch` sequences, backward included;
+    /// `None` if a length cannot say it.
+    pub(crate) fn values_of_window(&self, steps: usize, batch: usize) -> Option<usize> {
+        let width = padded(self.hidden).max(padded(self.width_out())).max(padded(self.input));
+        let of_a_row = width * (2 * self.gates() + 8) * self.layers;
+        steps.checked_mul(batch)?.checked_add(batch)?.checked_mul(of_a_row)
     }
 
     /// Floating-point operations of one time step of one sequence, an FMA counted as two and activations left out.

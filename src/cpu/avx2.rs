@@ -1,4 +1,5 @@
 //! Sixteen lanes in two AVX2 registers.
+#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment says it of all of them")]
 
 use crate::lanes::sealed::Sealed;
 use crate::lanes::{Lanes, Pass};
@@ -45,10 +46,10 @@ impl Div for Avx2 {
     }
 }
 
-// SAFETY of every block below: a value exists or the caller promises, so the processor has AVX2, FMA and F16C; pointers
-// are the caller's promise.
 impl Sealed for Avx2 {}
 
+// SAFETY of every block below: a value exists or the caller promises, so the processor has AVX2, FMA and F16C; pointers
+// are the caller's promise.
 impl Lanes for Avx2 {
     const ACCUMULATORS: usize = 6;
 

@@ -1,4 +1,5 @@
 //! Sixteen lanes in one AVX-512 register.
+#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment says it of all of them")]
 
 use crate::lanes::sealed::Sealed;
 use crate::lanes::{Lanes, Pass};
@@ -45,10 +46,10 @@ impl Div for Avx512 {
     }
 }
 
-// SAFETY of every block below: a value exists or the caller promises, so the processor has AVX-512F; pointers are
-// the caller's promise.
 impl Sealed for Avx512 {}
 
+// SAFETY of every block below: a value exists or the caller promises, so the processor has AVX-512F; pointers are
+// the caller's promise.
 impl Lanes for Avx512 {
     const ACCUMULATORS: usize = 24;
 

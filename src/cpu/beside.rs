@@ -1,4 +1,5 @@
 //! Several vectors side by side, as one wider vector: so many chains of operations at a time.
+#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment says it of all of them")]
 
 use crate::lanes::sealed::Sealed;
 use crate::lanes::{LANES, Lanes, Pass};

@@ -36,6 +36,7 @@ pub struct Linear {
 
 // SAFETY: it owns nothing; whoever runs it promises that its memory may be used.
 unsafe impl Send for Linear {}
+// SAFETY: the same.
 unsafe impl Sync for Linear {}
 
 impl Linear {

@@ -1,4 +1,5 @@
 //! Sixteen lanes in four NEON registers.
+#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment says it of all of them")]
 
 use crate::lanes::sealed::Sealed;
 use crate::lanes::{LANES, Lanes, Pass};
@@ -49,10 +50,10 @@ impl Div for Neon {
     }
 }
 
-// SAFETY of every block below: a value exists or the caller promises, so the processor has NEON; pointers are the
-// caller's promise.
 impl Sealed for Neon {}
 
+// SAFETY of every block below: a value exists or the caller promises, so the processor has NEON; pointers are the
+// caller's promise.
 impl Lanes for Neon {
     const ACCUMULATORS: usize = 6;
 

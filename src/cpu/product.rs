@@ -62,6 +62,7 @@ pub struct Product {
 
 // SAFETY: a product owns nothing; whoever runs it promises that its memory may be used.
 unsafe impl Send for Product {}
+// SAFETY: the same.
 unsafe impl Sync for Product {}
 
 impl Pass for Product {

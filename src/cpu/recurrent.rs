@@ -50,6 +50,7 @@ pub struct Layer {
 
 // SAFETY: it owns nothing; whoever runs a pass over it promises that its memory may be used.
 unsafe impl Send for Layer {}
+// SAFETY: the same.
 unsafe impl Sync for Layer {}
 
 impl Layer {

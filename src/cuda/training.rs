@@ -131,8 +131,9 @@ impl Training {
     /// Takes parameters, moments and the state to begin with.
     ///
     /// # Errors
-    /// If the card fails.
+    /// If the state is not of this shape, or the card fails.
     pub fn write(&mut self, params: &[f32], moments: &[Buffer; 3], state: &State) -> Result<()> {
+        state.check(self.network.shape(), None, state.batch())?;
         self.network.set_params(params)?;
         for (to, from) in self.moments.iter_mut().zip(moments) {
             if let Some(to) = to {
@@ -157,6 +158,7 @@ impl Training {
         moments: &mut [Buffer; 3],
         state: &mut State,
     ) -> Result<()> {
+        state.check(self.network.shape(), None, self.batch())?;
         self.network.params.download(0, params)?;
         self.network.grads.download(0, grads)?;
         for (from, to) in self.moments.iter().zip(moments) {

@@ -316,6 +316,7 @@ struct Step<'a> {
 
 // SAFETY: parts of the rows do not touch each other's slots and y.
 unsafe impl Send for Step<'_> {}
+// SAFETY: the same.
 unsafe impl Sync for Step<'_> {}
 
 /// Some rows of a step, for one thread.

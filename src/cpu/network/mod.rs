@@ -129,10 +129,7 @@ impl Network {
     /// # Errors
     /// If it would be more than [`Network::MOST`] values.
     pub fn check_size(shape: &Shape, steps: usize, batch: usize) -> Result<()> {
-        let width = padded(shape.hidden).max(padded(shape.width_out())).max(padded(shape.input));
-        let a_row = width * (2 * shape.gates() + 8) * shape.layers; // at least what all buffers have of a row
-        let values = steps.checked_mul(batch).and_then(|rows| rows.checked_add(batch)?.checked_mul(a_row));
-        if values.is_none_or(|values| values > Self::MOST) {
+        if shape.values_of_window(steps, batch).is_none_or(|values| values > Self::MOST) {
             return Err(Error::invalid(format!(
                 "{steps} steps of {batch} sequences: more memory than makes sense for H {} and L {}; take a smaller \
                  seq-len or batch",

@@ -224,8 +224,8 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let bound = Bound::to(self.context);
         if bound.is_ok() {
-            // SAFETY: both were made in `open`, and everything that uses them holds an `Arc` of `self`.
             for stream in [self.side, self.stream] {
+                // SAFETY: both were made in `open`, and everything that uses them holds an `Arc` of `self`.
                 let _ = unsafe { result::stream::synchronize(stream).and(result::stream::destroy(stream)) };
             }
         }

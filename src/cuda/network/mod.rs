@@ -83,8 +83,11 @@ impl Network {
     /// Room for windows of up to `steps` steps of up to `batch` sequences.
     ///
     /// # Errors
-    /// If the card has too little memory, or its kernels cannot be had.
+    /// If the window is longer than a length can say, the card has too little memory, or its kernels cannot be had.
     pub fn new(cuda: &Cuda, shape: &Shape, steps: usize, batch: usize, purpose: Purpose) -> Result<Self> {
+        if shape.values_of_window(steps, batch).is_none() {
+            return Err(Error::invalid(format!("{steps} steps of {batch} sequences: more than any memory holds")));
+        }
         let (gpu, layout) = (cuda.gpu(), Layout::new(shape));
         let (rows, width) = (steps * batch, padded(shape.hidden));
         let gates = shape.gates() * width;
@@ -181,7 +184,7 @@ impl Network {
     /// says. Read the result with [`Network::y`].
     ///
     /// # Errors
-    /// If the window is larger than the network was made for, or the card fails.
+    /// If the window is larger than the network was made for, the state is not of this shape, or the card fails.
     pub fn forward(&mut self, x: &[f32], state: &mut State, head: Head) -> Result<()> {
         self.forward_with(x, state, head, None)
     }
@@ -198,6 +201,7 @@ impl Network {
         dropout: Option<&mut dyn Dropout>,
     ) -> Result<()> {
         let (batch, input) = (state.batch(), self.shape.input);
+        state.check(&self.shape, None, batch)?;
         self.set_window(x.len() / (batch * input).max(1), batch, head)?;
         Error::check_length("x [T,B,I]", self.steps * batch * input, x.len())?;
         let width = padded(input);

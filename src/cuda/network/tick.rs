@@ -45,8 +45,9 @@ impl Network {
     /// The state that the next tick starts from.
     ///
     /// # Errors
-    /// If the card fails.
+    /// If it is not the state of one sequence of this shape, or the card fails.
     pub fn set_tick_state(&mut self, state: &State) -> Result<()> {
+        state.check(&self.shape, None, 1)?;
         self.set_window(1, 1, Head::All)?;
         self.write_state(state, 0)
     }
@@ -54,8 +55,9 @@ impl Network {
     /// The state that the last tick left.
     ///
     /// # Errors
-    /// If the card fails.
+    /// If `state` is not one of one sequence of this shape, or the card fails.
     pub fn tick_state(&self, state: &mut State) -> Result<()> {
+        state.check(&self.shape, None, 1)?;
         let width = padded(self.shape.hidden);
         for l in 0..self.shape.layers {
             self.h.download(l * self.layer, &mut state.h[l * width..(l + 1) * width])?;
