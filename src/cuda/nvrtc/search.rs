@@ -1,7 +1,8 @@
 //! Where NVRTC may lie.
 
 use super::{Nvrtc, open};
-use crate::cuda::device;
+use crate::cuda::library::{Closed, Places, Refused, named};
+use crate::cuda::{device, trust};
 use crate::error::Result;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -19,39 +20,45 @@ const NAMES: &[&str] = if cfg!(windows) {
 
 /// What decides where NVRTC is looked for.
 pub(super) struct Surroundings {
-    /// `RNNSTEP_NVRTC`.
-    chosen: Option<PathBuf>,
-    /// Names for the system to look for.
-    names: &'static [&'static str],
+    /// `RNNSTEP_NVRTC`, or what is wrong with it.
+    chosen: Result<Option<PathBuf>, String>,
+    /// Where the loader looks for libraries.
+    places: Places,
     /// Toolkits.
     toolkits: Vec<PathBuf>,
     /// Virtual environments.
     environments: Vec<PathBuf>,
+    /// What is set and not looked at.
+    refused: Refused,
 }
 
 impl Surroundings {
     pub fn of_this_process() -> Self {
-        Self::of(|name| std::env::var_os(name), Path::new("/usr/local"))
+        Self::of(|name| std::env::var_os(name), Path::new("/usr/local"), Places::of_this_process())
     }
 
-    fn of(variable: impl Fn(&str) -> Option<OsString>, local: &Path) -> Self {
-        let path = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let mut toolkits: Vec<PathBuf> = [path("CUDA_PATH"), path("CUDA_HOME")].into_iter().flatten().collect();
+    fn of(variable: impl Fn(&str) -> Option<OsString>, local: &Path, places: Places) -> Self {
+        let mut refused = Refused::default();
+        places.say(&mut refused);
+        let mut path = |name| {
+            named(name, variable(name)).unwrap_or_else(|reason| {
+                refused.place(format!("nothing is looked for in {reason}"));
+                None
+            })
+        };
+        let mut toolkits: Vec<PathBuf> = ["CUDA_PATH", "CUDA_HOME"].into_iter().filter_map(&mut path).collect();
         toolkits.push(local.join("cuda"));
         toolkits.extend(children(local, "cuda-"));
         toolkits.push(PathBuf::from("/opt/cuda"));
-        let environments = [path("VIRTUAL_ENV"), path("CONDA_PREFIX"), Some(PathBuf::from(".venv"))];
-        Self {
-            chosen: path("RNNSTEP_NVRTC"),
-            names: NAMES,
-            toolkits,
-            environments: environments.into_iter().flatten().collect(),
-        }
+        let environments = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(path).collect();
+        toolkits.retain(|folder| folder.is_absolute()); // no root of that name on Windows
+        let chosen = named("RNNSTEP_NVRTC", variable("RNNSTEP_NVRTC"));
+        Self { chosen, places, toolkits, environments, refused }
     }
 
     /// Every file to try, in order.
     fn files(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> = self.names.iter().map(PathBuf::from).collect();
+        let mut files: Vec<PathBuf> = NAMES.iter().flat_map(|name| self.places.files(name)).collect();
         files.extend(
             self.toolkits.iter().flat_map(|root| toolkit_folders(root)).flat_map(|folder| libraries_in(&folder)),
         );
@@ -61,24 +68,52 @@ impl Surroundings {
     }
 }
 
-pub(super) fn first_that_opens(surroundings: &Surroundings) -> Result<Nvrtc> {
-    if let Some(chosen) = &surroundings.chosen {
-        return Nvrtc::open(chosen).map_err(|error| device(format!("RNNSTEP_NVRTC: {error}")));
-    }
-    let mut reason = String::new();
-    for file in surroundings.files() {
-        match open(&file) {
+/// What a search came to.
+pub struct Search {
+    /// The first NVRTC that opened, or one line that says why there is none.
+    pub found: Result<Nvrtc>,
+    /// What was met before it and not used: one line each, which says why and what to do.
+    pub refused: Vec<String>,
+}
+
+pub(super) fn first_that_opens(surroundings: Surroundings) -> Search {
+    let Surroundings { chosen, places, .. } = &surroundings;
+    let mut refused = surroundings.refused.clone();
+    let named = |error: String| device(format!("RNNSTEP_NVRTC: {error}"));
+    let found = match chosen {
+        Err(reason) => Err(device(reason.as_str())),
+        Ok(Some(chosen)) => Nvrtc::open_with(chosen, places).map_err(|error| named(error.to_string())),
+        Ok(None) => first_of(&surroundings.files(), places, &mut refused).map_err(|reason| {
+            device(format!(
+                "no NVRTC (NVIDIA's run-time compiler): not where the system looks for libraries, nor in CUDA_PATH, \
+                 CUDA_HOME, /usr/local/cuda* or a virtual environment that is active{reason}; install it (pip install \
+                 nvidia-cuda-nvrtc in a virtual environment, and activate it), set RNNSTEP_NVRTC to its file or folder, \
+                 or bring a bundle that was compiled elsewhere"
+            ))
+        }),
+    };
+    Search { found, refused: refused.lines().to_vec() }
+}
+
+/// The first of these files that opens. The error is the end of a sentence, and may be empty.
+pub(super) fn first_of(files: &[PathBuf], places: &Places, refused: &mut Refused) -> Result<Nvrtc, String> {
+    let (mut broken, mut closed) = (String::new(), String::new());
+    for file in files {
+        match open(file, places) {
             Ok(found) => return Ok(found),
-            // a bare name that the system does not find says nothing
-            Err(error) if file.is_absolute() || file.exists() => reason = format!("; {}: {error}", file.display()),
-            Err(_) => {}
+            Err(reason) => {
+                if let Closed::Refused(reason) = &reason {
+                    refused.file(file, reason);
+                }
+                let first = if matches!(reason, Closed::Refused(_)) { &mut closed } else { &mut broken };
+                if first.is_empty() {
+                    *first = format!("; {}: {}", trust::shown(file), reason.reason());
+                }
+            }
         }
     }
-    Err(device(format!(
-        "no NVRTC (NVIDIA's run-time compiler): not where the system looks for libraries, nor in CUDA_PATH, CUDA_HOME, \
-         /usr/local/cuda* or a virtual environment{reason}; install it (pip install nvidia-cuda-nvrtc), set \
-         RNNSTEP_NVRTC to its file or folder, or bring a bundle that was compiled elsewhere"
-    )))
+    // what can be mended at once goes first
+    Err(if closed.is_empty() { broken } else { closed })
 }
 
 /// Everything below a folder that somebody named: itself, as a toolkit, as a virtual environment.
@@ -120,15 +155,35 @@ fn libraries_in(folder: &Path) -> Vec<PathBuf> {
 
 /// The second half of the library in the same folder, or in the one that it is a link to.
 pub(super) fn builtins_beside(file: &Path) -> Vec<PathBuf> {
-    let own = file.parent().filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_path_buf);
+    let own = file.parent().map(Path::to_path_buf);
     let real = std::fs::canonicalize(file).ok().and_then(|file| file.parent().map(Path::to_path_buf));
-    let mut folders: Vec<PathBuf> = own.iter().cloned().chain(real.filter(|real| own.as_ref() != Some(real))).collect();
-    if own.is_none() {
-        folders.clear(); // a bare name: the system finds both
-    }
-    let mut files: Vec<PathBuf> = folders.iter().flat_map(|folder| children(folder, BUILTINS)).collect();
+    let other = real.filter(|real| own.as_ref() != Some(real));
+    own.iter().chain(&other).flat_map(|folder| builtins_in(folder)).collect()
+}
+
+fn builtins_in(folder: &Path) -> Vec<PathBuf> {
+    let mut files = children(folder, BUILTINS);
     files.retain(|file| !file.to_string_lossy().contains(".alt."));
     files
+}
+
+/// Why a library that has no second half beside it must not be opened, if so: it would have the system's loader look for
+/// that, which takes whatever it finds.
+pub(super) fn builtins_elsewhere(places: &Places) -> Result<(), String> {
+    if let Some(what) = places.open_to_the_working_directory() {
+        let half =
+            format!("it has no {BUILTINS} beside it and the system would look for that, but {what}; take it out");
+        return Err(half);
+    }
+    for file in places.first().iter().flat_map(|folder| builtins_in(folder)) {
+        if let Err(trust::Unfit::Refused(reason)) = trust::check(&file, trust::Kind::Library) {
+            return Err(format!(
+                "it has no {BUILTINS} beside it, and {} is found in its place: {reason}",
+                trust::shown(&file)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What in `folder` begins with `prefix`, the highest version first.
