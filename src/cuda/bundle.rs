@@ -239,4 +239,33 @@ mod tests {
         bundle.sources = "those of another version".into();
         assert!(missing(&bundle).contains("has no probe.cu (N=2) as this version of rnnstep wants it"));
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_that_others_may_change_is_not_read() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("kernels");
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        Bundle::new("a shape").save(&path).unwrap();
+        let link = root.path().join("link");
+        symlink(&path, &link).unwrap();
+        for (spoilt, bits, back) in [(&path, 0o666, 0o644), (&folder, 0o777, 0o755)] {
+            mode(spoilt, bits);
+            for path in [&path, &link] {
+                let error = Bundle::load(path, "a shape").unwrap_err().to_string();
+                let begins = format!("{}: is not read, because kernels are code: ", path.display());
+                let ends = format!("(mode {bits:o}); chmod go-w {}", spoilt.display());
+                assert!(error.starts_with(&begins) && error.ends_with(&ends), "{error}");
+            }
+            mode(spoilt, back);
+            Bundle::load(&link, "a shape").unwrap();
+        }
+        // one that is written over a file that others may write to is read again
+        mode(&path, 0o666);
+        Bundle::new("a shape").save(&path).unwrap();
+        Bundle::load(&path, "a shape").unwrap();
+    }
 }

@@ -289,3 +289,93 @@ fn users_folder() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     etcetera::base_strategy::choose_native_strategy().ok().map(|folders| folders.cache_dir())
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    const KEYS: [Key; 2] = [Key([1; KEY]), Key([2; KEY])];
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn only_the_owner_may_read_and_write() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path().join("a/b"), 1 << 20);
+        assert_eq!(cache.state(), State::Empty);
+        cache.put(&KEYS[0], b"image");
+        assert_eq!(cache.state(), State::Used);
+        let found = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        let folder = cache.folder().unwrap();
+        assert_eq!((found(folder), found(&folder.join(name(&KEYS[0])))), (0o700, 0o600));
+        assert_eq!(cache.get(&KEYS[0]).unwrap(), b"image");
+        assert_eq!(Cache::new(false).state(), State::None);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("cache");
+        let cache = Cache::at(&folder, 1 << 20);
+        cache.put(&KEYS[0], b"image");
+        let linked = root.path().join("link");
+        symlink(&folder, &linked).unwrap();
+        let cases = [
+            (0o777, &folder, "chmod go-w "),
+            (0o1777, &folder, "that others may put files into"),
+            (0o700, &linked, "is a symbolic link"),
+        ];
+        for (bits, path, why) in cases {
+            mode(&folder, bits);
+            let cache = Cache::at(path, 1 << 20);
+            assert_eq!(cache.get(&KEYS[0]), None, "{why}");
+            cache.put(&KEYS[1], b"image");
+            cache.remove(&KEYS[0]);
+            assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "{why}");
+            assert!(matches!(cache.state(), State::Refused(reason) if reason.contains(why)), "{why}");
+        }
+        // one that is to be made below such a folder
+        mode(&folder, 0o777);
+        let cache = Cache::at(folder.join("below"), 1 << 20);
+        cache.put(&KEYS[1], b"image");
+        assert!(!folder.join("below").exists() && matches!(cache.state(), State::Refused(_)));
+        mode(&folder, 0o700);
+        assert_eq!(Cache::at(&folder, 1 << 20).get(&KEYS[0]).unwrap(), b"image", "and all is well again");
+        // a relative folder is none
+        let cache = Cache::at("cache", 1 << 20);
+        cache.put(&KEYS[0], b"image");
+        assert!(!Path::new("cache").exists() && matches!(cache.state(), State::Refused(_)));
+    }
+
+    /// A sound entry, whose hash is right: who wrote it is what matters.
+    #[test]
+    fn a_file_of_others_is_not_read_and_makes_room_for_ones_own() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path().join("cache"), 1 << 20);
+        let path = cache.folder().unwrap().join(name(&KEYS[0]));
+        let planted = root.path().join("planted");
+        fs::create_dir(cache.folder().unwrap()).unwrap();
+        mode(cache.folder().unwrap(), 0o755);
+        fs::write(&planted, [header(&KEYS[0], b"planted").as_slice(), b"planted"].concat()).unwrap();
+        for linked in [false, true] {
+            if linked {
+                symlink(&planted, &path).unwrap();
+            } else {
+                fs::copy(&planted, &path).unwrap();
+                mode(&path, 0o646);
+            }
+            assert_eq!(cache.get(&KEYS[0]), None, "{linked}");
+            let why = if linked { "is a symbolic link" } else { "chmod go-w " };
+            assert!(matches!(cache.state(), State::Partly(1, reason) if reason.contains(why)), "{linked}");
+            cache.put(&KEYS[0], b"own");
+            assert_eq!(cache.get(&KEYS[0]).unwrap(), b"own", "{linked}");
+            assert_eq!(cache.state(), State::Used);
+            fs::remove_file(&path).unwrap();
+        }
+        assert!(fs::read(&planted).unwrap().ends_with(b"planted"), "a link was followed");
+    }
+}

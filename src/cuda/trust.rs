@@ -289,3 +289,162 @@ mod system {
         File::open(path).map_err(|error| failed(path, &error))
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+
+    /// Folders `a/b` and `a/c`, the file `a/b/f`, all of which only their owner may write to.
+    struct Tree(tempfile::TempDir);
+
+    impl Tree {
+        fn new() -> Self {
+            let tree = Self(tempfile::tempdir().unwrap());
+            for folder in ["a", "a/b", "a/c"] {
+                fs::create_dir(tree.at(folder)).unwrap();
+                tree.mode(folder, 0o755);
+            }
+            fs::write(tree.at("a/b/f"), "text").unwrap();
+            tree.mode("a/b/f", 0o644);
+            tree
+        }
+
+        fn at(&self, name: &str) -> PathBuf {
+            fs::canonicalize(self.0.path()).unwrap().join(name)
+        }
+
+        fn mode(&self, name: &str, mode: u32) {
+            fs::set_permissions(self.at(name), Permissions::from_mode(mode)).unwrap();
+        }
+
+        fn refused(&self, name: &str, kind: Kind) -> Option<String> {
+            match check(&self.at(name), kind) {
+                Ok(_) => None,
+                Err(Unfit::Refused(reason)) => {
+                    assert_eq!(reason.lines().count(), 1);
+                    Some(reason)
+                }
+                Err(Unfit::Missing) => panic!("{name} is missing"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_that_only_its_owner_can_change() {
+        let tree = Tree::new();
+        symlink("../b/f", tree.at("a/c/near")).unwrap();
+        symlink(tree.at("a/c/near"), tree.at("a/far")).unwrap();
+        symlink("c", tree.at("a/folder")).unwrap();
+        for name in ["a/b/f", "a/c/near", "a/far", "a/folder/near", "a/./c/../b/f"] {
+            assert_eq!(check(&tree.at(name), Kind::Library), Ok(tree.at("a/b/f")), "{name}");
+            let mut text = String::new();
+            io::Read::read_to_string(&mut open(&tree.at(name)).unwrap(), &mut text).unwrap();
+            assert_eq!(text, "text");
+        }
+        assert_eq!(check(&tree.at("a/b"), Kind::Folder), Ok(tree.at("a/b")));
+        for name in ["a/x", "a/b/f/x", "x/y"] {
+            assert_eq!(check(&tree.at(name), Kind::Data), Err(Unfit::Missing), "{name}");
+        }
+    }
+
+    #[test]
+    fn each_part_of_a_path_counts() {
+        for (part, mode) in [("a", 0o757), ("a/b", 0o757), ("a/b/f", 0o646), ("a/b/f", 0o602)] {
+            let tree = Tree::new();
+            tree.mode(part, mode);
+            for kind in [Kind::Library, Kind::Data] {
+                let reason = tree.refused("a/b/f", kind).unwrap();
+                let path = tree.at(part);
+                let expected =
+                    format!("{0} may be written to by everybody (mode {mode:o}); chmod go-w {0}", path.display());
+                assert_eq!(reason, expected);
+                assert!(open(&tree.at("a/b/f")).is_err());
+                // what it says mends it
+                tree.mode(part, mode & !0o022);
+                assert_eq!(tree.refused("a/b/f", kind), None);
+                tree.mode(part, mode);
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_of_all_with_the_sticky_bit() {
+        let tree = Tree::new();
+        tree.mode("a", 0o1777);
+        for (name, kind) in [("a/b/f", Kind::Library), ("a/b/f", Kind::Data), ("a/b", Kind::Folder)] {
+            assert_eq!(tree.refused(name, kind), None, "on the way to {name}");
+        }
+        tree.mode("a/b", 0o1777);
+        assert_eq!(tree.refused("a/b/f", Kind::Data), None, "a file alone");
+        let what = "is a folder that others may put files into (mode 1777); use a folder of your own below it";
+        assert!(tree.refused("a/b/f", Kind::Library).unwrap().ends_with(what));
+        assert!(tree.refused("a/b", Kind::Folder).unwrap().ends_with(what));
+        // also where only a link to the library is in it
+        symlink(tree.at("a/b/f"), tree.at("a/link")).unwrap();
+        tree.mode("a/b", 0o755);
+        assert!(tree.refused("a/link", Kind::Library).unwrap().ends_with(what));
+    }
+
+    #[test]
+    fn links_are_a_part_of_the_path() {
+        let tree = Tree::new();
+        symlink(tree.at("a/b"), tree.at("a/c/folder")).unwrap();
+        symlink("folder/f", tree.at("a/c/file")).unwrap();
+        // the folder that the link is in
+        tree.mode("a/c", 0o777);
+        for name in ["a/c/file", "a/c/folder/f"] {
+            assert!(tree.refused(name, Kind::Library).unwrap().contains("a/c may be written to"), "{name}");
+        }
+        tree.mode("a/c", 0o755);
+        assert_eq!(tree.refused("a/c/file", Kind::Library), None);
+        let reason = tree.refused("a/c/folder", Kind::Folder).unwrap();
+        assert!(reason.ends_with("a/c/folder is a symbolic link; name the folder itself"), "{reason}");
+        symlink("loop", tree.at("a/loop")).unwrap();
+        assert!(tree.refused("a/loop", Kind::Data).unwrap().contains("too many links"));
+    }
+
+    #[test]
+    fn what_belongs_to_another() {
+        let tree = Tree::new();
+        if rustix::process::geteuid().as_raw() != 0 {
+            // what is root's may be loaded by everybody
+            assert!(check(Path::new("/usr"), Kind::Folder).is_ok());
+            return eprintln!("SKIPPED, files of another user: only root can make some");
+        }
+        for part in ["a", "a/b", "a/b/f"] {
+            let owner = fs::metadata(tree.at(part)).unwrap().uid();
+            chown(tree.at(part), Some(54321), None).unwrap();
+            let reason = tree.refused("a/b/f", Kind::Data).unwrap();
+            let expected = "belongs to user 54321, not to root; use one of your own, or chown it";
+            assert_eq!(reason, format!("{} {expected}", tree.at(part).display()));
+            chown(tree.at(part), Some(owner), None).unwrap();
+        }
+        // root has no group of its own
+        tree.mode("a/b", 0o775);
+        assert!(tree.refused("a/b/f", Kind::Data).unwrap().contains("by its group (mode 775)"));
+    }
+
+    #[test]
+    fn what_is_no_file_or_no_folder() {
+        let tree = Tree::new();
+        assert!(tree.refused("a/b", Kind::Library).unwrap().ends_with("is a folder, not a file"));
+        assert!(tree.refused("a/b/f", Kind::Folder).is_some());
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            tree.at("a/pipe"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        assert!(tree.refused("a/pipe", Kind::Data).unwrap().ends_with("is a pipe"));
+        assert!(check(Path::new("a/b"), Kind::Folder).is_err());
+    }
+
+    #[test]
+    fn a_name_moves_nothing_on_a_terminal() {
+        assert_eq!(shown(Path::new("/a b/\u{1b}[2J\n\u{7}é")), "/a b/\\u{1b}[2J\\n\\u{7}é");
+    }
+}

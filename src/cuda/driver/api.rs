@@ -120,7 +120,7 @@ pub enum Absent {
 
 static DRIVER: OnceLock<Driver> = OnceLock::new();
 /// What was not opened on the last search.
-static REFUSED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static REFUSED: Mutex<Option<Refused>> = Mutex::new(None);
 
 /// The driver, if it was opened.
 pub fn driver() -> Option<&'static Driver> {
@@ -134,7 +134,7 @@ pub fn open() -> Result<&'static Driver, Absent> {
     }
     let mut refused = Refused::default();
     let found = find(&mut refused);
-    *REFUSED.lock().unwrap_or_else(PoisonError::into_inner) = refused.lines().to_vec();
+    *REFUSED.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
     let (library, path) = found.map_err(Absent::None)?;
     // SAFETY: the library bears the name of NVIDIA's driver, and only root or the user can have put it there.
     let driver = unsafe { Driver::of(&library, path) };
@@ -149,10 +149,16 @@ pub fn library() -> Option<&'static Path> {
     DRIVER.get().map(|driver| &*driver.path)
 }
 
-/// What was met when the driver was looked for and not opened, because somebody other than root and the user may have
-/// made it: one line each, which says why and what to do.
+/// What was met when the driver was looked for and not used, because somebody other than root and the user may have made
+/// it: one line each, which says why and what to do.
 pub fn refused() -> Vec<String> {
-    REFUSED.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    let refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
+    refused.as_ref().map_or_else(Vec::new, |refused| refused.lines().to_vec())
+}
+
+/// Whether a file that has the driver's name was among these.
+pub fn withheld() -> bool {
+    REFUSED.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(Refused::has_files)
 }
 
 #[cfg(not(windows))]

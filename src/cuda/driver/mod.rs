@@ -17,7 +17,7 @@ mod module;
 mod probe;
 mod result;
 
-pub use api::{library, refused};
+pub use api::{library, refused, withheld};
 pub use beside::Beside;
 pub use graph::{Event, Graph};
 pub use memory::{Memory, Pinned};

@@ -118,6 +118,11 @@ impl Refused {
         }
     }
 
+    /// Whether a file was met.
+    pub fn has_files(&self) -> bool {
+        !self.reasons.is_empty()
+    }
+
     /// One line each.
     pub fn lines(&self) -> &[String] {
         &self.lines

@@ -72,22 +72,25 @@ impl Nvrtc {
     /// If there is none, it cannot be opened, or is older than CUDA 11.2; if the path is not absolute, or somebody other
     /// than root and the user may have made what is there. One line.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_with(path, &Places::of_this_process())
+        Self::open_with(path, &Places::of_this_process(), &mut Refused::default())
     }
 
-    fn open_with(path: &Path, places: &Places) -> Result<Self> {
+    /// Says what it passed over.
+    fn open_with(path: &Path, places: &Places, refused: &mut Refused) -> Result<Self> {
         if !path.is_absolute() {
             return Err(Error::file(path, "depends on the working directory; give an absolute path"));
         }
         let files = if path.is_dir() { libraries_under(path) } else { vec![path.to_path_buf()] };
-        if files.is_empty() {
-            return Err(Error::file(
-                path,
-                format!("no NVRTC: no {LIBRARY} in it, its lib folders or its Python packages"),
-            ));
+        let mut reason = format!("no {LIBRARY} in it, its lib folders or its Python packages");
+        if !files.is_empty() {
+            match first_of(&files, places, refused) {
+                Ok(found) => return Ok(found),
+                // the file that was named is named once
+                Err((file, why)) if file == path => reason = why,
+                Err((file, why)) => reason = format!("{}: {why}", trust::shown(&file)),
+            }
         }
-        first_of(&files, places, &mut Refused::default())
-            .map_err(|reason| Error::file(path, format!("no NVRTC{reason}")))
+        Err(Error::file(path, format!("no NVRTC: {reason}")))
     }
 
     /// The library's file.

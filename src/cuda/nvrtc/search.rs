@@ -79,14 +79,16 @@ pub struct Search {
 pub(super) fn first_that_opens(surroundings: Surroundings) -> Search {
     let Surroundings { chosen, places, .. } = &surroundings;
     let mut refused = surroundings.refused.clone();
-    let named = |error: String| device(format!("RNNSTEP_NVRTC: {error}"));
     let found = match chosen {
         Err(reason) => Err(device(reason.as_str())),
-        Ok(Some(chosen)) => Nvrtc::open_with(chosen, places).map_err(|error| named(error.to_string())),
-        Ok(None) => first_of(&surroundings.files(), places, &mut refused).map_err(|reason| {
+        Ok(Some(chosen)) => {
+            Nvrtc::open_with(chosen, places, &mut refused).map_err(|error| device(format!("RNNSTEP_NVRTC: {error}")))
+        }
+        Ok(None) => first_of(&surroundings.files(), places, &mut refused).map_err(|(file, why)| {
+            let met = if why.is_empty() { why } else { format!("; {}: {why}", trust::shown(&file)) };
             device(format!(
                 "no NVRTC (NVIDIA's run-time compiler): not where the system looks for libraries, nor in CUDA_PATH, \
-                 CUDA_HOME, /usr/local/cuda* or a virtual environment that is active{reason}; install it (pip install \
+                 CUDA_HOME, /usr/local/cuda* or a virtual environment that is active{met}; install it (pip install \
                  nvidia-cuda-nvrtc in a virtual environment, and activate it), set RNNSTEP_NVRTC to its file or folder, \
                  or bring a bundle that was compiled elsewhere"
             ))
@@ -95,25 +97,23 @@ pub(super) fn first_that_opens(surroundings: Surroundings) -> Search {
     Search { found, refused: refused.lines().to_vec() }
 }
 
-/// The first of these files that opens. The error is the end of a sentence, and may be empty.
-pub(super) fn first_of(files: &[PathBuf], places: &Places, refused: &mut Refused) -> Result<Nvrtc, String> {
-    let (mut broken, mut closed) = (String::new(), String::new());
+/// The first of these files that opens. Else one that did not, and why; nothing if there are no files.
+pub(super) fn first_of(files: &[PathBuf], places: &Places, refused: &mut Refused) -> Result<Nvrtc, (PathBuf, String)> {
+    let (mut broken, mut closed) = (None, None);
     for file in files {
         match open(file, places) {
             Ok(found) => return Ok(found),
-            Err(reason) => {
-                if let Closed::Refused(reason) = &reason {
-                    refused.file(file, reason);
-                }
-                let first = if matches!(reason, Closed::Refused(_)) { &mut closed } else { &mut broken };
-                if first.is_empty() {
-                    *first = format!("; {}: {}", trust::shown(file), reason.reason());
-                }
+            Err(Closed::Refused(reason)) => {
+                refused.file(file, &reason);
+                closed.get_or_insert((file.clone(), reason));
+            }
+            Err(Closed::Broken(reason)) => {
+                broken.get_or_insert((file.clone(), reason));
             }
         }
     }
     // what can be mended at once goes first
-    Err(if closed.is_empty() { broken } else { closed })
+    Err(closed.or(broken).unwrap_or_default())
 }
 
 /// Everything below a folder that somebody named: itself, as a toolkit, as a virtual environment.
@@ -240,12 +240,10 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| root.path().join(value).into_os_string())
         };
-        let surroundings = Surroundings::of(variable, &root.path().join("local"));
-        assert_eq!(surroundings.environments.last().unwrap(), Path::new(".venv"));
+        let surroundings = Surroundings::of(variable, &root.path().join("local"), Places::default());
         let files = surroundings.files();
         let found: Vec<_> = files
             .iter()
-            .skip(NAMES.len())
             .filter_map(|file| file.strip_prefix(root.path()).ok().map(|file| file.to_str().unwrap()))
             .collect();
         let expected = [
@@ -261,19 +259,39 @@ mod tests {
             "conda/lib/libnvrtc.so.12",
         ];
         assert_eq!(found, expected);
-        assert_eq!(files[..NAMES.len()], NAMES.iter().map(PathBuf::from).collect::<Vec<_>>());
         let second = builtins_beside(&root.path().join("path/lib64/libnvrtc.so.12"));
         assert_eq!(second, [root.path().join("path/lib64/libnvrtc-builtins.so.12.9")]);
-        assert!(builtins_beside(Path::new("libnvrtc.so.12")).is_empty());
+        assert!(surroundings.refused.lines().is_empty());
+    }
+
+    #[test]
+    fn what_depends_on_the_working_directory_is_said_and_not_looked_at() {
+        for value in ["venv", ".", "..", "./a/b", "~/venv"] {
+            let surroundings = Surroundings::of(|_| Some(value.into()), Path::new("/nowhere"), Places::default());
+            assert!(surroundings.toolkits.iter().chain(&surroundings.environments).all(|path| path.is_absolute()));
+            let lines = surroundings.refused.lines();
+            let names = ["CUDA_PATH", "CUDA_HOME", "VIRTUAL_ENV", "CONDA_PREFIX"];
+            for (line, name) in lines.iter().zip(names) {
+                assert!(line.contains(name) && line.contains(value) && line.contains("absolute"), "{line}");
+            }
+            assert_eq!(lines.len(), names.len());
+            let error = first_that_opens(surroundings).found.unwrap_err().to_string();
+            assert!(error.contains("RNNSTEP_NVRTC") && error.contains("give an absolute path"), "{error}");
+        }
+        // not set is nothing odd
+        let surroundings = Surroundings::of(|_| Some("".into()), Path::new("/nowhere"), Places::default());
+        assert!(surroundings.refused.lines().is_empty() && surroundings.environments.is_empty());
+    }
+
+    fn only(chosen: Option<PathBuf>, toolkits: Vec<PathBuf>) -> Surroundings {
+        let (places, refused) = (Places::default(), Refused::default());
+        Surroundings { chosen: Ok(chosen), places, toolkits, environments: vec![], refused }
     }
 
     #[test]
     fn what_the_user_chose_and_is_no_nvrtc_is_an_error() {
         let root = folder(&["a/readme", "libnvrtc.so.12"]);
-        let chosen = |path: PathBuf| {
-            let surroundings = Surroundings { chosen: Some(path), names: &[], toolkits: vec![], environments: vec![] };
-            first_that_opens(&surroundings).unwrap_err().to_string()
-        };
+        let chosen = |path: PathBuf| first_that_opens(only(Some(path), vec![])).found.unwrap_err().to_string();
         let error = chosen(root.path().join("a"));
         assert!(error.starts_with("RNNSTEP_NVRTC: ") && error.contains("no NVRTC: no "), "{error}");
         for file in [root.path().join("libnvrtc.so.12"), root.path().join("missing.so"), root.path().to_path_buf()] {
@@ -285,9 +303,7 @@ mod tests {
     #[test]
     fn a_broken_one_is_passed_over_and_named() {
         let root = folder(&["lib64/libnvrtc.so.12", "lib64/nvrtc64_120_0.dll"]);
-        let toolkits = vec![root.path().to_path_buf()];
-        let surroundings = Surroundings { chosen: None, names: &["libnvrtc.none"], toolkits, environments: vec![] };
-        let error = first_that_opens(&surroundings).unwrap_err().to_string();
+        let error = first_that_opens(only(None, vec![root.path().to_path_buf()])).found.unwrap_err().to_string();
         assert!(error.starts_with("no NVRTC") && error.contains("12"), "{error}");
         assert!(error.contains("lib64") && error.lines().count() == 1, "{error}");
     }
