@@ -119,7 +119,13 @@ pub(super) fn first_of(files: &[PathBuf], places: &Places, refused: &mut Refused
 /// Everything below a folder that somebody named: itself, as a toolkit, as a virtual environment.
 pub(super) fn libraries_under(root: &Path) -> Vec<PathBuf> {
     let folders = std::iter::once(root.to_path_buf()).chain(toolkit_folders(root)).chain(environment_folders(root));
-    folders.flat_map(|folder| libraries_in(&folder)).collect()
+    let mut files: Vec<PathBuf> = Vec::new();
+    for file in folders.flat_map(|folder| libraries_in(&folder)) {
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    files
 }
 
 /// The folders of a toolkit that libraries are in.
