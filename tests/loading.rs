@@ -403,3 +403,65 @@ fn what_is_loaded_is_said() {
         assert!(said.lines().any(|line| line.contains("chmod go-w ") && line.contains("/open")), "{device}: {said}");
     }
 }
+
+/// A bundle and the cache: images that would run on the card.
+#[test]
+fn kernels_that_others_may_write() {
+    let Some(emulator) = Emulator::new(Kind::Plain) else { return };
+    let ground = Ground::new();
+    let run = |set: &[(&str, &Path)], line: &str| -> Output {
+        // whatever the umask: what is made here is used here
+        let mut command = emulator.command("sh");
+        command.args(["-c", "umask 000; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_rnnstep")]).args(line.split(' '));
+        command.current_dir(ground.at("work")).env_remove("RNNSTEP_NVRTC").envs(set.iter().copied());
+        command.output().unwrap()
+    };
+    let bits = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let entries = |path: &Path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let cache = ground.at("cache");
+    let set: &[(&str, &Path)] = &[("RNNSTEP_CACHE", &cache)];
+    fs::write(ground.at("work/x.csv"), "v\n0.1\n0.2\n0.3\n").unwrap();
+    for line in [
+        "train --steps 2 --no-plot --device cpu --out m.safetensors",
+        "compile m.safetensors --arch sm_80 --out m.bundle",
+        "predict m.safetensors x.csv --device cuda --bundle m.bundle",
+        "predict m.safetensors x.csv --device cuda",
+    ] {
+        let output = run(set, line);
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(bits(&ground.at("work/m.bundle")), 0o644);
+    assert_eq!(bits(&cache), 0o700);
+    assert!(!entries(&cache).is_empty() && entries(&cache).iter().all(|path| bits(path) == 0o600));
+    mode(&ground.at("work/m.bundle"), 0o666);
+    let output = run(set, "predict m.safetensors x.csv --device cuda --bundle m.bundle");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{said}");
+    assert!(said.starts_with("error: m.bundle: is not read, because kernels are code: ") && said.lines().count() == 1);
+    assert!(said.trim_end().ends_with("work/m.bundle"), "{said}");
+    // what is not used is not filled either, and all goes on without it
+    fs::remove_dir_all(&cache).unwrap();
+    fs::create_dir(&cache).unwrap();
+    mode(&cache, 0o777);
+    assert!(run(set, "predict m.safetensors x.csv --device cuda").status.success());
+    assert!(entries(&cache).is_empty());
+    let said = String::from_utf8(run(set, "info").stdout).unwrap();
+    assert!(said.contains(", not used: ") && said.contains("chmod go-w "), "{said}");
+    // nothing is made in the working directory
+    fs::create_dir(ground.at("home")).unwrap();
+    let before = entries(&ground.at("work")).len();
+    let (home, here) = (ground.at("home"), Path::new("here"));
+    let none = Path::new("");
+    let sets: [(&[(&str, &Path)], &str); 3] = [
+        (&[("RNNSTEP_CACHE", here)], "\ncache     none, not used: RNNSTEP_CACHE is here, which "),
+        (&[("RNNSTEP_CACHE", none), ("XDG_CACHE_HOME", here), ("HOME", &home)], "home/.cache/rnnstep, "),
+        (&[("RNNSTEP_CACHE", none), ("XDG_CACHE_HOME", none), ("HOME", here)], "\ncache     "),
+    ];
+    for (set, words) in sets {
+        let output = run(set, "predict m.safetensors x.csv --device cuda");
+        assert!(output.status.success(), "{set:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(entries(&ground.at("work")).len(), before, "{set:?}");
+        let said = String::from_utf8(run(set, "info").stdout).unwrap();
+        assert!(said.contains(words), "{set:?}: {said}");
+    }
+}

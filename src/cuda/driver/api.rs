@@ -9,8 +9,7 @@ use super::sys::{
     CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction, CUfunction_attribute, CUgraph,
     CUgraphExec, CUmodule, CUstream, CUstreamCaptureMode,
 };
-use crate::cuda::library::{Closed, Library, Places, Refused};
-use crate::cuda::trust;
+use crate::cuda::library::{Library, Refused};
 use std::ffi::{c_char, c_int, c_uchar, c_uint, c_ulonglong, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -163,6 +162,8 @@ pub fn withheld() -> bool {
 
 #[cfg(not(windows))]
 fn find(refused: &mut Refused) -> Result<(Library, PathBuf), String> {
+    use crate::cuda::library::{Closed, Places};
+    use crate::cuda::trust;
     let places = Places::of_this_process();
     places.say(refused);
     let mut first = String::new();

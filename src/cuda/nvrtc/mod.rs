@@ -11,7 +11,9 @@ pub use search::Search;
 use super::library::{Closed, Library, Places, Refused};
 use super::{Arch, trust};
 use crate::error::{Error, Result};
-use search::{LIBRARY, Surroundings, builtins_beside, builtins_elsewhere, first_of, first_that_opens, libraries_under};
+use search::{
+    LIBRARY, Surroundings, builtins_beside, builtins_elsewhere, first_of, first_that_opens, is_half_of, libraries_under,
+};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -251,13 +253,13 @@ fn open(file: &Path, places: &Places) -> Result<Nvrtc, Closed> {
     if parts.is_empty() {
         builtins_elsewhere(places).map_err(Closed::Refused)?;
     }
-    for part in parts {
+    for part in &parts {
         // some wheels have no note of where it is, but find one that is open already
         // SAFETY: it bears the name of NVIDIA's, and only root or the user can have put it there.
-        match unsafe { Library::open(&part) } {
+        match unsafe { Library::open(part) } {
             Ok(part) => part.keep(),
             Err(Closed::Refused(reason)) => {
-                return Err(Closed::Refused(format!("its second half {}: {reason}", trust::shown(&part))));
+                return Err(Closed::Refused(format!("its second half {}: {reason}", trust::shown(part))));
             }
             Err(Closed::Broken(_)) => {}
         }
@@ -267,6 +269,10 @@ fn open(file: &Path, places: &Places) -> Result<Nvrtc, Closed> {
     // SAFETY: the types are those of nvrtc.h.
     let (functions, version, archs) = unsafe { functions(&library) }.map_err(Closed::Broken)?;
     library.keep();
+    // it looks for its second half, that of its own version, when it first compiles
+    if !parts.iter().any(|part| is_half_of(part, version)) {
+        builtins_elsewhere(places).map_err(Closed::Refused)?;
+    }
     Ok(Nvrtc { path: file.to_path_buf(), version, archs, functions })
 }
 

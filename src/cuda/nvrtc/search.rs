@@ -173,7 +173,15 @@ fn builtins_in(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Why a library that has no second half beside it must not be opened, if so: it would have the system's loader look for
+/// Whether this is the second half of NVRTC of this version: `libnvrtc-builtins.so.12.9`, `nvrtc-builtins64_129.dll`.
+pub(super) fn is_half_of(part: &Path, (major, minor): (u32, u32)) -> bool {
+    let name = part.file_name().unwrap_or_default().to_string_lossy();
+    let rest = name.strip_prefix(BUILTINS).unwrap_or_default();
+    let version = if cfg!(windows) { format!("{major}{minor}.dll") } else { format!(".{major}.{minor}") };
+    rest.strip_prefix(&version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Why a library that has no second half beside it must not be used, if so: it would have the system's loader look for
 /// that, which takes whatever it finds.
 pub(super) fn builtins_elsewhere(places: &Places) -> Result<(), String> {
     if let Some(what) = places.open_to_the_working_directory() {
@@ -268,6 +276,9 @@ mod tests {
         let second = builtins_beside(&root.path().join("path/lib64/libnvrtc.so.12"));
         assert_eq!(second, [root.path().join("path/lib64/libnvrtc-builtins.so.12.9")]);
         assert!(surroundings.refused.lines().is_empty());
+        assert!(is_half_of(&second[0], (12, 9)) && !is_half_of(&second[0], (12, 90)));
+        assert!(!is_half_of(&second[0], (12, 8)) && !is_half_of(Path::new("/libnvrtc.so.12.9"), (12, 9)));
+        assert!(is_half_of(Path::new("/libnvrtc-builtins.so.12.9.86"), (12, 9)));
     }
 
     #[test]
