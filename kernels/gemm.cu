@@ -6,8 +6,8 @@
 //
 // A packed weight of columns k and packed gates n, in panels of P = 16·G: W(k, n) lies at (n/P · K + k) · P + n % P.
 //
-// Three tiles, of which the host takes one by shape alone (never by device, so that a checkpoint resumes to the same
-// bits on any card of one architecture):
+// Three tiles, of which the host takes one by shape alone, never by device: a product has the same bits on every card of one
+// architecture. (A recurrent layer has not: src/cuda/plan/fit.rs spreads it over the multiprocessors that there are.)
 //   small   16 × 32 of the result, 8 warps that share the sum: k in blocks of 16 by turns, added up in order at the end
 //   medium  64 × 64, 2 warps, 8 × 8 results a thread
 //   large   128 × 128 on tensor cores, 8 warps; 128 × 64 else, 4 warps, 8 × 8 results a thread
@@ -65,9 +65,8 @@ __device__ __forceinline__ float round_to_product(float v) {
 
 /// Two neighbours in k as one word; the bits of a float that is none.
 __device__ __forceinline__ float pair(float low, float high) {
-    const bool half = DTYPE == Dtype::F16;
-    const unsigned first = half ? to_f16(low) : to_bf16(low), second = half ? to_f16(high) : to_bf16(high);
-    return __uint_as_float(first | second << 16);
+    if constexpr (DTYPE == Dtype::F16) return __uint_as_float(to_f16_pair(low, high));
+    return __uint_as_float(to_bf16(low) | (unsigned)to_bf16(high) << 16);
 }
 
 // ---- operands in global memory. step(k) is where a step of 16 begins, for k a multiple of 16 and the same for all

@@ -149,6 +149,7 @@ __device__ __forceinline__ void forward_many_blocks(const Forward& args) {
                 for (int gate = 0; gate < G; ++gate)
                     gates_h[gate] = part.total(parts, gate) + bias[gate];
                 state = Cell::forward(x, gates_h, state, leaves);
+                state = is_unit(part.unit_finished) ? state : State{0.0f, 0.0f};
                 args.h[step * HP + state_step + state_at] = state.h;
                 if (Cell::HAS_C)
                     args.c[step * HP + state_step + state_at] = state.c;
@@ -199,7 +200,8 @@ __device__ __forceinline__ void backward_many_blocks(const Backward& args) {
                         args.saved + (step + row) * Cell::SAVED * HP + packed<Cell::SAVED>(part.unit_finished, 0), saved);
                 const State before = {args.h[step * HP + state_at], Cell::HAS_C ? args.c[step * HP + state_at] : 0.0f};
                 dafter.h += args.dabove[step * HP + state_at];
-                const Gradients d = Cell::backward(saved, before, after, dafter);
+                Gradients d = Cell::backward(saved, before, after, dafter);
+                d = is_unit(part.unit_finished) ? d : Gradients{};
                 write_gates<G>(args.dgates_x + step * G * HP + gates_at, d.dgates_x, 0, 1);
                 if (Cell::RESET)
                     write_gates<G>(args.dgates_h + step * G * HP + gates_at, d.dgates_h, 0, 1);

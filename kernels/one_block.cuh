@@ -83,6 +83,7 @@ __device__ __forceinline__ void forward_one_block(const Forward& args) {
         for (int gate = 0; gate < G; ++gate)
             gates_h[gate] = sums[0][gate] + bias[gate];
         state = Cell::forward(x, gates_h, state, leaves);
+        state = is_unit(own.unit) ? state : State{0.0f, 0.0f};
         if (own.twin == 0)
             next[own.share][own.unit] = factor(state.h);
         block_barrier();
@@ -151,7 +152,8 @@ __device__ __forceinline__ void backward_one_block(const Backward& args) {
 
     const auto step = [&](int t, float (*now)[Weights::VECTOR], Left& found) {
         dafter.h += found.dabove;
-        const Gradients d = Cell::backward(found.saved, found.before, after, dafter);
+        Gradients d = Cell::backward(found.saved, found.before, after, dafter);
+        d = is_unit(own.unit) ? d : Gradients{};
         float factors[MOST];
 #pragma unroll
         for (int gate = 0; gate < G; ++gate)

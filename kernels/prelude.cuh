@@ -35,11 +35,33 @@ __device__ __forceinline__ float reciprocal_approx(float x) {
     return y;
 }
 
-/// The bits of x as IEEE half, to nearest even; beyond 65504 (and a bit) infinity.
+// From CUDA 12.1 on the compiler knows a conversion to half that stops at the largest number.
+#if __CUDA_ARCH__ >= 800 && __CUDACC_VER_MAJOR__ * 100 + __CUDACC_VER_MINOR__ >= 1201
+#define SATURATING_F16
+#endif
+
+/// The bits of x as IEEE half, to nearest even. What lies beyond 65504 becomes 65504, an infinity as well: it would be
+/// infinite else, and NaN as soon as it meets a weight that is zero. NaN stays NaN.
 __device__ __forceinline__ unsigned short to_f16(float x) {
     unsigned short bits;
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+#ifdef SATURATING_F16
+    asm("cvt.rn.satfinite.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+#else
+    const float within = fabsf(x) > 65504.0f ? copysignf(65504.0f, x) : x;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(within));
+#endif
     return bits;
+}
+
+/// The same of two, the first in the low half of a word.
+__device__ __forceinline__ unsigned to_f16_pair(float low, float high) {
+#ifdef SATURATING_F16
+    unsigned word;
+    asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+    return word;
+#else
+    return to_f16(low) | (unsigned)to_f16(high) << 16;
+#endif
 }
 
 __device__ __forceinline__ float from_f16(unsigned short bits) {

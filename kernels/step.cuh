@@ -43,7 +43,8 @@ __device__ __forceinline__ void step(const Step& args) {
     float gates_x[MOST] = {}, gates_h[MOST] = {}, leaves[MOST];
     read_gates<Cell::GATES>(args.gates_x + row * Cell::GATES * HP + packed<Cell::GATES>(unit, 0), gates_x);
     read_gates<Cell::GATES>(args.gates_h + row * Cell::GATES * HP + packed<Cell::GATES>(unit, 0), gates_h);
-    const State state = Cell::forward(gates_x, gates_h, {args.h[at], Cell::HAS_C ? args.c[at] : 0.0f}, leaves);
+    State state = Cell::forward(gates_x, gates_h, {args.h[at], Cell::HAS_C ? args.c[at] : 0.0f}, leaves);
+    state = is_unit(unit) ? state : State{0.0f, 0.0f};
     args.h_after[at] = state.h;
     if (Cell::HAS_C)
         args.c_after[at] = state.c;
@@ -64,7 +65,8 @@ __device__ __forceinline__ void step_backward(const StepBackward& args) {
     const State before = {args.h[at], Cell::HAS_C ? args.c[at] : 0.0f};
     const State after = {args.h_after[at], Cell::HAS_C ? args.c_after[at] : 0.0f};
     const State dafter = {args.dh[at] + args.dabove[at], Cell::HAS_C ? args.dc[at] : 0.0f};
-    const Gradients d = Cell::backward(saved, before, after, dafter);
+    Gradients d = Cell::backward(saved, before, after, dafter);
+    d = is_unit(unit) ? d : Gradients{};
     const size_t gates_at = row * Cell::GATES * HP + packed<Cell::GATES>(unit, 0);
     write_gates<Cell::GATES>(args.dgates_x + gates_at, d.dgates_x, 0, 1);
     if (Cell::RESET)

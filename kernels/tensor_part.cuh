@@ -27,7 +27,7 @@ struct TensorPart {
 #if defined(BF16)
         return to_bf16(low) | (unsigned)to_bf16(high) << 16;
 #elif defined(F16)
-        return to_f16(low) | (unsigned)to_f16(high) << 16;
+        return to_f16_pair(low, high);
 #else
         return __float_as_uint(to_tf32(low));
 #endif

@@ -38,6 +38,10 @@ __device__ __forceinline__ float packed_weight(const float* weight_hh, int n, in
     return k < H ? weight_hh[((size_t)(n / PANEL) * H + k) * PANEL + n % PANEL] : 0.0f;
 }
 
+// Units beyond the last fill up the last sixteen. Their weights are zero, and zero times an infinite input is NaN, which a product
+// would pass on to all units: so what such a unit hands on is zero.
+__device__ __forceinline__ bool is_unit(int unit) { return H == HP || unit < H; }
+
 // How a factor of a product is rounded: --dtype. Sums are always f32.
 __device__ __forceinline__ float factor(float x) {
 #if defined(BF16)

@@ -33,6 +33,19 @@ impl From<Cuda> for Device {
     }
 }
 
+impl Device {
+    /// What decides the order in which the device adds up: devices of the same words give the same bits from the same model,
+    /// data and kernels. All processors do; of a card it is the model with the number of its multiprocessors, which
+    /// layers are spread over, and the options that choose a kernel.
+    pub fn order_of_sums(&self) -> String {
+        match self {
+            Self::Cpu(_) => "a processor".into(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.order_of_sums(),
+        }
+    }
+}
+
 /// The instruction set, or the name of the card.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

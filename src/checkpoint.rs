@@ -26,10 +26,13 @@ pub struct Best {
 }
 
 /// Where a training stands, in whole numbers.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Position {
     step: u64,
     best: Option<(f64, u64)>,
+    /// [`Device::order_of_sums`] of where it was trained; not in files of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
 }
 
 /// A checkpoint that was read.
@@ -63,7 +66,8 @@ pub fn save(path: impl AsRef<Path>, trainer: &mut Trainer, best: Option<&Best>, 
     if let Some(c) = trainer.state.c() {
         extra.push(("state.c".into(), c));
     }
-    let position = Position { step: trainer.step, best: best.map(|best| (best.loss, best.step)) };
+    let device = Some(trainer.device().order_of_sums());
+    let position = Position { step: trainer.step, best: best.map(|best| (best.loss, best.step)), device };
     let position = serde_json::to_value(position).map_err(|e| Error::file(path.as_ref(), e.to_string()))?;
     let metadata = Metadata { position: Some(position), ..metadata.clone() };
     file::save(path, &trainer.model, &metadata, &extra)
@@ -102,7 +106,21 @@ impl Checkpoint {
         self.position.step
     }
 
-    /// The trainer as it was, which goes on as if it had never stopped, and the best weights so far.
+    /// One line if the training is about to go on where sums may be added up in another order: then its last bits may
+    /// differ from those of a training that never stopped. `None` on a device like the one before, and if the file does not
+    /// say where it was written.
+    pub fn moved_to(&self, device: &Device) -> Option<String> {
+        let (before, now) = (self.position.device.as_ref()?, device.order_of_sums());
+        (*before != now).then(|| {
+            let path = self.path.display();
+            format!(
+                "{path}: goes on on {now}, was trained on {before}: the last bits may differ from those without a stop"
+            )
+        })
+    }
+
+    /// The trainer as it was, which goes on as if it had never stopped, and the best weights so far. On another device
+    /// the last bits may differ, see [`Checkpoint::moved_to`].
     ///
     /// # Errors
     /// If the tensors of the checkpoint are not those that model, windows and recipe ask for.

@@ -92,8 +92,8 @@ pub struct Step {
     pub norm: Option<f64>,
 }
 
-/// A model in training. The same seed and data give the same bits on the same device, also after a stop; on a processor
-/// whatever the number of threads or the instruction set.
+/// A model in training. The same seed and data give the same bits on the same device, also after a stop: on any processor,
+/// whatever the number of threads or the instruction set; on a card with the same options and any other of the same model.
 ///
 /// On a card the weights stay there: [`Trainer::fetch`] brings them back before one looks at them.
 #[derive(Debug)]

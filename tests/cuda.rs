@@ -15,7 +15,7 @@ use emulator::Kind;
 use rnnstep::cuda::plan::Plan;
 use rnnstep::cuda::{Cuda, Dtype, Frame, Network};
 use rnnstep::pass::{Head, Purpose};
-use rnnstep::{CellKind, Model, Nonlinearity, Shape, State, Tensor};
+use rnnstep::{CellKind, Model, Nonlinearity, Shape, State, Stream, Tensor};
 
 /// The sizes where something begins: a lane, a vector, a tile, a warp.
 const SEAMS: [usize; 12] = [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100];
@@ -109,6 +109,14 @@ fn step_by_step() {
     });
 }
 
+/// How factors are rounded, and how far off a result may then be: as far as those bits, and the more so the longer the sums.
+const DTYPES: [(Dtype, Option<f64>); 4] = [
+    (Dtype::F32, None),
+    (Dtype::Tf32, Some(8.0 / 1024.0)),
+    (Dtype::F16, Some(8.0 / 1024.0)),
+    (Dtype::Bf16, Some(8.0 / 128.0)),
+];
+
 /// Factors rounded to fewer bits: as far off as those bits, and the more so the longer the sums.
 #[test]
 fn rounded_products() {
@@ -144,6 +152,73 @@ fn tensor_cores() {
                     Check { dtype, output: off, gradient: 2.0 * off, ..check }.run(cuda);
                 }
             }
+        }
+    });
+}
+
+/// One input far beyond all others, in every frame and rounding: the rows after it, the other sequences and the gradients are
+/// those of the CPU in f32. 20, 33 and 40 units leave a part of the last sixteen unused, whose weights of zero must not
+/// meet an infinity.
+#[test]
+fn outliers() {
+    on_a_card("outliers", Kind::Plain, 11, |cuda| {
+        let tensor_cores = cuda.gpu().properties().arch.number() >= 80;
+        for (dtype, off) in DTYPES {
+            for cell in CellKind::ALL {
+                for outlier in [1e5, -1e30, f32::INFINITY] {
+                    let run = |frame, hidden, steps, batch| {
+                        let check = Check::new(shape(cell, 3, hidden, 2, 2), steps, batch).frame(frame);
+                        let (output, gradient) = off.map_or((1e-5, 3e-5), |off| (off, 2.0 * off));
+                        Check { dtype, outlier: Some(outlier), output, gradient, ..check }.run(cuda);
+                    };
+                    run(Frame::OneBlock, 33, 5, 3);
+                    run(Frame::ManyBlocks, 40, 5, 3);
+                    run(Frame::Stepwise, 20, 5, 3);
+                    if tensor_cores && dtype != Dtype::F32 {
+                        run(Frame::ManyBlocks, 40, 3, 40);
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// In f16, what lies beyond its largest number is that number to the bit, in x, in the state and inside: of sequences, single
+/// steps, and a relu, which has no bound of its own. A weight that lies beyond is an error.
+#[test]
+fn f16_ends_at_its_largest() {
+    on_a_card("f16_ends_at_its_largest", Kind::Plain, 12, |cuda| {
+        let largest = 65504.0;
+        let relu = shape(CellKind::Rnn, 2, 20, 2, 1).with_nonlinearity(Nonlinearity::Relu).unwrap();
+        for (of, frame) in
+            Frame::ALL.into_iter().flat_map(|frame| [(relu, frame), (shape(CellKind::Gru, 2, 20, 2, 1), frame)])
+        {
+            let cuda = cuda.clone().with_dtype(Dtype::F16).with_frame(Some(frame));
+            let model = Model::random(of, 5).unwrap();
+            let run = |outlier: f32, h: f32| {
+                let mut x = vec![0.25; 2 * 2 * 6];
+                x[6] = outlier;
+                let mut state = State::new(&of, 2);
+                state.set_h(&vec![h; 2 * 2 * 20]).unwrap();
+                let mut network = Network::new(&cuda, &of, 6, 2, Purpose::Inference).unwrap();
+                network.set_params(model.params()).unwrap();
+                network.forward(&x, &mut state, Head::All).unwrap();
+                let y: Vec<f32> = (0..12).flat_map(|row| network.y(row).to_vec()).collect();
+                let mut stream = Stream::on(cuda.clone(), model.clone()).unwrap();
+                let ticks = x.chunks(4).map(|x| stream.step(&x[..2]).unwrap()[0]);
+                y.into_iter().chain(state.h().into_data()).chain(ticks.collect::<Vec<_>>()).collect::<Vec<f32>>()
+            };
+            let truth = run(largest, 0.1);
+            assert!(truth.iter().all(|y| y.is_finite()), "{frame:?} {truth:?}");
+            for outlier in [65505.0, 1e5, 1e30, f32::INFINITY] {
+                assert_eq!(run(outlier, 0.1), truth, "{frame:?}: {outlier:e} in x");
+                assert!(run(-outlier, -outlier.min(1e30)).iter().all(|y| y.is_finite()), "{frame:?}: {outlier:e} in h");
+            }
+            let mut params = model.params().to_vec();
+            params[3] = -70_000.0;
+            let mut network = Network::new(&cuda, &of, 1, 1, Purpose::Inference).unwrap();
+            let error = network.set_params(&params).unwrap_err().to_string();
+            assert!(error.starts_with("rnn.weight_ih_l0: the value -70000 does not fit into f16 products"), "{error}");
         }
     });
 }

@@ -98,6 +98,89 @@ fn a_training_goes_on_elsewhere() {
     }
 }
 
+/// The order of sums follows the card: whoever goes on on another one is told, and on one of the same words the bits are those
+/// of a training that never stopped.
+#[test]
+fn another_card_is_named() {
+    let Some(card) = Card::new() else { return };
+    // so many sequences that 16 multiprocessors take two in a block and 64 take one
+    let flags = "--cell lstm --hidden 64 --seq-len 3 --batch 33 --state reset --no-plot";
+    let rows: String = (0..150).map(|i| format!("{:.4}\n", (f64::from(i) * 0.3).sin())).collect();
+    std::fs::write(card.path("x.csv"), format!("v\n{rows}")).unwrap();
+    let [small, large] = [16, 64].map(|count| card.emulator.clone().with("EMULATOR_SMS", count));
+    let train = |emulator: &Emulator, line: &str| {
+        let output = card.on(emulator, line);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{line}: {said}");
+        said
+    };
+    let whole = format!("train x.csv {flags} --device cuda --steps 4 --out whole.safetensors");
+    train(&small, &whole);
+    let bytes = |name: &str| std::fs::read(card.path(name)).unwrap();
+    let first = |emulator: &Emulator, device: &str| {
+        train(emulator, &format!("train x.csv {flags} --device {device} --steps 2 --out m.safetensors"));
+    };
+    let second = |emulator: &Emulator, device: &str| {
+        train(emulator, &format!("train --resume m.safetensors --no-plot --device {device} --steps 4"))
+    };
+    first(&small, "cuda");
+    let said = second(&small, "cuda");
+    assert!(!said.contains("bits"), "{said}");
+    assert!(bytes("m.safetensors") == bytes("whole.safetensors"), "the same card, the same bits");
+    assert!(bytes("m.checkpoint.safetensors") == bytes("whole.checkpoint.safetensors"));
+    let (sixteen, sixty_four) = ("(sm_80, 16 multiprocessors), f32", "(sm_80, 64 multiprocessors), f32");
+    for (before, there, now, here, words) in [
+        (&small, "cuda", &large, "cuda", [sixteen, sixty_four]),
+        (&small, "cuda", &small, "cpu", [sixteen, "a processor"]),
+        (&small, "cpu", &large, "cuda", ["a processor", sixty_four]),
+        (&small, "cuda", &small, "cuda --dtype bf16", [sixteen, "(sm_80, 16 multiprocessors), bf16"]),
+    ] {
+        first(before, there);
+        let said = second(now, here);
+        let notes: Vec<&str> = said.lines().filter(|line| line.contains("the last bits may differ")).collect();
+        assert!(notes.len() == 1 && notes[0].starts_with("note: m.checkpoint.safetensors: "), "{said}");
+        assert!(words.iter().all(|word| notes[0].contains(word)), "{said}");
+    }
+    first(&small, "cpu");
+    let said = second(&small, "cpu");
+    assert!(!said.contains("bits"), "{said}");
+}
+
+/// One value of 60,000 times the range of the training, and then a weight that f16 has no number for.
+#[test]
+fn what_f16_cannot_hold() {
+    let Some(card) = Card::new() else { return };
+    let rows = |outlier: f64| -> String {
+        let row = |i: i32| if i == 20 { outlier } else { (f64::from(i) * 0.3).sin() };
+        (0..60).map(|i| format!("{:.4}\n", row(i))).collect()
+    };
+    std::fs::write(card.path("x.csv"), format!("v\n{}", rows(0.5))).unwrap();
+    std::fs::write(card.path("far.csv"), format!("v\n{}", rows(2e5))).unwrap();
+    card.ok("train x.csv --cell lstm --hidden 20 --seq-len 5 --epochs 3 --no-plot --device cpu --out m.safetensors");
+    let truth = numbers(&card.ok("predict m.safetensors far.csv --device cpu"));
+    assert!(truth.len() > 30 && truth.iter().all(|y| y.is_finite()));
+    for dtype in ["f32", "tf32", "bf16", "f16"] {
+        let found = numbers(&card.ok(&format!("predict m.safetensors far.csv --device cuda --dtype {dtype}")));
+        near(&found, &truth, 0.1);
+    }
+    let loaded = rnnstep::file::load(card.path("m.safetensors"), None, Cpu::widest()).unwrap();
+    let mut weights = loaded.model.weights();
+    let (name, weight) = weights.iter_mut().find(|(name, _)| name.ends_with("weight_hh_l0")).unwrap();
+    let name = name.clone();
+    let mut values = weight.data().to_vec();
+    values[7] = 70_000.0;
+    *weight = rnnstep::Tensor::new(weight.dims().to_vec(), values).unwrap();
+    let weights: Vec<rnnstep::Tensor> = weights.into_iter().map(|(_, tensor)| tensor).collect();
+    rnnstep::Model::from_weights(*loaded.model.shape(), &weights).unwrap().save(card.path("big.safetensors")).unwrap();
+    for line in ["predict big.safetensors x.csv", "train x.csv --init big.safetensors --no-plot --out n.safetensors"] {
+        let said = card.refused(&card.emulator, &format!("{line} --device cuda --dtype f16"));
+        assert!(said.contains(&name) && said.contains("70000") && said.contains("f16"), "{said}");
+        assert!(!card.path("n.safetensors").exists());
+        card.ok(&format!("{line} --device cuda --dtype bf16"));
+        let _ = std::fs::remove_file(card.path("n.safetensors"));
+    }
+}
+
 #[test]
 fn answers_agree_with_the_cpu() {
     let Some(card) = Card::new() else { return };

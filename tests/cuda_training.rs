@@ -10,7 +10,7 @@ mod emulator;
 use card::on_a_card;
 use emulator::Kind;
 use rnnstep::cpu::Threads;
-use rnnstep::cuda::Cuda;
+use rnnstep::cuda::{Cuda, Dtype};
 use rnnstep::data::windows::Windows;
 use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::pass::Head;
@@ -133,6 +133,47 @@ fn every_option() {
         same(cuda, no_bias, &lanes, &Recipe { clip: Some(0.05), ..Recipe::default() }, 5, 1e-3);
         let relu = shape(CellKind::Rnn, 2, 20, 1, 3).with_nonlinearity(Nonlinearity::Relu).unwrap();
         same(cuda, relu, &lanes, &Recipe::default(), 5, 1e-3);
+    });
+}
+
+/// A value far beyond all others in the series that is trained on, in every rounding: losses and weights stay those of the
+/// CPU, of which f16 takes the largest number that it has for what is beyond.
+#[test]
+fn outliers() {
+    on_a_card("outliers", Kind::Plain, 6, |cuda| {
+        for (outlier, dtype) in [1e5, 1e30].into_iter().flat_map(|x| Dtype::ALL.map(|dtype| (x, dtype))) {
+            let with = |outlier: f32| {
+                let rows = rows(60, 2);
+                let mut x = rows.data().to_vec();
+                x[10] = outlier;
+                let x = Tensor::new([60, 2], x).unwrap();
+                let cut = |x: &Tensor| Tensor::new([3, 2, 5, 2], x.data()[..60].to_vec()).unwrap();
+                let lanes = Windows::lanes(x.clone(), rows.clone(), 5, 2, false).unwrap();
+                [lanes, Windows::cut(cut(&x), cut(&rows)).unwrap()]
+            };
+            let card = cuda.clone().with_dtype(dtype);
+            for layers in [1, 2] {
+                for (there, here) in with(outlier).iter().zip(&with(dtype.within(outlier))) {
+                    let shape = shape(CellKind::Lstm, 2, 20, layers, 2);
+                    let recipe = Recipe { clip: Some(0.05), seed: 5, ..Recipe::default() };
+                    let mut there = trainer(card.clone(), shape, there, &recipe);
+                    let mut here = trainer(Cpu::widest(), shape, here, &recipe);
+                    let tolerance = if dtype == Dtype::F32 { 1e-3 } else { 0.05 };
+                    for (found, truth) in steps(&mut there, 6).iter().zip(steps(&mut here, 6)) {
+                        let error = (found.loss - truth.loss).abs();
+                        assert!(
+                            error <= tolerance * truth.loss,
+                            "{outlier:e} {dtype:?}: {}, not {}",
+                            found.loss,
+                            truth.loss
+                        );
+                    }
+                    there.fetch().unwrap();
+                    let finite = there.model().params().iter().chain(there.state().h().data()).all(|x| x.is_finite());
+                    assert!(finite, "{outlier:e} {dtype:?}");
+                }
+            }
+        }
     });
 }
 

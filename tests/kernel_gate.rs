@@ -68,7 +68,13 @@ fn budgets() -> BTreeMap<String, Budget> {
     all
 }
 
-/// A few plans of each frame for every cell, and everything else once.
+/// Where layers share the most weights between the fewest blocks, so that registers run out: every rounding is compiled, on
+/// [`THOROUGH`] in every pass that can be chosen, on the others in those with [`CROWDED`] weights in the registers of a thread.
+const WIDE: usize = 512;
+const THOROUGH: u32 = 90;
+const CROWDED: u32 = 96;
+
+/// A few plans of each frame for every cell, every crowded one, and everything else once.
 fn parts(arch: Arch) -> Vec<Part> {
     let shape = |cell, hidden| Shape::new(cell, 3, hidden, 1, 1).unwrap();
     let relu = shape(CellKind::Rnn, 32).with_nonlinearity(Nonlinearity::Relu).unwrap();
@@ -79,7 +85,7 @@ fn parts(arch: Arch) -> Vec<Part> {
         }
         orders.push((shape(cell, 48), Dtype::F32, Some(Frame::Stepwise)));
         orders.push((shape(cell, 64), Dtype::Bf16, None));
-        orders.push((shape(cell, 512), [Dtype::Bf16, Dtype::Tf32, Dtype::F16][cell as usize], None));
+        orders.extend(Dtype::ALL.map(|dtype| (shape(cell, WIDE), dtype, None)));
     }
     orders.push((shape(CellKind::Lstm, 1024), Dtype::Bf16, None));
     let mut seen = BTreeSet::new();
@@ -95,10 +101,11 @@ fn parts(arch: Arch) -> Vec<Part> {
             keys.into_iter().flat_map(|wanted| [of(wanted).next(), of(wanted).next_back()]).flatten().collect()
         };
         let kept = ends(&all);
+        let wide = |pass: &Pass| shape.hidden() == WIDE && (arch.number() == THOROUGH || pass.weights >= CROWDED);
         let mut index = 0;
         all.retain(|part| {
             index += 1;
-            part.pass.is_none() || kept.contains(&(index - 1))
+            part.pass.is_none_or(|(_, pass)| wide(&pass)) || kept.contains(&(index - 1))
         });
         parts.extend(all.into_iter().filter(|part| seen.insert(part.program.digest())));
     }
@@ -230,6 +237,22 @@ fn a_budget_that_is_too_small_is_found() {
     assert_eq!((direction, pass.weights), (Direction::Forward, 64));
     assert_eq!(relative.exceeded(&usage, Some(&pass)), None);
     assert!(relative.exceeded(&Usage { registers: 105, ..usage }, Some(&pass)).is_some());
+}
+
+/// All that a card of this architecture may be given for 512 units is compiled: no pass is left out because it is like another.
+#[test]
+fn every_pass_of_a_wide_layer_is_gated() {
+    let arch = Arch::new(THOROUGH / 10, THOROUGH % 10);
+    let gated: BTreeSet<_> = parts(arch).iter().map(|part| part.program.digest()).collect();
+    for cell in CellKind::ALL {
+        for dtype in Dtype::ALL {
+            let shape = Shape::new(cell, 3, WIDE, 1, 1).unwrap();
+            let order = Order { shape, batch: 64, dtype, frame: None, purpose: Purpose::Training };
+            for part in order.parts(arch).unwrap() {
+                assert!(gated.contains(&part.program.digest()), "{} is not compiled", part.program);
+            }
+        }
+    }
 }
 
 /// A kernel that spills is seen to: the compiler's log is read rightly.

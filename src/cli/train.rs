@@ -220,6 +220,9 @@ impl<'a> Run<'a> {
         let Prepared { windows, tables, held_out, .. } = job.prepare()?;
         let recipe = recipe_for(&job, &windows)?;
         let device = args.device.choose(checkpoint.model().shape(), windows.batch(), Work::Training)?;
+        if let Some(moved) = checkpoint.moved_to(&device) {
+            eprintln!("note: {moved}");
+        }
         let (trainer, best) = checkpoint.into_trainer(windows, recipe, device, threads)?;
         let mut run = Self::new(args, outputs, job, trainer, tables, held_out, best)?;
         run.log = run.log_so_far();

@@ -101,6 +101,14 @@ impl Cuda {
         self.pieces
     }
 
+    /// See [`Device::order_of_sums`](crate::Device::order_of_sums).
+    pub(crate) fn order_of_sums(&self) -> String {
+        let card = self.gpu.properties();
+        let frame = self.frame.map_or(String::new(), |frame| format!(", {}", frame.name()));
+        let [name, dtype] = [card.name.as_str(), self.dtype.name()];
+        format!("{name} ({}, {} multiprocessors), {dtype}{frame}", card.arch, card.multiprocessors)
+    }
+
     /// The image of a program for this card.
     pub(super) fn image(&self, program: &Program) -> Result<Vec<u8>> {
         let card = self.gpu.properties();

@@ -136,7 +136,7 @@ struct DropoutArgs {
 }
 
 /// The result of a block, and its threads. The rule that chooses stands in `kernels/gemm.cu`; it depends on the shape
-/// only, so that a training resumes to the same bits on another card.
+/// only, never on the card.
 #[derive(Debug, Clone, Copy)]
 struct Tile {
     name: &'static str,

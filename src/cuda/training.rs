@@ -316,6 +316,8 @@ impl Training {
             starts.extend(at(steps).chain(at(targets)));
             done += 1;
         }
+        let dtype = self.cuda.dtype();
+        x.iter_mut().for_each(|x| *x = dtype.within(*x));
         let room = |data: &Data| data.x.len() >= x.len() && data.target.len() >= target.len();
         if !self.data.as_ref().is_some_and(room) {
             let gpu = self.cuda.gpu();
@@ -339,7 +341,12 @@ impl Training {
             return Ok(None);
         }
         let mut data = Data { x: gpu.zeros(x.len())?, target: gpu.zeros(target.len())?, whole: true };
-        data.x.upload(0, x)?;
+        let dtype = self.cuda.dtype();
+        if x.iter().any(|&x| !x.is_nan() && dtype.within(x) != x) {
+            data.x.upload(0, &x.iter().map(|&x| dtype.within(x)).collect::<Vec<_>>())?;
+        } else {
+            data.x.upload(0, x)?;
+        }
         data.target.upload(0, target)?;
         Ok(Some(data))
     }

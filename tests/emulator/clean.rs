@@ -244,7 +244,8 @@ fn rounding(gpu: &Gpu) {
     let [f16, bf16, tf32] = rounded(gpu, &x);
     for (i, &x) in x.iter().enumerate() {
         let same = |found: f32, truth: f32| found.to_bits() == truth.to_bits() || found.is_nan() && truth.is_nan();
-        assert!(same(f16[i], half::f16::from_f32(x).to_f32()), "f16 of {x:e}: {:e}", f16[i]);
+        let within = x.clamp(-65504.0, 65504.0); // NaN stays NaN
+        assert!(same(f16[i], half::f16::from_f32(within).to_f32()), "f16 of {x:e}: {:e}", f16[i]);
         assert!(same(bf16[i], half::bf16::from_f32(x).to_f32()), "bf16 of {x:e}: {:e}", bf16[i]);
         assert_eq!(tf32[i].to_bits() & 0x1fff, 0, "tf32 of {x:e}");
         let step = 2.0_f64.powi(-11); // half a unit in the last of 11 places

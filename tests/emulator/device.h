@@ -145,11 +145,12 @@ inline float reciprocal_approx(float x) { return 1.0f / x; }
 
 // ---- numbers of 16 and 19 bits ----------------------------------------------------------------------------------
 
-// Round to nearest, ties to even, as cvt.rn does it; what is too large becomes infinite, what is small a subnormal.
+// Round to nearest, ties to even, as cvt.rn.satfinite does it; what is too large becomes the largest, what is small a
+// subnormal.
 inline unsigned short to_f16(float x) {
     const unsigned bits = __float_as_uint(x), sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
     if (magnitude > 0x7f800000) return 0x7fff;
-    if (magnitude >= 0x477ff000) return static_cast<unsigned short>(sign | 0x7c00);  // halfway to 65536 and above
+    if (magnitude >= 0x477fe000) return static_cast<unsigned short>(sign | 0x7bff);  // 65504 and above
     if (magnitude < 0x38800000) {
         // Below 2^-14 the steps are 2^-24. Added to 0.5 they are the last bits of a float, and the addition rounds.
         const unsigned steps = __float_as_uint(__uint_as_float(magnitude) + 0.5f) - 0x3f000000;
@@ -157,6 +158,9 @@ inline unsigned short to_f16(float x) {
     }
     const unsigned rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
     return static_cast<unsigned short>(sign | ((rounded - 0x38000000) >> 13));
+}
+inline unsigned to_f16_pair(float low, float high) {
+    return to_f16(low) | static_cast<unsigned>(to_f16(high)) << 16;
 }
 inline float from_f16(unsigned short half) {
     const unsigned sign = static_cast<unsigned>(half & 0x8000) << 16, magnitude = half & 0x7fff;

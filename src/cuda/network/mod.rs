@@ -8,7 +8,7 @@ pub use queue::{Queued, Recorded};
 use super::Cuda;
 use super::driver::{Beside, Gpu, Graph, Memory, Pinned};
 use super::part::Part;
-use super::plan::{Frame, Plan};
+use super::plan::{Dtype, Frame, Plan};
 use super::products::Products;
 use super::recurrent::{Recurrent, resets, saved};
 use super::whole::Ends;
@@ -35,6 +35,7 @@ struct Tape {
 #[derive(Debug)]
 pub struct Network {
     shape: Shape,
+    dtype: Dtype,
     layout: Layout,
     recurrent: Recurrent,
     products: Products,
@@ -152,6 +153,7 @@ impl Network {
             dx_host: vec![],
             dstate_host: [vec![], vec![]],
             shape: *shape,
+            dtype: cuda.dtype(),
             layout,
             layer,
             rows,
@@ -174,9 +176,19 @@ impl Network {
     /// Takes parameters, packed.
     ///
     /// # Errors
-    /// If there are not as many as the shape has, or the card fails.
+    /// If there are not as many as the shape has, a weight is too large for the rounding of products, or the card fails.
     pub fn set_params(&mut self, params: &[f32]) -> Result<()> {
         Error::check_length("parameters", self.layout.len(), params.len())?;
+        let dtype = self.dtype;
+        for weight in self.layout.entries().iter().filter(|entry| entry.dims.len() == 2) {
+            let values = &params[weight.range()];
+            if let Some(value) = values.iter().find(|&&value| !value.is_nan() && dtype.within(value) != value) {
+                let (name, dtype) = (&weight.name, dtype.name());
+                let reason =
+                    format!("the value {value} does not fit into {dtype} products, bf16, tf32 and f32 hold it");
+                return Err(Error::invalid(format!("{name}: {reason}")));
+            }
+        }
         self.params.upload(0, params)
     }
 
@@ -206,7 +218,9 @@ impl Network {
         Error::check_length("x [T,B,I]", self.steps * batch * input, x.len())?;
         let width = padded(input);
         for (row, x) in self.x_host.chunks_exact_mut(width).zip(x.chunks_exact(input)) {
-            row[..input].copy_from_slice(x);
+            for (to, &x) in row.iter_mut().zip(x) {
+                *to = self.dtype.within(x);
+            }
         }
         let drops = dropout.is_some();
         if let Some(dropout) = dropout {

@@ -15,7 +15,9 @@ impl Network {
     pub fn tick(&mut self, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.shape.input, x.len())?;
         self.set_window(1, 1, Head::All)?;
-        self.x_host[..x.len()].copy_from_slice(x);
+        for (to, &x) in self.x_host.iter_mut().zip(x) {
+            *to = self.dtype.within(x);
+        }
         self.x.upload_async(0, &self.x_host, 0..padded(x.len()))?;
         match &self.tick {
             Some(tick) => tick.launch()?,

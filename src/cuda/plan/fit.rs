@@ -221,7 +221,9 @@ fn many_blocks(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
             let fixed = WARPS * need.values * rows * units * 4;
             let sums = out * rows * need.values;
             let fits = weights + need.registers(1) + 2 * sums <= 255 && shared + fixed <= limits.shared;
-            if fits && rows * units <= THREADS {
+            // beside so many weights the compiler has no registers for several sequences in bf16, and spills
+            let crowded = need.backward && need.dtype == Dtype::Bf16 && weights > 96 && rows > 1;
+            if fits && !crowded && rows * units <= THREADS {
                 let (frame, threads, cycles) = (Frame::ManyBlocks, THREADS, weights * rows * 2);
                 passes.push(Pass {
                     frame,

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::lanes::padded;
 use crate::shape::{CellKind, Nonlinearity, Shape};
 use fit::{BACKWARD_OUT, Need, best_of_many_blocks, best_of_one_block, candidates};
+use half::f16;
 
 /// How a layer's time loop lies on a card. See `kernels/recurrent.cuh`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,7 +50,8 @@ pub enum Dtype {
     Tf32,
     /// To bfloat16, 7 bits of mantissa.
     Bf16,
-    /// To half precision, 10 bits of mantissa, between 6e-8 and 65504. Gradients, which are often smaller than that,
+    /// To half precision, 10 bits of mantissa, between 6e-8 and 65504. Inputs, states and outputs of a layer that lie beyond
+    /// count as 65504, an infinity as well; weights that do are an error. Gradients, which are often smaller than that,
     /// are rounded to the same 10 bits with the exponent of f32 instead (tf32): so no scaling of the loss is needed.
     F16,
 }
@@ -73,6 +75,14 @@ impl Dtype {
         match self {
             Self::F16 => Self::Tf32,
             other => other,
+        }
+    }
+
+    /// `x` if it is small enough to be a factor, else the largest that is, with the sign of `x`. NaN stays NaN.
+    pub fn within(self, x: f32) -> f32 {
+        match self {
+            Self::F16 => x.clamp(f16::MIN.to_f32_const(), f16::MAX.to_f32_const()),
+            _ => x,
         }
     }
 
@@ -355,6 +365,44 @@ mod tests {
         let refused =
             Plan::choose(&shape(CellKind::Lstm, 512), 1, Dtype::F32, &orin, Some(Frame::OneBlock)).unwrap_err();
         assert!(refused.to_string().starts_with("frame one-block: "), "{refused}");
+    }
+
+    /// Why the bits are those of a model of card, and not of an architecture: an H100 has 114 multiprocessors on PCIe and
+    /// 132 on SXM.
+    #[test]
+    fn plans_follow_the_multiprocessors() {
+        let plan = |hidden, batch, multiprocessors| {
+            let card = card(Arch::new(9, 0), multiprocessors);
+            Plan::choose(&shape(CellKind::Lstm, hidden), batch, Dtype::F32, &card, None).unwrap()
+        };
+        assert_eq!(plan(512, 64, 132), plan(512, 64, 132));
+        let differ = |hidden, batch| plan(hidden, batch, 114) != plan(hidden, batch, 132);
+        assert!(differ(64, 132) && differ(512, 1), "{:?} {:?}", plan(512, 1, 114), plan(512, 1, 132));
+    }
+
+    /// In bf16 backward several sequences beside 128 weights spill: `.ci/kernels` finds it. None is chosen, none shipped.
+    #[test]
+    fn no_crowded_pass_is_possible() {
+        for arch in [80, 86, 87, 89, 90, 100, 120].map(|arch| Arch::new(arch / 10, arch % 10)) {
+            for hidden in [448, 512] {
+                let limits = Limits::of_arch(arch);
+                let of = |dtype| {
+                    Plan::possible(&shape(CellKind::Lstm, hidden), 64, dtype, &limits, None, Direction::Backward)
+                        .unwrap()
+                };
+                let crowded = |pass: &Pass| !pass.tensor && pass.weights > 96 && pass.rows > 1;
+                assert!(!of(Dtype::Bf16).iter().any(crowded), "{arch} {hidden}");
+                assert!(of(Dtype::F32).iter().any(crowded), "{arch} {hidden}: the rule is about something");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_f16_counts_as_its_largest() {
+        let f16 = [1e5, -1e30, f32::INFINITY, 65519.0, -65504.0, 1.5].map(|x| Dtype::F16.within(x));
+        assert_eq!(f16, [65504.0, -65504.0, 65504.0, 65504.0, -65504.0, 1.5]);
+        assert!(Dtype::F16.within(f32::NAN).is_nan());
+        assert!([Dtype::F32, Dtype::Tf32, Dtype::Bf16].iter().all(|dtype| dtype.within(1e30) == 1e30));
     }
 
     #[test]

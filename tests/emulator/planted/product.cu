@@ -8,7 +8,7 @@ struct ProductArgs {
 
 __device__ __forceinline__ unsigned pack(float low, float high) {
 #if KIND == 0
-    return to_f16(low) | static_cast<unsigned>(to_f16(high)) << 16;
+    return to_f16_pair(low, high);
 #else
     return to_bf16(low) | static_cast<unsigned>(to_bf16(high)) << 16;
 #endif

@@ -4,6 +4,8 @@
 //! - There is no heap: no allocator is given, and nothing that needs one links.
 //! - There is no panic: the panic handler calls a function that does not exist. If a step could panic, the handler would stay
 //!   in the program, and the linker would miss the function. `--features planted` puts a panic where the linker must find it.
+//!   Without optimisation checks stay that cannot fail; `--features unoptimised` is for such a build, and a panic then ends it
+//!   with an error.
 //! - The answers are those of every other processor, to the bit: what they should be was worked out where the models were
 //!   written.
 //!
@@ -23,6 +25,13 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 use semihosting::{exit, say};
 
+#[cfg(feature = "unoptimised")]
+#[panic_handler]
+fn panic(_: &PanicInfo) -> ! {
+    exit(false)
+}
+
+#[cfg(not(feature = "unoptimised"))]
 #[panic_handler]
 fn panic(_: &PanicInfo) -> ! {
     unsafe extern "C" {
