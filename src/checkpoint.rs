@@ -32,6 +32,22 @@ struct Position {
     best: Option<(f64, u64)>,
 }
 
+impl Position {
+    /// The most training steps that a file may say were done: they are added to and multiplied, and no computer does as many.
+    const MOST: u64 = 1 << 53;
+
+    fn check(&self) -> Result<(), String> {
+        let best = self.best.map_or(0, |(_, step)| step);
+        if self.step > Self::MOST {
+            return Err(format!("{} steps are more than can have been done; at most {} make sense", self.step, Self::MOST));
+        }
+        if best > self.step {
+            return Err(format!("the best weights are said to be of step {best}, and {} were done", self.step));
+        }
+        Ok(())
+    }
+}
+
 /// A checkpoint that was read.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -82,8 +98,9 @@ impl Checkpoint {
                           from its weights with --init";
             return Err(Error::file(path, reason));
         };
-        let position =
+        let position: Position =
             serde_json::from_value(position).map_err(|e| Error::file(path, format!("metadata: position: {e}")))?;
+        position.check().map_err(|reason| Error::file(path, format!("metadata: position: {reason}")))?;
         Ok(Self { path: path.into(), loaded, position })
     }
 

@@ -178,7 +178,8 @@ impl Plan {
     /// The rows from `first` on, and those before them that warm a state up.
     fn hold_out(&self, units: &Units, table: &Table, first: usize) -> Result<HeldOutRows> {
         let lag = units.form().lag();
-        let from = first.saturating_sub(lag + 1 + WARM_UP.saturating_mul(self.seq_len));
+        let before = WARM_UP.saturating_mul(self.seq_len).saturating_add(lag + 1);
+        let from = first.saturating_sub(before);
         let (x, target) = scaled(units, &table.part(from..table.rows())?)?;
         Ok(HeldOutRows { x, target, first: first - from - lag })
     }
