@@ -7,6 +7,7 @@
 mod container;
 mod infer;
 mod model;
+mod plain;
 mod reference;
 mod unseen;
 
@@ -61,10 +62,10 @@ pub struct Metadata {
     #[serde(default)]
     pub columns: Columns,
     /// The options of the training.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "plain::deserialize")]
     pub recipe: Option<serde_json::Value>,
     /// Where the training stood: whole numbers (steps, random state) that must come back exactly.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "plain::deserialize")]
     pub position: Option<serde_json::Value>,
     /// T of the windows in training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,12 +90,39 @@ impl Metadata {
 
 /// The form of the predicted columns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawTarget")]
 pub struct Target {
     /// What of them the network sees and says.
     #[serde(flatten)]
     pub form: Form,
     /// Of each, which input it is, from 0.
     pub inputs: Vec<usize>,
+}
+
+/// A [`Target`] as it comes out of a file. What it does not know is passed over, and not kept while the rest is read as
+/// serde does it where structures are flattened.
+#[derive(Deserialize)]
+struct RawTarget {
+    #[serde(rename = "as")]
+    form: String,
+    season: Option<usize>,
+    inputs: Vec<usize>,
+}
+
+impl TryFrom<RawTarget> for Target {
+    type Error = String;
+
+    fn try_from(RawTarget { form, season, inputs }: RawTarget) -> Result<Self, String> {
+        let form = match (form.as_str(), season) {
+            ("value", _) => Form::Value,
+            ("change", _) => Form::Change,
+            ("relative-change", _) => Form::RelativeChange,
+            ("seasonal-change", Some(season)) => Form::SeasonalChange { season },
+            ("seasonal-change", None) => return Err("target: a seasonal change without a season".into()),
+            (other, _) => return Err(format!("target: unknown form {:?}", short(other))),
+        };
+        Ok(Self { form, inputs })
+    }
 }
 
 impl Default for Metadata {
@@ -277,6 +305,7 @@ fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<Mo
     if let Some(reference) = &metadata.reference {
         reference.check(&shape).map_err(|reason| Error::file(file.path(), format!("metadata: {reason}")))?;
     }
+    check_columns(&metadata, &shape).map_err(|reason| Error::file(file.path(), format!("metadata: {reason}")))?;
     let mut warnings = Vec::new();
     let mut weights = Vec::with_capacity(found.sources.len());
     for source in &found.sources {
@@ -304,6 +333,18 @@ fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<Mo
         }
     }
     Ok(ModelFile { shape, weights, metadata, extra, warnings })
+}
+
+/// Whether there are as many names of columns as columns, where there are any.
+fn check_columns(metadata: &Metadata, shape: &Shape) -> Result<(), String> {
+    let each = metadata.says.unwrap_or_default().outputs(1);
+    let Columns { inputs, targets, .. } = &metadata.columns;
+    for (what, names, width) in [("inputs", inputs, shape.input), ("targets", targets, shape.width_out() / each)] {
+        if !names.is_empty() && names.len() != width {
+            return Err(format!("{} names of {what} for a network of {width}", names.len()));
+        }
+    }
+    Ok(())
 }
 
 fn read_metadata(file: &Container) -> Result<Metadata> {
