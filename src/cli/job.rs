@@ -17,7 +17,7 @@ use rnnstep::train::Recipe;
 use rnnstep::{CellKind, Error, Form, Loss, Nonlinearity, Shape, Tensor, Units};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -368,8 +368,9 @@ impl Job {
         // before anything is made of them: a column that is not there is a matter of the file
         let positions = |wanted: &[String]| series.positions(wanted).map_err(|error| self.in_data(error));
         let (input_positions, target_positions) = (positions(&inputs)?, positions(&targets)?);
-        let place = |target: &usize| input_positions.iter().position(|input| input == target);
-        let columns = target_positions.iter().map(place).collect();
+        // of a column that goes in twice the first place
+        let places: HashMap<usize, usize> = input_positions.iter().copied().zip(0..input_positions.len()).rev().collect();
+        let columns = target_positions.iter().map(|target| places.get(target).copied()).collect();
         let names = |positions: &[usize]| positions.iter().map(|&column| series.columns[column].clone()).collect();
         Ok(Named {
             series: None,

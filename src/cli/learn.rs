@@ -1,12 +1,13 @@
 //! `rnnstep stream --learn`: the model learns from what comes in; and how to learn, which `evaluate --learn` asks as well.
 
-use super::Failure;
+use super::{Failure, many};
 use clap::Args;
 use rnnstep::file::{self, LEARNER, Loaded, Metadata};
 use rnnstep::learner::Numbers;
 use rnnstep::optimizer::{Adam, Optimizer};
 use rnnstep::{Cpu, Error, Learner, LearnerOptions, Loss, Tensor};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Whether to learn while running, and how.
@@ -207,9 +208,12 @@ fn columns_of(metadata: &Metadata, model: &rnnstep::Model) -> Result<Vec<usize>,
     let (inputs, targets) = (&metadata.columns.inputs, &metadata.columns.targets);
     let wanted = model.units().map_or(model.shape().width_out(), |units| units.targets());
     if targets.len() == wanted {
+        // of two of one name the first
+        let places: HashMap<&String, usize> = inputs.iter().zip(0..inputs.len()).rev().collect();
         let place = |target: &String| {
-            inputs.iter().position(|input| input == target).ok_or_else(|| {
-                format!("--learn: {target:?} is predicted and not among the inputs, so the truth never comes in")
+            places.get(target).copied().ok_or_else(|| {
+                let target = many::few(std::slice::from_ref(target));
+                format!("--learn: {target} is predicted and not among the inputs, so the truth never comes in")
             })
         };
         return targets.iter().map(place).collect();
