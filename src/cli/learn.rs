@@ -113,7 +113,14 @@ impl Learning {
         let stored = |name: &str| before.and_then(|before| before.get(name)).cloned();
         let options = match stored("options") {
             Some(options) => {
-                let before = serde_json::from_value(options).map_err(|error| in_file(format!("learner: {error}")))?;
+                let before: LearnerOptions =
+                    serde_json::from_value(options).map_err(|error| in_file(format!("learner: {error}")))?;
+                // what a learner takes in memory the rows in its file have to account for
+                let rows = extra.get(&format!("{LEARNER}rows.x")).map_or(0, |rows| rows.data().len());
+                if before.window.saturating_add(1).saturating_mul(model.shape().input) != rows {
+                    let window = before.window;
+                    return Err(in_file(format!("learner: rows.x has {rows} values, which is not a window of {window}")));
+                }
                 args.how.changed(before)
             }
             None => args.how.options(loss_of(&metadata, &model)),

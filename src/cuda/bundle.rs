@@ -7,17 +7,21 @@ use super::compile::Program;
 use super::sources::SOURCES;
 use super::{Arch, hex, list};
 use crate::error::{Error, Result};
+use crate::memory::asking;
 use crate::whole::write_whole;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// What the metadata call the format.
 const FORMAT: &str = "rnnstep-bundle-1";
 /// The longest file that is read, 1 GiB.
 const MAX_FILE: u64 = 1 << 30;
+/// The longest header, 8 MiB: some fifty thousand images.
+const MAX_HEADER: u64 = 8 << 20;
 
 /// Images for one model, for one or more architectures.
 #[derive(Debug, Clone)]
@@ -101,7 +105,7 @@ impl Bundle {
         write_whole(path, |out| out.write_all(&bytes))
     }
 
-    /// Reads one for a model whose shape is `shape`.
+    /// Reads one for a model whose shape is `shape`. Memory is three times the file and 64 MiB at most, time linear.
     ///
     /// # Errors
     /// If the file is no bundle, is damaged, or is for another model.
@@ -114,8 +118,12 @@ impl Bundle {
         if found.len() > MAX_FILE {
             return Err(refuse("is too long for a bundle; give the file that rnnstep compile wrote"));
         }
-        let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
+        let bytes = read(path).map_err(|error| Error::io(path, error))?;
         let not_a_bundle = || refuse("is not a bundle of kernels; give the file that rnnstep compile wrote");
+        // the crate reads headers of a hundred megabytes, and takes a dozen times as much to do so
+        if bytes.len() as u64 > MAX_FILE || bytes.first_chunk().is_none_or(|&n| u64::from_le_bytes(n) > MAX_HEADER) {
+            return Err(not_a_bundle());
+        }
         let metadata = SafeTensors::read_metadata(&bytes).map_err(|_| not_a_bundle())?.1.metadata().clone();
         let metadata = metadata.unwrap_or_default();
         match metadata.get("format").map(String::as_str) {
@@ -187,6 +195,13 @@ impl Bundle {
         }
         hex(&hash.finalize())
     }
+}
+
+/// At most one byte more than a bundle may have, whatever becomes of the file meanwhile.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    asking(|| fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes))?;
+    Ok(bytes)
 }
 
 /// What images are made from, but for a program's own constants.
