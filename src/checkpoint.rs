@@ -39,7 +39,11 @@ impl Position {
     fn check(&self) -> Result<(), String> {
         let best = self.best.map_or(0, |(_, step)| step);
         if self.step > Self::MOST {
-            return Err(format!("{} steps are more than can have been done; at most {} make sense", self.step, Self::MOST));
+            return Err(format!(
+                "{} steps are more than can have been done; at most {} make sense",
+                self.step,
+                Self::MOST
+            ));
         }
         if best > self.step {
             return Err(format!("the best weights are said to be of step {best}, and {} were done", self.step));
@@ -98,8 +102,8 @@ impl Checkpoint {
                           from its weights with --init";
             return Err(Error::file(path, reason));
         };
-        let position: Position =
-            serde_json::from_value(position).map_err(|e| Error::file(path, format!("metadata: position: {e}")))?;
+        let position: Position = serde_json::from_value(position)
+            .map_err(|e| Error::file(path, format!("metadata: position: {}", file::short(&e.to_string()))))?;
         position.check().map_err(|reason| Error::file(path, format!("metadata: position: {reason}")))?;
         Ok(Self { path: path.into(), loaded, position })
     }

@@ -378,7 +378,9 @@ impl Fit {
     pub fn advance(&mut self, to: u64, steps: &mut Vec<Step>) -> Result<Option<f64>> {
         let k = self.trainer.steps_done();
         let epoch = self.trainer.windows().steps_per_epoch();
-        let to = to.min(self.total).min(epoch.map_or(self.total, |n| (k + 1).checked_next_multiple_of(n).unwrap_or(u64::MAX)));
+        let to = to
+            .min(self.total)
+            .min(epoch.map_or(self.total, |n| (k + 1).checked_next_multiple_of(n).unwrap_or(u64::MAX)));
         steps.clear();
         self.trainer.steps(to.saturating_sub(k) as usize, |step| steps.push(step))?;
         if let Some((k, step)) = (k..).zip(steps.iter()).find(|(_, step)| !step.loss.is_finite()) {

@@ -113,13 +113,15 @@ impl Learning {
         let stored = |name: &str| before.and_then(|before| before.get(name)).cloned();
         let options = match stored("options") {
             Some(options) => {
-                let before: LearnerOptions =
-                    serde_json::from_value(options).map_err(|error| in_file(format!("learner: {error}")))?;
+                let before: LearnerOptions = serde_json::from_value(options)
+                    .map_err(|error| in_file(format!("learner: {}", many::cut(&error.to_string(), 160))))?;
                 // what a learner takes in memory the rows in its file have to account for
                 let rows = extra.get(&format!("{LEARNER}rows.x")).map_or(0, |rows| rows.data().len());
                 if before.window.saturating_add(1).saturating_mul(model.shape().input) != rows {
                     let window = before.window;
-                    return Err(in_file(format!("learner: rows.x has {rows} values, which is not a window of {window}")));
+                    return Err(in_file(format!(
+                        "learner: rows.x has {rows} values, which is not a window of {window}"
+                    )));
                 }
                 args.how.changed(before)
             }
@@ -130,8 +132,8 @@ impl Learning {
         let mut learner = Learner::new(model, options, cpu)?;
         if let Some(numbers) = stored("numbers") {
             let mut snapshot = learner.snapshot();
-            snapshot.numbers =
-                serde_json::from_value::<Numbers>(numbers).map_err(|error| in_file(format!("learner: {error}")))?;
+            snapshot.numbers = serde_json::from_value::<Numbers>(numbers)
+                .map_err(|error| in_file(format!("learner: {}", many::cut(&error.to_string(), 160))))?;
             for (name, buffer) in snapshot.buffers_mut() {
                 let found = extra.get(&format!("{LEARNER}{name}")).map_or(&[][..], Tensor::data);
                 if found.len() != buffer.len() {

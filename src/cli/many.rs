@@ -232,7 +232,10 @@ impl Folder {
     pub fn model(&self, series: &str) -> Result<PathBuf, Error> {
         match self.models.get(series) {
             Some(file) => Ok(self.path.join(file)),
-            None => Err(Error::File { path: self.path.clone(), reason: format!("has no model of series {:?}", short(series)) }),
+            None => Err(Error::File {
+                path: self.path.clone(),
+                reason: format!("has no model of series {:?}", short(series)),
+            }),
         }
     }
 

@@ -97,7 +97,9 @@ impl Members {
             return Ok(());
         }
         let count = self.all.len();
-        Err(format!("its names of columns take {names} bytes, too many for each of {count} series; choose fewer columns"))
+        Err(format!(
+            "its names of columns take {names} bytes, too many for each of {count} series; choose fewer columns"
+        ))
     }
 
     /// Each series by itself, out of the table with all rows that were kept, if there are any.

@@ -152,7 +152,7 @@ pub(super) fn shape(dims: &[usize]) -> String {
 }
 
 /// A text from a file made fit for a message: one line, not too long.
-pub(super) fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     const MOST: usize = 160;
     let mut line: String = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(MOST).is_some() {

@@ -34,8 +34,7 @@ impl Unseen {
         // each row is looked at for a few of its successors, however many ends there are
         let mut hashes = HashMap::new();
         let mut ends_at = |rows: usize, last: u64| {
-            rows <= table.rows().0
-                && *hashes.entry(rows).or_insert_with(|| hash_of_last(table, rows)) == Some(last)
+            rows <= table.rows().0 && *hashes.entry(rows).or_insert_with(|| hash_of_last(table, rows)) == Some(last)
         };
         let same = self.ends.iter().filter(|end| ends_at(end.train_rows, end.last)).map(|end| end.train_rows).max();
         let known: HashSet<u64> = self.ends.iter().map(|end| end.last).collect();

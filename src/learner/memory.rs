@@ -264,7 +264,9 @@ impl Snapshot {
         let sound = numbers.scaling.as_ref().is_none_or(|(x, y)| x.is_sound() && y.is_sound());
         let finite = [&other.params, &other.good.params].into_iter().all(|params| all_finite(params))
             && [&other.state, &other.good.state].into_iter().all(State::is_finite);
-        if !(placed && waits && sound && finite && numbers.is_sound()) || columns(&self.numbers.scaling) != columns(&numbers.scaling) {
+        if !(placed && waits && sound && finite && numbers.is_sound())
+            || columns(&self.numbers.scaling) != columns(&numbers.scaling)
+        {
             return Err(Error::invalid("snapshot: its numbers fit no learner of this model and these options"));
         }
         Ok(())

@@ -52,7 +52,8 @@ impl Journal {
             Err(error) => return Err(Error::io(path, error)),
         };
         if bytes.len() as u64 > LARGEST {
-            let reason = format!("is longer than {LARGEST} bytes, which no journal of a search is; give another --journal");
+            let reason =
+                format!("is longer than {LARGEST} bytes, which no journal of a search is; give another --journal");
             return Err(Error::file(path, reason));
         }
         if bytes.is_empty() {
@@ -63,9 +64,9 @@ impl Journal {
         let mut lines = text.lines();
         if let Some(first) = lines.next() {
             let head = Some(first).filter(|first| first.len() <= LONGEST_HEAD);
-            let head: Head = head.and_then(|first| serde_json::from_str(first).ok()).ok_or_else(|| {
-                Error::file(&path, "is no journal of a search; give another --journal")
-            })?;
+            let head: Head = head
+                .and_then(|first| serde_json::from_str(first).ok())
+                .ok_or_else(|| Error::file(&path, "is no journal of a search; give another --journal"))?;
             check(&path, &head, asked)?;
         }
         let (mut attempts, mut damaged) = (Vec::new(), 0);
