@@ -209,9 +209,9 @@ fn what_is_gone_on_with_takes_a_moment() {
         run.ok("train --resume model.safetensors --steps 6 --no-plot --log l.csv");
         assert_eq!(run.text("l.csv"), log);
     }
-    run.file("j.jsonl", "{".repeat(50_000_000));
+    run.file("j.json", "{".repeat(50_000_000));
     run.file("t.csv", "x\n".to_string() + &(0..100).map(|i| format!("{}\n", i % 7)).collect::<String>());
-    run.fails("search t.csv --journal j.jsonl --epochs 1 --tries 1", &["j.jsonl", "no journal"]);
+    run.fails("search t.csv --journal j.json --epochs 1 --tries 1", &["j.json", "no journal"]);
     run.ok("train --steps 3 --no-plot --print-every 18446744073709551615 --save-every 18446744073709551615");
 }
 
@@ -224,7 +224,7 @@ fn states_are_what_the_model_asks_for() {
     for dims in [[1, 1, 5], [2, 1, 4], [1, 1_000_000, 4]] {
         rnnstep::file::write_tensors(run.path("s.safetensors"), &[("h", &Tensor::zeros(dims))]).unwrap();
         run.fails(
-            "predict m.safetensors t.csv --state s.safetensors",
+            "predict m.safetensors t.csv --init-state s.safetensors",
             &["s.safetensors", "expected the shape [1, 1, 4]"],
         );
     }
