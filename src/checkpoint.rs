@@ -90,10 +90,10 @@ pub fn save(path: impl AsRef<Path>, trainer: &mut Trainer, best: Option<&Best>, 
 }
 
 impl Checkpoint {
-    /// Reads a checkpoint.
+    /// Reads a checkpoint. The bounds are those of [`file::read`].
     ///
     /// # Errors
-    /// Those of [`file::load`], and if the file is a model without a training.
+    /// Those of [`file::load`], and if the file is a model without a training, or its position one that no training comes to.
     pub fn load(path: impl AsRef<Path>, cpu: Cpu) -> Result<Self> {
         let path = path.as_ref();
         let loaded = file::load(path, None, cpu)?;

@@ -72,6 +72,7 @@ fn words(path: &Path, command: &Command, given: &ArgMatches) -> Result<Vec<OsStr
     Ok(words)
 }
 
+/// The text, a mebibyte at most; what it holds takes up to three hundred times as much in memory, and linear time.
 fn read(path: &Path) -> Result<String, Failure> {
     let io = |source| Error::Io { path: path.into(), source };
     let mut bytes = Vec::new();

@@ -172,7 +172,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder of that name, if there is a folder.
+    /// The folder of that name, if there is a folder. Its table is read up to 256 MiB, into five times the memory.
     pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
         if !path.is_dir() {
             return Ok(None);

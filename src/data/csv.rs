@@ -8,6 +8,7 @@ mod rows;
 use crate::data::long::Members;
 use crate::data::series::{Index, Series, Time, listed, shown};
 use crate::error::{Error, Result};
+use crate::memory::{Refused, asking};
 use crate::tensor::Tensor;
 use crate::whole::write_whole;
 use csv::ByteRecord;
@@ -61,7 +62,7 @@ pub fn read(path: &Path, options: &CsvOptions) -> Result<Series> {
 /// Reads a table from anywhere; `name` is what messages call it.
 ///
 /// **Bounds.** Time is linear in the length of the source. Memory is 4 bytes for each number that is kept, 24 and its own
-/// length for each time, both up to three times while they grow, and 64 MiB at most for the row at hand and the names: a row
+/// length for each time, both up to three times while they grow, and 128 MiB at most for the row at hand and the names: a row
 /// has a mebibyte at most.
 ///
 /// # Errors
@@ -277,6 +278,11 @@ impl<'a> Table<'a> {
             return Err(self.ragged(line, row.len()));
         }
         self.rows += 1;
+        let room = asking(|| self.values.try_reserve(self.wanted.len()).and_then(|()| self.times.try_reserve(1)));
+        if room.is_err() {
+            let bytes = size_of_val(&self.values[..]) + size_of_val(&self.times[..]);
+            return Err(Error::row(self.name, line, Refused(bytes).to_string()));
+        }
         let Some(member) = self.member(line, row)? else { return Ok(()) };
         let start = self.values.len();
         match self.push_values(line, row, member) {

@@ -181,6 +181,9 @@ pub struct ModelFile {
 /// Elman RNN is a relu one cannot be seen from its tensors: `nonlinearity` says so, unless the metadata does;
 /// tanh if neither does. The reference in the metadata has the right lengths; whoever computes verifies it.
 ///
+/// **Bounds.** No size in the header is believed before the bytes of the file account for it. Of a header of h bytes (8 MiB at
+/// most) and a file of n, memory is 32 MiB + 24·h + 5·n at most and time h·log h + n, here and in [`load`].
+///
 /// # Errors
 /// If the file cannot be read, is damaged, is no safetensors, holds another kind of network, or contradicts
 /// its own metadata or `nonlinearity`. The message names file and tensor.
@@ -196,7 +199,8 @@ pub fn read_bytes(bytes: &[u8], name: &Path, nonlinearity: Option<Nonlinearity>)
     read_model(&Container::of_bytes(name, bytes)?, nonlinearity)
 }
 
-/// Reads tensors by name from any safetensors file: `required` ones must be there, `optional` ones may.
+/// Reads tensors by name from any safetensors file: `required` ones must be there, `optional` ones may. The bounds are those of
+/// [`read`].
 /// Others are neither looked at nor converted. F32, F16, BF16 and F64 are converted to f32.
 ///
 /// # Errors
