@@ -35,6 +35,26 @@ struct Position {
     device: Option<String>,
 }
 
+impl Position {
+    /// The most training steps that a file may say were done: they are added to and multiplied, and no computer does as many.
+    const MOST: u64 = 1 << 53;
+
+    fn check(&self) -> Result<(), String> {
+        let best = self.best.map_or(0, |(_, step)| step);
+        if self.step > Self::MOST {
+            return Err(format!(
+                "{} steps are more than can have been done; at most {} make sense",
+                self.step,
+                Self::MOST
+            ));
+        }
+        if best > self.step {
+            return Err(format!("the best weights are said to be of step {best}, and {} were done", self.step));
+        }
+        Ok(())
+    }
+}
+
 /// A checkpoint that was read.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -74,10 +94,10 @@ pub fn save(path: impl AsRef<Path>, trainer: &mut Trainer, best: Option<&Best>, 
 }
 
 impl Checkpoint {
-    /// Reads a checkpoint.
+    /// Reads a checkpoint. The bounds are those of [`file::read`].
     ///
     /// # Errors
-    /// Those of [`file::load`], and if the file is a model without a training.
+    /// Those of [`file::load`], and if the file is a model without a training, or its position one that no training comes to.
     pub fn load(path: impl AsRef<Path>, cpu: Cpu) -> Result<Self> {
         let path = path.as_ref();
         let loaded = file::load(path, None, cpu)?;
@@ -86,8 +106,9 @@ impl Checkpoint {
                           from its weights with --init";
             return Err(Error::file(path, reason));
         };
-        let position =
-            serde_json::from_value(position).map_err(|e| Error::file(path, format!("metadata: position: {e}")))?;
+        let position: Position = serde_json::from_value(position)
+            .map_err(|e| Error::file(path, format!("metadata: position: {}", file::short(&e.to_string()))))?;
+        position.check().map_err(|reason| Error::file(path, format!("metadata: position: {reason}")))?;
         Ok(Self { path: path.into(), loaded, position })
     }
 

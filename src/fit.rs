@@ -178,7 +178,8 @@ impl Plan {
     /// The rows from `first` on, and those before them that warm a state up.
     fn hold_out(&self, units: &Units, table: &Table, first: usize) -> Result<HeldOutRows> {
         let lag = units.form().lag();
-        let from = first.saturating_sub(lag + 1 + WARM_UP.saturating_mul(self.seq_len));
+        let before = WARM_UP.saturating_mul(self.seq_len).saturating_add(lag + 1);
+        let from = first.saturating_sub(before);
         let (x, target) = scaled(units, &table.part(from..table.rows())?)?;
         Ok(HeldOutRows { x, target, first: first - from - lag })
     }
@@ -377,7 +378,9 @@ impl Fit {
     pub fn advance(&mut self, to: u64, steps: &mut Vec<Step>) -> Result<Option<f64>> {
         let k = self.trainer.steps_done();
         let epoch = self.trainer.windows().steps_per_epoch();
-        let to = to.min(self.total).min(epoch.map_or(self.total, |n| (k + 1).next_multiple_of(n)));
+        let to = to
+            .min(self.total)
+            .min(epoch.map_or(self.total, |n| (k + 1).checked_next_multiple_of(n).unwrap_or(u64::MAX)));
         steps.clear();
         self.trainer.steps(to.saturating_sub(k) as usize, |step| steps.push(step))?;
         if let Some((k, step)) = (k..).zip(steps.iter()).find(|(_, step)| !step.loss.is_finite()) {

@@ -60,6 +60,8 @@ pub mod learner;
 pub mod loss;
 pub mod math;
 #[cfg(feature = "alloc")]
+pub mod memory;
+#[cfg(feature = "alloc")]
 pub mod model;
 #[cfg(feature = "std")]
 pub mod naive;

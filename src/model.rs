@@ -40,6 +40,9 @@ pub struct Model {
 }
 
 impl Model {
+    /// As many past values (season times predicted columns) may every model remember of a sequence; a large one more.
+    pub const PAST: usize = 1 << 22;
+
     /// Random weights as PyTorch draws them: evenly from ±1/√H. The same seed gives the same weights everywhere.
     ///
     /// # Errors
@@ -74,7 +77,7 @@ impl Model {
 
     fn zeros(shape: Shape) -> Result<Self> {
         let layout = Layout::new(&shape);
-        let params = Buffer::zeros(layout.len());
+        let params = Buffer::try_zeros(layout.len())?;
         Ok(Self { shape, layout, params, small: None, units: None })
     }
 
@@ -173,10 +176,21 @@ impl Model {
     /// The model with units, scalers and a form: it then reads and gives raw values.
     ///
     /// # Errors
-    /// If the scalers are not as wide as input and output.
+    /// If the scalers are not as wide as input and output, or the values of a season that each sequence has to remember are
+    /// more than [`Model::PAST`] and 64 for each parameter: a few bytes of a file must not ask for gigabytes.
     pub fn with_units(mut self, units: Units) -> Result<Self> {
         Error::check_length("scaler of x", self.shape.input, units.x().width())?;
         Error::check_length("scaler of y", self.shape.width_out(), units.y().width())?;
+        let (season, columns) = (units.form().lag(), units.columns().len());
+        let most = Self::PAST.saturating_add(self.shape.parameters().saturating_mul(64));
+        if season.saturating_mul(columns) > most {
+            return Err(Error::invalid(format!(
+                "season {season}: of {columns} predicted columns a model of {} parameters can remember {} rows; take a shorter \
+                 season, fewer columns or a larger network",
+                self.shape.parameters(),
+                most / columns.max(1)
+            )));
+        }
         self.units = Some(units);
         Ok(self)
     }

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::lanes::LANES;
-use alloc::{boxed::Box, format, vec, vec::Vec};
+use crate::memory::{Refused, asking};
+use alloc::{boxed::Box, format, string::ToString, vec, vec::Vec};
 use core::ops::{Deref, DerefMut, Range};
 
 /// Sixteen values, one cache line.
@@ -23,6 +24,16 @@ impl Buffer {
     pub fn zeros(len: usize) -> Self {
         // zeroed by the allocator, for which fresh pages are zero already
         Self { lines: bytemuck::zeroed_slice_box(len.div_ceil(LANES)), len }
+    }
+
+    /// `len` zeros, where the length comes from outside.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn try_zeros(len: usize) -> Result<Self> {
+        let lines = asking(|| bytemuck::allocation::try_zeroed_slice_box(len.div_ceil(LANES)));
+        let refused = |()| Error::invalid(Refused(len.saturating_mul(size_of::<f32>())).to_string());
+        Ok(Self { lines: lines.map_err(refused)?, len })
     }
 
     /// Where it begins: what a slice gives, without asking for its length.

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::form::{Form, Past};
 use crate::loss::Loss;
 use crate::scaler::{Scaler, Scaling};
-use alloc::{borrow::Cow, format, vec, vec::Vec};
+use alloc::{borrow::Cow, collections::BTreeSet, format, vec, vec::Vec};
 
 /// How raw values become x, and y raw values.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,10 +52,12 @@ impl Units {
             (self.form, self.columns) = (form, Vec::new());
             return Ok(self);
         }
-        let twice = columns.iter().enumerate().any(|(d, column)| columns[..d].contains(column));
-        if columns.is_empty() || twice || !outputs.is_multiple_of(columns.len()) {
+        let unlike: BTreeSet<usize> = columns.iter().take(outputs + 1).copied().collect();
+        if columns.is_empty() || unlike.len() < columns.len() || !outputs.is_multiple_of(columns.len()) {
+            let first = columns.get(..8).unwrap_or(columns);
+            let more = if first.len() < columns.len() { " and more" } else { "" };
             return Err(Error::invalid(format!(
-                "form: {outputs} outputs do not go with the predicted inputs {columns:?}"
+                "form: {outputs} outputs do not go with the predicted inputs {first:?}{more}"
             )));
         }
         if let Some(column) = columns.iter().find(|&&column| column >= inputs) {

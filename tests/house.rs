@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of the library from the ground up. A room may import from the floors below its own, and from itself.
 const FLOORS: &[&[&str]] = &[
-    &["error", "lanes", "random"],
+    &["error", "lanes", "memory", "random"],
     &["shape", "tensor", "math", "whole", "scaler", "loss", "naive"],
     &["weights", "form"],
     &["units"],
@@ -21,8 +21,8 @@ const FLOORS: &[&[&str]] = &[
     &["search"],
 ];
 
-/// Files and folders that may contain `unsafe`: instruction sets, the trait they implement, the GPU.
-const UNSAFE: &[&str] = &["src/cpu/", "src/cuda/", "src/lanes.rs"];
+/// Files and folders that may contain `unsafe`: instruction sets, the trait they implement, the GPU, the program's allocator.
+const UNSAFE: &[&str] = &["src/cpu/", "src/cuda/", "src/lanes.rs", "src/cli/memory.rs"];
 
 /// Libraries of others that only one place may name, so that one place knows how they fail.
 const NAMED_IN: &[(&str, &str)] = &[("cudarc", "src/cuda/driver/mod.rs"), ("libloading", "src/cuda/library/")];

@@ -3,8 +3,8 @@
 //! What the file says is put among the arguments as if it had been typed, so that there is one place that reads options. What
 //! was typed wins.
 
-use super::Failure;
 use super::job::Job;
+use super::{Failure, many};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
@@ -21,6 +21,10 @@ use toml::{Spanned, Value};
 /// Headings of the flags that decide a result, beside those of a [`Job`]; where files go and what computes is said on the
 /// command line.
 const HEADINGS: [&str; 3] = ["Walk", "Search", "Learning"];
+/// The longest line that is made of what another library says, in characters.
+const LONGEST_LINE: usize = 300;
+/// The longest word that may be a flag's with letters amiss, in bytes.
+const LONGEST_NAME: usize = 40;
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 
@@ -68,6 +72,7 @@ fn words(path: &Path, command: &Command, given: &ArgMatches) -> Result<Vec<OsStr
     Ok(words)
 }
 
+/// The text, a mebibyte at most; what it holds takes up to three hundred times as much in memory, and linear time.
 fn read(path: &Path) -> Result<String, Failure> {
     let io = |source| Error::Io { path: path.into(), source };
     let mut bytes = Vec::new();
@@ -92,7 +97,7 @@ fn named<'a>(command: &'a Command, key: &str) -> Result<&'a Arg, String> {
         Some(_) => Err(format!("{key:?} is said on the command line; a file holds what decides the result")),
         None => {
             let known = all().filter(|(_, arg)| decides(arg)).map(|(name, _)| name);
-            Err(format!("unknown key {key:?}{}", nearest(key, known)))
+            Err(format!("unknown key {:?}{}", many::short(key), nearest(key, known)))
         }
     }
 }
@@ -103,6 +108,10 @@ fn name(arg: &Arg) -> Option<&str> {
 }
 
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    // what is longer than any of them is near to none, and a megabyte would take a matrix of gigabytes
+    if word.len() > LONGEST_NAME {
+        return String::new();
+    }
     let nearest = known.min_by_key(|known| strsim::damerau_levenshtein(word, known));
     nearest.map_or_else(String::new, |known| format!("; the nearest known is {known}"))
 }
@@ -116,8 +125,8 @@ fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Vec<OsString>, St
         if values.len() > most {
             return Err(format!("{} takes one file", command.get_name()));
         }
-        let words = values.iter().map(|value| word(command, arg, value));
-        return Ok(words.collect::<Result<Vec<_>, _>>()?.concat());
+        // any text is a name of a file: nothing to be asked of each of a quarter of a million
+        return values.iter().map(|value| Ok(file_word(&item(arg, value)?))).collect();
     }
     if let ArgAction::SetTrue = arg.get_action() {
         return match value {
@@ -141,9 +150,7 @@ fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Vec<OsString>, St
         value => item(arg, value)?,
     };
     let word = match arg.is_positional() {
-        // a name that looks like a flag is none
-        true if text.starts_with('-') => format!("./{text}"),
-        true => text.clone(),
+        true => return Ok(vec![file_word(&text)]),
         false => format!("--{id}={text}"),
     };
     match command.clone().no_binary_name(true).try_get_matches_from([&word]) {
@@ -152,6 +159,11 @@ fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Vec<OsString>, St
         Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => Ok(vec![word.into()]),
         Err(error) => Err(refusal(&error, arg, &text)),
     }
+}
+
+/// The name of a file as an argument; one that looks like a flag is none.
+fn file_word(text: &str) -> OsString {
+    if text.starts_with('-') { format!("./{text}").into() } else { text.into() }
 }
 
 /// One value as text, if it is of the kind that the flag takes.
@@ -181,7 +193,7 @@ fn item(arg: &Arg, value: &Value) -> Result<String, String> {
     }
     match value {
         Value::String(text) if arg.get_value_delimiter().is_some_and(|delimiter| text.contains(delimiter)) => {
-            Err(format!("{text:?} holds a comma, which stands between names"))
+            Err(format!("{:?} holds a comma, which stands between names", many::short(text)))
         }
         Value::String(text) => Ok(text.clone()),
         // a column may go by its number
@@ -192,7 +204,7 @@ fn item(arg: &Arg, value: &Value) -> Result<String, String> {
 
 fn kind(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("the text {text:?}"),
+        Value::String(text) => format!("the text {:?}", many::short(text)),
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => value.to_string(),
         Value::Datetime(_) => "a date".into(),
         Value::Array(_) => "a list".into(),
@@ -206,16 +218,19 @@ fn refusal(error: &clap::Error, arg: &Arg, text: &str) -> String {
     let names: Vec<&str> = possible.iter().map(|value| value.get_name()).collect();
     match error.kind() {
         ErrorKind::InvalidValue if !names.is_empty() => {
-            format!("{text:?} is none of {}{}", names.join(", "), nearest(text, names.iter().copied()))
+            let found = many::short(text);
+            format!("{found:?} is none of {}{}", names.join(", "), nearest(text, names.iter().copied()))
         }
-        ErrorKind::ValueValidation => error.source().map_or_else(|| first_line(error), |source| source.to_string()),
+        ErrorKind::ValueValidation => {
+            error.source().map_or_else(|| first_line(error), |source| many::cut(&source.to_string(), LONGEST_LINE))
+        }
         _ => first_line(error),
     }
 }
 
 fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string()
+    many::cut(text.lines().next().unwrap_or_default().trim_start_matches("error: "), LONGEST_LINE)
 }
 
 /// A recipe, as a model file keeps it, as TOML: `train --config` makes the same of it once more. Comments stand above it.
@@ -224,7 +239,7 @@ pub fn toml(recipe: &Json, comments: &[String]) -> Result<String, String> {
     let Some(recipe) = recipe.as_object() else { return Err("its recipe is no object".into()) };
     let args: Vec<(&str, &Arg)> = command.get_arguments().filter_map(|arg| Some((name(arg)?, arg))).collect();
     if let Some(key) = recipe.keys().find(|key| !args.iter().any(|(name, _)| name == key)) {
-        return Err(format!("its recipe says {key:?}, which this version does not know"));
+        return Err(format!("its recipe says {:?}, which this version does not know", many::short(key)));
     }
     let mut text: String = comments.iter().map(|comment| format!("# {comment}\n")).collect();
     let mut heading = None;

@@ -10,6 +10,7 @@ use rnnstep::data::series::{Series, Time};
 use rnnstep::file::{self, Columns};
 use rnnstep::{Error, Form, Model, State, Tensor};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Which data to train on.
@@ -214,6 +215,9 @@ impl DataArgs {
     }
 }
 
+/// The most columns of an .npy, each of which gets a name: as many as a row of a .csv has room for.
+const MOST_COLUMNS: usize = 1 << 19;
+
 /// A table from a .csv or .npy file.
 pub fn read_series(path: &Path, options: &CsvOptions) -> Result<Series, Failure> {
     match extension(path).as_str() {
@@ -223,6 +227,10 @@ pub fn read_series(path: &Path, options: &CsvOptions) -> Result<Series, Failure>
                 let reason = format!("expected an array [T, columns], got {:?}", values.dims());
                 return Err(Error::File { path: path.into(), reason }.into());
             };
+            if columns > MOST_COLUMNS {
+                let reason = format!("has {columns} columns; {MOST_COLUMNS} are the most");
+                return Err(Error::File { path: path.into(), reason }.into());
+            }
             Ok(Series::new((1..=columns).map(|c| c.to_string()).collect(), values, None)?)
         }
         "csv" | "tsv" | "txt" | "" => Ok(csv::read(path, options)?),
@@ -278,10 +286,11 @@ pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: 
 /// x of a series for `model`.
 pub fn x_of(series: &Series, path: &Path, columns: &Columns, model: &Model) -> Result<Tensor, Failure> {
     let input = model.shape().input();
-    let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| series.columns.contains(name));
+    let there: HashSet<&String> = series.columns.iter().collect();
+    let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| there.contains(name));
     let x = if known { series.select(&columns.inputs)? } else { series.values.clone() };
     if x.rows().1 != input {
-        let (found, wanted) = (series.columns.join(", "), columns.inputs.join(", "));
+        let (found, wanted) = (many::few(&series.columns), many::few(&columns.inputs));
         let names = if wanted.is_empty() { String::new() } else { format!(" ({wanted})") };
         let reason = format!("the model takes {input} columns{names}, the file has {found}");
         return Err(Error::File { path: path.into(), reason }.into());

@@ -17,7 +17,7 @@ use rnnstep::train::Recipe;
 use rnnstep::{CellKind, Error, Form, Loss, Nonlinearity, Shape, Tensor, Units};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -368,8 +368,10 @@ impl Job {
         // before anything is made of them: a column that is not there is a matter of the file
         let positions = |wanted: &[String]| series.positions(wanted).map_err(|error| self.in_data(error));
         let (input_positions, target_positions) = (positions(&inputs)?, positions(&targets)?);
-        let place = |target: &usize| input_positions.iter().position(|input| input == target);
-        let columns = target_positions.iter().map(place).collect();
+        // of a column that goes in twice the first place
+        let places: HashMap<usize, usize> =
+            input_positions.iter().copied().zip(0..input_positions.len()).rev().collect();
+        let columns = target_positions.iter().map(|target| places.get(target).copied()).collect();
         let names = |positions: &[usize]| positions.iter().map(|&column| series.columns[column].clone()).collect();
         Ok(Named {
             series: None,
@@ -522,8 +524,10 @@ impl Job {
     /// The job of a checkpoint with what the command line may change: how long to train. Anything else that was
     /// given and differs is refused, since the result would be neither the old training nor a new one.
     pub fn resumed(&self, stored: &Value, matches: &clap::ArgMatches) -> Result<Self, Failure> {
-        let mut job: Self = serde_json::from_value(stored.clone())
-            .map_err(|error| Error::Invalid(format!("the checkpoint's recipe cannot be read: {error}")))?;
+        let mut job: Self = serde_json::from_value(stored.clone()).map_err(|error| {
+            let error = many::cut(&error.to_string(), 160);
+            Error::Invalid(format!("the checkpoint's recipe cannot be read: {error}"))
+        })?;
         let given = serde_json::to_value(self).map_err(|error| Error::Invalid(error.to_string()))?;
         for (name, value) in given.as_object().into_iter().flatten() {
             let id = name.replace('-', "_");

@@ -1,12 +1,13 @@
 //! `rnnstep stream --learn`: the model learns from what comes in; and how to learn, which `evaluate --learn` asks as well.
 
-use super::Failure;
+use super::{Failure, many};
 use clap::Args;
 use rnnstep::file::{self, LEARNER, Loaded, Metadata};
 use rnnstep::learner::Numbers;
 use rnnstep::optimizer::{Adam, Optimizer};
 use rnnstep::{Cpu, Error, Learner, LearnerOptions, Loss, Tensor};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Whether to learn while running, and how.
@@ -112,7 +113,16 @@ impl Learning {
         let stored = |name: &str| before.and_then(|before| before.get(name)).cloned();
         let options = match stored("options") {
             Some(options) => {
-                let before = serde_json::from_value(options).map_err(|error| in_file(format!("learner: {error}")))?;
+                let before: LearnerOptions = serde_json::from_value(options)
+                    .map_err(|error| in_file(format!("learner: {}", many::cut(&error.to_string(), 160))))?;
+                // what a learner takes in memory the rows in its file have to account for
+                let rows = extra.get(&format!("{LEARNER}rows.x")).map_or(0, |rows| rows.data().len());
+                if before.window.saturating_add(1).saturating_mul(model.shape().input()) != rows {
+                    let window = before.window;
+                    return Err(in_file(format!(
+                        "learner: rows.x has {rows} values, which is not a window of {window}"
+                    )));
+                }
                 args.how.changed(before)
             }
             None => args.how.options(loss_of(&metadata, &model)),
@@ -122,8 +132,8 @@ impl Learning {
         let mut learner = Learner::new(model, options, cpu)?;
         if let Some(numbers) = stored("numbers") {
             let mut snapshot = learner.snapshot();
-            snapshot.numbers =
-                serde_json::from_value::<Numbers>(numbers).map_err(|error| in_file(format!("learner: {error}")))?;
+            snapshot.numbers = serde_json::from_value::<Numbers>(numbers)
+                .map_err(|error| in_file(format!("learner: {}", many::cut(&error.to_string(), 160))))?;
             for (name, buffer) in snapshot.buffers_mut() {
                 let found = extra.get(&format!("{LEARNER}{name}")).map_or(&[][..], Tensor::data);
                 if found.len() != buffer.len() {
@@ -207,9 +217,12 @@ fn columns_of(metadata: &Metadata, model: &rnnstep::Model) -> Result<Vec<usize>,
     let (inputs, targets) = (&metadata.columns.inputs, &metadata.columns.targets);
     let wanted = model.units().map_or(model.shape().width_out(), |units| units.targets());
     if targets.len() == wanted {
+        // of two of one name the first
+        let places: HashMap<&String, usize> = inputs.iter().zip(0..inputs.len()).rev().collect();
         let place = |target: &String| {
-            inputs.iter().position(|input| input == target).ok_or_else(|| {
-                format!("--learn: {target:?} is predicted and not among the inputs, so the truth never comes in")
+            places.get(target).copied().ok_or_else(|| {
+                let target = many::few(std::slice::from_ref(target));
+                format!("--learn: {target} is predicted and not among the inputs, so the truth never comes in")
             })
         };
         return targets.iter().map(place).collect();

@@ -10,6 +10,7 @@ use rnnstep::data::series::Series;
 use rnnstep::file::{self, Columns};
 use rnnstep::{Cpu, Error};
 use std::collections::{HashMap, HashSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +21,8 @@ const SCORES: &str = "scores.csv";
 const SHOWN: [usize; 2] = [15, 5];
 /// Lines of one kind on stderr.
 const LINES: usize = 10;
+/// The longest table of a folder that is read, in bytes.
+const LARGEST: u64 = 1 << 28;
 /// The longest name of a file, in bytes, without what makes it unlike others and without its ending.
 const LONGEST: usize = 100;
 
@@ -74,7 +77,7 @@ pub fn only(mut all: Vec<OneSeries>, name: &str) -> Result<OneSeries, Failure> {
     }
     let path = all.first().map(|one| one.file.clone()).unwrap_or_default();
     let names: Vec<String> = all.into_iter().map(|one| one.name).collect();
-    Err(Error::File { path, reason: format!("there is no series {name:?}; there are {}", few(&names)) }.into())
+    Err(Error::File { path, reason: format!("there is no series {:?}; there are {}", short(name), few(&names)) }.into())
 }
 
 /// A word as one types it in a shell.
@@ -95,7 +98,8 @@ pub fn why(failure: Failure) -> Error {
 /// Names of files for names of series: readable, none twice (also where upper and lower case are the same), and nothing in
 /// them that means something to a file system.
 pub fn file_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut taken = HashSet::new();
+    // of each name the number that is the next to try: a million names that are one when made safe need no more looks than that
+    let (mut taken, mut next) = (HashSet::new(), HashMap::<String, usize>::new());
     let safe = |name: &str| {
         let mut safe = String::new();
         for letter in name.chars() {
@@ -113,9 +117,15 @@ pub fn file_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
         if safe.is_empty() || safe.starts_with('.') || device { format!("_{safe}") } else { safe }
     };
     let unlike = |name: String| {
-        let numbered = (2..).map(|n| format!("{name}-{n}"));
-        let found = std::iter::once(name.clone()).chain(numbered).find(|name| taken.insert(name.to_lowercase()));
-        format!("{}.safetensors", found.unwrap_or(name))
+        let lower = name.to_lowercase();
+        if taken.insert(lower.clone()) {
+            return format!("{name}.safetensors");
+        }
+        let number = next.entry(lower.clone()).or_insert(2);
+        while !taken.insert(format!("{lower}-{number}")) {
+            *number += 1;
+        }
+        format!("{name}-{number}.safetensors")
     };
     names.map(safe).map(unlike).collect()
 }
@@ -162,7 +172,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder of that name, if there is a folder.
+    /// The folder of that name, if there is a folder. Its table is read up to 256 MiB, into five times the memory.
     pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
         if !path.is_dir() {
             return Ok(None);
@@ -176,20 +186,36 @@ impl Folder {
             );
             return Err(wrong(reason).into());
         }
-        let mut reader = ::csv::Reader::from_path(&table).map_err(|error| wrong(error.to_string()))?;
+        let io = |source| Error::Io { path: table.clone(), source };
+        let open = std::fs::File::open(&table).map_err(io)?;
+        if open.metadata().map_err(io)?.len() > LARGEST {
+            return Err(wrong(format!("is longer than {LARGEST} bytes, which no table of models is")).into());
+        }
+        let mut reader = ::csv::Reader::from_reader(open.take(LARGEST));
         let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
         let at = |name: &str| {
             let found = header.iter().position(|column| column == name);
             found.ok_or_else(|| wrong(format!("has no column {name:?}; it is not the table of a folder of models")))
         };
         let (series, file) = (at("series")?, at("file")?);
-        let mut models = HashMap::new();
+        let (mut models, mut owners) = (HashMap::new(), HashMap::<String, String>::new());
         for row in reader.records() {
             let row = row.map_err(|error| wrong(error.to_string()))?;
             let cell = |column: usize| row.get(column).unwrap_or_default().to_string();
-            if !cell(file).is_empty() {
-                models.insert(cell(series), cell(file));
+            let (series, file) = (cell(series), cell(file));
+            if file.is_empty() {
+                continue;
             }
+            // a table may come from anywhere: it names files of its own folder, and each for one series
+            if Path::new(&file).file_name().is_none_or(|name| name != file.as_str()) {
+                return Err(wrong(format!("names the file {:?}, which is none in this folder", short(&file))).into());
+            }
+            let owner = owners.entry(file.clone()).or_insert_with(|| series.clone());
+            if *owner != series {
+                let (file, one, other) = (short(&file), short(owner), short(&series));
+                return Err(wrong(format!("names {file:?} for two series, {one:?} and {other:?}")).into());
+            }
+            models.insert(series, file);
         }
         Ok(Some(Self { path: path.into(), models }))
     }
@@ -206,7 +232,10 @@ impl Folder {
     pub fn model(&self, series: &str) -> Result<PathBuf, Error> {
         match self.models.get(series) {
             Some(file) => Ok(self.path.join(file)),
-            None => Err(Error::File { path: self.path.clone(), reason: format!("has no model of series {series:?}") }),
+            None => Err(Error::File {
+                path: self.path.clone(),
+                reason: format!("has no model of series {:?}", short(series)),
+            }),
         }
     }
 
@@ -302,13 +331,17 @@ pub fn print(header: &[&str], rows: &[Vec<String>], screen: &mut Screen) -> Resu
 }
 
 /// A name as a table shows it: in one line, and not too long.
-fn short(name: &str) -> String {
-    const LONGEST: usize = 40;
-    let mut text: String = name.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if name.chars().nth(LONGEST).is_some() {
-        text += "...";
+pub fn short(name: &str) -> String {
+    cut(name, 40)
+}
+
+/// Text in one line of so many characters at most.
+pub fn cut(text: &str, longest: usize) -> String {
+    let mut line: String = text.chars().take(longest).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(longest).is_some() {
+        line += "...";
     }
-    text
+    line
 }
 
 /// Lines on stderr, the first few and how many more there are.

@@ -21,6 +21,7 @@ mod input;
 mod job;
 mod learn;
 mod many;
+mod memory;
 mod predict;
 mod report;
 mod save;

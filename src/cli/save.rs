@@ -53,7 +53,7 @@ impl Saver {
     /// The first step after `k`, steps done, to come back at.
     pub fn next(&self, k: u64) -> u64 {
         match self.every {
-            Some(SaveEvery::Steps(steps)) => (k + 1).next_multiple_of(steps),
+            Some(SaveEvery::Steps(steps)) => (k + 1).checked_next_multiple_of(steps).unwrap_or(u64::MAX),
             _ => u64::MAX,
         }
     }

@@ -18,6 +18,7 @@ use rnnstep::pass::Head;
 use rnnstep::plot::{Figure, Plot};
 use rnnstep::train::Trainer;
 use rnnstep::{Device, Error, Model, Shape, Units};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ use std::time::{Duration, Instant};
 
 /// Where the model goes if nobody says otherwise.
 const OUT: &str = "model.safetensors";
+/// The longest row of a log that is gone on with, in bytes.
+const LONGEST_ROW: u64 = 1024;
 /// The most steps between two looks at Ctrl-C, the progress bar and the clock.
 const STEPS: u64 = 256;
 /// About the most time, where steps are slow.
@@ -249,14 +252,28 @@ impl<'a> Run<'a> {
     fn log_so_far(&self) -> String {
         let Some(path) = self.outputs.log.as_ref() else { return String::new() };
         let done = self.fit.trainer.steps_done();
-        let old = if path.is_file() { std::fs::read_to_string(path).unwrap_or_default() } else { String::new() };
         let step = |line: &str| line.split(',').next()?.parse::<u64>().ok();
-        let rows: Vec<&str> = old.lines().filter(|line| step(line).is_some_and(|step| step < done)).collect();
-        let missing = done.saturating_sub(rows.len() as u64);
+        let (mut log, mut rows, mut last) = (self.log.clone(), 0, None);
+        // line by line: nothing of it is kept but rows of this training, each once
+        let mut lines = std::fs::File::open(path).ok().filter(|_| path.is_file()).map(BufReader::new);
+        let mut line = Vec::new();
+        while let Some(lines) = &mut lines {
+            line.clear();
+            if !matches!(lines.by_ref().take(LONGEST_ROW).read_until(b'\n', &mut line), Ok(1..)) {
+                break;
+            }
+            let Ok(line) = std::str::from_utf8(&line) else { break };
+            let found = step(line).filter(|&step| step < done && last.is_none_or(|last| step > last));
+            if found.is_some() && (line.len() as u64) < LONGEST_ROW {
+                log = log + line.trim_end_matches(['\n', '\r']) + "\n";
+                (rows, last) = (rows + 1, found);
+            }
+        }
+        let missing = done.saturating_sub(rows);
         if missing > 0 {
             eprintln!("note: {}: has no rows for {missing} of the first {done} steps", path.display());
         }
-        rows.iter().fold(self.log.clone(), |log, line| log + line + "\n")
+        log
     }
 
     /// Writes log and checkpoint as they stand, the log first: of rows that it has too many a resumed training leaves some
@@ -313,7 +330,7 @@ impl<'a> Run<'a> {
         while !self.fit.is_done() && !stop.load(Ordering::Relaxed) {
             let k = self.fit.trainer.steps_done();
             // up to where something is to be said, looked at or written; a card then runs on by itself
-            let to_say = k.next_multiple_of(every) + 1;
+            let to_say = k.checked_next_multiple_of(every).map_or(u64::MAX, |k| k.saturating_add(1));
             let to = if grads_wanted.is_some() { k + 1 } else { to_say.min(k + most).min(saver.next(k)) };
             let start = Instant::now();
             let held_out = self.fit.advance(to, &mut steps)?;

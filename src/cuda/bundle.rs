@@ -11,6 +11,7 @@ use super::sources::SOURCES;
 use super::trust::{self, Unfit};
 use super::{Arch, hex, list};
 use crate::error::{Error, Result};
+use crate::memory::asking;
 use crate::whole::write_whole;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
@@ -23,6 +24,8 @@ use std::path::{Path, PathBuf};
 const FORMAT: &str = "rnnstep-bundle-1";
 /// The longest file that is read, 1 GiB.
 const MAX_FILE: u64 = 1 << 30;
+/// The longest header, 8 MiB: some fifty thousand images.
+const MAX_HEADER: u64 = 8 << 20;
 
 /// Images for one model, for one or more architectures.
 #[derive(Debug, Clone)]
@@ -119,7 +122,7 @@ impl Bundle {
         Ok(())
     }
 
-    /// Reads one for a model whose shape is `shape`.
+    /// Reads one for a model whose shape is `shape`. Memory is three times the file and 64 MiB at most, time linear.
     ///
     /// # Errors
     /// If the file is no bundle, is damaged, or is for another model; or if somebody other than root and the user may have
@@ -135,11 +138,16 @@ impl Bundle {
             Unfit::Refused(reason) => refuse(&format!("is not read, because kernels are code: {reason}")),
         })?;
         let mut bytes = Vec::new();
-        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| Error::io(path, error))?;
+        // at most one byte more than a bundle may have, whatever becomes of the file meanwhile
+        asking(|| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(|error| Error::io(path, error))?;
         if bytes.len() as u64 > MAX_FILE {
             return Err(refuse("is too long for a bundle; give the file that rnnstep compile wrote"));
         }
         let not_a_bundle = || refuse("is not a bundle of kernels; give the file that rnnstep compile wrote");
+        // the crate reads headers of a hundred megabytes, and takes a dozen times as much to do so
+        if bytes.first_chunk().is_none_or(|&n| u64::from_le_bytes(n) > MAX_HEADER) {
+            return Err(not_a_bundle());
+        }
         let metadata = SafeTensors::read_metadata(&bytes).map_err(|_| not_a_bundle())?.1.metadata().clone();
         let metadata = metadata.unwrap_or_default();
         match metadata.get("format").map(String::as_str) {

@@ -6,8 +6,9 @@ mod dialect;
 mod rows;
 
 use crate::data::long::Members;
-use crate::data::series::{Series, Time, find, listed, shown};
+use crate::data::series::{Index, Series, Time, listed, shown};
 use crate::error::{Error, Result};
+use crate::memory::{Refused, asking};
 use crate::tensor::Tensor;
 use crate::whole::write_whole;
 use csv::ByteRecord;
@@ -58,8 +59,11 @@ pub fn read(path: &Path, options: &CsvOptions) -> Result<Series> {
     read_from(open(path)?, path, options)
 }
 
-/// Reads a table from anywhere; `name` is what messages call it. What is held in memory grows with the numbers
-/// read, never with the length of a line.
+/// Reads a table from anywhere; `name` is what messages call it.
+///
+/// **Bounds.** Time is linear in the length of the source. Memory is 4 bytes for each number that is kept, 24 and its own
+/// length for each time, both up to three times while they grow, and 128 MiB at most for the row at hand and the names: a row
+/// has a mebibyte at most.
 ///
 /// # Errors
 /// If the source cannot be read or is no table of numbers; the message names the line and the column.
@@ -201,13 +205,13 @@ impl<'a> Table<'a> {
     ) -> Result<Self> {
         let names = names(first, dialect.header).map_err(|reason| Error::row(name, first_line, reason))?;
         let numbers: Vec<usize> = (1..=names.len()).collect();
-        let position = |column: &String| find(column, &names, &numbers).map_err(|reason| Error::file(name, reason));
+        let index = Index::new(&names, &numbers);
+        let position = |column: &String| index.find(column).map_err(|reason| Error::file(name, reason));
         let kind = |column: usize| dialect.kinds.get(column).copied().unwrap_or(Kind::Empty);
         let series = series.map(|column| position(&column.to_string())).transpose()?;
 
-        let mut wanted = Vec::new();
-        let is_there =
-            |column: &String| names.iter().position(|name| name == column).is_some_and(|column| Some(column) != series);
+        let (mut wanted, mut taken) = (Vec::new(), vec![false; names.len()]);
+        let is_there = |column: &String| index.named(column).is_some_and(|column| Some(column) != series);
         let asked = if options.or_all && !options.columns.iter().all(is_there) { &[][..] } else { &options.columns };
         for column in asked {
             let column = position(column)?;
@@ -216,7 +220,7 @@ impl<'a> Table<'a> {
                 let reason = format!("column {name_of} says whose a row is; it can neither go in nor be predicted");
                 return Err(Error::file(name, reason));
             }
-            if !wanted.contains(&column) {
+            if !core::mem::replace(&mut taken[column], true) {
                 wanted.push(column);
             }
         }
@@ -225,7 +229,7 @@ impl<'a> Table<'a> {
         let alone = names.len() <= 1 + usize::from(series.is_some());
         let time = match &options.time {
             Some(time) => Some(TimeColumn { column: position(time)?, guess: Guess::Certain }),
-            None if alone || wanted.contains(&first_column) || series == Some(first_column) => None,
+            None if alone || taken[first_column] || series == Some(first_column) => None,
             None if kind(first_column) == Kind::Text => {
                 Some(TimeColumn { column: first_column, guess: Guess::Certain })
             }
@@ -274,6 +278,11 @@ impl<'a> Table<'a> {
             return Err(self.ragged(line, row.len()));
         }
         self.rows += 1;
+        let room = asking(|| self.values.try_reserve(self.wanted.len()).and_then(|()| self.times.try_reserve(1)));
+        if room.is_err() {
+            let bytes = size_of_val(&self.values[..]) + size_of_val(&self.times[..]);
+            return Err(Error::row(self.name, line, Refused(bytes).to_string()));
+        }
         let Some(member) = self.member(line, row)? else { return Ok(()) };
         let start = self.values.len();
         match self.push_values(line, row, member) {
@@ -402,7 +411,9 @@ impl<'a> Table<'a> {
             return Ok(members.split(self.name, None));
         }
         let name = self.name;
-        self.finish().map(|all| members.split(name, Some(all)))
+        let all = self.finish()?;
+        members.check_names(&all).map_err(|reason| Error::file(name, reason))?;
+        Ok(members.split(name, Some(all)))
     }
 
     fn finish(mut self) -> Result<Series> {

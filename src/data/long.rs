@@ -6,6 +6,13 @@ use crate::tensor::Tensor;
 use std::collections::HashMap;
 use std::path::Path;
 
+/// The most series. Each takes a kilobyte beside its rows; more are no series but a table of something else.
+const MOST: usize = 1 << 20;
+/// Bytes that the names of columns, which each series has, may take in all of them together, and so many more for each byte
+/// of the values: a header of a megabyte over a million rows of a few bytes would be a terabyte.
+const NAMES: usize = 1 << 28;
+const NAMES_A_BYTE: usize = 16;
+
 /// Who is in a table, and whose the rows are that were kept; found out while it is read.
 #[derive(Debug)]
 pub(super) struct Members {
@@ -46,8 +53,7 @@ impl Members {
         }
         let number = match self.numbers.get(name) {
             Some(&number) => number,
-            // more are no series but a table of something else, and owners are kept as u32
-            None if self.all.len() >= u32::MAX as usize => return Err("there are too many series"),
+            None if self.all.len() >= MOST => return Err("there are more than 1048576 series; divide the file"),
             None => {
                 let number = self.all.len();
                 self.numbers.insert(name.into(), number);
@@ -77,6 +83,23 @@ impl Members {
     pub(super) fn keep(&mut self, member: usize) {
         self.all[member].rows += 1;
         self.owners.push(member as u32);
+    }
+
+    /// Whether each series can have the names of all columns of `table`.
+    ///
+    /// # Errors
+    /// If that would take memory out of all proportion to the rows.
+    pub(super) fn check_names(&self, table: &Series) -> Result<(), String> {
+        let time = table.time.as_ref().map_or(0, |time| time.name.len());
+        let names = table.columns.iter().map(|name| name.len() + size_of::<String>()).sum::<usize>() + time;
+        let most = NAMES.saturating_add(size_of_val(table.values.data()).saturating_mul(NAMES_A_BYTE));
+        if names.saturating_mul(self.all.len()) <= most {
+            return Ok(());
+        }
+        let count = self.all.len();
+        Err(format!(
+            "its names of columns take {names} bytes, too many for each of {count} series; choose fewer columns"
+        ))
     }
 
     /// Each series by itself, out of the table with all rows that were kept, if there are any.

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
+use std::collections::HashMap;
 
 /// How many column names an error message lists before it only counts the rest.
 const LISTED: usize = 20;
@@ -64,7 +65,8 @@ impl Series {
     /// # Errors
     /// If a column is not there, or if two have the name asked for.
     pub fn positions(&self, wanted: &[String]) -> Result<Vec<usize>> {
-        wanted.iter().map(|column| find(column, &self.columns, &self.numbers).map_err(Error::Invalid)).collect()
+        let index = Index::new(&self.columns, &self.numbers);
+        wanted.iter().map(|column| index.find(column).map_err(Error::Invalid)).collect()
     }
 
     /// The wanted columns in the order asked for, `[T, wanted]`; see [`Series::positions`].
@@ -81,24 +83,52 @@ impl Series {
     }
 }
 
-/// The position in `names` of the column that `wanted` names, or whose number it is; else a message that says what
-/// there is.
-pub(super) fn find(wanted: &str, names: &[String], numbers: &[usize]) -> Result<usize, String> {
-    let wanted = wanted.trim();
-    let mut named = names.iter().enumerate().filter(|(_, name)| *name == wanted).map(|(position, _)| position);
-    if let Some(position) = named.next() {
-        return match named.next() {
-            None => Ok(position),
-            Some(_) => Err(format!(
-                "two columns have the name {}; ask for the one you mean by its number, from 1",
-                shown(wanted)
-            )),
-        };
+/// Where columns lie, by name and by number, so that as many as there are can be asked for in one go.
+pub(super) struct Index<'a> {
+    names: &'a [String],
+    /// The first of each name, and whether there are others.
+    named: HashMap<&'a str, (usize, bool)>,
+    numbered: HashMap<usize, usize>,
+}
+
+impl<'a> Index<'a> {
+    /// Of columns with these names and these numbers.
+    pub(super) fn new(names: &'a [String], numbers: &[usize]) -> Self {
+        let mut named = HashMap::with_capacity(names.len());
+        for (position, name) in names.iter().enumerate() {
+            named.entry(name.as_str()).and_modify(|(_, twice)| *twice = true).or_insert((position, false));
+        }
+        let mut numbered = HashMap::with_capacity(numbers.len());
+        for (position, &number) in numbers.iter().enumerate() {
+            numbered.entry(number).or_insert(position);
+        }
+        Self { names, named, numbered }
     }
-    let number = wanted.parse::<usize>().ok();
-    number.and_then(|number| numbers.iter().position(|&other| other == number)).ok_or_else(|| {
-        format!("there is no column {}; the columns are {} (or their numbers, from 1)", shown(wanted), listed(names))
-    })
+
+    /// The position of the first column of this very name.
+    pub(super) fn named(&self, name: &str) -> Option<usize> {
+        self.named.get(name).map(|&(position, _)| position)
+    }
+
+    /// The position of the column that `wanted` names, or whose number it is; else a message that says what there is.
+    pub(super) fn find(&self, wanted: &str) -> Result<usize, String> {
+        let wanted = wanted.trim();
+        match self.named.get(wanted) {
+            Some(&(position, false)) => return Ok(position),
+            Some((_, true)) => {
+                return Err(format!(
+                    "two columns have the name {}; ask for the one you mean by its number, from 1",
+                    shown(wanted)
+                ));
+            }
+            None => {}
+        }
+        let number = wanted.parse::<usize>().ok();
+        number.and_then(|number| self.numbered.get(&number).copied()).ok_or_else(|| {
+            let names = listed(self.names);
+            format!("there is no column {}; the columns are {names} (or their numbers, from 1)", shown(wanted))
+        })
+    }
 }
 
 /// `a, b, c`; a long list ends with how many more there are.

@@ -6,6 +6,7 @@
 //! length of the file.
 
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::tensor::Tensor;
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
@@ -48,7 +49,7 @@ impl Container<'static> {
         let mut bytes = Vec::new();
         let mut read_to = |bytes: &mut Vec<u8>, end: u64| -> Result<()> {
             let missing = end.saturating_sub(bytes.len() as u64);
-            let room = usize::try_from(missing).is_ok_and(|missing| bytes.try_reserve_exact(missing).is_ok());
+            let room = usize::try_from(missing).is_ok_and(|missing| memory::reserve(bytes, missing).is_ok());
             if !room {
                 return Err(Error::file(path, format!("{end} bytes long, more than fits into this machine's memory")));
             }
@@ -118,22 +119,25 @@ impl<'a> Container<'a> {
         let (start, end) = info.data_offsets;
         let bytes = self.bytes.get(self.header.end + start..self.header.end + end).unwrap_or_default();
         let mut lost = 0;
-        let values: Vec<f32> = match info.dtype {
-            Dtype::F32 => bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect(),
-            Dtype::F16 => bytes.as_chunks().0.iter().map(|&value| half::f16::from_le_bytes(value).to_f32()).collect(),
-            Dtype::BF16 => bytes.as_chunks().0.iter().map(|&value| half::bf16::from_le_bytes(value).to_f32()).collect(),
+        let refused = |refused: memory::Refused| self.error(name, refused.to_string());
+        // as many as there are bytes for: that was held against the length of the file
+        let mut values = memory::room::<f32>(info.shape.iter().product()).map_err(refused)?;
+        match info.dtype {
+            Dtype::F32 => values.extend(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value))),
+            Dtype::F16 => values.extend(bytes.as_chunks().0.iter().map(|&v| half::f16::from_le_bytes(v).to_f32())),
+            Dtype::BF16 => values.extend(bytes.as_chunks().0.iter().map(|&v| half::bf16::from_le_bytes(v).to_f32())),
             Dtype::F64 => {
                 let narrow = |&value: &[u8; 8]| {
                     let (wide, value) = (f64::from_le_bytes(value), f64::from_le_bytes(value) as f32);
                     lost += usize::from(wide.is_finite() && value.is_infinite());
                     value
                 };
-                bytes.as_chunks().0.iter().map(narrow).collect()
+                values.extend(bytes.as_chunks().0.iter().map(narrow));
             }
             other => {
                 return Err(self.error(name, format!("its values are {other}; F32, F16, BF16 and F64 can be read")));
             }
-        };
+        }
         let tensor = Tensor::new(info.shape.clone(), values).map_err(|error| self.error(name, error.to_string()))?;
         Ok((tensor, lost))
     }
@@ -148,7 +152,7 @@ pub(super) fn shape(dims: &[usize]) -> String {
 }
 
 /// A text from a file made fit for a message: one line, not too long.
-pub(super) fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     const MOST: usize = 160;
     let mut line: String = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(MOST).is_some() {

@@ -125,6 +125,7 @@ impl<'a> Groups<'a> {
             return Err(file.error(name, reason));
         }
         if let Some(other) = self.recurrent.insert(format!("{kind}_l{layer}"), name) {
+            let other = short(other);
             return Err(file.error(name, format!("is there a second time as {other:?}; keep one of them")));
         }
         self.layers = self.layers.max(layer.saturating_add(1));

@@ -7,6 +7,7 @@
 mod container;
 mod infer;
 mod model;
+mod plain;
 mod reference;
 mod unseen;
 
@@ -17,7 +18,8 @@ use crate::loss::Loss;
 use crate::scaler::Scaler;
 use crate::shape::{Nonlinearity, Shape};
 use crate::tensor::Tensor;
-use container::{Container, MAX_FILE, MAX_HEADER, short};
+pub(crate) use container::short;
+use container::{Container, MAX_FILE, MAX_HEADER};
 use infer::Source;
 pub use model::{Loaded, load, save};
 pub use reference::Reference;
@@ -61,10 +63,10 @@ pub struct Metadata {
     #[serde(default)]
     pub columns: Columns,
     /// The options of the training.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "plain::deserialize")]
     pub recipe: Option<serde_json::Value>,
     /// Where the training stood: whole numbers (steps, random state) that must come back exactly.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "plain::deserialize")]
     pub position: Option<serde_json::Value>,
     /// T of the windows in training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,12 +91,39 @@ impl Metadata {
 
 /// The form of the predicted columns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawTarget")]
 pub struct Target {
     /// What of them the network sees and says.
     #[serde(flatten)]
     pub form: Form,
     /// Of each, which input it is, from 0.
     pub inputs: Vec<usize>,
+}
+
+/// A [`Target`] as it comes out of a file. What it does not know is passed over, and not kept while the rest is read as
+/// serde does it where structures are flattened.
+#[derive(Deserialize)]
+struct RawTarget {
+    #[serde(rename = "as")]
+    form: String,
+    season: Option<usize>,
+    inputs: Vec<usize>,
+}
+
+impl TryFrom<RawTarget> for Target {
+    type Error = String;
+
+    fn try_from(RawTarget { form, season, inputs }: RawTarget) -> Result<Self, String> {
+        let form = match (form.as_str(), season) {
+            ("value", _) => Form::Value,
+            ("change", _) => Form::Change,
+            ("relative-change", _) => Form::RelativeChange,
+            ("seasonal-change", Some(season)) => Form::SeasonalChange { season },
+            ("seasonal-change", None) => return Err("target: a seasonal change without a season".into()),
+            (other, _) => return Err(format!("target: unknown form {:?}", short(other))),
+        };
+        Ok(Self { form, inputs })
+    }
 }
 
 impl Default for Metadata {
@@ -152,6 +181,9 @@ pub struct ModelFile {
 /// Elman RNN is a relu one cannot be seen from its tensors: `nonlinearity` says so, unless the metadata does;
 /// tanh if neither does. The reference in the metadata has the right lengths; whoever computes verifies it.
 ///
+/// **Bounds.** No size in the header is believed before the bytes of the file account for it. Of a header of h bytes (8 MiB at
+/// most) and a file of n, memory is 32 MiB + 24·h + 5·n at most and time h·log h + n, here and in [`load`].
+///
 /// # Errors
 /// If the file cannot be read, is damaged, is no safetensors, holds another kind of network, or contradicts
 /// its own metadata or `nonlinearity`. The message names file and tensor.
@@ -167,7 +199,8 @@ pub fn read_bytes(bytes: &[u8], name: &Path, nonlinearity: Option<Nonlinearity>)
     read_model(&Container::of_bytes(name, bytes)?, nonlinearity)
 }
 
-/// Reads tensors by name from any safetensors file: `required` ones must be there, `optional` ones may.
+/// Reads tensors by name from any safetensors file: `required` ones must be there, `optional` ones may. The bounds are those of
+/// [`read`].
 /// Others are neither looked at nor converted. F32, F16, BF16 and F64 are converted to f32.
 ///
 /// # Errors
@@ -276,6 +309,7 @@ fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<Mo
     if let Some(reference) = &metadata.reference {
         reference.check(&shape).map_err(|reason| Error::file(file.path(), format!("metadata: {reason}")))?;
     }
+    check_columns(&metadata, &shape).map_err(|reason| Error::file(file.path(), format!("metadata: {reason}")))?;
     let mut warnings = Vec::new();
     let mut weights = Vec::with_capacity(found.sources.len());
     for source in &found.sources {
@@ -303,6 +337,18 @@ fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<Mo
         }
     }
     Ok(ModelFile { shape, weights, metadata, extra, warnings })
+}
+
+/// Whether there are as many names of columns as columns, where there are any.
+fn check_columns(metadata: &Metadata, shape: &Shape) -> Result<(), String> {
+    let each = metadata.says.unwrap_or_default().outputs(1);
+    let Columns { inputs, targets, .. } = &metadata.columns;
+    for (what, names, width) in [("inputs", inputs, shape.input), ("targets", targets, shape.width_out() / each)] {
+        if !names.is_empty() && names.len() != width {
+            return Err(format!("{} names of {what} for a network of {width}", names.len()));
+        }
+    }
+    Ok(())
 }
 
 fn read_metadata(file: &Container) -> Result<Metadata> {

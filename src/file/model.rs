@@ -25,7 +25,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// Reads a model and, where the file has a reference input and output, checks that the model still gives it.
+/// Reads a model and, where the file has a reference input and output, checks that the model still gives it, over its first
+/// sixteen steps.
 ///
 /// # Errors
 /// Those of [`read`]; scalers that do not fit the model; a reference that is not met.
@@ -96,10 +97,16 @@ impl Model {
     }
 }
 
+/// As many steps of a reference are computed; what this library writes has four. More would tell no more of the weights, and a
+/// file of a few megabytes could ask for minutes.
+const STEPS: usize = 16;
+
 /// The reference output must come out again to float32 rounding, whatever processor wrote the file.
 fn verify(model: &Model, reference: &Reference, cpu: Cpu) -> Result<()> {
     let shape = model.shape();
-    let x = Tensor::new(vec![reference.seq_len, shape.input], reference.x.clone())?;
+    let steps = reference.seq_len.min(STEPS);
+    let x = reference.x.get(..steps * shape.input).unwrap_or_default();
+    let x = Tensor::new(vec![steps, shape.input], x)?;
     let y = model.clone().raw().forward(cpu, &x, Order::BatchFirst, &mut State::new(shape, 1))?;
     for (i, (&found, &expected)) in y.data().iter().zip(&reference.y).enumerate() {
         let same = found == expected || (found.is_nan() && expected.is_nan());

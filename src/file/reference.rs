@@ -4,7 +4,8 @@ use crate::shape::Shape;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// An input and what the network made of it, from zero states, in scaled units.
+/// An input and what the network made of it, from zero states, in scaled units. Whoever loads the file computes the first
+/// sixteen steps again, however many there are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reference {
     /// `[T,I]`

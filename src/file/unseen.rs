@@ -2,7 +2,7 @@
 
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Where training ended, and how far off the network is after that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +31,11 @@ impl Unseen {
     /// The first row of `table [T,I]`, in raw units, that was not trained on, if it has the end of the rows that were: where that was
     /// in training, or else anywhere. Of several places the last.
     pub fn first_of(&self, table: &Tensor) -> Option<usize> {
-        let ends_at = |rows: usize, last: u64| rows <= table.rows().0 && hash_of_last(table, rows) == Some(last);
+        // each row is looked at for a few of its successors, however many ends there are
+        let mut hashes = HashMap::new();
+        let mut ends_at = |rows: usize, last: u64| {
+            rows <= table.rows().0 && *hashes.entry(rows).or_insert_with(|| hash_of_last(table, rows)) == Some(last)
+        };
         let same = self.ends.iter().filter(|end| ends_at(end.train_rows, end.last)).map(|end| end.train_rows).max();
         let known: HashSet<u64> = self.ends.iter().map(|end| end.last).collect();
         let known = |&rows: &usize| hash_of_last(table, rows).is_some_and(|last| known.contains(&last));

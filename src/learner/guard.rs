@@ -52,6 +52,16 @@ impl Guard {
         Self { seen: 0, means: [0.0; 2], sums: [0.0; 2], count: 0, usual: None, strikes: 0, ease: 1.0 }
     }
 
+    /// Whether it can be, with counts up to `most`.
+    pub fn is_sound(&self, most: u64) -> bool {
+        let losses = self.means.iter().chain(&self.sums).chain(&self.usual);
+        self.seen <= most
+            && self.count <= most
+            && self.strikes <= CHANGED
+            && (LEAST..=1.0).contains(&self.ease)
+            && losses.into_iter().all(|loss| loss.is_finite())
+    }
+
     /// Takes in what the present weights lost at a tick, and what the good ones would have. Whether that is an explosion, of
     /// `explode` times the loss; without it only a loss that is not finite is one.
     pub fn saw(&mut self, present: f64, good: f64, explode: Option<f64>) -> bool {

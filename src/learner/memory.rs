@@ -69,6 +69,19 @@ pub struct Numbers {
     pub(super) past: Option<usize>,
 }
 
+/// The largest count that makes sense: at a nanosecond each it takes a hundred days, and sums of a few do not wrap.
+const MOST: u64 = 1 << 53;
+
+impl Numbers {
+    /// Whether every count can be what it is said to be, so that adding to it is always possible.
+    fn is_sound(&self) -> bool {
+        let Self { ticks, updates, rollbacks, step, good_step, since_check, since, .. } = *self;
+        [ticks, updates, rollbacks, step, good_step, since_check].iter().all(|&count| count <= MOST)
+            && since as u64 <= MOST
+            && self.guard.is_sound(MOST)
+    }
+}
+
 /// The last weights that were good, and what belongs to them.
 #[derive(Debug, Clone)]
 pub struct Good {
@@ -251,7 +264,9 @@ impl Snapshot {
         let sound = numbers.scaling.as_ref().is_none_or(|(x, y)| x.is_sound() && y.is_sound());
         let finite = [&other.params, &other.good.params].into_iter().all(|params| all_finite(params))
             && [&other.state, &other.good.state].into_iter().all(State::is_finite);
-        if !(placed && waits && sound && finite) || columns(&self.numbers.scaling) != columns(&numbers.scaling) {
+        if !(placed && waits && sound && finite && numbers.is_sound())
+            || columns(&self.numbers.scaling) != columns(&numbers.scaling)
+        {
             return Err(Error::invalid("snapshot: its numbers fit no learner of this model and these options"));
         }
         Ok(())

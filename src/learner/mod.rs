@@ -399,10 +399,17 @@ impl Learner {
     pub fn warm_up(&mut self) {
         let before = self.snapshot();
         let (x, came) = (vec![0.0; self.x.len()], vec![0.0; self.truth.len()]);
-        self.resume();
-        for _ in 0..self.options.window + self.options.every + 1 {
+        // a window is filled without learning, so that the work is that of one update, whatever its length
+        self.pause();
+        for _ in 0..=self.options.window {
             let _ = self.tick(&x, &came); // of the right length: no error
         }
+        self.resume();
+        let every = core::mem::replace(&mut self.options.every, 1);
+        for _ in 0..2 {
+            let _ = self.tick(&x, &came);
+        }
+        self.options.every = every;
         self.keep();
         self.go_back();
         let _ = self.restore(&before); // its own: no error

@@ -2,16 +2,22 @@
 
 use super::Attempt;
 use crate::error::{Error, Result};
+use crate::memory::asking;
 use crate::whole::write_whole;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// The version of the format, in the first line.
 const VERSION: u32 = 1;
+
+/// The longest journal that is read, in bytes: a million trainings, which a search never comes to.
+const LARGEST: u64 = 1 << 28;
+/// The longest first line: what was asked is a few hundred bytes, and JSON of any form takes many times its length in memory.
+const LONGEST_HEAD: usize = 1 << 16;
 
 /// The first line: whose journal it is.
 #[derive(Serialize, Deserialize)]
@@ -23,6 +29,8 @@ struct Head {
 
 /// A file of JSON lines that grows. The first says what was asked; it is written whole or not at all. Each of the others is an
 /// [`Attempt`]; one that was cut off or damaged is left out, and that training is done again.
+///
+/// **Bounds.** A journal is read whole, up to 256 MiB; time is linear in its length, memory five times that.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -38,11 +46,16 @@ impl Journal {
     /// If the file is no journal, or one of another search, or cannot be written.
     pub fn open(path: impl Into<PathBuf>, asked: &Value) -> Result<Self> {
         let path = path.into();
-        let bytes = match std::fs::read(&path) {
+        let bytes = match File::open(&path).and_then(|file| read(&file)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(Error::io(path, error)),
         };
+        if bytes.len() as u64 > LARGEST {
+            let reason =
+                format!("is longer than {LARGEST} bytes, which no journal of a search is; give another --journal");
+            return Err(Error::file(path, reason));
+        }
         if bytes.is_empty() {
             let head = line(&path, &Head { version: VERSION, asked: asked.clone() })?;
             write_whole(&path, |out| out.write_all(head.as_bytes()))?;
@@ -50,8 +63,10 @@ impl Journal {
         let text = String::from_utf8_lossy(&bytes);
         let mut lines = text.lines();
         if let Some(first) = lines.next() {
-            let head: Head = serde_json::from_str(first)
-                .map_err(|_| Error::file(&path, "is no journal of a search; give another --journal"))?;
+            let head = Some(first).filter(|first| first.len() <= LONGEST_HEAD);
+            let head: Head = head
+                .and_then(|first| serde_json::from_str(first).ok())
+                .ok_or_else(|| Error::file(&path, "is no journal of a search; give another --journal"))?;
             check(&path, &head, asked)?;
         }
         let (mut attempts, mut damaged) = (Vec::new(), 0);
@@ -89,6 +104,13 @@ impl Journal {
         // in one call, so that a line is cut off only by the end of the machine
         file.write_all(line.as_bytes()).map_err(|error| Error::io(&self.path, error))
     }
+}
+
+/// At most one byte more than a journal may have.
+fn read(file: &File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    asking(|| file.take(LARGEST + 1).read_to_end(&mut bytes))?;
+    Ok(bytes)
 }
 
 fn line(path: &Path, what: &impl Serialize) -> Result<String> {

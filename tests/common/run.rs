@@ -49,6 +49,14 @@ impl Run {
         self
     }
 
+    /// The same folder with commands that may take so many seconds of a processor, where the system can say so.
+    pub fn with_time(mut self, seconds: u64) -> Self {
+        if cfg!(unix) {
+            self.limits += &format!("ulimit -t {seconds}; ");
+        }
+        self
+    }
+
     /// The same folder with commands that may write files of so many blocks, of 512 or 1024 bytes as the shell likes it.
     pub fn with_file_size(mut self, blocks: u64) -> Self {
         self.limits += &format!("ulimit -f {blocks}; ");

@@ -15,6 +15,7 @@ use rnnstep::evaluate::{Comparison, Verdict};
 use rnnstep::file::{self, Columns, Loaded, Metadata};
 use rnnstep::fit::Table;
 use rnnstep::{Error, Model};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -251,17 +252,14 @@ const VERDICTS: [&str; 4] = ["better", "no better", "worse", "nothing to say"];
 fn joined(reports: &[(String, Report)], table: Make) -> Cells {
     let tables: Vec<_> = reports.iter().map(|(name, report)| (name, table(report))).collect();
     let mut header = vec!["series".to_string()];
+    let mut there = HashSet::new();
     for (_, (columns, _)) in &tables {
-        for column in columns {
-            if !header[1..].contains(column) {
-                header.push(column.clone());
-            }
-        }
+        header.extend(columns.iter().filter(|column| there.insert(*column)).cloned());
     }
     let mut all = Vec::new();
     for (name, (columns, rows)) in tables {
-        let places: Vec<Option<usize>> =
-            header[1..].iter().map(|wanted| columns.iter().position(|column| column == wanted)).collect();
+        let places: HashMap<&String, usize> = columns.iter().zip(0..columns.len()).rev().collect();
+        let places: Vec<Option<usize>> = header[1..].iter().map(|wanted| places.get(wanted).copied()).collect();
         for row in rows {
             let cell = |place: &Option<usize>| place.and_then(|place| row.get(place)).cloned().unwrap_or_default();
             all.push(std::iter::once(name.clone()).chain(places.iter().map(cell)).collect());

@@ -1,0 +1,7 @@
+//! Files that somebody made to do harm.
+#![cfg(feature = "std")]
+
+#[path = "../common/run.rs"]
+mod run;
+
+mod bounds;
