@@ -403,9 +403,12 @@ impl Learner {
         let before = self.snapshot();
         let (x, came) = (vec![0.0; self.x.len()], vec![0.0; self.truth.len()]);
         self.resume();
-        for _ in 0..self.options.window + self.options.every + 1 {
+        // one update over a whole window, however seldom the next will come
+        let every = core::mem::replace(&mut self.options.every, self.options.window);
+        for _ in 0..self.options.window.saturating_add(2) {
             let _ = self.tick(&x, &came); // of the right length: no error
         }
+        self.options.every = every;
         self.keep();
         self.go_back();
         let _ = self.restore(&before); // its own: no error
