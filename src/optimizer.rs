@@ -63,7 +63,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// In PyTorch's cases: a beta outside [0, 1), a negative eps, decay or momentum, Nesterov without momentum or
-    /// with dampening. And if a number is not finite as an f32, or the dampening is not between 0 and 1.
+    /// with dampening. And if a number is not finite as an f32, eps is zero as one, or the dampening is not between 0 and 1.
     pub fn checked(self) -> Result<Self> {
         let (decay, momentum) = match self {
             Self::Adam(adam) | Self::AdamW(adam) => {
@@ -72,7 +72,10 @@ impl Optimizer {
                         return Err(Error::invalid(format!("betas {beta}: must be at least 0 and below 1")));
                     }
                 }
-                not_negative("eps", adam.eps)?;
+                // the padding of a layer has no gradient, and zero is not to be divided by zero
+                if !is_positive(adam.eps) {
+                    return Err(Error::invalid(format!("eps {}: must be a finite number above 0", adam.eps)));
+                }
                 (adam.weight_decay, 0.0)
             }
             Self::Sgd(sgd) => {
@@ -262,9 +265,14 @@ pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
     Err(Error::invalid(format!("{name} {value}: must be a finite number, not negative")))
 }
 
+/// Whether `value` is above 0 and finite as the f32 that is computed with.
+fn is_positive(value: f64) -> bool {
+    value as f32 >= f32::MIN_POSITIVE && (value as f32).is_finite()
+}
+
 /// `Ok` if a gradient can be clipped to that norm: above 0, and finite.
 pub(crate) fn check_clip(clip: Option<f64>) -> Result<()> {
-    match clip.filter(|clip| !(*clip > 0.0 && clip.is_finite())) {
+    match clip.filter(|&clip| !is_positive(clip)) {
         Some(clip) => Err(Error::invalid(format!("clip {clip}: must be a finite number above 0"))),
         None => Ok(()),
     }

@@ -32,7 +32,7 @@ pub struct CompileArgs {
     #[arg(long, value_enum, value_name = "FRAME")]
     frame: Option<Frame>,
     /// The most sequences side by side
-    #[arg(long, default_value_t = 1, value_name = "B", value_parser = number::count::<usize>)]
+    #[arg(long, default_value_t = 1, value_name = "B", value_parser = number::whole::<usize>(1..=1 << 24))]
     batch: usize,
     /// Kernels for training as well
     #[arg(long)]

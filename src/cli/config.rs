@@ -3,8 +3,8 @@
 //! What the file says is put among the arguments as if it had been typed, so that there is one place that reads options. What
 //! was typed wins.
 
-use super::Failure;
 use super::job::Job;
+use super::{Failure, many};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
@@ -248,7 +248,9 @@ pub fn job_of(recipe: &Json) -> Result<Job, String> {
         words.extend(word.map(|(word, _)| word));
     }
     parsed(&command, words).map_err(|error| format!("its recipe: {}", first_line(&error)))?;
-    Job::deserialize(recipe).map_err(|error| format!("its recipe: {error}"))
+    let job = Job::deserialize(recipe).map_err(|error| format!("its recipe: {error}"))?;
+    job.check().map_err(|failure| format!("its recipe: {}", many::why(failure)))?;
+    Ok(job)
 }
 
 /// The options of a training, as a command that has no others.

@@ -173,7 +173,8 @@ fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, history: &Tensor)
     if levels.is_empty() {
         return Ok(Said { fitted, future, bands: vec![] });
     }
-    let Bands { bands, median, .. } = bands(args, levels, &aiming(loaded, &args.model.model)?, &loaded.metadata, history)?;
+    let Bands { bands, median, .. } =
+        bands(args, levels, &aiming(loaded, &args.model.model)?, &loaded.metadata, history)?;
     Ok(Said { fitted, future: median, bands })
 }
 

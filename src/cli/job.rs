@@ -111,7 +111,7 @@ pub struct Job {
     #[serde(default)]
     pub target_as: TargetAs,
     /// Rows of a season, for seasonal-change [default: found in the training part]
-    #[arg(long, value_name = "ROWS", value_parser = number::whole::<usize>(1..=Form::LONGEST as u64), help_heading = "Windows")]
+    #[arg(long, value_name = "ROWS", value_parser = number::count::<usize>, help_heading = "Windows")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season: Option<usize>,
 
@@ -135,7 +135,7 @@ pub struct Job {
     #[arg(long, num_args = 1..=2, value_names = ["BETA1", "BETA2"], value_delimiter = ',', default_values_t = [0.9, 0.999], value_parser = number::fraction, help_heading = "Training")]
     pub betas: Vec<f64>,
     /// What adam and adamw add to the root of the second moment
-    #[arg(long, default_value = "1e-8", value_name = "EPS", value_parser = number::not_negative, help_heading = "Training")]
+    #[arg(long, default_value = "1e-8", value_name = "EPS", value_parser = number::positive, help_heading = "Training")]
     pub eps: f64,
     /// Use the largest second moment so far (adam, adamw)
     #[arg(long, help_heading = "Training")]
@@ -450,6 +450,17 @@ impl Job {
             _ => self.season,
         };
         Ok(Self { season, ..self.clone() }.plan()?.check()?)
+    }
+
+    /// Whether its options go together.
+    pub fn check(&self) -> Result<(), Failure> {
+        let season = match self.target_as {
+            TargetAs::SeasonalChange => self.season.or(Some(1)), // found in the data
+            _ => self.season,
+        };
+        Self { season, ..self.clone() }.form()?;
+        self.shape(1, 1)?;
+        self.recipe(Head::All, None).map(drop)
     }
 
     /// Without a level near the middle, what is named where one value is wanted is no median.

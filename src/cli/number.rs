@@ -3,8 +3,8 @@
 
 use std::ops::RangeInclusive;
 
-/// The largest count of anything, 2^53: sums of a few of them still fit, and JSON can say it.
-pub const MOST: u64 = 1 << 53;
+/// The largest count where nothing else bounds it.
+pub const MOST: u64 = u64::MAX;
 
 /// The most threads.
 pub const MOST_THREADS: usize = 1024;
@@ -12,9 +12,10 @@ pub const MOST_THREADS: usize = 1024;
 /// A whole number in `range`.
 pub fn whole<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
     move |text| {
-        let found = text.parse().ok().filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());
+        let found =
+            text.parse().ok().filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());
         found.ok_or_else(|| match (range.start(), range.end()) {
-            (least, &MOST) => format!("must be a whole number, {least} or more and at most {MOST}"),
+            (least, &MOST) => format!("must be a whole number, {least} or more"),
             (least, most) => format!("must be a whole number between {least} and {most}"),
         })
     }
@@ -25,7 +26,7 @@ pub fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     whole(1..=MOST)(text)
 }
 
-/// A whole number, 0 or more.
+/// A whole number.
 pub fn count_or_none<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     whole(0..=MOST)(text)
 }
@@ -68,7 +69,7 @@ pub fn not_negative(text: &str) -> Result<f64, String> {
 
 /// Above 0.
 pub fn positive(text: &str) -> Result<f64, String> {
-    number(text, |number| number > 0.0, "a finite number above 0")
+    number(text, |number| number as f32 >= f32::MIN_POSITIVE, "a finite number above 0")
 }
 
 /// Above 0 and at most an hour.

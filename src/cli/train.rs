@@ -324,7 +324,7 @@ impl<'a> Run<'a> {
         while !self.fit.is_done() && !stop.load(Ordering::Relaxed) {
             let k = self.fit.trainer.steps_done();
             // up to where something is to be said, looked at or written; a card then runs on by itself
-            let to_say = k.next_multiple_of(every) + 1;
+            let to_say = k.checked_next_multiple_of(every).map_or(u64::MAX, |next| next.saturating_add(1));
             let to = if grads_wanted.is_some() { k + 1 } else { to_say.min(k + most).min(saver.next(k)) };
             let start = Instant::now();
             let held_out = self.fit.advance(to, &mut steps)?;

@@ -63,7 +63,7 @@ impl LearnerOptions {
         }
         not_negative("lr", self.lr)?;
         check_clip(self.clip)?;
-        if let Some(explode) = self.explode.filter(|explode| !(*explode > 1.0 && explode.is_finite())) {
+        if let Some(explode) = self.explode.filter(|explode| !(*explode > 1.0 && (*explode as f32).is_finite())) {
             return Err(Error::invalid(format!("explode {explode}: must be a finite number above 1")));
         }
         if let Some(adapt) = self.adapt.filter(|adapt| !(0.0..1.0).contains(adapt)) {

@@ -166,7 +166,7 @@ impl Search {
     pub fn trainings(&self, tries: usize) -> usize {
         let of = |size| rungs(size, self.epochs).iter().map(|rung| rung.candidates).sum::<usize>();
         let rest = tries % BRACKET;
-        tries / BRACKET * of(BRACKET) + if rest > 0 { of(rest) } else { 0 }
+        (tries / BRACKET).saturating_mul(of(BRACKET)).saturating_add(if rest > 0 { of(rest) } else { 0 })
     }
 
     /// A number for everything that decides what is found: rows, base and space. Not a matter of security.
