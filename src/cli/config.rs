@@ -242,6 +242,9 @@ pub fn job_of(recipe: &Json) -> Result<Job, String> {
         let Some(arg) = command.get_arguments().find(|arg| name(arg) == Some(key)) else {
             return Err(format!("its recipe says {key:?}, which this version does not know"));
         };
+        if value.is_null() && !arg.get_default_values().is_empty() {
+            return Err(format!("its recipe: {key}: expected a value, got null"));
+        }
         // names of files are no matter of a flag
         let Some(value) = of_json(key, value)?.filter(|_| key != "data") else { continue };
         let word = flag(arg, &value).map_err(|reason| format!("its recipe: {key}: {reason}"))?;

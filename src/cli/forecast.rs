@@ -85,7 +85,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         }
         None => (sine_history(&loaded.metadata, &args.model.model)?, None),
     };
-    let said = ahead(args, &levels, &loaded, &history)?;
+    let said = ahead(args, &levels, &loaded, &args.model.model, &history)?;
     let names = names(columns, said.future.rows().1);
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(
@@ -104,10 +104,10 @@ fn of_each_series(args: &ForecastArgs, levels: &[f64], screen: &mut Screen) -> R
     let Some(history) = &args.history else {
         return Err(Failure::Usage("HISTORY is missing: give the .csv that has the column --series".into()));
     };
-    each_series(&args.model, history, &args.many, &args.table, args.out.as_deref(), screen, |loaded, history| {
+    each_series(&args.model, history, &args.many, &args.table, args.out.as_deref(), screen, |loaded, path, history| {
         let columns = &loaded.metadata.columns;
         feeds_back(columns)?;
-        let said = ahead(args, levels, &loaded, &history.x)?;
+        let said = ahead(args, levels, &loaded, path, &history.x)?;
         let (names, future) = with_bands(&names(columns, said.future.rows().1), &said)?;
         let numbers = numbers(args.steps);
         let (header, rows) = table_of(&future, &names, Some(&numbers));
@@ -157,8 +157,8 @@ struct Said {
     bands: Vec<Band>,
 }
 
-/// What the model says of the rows after `history`.
-fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, history: &Tensor) -> Result<Said, Failure> {
+/// What the model of the file `path` says of the rows after `history`.
+fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, path: &Path, history: &Tensor) -> Result<Said, Failure> {
     let width = history.rows().1.max(1);
     if let Some(at) = history.data().iter().position(|value| !value.is_finite()) {
         let (row, value) = (at / width + 1, history.data()[at]);
@@ -173,8 +173,7 @@ fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, history: &Tensor)
     if levels.is_empty() {
         return Ok(Said { fitted, future, bands: vec![] });
     }
-    let Bands { bands, median, .. } =
-        bands(args, levels, &aiming(loaded, &args.model.model)?, &loaded.metadata, history)?;
+    let Bands { bands, median, .. } = bands(args, levels, &aiming(loaded, path)?, &loaded.metadata, history)?;
     Ok(Said { fitted, future: median, bands })
 }
 

@@ -463,6 +463,23 @@ impl Job {
         self.recipe(Head::All, None).map(drop)
     }
 
+    /// Says on stderr which options have no effect here; `held_out` is whether something is.
+    pub fn say_what_is_idle(&self, held_out: bool) {
+        let sgd = self.optimizer == OptimizerName::Sgd;
+        let (for_sgd, for_adam) = ("only sgd has it", "only adam and adamw have it");
+        let idle = [
+            ("patience", self.patience.is_some() && !held_out, "nothing is held out, so the training runs to its end"),
+            ("dropout", self.dropout > 0.0 && self.layers == 1, "it drops between two layers, and there is one"),
+            ("momentum", self.momentum != 0.0 && !sgd, for_sgd),
+            ("dampening", self.dampening != 0.0 && !sgd, for_sgd),
+            ("nesterov", self.nesterov && !sgd, for_sgd),
+            ("amsgrad", self.amsgrad && sgd, for_adam),
+        ];
+        for (flag, _, why) in idle.into_iter().filter(|(_, idle, _)| *idle) {
+            eprintln!("note: --{flag} has no effect: {why}");
+        }
+    }
+
     /// Without a level near the middle, what is named where one value is wanted is no median.
     fn say_what_is_named(&self) {
         let Loss::Quantiles(levels) = self.loss else { return };

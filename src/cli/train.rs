@@ -195,6 +195,7 @@ impl<'a> Run<'a> {
         // a shape that makes no sense is found before the data is read
         let shape = job.shape(1, 1)?;
         let Prepared { windows, held_out, units, tables } = job.prepare()?;
+        job.say_what_is_idle(held_out.is_some());
         let choose = |shape: &Shape, batch| args.device.choose(shape, batch, Work::Training);
         let model = init.map_or_else(|| random(&job, shape, &windows), Ok)?;
         let trainer = begin(&mut job, model, windows, units, choose, threads)?;

@@ -338,3 +338,23 @@ fn a_loss_that_runs_away_ends_the_training() {
     assert!(last.starts_with("error: the loss of step ") && last.contains("--lr"), "{last}");
     assert!(run.files().is_empty(), "{:?}", run.files().keys());
 }
+
+#[test]
+fn options_without_an_effect_are_said() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    for (flags, says) in [
+        ("--patience 3 --val-fraction 0", "note: --patience has no effect: nothing is held out"),
+        ("--dropout 0.5", "note: --dropout has no effect: "),
+        ("--momentum 0.9", "note: --momentum has no effect: only sgd"),
+        ("--dampening 0.1", "note: --dampening has no effect: only sgd"),
+        ("--nesterov", "note: --nesterov has no effect: only sgd"),
+        ("--optimizer sgd --amsgrad", "note: --amsgrad has no effect: only adam"),
+    ] {
+        let stderr = run.ok(&format!("train sunspots.csv --epochs 1 --no-plot {flags}")).stderr;
+        assert!(stderr.contains(says) && stderr.matches("note: ").count() == 1, "{flags}\n{stderr}");
+    }
+    let flags = "--patience 3 --layers 2 --dropout 0.5 --optimizer sgd --momentum 0.9 --dampening 0.1";
+    let stderr = run.ok(&format!("train sunspots.csv --epochs 1 --no-plot {flags}")).stderr;
+    assert!(!stderr.contains("note: "), "{stderr}");
+}

@@ -35,7 +35,8 @@ pub struct BenchArgs {
     /// Activation of an Elman RNN whose file does not say it [default: tanh]
     #[arg(long, value_enum, value_name = "NAME", requires = "model")]
     nonlinearity: Option<Nonlinearity>,
-    /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory
+    /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory, a card
+    /// computes with the rounded weights in f32
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     weights: Weights,
     /// Seed of random weights
