@@ -209,7 +209,7 @@ fn bands_that_make_no_sense() {
         run.misused(&format!("{forecast} --bands={levels}"), &["--bands"]);
     }
     run.misused(&format!("{forecast} --bands wide"), &["--bands", "wide"]);
-    run.misused(&format!("{forecast} --paths 50"), &["--bands"]);
+    run.misused(&format!("{forecast} --paths 500"), &["--bands"]);
     run.misused(&format!("{forecast} --seed 1"), &["--bands"]);
     let hole: Vec<f32> = (0..40).map(|t| if t == 12 { f32::NAN } else { t as f32 }).collect();
     npy::write(&run.path("hole.npy"), &Tensor::new([40, 1], hole).unwrap()).unwrap();

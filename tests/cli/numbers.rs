@@ -133,7 +133,7 @@ fn numbers_inside_of_words() {
             "quantiles:NaN quantiles:0 quantiles:1 quantiles:-0.5 quantiles:inf quantiles:0.5,0.5 quantiles:",
         ),
         ("train s.csv", "save-every", "NaNs infs -1s -infs 1e400s s"),
-        ("search s.csv", "budget", "NaNs infs 0s -1s 1e400s 0m s 1"),
+        ("search s.csv", "budget", "NaNs infs -1s 1e400s -infm s 1"),
         ("train s.csv", "betas", "0.9,NaN 0.9,1 1.5,0.9 0.9,-0.1"),
         ("forecast m.safetensors s.csv --steps 2", "bands", "50,NaN 50,100 0,50 50,inf"),
     ] {

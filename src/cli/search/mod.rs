@@ -294,6 +294,5 @@ fn time(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     let number: f64 = number.parse().map_err(|_| wrong())?;
-    let time = Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())?;
-    if time.is_zero() { Err("must be above 0".into()) } else { Ok(time) }
+    Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
 }
