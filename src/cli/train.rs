@@ -370,12 +370,9 @@ impl<'a> Run<'a> {
 
     fn show(&mut self, k: u64, loss: f32, sine: bool, screen: &mut Screen) -> Result<(), Failure> {
         screen.line(loss_line(k, loss))?;
-        if sine {
+        if sine && !self.args.no_plot {
             let frame = SineWindow::last(&mut self.fit.trainer)?;
-            if !self.args.no_plot {
-                report::plot(&frame.plot(), screen)?;
-            }
-            // also where no plot is wanted: whoever goes on may want one
+            report::plot(&frame.plot(), screen)?;
             if self.frames.len() < rnnstep::plot::MAX_PANELS - 1 {
                 self.frames.push(frame);
             }
@@ -383,10 +380,11 @@ impl<'a> Run<'a> {
         screen.flush()
     }
 
-    /// Takes the last window of the sine down, if any step was done.
+    /// Takes the last window of the sine down, if any step was done and plots are wanted.
     fn look(&mut self) -> Result<(), Error> {
         if self.job.data.data.is_none() && self.fit.trainer.steps_done() > self.first {
-            self.last = Some(SineWindow::last(&mut self.fit.trainer)?);
+            let trainer = &mut self.fit.trainer;
+            self.last = (!self.args.no_plot).then(|| SineWindow::last(trainer)).transpose()?;
         }
         Ok(())
     }
@@ -491,7 +489,7 @@ fn frames_of(
     };
     let (frames, last) = (of_kind(FRAME)?, of_kind(LAST)?.pop());
     if drawn && job.data.data.is_none() && last.is_none() && checkpoint.steps_done() > 0 {
-        eprintln!("note: {}: keeps no windows of the steps before it, so the plot begins there", path.display());
+        eprintln!("note: {}: no plot was wanted on the way to it, so the plot lacks that part", path.display());
     }
     Ok((frames, last))
 }

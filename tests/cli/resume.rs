@@ -184,9 +184,9 @@ fn the_plot_is_that_of_a_training_that_was_never_stopped() {
         ("long.csv --series shop --column sold --seq-len 4", "svg"),
     ] {
         let whole = run.ok(&format!("train {flags} --steps 80 --out whole.safetensors --plot whole.{ending}"));
-        // stopped thrice: on a step that is shown, on one that is not, and at the very end; once nobody wants a plot
+        // stopped on a step that is shown, on one that is not, and at the very end
         run.ok(&format!("train {flags} --steps 31 --out half.safetensors --plot half.{ending}"));
-        run.ok("train --resume half.safetensors --steps 44 --no-plot");
+        run.ok(&format!("train --resume half.safetensors --steps 44 --plot half.{ending}"));
         let last = run.ok(&format!("train --resume half.safetensors --steps 80 --plot half.{ending}"));
         assert!(run.bytes(&format!("whole.{ending}")) == run.bytes(&format!("half.{ending}")), "{flags}");
         let from = if flags.is_empty() { "step     45" } else { "best loss" };
@@ -216,7 +216,8 @@ fn the_plot_after_a_kill() {
     assert!(run.bytes("whole.svg") == run.bytes("half.svg"));
 }
 
-/// A checkpoint of before windows were kept is gone on with, and that its plot begins late is said.
+/// A checkpoint without the windows of a plot, of before they were kept or of `--no-plot`, is gone on with, and that the plot
+/// lacks a part is said.
 #[test]
 fn a_checkpoint_without_windows() {
     let run = Run::new();
@@ -234,7 +235,11 @@ fn a_checkpoint_without_windows() {
     let extra: Vec<_> = parts.extra.clone().into_iter().collect();
     write(extra.clone());
     let answer = run.ok("train --resume half.safetensors --steps 50");
-    assert!(answer.stderr.contains("half.checkpoint.safetensors: keeps no windows"), "{}", answer.stderr);
+    let note = "half.checkpoint.safetensors: no plot was wanted on the way";
+    assert!(answer.stderr.contains(note), "{}", answer.stderr);
+    run.ok("train --resume half.safetensors --steps 60 --no-plot");
+    assert!(run.ok("train --resume half.safetensors --steps 70").stderr.contains(note));
+    assert!(!run.ok("train --resume half.safetensors --steps 80").stderr.contains(note));
     write([extra, vec![("beside.frame.15".into(), Tensor::zeros([3]))]].concat());
     run.fails("train --resume half.safetensors --steps 50", &["half.checkpoint.safetensors", "frame.15", "[3]"]);
 }

@@ -180,7 +180,7 @@ fn what_is_refused() {
         ("sunspots.csv --budget é", "expected a time such as"),
         ("sunspots.csv --budget=-5s", "expected a time such as"),
         ("sunspots.csv --out a.json --journal a.json", "is named for two files"),
-        ("sunspots.csv --target-as seasonal-change --season 0 --tries nine", "--tries"),
+        ("sunspots.csv --target-as seasonal-change --season 9 --tries nine", "--tries"),
     ] {
         run.misused(&format!("search {args}"), &[says]);
     }
