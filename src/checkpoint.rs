@@ -63,11 +63,28 @@ pub struct Checkpoint {
     position: Position,
 }
 
+/// Tensors with this prefix are not the training's but the caller's.
+const BESIDE: &str = "beside.";
+
 /// Writes a checkpoint, whole or not at all. `metadata` is that of the model file to come.
 ///
 /// # Errors
 /// If the file cannot be written, or a card fails.
 pub fn save(path: impl AsRef<Path>, trainer: &mut Trainer, best: Option<&Best>, metadata: &Metadata) -> Result<()> {
+    save_beside(path, trainer, best, metadata, &[])
+}
+
+/// The same with tensors that the caller wants back when the training goes on: see [`Checkpoint::beside`].
+///
+/// # Errors
+/// Those of [`save`], and if two of them have one name.
+pub fn save_beside(
+    path: impl AsRef<Path>,
+    trainer: &mut Trainer,
+    best: Option<&Best>,
+    metadata: &Metadata,
+    beside: &[(String, Tensor)],
+) -> Result<()> {
     trainer.fetch()?;
     let mut extra = Vec::new();
     let mut shadow = |prefix: &str, arena: &[f32]| {
@@ -86,6 +103,7 @@ pub fn save(path: impl AsRef<Path>, trainer: &mut Trainer, best: Option<&Best>, 
     if let Some(c) = trainer.state.c() {
         extra.push(("state.c".into(), c));
     }
+    extra.extend(beside.iter().map(|(name, tensor)| (format!("{BESIDE}{name}"), tensor.clone())));
     let device = Some(trainer.device().order_of_sums());
     let position = Position { step: trainer.step, best: best.map(|best| (best.loss, best.step)), device };
     let position = serde_json::to_value(position).map_err(|e| Error::file(path.as_ref(), e.to_string()))?;
@@ -125,6 +143,11 @@ impl Checkpoint {
     /// Training steps done.
     pub fn steps_done(&self) -> u64 {
         self.position.step
+    }
+
+    /// The tensors that [`save_beside`] was given, by name.
+    pub fn beside(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.loaded.extra.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(BESIDE)?, tensor)))
     }
 
     /// One line if the training is about to go on where sums may be added up in another order: then its last bits may

@@ -10,6 +10,7 @@ use crate::shape::{CellKind, Nonlinearity, Shape};
 use crate::stream::Stream;
 use crate::weights::Weights;
 use crate::{Cpu, Isa, Tensor};
+use std::sync::Arc;
 
 /// A stack of layers with or without a head, in float64. Slow.
 #[derive(Debug, Clone)]
@@ -122,8 +123,15 @@ pub struct Deviation {
     pub largest: f64,
 }
 
-/// Steps that [`deviation`] takes.
+/// The most steps that [`deviation`] takes.
 pub const STEPS: usize = 256;
+
+/// Steps that [`deviation`] takes of a network of `shape`: [`STEPS`], fewer of a large one, of which these would take minutes.
+pub fn steps(shape: &Shape) -> usize {
+    const FEWEST: usize = 4;
+    const MULTIPLICATIONS: usize = 1 << 28;
+    (MULTIPLICATIONS / shape.parameters().max(1)).clamp(FEWEST, STEPS)
+}
 
 /// `steps` rows of two waves of 9 and 41 steps, of size 1 at most, as standardised series are: `x [T,I]` for a model without
 /// scalers. With scalers, in the raw units that they make this of.
@@ -140,23 +148,30 @@ pub fn waves(model: &Model, steps: usize) -> Vec<f32> {
     x
 }
 
-/// How far `model`, its steps with `weights`, is from the model as it is in float64: over [`STEPS`] steps of [`waves`] from a
-/// state of zero. Without scalers: in the network's own units.
+/// How far `model`, its steps with `weights`, is from the model as it is in float64: over [`steps`] of [`waves`] from a state of
+/// zero. Without scalers: in the network's own units.
 ///
 /// # Errors
 /// Those of [`Model::with_weights`].
 pub fn deviation(model: &Model, weights: Weights, cpu: Cpu) -> Result<Deviation> {
-    let model = model.clone().raw();
-    let x = waves(&model, STEPS);
-    let truth = Reference::of(&model).forward(&x);
-    Ok(Deviation::of(&answers(&model.with_weights(weights)?, cpu, &x)?, &truth))
+    let [deviation] = deviations(model, [weights], cpu);
+    deviation
+}
+
+/// The same of several formats, each with what is wrong with it. The answers in float64, which take longest, are worked out once.
+pub fn deviations<const N: usize>(model: &Model, weights: [Weights; N], cpu: Cpu) -> [Result<Deviation>; N] {
+    let raw = model.clone().raw();
+    let x = waves(&raw, steps(raw.shape()));
+    let truth = Reference::of(&raw).forward(&x);
+    weights.map(|weights| Ok(Deviation::of(&answers(raw.clone().with_weights(weights)?, cpu, &x)?, &truth)))
 }
 
 /// y `[T,O]` of the steps of a stream over `x [T,I]` from a state of zero.
-fn answers(model: &Model, device: impl Into<Device>, x: &[f32]) -> Result<Vec<f32>> {
-    let mut stream = Stream::on(device, model.clone())?;
-    let mut y = Vec::with_capacity(x.len() / model.shape().input * model.shape().width_out());
-    for x in x.chunks(model.shape().input) {
+fn answers(model: impl Into<Arc<Model>>, device: impl Into<Device>, x: &[f32]) -> Result<Vec<f32>> {
+    let mut stream = Stream::on(device, model)?;
+    let shape = *stream.model().shape();
+    let mut y = Vec::with_capacity(x.len() / shape.input * shape.width_out());
+    for x in x.chunks(shape.input) {
         y.extend_from_slice(stream.step(x)?);
     }
     Ok(y)
@@ -201,7 +216,7 @@ impl Answers {
     /// None on a processor.
     pub fn of(model: &Model, steps: usize) -> Result<Self> {
         let raw = model.clone().raw();
-        let portable = answers(model, Cpu::new(Isa::Portable)?, &waves(model, steps))?;
+        let portable = answers(model.clone(), Cpu::new(Isa::Portable)?, &waves(model, steps))?;
         let exact = Reference::of(&raw).forward(&waves(&raw, steps));
         Ok(Self { model: model.clone(), raw, steps, portable, exact })
     }
@@ -217,7 +232,7 @@ impl Answers {
     pub fn check(&self, device: &Device) -> Result<Deviation> {
         let tolerance = match device {
             Device::Cpu(_) => {
-                let y = answers(&self.model, device.clone(), &waves(&self.model, self.steps))?;
+                let y = answers(self.model.clone(), device.clone(), &waves(&self.model, self.steps))?;
                 if let Some(at) = y.iter().zip(&self.portable).position(|(&y, &truth)| !same(y, truth)) {
                     return Err(self.wrong(device, at, y[at], format!("{} on portable", self.portable[at])));
                 }
@@ -228,7 +243,7 @@ impl Answers {
             #[cfg(feature = "cuda")]
             Device::Cuda(_) => 0.1,
         };
-        let y = answers(&self.raw, device.clone(), &waves(&self.raw, self.steps))?;
+        let y = answers(self.raw.clone(), device.clone(), &waves(&self.raw, self.steps))?;
         let size = |truth: &f64| if truth.is_finite() { truth.abs() } else { 0.0 };
         let tolerance = tolerance * self.exact.iter().map(size).fold(1.0, f64::max);
         match y.iter().zip(&self.exact).position(|(&y, &truth)| off(y, truth) > tolerance) {

@@ -5,6 +5,7 @@
 
 use crate::cpu::{Cpu, Network, Threads};
 use crate::error::{Error, Result};
+use crate::math::settle;
 use crate::model::Model;
 use crate::pass::{Head, Purpose};
 use crate::shape::CellKind;
@@ -59,17 +60,20 @@ pub fn read(model: &Model, cpu: Cpu, x: &Tensor) -> Result<Reading> {
         let mut past = units.past(1);
         x.chunks_exact_mut(input.max(1)).for_each(|x| units.take(&mut past, x));
     }
+    settle(&mut x); // as a stream does
     let names: &'static [&'static str] = match shape.cell {
         CellKind::Rnn => &["h"],
         CellKind::Lstm => &["i", "f", "g", "o", "learn", "forget", "remember", "use"],
         CellKind::Gru => &["r", "z", "n", "h"],
     };
-    let mut network = Network::new(cpu, Threads::default(), &shape, STEPS.min(steps.max(1)), 1, Purpose::Training)?;
+    let (weights, params) = model.pass_params();
+    let network = Network::new(cpu, Threads::default(), &shape, STEPS.min(steps.max(1)), 1, Purpose::Training)?;
+    let mut network = network.with_weights(weights);
     let mut state = State::new(&shape, 1);
     let mut values = Vec::with_capacity(steps * shape.layers * shape.hidden * names.len());
     let mut gates = Vec::new();
     for window in x.chunks(STEPS * input) {
-        network.forward(model.params(), window, &mut state, Head::All, None);
+        network.forward(params, window, &mut state, Head::All, None);
         for row in 0..window.len() / input {
             for layer in 0..shape.layers {
                 network.gates(layer, row, &mut gates);

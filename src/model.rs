@@ -122,8 +122,8 @@ impl Model {
 
     /// The same model with its recurrent weights (`weight_ih` and `weight_hh`) rounded to what `weights` can hold, where
     /// single steps read them in that format: half or a quarter of the memory, and of the time that reading it takes. All
-    /// else stays in f32, and everything that is not a step computes with the rounded weights in f32. To go back takes the
-    /// model that it was made from.
+    /// else stays in f32. On a processor whole sequences give the bits of the steps. A card computes with the rounded weights in
+    /// f32, and [`Model::params`], [`Model::weights`] and a file hold those. To go back takes the model that it was made from.
     ///
     /// # Errors
     /// If a weight is not finite, or too large for the format.
@@ -163,6 +163,15 @@ impl Model {
     /// The parameters of single steps, packed as [`Offsets`] says for [`Model::step_weights`].
     pub fn step_params(&self) -> &[f32] {
         self.small.as_ref().map_or(&self.params, |(_, small)| small)
+    }
+
+    /// What passes of more than a step on a processor compute with, to the same bits as a step. Rounded weights are in the
+    /// arena of f32 too, as they were rounded; only int8 has sums that are scaled afterwards, so there the bytes are read.
+    pub(crate) fn pass_params(&self) -> (Weights, &[f32]) {
+        match &self.small {
+            Some((Weights::Int8, small)) => (Weights::Int8, small),
+            _ => (Weights::F32, &self.params),
+        }
     }
 
     /// The model with scalers for x and for y: it then reads and gives raw units.
@@ -269,7 +278,8 @@ impl Model {
     /// `x` is `[T,I]`, or `[B,T,I]` (`[T,B,I]` with [`Order::TimeMajor`]); y comes back in the same order with O in
     /// place of I (H for a network without a head). `state` is that of B sequences (1 for `[T,I]`) and becomes the
     /// state after them; give [`State::new`] to start from zero. Several calls one after the other give what one
-    /// long call gives, bit for bit.
+    /// long call gives, bit for bit, and on a processor what a [`Stream`](crate::Stream) gives, whatever the format of
+    /// the weights.
     ///
     /// # Errors
     /// If x has other dimensions, the state is not that of B sequences of this model's shape, or a card fails; the state is
@@ -292,7 +302,7 @@ impl Model {
         let raw = time_major.as_ref().unwrap_or(x).data();
         let mut rows = raw.to_vec();
         let steps = (ROWS / batch.max(1)).clamp(1, rows.len().max(1));
-        let mut network = Network::new(&device.into(), &self.shape, &self.params, steps, batch)?;
+        let mut network = Network::new(&device.into(), self, steps, batch)?;
         let mut after = state.clone();
         let before = self.units.as_ref().map(|units| {
             let before = after.past_of(units).clone();
@@ -303,7 +313,7 @@ impl Model {
         let out = self.shape.width_out();
         let mut y = Vec::with_capacity(rows.len() / input * out);
         for x in rows.chunks((steps * batch * input).max(1)) {
-            network.forward(&self.params, x, &mut after, Head::All)?;
+            network.forward(self, x, &mut after, Head::All)?;
             for row in network.head_rows() {
                 y.extend_from_slice(network.y(row));
             }
@@ -327,7 +337,9 @@ impl Model {
         let wave = |i: usize| libm::sinf(0.7 * i as f32);
         let x =
             Tensor::new(vec![STEPS, self.shape.input], (0..STEPS * self.shape.input).map(wave).collect::<Vec<_>>())?;
-        let y = self.clone().raw().forward(cpu, &x, Order::BatchFirst, &mut State::new(&self.shape, 1))?;
+        // a file holds weights in f32, as they were rounded
+        let in_f32 = Self { small: None, units: None, ..self.clone() };
+        let y = in_f32.forward(cpu, &x, Order::BatchFirst, &mut State::new(&self.shape, 1))?;
         Ok((x, y))
     }
 }

@@ -63,7 +63,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// In PyTorch's cases: a beta outside [0, 1), a negative eps, decay or momentum, Nesterov without momentum or
-    /// with dampening.
+    /// with dampening. And if a number is not finite as an f32, eps is zero as one, or the dampening is not between 0 and 1.
     pub fn checked(self) -> Result<Self> {
         let (decay, momentum) = match self {
             Self::Adam(adam) | Self::AdamW(adam) => {
@@ -72,12 +72,18 @@ impl Optimizer {
                         return Err(Error::invalid(format!("betas {beta}: must be at least 0 and below 1")));
                     }
                 }
-                not_negative("eps", adam.eps)?;
+                // the padding of a layer has no gradient, and zero is not to be divided by zero
+                if !is_positive(adam.eps) {
+                    return Err(Error::invalid(format!("eps {}: must be a finite number above 0", adam.eps)));
+                }
                 (adam.weight_decay, 0.0)
             }
             Self::Sgd(sgd) => {
                 if sgd.nesterov && (sgd.momentum <= 0.0 || sgd.dampening != 0.0) {
                     return Err(Error::invalid("nesterov: needs a momentum above 0 and no dampening"));
+                }
+                if !(0.0..=1.0).contains(&sgd.dampening) {
+                    return Err(Error::invalid(format!("dampening {}: must be between 0 and 1", sgd.dampening)));
                 }
                 (sgd.weight_decay, sgd.momentum)
             }
@@ -187,6 +193,23 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// The schedule itself, if its numbers are in range.
+    ///
+    /// # Errors
+    /// If a count is 0, or another number is negative or not finite as an f32.
+    pub fn checked(self) -> Result<Self> {
+        let (name, count, number) = match self {
+            Self::Constant => return Ok(self),
+            Self::Step { every, gamma } => ("step", every, gamma),
+            Self::Cosine { steps, min } => ("cosine", steps.unwrap_or(1), min),
+        };
+        if count == 0 {
+            return Err(Error::invalid(format!("schedule {name}: 0 steps; must be 1 or more")));
+        }
+        not_negative(&format!("schedule {name}:"), number)?;
+        Ok(self)
+    }
+
     /// The rate of step `step` (from 0) of `total`, when `lr` is the rate to begin with.
     pub fn rate(&self, lr: f64, step: u64, total: Option<u64>) -> f64 {
         match *self {
@@ -205,8 +228,8 @@ impl FromStr for Schedule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| text.parse::<f64>().ok().filter(|v| v.is_finite() && *v >= 0.0);
-        let count = |text: &str| text.parse::<u64>().ok().filter(|&n| n > 0);
+        let number = |text: &str| text.parse::<f64>().ok();
+        let count = |text: &str| text.parse::<u64>().ok();
         let parts: alloc::vec::Vec<&str> = text.split(':').collect();
         let schedule = match parts.as_slice() {
             ["constant"] => Some(Self::Constant),
@@ -218,7 +241,8 @@ impl FromStr for Schedule {
             }
             _ => None,
         };
-        schedule.ok_or_else(|| "expected constant, step:EVERY:GAMMA or cosine[:STEPS[:MIN]]".into())
+        let schedule = schedule.ok_or("expected constant, step:EVERY:GAMMA or cosine[:STEPS[:MIN]]")?;
+        schedule.checked().map_err(|error| error.to_string())
     }
 }
 
@@ -233,9 +257,23 @@ pub(crate) fn norm(grads: &[f32]) -> f64 {
     libm::sqrt(sums.iter().sum())
 }
 
-fn not_negative(name: &str, value: f64) -> Result<()> {
-    if value >= 0.0 && value.is_finite() {
+/// `Ok` if `value` is 0 or more and finite as the f32 that is computed with.
+pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
+    if value >= 0.0 && (value as f32).is_finite() {
         return Ok(());
     }
     Err(Error::invalid(format!("{name} {value}: must be a finite number, not negative")))
+}
+
+/// Whether `value` is above 0 and finite as the f32 that is computed with.
+fn is_positive(value: f64) -> bool {
+    value as f32 >= f32::MIN_POSITIVE && (value as f32).is_finite()
+}
+
+/// `Ok` if a gradient can be clipped to that norm: above 0, and finite.
+pub(crate) fn check_clip(clip: Option<f64>) -> Result<()> {
+    match clip.filter(|&clip| !is_positive(clip)) {
+        Some(clip) => Err(Error::invalid(format!("clip {clip}: must be a finite number above 0"))),
+        None => Ok(()),
+    }
 }

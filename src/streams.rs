@@ -8,7 +8,6 @@ use crate::model::Model;
 use crate::state::State;
 use crate::tensor::{Buffer, touch, touch_spare};
 use crate::units::Units;
-use crate::weights::Weights;
 use alloc::sync::Arc;
 use alloc::{vec, vec::Vec};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -87,7 +86,7 @@ impl Streams {
     /// If the states would be more than [`Many::MOST`] values.
     pub fn new(model: impl Into<Arc<Model>>, cpu: Cpu, threads: Threads, capacity: usize) -> Result<Self> {
         let model = model.into();
-        let many = Many::new(cpu, threads, model.shape(), params(&model), capacity)?;
+        let many = Many::new(cpu, threads, model.shape(), model.pass_params(), capacity)?;
         let owner = OWNERS
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| last.checked_add(1))
             .map_err(|_| Error::invalid("streams: no number is left to tell them apart; make fewer of them"))?;
@@ -217,7 +216,7 @@ impl Streams {
 
     /// The rows that [`Streams::take_rows`] took.
     fn step_rows(&mut self, handles: &[Handle], x: &[f32], y: &mut [f32]) {
-        let (arena, scalers) = (params(&self.model).1, self.model.scalers());
+        let (arena, scalers) = (self.model.pass_params().1, self.model.scalers());
         let Some(units) = forms(&self.model) else {
             return self.many.step(arena, x, y, scalers);
         };
@@ -256,7 +255,7 @@ impl Streams {
     /// in, and neither do [`Streams::open`] within the capacity, [`Streams::close`] and [`Streams::reset`]. Allocates itself,
     /// so it belongs before the loop. What it cannot do: see [`Stream::warm_up`](crate::Stream::warm_up).
     pub fn warm_up(&mut self) {
-        self.many.warm_up(params(&self.model).1, self.model.scalers());
+        self.many.warm_up(self.model.pass_params().1, self.model.scalers());
         // the way to it: a call without rows, and one that is refused
         let _ = self.step_many(&[], &[], &mut []);
         let nobody = Handle { owner: self.owner, slot: u32::MAX, generation: 0 };
@@ -346,13 +345,4 @@ impl Streams {
 /// The units of a model that predicts changes.
 fn forms(model: &Model) -> Option<&Units> {
     model.units().filter(|units| units.form() != Form::Value)
-}
-
-/// What a step of many computes with, to the same bits as a step of one. Rounded weights are in the arena of f32 too,
-/// as they were rounded; only int8 has sums that are scaled afterwards, so there the bytes themselves are read.
-fn params(model: &Model) -> (Weights, &[f32]) {
-    match model.step_weights() {
-        Weights::Int8 => (Weights::Int8, model.step_params()),
-        _ => (Weights::F32, &model.params),
-    }
 }

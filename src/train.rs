@@ -8,7 +8,7 @@ use crate::data::windows::Windows;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::model::Model;
-use crate::optimizer::{Optimizer, Schedule, norm};
+use crate::optimizer::{Optimizer, Schedule, check_clip, norm, not_negative};
 use crate::pass::{Dropout, Head, Purpose as For};
 use crate::random::{Purpose, Random};
 use crate::shape::Shape;
@@ -68,15 +68,12 @@ impl Recipe {
     /// If one is not.
     pub fn checked(self) -> Result<Self> {
         self.optimizer.checked()?;
-        if !(self.lr >= 0.0 && self.lr.is_finite()) {
-            return Err(Error::invalid(format!("lr {}: must be a finite number, not negative", self.lr)));
-        }
+        self.schedule.checked()?;
+        not_negative("lr", self.lr)?;
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::invalid(format!("dropout {}: must be at least 0 and below 1", self.dropout)));
         }
-        if let Some(clip) = self.clip.filter(|clip| clip.is_nan() || *clip <= 0.0) {
-            return Err(Error::invalid(format!("clip {clip}: must be above 0")));
-        }
+        check_clip(self.clip)?;
         Ok(self)
     }
 }
@@ -368,7 +365,7 @@ impl Trainer {
 pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: impl Into<Device>) -> Result<f64> {
     let (shape, steps, batch, columns) = (*model.shape(), windows.seq_len(), windows.batch(), windows.output());
     check_widths(&shape, windows, recipe.loss)?;
-    let mut network = backend::Network::new(&device.into(), &shape, &model.params, steps, batch)?;
+    let mut network = backend::Network::new(&device.into(), model, steps, batch)?;
     let mut state = State::new(&shape, batch);
     let mut x = Buffer::zeros(steps * batch * shape.input);
     let mut target = Buffer::zeros(steps * batch * columns);
@@ -379,7 +376,7 @@ pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: 
         if !recipe.carry || windows.starts_again(k) {
             state.start(found);
         }
-        network.forward(&model.params, &x[..steps * found * shape.input], &mut state, recipe.loss_on)?;
+        network.forward(model, &x[..steps * found * shape.input], &mut state, recipe.loss_on)?;
         let rows = network.head_rows();
         let elements = (rows.len() * recipe.loss.elements(columns)) as f64;
         let rows = target.chunks_exact(columns).zip(rows);

@@ -188,3 +188,85 @@ fn heads_of_the_right_width() {
         assert_eq!(target.len(), y.len());
     }
 }
+
+/// The leaves of a value that are numbers, each in turn replaced by `number`: under its name.
+fn with_each_number(value: &toml::Value, number: f64) -> Vec<(String, toml::Value)> {
+    let inside = |(name, inner): (String, &toml::Value), outer: &dyn Fn(toml::Value) -> toml::Value| {
+        let name = |found: String| if found.is_empty() { name.clone() } else { found };
+        with_each_number(inner, number)
+            .into_iter()
+            .map(|(found, inner)| (name(found), outer(inner)))
+            .collect::<Vec<_>>()
+    };
+    match value {
+        toml::Value::Integer(_) | toml::Value::Float(_) => vec![(String::new(), toml::Value::Float(number))],
+        toml::Value::Table(table) => {
+            let replaced = |key: &String, inner| {
+                let mut table = table.clone();
+                table.insert(key.clone(), inner);
+                toml::Value::Table(table)
+            };
+            let each = table.iter().map(|(key, inner)| inside((key.clone(), inner), &|inner| replaced(key, inner)));
+            each.flatten().collect()
+        }
+        toml::Value::Array(all) => {
+            let replaced = |at: usize, inner| {
+                let mut all = all.clone();
+                all[at] = inner;
+                toml::Value::Array(all)
+            };
+            let each =
+                all.iter().enumerate().map(|(at, one)| inside((String::new(), one), &|inner| replaced(at, inner)));
+            each.flatten().collect()
+        }
+        _ => vec![],
+    }
+}
+
+/// Every number of `options` that is not a count is refused where it makes no sense: whatever fields there will be.
+fn refuses_every_number<T>(options: &T, checked: impl Fn(T) -> Option<String>) -> usize
+where
+    T: Clone + serde::Serialize + serde::de::DeserializeOwned,
+{
+    assert_eq!(checked(options.clone()), None);
+    let value = toml::Value::try_from(options).unwrap();
+    let mut tried = 0;
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 1e300] {
+        for (name, value) in with_each_number(&value, number) {
+            // what is a count takes no such number
+            let Ok(options) = value.try_into::<T>() else { continue };
+            let refused = checked(options).unwrap_or_else(|| panic!("{name} = {number} is taken"));
+            assert!(refused.contains(&name.replace('_', "-")) || name == "gamma" || name == "min", "{name}: {refused}");
+            tried += 1;
+        }
+    }
+    tried
+}
+
+/// A library is told by an error, and not by weights that are no numbers.
+#[test]
+fn numbers_out_of_range_are_refused() {
+    use rnnstep::LearnerOptions;
+    let sgd = Optimizer::Sgd(Sgd { momentum: 0.9, dampening: 0.1, nesterov: false, weight_decay: 0.1 });
+    let adam = Adam { weight_decay: 0.1, ..Adam::default() };
+    for optimizer in [sgd, Optimizer::Adam(adam), Optimizer::AdamW(adam)] {
+        let step = Schedule::Step { every: 3, gamma: 0.5 };
+        let cosine = Schedule::Cosine { steps: Some(9), min: 0.1 };
+        for schedule in [step, cosine] {
+            let recipe =
+                Recipe { optimizer, schedule, clip: Some(1.0), dropout: 0.5, steps: Some(9), ..Recipe::default() };
+            let tried = refuses_every_number(&recipe, |recipe| recipe.checked().err().map(|error| error.to_string()));
+            assert!(tried >= 30, "{tried}");
+        }
+        let options = LearnerOptions { optimizer, adapt: Some(0.5), ..LearnerOptions::default() };
+        let tried = refuses_every_number(&options, |options| options.checked().err().map(|error| error.to_string()));
+        assert!(tried >= 30, "{tried}");
+    }
+    for schedule in [Schedule::Step { every: 0, gamma: 0.5 }, Schedule::Cosine { steps: Some(0), min: 0.0 }] {
+        assert!(schedule.checked().is_err());
+    }
+    for eps in [0.0, 1e-300] {
+        let refused = Optimizer::Adam(Adam { eps, ..Adam::default() }).checked().unwrap_err().to_string();
+        assert!(refused.contains("eps"), "{refused}");
+    }
+}

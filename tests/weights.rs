@@ -1,7 +1,9 @@
-//! Weights of half and a quarter of the size: what a step makes of them is what float32 makes of the rounded ones.
+//! Weights of half and a quarter of the size: what a step makes of them is what float32 makes of the rounded ones, and
+//! whoever computes with them gets the bits of the step.
 
 use proptest::prelude::*;
-use rnnstep::{CellKind, Cpu, Isa, Model, Nonlinearity, Order, Shape, State, Stream, Tensor, Weights};
+use rnnstep::cpu::Threads;
+use rnnstep::{CellKind, Cpu, Isa, Model, Nonlinearity, Order, Shape, State, Stream, Streams, Tensor, Weights, gates};
 
 fn shapes() -> impl Strategy<Value = Shape> {
     let hidden = prop::sample::select(vec![1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100]);
@@ -45,7 +47,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// The small weights are those of the model that was rounded, read from other memory: the same bits, on every
-    /// instruction set, for whole steps and halves. With scales a sum is rounded elsewhere: nearly the same.
+    /// instruction set, for whole steps and halves, and for whole sequences. With scales a sum is rounded elsewhere than in
+    /// f32: nearly the same.
     #[test]
     fn a_step_is_that_of_the_rounded_weights(shape in shapes(), seed: u64, steps in 1..20_usize) {
         let model = Model::random(shape, seed).unwrap();
@@ -53,7 +56,10 @@ proptest! {
         for weights in Weights::ALL {
             let small = model.clone().with_weights(weights).unwrap();
             prop_assert_eq!(small.step_weights(), weights);
-            let truth = small.forward(Cpu::widest(), &x, Order::BatchFirst, &mut State::new(&shape, 1)).unwrap();
+            let whole = small.forward(Cpu::widest(), &x, Order::BatchFirst, &mut State::new(&shape, 1)).unwrap();
+            let tensors: Vec<Tensor> = small.weights().into_iter().map(|(_, tensor)| tensor).collect();
+            let rounded = Model::from_weights(shape, &tensors).unwrap();
+            let truth = rounded.forward(Cpu::widest(), &x, Order::BatchFirst, &mut State::new(&shape, 1)).unwrap();
             let mut first: Option<Vec<u32>> = None;
             for isa in Isa::available() {
                 let mut stream = Stream::on(Cpu::new(isa).unwrap(), small.clone()).unwrap();
@@ -71,8 +77,73 @@ proptest! {
                 } else {
                     prop_assert_eq!(bits(&y), bits(truth.data()));
                 }
+                prop_assert_eq!(bits(&y), bits(whole.data()));
                 let first = first.get_or_insert_with(|| bits(&y));
                 prop_assert_eq!(&*first, &bits(&y), "{:?}", isa);
+            }
+        }
+    }
+
+    /// One long call, two short ones, sequences side by side, many streams, a ticker and the gates give the bits of single steps,
+    /// whatever the format and the instruction set; and so does the state.
+    #[test]
+    fn everybody_gives_the_bits_of_the_steps(shape in shapes(), seed: u64, batch in 1..20_usize, steps in 1..90_usize) {
+        let model = Model::random(shape, seed).unwrap();
+        let (input, out) = (shape.input(), shape.width_out());
+        let x = Tensor::new([batch, steps, input], wave(batch * steps * input)).unwrap();
+        for weights in Weights::ALL {
+            let small = model.clone().with_weights(weights).unwrap();
+            let mut portable: Option<Vec<u32>> = None;
+            for isa in Isa::available() {
+                let cpu = Cpu::new(isa).unwrap();
+                let (mut stepped, mut hs) = (vec![], vec![]);
+                for b in 0..batch {
+                    let mut stream = Stream::on(cpu, small.clone()).unwrap();
+                    for x in x.part(b..b + 1).unwrap().data().chunks(input) {
+                        stepped.extend_from_slice(stream.step(x).unwrap());
+                    }
+                    hs.push(stream.state().unwrap().h());
+                }
+                let said = format!("{weights} {isa:?}");
+                prop_assert_eq!(&*portable.get_or_insert_with(|| bits(&stepped)), &bits(&stepped), "{}", &said);
+                let mut state = State::new(&shape, batch);
+                let whole = small.forward(cpu, &x, Order::BatchFirst, &mut state).unwrap();
+                prop_assert_eq!(bits(whole.data()), bits(&stepped), "forward, {}", &said);
+                for (layer, h) in state.h().data().chunks(batch * shape.hidden()).enumerate() {
+                    for (h, stepped) in h.chunks(shape.hidden()).zip(&hs) {
+                        let stepped = &stepped.data()[layer * shape.hidden()..][..shape.hidden()];
+                        prop_assert_eq!(bits(h), bits(stepped), "state, {}", &said);
+                    }
+                }
+                let mut state = State::new(&shape, batch);
+                let rows = x.swap_batch_and_time().unwrap().into_data();
+                let cut = steps / 3;
+                let mut parts = vec![];
+                for range in [0..cut, cut..steps] {
+                    let part = rows[range.start * batch * input..range.end * batch * input].to_vec();
+                    let part = Tensor::new([range.len(), batch, input], part).unwrap();
+                    parts.extend(small.forward(cpu, &part, Order::TimeMajor, &mut state).unwrap().into_data());
+                }
+                let whole = whole.swap_batch_and_time().unwrap().into_data();
+                prop_assert_eq!(bits(&parts), bits(&whole), "in two calls, {}", &said);
+                let mut streams = Streams::new(small.clone(), cpu, Threads::default(), batch).unwrap();
+                let handles: Vec<_> = (0..batch).map(|_| streams.open().unwrap()).collect();
+                let mut y = vec![0.0; batch * out];
+                for (x, whole) in rows.chunks(batch * input).zip(whole.chunks(batch * out)) {
+                    streams.step_many(&handles, x, &mut y).unwrap();
+                    prop_assert_eq!(bits(&y), bits(whole), "streams, {}", &said);
+                }
+                let first = Tensor::new([steps, input], x.part(0..1).unwrap().into_data()).unwrap();
+                let reading = gates::read(&small, cpu, &first).unwrap();
+                let top = (0..shape.hidden()).map(|unit| *reading.value(steps - 1, shape.layers() - 1, unit).last().unwrap());
+                let h = &hs[0].data()[(shape.layers() - 1) * shape.hidden()..];
+                prop_assert_eq!(bits(&top.collect::<Vec<_>>()), bits(h), "gates, {}", &said);
+                if let (1, 1) = (input, out) {
+                    let mut stream = Stream::on(cpu, small.clone()).unwrap();
+                    let mut tick = stream.ticker::<1, 1>().unwrap();
+                    let ticked: Vec<f32> = first.data().iter().map(|&x| tick.step([x])[0]).collect();
+                    prop_assert_eq!(bits(&ticked), bits(&stepped[..steps]), "ticker, {}", &said);
+                }
             }
         }
     }

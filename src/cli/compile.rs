@@ -1,7 +1,7 @@
 //! `rnnstep compile`
 
 use super::screen::Screen;
-use super::{Failure, report};
+use super::{Failure, number, report};
 use clap::Args;
 use rnnstep::cuda::ahead::{self, Order};
 use rnnstep::cuda::compile::{Image, compile};
@@ -32,7 +32,7 @@ pub struct CompileArgs {
     #[arg(long, value_enum, value_name = "FRAME")]
     frame: Option<Frame>,
     /// The most sequences side by side
-    #[arg(long, default_value_t = 1, value_name = "B")]
+    #[arg(long, default_value_t = 1, value_name = "B", value_parser = number::whole::<usize>(1..=1 << 24))]
     batch: usize,
     /// Kernels for training as well
     #[arg(long)]
@@ -52,7 +52,7 @@ pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     ))?;
     for &arch in &args.arch {
         for &dtype in &args.dtype {
-            let order = Order { shape, batch: args.batch.max(1), dtype, frame: args.frame, purpose };
+            let order = Order { shape, batch: args.batch, dtype, frame: args.frame, purpose };
             for part in order.parts(arch)? {
                 let image = compile(&part.program, arch, true)?;
                 table(arch, part.rows, &image, screen)?;

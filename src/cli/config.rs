@@ -9,7 +9,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use rnnstep::Error;
-use serde_json::Value as Json;
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -87,7 +88,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 /// The flag of a key, or the data.
 fn named<'a>(command: &'a Command, key: &str) -> Result<&'a Arg, String> {
     let all = || command.get_arguments().filter_map(|arg| Some((name(arg)?, arg)));
-    let job = Job::augment_args(Command::new("job"));
+    let job = recipe_options();
     let decides = |arg: &Arg| {
         let of_job = arg.get_id() != "config" && job.get_arguments().any(|one| one.get_id() == arg.get_id());
         of_job || arg.get_help_heading().is_some_and(|heading| HEADINGS.contains(&heading))
@@ -126,12 +127,31 @@ fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Vec<OsString>, St
             return Err(format!("{} takes one file", command.get_name()));
         }
         // any text is a name of a file: nothing to be asked of each of a quarter of a million
-        return values.iter().map(|value| Ok(file_word(&item(arg, value)?))).collect();
+        return values.iter().map(|value| Ok(file_word(&item(arg, value)?).into())).collect();
     }
+    let Some((word, text)) = flag(arg, value)? else { return Ok(vec![]) };
+    match parsed(command, [&word]) {
+        Ok(()) => Ok(vec![word.into()]),
+        Err(error) => Err(refusal(&error, arg, &text)),
+    }
+}
+
+/// Whether a command takes some words.
+fn parsed(command: &Command, words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<(), clap::Error> {
+    match command.clone().no_binary_name(true).try_get_matches_from(words) {
+        // whatever else it needs may stand elsewhere
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// A value as it would be typed, the word with its flag and the value alone; `None` if it says nothing.
+fn flag(arg: &Arg, value: &Value) -> Result<Option<(String, String)>, String> {
+    let id = name(arg).unwrap_or_default();
     if let ArgAction::SetTrue = arg.get_action() {
         return match value {
-            Value::Boolean(true) => Ok(vec![format!("--{id}").into()]),
-            Value::Boolean(false) => Ok(vec![]),
+            Value::Boolean(true) => Ok(Some((format!("--{id}"), "true".into()))),
+            Value::Boolean(false) => Ok(None),
             other => Err(format!("expected true or false, got {}", kind(other))),
         };
     }
@@ -140,7 +160,7 @@ fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Vec<OsString>, St
     let text = match value {
         Value::Array(values) if many => {
             if values.is_empty() {
-                return Ok(vec![]);
+                return Ok(None);
             }
             if most > 1 && values.len() > most {
                 return Err(format!("expected at most {most} values, got {}", values.len()));
@@ -150,20 +170,15 @@ fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Vec<OsString>, St
         value => item(arg, value)?,
     };
     let word = match arg.is_positional() {
-        true => return Ok(vec![file_word(&text)]),
+        true => file_word(&text),
         false => format!("--{id}={text}"),
     };
-    match command.clone().no_binary_name(true).try_get_matches_from([&word]) {
-        Ok(_) => Ok(vec![word.into()]),
-        // whatever else it needs may stand in another line
-        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => Ok(vec![word.into()]),
-        Err(error) => Err(refusal(&error, arg, &text)),
-    }
+    Ok(Some((word, text)))
 }
 
 /// The name of a file as an argument; one that looks like a flag is none.
-fn file_word(text: &str) -> OsString {
-    if text.starts_with('-') { format!("./{text}").into() } else { text.into() }
+fn file_word(text: &str) -> String {
+    if text.starts_with('-') { format!("./{text}") } else { text.into() }
 }
 
 /// One value as text, if it is of the kind that the flag takes.
@@ -233,14 +248,40 @@ fn first_line(error: &clap::Error) -> String {
     many::cut(text.lines().next().unwrap_or_default().trim_start_matches("error: "), LONGEST_LINE)
 }
 
+/// The options of a training as a model file keeps them, each held to what its flag takes; or what is wrong with them.
+pub fn job_of(recipe: &Json) -> Result<Job, String> {
+    let entries = recipe.as_object().ok_or("its recipe is no object")?;
+    let command = recipe_options();
+    let mut words = Vec::new();
+    for (key, value) in entries {
+        let Some(arg) = command.get_arguments().find(|arg| name(arg) == Some(key)) else {
+            return Err(format!("its recipe says {:?}, which this version does not know", many::short(key)));
+        };
+        if value.is_null() && !arg.get_default_values().is_empty() {
+            return Err(format!("its recipe: {key}: expected a value, got null"));
+        }
+        // names of files are no matter of a flag
+        let Some(value) = of_json(key, value)?.filter(|_| key != "data") else { continue };
+        let word = flag(arg, &value).map_err(|reason| format!("its recipe: {key}: {reason}"))?;
+        words.extend(word.map(|(word, _)| word));
+    }
+    parsed(&command, words).map_err(|error| format!("its recipe: {}", first_line(&error)))?;
+    let job = Job::deserialize(recipe).map_err(|error| format!("its recipe: {error}"))?;
+    job.check().map_err(|failure| format!("its recipe: {}", many::why(failure)))?;
+    Ok(job)
+}
+
+/// The options of a training, as a command that has no others.
+fn recipe_options() -> Command {
+    Job::augment_args(Command::new("recipe"))
+}
+
 /// A recipe, as a model file keeps it, as TOML: `train --config` makes the same of it once more. Comments stand above it.
 pub fn toml(recipe: &Json, comments: &[String]) -> Result<String, String> {
-    let command = Job::augment_args(Command::new("recipe"));
-    let Some(recipe) = recipe.as_object() else { return Err("its recipe is no object".into()) };
+    job_of(recipe)?;
+    let (command, nothing) = (recipe_options(), Map::new());
+    let recipe = recipe.as_object().unwrap_or(&nothing);
     let args: Vec<(&str, &Arg)> = command.get_arguments().filter_map(|arg| Some((name(arg)?, arg))).collect();
-    if let Some(key) = recipe.keys().find(|key| !args.iter().any(|(name, _)| name == key)) {
-        return Err(format!("its recipe says {:?}, which this version does not know", many::short(key)));
-    }
     let mut text: String = comments.iter().map(|comment| format!("# {comment}\n")).collect();
     let mut heading = None;
     for (name, arg) in args {

@@ -5,7 +5,7 @@ use super::input::{SeriesArgs, TableArgs, read_sequences};
 use super::learn::loss_of;
 use super::predict::{check_extension, each_series, table_of, write_rows};
 use super::screen::{Screen, say_once};
-use super::{Failure, ModelArgs, report};
+use super::{Failure, ModelArgs, config, number, report};
 use clap::Args;
 use rnnstep::bands::{Band, Bands, Errors, Options};
 use rnnstep::data::series::Time;
@@ -13,8 +13,7 @@ use rnnstep::data::sine;
 use rnnstep::file::{Columns, Loaded, Metadata, Unseen};
 use rnnstep::plot::{Area, Figure, Line, Plot, Role};
 use rnnstep::{Error, Model, Stream, Tensor, file};
-use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Rows of history that a plot shows at the least.
@@ -22,10 +21,10 @@ const SHOWN: usize = 60;
 /// So many rows of errors of its own are enough for a series.
 const ENOUGH_ERRORS: usize = 50;
 /// The most steps ahead.
-const MOST: usize = 10_000_000;
+const MOST: u64 = 10_000_000;
 /// So many paths at the least and at the most.
-const LEAST_PATHS: usize = 100;
-const MOST_PATHS: usize = 1_000_000;
+const LEAST_PATHS: u64 = 100;
+const MOST_PATHS: u64 = 1_000_000;
 
 #[derive(Args)]
 pub struct ForecastArgs {
@@ -35,17 +34,17 @@ pub struct ForecastArgs {
     #[arg(value_name = "HISTORY")]
     history: Option<PathBuf>,
     /// Steps to predict beyond the history
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole::<usize>(1..=MOST))]
     steps: usize,
     /// Where predictions go: .csv, .npy, or .safetensors with `y` [default: .csv on stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Bands that hold so many per cent of what can come, such as 50,80,95: two more columns each, the lower and the upper edge, around
     /// the middle of what can come, which is then the forecast
-    #[arg(long, value_name = "PERCENT,...", value_delimiter = ',')]
+    #[arg(long, value_name = "PERCENT,...", value_delimiter = ',', value_parser = number::percent)]
     bands: Vec<f64>,
     /// Paths that bands are made of
-    #[arg(long, default_value_t = 1000, value_name = "N", requires = "bands")]
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = number::whole::<usize>(LEAST_PATHS..=MOST_PATHS), requires = "bands")]
     paths: usize,
     /// Seed of the paths
     #[arg(long, default_value_t = 0, value_name = "SEED", requires = "bands")]
@@ -60,9 +59,6 @@ pub struct ForecastArgs {
 }
 
 pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    if args.steps == 0 || args.steps > MOST {
-        return Err(Error::Invalid(format!("steps {}: must be between 1 and {MOST}", args.steps)).into());
-    }
     for path in [&args.out, &args.plot].into_iter().flatten() {
         file::check_writable(path)?;
     }
@@ -70,11 +66,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         rnnstep::plot::picture::check_ending(path)?;
     }
     check_extension(args.out.as_deref())?;
-    let levels = levels(&args.bands)?;
-    if !levels.is_empty() && !(LEAST_PATHS..=MOST_PATHS).contains(&args.paths) {
-        let message = format!("paths {}: must be between {LEAST_PATHS} and {MOST_PATHS}", args.paths);
-        return Err(Error::Invalid(message).into());
-    }
+    let levels = levels(&args.bands);
     if args.many.series.is_some() {
         return of_each_series(args, &levels, screen);
     }
@@ -91,9 +83,9 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
             }
             (sequences.x, sequences.time)
         }
-        None => (sine_history(loaded.metadata.recipe.as_ref(), loaded.metadata.seq_len)?, None),
+        None => (sine_history(&loaded.metadata, &args.model.model)?, None),
     };
-    let said = ahead(args, &levels, &loaded, &history)?;
+    let said = ahead(args, &levels, &loaded, &args.model.model, &history)?;
     let names = names(columns, said.future.rows().1);
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(
@@ -112,10 +104,10 @@ fn of_each_series(args: &ForecastArgs, levels: &[f64], screen: &mut Screen) -> R
     let Some(history) = &args.history else {
         return Err(Failure::Usage("HISTORY is missing: give the .csv that has the column --series".into()));
     };
-    each_series(&args.model, history, &args.many, &args.table, args.out.as_deref(), screen, |loaded, history| {
+    each_series(&args.model, history, &args.many, &args.table, args.out.as_deref(), screen, |loaded, path, history| {
         let columns = &loaded.metadata.columns;
         feeds_back(columns)?;
-        let said = ahead(args, levels, &loaded, &history.x)?;
+        let said = ahead(args, levels, &loaded, path, &history.x)?;
         let (names, future) = with_bands(&names(columns, said.future.rows().1), &said)?;
         let numbers = numbers(args.steps);
         let (header, rows) = table_of(&future, &names, Some(&numbers));
@@ -150,14 +142,11 @@ fn numbers(steps: usize) -> Time {
 }
 
 /// Per cent as parts, lowest first.
-fn levels(percent: &[f64]) -> Result<Vec<f64>, Failure> {
-    if let Some(level) = percent.iter().find(|&&level| !(level > 0.0 && level < 100.0)) {
-        return Err(Failure::Usage(format!("--bands {level}: per cent, must be above 0 and below 100")));
-    }
+fn levels(percent: &[f64]) -> Vec<f64> {
     let mut levels: Vec<f64> = percent.iter().map(|level| level / 100.0).collect();
     levels.sort_by(f64::total_cmp);
     levels.dedup();
-    Ok(levels)
+    levels
 }
 
 /// What a model said to each row of a history, and what it says of the rows after it.
@@ -168,8 +157,8 @@ struct Said {
     bands: Vec<Band>,
 }
 
-/// What the model says of the rows after `history`.
-fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, history: &Tensor) -> Result<Said, Failure> {
+/// What the model of the file `path` says of the rows after `history`.
+fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, path: &Path, history: &Tensor) -> Result<Said, Failure> {
     let width = history.rows().1.max(1);
     if let Some(at) = history.data().iter().position(|value| !value.is_finite()) {
         let (row, value) = (at / width + 1, history.data()[at]);
@@ -184,13 +173,15 @@ fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, history: &Tensor)
     if levels.is_empty() {
         return Ok(Said { fitted, future, bands: vec![] });
     }
-    let Bands { bands, median, .. } = bands(args, levels, &aiming(loaded)?, &loaded.metadata, history)?;
+    let Bands { bands, median, .. } = bands(args, levels, &aiming(loaded, path)?, &loaded.metadata, history)?;
     Ok(Said { fitted, future: median, bands })
 }
 
 /// The model with the loss that it was trained with: what it says of a row is the same, but errors lie around where that aims.
-fn aiming(loaded: &Loaded) -> Result<Model, Failure> {
-    let (model, loss) = (loaded.model.clone(), loss_of(&loaded.metadata, &loaded.model));
+fn aiming(loaded: &Loaded, path: &Path) -> Result<Model, Failure> {
+    let in_file = |reason| Error::File { path: path.into(), reason };
+    let loss = loss_of(&loaded.metadata, &loaded.model).map_err(in_file)?;
+    let model = loaded.model.clone();
     match model.units().cloned() {
         Some(units) => Ok(model.with_units(units.with_says(loss)?)?),
         None => Ok(model),
@@ -276,9 +267,11 @@ fn percent(level: f64) -> String {
 }
 
 /// Four windows of the sine, for a model that was trained on it.
-fn sine_history(recipe: Option<&Value>, seq_len: Option<usize>) -> Result<Tensor, Failure> {
-    let of_sine = recipe.is_some_and(|recipe| recipe.get("data").is_some_and(Value::is_null));
-    let Some(seq_len) = seq_len.filter(|_| of_sine) else {
+fn sine_history(metadata: &Metadata, path: &Path) -> Result<Tensor, Failure> {
+    let job = metadata.recipe.as_ref().map(config::job_of).transpose();
+    let job = job.map_err(|reason| Error::File { path: path.into(), reason })?;
+    let of_sine = job.is_some_and(|job| job.data.data.is_none());
+    let Some(seq_len) = metadata.seq_len.filter(|_| of_sine) else {
         let message = "HISTORY is missing: only a model trained on the built-in sine does without";
         return Err(Failure::Usage(message.into()));
     };

@@ -9,7 +9,7 @@ use rnnstep::cuda::cache::{Cache, State};
 use rnnstep::cuda::plan::Plan;
 use rnnstep::cuda::{self, Frame, Properties};
 use rnnstep::file::Loaded;
-use rnnstep::float64::{STEPS, deviation};
+use rnnstep::float64::{deviations, steps};
 use rnnstep::layout::Offsets;
 use rnnstep::{Cpu, Error, Form, Isa, Nonlinearity, Shape, Weights};
 use serde_json::Value;
@@ -44,6 +44,9 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
             model(&loaded, screen)?;
             weights(&loaded, cpu, screen)?;
             plan(loaded.model.shape(), 1, &args.device, screen)?;
+            // last, so that all else is said of a file whose recipe is damaged
+            let checked = loaded.metadata.recipe.as_ref().map(config::job_of).transpose();
+            checked.map_err(|reason| Error::File { path: path.clone(), reason })?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -144,18 +147,20 @@ fn plan(shape: &Shape, batch: usize, device: &DeviceArgs, screen: &mut Screen) -
 /// What each format of the weights takes and costs.
 fn weights(loaded: &Loaded, cpu: Cpu, screen: &mut Screen) -> Result<(), Failure> {
     let shape = loaded.model.shape();
-    for (i, format) in Weights::ALL.into_iter().enumerate() {
+    let all = deviations(&loaded.model, Weights::ALL, cpu);
+    for (i, (format, off)) in Weights::ALL.into_iter().zip(&all).enumerate() {
         let title = if i == 0 { "weights" } else { "" };
         let bytes = 4 * Offsets::arena(shape, format);
-        let off = match deviation(&loaded.model, format, cpu) {
+        let off = match off {
             Ok(off) => format!("y off by {:.1e}, at most {:.1e}", off.root_mean_square, off.most),
             Err(error) => error.to_string(),
         };
         screen.line(format_args!("  {title:<11} {:<5} {bytes} bytes in memory, {off}", format.name()))?;
     }
-    let largest = deviation(&loaded.model, Weights::F32, cpu)?.largest;
+    let [as_they_are, ..] = all;
+    let (largest, steps) = (as_they_are?.largest, steps(shape));
     screen.line(format_args!(
-        "              against float64, y up to {largest:.2}, over {STEPS} steps of two waves; in the network's own units"
+        "              against float64, y up to {largest:.2}, over {steps} steps of two waves; in the network's own units"
     ))
 }
 
@@ -200,12 +205,13 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
         };
         screen.line(format_args!("  target      {what}; in and out are values"))?;
     }
-    match loaded.metadata.recipe.as_ref().and_then(Value::as_object) {
+    match loaded.metadata.recipe.as_ref() {
         None => screen.line("  recipe      not said"),
-        Some(recipe) => {
+        Some(Value::Object(recipe)) => {
             let said = recipe.iter().filter(|(_, value)| !value.is_null() && **value != Value::Array(vec![]));
             let said: Vec<String> = said.map(|(name, value)| format!("{name} {value}")).collect();
             screen.line(format_args!("  recipe      {}", said.join(", ")))
         }
+        Some(_) => screen.line("  recipe      damaged"),
     }
 }

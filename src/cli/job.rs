@@ -1,10 +1,10 @@
 //! What a training is asked to do: the options of `train` that decide its result. They are kept in the model file
 //! and in the checkpoint under the names of the flags, so that a training can be repeated and gone on with.
 
-use super::Failure;
 use super::input::{DataArgs, Files, Source};
 use super::many::{self, OneSeries};
 use super::screen::say_once;
+use super::{Failure, config, number};
 use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Names on the command line and in files of the optimisers.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
@@ -72,26 +72,26 @@ pub struct Job {
     #[arg(long, value_enum, default_value = "tanh")]
     pub nonlinearity: Nonlinearity,
     /// Hidden units of each layer
-    #[arg(long, default_value_t = 32, value_name = "H")]
+    #[arg(long, default_value_t = 32, value_name = "H", value_parser = number::whole::<usize>(1..=Shape::MAX_SIZE as u64))]
     pub hidden: usize,
     /// Stacked layers
-    #[arg(long, default_value_t = 1, value_name = "L")]
+    #[arg(long, default_value_t = 1, value_name = "L", value_parser = number::whole::<usize>(1..=Shape::MAX_LAYERS as u64))]
     pub layers: usize,
     /// Leave the biases of the recurrent layers out
     #[arg(long)]
     pub no_bias: bool,
     /// Probability to drop an element between two layers, 0 to below 1
-    #[arg(long, default_value_t = 0.0, value_name = "P")]
+    #[arg(long, default_value_t = 0.0, value_name = "P", value_parser = number::fraction)]
     pub dropout: f64,
 
     /// Time steps of a window, through which gradients flow back
-    #[arg(long, default_value_t = 20, value_name = "T", help_heading = "Windows")]
+    #[arg(long, default_value_t = 20, value_name = "T", value_parser = number::count::<usize>, help_heading = "Windows")]
     pub seq_len: usize,
     /// Rows from the start of one window to the next [default: 1 with --state reset, else T]
-    #[arg(long, value_name = "ROWS", help_heading = "Windows")]
+    #[arg(long, value_name = "ROWS", value_parser = number::count::<usize>, help_heading = "Windows")]
     pub stride: Option<usize>,
     /// Windows side by side in one training step [default: 1; 32 for one model over many series whose state is reset]
-    #[arg(long, default_value_t = 1, hide_default_value = true, value_name = "B", help_heading = "Windows")]
+    #[arg(long, default_value_t = 1, hide_default_value = true, value_name = "B", value_parser = number::count::<usize>, help_heading = "Windows")]
     pub batch: usize,
     /// What becomes of the hidden state from window to window [default: carry; reset for one model over many series]
     #[arg(long, value_enum, default_value = "carry", hide_default_value = true, help_heading = "Windows")]
@@ -101,7 +101,7 @@ pub struct Job {
     pub loss_on: Option<Head>,
     /// Part of the series, from its end, that is held out for scores and best weights, 0 to below 1
     /// [default: 0.2 for a table, 0 for windows already cut]
-    #[arg(long, value_name = "FRACTION", help_heading = "Windows")]
+    #[arg(long, value_name = "FRACTION", value_parser = number::fraction, help_heading = "Windows")]
     pub val_fraction: Option<f64>,
     /// How columns are scaled, fitted on the training part [default: standard for a table, else none]
     #[arg(long, value_enum, help_heading = "Windows")]
@@ -111,15 +111,15 @@ pub struct Job {
     #[serde(default)]
     pub target_as: TargetAs,
     /// Rows of a season, for seasonal-change [default: found in the training part]
-    #[arg(long, value_name = "ROWS", help_heading = "Windows")]
+    #[arg(long, value_name = "ROWS", value_parser = number::count::<usize>, help_heading = "Windows")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season: Option<usize>,
 
     /// Times through all windows [default: 100 for a table, unless --steps is given]
-    #[arg(long, value_name = "N", conflicts_with = "steps", help_heading = "Training")]
+    #[arg(long, value_name = "N", value_parser = number::count_or_none::<u64>, conflicts_with = "steps", help_heading = "Training")]
     pub epochs: Option<u64>,
     /// Training steps [default: 75 for the sine]
-    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[arg(long, value_name = "N", value_parser = number::count_or_none::<u64>, help_heading = "Training")]
     pub steps: Option<u64>,
     /// Loss, averaged over all elements: mse, mae, huber, gaussian (mean and variance) or quantiles[:LEVEL,...]
     /// (alone 0.1,0.5,0.9)
@@ -129,37 +129,37 @@ pub struct Job {
     #[arg(long, value_enum, default_value = "adam", help_heading = "Training")]
     pub optimizer: OptimizerName,
     /// Learning rate
-    #[arg(long, default_value_t = 0.01, value_name = "RATE", help_heading = "Training")]
+    #[arg(long, default_value_t = 0.01, value_name = "RATE", value_parser = number::not_negative, help_heading = "Training")]
     pub lr: f64,
     /// How slowly the moments of adam and adamw forget
-    #[arg(long, num_args = 1..=2, value_names = ["BETA1", "BETA2"], value_delimiter = ',', default_values_t = [0.9, 0.999], help_heading = "Training")]
+    #[arg(long, num_args = 1..=2, value_names = ["BETA1", "BETA2"], value_delimiter = ',', default_values_t = [0.9, 0.999], value_parser = number::fraction, help_heading = "Training")]
     pub betas: Vec<f64>,
     /// What adam and adamw add to the root of the second moment
-    #[arg(long, default_value = "1e-8", value_name = "EPS", help_heading = "Training")]
+    #[arg(long, default_value = "1e-8", value_name = "EPS", value_parser = number::positive, help_heading = "Training")]
     pub eps: f64,
     /// Use the largest second moment so far (adam, adamw)
     #[arg(long, help_heading = "Training")]
     pub amsgrad: bool,
     /// Momentum of sgd
-    #[arg(long, default_value_t = 0.0, value_name = "M", help_heading = "Training")]
+    #[arg(long, default_value_t = 0.0, value_name = "M", value_parser = number::not_negative, help_heading = "Training")]
     pub momentum: f64,
     /// Dampening of the momentum of sgd
-    #[arg(long, default_value_t = 0.0, value_name = "D", help_heading = "Training")]
+    #[arg(long, default_value_t = 0.0, value_name = "D", value_parser = number::share, help_heading = "Training")]
     pub dampening: f64,
     /// Nesterov momentum (sgd)
     #[arg(long, help_heading = "Training")]
     pub nesterov: bool,
     /// Weight decay [default: 0.01 for adamw, else 0]
-    #[arg(long, value_name = "DECAY", help_heading = "Training")]
+    #[arg(long, value_name = "DECAY", value_parser = number::not_negative, help_heading = "Training")]
     pub weight_decay: Option<f64>,
     /// Largest global norm of the gradient [default: no limit]
-    #[arg(long, value_name = "NORM", help_heading = "Training")]
+    #[arg(long, value_name = "NORM", value_parser = number::positive, help_heading = "Training")]
     pub clip: Option<f64>,
     /// Learning rate over the training steps: constant, step:EVERY:GAMMA or cosine[:STEPS[:MIN]]
     #[arg(long, default_value = "constant", value_parser = schedule, help_heading = "Training")]
     pub schedule: String,
     /// Stop after so many epochs without a better loss on the held-out part [default: never]
-    #[arg(long, value_name = "EPOCHS", help_heading = "Training")]
+    #[arg(long, value_name = "EPOCHS", value_parser = number::count_or_none::<u64>, help_heading = "Training")]
     pub patience: Option<u64>,
     /// Seed of the initial weights, the order of windows and dropout
     #[arg(long, default_value_t = 0, value_name = "SEED", help_heading = "Training")]
@@ -454,6 +454,34 @@ impl Job {
         Ok(Self { season, ..self.clone() }.plan()?.check()?)
     }
 
+    /// Whether its options go together.
+    pub fn check(&self) -> Result<(), Failure> {
+        let season = match self.target_as {
+            TargetAs::SeasonalChange => self.season.or(Some(1)), // found in the data
+            _ => self.season,
+        };
+        Self { season, ..self.clone() }.form()?;
+        self.shape(1, 1)?;
+        self.recipe(Head::All, None).map(drop)
+    }
+
+    /// Says on stderr which options have no effect here; `held_out` is whether something is.
+    pub fn say_what_is_idle(&self, held_out: bool) {
+        let sgd = self.optimizer == OptimizerName::Sgd;
+        let (for_sgd, for_adam) = ("only sgd has it", "only adam and adamw have it");
+        let idle = [
+            ("patience", self.patience.is_some() && !held_out, "nothing is held out, so the training runs to its end"),
+            ("dropout", self.dropout > 0.0 && self.layers == 1, "it drops between two layers, and there is one"),
+            ("momentum", self.momentum != 0.0 && !sgd, for_sgd),
+            ("dampening", self.dampening != 0.0 && !sgd, for_sgd),
+            ("nesterov", self.nesterov && !sgd, for_sgd),
+            ("amsgrad", self.amsgrad && sgd, for_adam),
+        ];
+        for (flag, _, why) in idle.into_iter().filter(|(_, idle, _)| *idle) {
+            eprintln!("note: --{flag} has no effect: {why}");
+        }
+    }
+
     /// Without a level near the middle, what is named where one value is wanted is no median.
     fn say_what_is_named(&self) {
         let Loss::Quantiles(levels) = self.loss else { return };
@@ -523,11 +551,9 @@ impl Job {
 
     /// The job of a checkpoint with what the command line may change: how long to train. Anything else that was
     /// given and differs is refused, since the result would be neither the old training nor a new one.
-    pub fn resumed(&self, stored: &Value, matches: &clap::ArgMatches) -> Result<Self, Failure> {
-        let mut job: Self = serde_json::from_value(stored.clone()).map_err(|error| {
-            let error = many::cut(&error.to_string(), 160);
-            Error::Invalid(format!("the checkpoint's recipe cannot be read: {error}"))
-        })?;
+    /// `path` is the checkpoint.
+    pub fn resumed(&self, path: &Path, stored: &Value, matches: &clap::ArgMatches) -> Result<Self, Failure> {
+        let mut job = config::job_of(stored).map_err(|reason| Error::File { path: path.into(), reason })?;
         let given = serde_json::to_value(self).map_err(|error| Error::Invalid(error.to_string()))?;
         for (name, value) in given.as_object().into_iter().flatten() {
             let id = name.replace('-', "_");

@@ -1,12 +1,12 @@
 //! `rnnstep stream --learn`: the model learns from what comes in; and how to learn, which `evaluate --learn` asks as well.
 
-use super::{Failure, many};
+use super::{Failure, config, many, number};
 use clap::Args;
 use rnnstep::file::{self, LEARNER, Loaded, Metadata};
 use rnnstep::learner::Numbers;
 use rnnstep::optimizer::{Adam, Optimizer};
 use rnnstep::{Cpu, Error, Learner, LearnerOptions, Loss, Tensor};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -17,17 +17,17 @@ pub struct HowToLearn {
     #[arg(long, help_heading = "Learning")]
     learn: bool,
     /// Update the weights every N rows [default: 1]
-    #[arg(long, value_name = "N", help_heading = "Learning")]
+    #[arg(long, value_name = "N", value_parser = number::count::<usize>, help_heading = "Learning")]
     every: Option<usize>,
     /// Rows that gradients flow back through [default: 16]
-    #[arg(long, value_name = "K", help_heading = "Learning")]
+    #[arg(long, value_name = "K", value_parser = number::count::<usize>, help_heading = "Learning")]
     window: Option<usize>,
     /// Learning rate of adam [default: 0.001]
     // an id of its own: beside the options of a training, which have an --lr, it gets another name
-    #[arg(id = "learn_lr", long = "lr", value_name = "RATE", help_heading = "Learning")]
+    #[arg(id = "learn_lr", long = "lr", value_name = "RATE", value_parser = number::not_negative, help_heading = "Learning")]
     lr: Option<f64>,
     /// Let the scalers follow: how much of their mean and variance they keep from row to row, such as 0.999
-    #[arg(long, value_name = "PART", help_heading = "Learning")]
+    #[arg(long, value_name = "PART", value_parser = number::fraction, help_heading = "Learning")]
     adapt: Option<f64>,
 }
 
@@ -70,7 +70,7 @@ pub struct LearnArgs {
     #[arg(long, value_name = "FILE", help_heading = "Learning")]
     out: Option<PathBuf>,
     /// Write both every N rows as well, not only at the end [default: 1000]
-    #[arg(long, value_name = "N", help_heading = "Learning")]
+    #[arg(long, value_name = "N", value_parser = number::count::<u64>, help_heading = "Learning")]
     save_every: Option<u64>,
 }
 
@@ -125,11 +125,15 @@ impl Learning {
                 }
                 args.how.changed(before)
             }
-            None => args.how.options(loss_of(&metadata, &model)),
+            None => args.how.options(loss_of(&metadata, &model).map_err(in_file)?),
         };
         let columns = columns_of(&metadata, &model).map_err(in_file)?;
         let came = vec![0.0; columns.len()];
-        let mut learner = Learner::new(model, options, cpu)?;
+        // what is wrong with options that were written down is no matter of the flags
+        let mut learner = Learner::new(model, options, cpu).map_err(|error| match before {
+            Some(_) => in_file(format!("learner: {error}")),
+            None => error.into(),
+        })?;
         if let Some(numbers) = stored("numbers") {
             let mut snapshot = learner.snapshot();
             snapshot.numbers = serde_json::from_value::<Numbers>(numbers)
@@ -147,7 +151,7 @@ impl Learning {
             learner.restore(&snapshot).map_err(|error| in_file(error.to_string()))?;
         }
         learner.warm_up();
-        let save_every = args.save_every.unwrap_or(1000).max(1);
+        let save_every = args.save_every.unwrap_or(1000);
         Ok(Self { learner, columns, came, metadata, out: args.out.clone(), save_every })
     }
 
@@ -205,11 +209,11 @@ fn learner_beside(model: &Path) -> PathBuf {
     model.with_extension("learner.safetensors")
 }
 
-/// The loss that a model was trained with, as far as its file says.
-pub fn loss_of(metadata: &Metadata, model: &rnnstep::Model) -> Loss {
+/// The loss that a model was trained with, as far as its file says; or what is wrong with what it says.
+pub fn loss_of(metadata: &Metadata, model: &rnnstep::Model) -> Result<Loss, String> {
+    let trained = metadata.recipe.as_ref().map(config::job_of).transpose()?.map(|job| job.loss);
     let says = model.units().map(|units| units.says()).filter(|says| says.is_distribution());
-    let trained = || metadata.recipe.as_ref()?.get("loss").and_then(Value::as_str)?.parse().ok();
-    says.or_else(trained).unwrap_or_default()
+    Ok(says.or(trained).unwrap_or_default())
 }
 
 /// Which input each predicted column is: by name, or all of them in order where nobody knows names.

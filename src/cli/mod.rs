@@ -22,6 +22,7 @@ mod job;
 mod learn;
 mod many;
 mod memory;
+mod number;
 mod predict;
 mod report;
 mod save;
@@ -35,6 +36,7 @@ use device::DeviceArgs;
 use rnnstep::cpu::Threads;
 use rnnstep::{Error, Nonlinearity, Weights};
 use screen::Screen;
+use std::any::TypeId;
 use std::process::ExitCode;
 
 /// Learns a time series and predicts its next step.
@@ -80,7 +82,8 @@ struct ModelArgs {
     /// Activation of an Elman RNN whose file does not say it [default: tanh]
     #[arg(long, value_enum, value_name = "NAME")]
     nonlinearity: Option<Nonlinearity>,
-    /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory
+    /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory, a card
+    /// computes with the rounded weights in f32
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     weights: Weights,
     #[command(flatten)]
@@ -133,7 +136,7 @@ impl<E: Into<Error>> From<E> for Failure {
 
 pub fn main() -> ExitCode {
     outlive_a_file_too_large();
-    let mut command = Cli::command();
+    let mut command = command();
     let matches = command.clone().get_matches();
     match config::applied(&mut command, matches).and_then(|matches| run(&matches)) {
         Ok(code) => code,
@@ -147,6 +150,14 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// All commands. A number below zero is taken for the value of an option that wants a number, and refused as such.
+fn command() -> clap::Command {
+    let numbers = [TypeId::of::<f64>(), TypeId::of::<usize>(), TypeId::of::<u64>()];
+    let is_number = |arg: &clap::Arg| numbers.iter().any(|number| arg.get_value_parser().type_id() == *number);
+    let negative = |arg: clap::Arg| if is_number(&arg) { arg.allow_negative_numbers(true) } else { arg };
+    Cli::command().mut_subcommands(|command| command.mut_args(negative))
 }
 
 fn run(matches: &clap::ArgMatches) -> Result<ExitCode, Failure> {
@@ -176,11 +187,7 @@ fn outlive_a_file_too_large() {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
 }
 
-/// So many threads.
+/// So many threads, as [`number::threads`] takes them.
 fn threads(count: usize) -> Result<Threads, Failure> {
-    const MOST: usize = 1024;
-    if count == 0 || count > MOST {
-        return Err(Error::Invalid(format!("threads {count}: must be between 1 and {MOST}")).into());
-    }
-    Ok(Threads::new(count)?)
+    Ok(Threads::new(count.min(number::MOST_THREADS))?)
 }

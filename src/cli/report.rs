@@ -9,7 +9,7 @@ use rnnstep::file::Columns;
 use rnnstep::forecast::{Score, scores};
 use rnnstep::plot::{Line, Plot, Role, terminal};
 use rnnstep::train::Trainer;
-use rnnstep::{CellKind, Device, Model, Nonlinearity, Order, Shape, State, Tensor};
+use rnnstep::{CellKind, Device, Error, Model, Nonlinearity, Order, Shape, State, Tensor};
 use std::path::Path;
 use std::time::Duration;
 
@@ -168,19 +168,35 @@ pub fn gain(gain: f64) -> String {
     if gain.is_finite() { format!("{:+.1} %", 100.0 * gain) } else { "-".into() }
 }
 
-/// The lesson's picture: input and prediction over the times of the last window, which was that of step `k`.
-pub fn sine_window(trainer: &mut Trainer, k: u64) -> Result<Plot, Failure> {
-    let [x, target, y] = trainer.last_window()?;
-    let point = trainer.recipe().loss.point();
-    let times: Vec<f64> = sine::times(k, trainer.windows().seq_len()).skip(1).collect();
-    let skip = times.len() - y.len();
-    let points = |rows: &[Vec<f32>], value: usize, skip: usize| -> Vec<(f64, f64)> {
-        times[skip..].iter().zip(rows).map(|(&t, row)| (t, f64::from(row[value]))).collect()
-    };
-    Ok(Plot::new(format!("step {k}"), "time", "")
-        .with(Line::dots("input", Role::Input, points(&x, 0, 0)))
-        .with(Line::new("target", Role::Target, points(&target, 0, skip)))
-        .with(Line::dots("prediction", Role::Prediction, points(&y, point, skip))))
+/// What a network said to a window of the sine, before the update that it brought.
+#[derive(Clone)]
+pub struct SineWindow {
+    /// The training step, from 0.
+    pub step: u64,
+    /// One value for each point of the window.
+    pub y: Vec<f32>,
+}
+
+impl SineWindow {
+    /// That of the last step.
+    pub fn last(trainer: &mut Trainer) -> Result<Self, Error> {
+        let [.., y] = trainer.last_window()?;
+        let point = trainer.recipe().loss.point();
+        Ok(Self { step: trainer.steps_done().saturating_sub(1), y: y.iter().map(|row| row[point]).collect() })
+    }
+
+    /// The lesson's picture: input and prediction over the times of the window.
+    pub fn plot(&self) -> Plot {
+        let Self { step, y } = self;
+        let points = |values: &mut dyn Iterator<Item = f32>| -> Vec<(f64, f64)> {
+            sine::times(*step, y.len()).skip(1).zip(values).map(|(t, value)| (t, f64::from(value))).collect()
+        };
+        let values = || sine::window(*step, y.len());
+        Plot::new(format!("step {step}"), "time", "")
+            .with(Line::dots("input", Role::Input, points(&mut values())))
+            .with(Line::new("target", Role::Target, points(&mut values().skip(1))))
+            .with(Line::dots("prediction", Role::Prediction, points(&mut y.iter().copied())))
+    }
 }
 
 /// A plot in the terminal.

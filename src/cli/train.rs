@@ -4,9 +4,10 @@ mod each;
 
 use super::device::{DeviceArgs, Work};
 use super::job::{Job, Named, Prepared};
+use super::report::SineWindow;
 use super::save::{SaveEvery, Saver};
 use super::screen::{Screen, person_reads_stderr};
-use super::{Failure, report, threads};
+use super::{Failure, number, report, threads};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::checkpoint::{self, Best, Checkpoint};
@@ -17,7 +18,7 @@ use rnnstep::fit::{Fit, HeldOut, Outcome};
 use rnnstep::pass::Head;
 use rnnstep::plot::{Figure, Plot};
 use rnnstep::train::Trainer;
-use rnnstep::{Device, Error, Model, Shape, Units};
+use rnnstep::{Device, Error, Model, Shape, Tensor, Units};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -73,13 +74,13 @@ pub struct TrainArgs {
     #[arg(long, conflicts_with = "plot", help_heading = "Files")]
     no_plot: bool,
     /// Print the loss every N steps [default: 15 for the sine, else ten times]
-    #[arg(long, value_name = "N", help_heading = "Files")]
+    #[arg(long, value_name = "N", value_parser = number::count::<u64>, help_heading = "Files")]
     print_every: Option<u64>,
     #[command(flatten)]
     device: DeviceArgs,
     /// Threads to train on; none are started beyond these. With --per-series so many trainings side by side
     /// [default: 1, with --per-series all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::threads)]
     threads: Option<usize>,
 }
 
@@ -93,8 +94,12 @@ struct Run<'a> {
     tables: Vec<Named>,
     metadata: Metadata,
     log: String,
-    /// Plots of the built-in sine on the way.
-    frames: Vec<rnnstep::plot::Plot>,
+    /// The first step of this run.
+    first: u64,
+    /// Windows of the built-in sine that were shown on the way, from the very first run on.
+    frames: Vec<SineWindow>,
+    /// The last one, shown or not.
+    last: Option<SineWindow>,
 }
 
 pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
@@ -193,6 +198,7 @@ impl<'a> Run<'a> {
         // a shape that makes no sense is found before the data is read
         let shape = job.shape(1, 1)?;
         let Prepared { windows, held_out, units, tables } = job.prepare()?;
+        job.say_what_is_idle(held_out.is_some());
         let choose = |shape: &Shape, batch| args.device.choose(shape, batch, Work::Training);
         let model = init.map_or_else(|| random(&job, shape, &windows), Ok)?;
         let trainer = begin(&mut job, model, windows, units, choose, threads)?;
@@ -219,17 +225,18 @@ impl<'a> Run<'a> {
             let reason = "the checkpoint does not say what it was trained on".into();
             return Err(Error::File { path: path.into(), reason }.into());
         };
-        let mut job = job_of(args).resumed(stored, matches)?;
+        let mut job = job_of(args).resumed(path, stored, matches)?;
         let Prepared { windows, tables, held_out, .. } = job.prepare()?;
         let recipe = recipe_for(&job, &windows)?;
         let device = args.device.choose(checkpoint.model().shape(), windows.batch(), Work::Training)?;
+        let (frames, last) = frames_of(&checkpoint, path, &job, !args.no_plot)?;
         if let Some(moved) = checkpoint.moved_to(&device) {
             eprintln!("note: {moved}");
         }
         let (trainer, best) = checkpoint.into_trainer(windows, recipe, device, threads)?;
         let mut run = Self::new(args, outputs, job, trainer, tables, held_out, best)?;
         run.log = run.log_so_far();
-        Ok(run)
+        Ok(Self { frames, last, ..run })
     }
 
     fn new(
@@ -244,8 +251,9 @@ impl<'a> Run<'a> {
         let metadata = metadata(&job, tables.first())?;
         let log = "step,loss,lr,val_loss\n".into();
         let total = job.total_steps(trainer.windows());
+        let first = trainer.steps_done();
         let fit = Fit::new(trainer, held_out, best, total, job.patience);
-        Ok(Self { args, outputs, job, fit, tables, metadata, log, frames: vec![] })
+        Ok(Self { args, outputs, job, fit, tables, metadata, log, first, frames: vec![], last: None })
     }
 
     /// The rows of an earlier log that come before this run. It was written before the checkpoint, so it has them all.
@@ -280,14 +288,21 @@ impl<'a> Run<'a> {
     /// out, those that it lacks nobody could make up. A log that cannot be written keeps no checkpoint away.
     fn save(&mut self) -> Result<(), Error> {
         let log = self.outputs.log.as_ref().map_or(Ok(()), |path| file::write_text(path, &self.log));
+        let mut beside = Vec::new();
+        for (kind, frames) in [(FRAME, &self.frames[..]), (LAST, self.last.as_slice())] {
+            for SineWindow { step, y } in frames {
+                beside.push((format!("{kind}{step}"), Tensor::new([y.len()], y.clone())?));
+            }
+        }
         let (trainer, best) = self.fit.parts();
-        checkpoint::save(&self.outputs.checkpoint, trainer, best, &self.metadata).and(log)
+        checkpoint::save_beside(&self.outputs.checkpoint, trainer, best, &self.metadata, &beside).and(log)
     }
 
     /// Saves on the way; gives back what is to be said of it. A disk that refuses is no reason to stop, a card is.
     fn save_on_the_way(&mut self, saver: &mut Saver) -> Result<Option<String>, Error> {
         let start = Instant::now();
         self.fit.trainer.fetch()?;
+        self.look()?;
         // what cannot be replaced would be told the whole log each time: it is told at the end
         let pipe = self.outputs.log.take_if(|path| path.exists() && !path.is_file());
         let outcome = self.save();
@@ -322,7 +337,7 @@ impl<'a> Run<'a> {
         let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
         let bar = progress_bar(total, self.fit.trainer.steps_done());
         let sine = self.job.data.data.is_none();
-        let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) }).max(1);
+        let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) });
         let mut spent = Duration::ZERO;
         let mut grads_wanted = self.outputs.grads.take();
         let (mut unsaid, mut steps) = (None, Vec::new());
@@ -376,13 +391,22 @@ impl<'a> Run<'a> {
     fn show(&mut self, k: u64, loss: f32, sine: bool, screen: &mut Screen) -> Result<(), Failure> {
         screen.line(loss_line(k, loss))?;
         if sine && !self.args.no_plot {
-            let plot = report::sine_window(&mut self.fit.trainer, k)?;
+            let frame = SineWindow::last(&mut self.fit.trainer)?;
+            report::plot(&frame.plot(), screen)?;
             if self.frames.len() < rnnstep::plot::MAX_PANELS - 1 {
-                self.frames.push(plot.clone());
+                self.frames.push(frame);
             }
-            report::plot(&plot, screen)?;
         }
         screen.flush()
+    }
+
+    /// Takes the last window of the sine down, if any step was done and plots are wanted.
+    fn look(&mut self) -> Result<(), Error> {
+        if self.job.data.data.is_none() && self.fit.trainer.steps_done() > self.first {
+            let trainer = &mut self.fit.trainer;
+            self.last = (!self.args.no_plot).then(|| SineWindow::last(trainer)).transpose()?;
+        }
+        Ok(())
     }
 
     /// Writes everything and says what there is.
@@ -393,8 +417,8 @@ impl<'a> Run<'a> {
         interrupted: bool,
         screen: &mut Screen,
     ) -> Result<ExitCode, Failure> {
+        self.look()?;
         self.save()?;
-        let last = self.last_frame(first)?;
         let outcome = self.fit.outcome()?;
         let Self { outputs, fit, metadata, .. } = &self;
         let trainer = &fit.trainer;
@@ -421,7 +445,7 @@ impl<'a> Run<'a> {
         if self.job.data.data.is_none() {
             held_out.push(report::HeldOut::of_sine(trainer)?);
         }
-        let figure = self.figure(&held_out, last, screen)?;
+        let figure = self.figure(&held_out, screen)?;
         if self.job.data.has_several() {
             report::print_several(&held_out, screen)?;
         } else if let Some(held_out) = held_out.first() {
@@ -437,31 +461,16 @@ impl<'a> Run<'a> {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The last window of the sine, if any step was done and a plot is wanted.
-    fn last_frame(&mut self, first: u64) -> Result<Option<Plot>, Failure> {
-        let done = self.fit.trainer.steps_done();
-        if self.args.no_plot || self.job.data.data.is_some() || done == first {
-            return Ok(None);
-        }
-        report::sine_window(&mut self.fit.trainer, done - 1).map(Some)
-    }
-
     /// What the plot file shows; a table's is shown here as well.
-    fn figure(
-        &self,
-        held_out: &[report::HeldOut],
-        last: Option<Plot>,
-        screen: &mut Screen,
-    ) -> Result<Option<Figure>, Failure> {
+    fn figure(&self, held_out: &[report::HeldOut], screen: &mut Screen) -> Result<Option<Figure>, Failure> {
         if self.args.no_plot {
             return Ok(None);
         }
         let title = format!("{}, one step ahead", report::describe(self.fit.trainer.model().shape()));
         if self.job.data.data.is_none() {
-            let mut frames = self.frames.clone();
-            if let Some(plot) = last.filter(|last| frames.last().is_none_or(|frame| frame.title != last.title)) {
-                frames.push(plot);
-            }
+            let shown = self.frames.last().map(|frame| frame.step);
+            let last = self.last.iter().filter(|last| shown != Some(last.step));
+            let frames: Vec<Plot> = self.frames.iter().chain(last).map(SineWindow::plot).collect();
             return Ok((!frames.is_empty()).then(|| Figure::grid(title, frames, 3)));
         }
         let mut plots: Vec<Plot> = held_out.iter().flat_map(report::HeldOut::plots).collect();
@@ -472,6 +481,37 @@ impl<'a> Run<'a> {
         }
         Ok((!plots.is_empty()).then(|| Figure::stacked(title, plots)))
     }
+}
+
+/// What the windows of the sine are called in a checkpoint, the step after it.
+const FRAME: &str = "frame.";
+const LAST: &str = "last.";
+
+/// The windows of the sine that a checkpoint keeps, for the plot: those that were shown, and the last one.
+fn frames_of(
+    checkpoint: &Checkpoint,
+    path: &Path,
+    job: &Job,
+    drawn: bool,
+) -> Result<(Vec<SineWindow>, Option<SineWindow>), Failure> {
+    let of_kind = |kind: &str| -> Result<Vec<SineWindow>, Failure> {
+        let mut frames = Vec::new();
+        for (name, tensor) in checkpoint.beside() {
+            let Some(step) = name.strip_prefix(kind).and_then(|step| step.parse().ok()) else { continue };
+            if tensor.dims() != [job.seq_len] {
+                let reason = format!("expected {} values, got the shape {:?}", job.seq_len, tensor.dims());
+                return Err(Error::Tensor { path: path.into(), tensor: name.into(), reason }.into());
+            }
+            frames.push(SineWindow { step, y: tensor.data().to_vec() });
+        }
+        frames.sort_by_key(|frame| frame.step);
+        Ok(frames)
+    };
+    let (frames, last) = (of_kind(FRAME)?, of_kind(LAST)?.pop());
+    if drawn && job.data.data.is_none() && last.is_none() && checkpoint.steps_done() > 0 {
+        eprintln!("note: {}: no plot was wanted on the way to it, so the plot lacks that part", path.display());
+    }
+    Ok((frames, last))
 }
 
 /// The job with all files that were named.

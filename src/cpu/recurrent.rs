@@ -4,6 +4,7 @@
 //! Rows of the batch do not touch each other, so several threads may take some of them each.
 
 use super::product::{Product, Start};
+use super::stored::Stored;
 use crate::cell::{Cell, MOST, State};
 use crate::lanes::{LANES, Lanes, Pass, padded};
 use core::marker::PhantomData;
@@ -28,12 +29,14 @@ pub struct Layer {
     pub x: *const f32,
     /// From one row of x to the next.
     pub x_row: usize,
-    /// `[tile][columns][G][lane]`
+    /// `[tile][run of columns][G][words]`: of f32 `[tile][columns][G][lane]`.
     pub weight_ih: *const f32,
-    /// `[tile][H][G][lane]`
+    /// `[tile][run of H][G][words]`
     pub weight_hh: *const f32,
     /// `[tile][G][lane]`, both or none.
     pub biases: Option<(*const f32, *const f32)>,
+    /// The scales of the rows of both weights, `[tile][G][lane]`, if their format has them.
+    pub scales: Option<(*const f32, *const f32)>,
     /// Steps that gates_x has room for: all T for backward, else at most [`Layer::piece`] of B; one where there are none.
     pub held: usize,
     /// `[held·B][G·Hp]`: gates_x of the last steps after forward, dgates_x after backward.
@@ -81,29 +84,29 @@ impl Layer {
     }
 
     /// `W_ih x + b_ih` of `rows` rows from row `first` of step `t` on.
-    fn project_x(&self, t: usize, first: usize, rows: usize) -> Product {
+    fn project_x<S: Stored>(&self, t: usize, first: usize, rows: usize) -> Product {
         // SAFETY: rows of the window.
         let (a, out) = unsafe {
             let x = self.x.add((t * self.batch + first) * self.x_row);
             (x, self.gates_x.add((self.gates_row(t) + first) * self.gates_width()))
         };
-        let start = self.biases.map_or(Start::Zero, |(bias_ih, _)| Start::Bias(bias_ih));
-        self.project(rows, self.columns, a, self.x_row, self.weight_ih, out, start)
+        let start = start(self.scales.map(|(scale_ih, _)| scale_ih), self.biases.map(|(bias_ih, _)| bias_ih));
+        self.project::<S>(rows, self.columns, a, self.x_row, self.weight_ih, out, start)
     }
 
     /// `W_hh h + b_hh` for rows of the batch at step `t`.
-    fn project_h(&self, t: usize, rows: &Range<usize>) -> Product {
+    fn project_h<S: Stored>(&self, t: usize, rows: &Range<usize>) -> Product {
         // SAFETY: rows of the window.
         let (a, out) = unsafe {
             let before = self.h.add((t * self.batch + rows.start) * self.width());
             (before, self.gates_h.add(rows.start * self.gates_width()))
         };
-        let start = self.biases.map_or(Start::Zero, |(_, bias_hh)| Start::Bias(bias_hh));
-        self.project(rows.len(), self.hidden, a, self.width(), self.weight_hh, out, start)
+        let start = start(self.scales.map(|(_, scale_hh)| scale_hh), self.biases.map(|(_, bias_hh)| bias_hh));
+        self.project::<S>(rows.len(), self.hidden, a, self.width(), self.weight_hh, out, start)
     }
 
     #[allow(clippy::too_many_arguments, reason = "the operands of one product, each of another kind")]
-    fn project(
+    fn project<S: Stored>(
         &self,
         rows: usize,
         depth: usize,
@@ -113,7 +116,7 @@ impl Layer {
         out: *mut f32,
         start: Start,
     ) -> Product {
-        let panel = self.gates * LANES;
+        let run = self.gates * S::WORDS;
         Product {
             rows,
             depth,
@@ -123,27 +126,35 @@ impl Layer {
             a_row,
             a_depth: 1,
             b: weight,
-            b_depth: panel,
-            b_panel: depth * panel,
+            b_depth: run,
+            b_panel: depth.div_ceil(S::RUN) * run,
             out,
             out_row: self.gates_width(),
-            out_panel: panel,
+            out_panel: self.gates * LANES,
             start,
         }
     }
 }
 
-/// Forward of some rows of the batch over the whole window.
-pub struct Forward<C> {
+/// What the gates of a layer start from, with the scales and the bias that it has.
+fn start(scale: Option<*const f32>, bias: Option<*const f32>) -> Start {
+    match scale {
+        Some(scale) => Start::Scaled(scale, bias),
+        None => bias.map_or(Start::Zero, Start::Bias),
+    }
+}
+
+/// Forward of some rows of the batch over the whole window, with weights stored as `S`.
+pub struct Forward<C, S> {
     /// The layer.
     pub layer: Layer,
     /// Rows of the batch.
     pub rows: Range<usize>,
-    /// The cell.
-    pub cell: PhantomData<C>,
+    /// The cell and the format.
+    pub kinds: PhantomData<(C, S)>,
 }
 
-impl<C: Cell> Pass for Forward<C> {
+impl<C: Cell, S: Stored> Pass for Forward<C, S> {
     type Output = ();
 
     #[inline(always)]
@@ -155,14 +166,14 @@ impl<C: Cell> Pass for Forward<C> {
             for first in (0..layer.steps).step_by(together) {
                 let piece = first..layer.steps.min(first + together);
                 if rows.len() == layer.batch {
-                    layer.project_x(first, 0, piece.len() * layer.batch).run::<V>();
+                    layer.project_x::<S>(first, 0, piece.len() * layer.batch).run_stored::<V, S>();
                 } else {
                     for t in piece.clone() {
-                        layer.project_x(t, rows.start, rows.len()).run::<V>();
+                        layer.project_x::<S>(t, rows.start, rows.len()).run_stored::<V, S>();
                     }
                 }
                 for t in piece {
-                    layer.project_h(t, &rows).run::<V>();
+                    layer.project_h::<S>(t, &rows).run_stored::<V, S>();
                     for b in rows.clone() {
                         let gates_x = layer.gates_x.add((layer.gates_row(t) + b) * layer.gates_width());
                         for tile in 0..layer.tiles() {

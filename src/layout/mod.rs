@@ -25,8 +25,8 @@ pub const fn place(gates: usize, columns: usize, gate: usize, unit: usize, colum
 
 /// Where the parameters of a recurrent layer begin in an arena, known to the compiler where the shape is.
 ///
-/// Training and whole sequences know one arena, that of [`Weights::F32`]. For steps there are smaller ones, in the same order
-/// with a scale for each row behind a weight whose format has them.
+/// Training knows one arena, that of [`Weights::F32`]. For steps, and for sequences where a format has scales, there are smaller
+/// ones, in the same order with a scale for each row behind a weight whose format has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offsets {
     /// `weight_ih`

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::loss::Loss;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, check_clip, not_negative};
 use crate::pass::Head;
 use alloc::format;
 use serde::{Deserialize, Serialize};
@@ -61,13 +61,9 @@ impl LearnerOptions {
                 return Err(Error::invalid(format!("{name} 0: must be 1 or more")));
             }
         }
-        if !(self.lr >= 0.0 && self.lr.is_finite()) {
-            return Err(Error::invalid(format!("lr {}: must be a finite number, not negative", self.lr)));
-        }
-        if let Some(clip) = self.clip.filter(|clip| clip.is_nan() || *clip <= 0.0) {
-            return Err(Error::invalid(format!("clip {clip}: must be above 0")));
-        }
-        if let Some(explode) = self.explode.filter(|explode| !(*explode > 1.0 && explode.is_finite())) {
+        not_negative("lr", self.lr)?;
+        check_clip(self.clip)?;
+        if let Some(explode) = self.explode.filter(|explode| !(*explode > 1.0 && (*explode as f32).is_finite())) {
             return Err(Error::invalid(format!("explode {explode}: must be a finite number above 1")));
         }
         if let Some(adapt) = self.adapt.filter(|adapt| !(0.0..1.0).contains(adapt)) {

@@ -91,8 +91,8 @@ fn what_cannot_be_continued() {
     run.model("m.safetensors", CellKind::Rnn, [2, 4, 1, 1]);
     run.file("two.csv", "1,2\n3,4\n");
     run.fails("forecast m.safetensors two.csv --steps 3", &["takes 2", "gives 1"]);
-    run.fails("forecast m.safetensors two.csv --steps 0", &["steps 0"]);
-    run.fails("forecast m.safetensors two.csv --steps 99999999999", &["steps 99999999999"]);
+    run.misused("forecast m.safetensors two.csv --steps 0", &["--steps", "'0'"]);
+    run.misused("forecast m.safetensors two.csv --steps 99999999999", &["--steps", "99999999999"]);
     run.misused("forecast m.safetensors two.csv", &["--steps"]);
 }
 
@@ -209,15 +209,15 @@ fn bands_that_make_no_sense() {
         run.misused(&format!("{forecast} --bands={levels}"), &["--bands"]);
     }
     run.misused(&format!("{forecast} --bands wide"), &["--bands", "wide"]);
-    run.misused(&format!("{forecast} --paths 50"), &["--bands"]);
+    run.misused(&format!("{forecast} --paths 500"), &["--bands"]);
     run.misused(&format!("{forecast} --seed 1"), &["--bands"]);
     let hole: Vec<f32> = (0..40).map(|t| if t == 12 { f32::NAN } else { t as f32 }).collect();
     npy::write(&run.path("hole.npy"), &Tensor::new([40, 1], hole).unwrap()).unwrap();
     for bands in ["", "--bands 80"] {
         run.fails(&format!("forecast model.safetensors hole.npy --steps 3 {bands}"), &["row 13", "NaN"]);
     }
-    run.fails(&format!("{forecast} --bands 80 --paths 5"), &["paths 5", "100"]);
-    run.fails(&format!("{forecast} --bands 80 --paths 5000000"), &["paths 5000000", "1000000"]);
+    run.misused(&format!("{forecast} --bands 80 --paths 5"), &["--paths", "between 100 and 1000000"]);
+    run.misused(&format!("{forecast} --bands 80 --paths 5000000"), &["--paths", "between 100 and 1000000"]);
 }
 
 /// Two columns, in the order of the columns; as changes, with a head that says a variance.

@@ -104,3 +104,22 @@ fn what_each_format_of_the_weights_costs() {
         assert!(after(row, "by", 1) <= *most, "the mean is above the largest: {row:?}");
     }
 }
+
+/// Of a large model fewer steps are taken, since those of a small one would take minutes: the work has a bound.
+#[test]
+fn the_work_on_a_large_model_is_bounded() {
+    let run = Run::new();
+    let steps = |hidden: usize| {
+        run.model("m.safetensors", CellKind::Lstm, [1, hidden, 1, 1]);
+        let stdout = run.ok("info m.safetensors").stdout;
+        let words: Vec<&str> = stdout.split_whitespace().collect();
+        let at = words.windows(2).position(|pair| pair == ["steps", "of"]).unwrap();
+        words[at - 1].parse::<usize>().unwrap()
+    };
+    assert_eq!(steps(8), 256);
+    let found = steps(700);
+    assert!(found < 256 && found * 4 * 700 * 700 <= 1 << 28, "{found}");
+    // 256 MB
+    let shape = rnnstep::Shape::new(CellKind::Lstm, 1, 4000, 1, 1).unwrap();
+    assert_eq!(rnnstep::float64::steps(&shape), 4);
+}

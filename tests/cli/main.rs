@@ -13,6 +13,7 @@ mod forecast;
 mod gates;
 mod info;
 mod many;
+mod numbers;
 mod predict;
 mod resume;
 mod search;

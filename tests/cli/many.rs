@@ -516,19 +516,19 @@ fn what_makes_no_sense() {
         ("train shop0.csv model.safetensors --column sold", &["model.safetensors", "windows already cut"]),
         ("predict model.safetensors x.npy --series shop", &["x.npy", "--series is for a .csv"]),
         ("evaluate all.csv empty --series shop", &["empty/scores.csv", "nothing says which model is whose"]),
-        ("train all.csv --series shop --per-series --seq-len 0", &["seq-len 0: must be at least 1"]),
-        ("train all.csv --series shop --per-series --val-fraction 1", &["val-fraction 1: must be"]),
-        ("evaluate all.csv --series shop --per-series --batch 0", &["batch 0: must be at least 1"]),
         ("train all.csv --series shop --per-series --out a/b", &["a/b: the folder that it is to lie in"]),
         ("train --resume models", &["models", "is a folder"]),
-        ("train all.csv --series shop --batch 0", &["batch 0: must be at least 1"]),
-        ("evaluate all.csv --series shop --test-fraction 2", &["test-fraction 2: must be above 0 and below 1"]),
     ] {
         run.fails(args, words);
     }
     assert!(run.path("models/scores.csv").exists(), "what fails before it begins changes nothing");
     for (args, words) in [
         ("train --series shop", &["--series", "DATA is missing"][..]),
+        ("train all.csv --series shop --per-series --seq-len 0", &["--seq-len", "1 or more"]),
+        ("train all.csv --series shop --per-series --val-fraction 1", &["--val-fraction", "below 1"]),
+        ("evaluate all.csv --series shop --per-series --batch 0", &["--batch", "1 or more"]),
+        ("train all.csv --series shop --batch 0", &["--batch", "1 or more"]),
+        ("evaluate all.csv --series shop --test-fraction 2", &["--test-fraction", "above 0 and below 1"]),
         ("train all.csv --only north", &["--series"]),
         ("train all.csv --per-series", &["--series COLUMN, or several files"]),
         ("train all.csv --series shop --only north --per-series", &["--only"]),

@@ -160,3 +160,86 @@ fn two_files_cannot_have_one_name() {
     }
     assert!(run.files().is_empty());
 }
+
+/// The lines of a training from the first one that begins with `from` on, but for how long it took and where its files are.
+fn said(stdout: &str, from: &str) -> Vec<String> {
+    let rest = stdout.lines().skip_while(|line| !line.starts_with(from));
+    let changes = ["trained ", "model  ", "checkpoint  ", "plot  ", "next  "];
+    rest.filter(|line| !changes.iter().any(|start| line.starts_with(start))).map(String::from).collect()
+}
+
+/// Whatever comes between, the pictures are those of a training that was never stopped: in a file, byte for byte, and here.
+#[test]
+fn the_plot_is_that_of_a_training_that_was_never_stopped() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    let long: String = (0..160).map(|t| format!("{},{t},{}\n", ["a", "b"][t % 2], (t as f32 * 0.2).sin())).collect();
+    run.file("long.csv", format!("shop,day,sold\n{long}"));
+    for (flags, ending) in [
+        ("", "svg"),
+        ("", "png"),
+        ("--cell lstm --loss quantiles:0.1,0.5 --seq-len 7", "svg"),
+        ("sunspots.csv --cell gru", "svg"),
+        ("sunspots.csv --state reset --batch 8", "png"),
+        ("long.csv --series shop --column sold --seq-len 4", "svg"),
+    ] {
+        let whole = run.ok(&format!("train {flags} --steps 80 --out whole.safetensors --plot whole.{ending}"));
+        // stopped on a step that is shown, on one that is not, and at the very end
+        run.ok(&format!("train {flags} --steps 31 --out half.safetensors --plot half.{ending}"));
+        run.ok(&format!("train --resume half.safetensors --steps 44 --plot half.{ending}"));
+        let last = run.ok(&format!("train --resume half.safetensors --steps 80 --plot half.{ending}"));
+        assert!(run.bytes(&format!("whole.{ending}")) == run.bytes(&format!("half.{ending}")), "{flags}");
+        let from = if flags.is_empty() { "step     45" } else { "best loss" };
+        assert_eq!(said(&whole.stdout, from), said(&last.stdout, from), "{flags}");
+        assert!(!said(&whole.stdout, "step").is_empty());
+        // nothing is left to do, and the plot is still the same
+        std::fs::remove_file(run.path(&format!("half.{ending}"))).unwrap();
+        run.ok(&format!("train --resume half.safetensors --steps 80 --plot half.{ending}"));
+        assert!(run.bytes(&format!("whole.{ending}")) == run.bytes(&format!("half.{ending}")), "{flags}, again");
+        assert!(run.bytes("whole.checkpoint.safetensors") == run.bytes("half.checkpoint.safetensors"), "{flags}");
+    }
+}
+
+/// The same after SIGKILL.
+#[cfg(unix)]
+#[test]
+fn the_plot_after_a_kill() {
+    let run = Run::new();
+    run.ok("train --steps 900 --out whole.safetensors");
+    let talk = run.talk("train --steps 100000000 --save-every 7 --out half.safetensors");
+    let mut heard = String::new();
+    while !heard.starts_with("step    300") {
+        heard = talk.hear();
+    }
+    talk.kill();
+    run.ok("train --resume half.checkpoint.safetensors --steps 900");
+    assert!(run.bytes("whole.svg") == run.bytes("half.svg"));
+}
+
+/// A checkpoint without the windows of a plot, of before they were kept or of `--no-plot`, is gone on with, and that the plot
+/// lacks a part is said.
+#[test]
+fn a_checkpoint_without_windows() {
+    let run = Run::new();
+    run.ok("train --steps 40 --out half.safetensors");
+    let mut parts = file::read(run.path("half.checkpoint.safetensors"), None).unwrap();
+    let kept = parts.extra.len();
+    parts.extra.retain(|name, _| !name.starts_with("beside."));
+    assert_eq!(kept - parts.extra.len(), 4); // 0, 15, 30 and the last
+    let write = |extra: Vec<(String, Tensor)>| {
+        let layout = Layout::new(&parts.shape);
+        let weights: Vec<_> =
+            layout.entries().iter().map(|entry| entry.name.clone()).zip(parts.weights.clone()).collect();
+        file::write(run.path("half.checkpoint.safetensors"), &parts.shape, &weights, &parts.metadata, &extra).unwrap();
+    };
+    let extra: Vec<_> = parts.extra.clone().into_iter().collect();
+    write(extra.clone());
+    let answer = run.ok("train --resume half.safetensors --steps 50");
+    let note = "half.checkpoint.safetensors: no plot was wanted on the way";
+    assert!(answer.stderr.contains(note), "{}", answer.stderr);
+    run.ok("train --resume half.safetensors --steps 60 --no-plot");
+    assert!(run.ok("train --resume half.safetensors --steps 70").stderr.contains(note));
+    assert!(!run.ok("train --resume half.safetensors --steps 80").stderr.contains(note));
+    write([extra, vec![("beside.frame.15".into(), Tensor::zeros([3]))]].concat());
+    run.fails("train --resume half.safetensors --steps 50", &["half.checkpoint.safetensors", "frame.15", "[3]"]);
+}

@@ -163,10 +163,6 @@ fn what_is_refused() {
         ("sunspots.csv --tries 2 --epochs 2".into(), "(epochs: 1 there, 2 here)"),
         ("sunspots.csv --journal sunspots.csv".into(), "sunspots.csv: is no journal of a search"),
         ("sunspots.csv --out no/r.toml".into(), "create it first"),
-        ("sunspots.csv --test-fraction 1".into(), "test-fraction 1: must be above 0 and below 1"),
-        ("sunspots.csv --test-fraction 0".into(), "are too few"),
-        ("sunspots.csv --threads 0".into(), "threads 0"),
-        ("sunspots.csv --lr=-1".into(), "lr -1"),
         ("missing.csv".into(), "missing.csv"),
     ] {
         run.fails(&format!("search {args}"), &[says]);
@@ -174,12 +170,17 @@ fn what_is_refused() {
     for (args, says) in [
         ("", "DATA is missing"),
         ("sunspots.csv --steps 5", "--steps: a search counts in epochs"),
-        ("sunspots.csv --tries 0", "must be at least 1"),
+        ("sunspots.csv --tries 0", "--tries"),
+        ("sunspots.csv --epochs 0", "--epochs: must be at least 1"),
+        ("sunspots.csv --test-fraction 1", "must be a number above 0 and below 1"),
+        ("sunspots.csv --test-fraction 0", "--test-fraction"),
+        ("sunspots.csv --threads 0", "--threads"),
+        ("sunspots.csv --lr=-1", "--lr"),
         ("sunspots.csv --budget 5", "expected a time such as 60s, 5m or 2h"),
         ("sunspots.csv --budget é", "expected a time such as"),
         ("sunspots.csv --budget=-5s", "expected a time such as"),
         ("sunspots.csv --out a.json --journal a.json", "is named for two files"),
-        ("sunspots.csv --target-as seasonal-change --season 0 --tries nine", "--tries"),
+        ("sunspots.csv --target-as seasonal-change --season 9 --tries nine", "--tries"),
     ] {
         run.misused(&format!("search {args}"), &[says]);
     }

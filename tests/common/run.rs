@@ -246,6 +246,11 @@ impl Talk {
         self.stdout.recv_timeout(HUNG).expect("a line on stdout")
     }
 
+    /// The next line on stdout, if it comes in time.
+    pub fn hear_within(&self, time: Duration) -> Option<String> {
+        self.stdout.recv_timeout(time).ok()
+    }
+
     /// The next line on stderr.
     pub fn hear_error(&self) -> String {
         self.stderr.recv_timeout(HUNG).expect("a line on stderr")

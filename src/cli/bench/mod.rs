@@ -5,7 +5,7 @@ mod table;
 
 use super::device::{DeviceArgs, Work};
 use super::screen::Screen;
-use super::{Failure, ModelArgs, report};
+use super::{Failure, ModelArgs, number, report};
 use clap::Args;
 use rnnstep::cuda::{self, Cuda};
 use rnnstep::data::csv;
@@ -13,7 +13,7 @@ use rnnstep::float64::{Answers, waves};
 use rnnstep::latency::{Clock, Latency};
 use rnnstep::layout::Offsets;
 use rnnstep::plot::{Figure, picture, terminal};
-use rnnstep::{CellKind, Device, Error, Model, Nonlinearity, Shape, Stream, Weights, file};
+use rnnstep::{CellKind, Device, Model, Nonlinearity, Shape, Stream, Weights, file};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,8 +22,6 @@ use std::time::Duration;
 const HIDDEN: [usize; 6] = [8, 16, 32, 64, 128, 256];
 /// Steps whose answers are checked before anything is timed, and rows of x that are stepped over.
 const CHECKED: usize = 64;
-/// The most seconds.
-const MOST: f64 = 3600.0;
 /// The most time for the clock itself.
 const CLOCK: Duration = Duration::from_millis(500);
 /// Lines of a plot in the terminal.
@@ -37,14 +35,15 @@ pub struct BenchArgs {
     /// Activation of an Elman RNN whose file does not say it [default: tanh]
     #[arg(long, value_enum, value_name = "NAME", requires = "model")]
     nonlinearity: Option<Nonlinearity>,
-    /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory
+    /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory, a card
+    /// computes with the rounded weights in f32
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     weights: Weights,
     /// Seed of random weights
     #[arg(long, default_value_t = 0, value_name = "SEED", conflicts_with = "model")]
     seed: u64,
     /// Seconds to measure for, in all
-    #[arg(long, default_value_t = 8.0, value_name = "S", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 8.0, value_name = "S", value_parser = number::seconds)]
     seconds: f64,
     /// Write every row of the table, in nanoseconds
     #[arg(long, value_name = "FILE.csv")]
@@ -72,7 +71,7 @@ struct Measured {
 
 pub fn run(args: &BenchArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     // everything that can fail comes before anything is timed or said
-    let time = args.time()?;
+    let time = Duration::from_secs_f64(args.seconds);
     args.check_paths()?;
     let chosen = args.device.cpu()?;
     let models = args.models()?;
@@ -100,14 +99,6 @@ pub fn run(args: &BenchArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
 }
 
 impl BenchArgs {
-    fn time(&self) -> Result<Duration, Failure> {
-        if !(self.seconds > 0.0 && self.seconds <= MOST) {
-            let message = format!("seconds {}: must be above 0 and at most {MOST}", self.seconds);
-            return Err(Error::Invalid(message).into());
-        }
-        Ok(Duration::from_secs_f64(self.seconds))
-    }
-
     fn check_paths(&self) -> Result<(), Failure> {
         if let (Some(out), Some(plot)) = (&self.out, &self.plot)
             && out == plot

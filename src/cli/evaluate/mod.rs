@@ -14,7 +14,7 @@ use super::learn::{HowToLearn, loss_of};
 use super::many::Folder;
 use super::report::{LEARNED_NOTHING, describe};
 use super::screen::{Screen, person_reads_stderr};
-use super::{Failure, threads};
+use super::{Failure, config, number, threads};
 use clap::Args;
 use clap::parser::ValueSource;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -47,19 +47,19 @@ pub struct EvaluateArgs {
     #[arg(long, conflicts_with_all = ["only", "model"], help_heading = "Data")]
     per_series: bool,
     /// Part of the rows, from their end, that is forecast, above 0 and below 1 [default: 0.2, or what a MODEL held out]
-    #[arg(long, value_name = "FRACTION", help_heading = "Walk")]
+    #[arg(long, value_name = "FRACTION", value_parser = number::part, help_heading = "Walk")]
     test_fraction: Option<f64>,
     /// Rows to forecast ahead, each number of them scored by itself
-    #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Walk")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = number::count::<usize>, help_heading = "Walk")]
     horizon: usize,
     /// Train anew every so many rows [default: never]
-    #[arg(long, value_name = "ROWS", help_heading = "Walk")]
+    #[arg(long, value_name = "ROWS", value_parser = number::count::<usize>, help_heading = "Walk")]
     refit: Option<usize>,
     /// Train on the last so many rows [default: on all before]
-    #[arg(long, value_name = "ROWS", help_heading = "Walk")]
+    #[arg(long, value_name = "ROWS", value_parser = number::whole::<usize>(2..=number::MOST), help_heading = "Walk")]
     sliding: Option<usize>,
     /// Rows to leave out between the training part and the first row that is forecast
-    #[arg(long, default_value_t = 0, value_name = "ROWS", help_heading = "Walk")]
+    #[arg(long, default_value_t = 0, value_name = "ROWS", value_parser = number::count_or_none::<usize>, help_heading = "Walk")]
     gap: usize,
     /// Write all scores
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
@@ -79,7 +79,7 @@ pub struct EvaluateArgs {
     device: DeviceArgs,
     /// Threads to train on; none are started beyond these. Of many series so many are walked over side by side
     /// [default: 1, for many series all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::threads)]
     threads: Option<usize>,
 }
 
@@ -159,8 +159,7 @@ fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &Path) -> Result
 fn own_job(args: &EvaluateArgs, loaded: &Loaded, path: &Path) -> Result<Job, Failure> {
     let mut job = args.job.clone();
     if let Some(recipe) = &loaded.metadata.recipe {
-        let in_file = |error: serde_json::Error| Error::File { path: path.into(), reason: format!("recipe: {error}") };
-        let own: Job = serde_json::from_value(recipe.clone()).map_err(in_file)?;
+        let own = config::job_of(recipe).map_err(|reason| Error::File { path: path.into(), reason })?;
         job = Job { data: job.data, season: job.season.or(own.season), ..own };
     } else if args.refit.is_some() {
         let reason = "holds no recipe to train by; leave --refit out, or leave the model out and say how to train";
@@ -199,7 +198,8 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
         let message = format!("test-fraction {test_fraction}: leaves none of {} rows to forecast", named.table.rows());
         return Err(Error::Invalid(message).into());
     }
-    let loss = loaded.as_ref().map_or(job.loss, |loaded| loss_of(&loaded.metadata, &loaded.model));
+    let of_model = loaded.as_ref().map(|loaded| loss_of(&loaded.metadata, &loaded.model)).transpose();
+    let loss = of_model.map_err(Error::Invalid)?.unwrap_or(job.loss);
     let mut protocol = Protocol {
         first: train.end,
         horizon: args.horizon,

@@ -8,13 +8,13 @@ use crate::cli::{Failure, ModelArgs};
 use rnnstep::Error;
 use rnnstep::data::csv;
 use rnnstep::file::Loaded;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Header and rows.
 type Said = (Vec<String>, Vec<Vec<String>>);
 
-/// Calls `say` with each series of a table in long form and its model, and writes what it gives back, the name of the series in
+/// Calls `say` with each series of a table in long form, its model and the file of that, and writes what it gives back, the name of the series in
 /// front. What is wrong with one series does not stop the others.
 pub fn each_series(
     args: &ModelArgs,
@@ -23,7 +23,7 @@ pub fn each_series(
     table: &TableArgs,
     out: Option<&Path>,
     screen: &mut Screen,
-    mut say: impl FnMut(Loaded, &Sequences) -> Result<Said, Failure>,
+    mut say: impl FnMut(Loaded, &Path, &Sequences) -> Result<Said, Failure>,
 ) -> Result<ExitCode, Failure> {
     if !matches!(out.map(extension).as_deref(), None | Some("csv" | "")) {
         let message = "--series: the names of series go into a table; give --out a .csv".into();
@@ -40,18 +40,19 @@ pub fn each_series(
     if let Some(name) = &of.only {
         all = vec![many::only(all, name)?];
     }
-    let model_of = |one_series: &OneSeries| -> Result<Loaded, Failure> {
-        match (&folder, &one) {
-            (Some(folder), _) => ModelArgs { model: folder.model(&one_series.name)?, ..args.clone() }.load(),
-            (None, Some(one)) => Ok(one.clone()),
-            (None, None) => args.load(),
-        }
+    let model_of = |one_series: &OneSeries| -> Result<(Loaded, PathBuf), Failure> {
+        let of_one = match &folder {
+            Some(folder) => ModelArgs { model: folder.model(&one_series.name)?, ..args.clone() },
+            None => args.clone(),
+        };
+        let loaded = one.clone().map_or_else(|| of_one.load(), Ok)?;
+        Ok((loaded, of_one.model))
     };
     let mut said = |series: &OneSeries| -> Result<Said, Failure> {
         let rows = series.series.as_ref().map_err(|error| Error::Invalid(error.to_string()))?;
-        let loaded = model_of(series)?;
+        let (loaded, path) = model_of(series)?;
         let x = x_of(rows, input, &loaded.metadata.columns, &loaded.model)?;
-        say(loaded, &Sequences { x, time: rows.time.clone() })
+        say(loaded, &path, &Sequences { x, time: rows.time.clone() })
     };
     let (mut all, mut failures) = (all.into_iter(), Vec::new());
     // what comes first says what the header is, and whether the flags make sense

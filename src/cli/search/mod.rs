@@ -6,7 +6,7 @@ use super::input::Source;
 use super::job::{Job, StateMode, TargetAs};
 use super::report::{LEARNED_NOTHING, describe};
 use super::screen::{Screen, person_reads_stderr};
-use super::{Failure, config, threads};
+use super::{Failure, config, number, threads};
 use clap::Args;
 use clap::parser::ValueSource;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -34,13 +34,13 @@ pub struct SearchArgs {
     #[command(flatten)]
     job: Job,
     /// Candidates to try [default: 27, or as many as the budget allows]
-    #[arg(long, value_name = "N", help_heading = "Search")]
+    #[arg(long, value_name = "N", value_parser = number::count::<usize>, help_heading = "Search")]
     tries: Option<usize>,
     /// The longest that the search may take: 60s, 5m, 2h [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Search")]
     budget: Option<Duration>,
     /// Part of the rows, from their end, that the search never looks at, above 0 and below 1; as large a part of the rest scores
-    #[arg(long, default_value_t = 0.2, value_name = "FRACTION", help_heading = "Search")]
+    #[arg(long, default_value_t = 0.2, value_name = "FRACTION", value_parser = number::part, help_heading = "Search")]
     test_fraction: f64,
     /// Recipe to write, for `train --config`
     #[arg(long, default_value = "recipe.toml", value_name = "FILE.toml", help_heading = "Files")]
@@ -51,7 +51,7 @@ pub struct SearchArgs {
     #[command(flatten)]
     device: DeviceArgs,
     /// Candidates to train side by side, each on one thread
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = number::threads)]
     threads: usize,
 }
 
@@ -66,8 +66,8 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     if job.steps.is_some() {
         return Err(Failure::Usage("--steps: a search counts in epochs; use --epochs".into()));
     }
-    if args.tries == Some(0) || job.epochs == Some(0) {
-        return Err(Failure::Usage("--tries and --epochs: must be at least 1".into()));
+    if job.epochs == Some(0) {
+        return Err(Failure::Usage("--epochs: must be at least 1".into()));
     }
     let journal_path = args.journal.clone().unwrap_or_else(|| args.out.with_extension("journal.json"));
     if journal_path == args.out {

@@ -7,6 +7,7 @@ use crate::cell::{self, Cell, Visitor};
 use crate::cpu::Cpu;
 use crate::lanes::{LANES, padded};
 use crate::pass::Purpose;
+use crate::weights::Weights;
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -16,11 +17,11 @@ impl Network {
     /// [`Network::dx`] and [`Network::dstate`].
     ///
     /// # Panics
-    /// If `params`, `x` and `dropout` are not those of forward, or the network was made for inference.
+    /// If `params`, `x` and `dropout` are not those of forward, or the network was made for inference or for small weights.
     pub fn backward(&mut self, params: &[f32], grads: &mut [f32], x: &[f32], dropout: bool) {
         let rows = self.steps * self.batch;
         let (width, gates) = (padded(self.shape.hidden), self.shape.gates() * padded(self.shape.hidden));
-        assert!(params.len() == self.layout.len() && grads.len() == params.len());
+        assert!(self.weights == Weights::F32 && params.len() == self.layout.len() && grads.len() == params.len());
         assert!(self.purpose == Purpose::Training && x.len() == rows * self.shape.input);
         self.head_backward(grads);
         self.dh.fill(0.0);

@@ -6,17 +6,19 @@ use super::Cpu;
 use super::linear::Linear;
 use super::product::{Product, transpose};
 use super::recurrent::{Forward, Layer};
+use super::stored::{F32, Int8};
 use super::threads::Threads;
 use super::update::UpdatePass;
 use crate::cell::{self, Cell, Visitor};
 use crate::error::{Error, Result};
 use crate::lanes::{LANES, padded};
-use crate::layout::Layout;
+use crate::layout::{Layout, Offsets};
 use crate::optimizer::Update;
 use crate::pass::{Dropout, Head, Purpose};
 use crate::shape::Shape;
 use crate::state::State;
 use crate::tensor::Buffer;
+use crate::weights::Weights;
 use alloc::{format, vec::Vec};
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -47,6 +49,7 @@ pub struct Network {
     layout: Layout,
     purpose: Purpose,
     /// The most rows of a window, and the most sequences: the buffers have room for so many.
+    weights: Weights,
     rows: usize,
     most_batch: usize,
     /// Those of the last window, within the two: changed only once a window has been checked.
@@ -116,11 +119,22 @@ impl Network {
             threads,
             layout,
             purpose,
+            weights: Weights::F32,
             rows,
             most_batch: batch,
             batch,
             steps,
         })
+    }
+
+    /// The same network for forward passes alone with recurrent weights stored as `weights`: every later call wants the
+    /// arena of [`Offsets`] for them. Formats without scales are wanted as [`Weights::F32`], which gives the same bits.
+    ///
+    /// # Panics
+    /// If `weights` is neither [`Weights::F32`] nor [`Weights::Int8`].
+    pub fn with_weights(self, weights: Weights) -> Self {
+        assert!(matches!(weights, Weights::F32 | Weights::Int8));
+        Self { weights, ..self }
     }
 
     /// `Ok` if windows of `steps` steps of `batch` sequences are of a size that makes sense: [`Network::new`] takes its
@@ -173,7 +187,7 @@ impl Network {
         let steps = x.len() / self.shape.input / batch;
         let rows = steps * batch; // no more than there are values in x
         assert!(rows <= self.rows, "the window is larger than what the network was made for");
-        assert!(x.len() == rows * self.shape.input && params.len() == self.layout.len());
+        assert!(x.len() == rows * self.shape.input && params.len() == Offsets::arena(&self.shape, self.weights));
         assert!(dropout.is_none() || self.purpose == Purpose::Training, "only a training drops anything");
         (self.batch, self.steps, self.head) = (batch, steps, head);
         let width = padded(self.shape.hidden);
@@ -185,8 +199,8 @@ impl Network {
                 self.tapes[l].c[..layer_len].copy_from_slice(&state.c[at..at + layer_len]);
             }
             let layer = self.layer(l, params, x, dropout.is_some());
-            let (cpu, shape) = (self.cpu, self.shape);
-            self.threads.split(batch, |rows| cell::visit(&shape, RunForward { cpu, layer, rows }));
+            let (cpu, shape, weights) = (self.cpu, self.shape, self.weights);
+            self.threads.split(batch, |rows| cell::visit(&shape, RunForward { cpu, layer, weights, rows }));
             let end = self.steps * layer_len;
             state.h[at..at + layer_len].copy_from_slice(&self.tapes[l].h[end..end + layer_len]);
             if self.shape.cell.has_c() {
@@ -198,7 +212,9 @@ impl Network {
                 self.drop_out(l, *dropout);
             }
         }
-        if let Some((weight, bias)) = self.layout.head.clone() {
+        if self.shape.output.is_some() {
+            let (weight, bias, end) = Offsets::head(&self.shape, self.weights);
+            let (weight, bias) = (weight..bias, bias..end);
             let top = self.tapes.last().expect("a network has a layer");
             let rows = self.head_rows();
             let out = padded(self.shape.width_out());
@@ -298,7 +314,8 @@ impl Network {
             Some(below) if dropout => (self.tapes[below].dropped.as_ptr(), width),
             Some(below) => (self.tapes[below].h[self.batch * width..].as_ptr(), width),
         };
-        let ranges = &self.layout.layers[l];
+        let at = Offsets::layer(&self.shape, self.weights, l);
+        let from = |at: usize| params[at..].as_ptr();
         let tape = &mut self.tapes[l];
         let room = tape.gates_x.len() / (self.batch * self.shape.gates() * width);
         let held = match self.purpose {
@@ -314,9 +331,10 @@ impl Network {
             columns: self.shape.layer_input(l),
             x,
             x_row,
-            weight_ih: params[ranges.weight_ih.clone()].as_ptr(),
-            weight_hh: params[ranges.weight_hh.clone()].as_ptr(),
-            biases: ranges.biases.as_ref().map(|(ih, hh)| (params[ih.clone()].as_ptr(), params[hh.clone()].as_ptr())),
+            weight_ih: from(at.weight_ih),
+            weight_hh: from(at.weight_hh),
+            biases: self.shape.bias.then(|| (from(at.bias_ih), from(at.bias_hh))),
+            scales: self.weights.scaled().then(|| (from(at.scale_ih), from(at.scale_hh))),
             held: held.max(1),
             gates_x: tape.gates_x.as_mut_ptr(),
             gates_h: self.gates_h.as_mut_ptr(),
@@ -367,14 +385,21 @@ impl Visitor for Facts {
 struct RunForward {
     cpu: Cpu,
     layer: Layer,
+    weights: Weights,
     rows: Range<usize>,
 }
 
 impl Visitor for RunForward {
     type Output = ();
     fn visit<C: Cell>(self) {
-        let pass = Forward::<C> { layer: self.layer, rows: self.rows, cell: PhantomData };
-        // SAFETY: the layer was made by `Network::layer` from its own buffers, for a window that fits them.
-        unsafe { self.cpu.run(pass) }
+        let Self { cpu, layer, weights, rows } = self;
+        // SAFETY: the layer was made by `Network::layer` from its own buffers, for a window that fits them and the format of
+        // the weights.
+        unsafe {
+            match weights {
+                Weights::Int8 => cpu.run(Forward::<C, Int8> { layer, rows, kinds: PhantomData }),
+                _ => cpu.run(Forward::<C, F32> { layer, rows, kinds: PhantomData }),
+            }
+        }
     }
 }
