@@ -295,11 +295,12 @@ impl Model {
         settle(&mut rows); // as a stream does
         let steps = (ROWS / batch.max(1)).clamp(1, rows.len().max(1));
         cpu::Network::check_size(&self.shape, steps, batch)?;
-        let mut network = Network::new(&device.into(), self, steps, batch)?;
+        let (weights, params) = self.pass_params();
+        let mut network = Network::new(&device.into(), &self.shape, &self.params, weights, steps, batch)?;
         let out = self.shape.width_out();
         let mut y = Vec::with_capacity(rows.len() / input * out);
         for x in rows.chunks((steps * batch * input).max(1)) {
-            network.forward(self, x, state, Head::All)?;
+            network.forward(params, x, state, Head::All)?;
             for row in network.head_rows() {
                 y.extend_from_slice(network.y(row));
             }
