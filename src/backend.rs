@@ -4,9 +4,10 @@ use crate::cpu::{self, Cpu, Threads};
 #[cfg(feature = "cuda")]
 use crate::cuda::{self, Cuda};
 use crate::error::Result;
-use crate::model::Model;
 use crate::pass::{Head, Purpose};
+use crate::shape::Shape;
 use crate::state::State;
+use crate::weights::Weights;
 use core::fmt;
 use core::ops::Range;
 
@@ -67,37 +68,44 @@ pub(crate) enum Network {
 }
 
 impl Network {
-    /// Room for windows of up to `steps` steps of up to `batch` sequences through `model`; a card takes its parameters
-    /// along, in f32.
+    /// Room for windows of up to `steps` steps of up to `batch` sequences. A card takes the parameters along, in f32; a
+    /// processor is given them with each pass, as `weights` has them.
     ///
     /// # Errors
     /// If the windows are larger than makes sense, or the device cannot: no memory, no kernels for it.
-    pub fn new(device: &Device, model: &Model, steps: usize, batch: usize) -> Result<Self> {
-        let shape = model.shape();
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only a card wants the parameters here"))]
+    pub fn new(
+        device: &Device,
+        shape: &Shape,
+        params: &[f32],
+        weights: Weights,
+        steps: usize,
+        batch: usize,
+    ) -> Result<Self> {
         match device {
             Device::Cpu(cpu) => {
                 let (threads, purpose) = (Threads::default(), Purpose::Inference);
                 let network = cpu::Network::new(*cpu, threads, shape, steps, batch, purpose)?;
-                Ok(Self::Cpu(network.with_weights(model.pass_params().0)))
+                Ok(Self::Cpu(network.with_weights(weights)))
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => {
                 let mut network = cuda::Network::new(cuda, shape, steps, batch, Purpose::Inference)?;
-                network.set_params(model.params())?;
+                network.set_params(params)?;
                 Ok(Self::Cuda(network))
             }
         }
     }
 
-    /// y of `x [T,B,I]` (time-major) from `state`, which becomes the state after it. `model` is the one it was made
-    /// for.
+    /// y of `x [T,B,I]` (time-major) from `state`, which becomes the state after it. `params` are those it was made
+    /// with, as its weights have them.
     ///
     /// # Errors
     /// If a card fails. A processor does not.
-    pub fn forward(&mut self, model: &Model, x: &[f32], state: &mut State, head: Head) -> Result<()> {
+    pub fn forward(&mut self, params: &[f32], x: &[f32], state: &mut State, head: Head) -> Result<()> {
         match self {
             Self::Cpu(network) => {
-                network.forward(model.pass_params().1, x, state, head, None);
+                network.forward(params, x, state, head, None);
                 Ok(())
             }
             #[cfg(feature = "cuda")]

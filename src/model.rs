@@ -302,7 +302,8 @@ impl Model {
         let raw = time_major.as_ref().unwrap_or(x).data();
         let mut rows = raw.to_vec();
         let steps = (ROWS / batch.max(1)).clamp(1, rows.len().max(1));
-        let mut network = Network::new(&device.into(), self, steps, batch)?;
+        let (weights, params) = self.pass_params();
+        let mut network = Network::new(&device.into(), &self.shape, &self.params, weights, steps, batch)?;
         let mut after = state.clone();
         let before = self.units.as_ref().map(|units| {
             let before = after.past_of(units).clone();
@@ -313,7 +314,7 @@ impl Model {
         let out = self.shape.width_out();
         let mut y = Vec::with_capacity(rows.len() / input * out);
         for x in rows.chunks((steps * batch * input).max(1)) {
-            network.forward(self, x, &mut after, Head::All)?;
+            network.forward(params, x, &mut after, Head::All)?;
             for row in network.head_rows() {
                 y.extend_from_slice(network.y(row));
             }

@@ -365,7 +365,8 @@ impl Trainer {
 pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: impl Into<Device>) -> Result<f64> {
     let (shape, steps, batch, columns) = (*model.shape(), windows.seq_len(), windows.batch(), windows.output());
     check_widths(&shape, windows, recipe.loss)?;
-    let mut network = backend::Network::new(&device.into(), model, steps, batch)?;
+    let (weights, params) = model.pass_params();
+    let mut network = backend::Network::new(&device.into(), &shape, &model.params, weights, steps, batch)?;
     let mut state = State::new(&shape, batch);
     let mut x = Buffer::zeros(steps * batch * shape.input);
     let mut target = Buffer::zeros(steps * batch * columns);
@@ -376,7 +377,7 @@ pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: 
         if !recipe.carry || windows.starts_again(k) {
             state.start(found);
         }
-        network.forward(model, &x[..steps * found * shape.input], &mut state, recipe.loss_on)?;
+        network.forward(params, &x[..steps * found * shape.input], &mut state, recipe.loss_on)?;
         let rows = network.head_rows();
         let elements = (rows.len() * recipe.loss.elements(columns)) as f64;
         let rows = target.chunks_exact(columns).zip(rows);

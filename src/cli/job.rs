@@ -1,6 +1,8 @@
 //! What a training is asked to do: the options of `train` that decide its result. They are kept in the model file
 //! and in the checkpoint under the names of the flags, so that a training can be repeated and gone on with.
 
+mod check;
+
 use super::input::{DataArgs, Files, Source};
 use super::many::{self, OneSeries};
 use super::screen::say_once;
@@ -443,43 +445,6 @@ impl Job {
             patience: self.patience,
             recipe: self.recipe(self.loss_on.unwrap_or(Head::All), None)?,
         })
-    }
-
-    /// What is wrong with the options is wrong for every series, and said before any is read.
-    pub fn check_for_each(&self) -> Result<(), Failure> {
-        let season = match self.target_as {
-            TargetAs::SeasonalChange => self.season.or(Some(1)), // found in each
-            _ => self.season,
-        };
-        Ok(Self { season, ..self.clone() }.plan()?.check()?)
-    }
-
-    /// Whether its options go together.
-    pub fn check(&self) -> Result<(), Failure> {
-        let season = match self.target_as {
-            TargetAs::SeasonalChange => self.season.or(Some(1)), // found in the data
-            _ => self.season,
-        };
-        Self { season, ..self.clone() }.form()?;
-        self.shape(1, 1)?;
-        self.recipe(Head::All, None).map(drop)
-    }
-
-    /// Says on stderr which options have no effect here; `held_out` is whether something is.
-    pub fn say_what_is_idle(&self, held_out: bool) {
-        let sgd = self.optimizer == OptimizerName::Sgd;
-        let (for_sgd, for_adam) = ("only sgd has it", "only adam and adamw have it");
-        let idle = [
-            ("patience", self.patience.is_some() && !held_out, "nothing is held out, so the training runs to its end"),
-            ("dropout", self.dropout > 0.0 && self.layers == 1, "it drops between two layers, and there is one"),
-            ("momentum", self.momentum != 0.0 && !sgd, for_sgd),
-            ("dampening", self.dampening != 0.0 && !sgd, for_sgd),
-            ("nesterov", self.nesterov && !sgd, for_sgd),
-            ("amsgrad", self.amsgrad && sgd, for_adam),
-        ];
-        for (flag, _, why) in idle.into_iter().filter(|(_, idle, _)| *idle) {
-            eprintln!("note: --{flag} has no effect: {why}");
-        }
     }
 
     /// Without a level near the middle, what is named where one value is wanted is no median.
