@@ -25,7 +25,7 @@ const FLOORS: &[&[&str]] = &[
 const UNSAFE: &[&str] = &["src/cpu/", "src/cuda/", "src/lanes.rs"];
 
 /// Libraries of others that only one place may name, so that one place knows how they fail.
-const NAMED_IN: &[(&str, &str)] = &[("cudarc", "src/cuda/driver/mod.rs"), ("libloading", "src/cuda/nvrtc/")];
+const NAMED_IN: &[(&str, &str)] = &[("cudarc", "src/cuda/driver/mod.rs"), ("libloading", "src/cuda/library/")];
 
 /// The most lines of a source file.
 const LINES: usize = 600;

@@ -142,7 +142,8 @@ impl DeviceArgs {
                 };
                 let cards = match cuda::devices() {
                     Ok(cards) => cards,
-                    // no card is no news
+                    // no card is no news, but a driver that is not opened is
+                    Err(why) if cuda::driver::withheld() => return on_cpu(why.to_string()),
                     Err(_) => return Ok(self.cpu()?.into()),
                 };
                 let Some(card) = cards.first() else { return Ok(self.cpu()?.into()) };

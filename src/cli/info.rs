@@ -5,6 +5,7 @@ use super::report::counted;
 use super::screen::Screen;
 use super::{Failure, config, report};
 use clap::Args;
+use rnnstep::cuda::cache::{Cache, State};
 use rnnstep::cuda::plan::Plan;
 use rnnstep::cuda::{self, Frame, Properties};
 use rnnstep::file::Loaded;
@@ -74,14 +75,34 @@ fn machine(chosen: Isa, screen: &mut Screen) -> Result<(), Failure> {
         }
         Err(reason) => screen.line(format_args!("cuda      {reason}"))?,
     }
-    match cuda::compile::nvrtc() {
+    if let Some(library) = cuda::driver::library() {
+        screen.line(format_args!("driver    {}", cuda::shown(library)))?;
+    }
+    let compiler = cuda::nvrtc::search();
+    match compiler.found {
         Ok(nvrtc) => screen.line(format_args!("nvrtc     {nvrtc}"))?,
         Err(reason) => screen.line(format_args!("nvrtc     {reason}"))?,
     }
-    let cache = cuda::cache::Cache::new(true);
-    let folder = cache.folder().map_or_else(|| "none".into(), |folder| folder.display().to_string());
-    screen.line(format_args!("cache     {folder}"))?;
+    let mut refused = cuda::driver::refused();
+    refused.extend(compiler.refused.into_iter().filter(|line| !refused.contains(line)).collect::<Vec<_>>());
+    for line in refused {
+        screen.line(format_args!("refused   {line}"))?;
+    }
+    screen.line(format_args!("cache     {}", kept()))?;
     screen.line("features  std, cli, plot, cuda")
+}
+
+/// Where compiled kernels are kept, and whether they are.
+fn kept() -> String {
+    let cache = Cache::new(true);
+    let folder = cache.folder().map_or_else(|| "none".into(), cuda::shown);
+    match cache.state() {
+        State::None => folder,
+        State::Empty => format!("{folder}, made when the first kernel is compiled"),
+        State::Used => format!("{folder}, in use"),
+        State::Partly(files, reason) => format!("{folder}, in use but for {}: {reason}", counted(files as u32, "file")),
+        State::Refused(reason) => format!("{folder}, not used: {reason}"),
+    }
 }
 
 /// A card in a few words.

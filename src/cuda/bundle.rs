@@ -2,9 +2,13 @@
 //!
 //! A bundle is a safetensors file: every image is a tensor of bytes, named by the digest of its program and its
 //! architecture; the metadata say which model and which sources they are for.
+//!
+//! Its images are code, and its hash says that it is whole, not who made it. So it is read only if it and the folders that
+//! it is in belong to root or the user, and nobody else may write to them.
 
 use super::compile::Program;
 use super::sources::SOURCES;
+use super::trust::{self, Unfit};
 use super::{Arch, hex, list};
 use crate::error::{Error, Result};
 use crate::whole::write_whole;
@@ -12,6 +16,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// What the metadata call the format.
@@ -83,7 +88,8 @@ impl Bundle {
         self.images.is_empty()
     }
 
-    /// Writes it, whole or not at all.
+    /// Writes it, whole or not at all. Only its owner may write to it, whatever the umask: else [`Bundle::load`] would not
+    /// have it.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -98,23 +104,41 @@ impl Bundle {
         let metadata = metadata.map(|(name, value)| (name.to_string(), value));
         let bytes = safetensors::serialize(tensors, Some(HashMap::from(metadata)));
         let bytes = bytes.map_err(|error| Error::file(path, error.to_string()))?;
-        write_whole(path, |out| out.write_all(&bytes))
+        write_whole(path, |out| out.write_all(&bytes))?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mut permissions = fs::metadata(path).map_err(|error| Error::io(path, error))?.permissions();
+            let mode = permissions.mode();
+            // a device such as /dev/null is nobody's to close
+            if mode & 0o022 != 0 && path.is_file() {
+                permissions.set_mode(mode & !0o022);
+                fs::set_permissions(path, permissions).map_err(|error| Error::io(path, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads one for a model whose shape is `shape`.
     ///
     /// # Errors
-    /// If the file is no bundle, is damaged, or is for another model.
+    /// If the file is no bundle, is damaged, or is for another model; or if somebody other than root and the user may have
+    /// made it, or could change it.
     pub fn load(path: &Path, shape: &str) -> Result<Self> {
         let refuse = |reason: &str| Error::file(path, reason);
         let found = fs::metadata(path).map_err(|error| Error::io(path, error))?;
         if !found.is_file() {
             return Err(refuse("is not a file; give the name of a bundle"));
         }
-        if found.len() > MAX_FILE {
+        let file = trust::open(path).map_err(|unfit| match unfit {
+            Unfit::Missing => Error::io(path, ErrorKind::NotFound.into()),
+            Unfit::Refused(reason) => refuse(&format!("is not read, because kernels are code: {reason}")),
+        })?;
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| Error::io(path, error))?;
+        if bytes.len() as u64 > MAX_FILE {
             return Err(refuse("is too long for a bundle; give the file that rnnstep compile wrote"));
         }
-        let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
         let not_a_bundle = || refuse("is not a bundle of kernels; give the file that rnnstep compile wrote");
         let metadata = SafeTensors::read_metadata(&bytes).map_err(|_| not_a_bundle())?.1.metadata().clone();
         let metadata = metadata.unwrap_or_default();
@@ -214,5 +238,34 @@ mod tests {
         assert!(missing(&bundle).contains("has no probe.cu (N=2): it was compiled for other options"));
         bundle.sources = "those of another version".into();
         assert!(missing(&bundle).contains("has no probe.cu (N=2) as this version of rnnstep wants it"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_that_others_may_change_is_not_read() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("kernels");
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        Bundle::new("a shape").save(&path).unwrap();
+        let link = root.path().join("link");
+        symlink(&path, &link).unwrap();
+        for (spoilt, bits, back) in [(&path, 0o666, 0o644), (&folder, 0o777, 0o755)] {
+            mode(spoilt, bits);
+            for path in [&path, &link] {
+                let error = Bundle::load(path, "a shape").unwrap_err().to_string();
+                let begins = format!("{}: is not read, because kernels are code: ", path.display());
+                let ends = format!("(mode {bits:o}); chmod go-w {}", spoilt.display());
+                assert!(error.starts_with(&begins) && error.ends_with(&ends), "{error}");
+            }
+            mode(spoilt, back);
+            Bundle::load(&link, "a shape").unwrap();
+        }
+        // one that is written over a file that others may write to is read again
+        mode(&path, 0o666);
+        Bundle::new("a shape").save(&path).unwrap();
+        Bundle::load(&path, "a shape").unwrap();
     }
 }

@@ -31,7 +31,7 @@ impl Images {
     /// may have no compiler.
     ///
     /// # Errors
-    /// If the file is no bundle, is damaged, or is for another model.
+    /// Those of [`Bundle::load`].
     pub fn bundled(path: &Path, shape: &Shape) -> Result<Self> {
         let bundle = Bundle::load(path, &shape_line(shape))?;
         Ok(Self { bundle: Some(Arc::new(bundle)), ..Self::new(false) })

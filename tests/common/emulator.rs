@@ -19,7 +19,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -338,9 +338,49 @@ fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator")
 }
 
-/// `target/emulator`.
+/// `target/emulator`; or a folder among the temporary ones where others may write to what that is in: what is there is
+/// not loaded.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("emulator")
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    let make = || {
+        let beside = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        #[cfg(unix)]
+        if !is_only_ours(beside) {
+            return in_temporary();
+        }
+        beside.join("emulator")
+    };
+    ROOT.get_or_init(make).clone()
+}
+
+/// The user that this process runs as.
+#[cfg(unix)]
+pub fn user() -> u32 {
+    std::os::unix::fs::MetadataExt::uid(&tempfile::tempfile().unwrap().metadata().unwrap())
+}
+
+/// Whether all folders down to this one belong to root or this user, and others may not exchange what is in them.
+#[cfg(unix)]
+fn is_only_ours(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let user = user();
+    let closed = |folder: &Path| {
+        let found = fs::metadata(folder).unwrap();
+        [0, user].contains(&found.uid()) && (found.mode() & 0o022 == 0 || found.mode() & 0o1000 != 0)
+    };
+    fs::canonicalize(folder).is_ok_and(|folder| folder.ancestors().all(closed))
+}
+
+#[cfg(unix)]
+fn in_temporary() -> PathBuf {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+    let user = user();
+    let folder = std::env::temp_dir().join(format!("rnnstep-emulator-{user}"));
+    let _ = fs::DirBuilder::new().mode(0o700).create(&folder);
+    let found = fs::symlink_metadata(&folder).unwrap();
+    let ours = found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0;
+    assert!(ours, "{}: somebody else's; remove it", folder.display());
+    folder
 }
 
 fn hash(value: &impl Hash) -> u64 {

@@ -88,10 +88,8 @@ impl Beside {
 
     fn wait(&self, stream: sys::CUstream, point: sys::CUevent) -> Result<()> {
         let _entered = self.gpu.enter()?;
-        let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
         // SAFETY: both are alive and of the current context.
-        unsafe { result::stream::wait_event(stream, point, flags) }
-            .doing(format_args!("waiting for a point in the work"))
+        unsafe { result::stream::wait_event(stream, point) }.doing(format_args!("waiting for a point in the work"))
     }
 }
 

@@ -5,7 +5,6 @@ use super::{Bound, Doing, Doomed, Gpu, Inner, result, this_thread};
 use crate::cuda::device;
 use crate::error::Result;
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
@@ -47,14 +46,13 @@ impl Gpu {
         record()?;
         let recorded = recording.end().doing(what)?;
         drop(recording);
-        let mut graph = std::ptr::null_mut();
         // SAFETY: the recorded graph is ours; it is not needed once there is one that can be launched.
         let made = unsafe {
-            let made = sys::cuGraphInstantiateWithFlags(&mut graph, recorded, 0).result();
+            let made = result::graph::instantiate(recorded);
             let _ = result::graph::destroy(recorded);
             made
         };
-        made.doing(format_args!("making a graph of what was recorded"))?;
+        let graph = made.doing(format_args!("making a graph of what was recorded"))?;
         Ok(Graph { gpu: self.clone(), graph })
     }
 
@@ -82,7 +80,7 @@ impl Recording<'_> {
         // SAFETY: this thread began the recording on this stream.
         let graph = unsafe { result::stream::end_capture(self.inner.stream) }?;
         if graph.is_null() {
-            Err(result::DriverError(CUresult::CUDA_ERROR_STREAM_CAPTURE_INVALIDATED))
+            Err(result::DriverError(CUresult::CUDA_ERROR_STREAM_CAPTURE_INVALIDATED as u32))
         } else {
             Ok(graph)
         }
@@ -175,24 +173,12 @@ impl Event {
         earlier.wait()?;
         self.wait()?;
         let _entered = self.gpu.enter()?;
-        let mut milliseconds = 0.0;
-        // SAFETY: both events are alive; the function writes one float.
-        let answer = unsafe { elapsed()?(&mut milliseconds, earlier.event, self.event) };
-        answer.result().doing(format_args!("the time between two events"))?;
+        // SAFETY: both events are alive.
+        let milliseconds = unsafe { result::event::elapsed(earlier.event, self.event) }
+            .doing(format_args!("the time between two events"))?;
         Ok(f64::from(milliseconds) / 1e3)
     }
 }
-
-/// `cuEventElapsedTime` as every driver has it. Which of its two forms cudarc knows depends on the toolkit of the
-/// machine that builds, and drivers before CUDA 12.8 lack the newer.
-fn elapsed() -> Result<Elapsed> {
-    static FOUND: OnceLock<Option<Elapsed>> = OnceLock::new();
-    // SAFETY: the library was opened before there was a Gpu; the type is that of the function in NVIDIA's manual.
-    let find = || unsafe { sys::culib().get::<Elapsed>(b"cuEventElapsedTime").ok().map(|function| *function) };
-    FOUND.get_or_init(find).ok_or_else(|| device("the NVIDIA driver lacks cuEventElapsedTime; install it again"))
-}
-
-type Elapsed = unsafe extern "C" fn(*mut f32, sys::CUevent, sys::CUevent) -> CUresult;
 
 impl Drop for Event {
     fn drop(&mut self) {

@@ -67,7 +67,7 @@ impl Gpu {
     #[cold]
     fn no_room(&self, size: usize, error: result::DriverError) -> Error {
         let name = &self.0.properties.name;
-        if error.0 != CUresult::CUDA_ERROR_OUT_OF_MEMORY {
+        if !error.is(&[CUresult::CUDA_ERROR_OUT_OF_MEMORY]) {
             return super::failed(format_args!("making {} of memory on {name}", bytes(size)), error);
         }
         let free = result::mem_get_info().map_or(String::new(), |(free, _)| format!("{} are free of ", bytes(free)));

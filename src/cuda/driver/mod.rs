@@ -9,12 +9,15 @@
 //! An error of a kernel that runs shows up at the next call that waits, or at any call after it; it carries the driver's
 //! name for it. After such an error the device is lost to this process.
 
+mod api;
 mod beside;
 mod graph;
 mod memory;
 mod module;
 mod probe;
+mod result;
 
+pub use api::{library, refused, withheld};
 pub use beside::Beside;
 pub use graph::{Event, Graph};
 pub use memory::{Memory, Pinned};
@@ -23,9 +26,8 @@ pub use probe::{Properties, devices};
 
 use super::device;
 use crate::error::{Error, Result};
-use cudarc::driver::result::DriverError;
-use cudarc::driver::sys::CUresult;
-use cudarc::driver::{result, sys};
+use cudarc::driver::sys::{self, CUresult};
+use result::DriverError;
 use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,7 +86,7 @@ impl Gpu {
         // SAFETY: the handle is the driver's own.
         let context = unsafe { result::primary_ctx::retain(handle) }.doing(what)?;
         // not in step with the default stream, which belongs to whoever else uses the device in this process
-        let stream = || result::stream::create(result::stream::StreamKind::NonBlocking);
+        let stream = result::stream::create;
         let both = Bound::to(context).and_then(|_bound| {
             let first = stream()?;
             let second = stream().inspect_err(|_| {
@@ -293,18 +295,21 @@ impl<T> Doing<T> for Result<T, DriverError> {
 
 #[cold]
 fn failed(what: fmt::Arguments<'_>, error: DriverError) -> Error {
-    let hint = match error.0 {
-        CUresult::CUDA_ERROR_ILLEGAL_ADDRESS
-        | CUresult::CUDA_ERROR_MISALIGNED_ADDRESS
-        | CUresult::CUDA_ERROR_INVALID_ADDRESS_SPACE
-        | CUresult::CUDA_ERROR_ILLEGAL_INSTRUCTION
-        | CUresult::CUDA_ERROR_INVALID_PC
-        | CUresult::CUDA_ERROR_HARDWARE_STACK_ERROR
-        | CUresult::CUDA_ERROR_LAUNCH_FAILED => {
-            "; a kernel did it, this one or one before: with CUDA_LAUNCH_BLOCKING=1 it is the one that is named"
-        }
-        CUresult::CUDA_ERROR_LAUNCH_TIMEOUT => "; a display is served by this GPU and limits how long a kernel may run",
-        _ => "",
+    let of_a_kernel = [
+        CUresult::CUDA_ERROR_ILLEGAL_ADDRESS,
+        CUresult::CUDA_ERROR_MISALIGNED_ADDRESS,
+        CUresult::CUDA_ERROR_INVALID_ADDRESS_SPACE,
+        CUresult::CUDA_ERROR_ILLEGAL_INSTRUCTION,
+        CUresult::CUDA_ERROR_INVALID_PC,
+        CUresult::CUDA_ERROR_HARDWARE_STACK_ERROR,
+        CUresult::CUDA_ERROR_LAUNCH_FAILED,
+    ];
+    let hint = if error.is(&of_a_kernel) {
+        "; a kernel did it, this one or one before: with CUDA_LAUNCH_BLOCKING=1 it is the one that is named"
+    } else if error.is(&[CUresult::CUDA_ERROR_LAUNCH_TIMEOUT]) {
+        "; a display is served by this GPU and limits how long a kernel may run"
+    } else {
+        ""
     };
     device(format!("{what}: {}{hint}", describe(error)))
 }
@@ -312,9 +317,9 @@ fn failed(what: fmt::Arguments<'_>, error: DriverError) -> Error {
 /// `CUDA_ERROR_INVALID_VALUE (invalid argument)`, on one line.
 fn describe(error: DriverError) -> String {
     let one_line = |text: &std::ffi::CStr| text.to_string_lossy().split_whitespace().collect::<Vec<_>>().join(" ");
-    let name = error.error_name().map_or_else(|_| format!("CUDA error {}", error.0 as u32), one_line);
-    match error.error_string() {
-        Ok(text) => format!("{name} ({})", one_line(text)),
-        Err(_) => name,
+    let name = error.name().map_or_else(|| format!("CUDA error {}", error.0), one_line);
+    match error.meaning() {
+        Some(text) => format!("{name} ({})", one_line(text)),
+        None => name,
     }
 }

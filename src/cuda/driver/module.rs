@@ -50,19 +50,22 @@ impl Gpu {
     fn not_loaded(&self, error: result::DriverError) -> Error {
         let properties = &self.0.properties;
         let what = format!("loading a module on {} ({})", properties.name, properties.arch);
-        match error.0 {
-            CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU
-            | CUresult::CUDA_ERROR_INVALID_IMAGE
-            | CUresult::CUDA_ERROR_INVALID_PTX
-            | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => device(format!(
-                "{what}: {}; it was compiled for another architecture, or by an NVRTC that is newer than the driver \
-                 (CUDA {}.{})",
-                super::describe(error),
-                properties.driver.0,
-                properties.driver.1
-            )),
-            _ => super::failed(format_args!("{what}"), error),
+        let of_another = [
+            CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU,
+            CUresult::CUDA_ERROR_INVALID_IMAGE,
+            CUresult::CUDA_ERROR_INVALID_PTX,
+            CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION,
+        ];
+        if !error.is(&of_another) {
+            return super::failed(format_args!("{what}"), error);
         }
+        device(format!(
+            "{what}: {}; it was compiled for another architecture, or by an NVRTC that is newer than the driver \
+             (CUDA {}.{})",
+            super::describe(error),
+            properties.driver.0,
+            properties.driver.1
+        ))
     }
 }
 
@@ -77,9 +80,9 @@ impl Module {
         let text =
             CString::new(name).map_err(|_| Error::invalid(format!("kernel {name:?}: a name holds no zero byte")))?;
         // SAFETY: the module is alive.
-        match unsafe { result::module::get_function(self.0.module, text) } {
+        match unsafe { result::module::get_function(self.0.module, &text) } {
             Ok(function) => Ok(Function { module: self.clone(), function, name: name.into() }),
-            Err(error) if error.0 == CUresult::CUDA_ERROR_NOT_FOUND => {
+            Err(error) if error.is(&[CUresult::CUDA_ERROR_NOT_FOUND]) => {
                 Err(device(format!("kernel {name}: not in this module, which was compiled from other sources")))
             }
             Err(error) => Err(super::failed(format_args!("looking for kernel {name}"), error)),
@@ -184,9 +187,7 @@ impl Function {
         let _entered = self.gpu().enter()?;
         let threads = i32::try_from(threads).unwrap_or(i32::MAX);
         // SAFETY: the function lives as long as its module, which is alive.
-        let blocks = unsafe {
-            result::occupancy::max_active_block_per_multiprocessor(self.function, threads, dynamic_shared as usize)
-        };
+        let blocks = unsafe { result::function::blocks(self.function, threads, dynamic_shared as usize) };
         let blocks = blocks.doing(format_args!("kernel {}: asking how many blocks fit", self.name))?;
         Ok(u32::try_from(blocks).unwrap_or(0))
     }

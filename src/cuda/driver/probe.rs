@@ -1,6 +1,7 @@
 //! What must be there before the first call: the library, every function in it that is used here, a driver that is
-//! new enough, a device. cudarc panics where one of the first two is missing, so nothing else is called before this.
+//! new enough, a device.
 
+use super::api::{self, Absent};
 use super::sys::{self, CUdevice_attribute as Attribute, CUresult};
 use super::{Doing, describe, result};
 use crate::cuda::{Arch, device};
@@ -10,55 +11,6 @@ use std::sync::OnceLock;
 /// The CUDA version that the driver must have at least: the first whose graphs are instantiated with flags, and that of
 /// JetPack 5.
 const OLDEST: (u32, u32) = (11, 4);
-
-/// Every function of the driver that is called from this folder.
-const FUNCTIONS: &[&str] = &[
-    "cuInit",
-    "cuDriverGetVersion",
-    "cuGetErrorName",
-    "cuGetErrorString",
-    "cuDeviceGetCount",
-    "cuDeviceGet",
-    "cuDeviceGetName",
-    "cuDeviceTotalMem_v2",
-    "cuDeviceGetAttribute",
-    "cuDevicePrimaryCtxRetain",
-    "cuDevicePrimaryCtxRelease_v2",
-    "cuCtxGetCurrent",
-    "cuCtxSetCurrent",
-    "cuMemGetInfo_v2",
-    "cuMemAlloc_v2",
-    "cuMemFree_v2",
-    "cuMemHostAlloc",
-    "cuMemFreeHost",
-    "cuMemcpyHtoDAsync_v2",
-    "cuMemcpyDtoHAsync_v2",
-    "cuMemcpyDtoDAsync_v2",
-    "cuMemsetD8Async",
-    "cuModuleLoadData",
-    "cuModuleUnload",
-    "cuModuleGetFunction",
-    "cuFuncGetAttribute",
-    "cuFuncSetAttribute",
-    "cuOccupancyMaxActiveBlocksPerMultiprocessor",
-    "cuLaunchKernel",
-    "cuLaunchCooperativeKernel",
-    "cuStreamCreate",
-    "cuStreamDestroy_v2",
-    "cuStreamSynchronize",
-    "cuStreamBeginCapture_v2",
-    "cuStreamEndCapture",
-    "cuStreamWaitEvent",
-    "cuGraphInstantiateWithFlags",
-    "cuGraphLaunch",
-    "cuGraphDestroy",
-    "cuGraphExecDestroy",
-    "cuEventCreate",
-    "cuEventDestroy_v2",
-    "cuEventRecord",
-    "cuEventSynchronize",
-    "cuEventElapsedTime",
-];
 
 /// What a device is and has.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,62 +56,51 @@ pub(super) fn ready() -> Result<(u32, u32)> {
     if let Some(&version) = READY.get() {
         return Ok(version);
     }
-    // SAFETY: opening NVIDIA's driver runs its own start-up code and nothing of ours.
-    if !unsafe { sys::is_culib_present() } {
-        return Err(device(
-            "no NVIDIA driver: the system finds no libcuda.so.1 (Windows: nvcuda.dll); install the driver of this \
-             machine's GPU, or use the CPU",
-        ));
-    }
-    // SAFETY: the library was there a moment ago.
-    let library = unsafe { sys::culib() };
-    // SAFETY: the address is only looked for, not called.
-    let has = |name: &str| unsafe { library.get::<*const ()>(name.as_bytes()) }.is_ok();
-    let missing = FUNCTIONS.iter().find(|name| !has(name));
-    let asked = has("cuDriverGetVersion").then(version).flatten();
-    match (asked, missing) {
-        (Some((major, minor)), _) if (major, minor) < OLDEST => Err(device(format!(
-            "the NVIDIA driver is too old: it has CUDA {major}.{minor}, rnnstep needs {}.{} or later; update the \
-                 driver, or use the CPU",
-            OLDEST.0, OLDEST.1
-        ))),
-        (Some(version), None) => {
-            initialise(version)?;
-            Ok(*READY.get_or_init(|| version))
-        }
-        (version, missing) => {
+    let driver = api::open().map_err(|absent| match absent {
+        Absent::None(reason) => device(format!(
+            "no NVIDIA driver: the system finds no libcuda.so.1 (Windows: nvcuda.dll) that can be opened{reason}; install \
+             the driver of this machine's GPU, or use the CPU"
+        )),
+        Absent::Lacks(Some(version), _) if version < OLDEST => too_old(version),
+        Absent::Lacks(version, missing) => {
             let version = version.map_or(String::new(), |(major, minor)| format!(" (CUDA {major}.{minor})"));
-            let missing = missing.map_or("a version", |name| *name);
-            Err(device(format!(
+            device(format!(
                 "the NVIDIA driver{version} lacks {missing}: not a complete driver; install the one of this machine's \
                  GPU again, or use the CPU"
-            )))
+            ))
         }
+    })?;
+    if driver.version < OLDEST {
+        return Err(too_old(driver.version));
     }
+    initialise(driver.version)?;
+    Ok(*READY.get_or_init(|| driver.version))
 }
 
-/// The driver's CUDA version; works before `cuInit`.
-fn version() -> Option<(u32, u32)> {
-    let mut number = 0;
-    // SAFETY: the function was found, and writes one int.
-    let answer = unsafe { sys::cuDriverGetVersion(&mut number) };
-    let number = u32::try_from(number).ok().filter(|&number| answer == CUresult::CUDA_SUCCESS && number > 0)?;
-    Some((number / 1000, number % 1000 / 10))
+fn too_old((major, minor): (u32, u32)) -> crate::Error {
+    device(format!(
+        "the NVIDIA driver is too old: it has CUDA {major}.{minor}, rnnstep needs {}.{} or later; update the driver, or \
+         use the CPU",
+        OLDEST.0, OLDEST.1
+    ))
 }
 
 fn initialise((major, minor): (u32, u32)) -> Result<()> {
     let Err(error) = result::init() else { return Ok(()) };
-    Err(match error.0 {
-        CUresult::CUDA_ERROR_NO_DEVICE => no_device((major, minor)),
-        CUresult::CUDA_ERROR_STUB_LIBRARY => device(
+    Err(if error.is(&[CUresult::CUDA_ERROR_NO_DEVICE]) {
+        no_device((major, minor))
+    } else if error.is(&[CUresult::CUDA_ERROR_STUB_LIBRARY]) {
+        device(
             "the libcuda that the system finds is the toolkit's stub, not a driver; take its folder (…/stubs) out of \
              LD_LIBRARY_PATH, or use the CPU",
-        ),
-        CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH => device(format!(
+        )
+    } else if error.is(&[CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH]) {
+        device(format!(
             "the NVIDIA driver's library (CUDA {major}.{minor}) and its kernel module are of different versions; restart \
              the machine, or use the CPU"
-        )),
-        _ => device(format!("the NVIDIA driver (CUDA {major}.{minor}) does not start: {}", describe(error))),
+        ))
+    } else {
+        device(format!("the NVIDIA driver (CUDA {major}.{minor}) does not start: {}", describe(error)))
     })
 }
 
@@ -212,9 +153,8 @@ pub(super) fn properties(index: usize, driver: (u32, u32)) -> Result<(sys::CUdev
 /// The name of a device; whatever the driver writes, no panic.
 fn name(handle: sys::CUdevice, index: usize) -> Result<String> {
     let mut text = [0_u8; 256];
-    // SAFETY: 255 bytes at most are written; the last one stays zero.
-    let answer = unsafe { sys::cuDeviceGetName(text.as_mut_ptr().cast(), text.len() as i32 - 1, handle) };
-    answer.result().doing(format_args!("asking GPU {index} for its name"))?;
+    // SAFETY: the handle came from the driver.
+    unsafe { result::device::get_name(&mut text, handle) }.doing(format_args!("asking GPU {index} for its name"))?;
     let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
     Ok(String::from_utf8_lossy(&text[..end]).into_owned())
 }

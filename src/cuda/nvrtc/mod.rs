@@ -1,14 +1,19 @@
 //! NVIDIA's run-time compiler: where it is, and the few functions of it that are used.
 //!
 //! It is opened by path, not through cudarc, which finds neither a wheel in a virtual environment nor the library of
-//! CUDA 11 (JetPack 5), may open another than the one that was chosen, and panics where a function is missing.
+//! CUDA 11 (JetPack 5), may open another than the one that was chosen, looks in the working directory where the loader
+//! does, and panics where a function is missing.
 
 mod search;
 
-use super::Arch;
+pub use search::Search;
+
+use super::library::{Closed, Library, Places, Refused};
+use super::{Arch, trust};
 use crate::error::{Error, Result};
-use libloading::Library;
-use search::{LIBRARY, Surroundings, builtins_beside, first_that_opens, libraries_under};
+use search::{
+    LIBRARY, Surroundings, builtins_beside, builtins_elsewhere, first_of, first_that_opens, is_half_of, libraries_under,
+};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -40,7 +45,11 @@ impl Failure {
 ///    set, nothing else is looked at.
 /// 2. Where the system looks for libraries.
 /// 3. The toolkit in `CUDA_PATH`, `CUDA_HOME`, `/usr/local/cuda`, `/usr/local/cuda-*` (the newest first), `/opt/cuda`.
-/// 4. The Python packages of NVIDIA in `VIRTUAL_ENV`, `CONDA_PREFIX`, and `.venv` in the current folder.
+/// 4. The Python packages of NVIDIA in `VIRTUAL_ENV` and `CONDA_PREFIX`, which an active environment sets.
+///
+/// All of these are absolute paths: what is relative in them depends on the working directory, which somebody else may
+/// have filled, and is not looked at. A library is opened only if it and the folders that it is in belong to root or the
+/// user and nobody else may write to them.
 ///
 /// # Errors
 /// One line that says where it was looked for, and what was wrong with what was found.
@@ -49,22 +58,38 @@ pub fn nvrtc() -> Result<&'static Nvrtc> {
     if let Some(found) = FOUND.get() {
         return Ok(found);
     }
-    let found = first_that_opens(&Surroundings::of_this_process())?;
+    let found = search().found?;
     Ok(FOUND.get_or_init(|| found))
+}
+
+/// Looks for NVRTC as [`nvrtc`] does, again, and says what was met on the way and not used.
+pub fn search() -> Search {
+    first_that_opens(Surroundings::of_this_process())
 }
 
 impl Nvrtc {
     /// Opens a library file, or the newest that is in a folder, a toolkit or a virtual environment.
     ///
     /// # Errors
-    /// If there is none, it cannot be opened, or is older than CUDA 11.2; one line.
+    /// If there is none, it cannot be opened, or is older than CUDA 11.2; if the path is not absolute, or somebody other
+    /// than root and the user may have made what is there. One line.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, &Places::of_this_process(), &mut Refused::default())
+    }
+
+    /// Says what it passed over.
+    fn open_with(path: &Path, places: &Places, refused: &mut Refused) -> Result<Self> {
+        if !path.is_absolute() {
+            return Err(Error::file(path, "depends on the working directory; give an absolute path"));
+        }
         let files = if path.is_dir() { libraries_under(path) } else { vec![path.to_path_buf()] };
         let mut reason = format!("no {LIBRARY} in it, its lib folders or its Python packages");
-        for file in files {
-            match open(&file) {
+        if !files.is_empty() {
+            match first_of(&files, places, refused) {
                 Ok(found) => return Ok(found),
-                Err(error) => reason = error,
+                // the file that was named is named once
+                Err((file, why)) if file == path => reason = why,
+                Err((file, why)) => reason = format!("{}: {why}", trust::shown(&file)),
             }
         }
         Err(Error::file(path, format!("no NVRTC: {reason}")))
@@ -129,7 +154,7 @@ impl Nvrtc {
 impl fmt::Display for Nvrtc {
     /// `NVRTC 12.9 (/usr/local/cuda/lib64/libnvrtc.so.12)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NVRTC {} ({})", self.version_text(), self.path.display())
+        write!(f, "NVRTC {} ({})", self.version_text(), trust::shown(&self.path))
     }
 }
 
@@ -221,23 +246,34 @@ impl Drop for Running<'_> {
 type Opened = (Functions, (u32, u32), Vec<Arch>);
 
 /// Opens one library. The error says why not, without the file's name.
-fn open(file: &Path) -> Result<Nvrtc, String> {
-    for part in builtins_beside(file) {
-        // its second half: some wheels have no note of where it is, but find one that is open already
-        // SAFETY: as below.
-        if let Ok(part) = unsafe { Library::new(part) } {
-            std::mem::forget(part);
+fn open(file: &Path, places: &Places) -> Result<Nvrtc, Closed> {
+    trust::check(file, trust::Kind::Library).map_err(|unfit| Closed::Refused(unfit.into_reason()))?;
+    // before anything of it runs: its second half, which it opens itself
+    let parts = builtins_beside(file);
+    if parts.is_empty() {
+        builtins_elsewhere(places).map_err(Closed::Refused)?;
+    }
+    for part in &parts {
+        // some wheels have no note of where it is, but find one that is open already
+        // SAFETY: it bears the name of NVIDIA's, and only root or the user can have put it there.
+        match unsafe { Library::open(part) } {
+            Ok(part) => part.keep(),
+            Err(Closed::Refused(reason)) => {
+                return Err(Closed::Refused(format!("its second half {}: {reason}", trust::shown(part))));
+            }
+            Err(Closed::Broken(_)) => {}
         }
     }
-    // SAFETY: opening a library runs its start-up code; that this is NVRTC is for whoever set up the machine to say.
-    let library = unsafe { Library::new(file) }.map_err(|error| one_line(&error.to_string()))?;
+    // SAFETY: as above.
+    let library = unsafe { Library::open(file) }?;
     // SAFETY: the types are those of nvrtc.h.
-    let opened = unsafe { functions(&library) };
-    let (functions, version, archs) = opened.map_err(|error| one_line(&error))?;
-    let path = if file.is_absolute() { file.to_path_buf() } else { opened_from(functions.create as usize, file) };
-    // never closed: it has threads and exit handlers of its own
-    std::mem::forget(library);
-    Ok(Nvrtc { path, version, archs, functions })
+    let (functions, version, archs) = unsafe { functions(&library) }.map_err(Closed::Broken)?;
+    library.keep();
+    // it looks for its second half, that of its own version, when it first compiles
+    if !parts.iter().any(|part| is_half_of(part, version)) {
+        builtins_elsewhere(places).map_err(Closed::Refused)?;
+    }
+    Ok(Nvrtc { path: file.to_path_buf(), version, archs, functions })
 }
 
 /// # Safety
@@ -247,9 +283,8 @@ unsafe fn functions(library: &Library) -> Result<Opened, String> {
     /// `F` is the type of the function.
     unsafe fn get<F: Copy>(library: &Library, name: &str) -> Result<F, String> {
         // SAFETY: passed on to the caller.
-        unsafe { library.get::<F>(name.as_bytes()) }
-            .map(|function| *function)
-            .map_err(|_| format!("it lacks {name}; NVRTC of CUDA 11.2 or later is needed"))
+        unsafe { library.get::<F>(name) }
+            .ok_or_else(|| format!("it lacks {name}; NVRTC of CUDA 11.2 or later is needed"))
     }
     // SAFETY: each type is that of the function of this name in nvrtc.h, and they are called as it says.
     unsafe {
@@ -276,19 +311,4 @@ unsafe fn functions(library: &Library) -> Result<Opened, String> {
         let archs = archs.into_iter().map(|arch| Arch::new(number(arch) / 10, number(arch) % 10)).collect();
         Ok((functions, (number(major), number(minor)), archs))
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Where a library was found that was opened by its bare name: the file that the process has at `address`.
-fn opened_from(address: usize, name: &Path) -> PathBuf {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let holds = |line: &&str| {
-        let range = line.split([' ', '-']).take(2).map(|number| usize::from_str_radix(number, 16));
-        matches!(range.collect::<Vec<_>>()[..], [Ok(start), Ok(end)] if (start..end).contains(&address))
-    };
-    let line = maps.lines().find(holds);
-    line.and_then(|line| line.find('/').map(|at| PathBuf::from(&line[at..]))).unwrap_or_else(|| name.to_path_buf())
 }

@@ -1,7 +1,8 @@
 //! Where NVRTC may lie.
 
 use super::{Nvrtc, open};
-use crate::cuda::device;
+use crate::cuda::library::{Closed, Places, Refused, named};
+use crate::cuda::{device, trust};
 use crate::error::Result;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -19,39 +20,45 @@ const NAMES: &[&str] = if cfg!(windows) {
 
 /// What decides where NVRTC is looked for.
 pub(super) struct Surroundings {
-    /// `RNNSTEP_NVRTC`.
-    chosen: Option<PathBuf>,
-    /// Names for the system to look for.
-    names: &'static [&'static str],
+    /// `RNNSTEP_NVRTC`, or what is wrong with it.
+    chosen: Result<Option<PathBuf>, String>,
+    /// Where the loader looks for libraries.
+    places: Places,
     /// Toolkits.
     toolkits: Vec<PathBuf>,
     /// Virtual environments.
     environments: Vec<PathBuf>,
+    /// What is set and not looked at.
+    refused: Refused,
 }
 
 impl Surroundings {
     pub fn of_this_process() -> Self {
-        Self::of(|name| std::env::var_os(name), Path::new("/usr/local"))
+        Self::of(|name| std::env::var_os(name), Path::new("/usr/local"), Places::of_this_process())
     }
 
-    fn of(variable: impl Fn(&str) -> Option<OsString>, local: &Path) -> Self {
-        let path = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let mut toolkits: Vec<PathBuf> = [path("CUDA_PATH"), path("CUDA_HOME")].into_iter().flatten().collect();
+    fn of(variable: impl Fn(&str) -> Option<OsString>, local: &Path, places: Places) -> Self {
+        let mut refused = Refused::default();
+        places.say(&mut refused);
+        let mut path = |name| {
+            named(name, variable(name)).unwrap_or_else(|reason| {
+                refused.place(format!("nothing is looked for in {reason}"));
+                None
+            })
+        };
+        let mut toolkits: Vec<PathBuf> = ["CUDA_PATH", "CUDA_HOME"].into_iter().filter_map(&mut path).collect();
         toolkits.push(local.join("cuda"));
         toolkits.extend(children(local, "cuda-"));
         toolkits.push(PathBuf::from("/opt/cuda"));
-        let environments = [path("VIRTUAL_ENV"), path("CONDA_PREFIX"), Some(PathBuf::from(".venv"))];
-        Self {
-            chosen: path("RNNSTEP_NVRTC"),
-            names: NAMES,
-            toolkits,
-            environments: environments.into_iter().flatten().collect(),
-        }
+        let environments = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(path).collect();
+        toolkits.retain(|folder| folder.is_absolute()); // no root of that name on Windows
+        let chosen = named("RNNSTEP_NVRTC", variable("RNNSTEP_NVRTC"));
+        Self { chosen, places, toolkits, environments, refused }
     }
 
     /// Every file to try, in order.
     fn files(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> = self.names.iter().map(PathBuf::from).collect();
+        let mut files: Vec<PathBuf> = NAMES.iter().flat_map(|name| self.places.files(name)).collect();
         files.extend(
             self.toolkits.iter().flat_map(|root| toolkit_folders(root)).flat_map(|folder| libraries_in(&folder)),
         );
@@ -61,30 +68,64 @@ impl Surroundings {
     }
 }
 
-pub(super) fn first_that_opens(surroundings: &Surroundings) -> Result<Nvrtc> {
-    if let Some(chosen) = &surroundings.chosen {
-        return Nvrtc::open(chosen).map_err(|error| device(format!("RNNSTEP_NVRTC: {error}")));
-    }
-    let mut reason = String::new();
-    for file in surroundings.files() {
-        match open(&file) {
+/// What a search came to.
+pub struct Search {
+    /// The first NVRTC that opened, or one line that says why there is none.
+    pub found: Result<Nvrtc>,
+    /// What was met before it and not used: one line each, which says why and what to do.
+    pub refused: Vec<String>,
+}
+
+pub(super) fn first_that_opens(surroundings: Surroundings) -> Search {
+    let Surroundings { chosen, places, .. } = &surroundings;
+    let mut refused = surroundings.refused.clone();
+    let found = match chosen {
+        Err(reason) => Err(device(reason.as_str())),
+        Ok(Some(chosen)) => {
+            Nvrtc::open_with(chosen, places, &mut refused).map_err(|error| device(format!("RNNSTEP_NVRTC: {error}")))
+        }
+        Ok(None) => first_of(&surroundings.files(), places, &mut refused).map_err(|(file, why)| {
+            let met = if why.is_empty() { why } else { format!("; {}: {why}", trust::shown(&file)) };
+            device(format!(
+                "no NVRTC (NVIDIA's run-time compiler): not where the system looks for libraries, nor in CUDA_PATH, \
+                 CUDA_HOME, /usr/local/cuda* or a virtual environment that is active{met}; install it (pip install \
+                 nvidia-cuda-nvrtc in a virtual environment, and activate it), set RNNSTEP_NVRTC to its file or folder, \
+                 or bring a bundle that was compiled elsewhere"
+            ))
+        }),
+    };
+    Search { found, refused: refused.lines().to_vec() }
+}
+
+/// The first of these files that opens. Else one that did not, and why; nothing if there are no files.
+pub(super) fn first_of(files: &[PathBuf], places: &Places, refused: &mut Refused) -> Result<Nvrtc, (PathBuf, String)> {
+    let (mut broken, mut closed) = (None, None);
+    for file in files {
+        match open(file, places) {
             Ok(found) => return Ok(found),
-            // a bare name that the system does not find says nothing
-            Err(error) if file.is_absolute() || file.exists() => reason = format!("; {}: {error}", file.display()),
-            Err(_) => {}
+            Err(Closed::Refused(reason)) => {
+                refused.file(file, &reason);
+                closed.get_or_insert((file.clone(), reason));
+            }
+            Err(Closed::Broken(reason)) => {
+                broken.get_or_insert((file.clone(), reason));
+            }
         }
     }
-    Err(device(format!(
-        "no NVRTC (NVIDIA's run-time compiler): not where the system looks for libraries, nor in CUDA_PATH, CUDA_HOME, \
-         /usr/local/cuda* or a virtual environment{reason}; install it (pip install nvidia-cuda-nvrtc), set \
-         RNNSTEP_NVRTC to its file or folder, or bring a bundle that was compiled elsewhere"
-    )))
+    // what can be mended at once goes first
+    Err(closed.or(broken).unwrap_or_default())
 }
 
 /// Everything below a folder that somebody named: itself, as a toolkit, as a virtual environment.
 pub(super) fn libraries_under(root: &Path) -> Vec<PathBuf> {
     let folders = std::iter::once(root.to_path_buf()).chain(toolkit_folders(root)).chain(environment_folders(root));
-    folders.flat_map(|folder| libraries_in(&folder)).collect()
+    let mut files: Vec<PathBuf> = Vec::new();
+    for file in folders.flat_map(|folder| libraries_in(&folder)) {
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    files
 }
 
 /// The folders of a toolkit that libraries are in.
@@ -120,15 +161,43 @@ fn libraries_in(folder: &Path) -> Vec<PathBuf> {
 
 /// The second half of the library in the same folder, or in the one that it is a link to.
 pub(super) fn builtins_beside(file: &Path) -> Vec<PathBuf> {
-    let own = file.parent().filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_path_buf);
+    let own = file.parent().map(Path::to_path_buf);
     let real = std::fs::canonicalize(file).ok().and_then(|file| file.parent().map(Path::to_path_buf));
-    let mut folders: Vec<PathBuf> = own.iter().cloned().chain(real.filter(|real| own.as_ref() != Some(real))).collect();
-    if own.is_none() {
-        folders.clear(); // a bare name: the system finds both
-    }
-    let mut files: Vec<PathBuf> = folders.iter().flat_map(|folder| children(folder, BUILTINS)).collect();
+    let other = real.filter(|real| own.as_ref() != Some(real));
+    own.iter().chain(&other).flat_map(|folder| builtins_in(folder)).collect()
+}
+
+fn builtins_in(folder: &Path) -> Vec<PathBuf> {
+    let mut files = children(folder, BUILTINS);
     files.retain(|file| !file.to_string_lossy().contains(".alt."));
     files
+}
+
+/// Whether this is the second half of NVRTC of this version: `libnvrtc-builtins.so.12.9`, `nvrtc-builtins64_129.dll`.
+pub(super) fn is_half_of(part: &Path, (major, minor): (u32, u32)) -> bool {
+    let name = part.file_name().unwrap_or_default().to_string_lossy();
+    let rest = name.strip_prefix(BUILTINS).unwrap_or_default();
+    let version = if cfg!(windows) { format!("{major}{minor}.dll") } else { format!(".{major}.{minor}") };
+    rest.strip_prefix(&version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Why a library that has no second half beside it must not be used, if so: it would have the system's loader look for
+/// that, which takes whatever it finds.
+pub(super) fn builtins_elsewhere(places: &Places) -> Result<(), String> {
+    if let Some(what) = places.open_to_the_working_directory() {
+        let half =
+            format!("it has no {BUILTINS} beside it and the system would look for that, but {what}; take it out");
+        return Err(half);
+    }
+    for file in places.first().iter().flat_map(|folder| builtins_in(folder)) {
+        if let Err(trust::Unfit::Refused(reason)) = trust::check(&file, trust::Kind::Library) {
+            return Err(format!(
+                "it has no {BUILTINS} beside it, and {} is found in its place: {reason}",
+                trust::shown(&file)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What in `folder` begins with `prefix`, the highest version first.
@@ -185,12 +254,10 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| root.path().join(value).into_os_string())
         };
-        let surroundings = Surroundings::of(variable, &root.path().join("local"));
-        assert_eq!(surroundings.environments.last().unwrap(), Path::new(".venv"));
+        let surroundings = Surroundings::of(variable, &root.path().join("local"), Places::default());
         let files = surroundings.files();
         let found: Vec<_> = files
             .iter()
-            .skip(NAMES.len())
             .filter_map(|file| file.strip_prefix(root.path()).ok().map(|file| file.to_str().unwrap()))
             .collect();
         let expected = [
@@ -206,19 +273,42 @@ mod tests {
             "conda/lib/libnvrtc.so.12",
         ];
         assert_eq!(found, expected);
-        assert_eq!(files[..NAMES.len()], NAMES.iter().map(PathBuf::from).collect::<Vec<_>>());
         let second = builtins_beside(&root.path().join("path/lib64/libnvrtc.so.12"));
         assert_eq!(second, [root.path().join("path/lib64/libnvrtc-builtins.so.12.9")]);
-        assert!(builtins_beside(Path::new("libnvrtc.so.12")).is_empty());
+        assert!(surroundings.refused.lines().is_empty());
+        assert!(is_half_of(&second[0], (12, 9)) && !is_half_of(&second[0], (12, 90)));
+        assert!(!is_half_of(&second[0], (12, 8)) && !is_half_of(Path::new("/libnvrtc.so.12.9"), (12, 9)));
+        assert!(is_half_of(Path::new("/libnvrtc-builtins.so.12.9.86"), (12, 9)));
+    }
+
+    #[test]
+    fn what_depends_on_the_working_directory_is_said_and_not_looked_at() {
+        for value in ["venv", ".", "..", "./a/b", "~/venv"] {
+            let surroundings = Surroundings::of(|_| Some(value.into()), Path::new("/nowhere"), Places::default());
+            assert!(surroundings.toolkits.iter().chain(&surroundings.environments).all(|path| path.is_absolute()));
+            let lines = surroundings.refused.lines();
+            let names = ["CUDA_PATH", "CUDA_HOME", "VIRTUAL_ENV", "CONDA_PREFIX"];
+            for (line, name) in lines.iter().zip(names) {
+                assert!(line.contains(name) && line.contains(value) && line.contains("absolute"), "{line}");
+            }
+            assert_eq!(lines.len(), names.len());
+            let error = first_that_opens(surroundings).found.unwrap_err().to_string();
+            assert!(error.contains("RNNSTEP_NVRTC") && error.contains("give an absolute path"), "{error}");
+        }
+        // not set is nothing odd
+        let surroundings = Surroundings::of(|_| Some("".into()), Path::new("/nowhere"), Places::default());
+        assert!(surroundings.refused.lines().is_empty() && surroundings.environments.is_empty());
+    }
+
+    fn only(chosen: Option<PathBuf>, toolkits: Vec<PathBuf>) -> Surroundings {
+        let (places, refused) = (Places::default(), Refused::default());
+        Surroundings { chosen: Ok(chosen), places, toolkits, environments: vec![], refused }
     }
 
     #[test]
     fn what_the_user_chose_and_is_no_nvrtc_is_an_error() {
         let root = folder(&["a/readme", "libnvrtc.so.12"]);
-        let chosen = |path: PathBuf| {
-            let surroundings = Surroundings { chosen: Some(path), names: &[], toolkits: vec![], environments: vec![] };
-            first_that_opens(&surroundings).unwrap_err().to_string()
-        };
+        let chosen = |path: PathBuf| first_that_opens(only(Some(path), vec![])).found.unwrap_err().to_string();
         let error = chosen(root.path().join("a"));
         assert!(error.starts_with("RNNSTEP_NVRTC: ") && error.contains("no NVRTC: no "), "{error}");
         for file in [root.path().join("libnvrtc.so.12"), root.path().join("missing.so"), root.path().to_path_buf()] {
@@ -230,9 +320,7 @@ mod tests {
     #[test]
     fn a_broken_one_is_passed_over_and_named() {
         let root = folder(&["lib64/libnvrtc.so.12", "lib64/nvrtc64_120_0.dll"]);
-        let toolkits = vec![root.path().to_path_buf()];
-        let surroundings = Surroundings { chosen: None, names: &["libnvrtc.none"], toolkits, environments: vec![] };
-        let error = first_that_opens(&surroundings).unwrap_err().to_string();
+        let error = first_that_opens(only(None, vec![root.path().to_path_buf()])).found.unwrap_err().to_string();
         assert!(error.starts_with("no NVRTC") && error.contains("12"), "{error}");
         assert!(error.contains("lib64") && error.lines().count() == 1, "{error}");
     }
