@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use rnnstep::Error;
+use rnnstep::error::quoted;
 use serde_json::Value as Json;
 use std::any::TypeId;
 use std::collections::BTreeMap;
@@ -89,10 +90,10 @@ fn named<'a>(command: &'a Command, key: &str) -> Result<&'a Arg, String> {
     };
     match all().find(|(name, _)| *name == key) {
         Some((_, arg)) if decides(arg) => Ok(arg),
-        Some(_) => Err(format!("{key:?} is said on the command line; a file holds what decides the result")),
+        Some(_) => Err(format!("{} is said on the command line; a file holds what decides the result", quoted(key))),
         None => {
             let known = all().filter(|(_, arg)| decides(arg)).map(|(name, _)| name);
-            Err(format!("unknown key {key:?}{}", nearest(key, known)))
+            Err(format!("unknown key {}{}", quoted(key), nearest(key, known)))
         }
     }
 }
@@ -181,7 +182,7 @@ fn item(arg: &Arg, value: &Value) -> Result<String, String> {
     }
     match value {
         Value::String(text) if arg.get_value_delimiter().is_some_and(|delimiter| text.contains(delimiter)) => {
-            Err(format!("{text:?} holds a comma, which stands between names"))
+            Err(format!("{} holds a comma, which stands between names", quoted(text)))
         }
         Value::String(text) => Ok(text.clone()),
         // a column may go by its number
@@ -192,7 +193,7 @@ fn item(arg: &Arg, value: &Value) -> Result<String, String> {
 
 fn kind(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("the text {text:?}"),
+        Value::String(text) => format!("the text {}", quoted(text)),
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => value.to_string(),
         Value::Datetime(_) => "a date".into(),
         Value::Array(_) => "a list".into(),
@@ -206,7 +207,7 @@ fn refusal(error: &clap::Error, arg: &Arg, text: &str) -> String {
     let names: Vec<&str> = possible.iter().map(|value| value.get_name()).collect();
     match error.kind() {
         ErrorKind::InvalidValue if !names.is_empty() => {
-            format!("{text:?} is none of {}{}", names.join(", "), nearest(text, names.iter().copied()))
+            format!("{} is none of {}{}", quoted(text), names.join(", "), nearest(text, names.iter().copied()))
         }
         ErrorKind::ValueValidation => error.source().map_or_else(|| first_line(error), |source| source.to_string()),
         _ => first_line(error),
@@ -224,7 +225,7 @@ pub fn toml(recipe: &Json, comments: &[String]) -> Result<String, String> {
     let Some(recipe) = recipe.as_object() else { return Err("its recipe is no object".into()) };
     let args: Vec<(&str, &Arg)> = command.get_arguments().filter_map(|arg| Some((name(arg)?, arg))).collect();
     if let Some(key) = recipe.keys().find(|key| !args.iter().any(|(name, _)| name == key)) {
-        return Err(format!("its recipe says {key:?}, which this version does not know"));
+        return Err(format!("its recipe says {}, which this version does not know", quoted(key)));
     }
     let mut text: String = comments.iter().map(|comment| format!("# {comment}\n")).collect();
     let mut heading = None;

@@ -27,9 +27,7 @@ pub struct ConvertArgs {
 }
 
 pub fn run(args: &ConvertArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    if let Some(path) = &args.out {
-        file::check_writable(path)?;
-    }
+    args.model.paths().writes("--out", &args.out).check()?;
     let model = args.model.load()?.model;
     let text = match args.to {
         Form::Rust => fixed::source(&model, &report::describe(model.shape()))?,

@@ -10,9 +10,10 @@ use clap::Args;
 use rnnstep::bands::{Band, Bands, Errors, Options};
 use rnnstep::data::series::Time;
 use rnnstep::data::sine;
+use rnnstep::error::listed;
 use rnnstep::file::{Columns, Loaded, Metadata, Unseen};
 use rnnstep::plot::{Area, Figure, Line, Plot, Role};
-use rnnstep::{Error, Model, Stream, Tensor, file};
+use rnnstep::{Error, Model, Stream, Tensor};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,9 +64,8 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     if args.steps == 0 || args.steps > MOST {
         return Err(Error::Invalid(format!("steps {}: must be between 1 and {MOST}", args.steps)).into());
     }
-    for path in [&args.out, &args.plot].into_iter().flatten() {
-        file::check_writable(path)?;
-    }
+    let paths = args.model.paths().reads("HISTORY", &args.history);
+    paths.writes("--out", &args.out).writes("--plot", &args.plot).check()?;
     if let Some(path) = &args.plot {
         rnnstep::plot::picture::check_ending(path)?;
     }
@@ -128,7 +128,7 @@ fn feeds_back(columns: &Columns) -> Result<(), Failure> {
     if columns.inputs == columns.targets {
         return Ok(());
     }
-    let (inputs, targets) = (columns.inputs.join(", "), columns.targets.join(", "));
+    let (inputs, targets) = (listed(&columns.inputs), listed(&columns.targets));
     let message = format!(
         "the model takes {inputs} and predicts {targets}: train with the same --column and --target to feed predictions back"
     );

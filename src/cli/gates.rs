@@ -4,10 +4,10 @@ use super::input::{TableArgs, read_sequences};
 use super::screen::Screen;
 use super::{Failure, ModelArgs, report};
 use clap::Args;
+use rnnstep::Error;
 use rnnstep::data::csv;
 use rnnstep::gates::{Reading, read};
 use rnnstep::plot::{Figure, Line, MAX_PANELS, Plot, Role};
-use rnnstep::{Error, file};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,9 +37,8 @@ pub struct GatesArgs {
 }
 
 pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    for path in [&args.out, &args.plot].into_iter().flatten() {
-        file::check_writable(path)?;
-    }
+    let paths = args.model.paths().reads("INPUT", [&args.input]);
+    paths.writes("--out", &args.out).writes("--plot", &args.plot).check()?;
     if let Some(path) = &args.plot {
         rnnstep::plot::picture::check_ending(path)?;
     }

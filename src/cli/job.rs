@@ -4,10 +4,12 @@
 use super::Failure;
 use super::input::{DataArgs, Files, Source};
 use super::many::{self, OneSeries};
+use super::paths::Paths;
 use super::screen::say_once;
 use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
+use rnnstep::error::{listed, quoted};
 use rnnstep::fit::{self, HeldOut, Length, Plan, PreparedMany, Table};
 use rnnstep::naive;
 use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
@@ -196,6 +198,12 @@ pub struct Named {
 }
 
 impl Job {
+    /// What is read for a job.
+    pub fn paths(&self) -> Paths<'_> {
+        let data = self.data.data.as_ref().map_or(&[][..], Files::paths);
+        Paths::default().reads("DATA", data).reads("--config", &self.config)
+    }
+
     /// The shape of the network for data of these widths.
     pub fn shape(&self, input: usize, output: usize) -> Result<Shape, Failure> {
         let &Self { cell, nonlinearity, hidden, layers, no_bias, .. } = self;
@@ -307,8 +315,8 @@ impl Job {
         self.settle_season(&all)?;
         let prepared = self.plan()?.prepare_many(&all).map_err(|error| self.in_rows(error))?;
         let left_out = prepared.left_out.iter().map(|one| {
-            let name = tables[one.series].series.clone().unwrap_or_default();
-            format!("warning: series {name:?} is left out: {}", one.reason)
+            let name = quoted(tables[one.series].series.as_deref().unwrap_or_default());
+            format!("warning: series {name} is left out: {}", one.reason)
         });
         many::tell(&left_out.collect::<Vec<_>>(), "more series are left out");
         for (named, &rows) in tables.iter_mut().zip(&prepared.train_rows) {
@@ -330,7 +338,7 @@ impl Job {
                     ("columns to predict", &named.target_names, &first.target_names, "--target"),
                 ];
                 if let Some((what, has, wanted, flag)) = pairs.into_iter().find(|(_, has, wanted, _)| has != wanted) {
-                    let (has, wanted) = (many::few(has), many::few(wanted));
+                    let (has, wanted) = (listed(has), listed(wanted));
                     let reason =
                         format!("has the {what} {has}, a series before it {wanted}; choose by name with {flag}");
                     return Err(Error::File { path: file, reason }.into());

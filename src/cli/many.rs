@@ -7,10 +7,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::cpu::Threads;
 use rnnstep::data::csv::{self, CsvOptions};
 use rnnstep::data::series::Series;
+use rnnstep::error::{listed, quoted, shown};
 use rnnstep::file::{self, Columns};
 use rnnstep::{Cpu, Error};
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -34,7 +35,8 @@ pub struct OneSeries {
 /// The series of a table in long form.
 pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<OneSeries>, Failure> {
     if !matches!(extension(path).as_str(), "csv" | "tsv" | "txt" | "") {
-        let reason = format!("has no column {column:?} that says whose a row is; --series is for a .csv");
+        let column = quoted(column);
+        let reason = format!("has no column {column} that says whose a row is; --series is for a .csv");
         return Err(Error::File { path: path.into(), reason }.into());
     }
     let all = csv::read_long(path, options, column)?;
@@ -73,12 +75,12 @@ pub fn only(mut all: Vec<OneSeries>, name: &str) -> Result<OneSeries, Failure> {
         return Ok(all.swap_remove(at));
     }
     let path = all.first().map(|one| one.file.clone()).unwrap_or_default();
-    let names: Vec<String> = all.into_iter().map(|one| one.name).collect();
-    Err(Error::File { path, reason: format!("there is no series {name:?}; there are {}", few(&names)) }.into())
+    let (name, others) = (quoted(name), listed(all.iter().map(|one| one.name.as_str())));
+    Err(Error::File { path, reason: format!("there is no series {name}; there are {others}") }.into())
 }
 
 /// A word as one types it in a shell.
-pub fn quoted(word: &str) -> String {
+pub fn typed(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:,".contains(c);
     if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
@@ -89,6 +91,7 @@ pub fn why(failure: Failure) -> Error {
         Failure::Library(error) => error,
         Failure::Usage(message) => Error::Invalid(message),
         Failure::ClosedPipe => Error::Invalid("whoever read the output has gone".into()),
+        Failure::Interrupted => Error::Invalid("interrupted".into()),
     }
 }
 
@@ -176,7 +179,8 @@ impl Folder {
             );
             return Err(wrong(reason).into());
         }
-        let mut reader = ::csv::Reader::from_path(&table).map_err(|error| wrong(error.to_string()))?;
+        let opened = std::fs::File::open(&table).map_err(|source| Error::Io { path: table.clone(), source })?;
+        let mut reader = ::csv::Reader::from_reader(std::io::BufReader::new(opened));
         let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
         let at = |name: &str| {
             let found = header.iter().position(|column| column == name);
@@ -186,9 +190,19 @@ impl Folder {
         let mut models = HashMap::new();
         for row in reader.records() {
             let row = row.map_err(|error| wrong(error.to_string()))?;
-            let cell = |column: usize| row.get(column).unwrap_or_default().to_string();
-            if !cell(file).is_empty() {
-                models.insert(cell(series), cell(file));
+            let cell = |column: usize| csv::text(row.get(column).unwrap_or_default());
+            let name = Path::new(cell(file));
+            match name.components().next() {
+                None => {}
+                // a folder says what is in it, and nothing of what lies elsewhere
+                Some(Component::Normal(only)) if only == name.as_os_str() => {
+                    models.insert(cell(series).into(), cell(file).into());
+                }
+                Some(_) => {
+                    let line = row.position().map_or(0, |at| at.line());
+                    let reason = format!("{} is no name of a file in this folder", quoted(cell(file)));
+                    return Err(Error::Row { path: table.clone(), line, reason }.into());
+                }
             }
         }
         Ok(Some(Self { path: path.into(), models }))
@@ -206,7 +220,10 @@ impl Folder {
     pub fn model(&self, series: &str) -> Result<PathBuf, Error> {
         match self.models.get(series) {
             Some(file) => Ok(self.path.join(file)),
-            None => Err(Error::File { path: self.path.clone(), reason: format!("has no model of series {series:?}") }),
+            None => Err(Error::File {
+                path: self.path.clone(),
+                reason: format!("has no model of series {}", quoted(series)),
+            }),
         }
     }
 
@@ -275,7 +292,7 @@ pub fn print(header: &[&str], rows: &[Vec<String>], screen: &mut Screen) -> Resu
         n if n > head + tail => (&rows[..head], &rows[n - tail..]),
         _ => (rows, &[][..]),
     };
-    let cells = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| short(cell).chars().count());
+    let cells = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| shown(cell).chars().count());
     let width = |column: usize| {
         let widest = first.iter().chain(last).map(|row| cells(row, column)).max().unwrap_or(0);
         widest.max(header[column].chars().count())
@@ -290,25 +307,15 @@ pub fn print(header: &[&str], rows: &[Vec<String>], screen: &mut Screen) -> Resu
     };
     screen.line(line(&mut header.iter().map(ToString::to_string)))?;
     for row in first {
-        screen.line(line(&mut row.iter().map(|cell| short(cell))))?;
+        screen.line(line(&mut row.iter().map(|cell| shown(cell))))?;
     }
     if !last.is_empty() {
         screen.line(format_args!("... {} more ...", rows.len() - head - tail))?;
     }
     for row in last {
-        screen.line(line(&mut row.iter().map(|cell| short(cell))))?;
+        screen.line(line(&mut row.iter().map(|cell| shown(cell))))?;
     }
     Ok(())
-}
-
-/// A name as a table shows it: in one line, and not too long.
-fn short(name: &str) -> String {
-    const LONGEST: usize = 40;
-    let mut text: String = name.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if name.chars().nth(LONGEST).is_some() {
-        text += "...";
-    }
-    text
 }
 
 /// Lines on stderr, the first few and how many more there are.
@@ -319,14 +326,6 @@ pub fn tell(lines: &[String], more: &str) {
     if lines.len() > LINES {
         eprintln!("{} {more}", lines.len() - LINES);
     }
-}
-
-/// A few names, for a message.
-pub fn few(names: &[String]) -> String {
-    let shown: Vec<String> = names.iter().take(LINES).map(|name| format!("{:?}", short(name))).collect();
-    let more = names.len().saturating_sub(LINES);
-    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
-    shown.join(", ") + &rest
 }
 
 /// Makes the folder, unless it is there, and takes the table of an earlier training away.

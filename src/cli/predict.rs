@@ -44,9 +44,8 @@ pub struct PredictArgs {
 }
 
 pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    for path in [&args.out, &args.final_state].into_iter().flatten() {
-        file::check_writable(path)?;
-    }
+    let paths = args.model.paths().reads("INPUT", [&args.input]).reads("--init-state", &args.init_state);
+    paths.writes("--out", &args.out).writes("--final-state", &args.final_state).check()?;
     check_extension(args.out.as_deref())?;
     if args.many.series.is_some() {
         return each_series(

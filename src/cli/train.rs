@@ -4,8 +4,10 @@ mod each;
 
 use super::device::{DeviceArgs, Work};
 use super::job::{Job, Named, Prepared};
+use super::paths::Paths;
 use super::save::{SaveEvery, Saver};
 use super::screen::{Screen, person_reads_stderr};
+use super::signals::{self, AtOnce};
 use super::{Failure, report, threads};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,8 +22,6 @@ use rnnstep::train::Trainer;
 use rnnstep::{Device, Error, Model, Shape, Units};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Where the model goes if nobody says otherwise.
@@ -95,6 +95,7 @@ struct Run<'a> {
 }
 
 pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    screen.goes_beside_files();
     if args.per_series {
         return each::run(args, screen);
     }
@@ -131,23 +132,14 @@ impl Outputs {
         let plot = (!args.no_plot).then(|| args.plot.clone().unwrap_or_else(|| model.with_extension("svg")));
         let checkpoint = checkpoint_beside(&model);
         let outputs = Self { checkpoint, log: args.log.clone(), grads: args.save_grads.clone(), plot, model };
-        let paths = [
-            Some(&outputs.model),
-            Some(&outputs.checkpoint),
-            outputs.log.as_ref(),
-            outputs.grads.as_ref(),
-            outputs.plot.as_ref(),
-        ];
-        let paths: Vec<&PathBuf> = paths.into_iter().flatten().collect();
-        for (i, path) in paths.iter().enumerate() {
-            if paths[..i].contains(path) {
-                return Err(Failure::Usage(format!(
-                    "{} is named for two files; give each its own name",
-                    path.display()
-                )));
-            }
-            file::check_writable(path)?;
-        }
+        let resumed = args.resume.as_ref().map(|path| [path.clone(), checkpoint_beside(path)]);
+        // it goes on where it stood, and writes down where it stands then
+        let reads = job_paths(args).reads("--init", &args.init).reads("--resume", resumed.iter().flatten());
+        let reads = reads.may_replace("--resume", "--out").may_replace("--resume", "the checkpoint beside --out");
+        let models =
+            reads.writes("--out", [&outputs.model]).writes("the checkpoint beside --out", [&outputs.checkpoint]);
+        let others = models.writes("--log", &outputs.log).writes("--save-grads", &outputs.grads);
+        others.writes("--plot", &outputs.plot).check()?;
         if let Some(path) = &outputs.plot {
             rnnstep::plot::picture::check_ending(path)?;
         }
@@ -259,9 +251,16 @@ impl<'a> Run<'a> {
     /// Writes log and checkpoint as they stand, the log first: of rows that it has too many a resumed training leaves some
     /// out, those that it lacks nobody could make up. A log that cannot be written keeps no checkpoint away.
     fn save(&mut self) -> Result<(), Error> {
-        let log = self.outputs.log.as_ref().map_or(Ok(()), |path| file::write_text(path, &self.log));
+        let Outputs { log: to_log, checkpoint: to, .. } = &self.outputs;
+        let write_log =
+            || to_log.as_ref().map_or(Ok(()), |path| signals::writing(path, || file::write_text(path, &self.log)));
+        // a pipe may wait for its reader, and the checkpoint must not
+        let waits = to_log.as_ref().is_some_and(|path| path.exists() && !path.is_file());
+        let early = if waits { Ok(()) } else { write_log() };
         let (trainer, best) = self.fit.parts();
-        checkpoint::save(&self.outputs.checkpoint, trainer, best, &self.metadata).and(log)
+        let saved = signals::writing(to, || checkpoint::save(to, trainer, best, &self.metadata));
+        let late = if waits { write_log() } else { Ok(()) };
+        saved.and(early).and(late)
     }
 
     /// Saves on the way; gives back what is to be said of it. A disk that refuses is no reason to stop, a card is.
@@ -296,10 +295,7 @@ impl<'a> Run<'a> {
 
     /// Trains up to `total` steps; how long the steps took, and whether Ctrl-C stopped them.
     fn train(&mut self, total: u64, screen: &mut Screen) -> Result<(Duration, bool), Failure> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
-        // if the handler cannot be set, Ctrl-C ends the process as usual
-        let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+        signals::watch();
         let bar = progress_bar(total, self.fit.trainer.steps_done());
         let sine = self.job.data.data.is_none();
         let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) }).max(1);
@@ -307,7 +303,7 @@ impl<'a> Run<'a> {
         let mut grads_wanted = self.outputs.grads.take();
         let (mut unsaid, mut steps) = (None, Vec::new());
         let (mut saver, mut most) = (Saver::new(self.args.save_every), 1);
-        while !self.fit.is_done() && !stop.load(Ordering::Relaxed) {
+        while !self.fit.is_done() && !signals::came() {
             let k = self.fit.trainer.steps_done();
             // up to where something is to be said, looked at or written; a card then runs on by itself
             let to_say = k.next_multiple_of(every) + 1;
@@ -323,7 +319,7 @@ impl<'a> Run<'a> {
                 trainer.fetch()?;
                 let grads = trainer.model().named(trainer.grads());
                 let tensors: Vec<_> = grads.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-                file::write_tensors(path, &tensors)?;
+                signals::writing(&path, || file::write_tensors(&path, &tensors))?;
             }
             let last = self.fit.trainer.steps_done() - 1;
             for (k, step) in (k..).zip(&steps) {
@@ -338,7 +334,7 @@ impl<'a> Run<'a> {
             }
             bar.set_position(last + 1);
             // the end is saved when it has come
-            let goes_on = !self.fit.is_done() && !stop.load(Ordering::Relaxed);
+            let goes_on = !self.fit.is_done() && !signals::came();
             if goes_on
                 && saver.is_due(last + 1)
                 && let Some(news) = self.save_on_the_way(&mut saver)?
@@ -350,7 +346,7 @@ impl<'a> Run<'a> {
         if let Some((k, loss)) = unsaid {
             screen.line(loss_line(k, loss))?;
         }
-        Ok((spent, stop.load(Ordering::Relaxed) && !self.fit.is_done()))
+        Ok((spent, signals::came() && !self.fit.is_done()))
     }
 
     fn show(&mut self, k: u64, loss: f32, sine: bool, screen: &mut Screen) -> Result<(), Failure> {
@@ -386,6 +382,8 @@ impl<'a> Run<'a> {
         }
         let model = &outcome.model;
         write_model(out, &outcome, metadata, &self.tables)?;
+        // whatever takes its time from here on is no loss
+        let _at_once = AtOnce::new();
         let steps = trainer.steps_done() - first;
         screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
         if let Some(best) = fit.best() {
@@ -463,6 +461,11 @@ fn job_of(args: &TrainArgs) -> Job {
     job
 }
 
+/// What is read for a training.
+fn job_paths(args: &TrainArgs) -> Paths<'_> {
+    args.job.paths().reads("DATA", &args.more).reads("--bundle", args.device.bundle())
+}
+
 /// A model of random weights for these windows.
 fn random(job: &Job, shape: Shape, windows: &Windows) -> Result<Model, Failure> {
     let (input, output) = (windows.input(), Some(job.loss.outputs(windows.output())));
@@ -508,7 +511,8 @@ fn ends(tables: &[Named]) -> Vec<End> {
 fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata, tables: &[Named]) -> Result<(), Error> {
     let errors = outcome.errors.as_ref().map_or_else(Vec::new, |errors| errors.values().to_vec());
     let unseen = (!tables.is_empty()).then(|| Unseen { ends: ends(tables), errors });
-    file::save(path, &outcome.model, &Metadata { unseen, ..metadata.clone() }, &[])
+    let metadata = Metadata { unseen, ..metadata.clone() };
+    signals::writing(path, || file::save(path, &outcome.model, &metadata, &[]))
 }
 
 fn recipe_for(job: &Job, windows: &Windows) -> Result<rnnstep::train::Recipe, Failure> {

@@ -2,11 +2,11 @@
 
 use super::Attempt;
 use crate::error::{Error, Result};
-use crate::whole::write_whole;
+use crate::whole::{open, replaced, write_whole};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -38,11 +38,15 @@ impl Journal {
     /// If the file is no journal, or one of another search, or cannot be written.
     pub fn open(path: impl Into<PathBuf>, asked: &Value) -> Result<Self> {
         let path = path.into();
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(Error::io(path, error)),
-        };
+        let mut bytes = Vec::new();
+        // a device that takes everything is a journal too, of which nothing is ever known
+        let opened = replaced(&path)?.map(|_| open(&path)).transpose();
+        match opened {
+            Ok(None) => {}
+            Ok(Some((mut file, _))) => drop(file.read_to_end(&mut bytes).map_err(|error| Error::io(&path, error))?),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
         if bytes.is_empty() {
             let head = line(&path, &Head { version: VERSION, asked: asked.clone() })?;
             write_whole(&path, |out| out.write_all(head.as_bytes()))?;

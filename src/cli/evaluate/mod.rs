@@ -98,8 +98,11 @@ struct Report {
 
 pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
     args.plot.as_ref().map_or(Ok(()), picture::check_ending)?;
-    for path in [&args.out, &args.forecasts, &args.html, &args.plot].into_iter().flatten() {
-        file::check_writable(path)?;
+    let data = args.job.paths().reads("MODEL", &args.model).reads("--bundle", args.device.bundle());
+    let tables = data.writes("--out", &args.out).writes("--forecasts", &args.forecasts);
+    tables.writes("--html", &args.html).writes("--plot", &args.plot).check()?;
+    if [&args.out, &args.forecasts, &args.html, &args.plot].into_iter().any(Option::is_some) {
+        screen.goes_beside_files();
     }
     threads(args.threads.unwrap_or(1))?; // before the work, not after it
     args.learn.is_asked(LEARN_LR)?;

@@ -4,6 +4,7 @@ use super::{EvaluateArgs, Report};
 use crate::cli::Failure;
 use crate::cli::screen::Screen;
 use rnnstep::data::csv::{self, number};
+use rnnstep::error::shown;
 use rnnstep::evaluate::{Column, Comparison, Forecasts, LEARNER, MODEL, Verdict};
 
 /// The most horizons that a table on the screen has.
@@ -40,7 +41,7 @@ pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
 
 /// What there is to say of a column, and its scores one step ahead.
 pub fn print_one_step(name: &str, column: &Column, screen: &mut Screen) -> Result<(), Failure> {
-    for (line, _) in sentences(name, column) {
+    for (line, _) in sentences(&shown(name), column) {
         screen.line(line)?;
     }
     let rows = scores_one_step(column);

@@ -7,6 +7,7 @@ use crate::cli::screen::Screen;
 use crate::cli::{Failure, ModelArgs};
 use rnnstep::Error;
 use rnnstep::data::csv;
+use rnnstep::error::{listed, quoted};
 use rnnstep::file::Loaded;
 use std::path::Path;
 use std::process::ExitCode;
@@ -71,7 +72,7 @@ pub fn each_series(
         let others = all.filter_map(|series| match said(&series) {
             Ok((others, rows)) if others == names => Some((series.name, rows)),
             Ok((others, _)) => {
-                let why = format!("its model predicts other columns than the first one: {}", many::few(&others));
+                let why = format!("its model predicts other columns than the first one: {}", listed(&others));
                 failures.push((series.name, why));
                 None
             }
@@ -101,7 +102,8 @@ pub fn each_series(
     {
         return Err(Error::Invalid(why.clone()).into());
     }
-    let failures: Vec<String> = failures.iter().map(|(name, why)| format!("failed: series {name:?}: {why}")).collect();
+    let failures: Vec<String> =
+        failures.iter().map(|(name, why)| format!("failed: series {}: {why}", quoted(name))).collect();
     many::tell(&failures, "more failed");
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
