@@ -1,6 +1,6 @@
 //! `rnnstep compile`
 
-use super::paths::Paths;
+use super::paths::{self, Paths};
 use super::screen::Screen;
 use super::{Failure, report};
 use clap::Args;
@@ -62,7 +62,7 @@ pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
             }
         }
     }
-    bundle.save(&args.out)?;
+    paths::write(&args.out, || bundle.save(&args.out))?;
     screen.line(format_args!("{} images in {}", bundle.len(), args.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }

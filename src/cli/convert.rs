@@ -1,7 +1,7 @@
 //! `rnnstep convert`
 
 use super::screen::Screen;
-use super::{Failure, ModelArgs, report};
+use super::{Failure, ModelArgs, paths, report};
 use clap::{Args, ValueEnum};
 use rnnstep::{file, fixed};
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ pub fn run(args: &ConvertArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
         Form::Rust => fixed::source(&model, &report::describe(model.shape()))?,
     };
     match &args.out {
-        Some(path) => file::write_text(path, &text)?,
+        Some(path) => paths::write(path, || file::write_text(path, &text))?,
         None => screen.write(|out| out.write_all(text.as_bytes()))?,
     }
     Ok(ExitCode::SUCCESS)

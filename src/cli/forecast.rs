@@ -5,7 +5,7 @@ use super::input::{SeriesArgs, TableArgs, read_sequences};
 use super::learn::loss_of;
 use super::predict::{check_extension, each_series, table_of, write_rows};
 use super::screen::{Screen, say_once};
-use super::{Failure, ModelArgs, report};
+use super::{Failure, ModelArgs, paths, report};
 use clap::Args;
 use rnnstep::bands::{Band, Bands, Errors, Options};
 use rnnstep::data::series::Time;
@@ -64,8 +64,8 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     if args.steps == 0 || args.steps > MOST {
         return Err(Error::Invalid(format!("steps {}: must be between 1 and {MOST}", args.steps)).into());
     }
-    let paths = args.model.paths().reads("HISTORY", &args.history);
-    paths.writes("--out", &args.out).writes("--plot", &args.plot).check()?;
+    let reads = args.model.paths().reads("HISTORY", &args.history);
+    reads.writes("--out", &args.out).writes("--plot", &args.plot).check()?;
     if let Some(path) = &args.plot {
         rnnstep::plot::picture::check_ending(path)?;
     }
@@ -100,7 +100,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
             format!("{}, {} steps ahead", report::describe(loaded.model.shape()), args.steps),
             plots(&names, &history, &said, time.as_ref()),
         );
-        rnnstep::plot::picture::save(&figure, path)?;
+        paths::write(path, || rnnstep::plot::picture::save(&figure, path))?;
     }
     let (names, columns) = with_bands(&names, &said)?;
     write_rows(args.out.as_deref(), &columns, &names, Some(&numbers(args.steps)), screen)?;

@@ -4,7 +4,6 @@
 use super::Failure;
 use super::input::{DataArgs, Files, Source};
 use super::many::{self, OneSeries};
-use super::paths::Paths;
 use super::screen::say_once;
 use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::data::series::{Series, Time};
@@ -198,12 +197,6 @@ pub struct Named {
 }
 
 impl Job {
-    /// What is read for a job.
-    pub fn paths(&self) -> Paths<'_> {
-        let data = self.data.data.as_ref().map_or(&[][..], Files::paths);
-        Paths::default().reads("DATA", data).reads("--config", &self.config)
-    }
-
     /// The shape of the network for data of these widths.
     pub fn shape(&self, input: usize, output: usize) -> Result<Shape, Failure> {
         let &Self { cell, nonlinearity, hidden, layers, no_bias, .. } = self;

@@ -1,6 +1,6 @@
 //! `rnnstep stream --learn`: the model learns from what comes in; and how to learn, which `evaluate --learn` asks as well.
 
-use super::paths::Paths;
+use super::paths::{self, Paths};
 use super::{Failure, many, signals};
 use clap::Args;
 use rnnstep::error::quoted;
@@ -112,8 +112,8 @@ impl Learning {
         let Loaded { model, metadata, extra, .. } = loaded;
         let beside = args.out.as_deref().map(learner_beside);
         // it goes on where it stood, and writes down where it stands then
-        let paths = Paths::default().reads("MODEL", [path]).may_replace("MODEL", BESIDE);
-        paths.writes("--out", &args.out).writes(BESIDE, &beside).check()?;
+        let reads = Paths::default().reads("MODEL", [path]).may_replace("MODEL", BESIDE);
+        reads.writes("--out", &args.out).writes(BESIDE, &beside).check()?;
         signals::watch();
         let in_file = |reason: String| Failure::from(Error::File { path: path.into(), reason });
         let before = metadata.position.as_ref().and_then(|position| position.get("learner"));
@@ -206,8 +206,8 @@ impl Learning {
         }
         let beside = learner_beside(out);
         let of_learner = Metadata { position, ..metadata.clone() };
-        signals::writing(&beside, || file::save(&beside, &model, &of_learner, &extra))?;
-        signals::writing(out, || file::save(out, &model, &metadata, &[]))?;
+        paths::write(&beside, || file::save(&beside, &model, &of_learner, &extra))?;
+        paths::write(out, || file::save(out, &model, &metadata, &[]))?;
         Ok(())
     }
 }

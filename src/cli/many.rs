@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::input::{extension, read_series};
+use super::paths;
 use super::screen::{Screen, person_reads_stderr};
 use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::cpu::Threads;
@@ -244,7 +245,8 @@ impl Folder {
             let middle = [row.rows.to_string(), row.status.word().into(), row.reason.clone()];
             [&text[..], &middle, &numbers].concat()
         };
-        Ok(csv::write(&Self::table(path), &header.map(String::from), rows.iter().map(cells))?)
+        let table = Self::table(path);
+        Ok(paths::write(&table, || csv::write(&table, &header.map(String::from), rows.iter().map(cells)))?)
     }
 }
 

@@ -1,8 +1,11 @@
 //! The files of a command, and what it does with each: nothing that is read is overwritten, and nothing is written twice.
 
 use super::Failure;
+use super::input::Files;
+use super::job::Job;
+use super::signals;
 use rnnstep::{Error, file};
-use std::io::{stderr, stdin, stdout};
+use std::io::{ErrorKind, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 /// What a command does with its files. One name may come in several ways: through links, `./` and `a/../`, or as another name
@@ -26,6 +29,12 @@ enum Identity {
 }
 
 impl<'a> Paths<'a> {
+    /// What is read for a job.
+    pub fn of_job(job: &'a Job) -> Self {
+        let data = job.data.data.as_ref().map_or(&[][..], Files::paths);
+        Self::default().reads("DATA", data).reads("--config", &job.config)
+    }
+
     /// A file or folder to read, under the name of its flag or argument.
     pub fn reads(
         mut self,
@@ -101,6 +110,15 @@ impl<'a> Paths<'a> {
             note_owner(path);
         }
         Ok(())
+    }
+}
+
+/// Writes one of the files of a command. If it is a pipe, a signal ends the wait for its reader, and one whose reader has gone
+/// is like a stdout that is closed: no failure, and no reason to leave out another file.
+pub fn write(path: &Path, write: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    match signals::writing(path, write) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 

@@ -4,7 +4,7 @@ mod each;
 
 use super::device::{DeviceArgs, Work};
 use super::job::{Job, Named, Prepared};
-use super::paths::Paths;
+use super::paths::{self, Paths};
 use super::save::{SaveEvery, Saver};
 use super::screen::{Screen, person_reads_stderr};
 use super::signals::{self, AtOnce};
@@ -113,6 +113,12 @@ pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) ->
     run.announce(total)?;
     let (spent, interrupted) = run.train(total, screen)?;
     run.finish(first, spent, interrupted, screen)
+}
+
+/// What became of checkpoint and log.
+struct Saved {
+    checkpoint: Result<(), Error>,
+    log: Result<(), Error>,
 }
 
 /// The files that a training writes.
@@ -250,17 +256,16 @@ impl<'a> Run<'a> {
 
     /// Writes log and checkpoint as they stand, the log first: of rows that it has too many a resumed training leaves some
     /// out, those that it lacks nobody could make up. A log that cannot be written keeps no checkpoint away.
-    fn save(&mut self) -> Result<(), Error> {
+    fn save(&mut self) -> Saved {
         let Outputs { log: to_log, checkpoint: to, .. } = &self.outputs;
         let write_log =
-            || to_log.as_ref().map_or(Ok(()), |path| signals::writing(path, || file::write_text(path, &self.log)));
+            || to_log.as_ref().map_or(Ok(()), |path| paths::write(path, || file::write_text(path, &self.log)));
         // a pipe may wait for its reader, and the checkpoint must not
         let waits = to_log.as_ref().is_some_and(|path| path.exists() && !path.is_file());
-        let early = if waits { Ok(()) } else { write_log() };
+        let early = (!waits).then(write_log);
         let (trainer, best) = self.fit.parts();
-        let saved = signals::writing(to, || checkpoint::save(to, trainer, best, &self.metadata));
-        let late = if waits { write_log() } else { Ok(()) };
-        saved.and(early).and(late)
+        let checkpoint = paths::write(to, || checkpoint::save(to, trainer, best, &self.metadata));
+        Saved { checkpoint, log: early.unwrap_or_else(write_log) }
     }
 
     /// Saves on the way; gives back what is to be said of it. A disk that refuses is no reason to stop, a card is.
@@ -269,7 +274,8 @@ impl<'a> Run<'a> {
         self.fit.trainer.fetch()?;
         // what cannot be replaced would be told the whole log each time: it is told at the end
         let pipe = self.outputs.log.take_if(|path| path.exists() && !path.is_file());
-        let outcome = self.save();
+        let Saved { checkpoint, log } = self.save();
+        let outcome = checkpoint.and(log);
         self.outputs.log = self.outputs.log.take().or(pipe);
         Ok(saver.tried(start, outcome))
     }
@@ -319,7 +325,7 @@ impl<'a> Run<'a> {
                 trainer.fetch()?;
                 let grads = trainer.model().named(trainer.grads());
                 let tensors: Vec<_> = grads.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-                signals::writing(&path, || file::write_tensors(&path, &tensors))?;
+                paths::write(&path, || file::write_tensors(&path, &tensors))?;
             }
             let last = self.fit.trainer.steps_done() - 1;
             for (k, step) in (k..).zip(&steps) {
@@ -369,7 +375,10 @@ impl<'a> Run<'a> {
         interrupted: bool,
         screen: &mut Screen,
     ) -> Result<ExitCode, Failure> {
-        self.save()?;
+        screen.flush()?;
+        // a log that cannot be written costs no model
+        let Saved { checkpoint: saved, log: logged } = self.save();
+        saved?;
         let last = self.last_frame(first)?;
         let outcome = self.fit.outcome()?;
         let Self { outputs, fit, metadata, .. } = &self;
@@ -378,6 +387,7 @@ impl<'a> Run<'a> {
         if interrupted {
             let (done, path) = (trainer.steps_done(), checkpoint.display());
             screen.line(format_args!("interrupted after {done} steps; go on with: rnnstep train --resume {path}"))?;
+            logged?;
             return Ok(ExitCode::from(1));
         }
         let model = &outcome.model;
@@ -408,10 +418,11 @@ impl<'a> Run<'a> {
         screen.line(format_args!("model       {}", out.display()))?;
         screen.line(format_args!("checkpoint  {}", checkpoint.display()))?;
         if let (Some(path), Some(figure)) = (plot, figure) {
-            rnnstep::plot::picture::save(&figure, path)?;
+            paths::write(path, || rnnstep::plot::picture::save(&figure, path))?;
             screen.line(format_args!("plot        {}", path.display()))?;
         }
         screen.line(format_args!("next        {}", report::next(&self.job.data, &metadata.columns, out)))?;
+        logged?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -463,7 +474,7 @@ fn job_of(args: &TrainArgs) -> Job {
 
 /// What is read for a training.
 fn job_paths(args: &TrainArgs) -> Paths<'_> {
-    args.job.paths().reads("DATA", &args.more).reads("--bundle", args.device.bundle())
+    Paths::of_job(&args.job).reads("DATA", &args.more).reads("--bundle", args.device.bundle())
 }
 
 /// A model of random weights for these windows.
@@ -512,7 +523,7 @@ fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata, tables: &[Na
     let errors = outcome.errors.as_ref().map_or_else(Vec::new, |errors| errors.values().to_vec());
     let unseen = (!tables.is_empty()).then(|| Unseen { ends: ends(tables), errors });
     let metadata = Metadata { unseen, ..metadata.clone() };
-    signals::writing(path, || file::save(path, &outcome.model, &metadata, &[]))
+    paths::write(path, || file::save(path, &outcome.model, &metadata, &[]))
 }
 
 fn recipe_for(job: &Job, windows: &Windows) -> Result<rnnstep::train::Recipe, Failure> {

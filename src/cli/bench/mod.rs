@@ -4,7 +4,7 @@ mod figure;
 mod table;
 
 use super::device::{DeviceArgs, Work};
-use super::paths::Paths;
+use super::paths::{self, Paths};
 use super::screen::Screen;
 use super::{Failure, ModelArgs, report};
 use clap::Args;
@@ -113,8 +113,8 @@ impl BenchArgs {
     }
 
     fn check_paths(&self) -> Result<(), Failure> {
-        let paths = Paths::default().reads("MODEL", &self.model).reads("--bundle", self.device.bundle());
-        paths.writes("--out", &self.out).writes("--plot", &self.plot).check()?;
+        let reads = Paths::default().reads("MODEL", &self.model).reads("--bundle", self.device.bundle());
+        reads.writes("--out", &self.out).writes("--plot", &self.plot).check()?;
         Ok(self.plot.as_ref().map_or(Ok(()), picture::check_ending)?)
     }
 
@@ -219,11 +219,11 @@ impl BenchArgs {
             screen.picture(&text)?;
         }
         if let Some(path) = &self.out {
-            csv::write(path, &table::header(), table::rows(clock, measured))?;
+            paths::write(path, || csv::write(path, &table::header(), table::rows(clock, measured)))?;
             screen.line(format_args!("table     {}", path.display()))?;
         }
         if let Some(path) = &self.plot {
-            picture::save(&figure, path)?;
+            paths::write(path, || picture::save(&figure, path))?;
             screen.line(format_args!("plot      {}", path.display()))?;
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! Scores as text and as tables.
 
 use super::{EvaluateArgs, Report};
-use crate::cli::Failure;
 use crate::cli::screen::Screen;
+use crate::cli::{Failure, paths};
 use rnnstep::data::csv::{self, number};
 use rnnstep::error::shown;
 use rnnstep::evaluate::{Column, Comparison, Forecasts, LEARNER, MODEL, Verdict};
@@ -176,7 +176,7 @@ pub fn write(args: &EvaluateArgs, screen: &mut Screen, of: impl Fn(Make) -> Cell
     for (what, path, table) in tables {
         let Some(path) = path else { continue };
         let (header, rows) = of(table);
-        csv::write(path, &header, rows)?;
+        paths::write(path, || csv::write(path, &header, rows))?;
         screen.line(format_args!("{what}{}", path.display()))?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use super::extension;
 use crate::cli::input::{Sequences, SeriesArgs, TableArgs, options_for, x_of};
 use crate::cli::many::{self, Folder, OneSeries};
 use crate::cli::screen::Screen;
-use crate::cli::{Failure, ModelArgs};
+use crate::cli::{Failure, ModelArgs, paths};
 use rnnstep::Error;
 use rnnstep::data::csv;
 use rnnstep::error::{listed, quoted};
@@ -90,7 +90,7 @@ pub fn each_series(
         });
         let header = [&[column.to_string()][..], &names].concat();
         match out {
-            Some(path) => csv::write(path, &header, rows)?,
+            Some(path) => paths::write(path, || csv::write(path, &header, rows))?,
             None => screen.write(|out| csv::write_to(out, &header, rows))?,
         }
     }

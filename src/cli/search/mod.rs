@@ -4,6 +4,7 @@ use super::device::DeviceArgs;
 use super::evaluate;
 use super::input::Source;
 use super::job::{Job, StateMode, TargetAs};
+use super::paths::{self, Paths};
 use super::report::{LEARNED_NOTHING, describe};
 use super::screen::{Screen, person_reads_stderr};
 use super::signals::{self, AtOnce};
@@ -70,8 +71,8 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
         return Err(Failure::Usage("--tries and --epochs: must be at least 1".into()));
     }
     let journal_path = args.journal.clone().unwrap_or_else(|| args.out.with_extension("journal.json"));
-    let paths = args.job.paths().reads("--bundle", args.device.bundle());
-    paths.writes("--out", [&args.out]).writes("--journal", [&journal_path]).check()?;
+    let reads = Paths::of_job(&args.job).reads("--bundle", args.device.bundle());
+    reads.writes("--out", [&args.out]).writes("--journal", [&journal_path]).check()?;
     screen.goes_beside_files();
     if job.data.has_several() {
         let message = "--series: a search is over one series; say which with --only NAME";
@@ -103,7 +104,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     let (bar, best) = (progress(tries.map(|tries| search.trainings(tries))), Mutex::new(f64::INFINITY));
     bar.inc(journal.attempts().len() as u64);
     let seen = |attempt: &Attempt| {
-        signals::writing(&journal_path, || journal.add(attempt))?;
+        paths::write(&journal_path, || journal.add(attempt))?;
         let mut best = best.lock().unwrap_or_else(PoisonError::into_inner);
         *best = attempt.score.unwrap_or(f64::INFINITY).min(*best);
         bar.set_message(format!("{best:.3}"));
@@ -145,7 +146,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
         format!("inside the search, which is optimistic, an error of {score:.3} times that of the best naive forecast"),
     ];
     let recipe = recipe(&job, plan, &comments)?;
-    signals::writing(&args.out, || file::write_text(&args.out, &recipe))?;
+    paths::write(&args.out, || file::write_text(&args.out, &recipe))?;
     // whatever takes its time from here on is no loss
     let _at_once = (!stopped).then(AtOnce::new);
     if !stopped {

@@ -83,7 +83,7 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let rows: Vec<Vec<Row>> =
         all.iter().zip(found).map(|(one, found)| found.flatten().unwrap_or_else(|| interrupted(one))).collect();
     let rows = rows.concat();
-    signals::writing(&table, || Folder::write(&folder, &rows))?;
+    Folder::write(&folder, &rows)?;
 
     let done: Vec<&Row> = rows.iter().filter(|row| row.status == Status::Done).collect();
     let series = |status: Status| {
