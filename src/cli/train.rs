@@ -258,22 +258,27 @@ impl<'a> Run<'a> {
     /// out, those that it lacks nobody could make up. A log that cannot be written keeps no checkpoint away.
     fn save(&mut self) -> Saved {
         let Outputs { log: to_log, checkpoint: to, .. } = &self.outputs;
-        let write_log =
-            || to_log.as_ref().map_or(Ok(()), |path| paths::write(path, || file::write_text(path, &self.log)));
-        // a pipe may wait for its reader, and the checkpoint must not
-        let waits = to_log.as_ref().is_some_and(|path| path.exists() && !path.is_file());
-        let early = (!waits).then(write_log);
+        let log = to_log.as_ref().map_or(Ok(()), |path| self.write_log(path));
         let (trainer, best) = self.fit.parts();
         let checkpoint = paths::write(to, || checkpoint::save(to, trainer, best, &self.metadata));
-        Saved { checkpoint, log: early.unwrap_or_else(write_log) }
+        Saved { checkpoint, log }
+    }
+
+    fn write_log(&self, path: &Path) -> Result<(), Error> {
+        paths::write(path, || file::write_text(path, &self.log))
+    }
+
+    /// Takes the log away if it cannot be replaced: such a one is told the whole log at once, at the end, and may wait for its
+    /// reader, for which nothing else may wait.
+    fn take_pipe(&mut self) -> Option<PathBuf> {
+        self.outputs.log.take_if(|path| matches!(file::replaced(path), Ok(None)))
     }
 
     /// Saves on the way; gives back what is to be said of it. A disk that refuses is no reason to stop, a card is.
     fn save_on_the_way(&mut self, saver: &mut Saver) -> Result<Option<String>, Error> {
         let start = Instant::now();
         self.fit.trainer.fetch()?;
-        // what cannot be replaced would be told the whole log each time: it is told at the end
-        let pipe = self.outputs.log.take_if(|path| path.exists() && !path.is_file());
+        let pipe = self.take_pipe();
         let Saved { checkpoint, log } = self.save();
         let outcome = checkpoint.and(log);
         self.outputs.log = self.outputs.log.take().or(pipe);
@@ -375,8 +380,8 @@ impl<'a> Run<'a> {
         interrupted: bool,
         screen: &mut Screen,
     ) -> Result<ExitCode, Failure> {
-        screen.flush()?;
         // a log that cannot be written costs no model
+        let pipe = self.take_pipe();
         let Saved { checkpoint: saved, log: logged } = self.save();
         saved?;
         let last = self.last_frame(first)?;
@@ -387,13 +392,16 @@ impl<'a> Run<'a> {
         if interrupted {
             let (done, path) = (trainer.steps_done(), checkpoint.display());
             screen.line(format_args!("interrupted after {done} steps; go on with: rnnstep train --resume {path}"))?;
-            logged?;
+            screen.flush()?;
+            logged.and_then(|()| pipe.map_or(Ok(()), |pipe| self.write_log(&pipe)))?;
             return Ok(ExitCode::from(1));
         }
         let model = &outcome.model;
         write_model(out, &outcome, metadata, &self.tables)?;
         // whatever takes its time from here on is no loss
         let _at_once = AtOnce::new();
+        screen.flush()?;
+        let logged = logged.and_then(|()| pipe.map_or(Ok(()), |pipe| self.write_log(&pipe)));
         let steps = trainer.steps_done() - first;
         screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
         if let Some(best) = fit.best() {
