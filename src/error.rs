@@ -1,8 +1,12 @@
 //! The one error type. Every message is a single line that says what is wrong, where, and what to do.
+//!
+//! Names come from files, and files from anywhere: [`shown`], [`quoted`] and [`listed`] put them into a message so that a
+//! terminal obeys nothing in them and a million of them fill no screen. What an [`Error`] displays is escaped once more
+//! as a whole.
 
 use alloc::string::String;
 #[cfg(feature = "std")]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Short for `core::result::Result<T, rnnstep::Error>`.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -12,7 +16,7 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// An option, a size or a combination of them that cannot be.
-    #[error("{0}")]
+    #[error("{}", one_line(.0))]
     Invalid(String),
 
     /// A slice, an array or a row that has another number of values than the shape asks for.
@@ -35,13 +39,13 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// A device or an instruction set that this machine does not have.
-    #[error("{0}")]
+    /// A device or an instruction set that this machine does not have. A compiler may have more than one line to say.
+    #[error("{}", some_lines(.0))]
     Device(String),
 
     /// A file that was read but does not hold what it should.
     #[cfg(feature = "std")]
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {}", place(path), one_line(reason))]
     File {
         /// The file.
         path: PathBuf,
@@ -51,7 +55,7 @@ pub enum Error {
 
     /// A tensor inside a file.
     #[cfg(feature = "std")]
-    #[error("{}: tensor {tensor:?}: {reason}", path.display())]
+    #[error("{}: tensor {}: {}", place(path), quoted(tensor), one_line(reason))]
     Tensor {
         /// The file.
         path: PathBuf,
@@ -63,7 +67,7 @@ pub enum Error {
 
     /// A row of a table. Rows are counted as a text editor counts lines, from 1.
     #[cfg(feature = "std")]
-    #[error("{}: line {line}: {reason}", path.display())]
+    #[error("{}: line {}: {}", place(path), .line, one_line(reason))]
     Row {
         /// The file.
         path: PathBuf,
@@ -75,7 +79,7 @@ pub enum Error {
 
     /// The operating system refused to read or write.
     #[cfg(feature = "std")]
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", place(path), one_line(&source.to_string()))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -111,5 +115,147 @@ impl Error {
 
     pub(crate) fn row(path: impl Into<PathBuf>, line: u64, reason: impl Into<String>) -> Self {
         Self::Row { path: path.into(), line, reason: reason.into() }
+    }
+}
+
+/// How many characters of a name a message shows.
+const LONGEST: usize = 60;
+/// How many characters of a reason.
+const LONGEST_REASON: usize = 2000;
+/// How many names of a list.
+const LISTED: usize = 10;
+
+/// A name from a file as a message shows it: in one line, nothing that a terminal obeys, and no longer than 60 characters.
+pub fn shown(name: &str) -> String {
+    written(name, LONGEST, |c| must_be_escaped(c).then_some(c))
+}
+
+/// The same in quotes, and what is a quote in it with a backslash before.
+pub fn quoted(name: &str) -> String {
+    let inside = written(name, LONGEST, |c| (must_be_escaped(c) || matches!(c, '"' | '\\')).then_some(c));
+    alloc::format!("\"{inside}\"")
+}
+
+/// The first few of many names, each as [`quoted`] has it, and how many more there are; `nothing` if there is none.
+pub fn listed<'a>(names: impl IntoIterator<Item = &'a (impl AsRef<str> + ?Sized + 'a)>) -> String {
+    let (mut names, mut text) = (names.into_iter(), String::new());
+    for name in names.by_ref().take(LISTED) {
+        text += if text.is_empty() { "" } else { ", " };
+        text += &quoted(name.as_ref());
+    }
+    match names.count() {
+        0 if text.is_empty() => "nothing".into(),
+        0 => text,
+        more => alloc::format!("{text} and {more} more"),
+    }
+}
+
+/// Words of others, such as a parser's, in one line of at most so many characters.
+pub fn cut(text: &str, most: usize) -> String {
+    written(text, most, |c| must_be_escaped(c).then_some(c))
+}
+
+/// `text` as it is, but for what a terminal obeys or nobody sees: that is written as in a Rust string, `\n` and `\u{1b}`.
+pub fn escaped(text: &str) -> String {
+    written(text, usize::MAX, |c| must_be_escaped(c).then_some(c))
+}
+
+/// The same of a text that may have several lines.
+pub fn escaped_lines(text: &str) -> String {
+    written(text, usize::MAX, |c| (c != '\n' && must_be_escaped(c)).then_some(c))
+}
+
+/// Control characters, among them those of a terminal's commands; what breaks a line, turns the direction of writing or is
+/// not to be seen. Two that join letters stay: some scripts cannot do without.
+fn must_be_escaped(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(c, '\u{e0000}'..='\u{e007f}')
+}
+
+/// `text` up to `most` characters, those that `escape` names written with a backslash.
+fn written(text: &str, most: usize, escape: impl Fn(char) -> Option<char>) -> String {
+    let mut out = String::new();
+    let mut letters = text.chars();
+    for letter in letters.by_ref().take(most) {
+        match escape(letter) {
+            None => out.push(letter),
+            Some('\n' | '\r' | '\t' | '"' | '\\') => out.extend(letter.escape_default()),
+            Some(_) => out.extend(letter.escape_unicode()),
+        }
+    }
+    if letters.next().is_some() {
+        out.push_str("...");
+    }
+    out
+}
+
+/// A reason in one line.
+fn one_line(reason: &str) -> String {
+    written(reason, LONGEST_REASON, |c| must_be_escaped(c).then_some(c))
+}
+
+/// A reason that may be a compiler's.
+fn some_lines(reason: &str) -> String {
+    escaped_lines(reason)
+}
+
+/// The name of a file.
+#[cfg(feature = "std")]
+fn place(path: &Path) -> String {
+    escaped(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_message_shows_is_short_and_one_line() {
+        assert_eq!(quoted("temp"), "\"temp\"");
+        assert_eq!(quoted("it's\nb\u{1b}[31m\"\\"), r#""it's\nb\u{1b}[31m\"\\""#);
+        assert_eq!(
+            shown("\r\t\u{7}\u{9b}2J\u{202e}txt\u{2066}\u{feff}"),
+            r"\r\t\u{7}\u{9b}2J\u{202e}txt\u{2066}\u{feff}"
+        );
+        assert_eq!(shown(&"x".repeat(1 << 20)), "x".repeat(60) + "...");
+        assert_eq!(shown(&"é".repeat(60)), "é".repeat(60));
+        // letters of any script stay as they are
+        for name in ["Zürich", "日本", "e\u{301}", "می\u{200c}خواهم", "👨\u{200d}👩\u{200d}👧", "a\\b \"c\""]
+        {
+            assert_eq!(shown(name), name);
+        }
+    }
+
+    #[test]
+    fn a_million_names_are_a_few_and_how_many_more() {
+        let many: Vec<String> = (0..1_000_000).map(|n| n.to_string()).collect();
+        let text = listed(&many);
+        assert!(text.starts_with("\"0\", \"1\"") && text.ends_with("\"9\" and 999990 more"), "{text}");
+        assert_eq!(listed(["a", "b"]), "\"a\", \"b\"");
+        assert_eq!(listed([""; 0]), "nothing");
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn every_error_is_one_line_that_no_terminal_obeys() {
+        let bad = "a\u{1b}]0;x\u{7}\nb\rc\u{202e}";
+        let file = || PathBuf::from(bad);
+        let all = [
+            Error::Invalid(bad.into()),
+            Error::file(bad, bad),
+            Error::tensor(bad, bad, bad),
+            Error::row(bad, 3, bad),
+            Error::io(file(), std::io::Error::other(bad)),
+        ];
+        for error in all {
+            let text = error.to_string();
+            assert!(!text.chars().any(must_be_escaped), "{text:?}");
+            assert!(text.contains(r"a\u{1b}]0;x\u{7}\nb\rc\u{202e}"), "{text}");
+        }
+        let said = Error::Device("two\nlines \u{1b}[2J".into()).to_string();
+        assert_eq!(said, "two\nlines \\u{1b}[2J");
+        assert!(Error::Invalid("x".repeat(1 << 20)).to_string().len() < 3000);
     }
 }

@@ -1,34 +1,34 @@
 //! A file is written whole or not at all: whoever reads it sees the old one or the new one, never a part.
 //!
 //! That holds for any number of processes that write and read at once, and for one that is killed half-way. What such a
-//! one leaves, a temporary file, is removed by the next that is about to write there.
+//! one leaves, a temporary file, is removed by the next that is about to write there. [`open`] is the other side of it: what a
+//! reader is told of a file is told of the very file that it reads.
 
 use crate::error::{Error, Result};
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes what `write` gives into a temporary file beside `path`, brings it to the disk and renames it to `path`.
 /// On failure the file that was there before is untouched and the temporary one is gone.
 ///
-/// A link is followed and stays a link; an existing file keeps its permissions. A device or a pipe
-/// (`/dev/null`, `/dev/stdout`) cannot be replaced by a rename, so it is written to directly.
+/// A link is followed and stays a link, also where the file that it names is not there yet. The new file has the permissions
+/// of the old one, without its setuid and setgid bits, and its owner and group where this process may give files to
+/// them. A group that it may not give a file to loses what the old file allowed it beyond what everybody may. Access
+/// control lists and extended attributes are not carried over.
+///
+/// A device, a pipe or what this process has open already (`/dev/null`, `/dev/stdout`, `/dev/fd/3`) cannot be
+/// replaced by a rename, so it is written to directly.
 ///
 /// # Errors
 /// If the folder is missing or cannot be written to, or the disk is full; the message names `path`.
 pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let io = |error| Error::io(path, with_advice(error));
     match Place::of(path)? {
-        Place::Device(target) => {
-            let mut device = OpenOptions::new().write(true).open(target).map_err(io)?;
-            write(&mut device).and_then(|()| device.flush()).map_err(io)
-        }
-        Place::Beside { target, mut temporary, before } => {
+        Place::Device(mut device) => write(&mut device).and_then(|()| device.flush()).map_err(io),
+        Place::Beside { target, mut temporary } => {
             // the file itself, because the wrapper would put its random name into the message
             write(temporary.as_file_mut()).map_err(io)?;
-            if let Some(before) = before {
-                temporary.as_file().set_permissions(before).map_err(io)?;
-            }
             temporary.as_file().sync_all().map_err(io)?;
             temporary.persist(&target).map_err(|error| io(error.error))?;
             sync_folder(folder_of(&target));
@@ -40,12 +40,59 @@ pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io:
 /// `Ok` if [`write_whole`] could begin now; leaves no trace, and removes those of processes that were killed there.
 ///
 /// # Errors
-/// Those of [`write_whole`], but for a disk that fills up.
+/// Those of [`write_whole`], but for a disk that fills up and a pipe that nobody reads.
 pub(crate) fn check(path: &Path) -> Result<()> {
-    if let Place::Beside { target, .. } = Place::of(path)? {
+    if let Some(target) = replaced(path)? {
+        Place::beside(path, &target)?;
         sweep(folder_of(&target));
     }
     Ok(())
+}
+
+/// The file that [`write_whole`] puts a new one in the place of, links followed to their end, whether it is there or not.
+/// `None` for what is written to directly.
+///
+/// # Errors
+/// If `path` is a folder, or a circle of links.
+pub(crate) fn replaced(path: &Path) -> Result<Option<PathBuf>> {
+    match fs::metadata(path) {
+        Ok(_) if descriptor(path).is_some() => Ok(None),
+        Ok(found) if found.is_dir() => Err(Error::file(path, FOLDER)),
+        Ok(found) if !found.is_file() => Ok(None),
+        Ok(_) => fs::canonicalize(path).map(Some).map_err(|error| Error::io(path, error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(end_of_links(path))),
+        Err(error) => Err(Error::io(path, error)),
+    }
+}
+
+/// What is wrong with a folder where a file should be.
+const FOLDER: &str = "is a folder; give the name of a file inside it";
+
+/// Opens a regular file to read, and says how long this very file is. Never waits: a pipe is refused, not opened.
+///
+/// # Errors
+/// If it is not there, may not be read, or is no regular file.
+pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
+    let io = |error| Error::io(path, error);
+    let refuse_other = |found: &Metadata| match (found.is_dir(), found.is_file()) {
+        (true, _) => Err(Error::file(path, FOLDER)),
+        (_, false) => Err(Error::file(path, "is not a regular file; copy its content into one first")),
+        _ => Ok(()),
+    };
+    // before it is opened, because to open some devices does something
+    refuse_other(&fs::metadata(path).map_err(io)?)?;
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // should it have become a pipe by now
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    }
+    let file = options.read(true).open(path).map_err(io)?;
+    // and what counts is the file that was opened, not the one that had its name before
+    let found = file.metadata().map_err(io)?;
+    refuse_other(&found)?;
+    Ok((file, found.len()))
 }
 
 /// What the operating system said of a file that could not be written to its end, and what to do.
@@ -61,33 +108,111 @@ fn with_advice(error: io::Error) -> io::Error {
 /// Where the bytes go first.
 enum Place {
     /// What cannot be replaced by a rename.
-    Device(PathBuf),
+    Device(File),
     /// A temporary file in the folder of the target; gone when dropped.
-    Beside { target: PathBuf, temporary: tempfile::NamedTempFile, before: Option<Permissions> },
+    Beside { target: PathBuf, temporary: tempfile::NamedTempFile },
 }
 
 impl Place {
     fn of(path: &Path) -> Result<Self> {
-        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        let before = match fs::metadata(&target) {
-            Ok(found) if found.is_dir() => {
-                return Err(Error::file(path, "is a folder; give the name of a file inside it"));
-            }
-            Ok(found) if !found.is_file() => return Ok(Self::Device(target)),
-            Ok(found) => Some(found.permissions()),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(Error::io(path, error)),
-        };
-        let folder = folder_of(&target);
-        match temporary_in(folder) {
-            Ok(temporary) => Ok(Self::Beside { target, temporary, before }),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(Error::file(path, format!("the folder {} does not exist; create it first", folder.display())))
-            }
-            // only the kind: the rest of the message is the random name of the temporary file
-            Err(error) => Err(Error::io(path, error.kind().into())),
+        let io = |error| Error::io(path, error);
+        if let Some(number) = descriptor(path) {
+            return open_descriptor(path, number).map(Self::Device).map_err(io);
+        }
+        match replaced(path)? {
+            Some(target) => Self::beside(path, &target),
+            None => OpenOptions::new().write(true).open(path).map(Self::Device).map_err(io),
         }
     }
+
+    fn beside(path: &Path, target: &Path) -> Result<Self> {
+        let folder = folder_of(target);
+        let temporary = temporary_in(folder).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                Error::file(path, format!("the folder {} does not exist; create it first", folder.display()))
+            }
+            // only the kind: the rest of the message is the random name of the temporary file
+            kind => Error::io(path, kind.into()),
+        })?;
+        // before anything is in it that not everybody may read
+        if let Ok(before) = fs::metadata(target) {
+            take_after(temporary.as_file(), &before).map_err(|error| Error::io(path, error))?;
+        }
+        Ok(Self::Beside { target: target.into(), temporary })
+    }
+}
+
+/// Gives a new file the owner, the group and the permissions of the one that it takes the place of.
+#[cfg(unix)]
+fn take_after(file: &File, before: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let now = file.metadata()?;
+    let group_kept = now.gid() == before.gid() || fchown(file, None, Some(before.gid())).is_ok();
+    if now.uid() != before.uid() {
+        // only a privileged process may
+        let _ = fchown(file, Some(before.uid()), None);
+    }
+    // what ran as its owner must not run as whoever writes it now
+    let mode = before.mode() & 0o777;
+    let mode = if group_kept { mode } else { mode & (0o707 | (mode & 0o007) << 3) };
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn take_after(file: &File, before: &Metadata) -> io::Result<()> {
+    file.set_permissions(before.permissions())
+}
+
+/// How many links one may lead through another; as many as Linux follows.
+const LINKS: usize = 40;
+
+/// Where a link leads, one that leads to no file included; `path` if it is none.
+fn end_of_links(path: &Path) -> PathBuf {
+    let mut at = path.to_path_buf();
+    for _ in 0..LINKS {
+        match fs::read_link(&at) {
+            Ok(next) => at = folder_of(&at).join(next),
+            Err(_) => break,
+        }
+    }
+    at
+}
+
+/// The number of an open file of this process, if `path` is another name of one: `/dev/stdout`, `/dev/fd/3` or a link to such.
+#[cfg(unix)]
+fn descriptor(path: &Path) -> Option<u32> {
+    let folders = ["/dev/fd", "/proc/self/fd"].map(|folder| fs::canonicalize(folder).ok());
+    let mut at = path.to_path_buf();
+    for _ in 0..LINKS {
+        let folder = fs::canonicalize(folder_of(&at)).ok()?;
+        if folders.iter().flatten().any(|of_descriptors| *of_descriptors == folder) {
+            return at.file_name()?.to_str()?.parse().ok();
+        }
+        at = folder.join(fs::read_link(&at).ok()?);
+    }
+    None
+}
+
+#[cfg(not(unix))]
+fn descriptor(_: &Path) -> Option<u32> {
+    None
+}
+
+/// An open file of this process once more, to write on where it stands: to open it by its name would begin at its start.
+#[cfg(unix)]
+fn open_descriptor(path: &Path, number: u32) -> io::Result<File> {
+    use std::os::fd::AsFd;
+    match number {
+        1 => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+        2 => io::stderr().as_fd().try_clone_to_owned().map(File::from),
+        // nobody here has it as an object; what is in it stays
+        _ => OpenOptions::new().append(true).open(path),
+    }
+}
+
+#[cfg(not(unix))]
+fn open_descriptor(path: &Path, _: u32) -> io::Result<File> {
+    OpenOptions::new().append(true).open(path)
 }
 
 fn folder_of(target: &Path) -> &Path {
@@ -238,16 +363,90 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, link, fresh) = (folder.path().join("a"), folder.path().join("b"), folder.path().join("c"));
         fs::write(&path, "old").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         symlink(&path, &link).unwrap();
-        write_whole(&link, |out| out.write_all(b"new")).unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        // what runs as its owner is nothing that a new file should do
+        for (before, after) in [(0o640, 0o640), (0o4755, 0o755), (0o2750, 0o750), (0o1600, 0o600)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
+            write_whole(&link, |out| out.write_all(b"new")).unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, after);
+        }
         // a new file gets the same permissions as any other new file
         write_whole(&fresh, |out| out.write_all(b"new")).unwrap();
         let other = folder.path().join("d");
         fs::write(&other, "").unwrap();
         assert_eq!(fs::metadata(&fresh).unwrap().mode(), fs::metadata(&other).unwrap().mode());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_is_never_open_to_others() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        write_whole(&path, |out| {
+            let written: Vec<_> = fs::read_dir(folder.path())?.map(|entry| entry.unwrap().metadata()).collect();
+            assert_eq!(written.len(), 2);
+            written.into_iter().for_each(|file| assert_eq!(file.unwrap().mode() & 0o077, 0));
+            out.write_all(b"new")
+        })
+        .unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_stays_a_link() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let name = |name: &str| folder.path().join(name);
+        fs::create_dir(name("far")).unwrap();
+        symlink("second", name("first")).unwrap();
+        symlink("far/model", name("second")).unwrap();
+        assert_eq!(replaced(&name("first")).unwrap(), Some(name("far/model")));
+        check(&name("first")).unwrap();
+        assert_eq!(fs::read_dir(name("far")).unwrap().count(), 0);
+        write_whole(&name("first"), |out| out.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(name("far/model")).unwrap(), b"new");
+        assert_eq!(fs::read_link(name("first")).unwrap(), Path::new("second"));
+        assert_eq!(fs::read_link(name("second")).unwrap(), Path::new("far/model"));
+        // nowhere to write
+        symlink("gone/model", name("third")).unwrap();
+        assert!(check(&name("third")).unwrap_err().to_string().contains("gone does not exist"));
+        symlink("circle", name("circle")).unwrap();
+        assert!(check(&name("circle")).is_err());
+        assert!(fs::symlink_metadata(name("circle")).unwrap().is_symlink());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_open_already_is_no_file_to_replace() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        symlink("/dev/stdout", &link).unwrap();
+        for (path, number) in [("/dev/stdout", 1), ("/dev/stderr", 2), ("/dev/fd/7", 7)] {
+            assert_eq!(descriptor(Path::new(path)), Some(number), "{path}");
+        }
+        assert_eq!(descriptor(&link), Some(1));
+        assert_eq!(replaced(&link).unwrap(), None);
+        assert_eq!(replaced(Path::new("/dev/null")).unwrap(), None);
+        for path in ["/dev/null", "/dev/fd", "1", "/dev/fd/x"] {
+            assert_eq!(descriptor(Path::new(path)), None, "{path}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_a_regular_file_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "four").unwrap();
+        assert_eq!(open(&path).unwrap().1, 4);
+        assert!(open(folder.path()).unwrap_err().to_string().contains("is a folder"));
+        assert!(open(Path::new("/dev/null")).unwrap_err().to_string().contains("is not a regular file"));
+        assert!(open(&folder.path().join("absent")).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! `rnnstep compile`
 
+use super::paths::{self, Paths};
 use super::screen::Screen;
 use super::{Failure, number, report};
 use clap::Args;
@@ -7,7 +8,7 @@ use rnnstep::cuda::ahead::{self, Order};
 use rnnstep::cuda::compile::{Image, compile};
 use rnnstep::cuda::{Arch, Dtype, Frame};
 use rnnstep::pass::Purpose;
-use rnnstep::{Cpu, Nonlinearity, file};
+use rnnstep::{Cpu, Nonlinearity};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,7 +41,8 @@ pub struct CompileArgs {
 }
 
 pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    file::check_writable(&args.out)?;
+    Paths::default().reads("MODEL", [&args.model]).writes("--out", [&args.out]).check()?;
+    screen.goes_beside_files();
     let loaded = super::load(&args.model, args.nonlinearity, Cpu::detect()?)?;
     let shape = *loaded.model.shape();
     let purpose = if args.training { Purpose::Training } else { Purpose::Inference };
@@ -60,7 +62,7 @@ pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
             }
         }
     }
-    bundle.save(&args.out)?;
+    paths::write(&args.out, || bundle.save(&args.out))?;
     screen.line(format_args!("{} images in {}", bundle.len(), args.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use rnnstep::Error;
+use rnnstep::error::{cut, quoted};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use std::any::TypeId;
@@ -95,10 +96,10 @@ fn named<'a>(command: &'a Command, key: &str) -> Result<&'a Arg, String> {
     };
     match all().find(|(name, _)| *name == key) {
         Some((_, arg)) if decides(arg) => Ok(arg),
-        Some(_) => Err(format!("{key:?} is said on the command line; a file holds what decides the result")),
+        Some(_) => Err(format!("{} is said on the command line; a file holds what decides the result", quoted(key))),
         None => {
             let known = all().filter(|(_, arg)| decides(arg)).map(|(name, _)| name);
-            Err(format!("unknown key {:?}{}", many::short(key), nearest(key, known)))
+            Err(format!("unknown key {}{}", quoted(key), nearest(key, known)))
         }
     }
 }
@@ -208,7 +209,7 @@ fn item(arg: &Arg, value: &Value) -> Result<String, String> {
     }
     match value {
         Value::String(text) if arg.get_value_delimiter().is_some_and(|delimiter| text.contains(delimiter)) => {
-            Err(format!("{:?} holds a comma, which stands between names", many::short(text)))
+            Err(format!("{} holds a comma, which stands between names", quoted(text)))
         }
         Value::String(text) => Ok(text.clone()),
         // a column may go by its number
@@ -219,7 +220,7 @@ fn item(arg: &Arg, value: &Value) -> Result<String, String> {
 
 fn kind(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("the text {:?}", many::short(text)),
+        Value::String(text) => format!("the text {}", quoted(text)),
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => value.to_string(),
         Value::Datetime(_) => "a date".into(),
         Value::Array(_) => "a list".into(),
@@ -233,11 +234,10 @@ fn refusal(error: &clap::Error, arg: &Arg, text: &str) -> String {
     let names: Vec<&str> = possible.iter().map(|value| value.get_name()).collect();
     match error.kind() {
         ErrorKind::InvalidValue if !names.is_empty() => {
-            let found = many::short(text);
-            format!("{found:?} is none of {}{}", names.join(", "), nearest(text, names.iter().copied()))
+            format!("{} is none of {}{}", quoted(text), names.join(", "), nearest(text, names.iter().copied()))
         }
         ErrorKind::ValueValidation => {
-            error.source().map_or_else(|| first_line(error), |source| many::cut(&source.to_string(), LONGEST_LINE))
+            error.source().map_or_else(|| first_line(error), |source| cut(&source.to_string(), LONGEST_LINE))
         }
         _ => first_line(error),
     }
@@ -245,7 +245,7 @@ fn refusal(error: &clap::Error, arg: &Arg, text: &str) -> String {
 
 fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    many::cut(text.lines().next().unwrap_or_default().trim_start_matches("error: "), LONGEST_LINE)
+    cut(text.lines().next().unwrap_or_default().trim_start_matches("error: "), LONGEST_LINE)
 }
 
 /// The options of a training as a model file keeps them, each held to what its flag takes; or what is wrong with them.
@@ -255,7 +255,7 @@ pub fn job_of(recipe: &Json) -> Result<Job, String> {
     let mut words = Vec::new();
     for (key, value) in entries {
         let Some(arg) = command.get_arguments().find(|arg| name(arg) == Some(key)) else {
-            return Err(format!("its recipe says {:?}, which this version does not know", many::short(key)));
+            return Err(format!("its recipe says {}, which this version does not know", quoted(key)));
         };
         if value.is_null() && !arg.get_default_values().is_empty() {
             return Err(format!("its recipe: {key}: expected a value, got null"));

@@ -1,7 +1,7 @@
 //! `rnnstep convert`
 
 use super::screen::Screen;
-use super::{Failure, ModelArgs, report};
+use super::{Failure, ModelArgs, paths, report};
 use clap::{Args, ValueEnum};
 use rnnstep::{file, fixed};
 use std::path::PathBuf;
@@ -27,15 +27,13 @@ pub struct ConvertArgs {
 }
 
 pub fn run(args: &ConvertArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    if let Some(path) = &args.out {
-        file::check_writable(path)?;
-    }
+    args.model.paths().writes("--out", &args.out).check()?;
     let model = args.model.load()?.model;
     let text = match args.to {
         Form::Rust => fixed::source(&model, &report::describe(model.shape()))?,
     };
     match &args.out {
-        Some(path) => file::write_text(path, &text)?,
+        Some(path) => paths::write(path, || file::write_text(path, &text))?,
         None => screen.write(|out| out.write_all(text.as_bytes()))?,
     }
     Ok(ExitCode::SUCCESS)

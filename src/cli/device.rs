@@ -5,7 +5,7 @@ use super::screen::say_once;
 use clap::Args;
 use rnnstep::cuda::{self, Cuda, Dtype, Frame, Images};
 use rnnstep::{Cpu, Device, Error, Isa, Shape};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use rnnstep::cuda::Work;
 
@@ -49,6 +49,11 @@ impl DeviceArgs {
     /// The frame that is asked for.
     pub fn frame(&self) -> Option<Frame> {
         self.frame
+    }
+
+    /// The file of kernels that is read, if any is.
+    pub fn bundle(&self) -> Option<&Path> {
+        self.bundle.as_deref()
     }
 
     fn wanted(&self) -> Result<Wanted, Failure> {

@@ -5,14 +5,15 @@ use super::input::{SeriesArgs, TableArgs, read_sequences};
 use super::learn::loss_of;
 use super::predict::{check_extension, each_series, table_of, write_rows};
 use super::screen::{Screen, say_once};
-use super::{Failure, ModelArgs, config, number, report};
+use super::{Failure, ModelArgs, config, number, paths, report};
 use clap::Args;
 use rnnstep::bands::{Band, Bands, Errors, Options};
 use rnnstep::data::series::Time;
 use rnnstep::data::sine;
+use rnnstep::error::listed;
 use rnnstep::file::{Columns, Loaded, Metadata, Unseen};
 use rnnstep::plot::{Area, Figure, Line, Plot, Role};
-use rnnstep::{Error, Model, Stream, Tensor, file};
+use rnnstep::{Error, Model, Stream, Tensor};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -59,9 +60,8 @@ pub struct ForecastArgs {
 }
 
 pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    for path in [&args.out, &args.plot].into_iter().flatten() {
-        file::check_writable(path)?;
-    }
+    let reads = args.model.paths().reads("HISTORY", &args.history);
+    reads.writes("--out", &args.out).writes("--plot", &args.plot).check()?;
     if let Some(path) = &args.plot {
         rnnstep::plot::picture::check_ending(path)?;
     }
@@ -92,7 +92,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
             format!("{}, {} steps ahead", report::describe(loaded.model.shape()), args.steps),
             plots(&names, &history, &said, time.as_ref()),
         );
-        rnnstep::plot::picture::save(&figure, path)?;
+        paths::write(path, || rnnstep::plot::picture::save(&figure, path))?;
     }
     let (names, columns) = with_bands(&names, &said)?;
     write_rows(args.out.as_deref(), &columns, &names, Some(&numbers(args.steps)), screen)?;
@@ -120,7 +120,7 @@ fn feeds_back(columns: &Columns) -> Result<(), Failure> {
     if columns.inputs == columns.targets {
         return Ok(());
     }
-    let (inputs, targets) = (columns.inputs.join(", "), columns.targets.join(", "));
+    let (inputs, targets) = (listed(&columns.inputs), listed(&columns.targets));
     let message = format!(
         "the model takes {inputs} and predicts {targets}: train with the same --column and --target to feed predictions back"
     );

@@ -2,12 +2,12 @@
 
 use super::input::{TableArgs, read_sequences};
 use super::screen::Screen;
-use super::{Failure, ModelArgs, report};
+use super::{Failure, ModelArgs, paths, report};
 use clap::Args;
+use rnnstep::Error;
 use rnnstep::data::csv;
 use rnnstep::gates::{Reading, read};
 use rnnstep::plot::{Figure, Line, MAX_PANELS, Plot, Role};
-use rnnstep::{Error, file};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,9 +37,8 @@ pub struct GatesArgs {
 }
 
 pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    for path in [&args.out, &args.plot].into_iter().flatten() {
-        file::check_writable(path)?;
-    }
+    let reads = args.model.paths().reads("INPUT", [&args.input]);
+    reads.writes("--out", &args.out).writes("--plot", &args.plot).check()?;
     if let Some(path) = &args.plot {
         rnnstep::plot::picture::check_ending(path)?;
     }
@@ -53,7 +52,8 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     }
     let reading = read(&model, cpu, &x)?;
     if let Some(path) = &args.plot {
-        rnnstep::plot::picture::save(&figure(&reading, &report::describe(model.shape())), path)?;
+        let figure = figure(&reading, &report::describe(model.shape()));
+        paths::write(path, || rnnstep::plot::picture::save(&figure, path))?;
     }
     let header: Vec<String> =
         ["step", "layer", "unit"].into_iter().chain(reading.names.iter().copied()).map(String::from).collect();
@@ -62,7 +62,7 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         place.into_iter().chain(values.iter().map(|&value| csv::number(value))).collect::<Vec<_>>()
     });
     match &args.out {
-        Some(path) => csv::write(path, &header, rows)?,
+        Some(path) => paths::write(path, || csv::write(path, &header, rows))?,
         None => screen.write(|out| csv::write_to(out, &header, rows))?,
     }
     Ok(ExitCode::SUCCESS)

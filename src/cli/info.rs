@@ -8,6 +8,7 @@ use clap::Args;
 use rnnstep::cuda::cache::{Cache, State};
 use rnnstep::cuda::plan::Plan;
 use rnnstep::cuda::{self, Frame, Properties};
+use rnnstep::error::shown;
 use rnnstep::file::Loaded;
 use rnnstep::float64::{deviations, steps};
 use rnnstep::layout::Offsets;
@@ -15,6 +16,11 @@ use rnnstep::{Cpu, Error, Form, Isa, Nonlinearity, Shape, Weights};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// The most columns that are listed.
+const COLUMNS: usize = 100;
+/// The longest value of a recipe that is printed as a whole.
+const LONGEST: usize = 300;
 
 #[derive(Args)]
 pub struct InfoArgs {
@@ -56,7 +62,8 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
 fn recipe(loaded: &Loaded, path: &Path, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let in_file = |reason: String| Error::File { path: path.into(), reason };
     let recipe = loaded.metadata.recipe.as_ref().ok_or_else(|| in_file("does not say how it was trained".into()))?;
-    screen.line(config::toml(recipe, &[]).map_err(in_file)?.trim_end())?;
+    let text = config::toml(recipe, &[]).map_err(in_file)?;
+    screen.write(|out| out.write_all(text.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -164,9 +171,26 @@ fn weights(loaded: &Loaded, cpu: Cpu, screen: &mut Screen) -> Result<(), Failure
     ))
 }
 
+/// A value of a recipe; of long lists the beginning.
+fn in_short(value: &Value) -> String {
+    match value {
+        Value::Array(all) if all.len() > COLUMNS => {
+            let first: Vec<String> = all.iter().take(COLUMNS).map(|one| shown(&one.to_string())).collect();
+            format!("[{}, and {} more]", first.join(","), all.len() - COLUMNS)
+        }
+        Value::Array(all) => {
+            format!("[{}]", all.iter().map(|one| shown(&one.to_string())).collect::<Vec<_>>().join(","))
+        }
+        value => {
+            let text = value.to_string();
+            if text.chars().count() > LONGEST { shown(&text) } else { text }
+        }
+    }
+}
+
 fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     let (shape, layout) = (loaded.model.shape(), loaded.model.layout());
-    screen.line(format_args!("\n  {:<24} {:<14} {:>10}", "tensor", "shape", "parameters"))?;
+    screen.lines(&format!("\n  {:<24} {:<14} {:>10}", "tensor", "shape", "parameters"))?;
     for entry in layout.entries() {
         let dims: Vec<String> = entry.dims.iter().map(usize::to_string).collect();
         screen.line(format_args!(
@@ -177,7 +201,7 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
         ))?;
     }
     let count = shape.parameters();
-    screen.line(format_args!("\n  parameters  {count}, {} bytes in f32, {} in memory", 4 * count, 4 * layout.len()))?;
+    screen.lines(&format!("\n  parameters  {count}, {} bytes in f32, {} in memory", 4 * count, 4 * layout.len()))?;
     screen.line(format_args!("  operations  {} floating-point a step, activations left out", shape.flops()))?;
     let (batch, steps, out) = (1, loaded.metadata.seq_len.unwrap_or(20), shape.width_out());
     let [layers, hidden, input] = [shape.layers(), shape.hidden(), shape.input()];
@@ -190,9 +214,12 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
         Some((x, y)) => {
             let names = &loaded.metadata.columns;
             for (what, scaler, names) in [("input", x, &names.inputs), ("output", y, &names.targets)] {
-                for (i, (shift, scale)) in scaler.shift().iter().zip(scaler.scale()).enumerate() {
-                    let name = names.get(i).cloned().unwrap_or_else(|| (i + 1).to_string());
+                for (i, (shift, scale)) in scaler.shift().iter().zip(scaler.scale()).enumerate().take(COLUMNS) {
+                    let name = names.get(i).map_or_else(|| (i + 1).to_string(), |name| shown(name));
                     screen.line(format_args!("  scaler      {what} {name}: (value - {shift}) / {scale}"))?;
+                }
+                if let more @ 1.. = scaler.shift().len().saturating_sub(COLUMNS) {
+                    screen.line(format_args!("  scaler      {what}: and {more} more columns"))?;
                 }
             }
         }
@@ -209,7 +236,7 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
         None => screen.line("  recipe      not said"),
         Some(Value::Object(recipe)) => {
             let said = recipe.iter().filter(|(_, value)| !value.is_null() && **value != Value::Array(vec![]));
-            let said: Vec<String> = said.map(|(name, value)| format!("{name} {value}")).collect();
+            let said: Vec<String> = said.map(|(name, value)| format!("{} {}", shown(name), in_short(value))).collect();
             screen.line(format_args!("  recipe      {}", said.join(", ")))
         }
         Some(_) => screen.line("  recipe      damaged"),

@@ -7,6 +7,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use rnnstep::data::csv::{self, CsvOptions, Missing};
 use rnnstep::data::npy;
 use rnnstep::data::series::{Series, Time};
+use rnnstep::error::{escaped, listed, quoted};
 use rnnstep::file::{self, Columns};
 use rnnstep::{Error, Form, Model, State, Tensor};
 use serde::{Deserialize, Serialize};
@@ -72,7 +73,7 @@ impl SeriesArgs {
     /// The flags once more, with a space before them.
     pub fn said(&self) -> String {
         let flag = |name: &str, value: &Option<String>| {
-            value.as_ref().map_or_else(String::new, |value| format!(" --{name} {}", many::quoted(value)))
+            value.as_ref().map_or_else(String::new, |value| format!(" --{name} {}", many::typed(value)))
         };
         flag("series", &self.series) + &flag("only", &self.only)
     }
@@ -120,7 +121,7 @@ impl From<Files> for Stored {
 impl std::fmt::Display for Files {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0[..] {
-            [only] => write!(f, "{}", only.display()),
+            [only] => write!(f, "{}", escaped(&only.display().to_string())),
             paths => write!(f, "{} files", paths.len()),
         }
     }
@@ -290,8 +291,8 @@ pub fn x_of(series: &Series, path: &Path, columns: &Columns, model: &Model) -> R
     let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| there.contains(name));
     let x = if known { series.select(&columns.inputs)? } else { series.values.clone() };
     if x.rows().1 != input {
-        let (found, wanted) = (many::few(&series.columns), many::few(&columns.inputs));
-        let names = if wanted.is_empty() { String::new() } else { format!(" ({wanted})") };
+        let found = listed(&series.columns);
+        let names = if columns.inputs.is_empty() { String::new() } else { format!(" ({})", listed(&columns.inputs)) };
         let reason = format!("the model takes {input} columns{names}, the file has {found}");
         return Err(Error::File { path: path.into(), reason }.into());
     }
@@ -337,7 +338,7 @@ pub fn extension(path: &Path) -> String {
 
 /// A file whose extension says nothing that is known.
 pub fn unknown_extension(path: &Path, extension: &str) -> Failure {
-    let reason = format!("extension {extension:?}: expected .csv, .npy or .safetensors");
+    let reason = format!("extension {}: expected .csv, .npy or .safetensors", quoted(extension));
     Error::File { path: path.into(), reason }.into()
 }
 

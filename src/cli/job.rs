@@ -10,6 +10,7 @@ use super::{Failure, config, number};
 use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
+use rnnstep::error::{listed, quoted};
 use rnnstep::fit::{self, HeldOut, Length, Plan, PreparedMany, Table};
 use rnnstep::naive;
 use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
@@ -309,8 +310,8 @@ impl Job {
         self.settle_season(&all)?;
         let prepared = self.plan()?.prepare_many(&all).map_err(|error| self.in_rows(error))?;
         let left_out = prepared.left_out.iter().map(|one| {
-            let name = tables[one.series].series.clone().unwrap_or_default();
-            format!("warning: series {name:?} is left out: {}", one.reason)
+            let name = quoted(tables[one.series].series.as_deref().unwrap_or_default());
+            format!("warning: series {name} is left out: {}", one.reason)
         });
         many::tell(&left_out.collect::<Vec<_>>(), "more series are left out");
         for (named, &rows) in tables.iter_mut().zip(&prepared.train_rows) {
@@ -332,7 +333,7 @@ impl Job {
                     ("columns to predict", &named.target_names, &first.target_names, "--target"),
                 ];
                 if let Some((what, has, wanted, flag)) = pairs.into_iter().find(|(_, has, wanted, _)| has != wanted) {
-                    let (has, wanted) = (many::few(has), many::few(wanted));
+                    let (has, wanted) = (listed(has), listed(wanted));
                     let reason =
                         format!("has the {what} {has}, a series before it {wanted}; choose by name with {flag}");
                     return Err(Error::File { path: file, reason }.into());

@@ -1,7 +1,9 @@
 //! `rnnstep stream --learn`: the model learns from what comes in; and how to learn, which `evaluate --learn` asks as well.
 
-use super::{Failure, config, many, number};
+use super::paths::{self, Paths};
+use super::{Failure, config, many, number, signals};
 use clap::Args;
+use rnnstep::error::{cut, quoted};
 use rnnstep::file::{self, LEARNER, Loaded, Metadata};
 use rnnstep::learner::Numbers;
 use rnnstep::optimizer::{Adam, Optimizer};
@@ -74,6 +76,9 @@ pub struct LearnArgs {
     save_every: Option<u64>,
 }
 
+/// What else `--out` writes.
+const BESIDE: &str = "the learner beside --out";
+
 impl LearnArgs {
     /// Whether to learn.
     pub fn is_asked(&self) -> Result<bool, Failure> {
@@ -98,23 +103,26 @@ pub struct Learning {
     metadata: Metadata,
     out: Option<PathBuf>,
     save_every: u64,
+    /// Whether the last time that it was written on the way it could not be.
+    failed: bool,
 }
 
 impl Learning {
     /// A learner from the model in `path`, or the one that was written there.
     pub fn new(args: &LearnArgs, path: &Path, loaded: Loaded, cpu: Cpu) -> Result<Self, Failure> {
         let Loaded { model, metadata, extra, .. } = loaded;
-        if let Some(out) = &args.out {
-            file::check_writable(out)?;
-            file::check_writable(learner_beside(out))?;
-        }
+        let beside = args.out.as_deref().map(learner_beside);
+        // it goes on where it stood, and writes down where it stands then
+        let reads = Paths::default().reads("MODEL", [path]).may_replace("MODEL", BESIDE);
+        reads.writes("--out", &args.out).writes(BESIDE, &beside).check()?;
+        signals::watch();
         let in_file = |reason: String| Failure::from(Error::File { path: path.into(), reason });
         let before = metadata.position.as_ref().and_then(|position| position.get("learner"));
         let stored = |name: &str| before.and_then(|before| before.get(name)).cloned();
         let options = match stored("options") {
             Some(options) => {
                 let before: LearnerOptions = serde_json::from_value(options)
-                    .map_err(|error| in_file(format!("learner: {}", many::cut(&error.to_string(), 160))))?;
+                    .map_err(|error| in_file(format!("learner: {}", cut(&error.to_string(), 160))))?;
                 // what a learner takes in memory the rows in its file have to account for
                 let rows = extra.get(&format!("{LEARNER}rows.x")).map_or(0, |rows| rows.data().len());
                 if before.window.saturating_add(1).saturating_mul(model.shape().input()) != rows {
@@ -137,7 +145,7 @@ impl Learning {
         if let Some(numbers) = stored("numbers") {
             let mut snapshot = learner.snapshot();
             snapshot.numbers = serde_json::from_value::<Numbers>(numbers)
-                .map_err(|error| in_file(format!("learner: {}", many::cut(&error.to_string(), 160))))?;
+                .map_err(|error| in_file(format!("learner: {}", cut(&error.to_string(), 160))))?;
             for (name, buffer) in snapshot.buffers_mut() {
                 let found = extra.get(&format!("{LEARNER}{name}")).map_or(&[][..], Tensor::data);
                 if found.len() != buffer.len() {
@@ -152,7 +160,7 @@ impl Learning {
         }
         learner.warm_up();
         let save_every = args.save_every.unwrap_or(1000);
-        Ok(Self { learner, columns, came, metadata, out: args.out.clone(), save_every })
+        Ok(Self { learner, columns, came, metadata, out: args.out.clone(), save_every, failed: false })
     }
 
     pub fn predict(&mut self, x: &[f32]) -> Result<&[f32], Error> {
@@ -167,20 +175,32 @@ impl Learning {
             eprintln!("tick {}: learning went wrong; back to the last good weights", self.learner.ticks());
         }
         if self.learner.ticks().is_multiple_of(self.save_every) {
-            self.save()?;
+            self.save_on_the_way();
         }
         Ok(())
     }
 
-    /// Writes the model down and says what was learned.
-    pub fn finish(self) -> Result<(), Failure> {
+    /// Writes the model down; a disk that refuses is said once, and does not keep the next answer back.
+    fn save_on_the_way(&mut self) {
+        let failed = self.save().err().map(many::why);
+        match (&failed, self.failed) {
+            (Some(error), false) => eprintln!("warning: {error}; answering goes on and will try again"),
+            (None, true) => eprintln!("the model is written again"),
+            _ => {}
+        }
+        self.failed = failed.is_some();
+    }
+
+    /// Writes the model down and says what was learned, and whether a signal was the end of it.
+    pub fn finish(self, interrupted: bool) -> Result<(), Failure> {
         self.save()?;
         let (ticks, updates, back) = (self.learner.ticks(), self.learner.updates(), self.learner.rollbacks());
         let place = self.out.as_deref().map_or_else(
             || "; nothing was written, since no --out was given".into(),
             |out| format!("; model {}, to go on {}", out.display(), learner_beside(out).display()),
         );
-        eprintln!("learned from {ticks} lines: {updates} updates, taken back {back} times{place}");
+        let end = if interrupted { "interrupted; " } else { "" };
+        eprintln!("{end}learned from {ticks} lines: {updates} updates, taken back {back} times{place}");
         Ok(())
     }
 
@@ -198,8 +218,10 @@ impl Learning {
         for (name, buffer) in snapshot.buffers().into_iter().filter(|(_, buffer)| !buffer.is_empty()) {
             extra.push((format!("{LEARNER}{name}"), Tensor::new([buffer.len()], buffer)?));
         }
-        file::save(learner_beside(out), &model, &Metadata { position, ..metadata.clone() }, &extra)?;
-        file::save(out, &model, &metadata, &[])?;
+        let beside = learner_beside(out);
+        let of_learner = Metadata { position, ..metadata.clone() };
+        paths::write(&beside, || file::save(&beside, &model, &of_learner, &extra))?;
+        paths::write(out, || file::save(out, &model, &metadata, &[]))?;
         Ok(())
     }
 }
@@ -225,7 +247,7 @@ fn columns_of(metadata: &Metadata, model: &rnnstep::Model) -> Result<Vec<usize>,
         let places: HashMap<&String, usize> = inputs.iter().zip(0..inputs.len()).rev().collect();
         let place = |target: &String| {
             places.get(target).copied().ok_or_else(|| {
-                let target = many::few(std::slice::from_ref(target));
+                let target = quoted(target);
                 format!("--learn: {target} is predicted and not among the inputs, so the truth never comes in")
             })
         };

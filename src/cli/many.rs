@@ -2,11 +2,13 @@
 
 use super::Failure;
 use super::input::{extension, read_series};
+use super::paths;
 use super::screen::{Screen, person_reads_stderr};
 use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::cpu::Threads;
 use rnnstep::data::csv::{self, CsvOptions};
 use rnnstep::data::series::Series;
+use rnnstep::error::{listed, quoted, shown};
 use rnnstep::file::{self, Columns};
 use rnnstep::{Cpu, Error};
 use std::collections::{HashMap, HashSet};
@@ -37,7 +39,8 @@ pub struct OneSeries {
 /// The series of a table in long form.
 pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<OneSeries>, Failure> {
     if !matches!(extension(path).as_str(), "csv" | "tsv" | "txt" | "") {
-        let reason = format!("has no column {column:?} that says whose a row is; --series is for a .csv");
+        let column = quoted(column);
+        let reason = format!("has no column {column} that says whose a row is; --series is for a .csv");
         return Err(Error::File { path: path.into(), reason }.into());
     }
     let all = csv::read_long(path, options, column)?;
@@ -76,12 +79,12 @@ pub fn only(mut all: Vec<OneSeries>, name: &str) -> Result<OneSeries, Failure> {
         return Ok(all.swap_remove(at));
     }
     let path = all.first().map(|one| one.file.clone()).unwrap_or_default();
-    let names: Vec<String> = all.into_iter().map(|one| one.name).collect();
-    Err(Error::File { path, reason: format!("there is no series {:?}; there are {}", short(name), few(&names)) }.into())
+    let (name, others) = (quoted(name), listed(all.iter().map(|one| one.name.as_str())));
+    Err(Error::File { path, reason: format!("there is no series {name}; there are {others}") }.into())
 }
 
 /// A word as one types it in a shell.
-pub fn quoted(word: &str) -> String {
+pub fn typed(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:,".contains(c);
     if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
@@ -92,6 +95,7 @@ pub fn why(failure: Failure) -> Error {
         Failure::Library(error) => error,
         Failure::Usage(message) => Error::Invalid(message),
         Failure::ClosedPipe => Error::Invalid("whoever read the output has gone".into()),
+        Failure::Interrupted => Error::Invalid("interrupted".into()),
     }
 }
 
@@ -201,19 +205,21 @@ impl Folder {
         let (mut models, mut owners) = (HashMap::new(), HashMap::<String, String>::new());
         for row in reader.records() {
             let row = row.map_err(|error| wrong(error.to_string()))?;
-            let cell = |column: usize| row.get(column).unwrap_or_default().to_string();
+            let cell = |column: usize| csv::text(row.get(column).unwrap_or_default()).to_string();
             let (series, file) = (cell(series), cell(file));
             if file.is_empty() {
                 continue;
             }
             // a table may come from anywhere: it names files of its own folder, and each for one series
             if Path::new(&file).file_name().is_none_or(|name| name != file.as_str()) {
-                return Err(wrong(format!("names the file {:?}, which is none in this folder", short(&file))).into());
+                let line = row.position().map_or(0, |at| at.line());
+                let reason = format!("{} is no name of a file in this folder", quoted(&file));
+                return Err(Error::Row { path: table.clone(), line, reason }.into());
             }
             let owner = owners.entry(file.clone()).or_insert_with(|| series.clone());
             if *owner != series {
-                let (file, one, other) = (short(&file), short(owner), short(&series));
-                return Err(wrong(format!("names {file:?} for two series, {one:?} and {other:?}")).into());
+                let (file, one, other) = (quoted(&file), quoted(owner), quoted(&series));
+                return Err(wrong(format!("names {file} for two series, {one} and {other}")).into());
             }
             models.insert(series, file);
         }
@@ -234,7 +240,7 @@ impl Folder {
             Some(file) => Ok(self.path.join(file)),
             None => Err(Error::File {
                 path: self.path.clone(),
-                reason: format!("has no model of series {:?}", short(series)),
+                reason: format!("has no model of series {}", quoted(series)),
             }),
         }
     }
@@ -256,7 +262,8 @@ impl Folder {
             let middle = [row.rows.to_string(), row.status.word().into(), row.reason.clone()];
             [&text[..], &middle, &numbers].concat()
         };
-        Ok(csv::write(&Self::table(path), &header.map(String::from), rows.iter().map(cells))?)
+        let table = Self::table(path);
+        Ok(paths::write(&table, || csv::write(&table, &header.map(String::from), rows.iter().map(cells)))?)
     }
 }
 
@@ -304,7 +311,7 @@ pub fn print(header: &[&str], rows: &[Vec<String>], screen: &mut Screen) -> Resu
         n if n > head + tail => (&rows[..head], &rows[n - tail..]),
         _ => (rows, &[][..]),
     };
-    let cells = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| short(cell).chars().count());
+    let cells = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| shown(cell).chars().count());
     let width = |column: usize| {
         let widest = first.iter().chain(last).map(|row| cells(row, column)).max().unwrap_or(0);
         widest.max(header[column].chars().count())
@@ -319,29 +326,15 @@ pub fn print(header: &[&str], rows: &[Vec<String>], screen: &mut Screen) -> Resu
     };
     screen.line(line(&mut header.iter().map(ToString::to_string)))?;
     for row in first {
-        screen.line(line(&mut row.iter().map(|cell| short(cell))))?;
+        screen.line(line(&mut row.iter().map(|cell| shown(cell))))?;
     }
     if !last.is_empty() {
         screen.line(format_args!("... {} more ...", rows.len() - head - tail))?;
     }
     for row in last {
-        screen.line(line(&mut row.iter().map(|cell| short(cell))))?;
+        screen.line(line(&mut row.iter().map(|cell| shown(cell))))?;
     }
     Ok(())
-}
-
-/// A name as a table shows it: in one line, and not too long.
-pub fn short(name: &str) -> String {
-    cut(name, 40)
-}
-
-/// Text in one line of so many characters at most.
-pub fn cut(text: &str, longest: usize) -> String {
-    let mut line: String = text.chars().take(longest).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(longest).is_some() {
-        line += "...";
-    }
-    line
 }
 
 /// Lines on stderr, the first few and how many more there are.
@@ -352,14 +345,6 @@ pub fn tell(lines: &[String], more: &str) {
     if lines.len() > LINES {
         eprintln!("{} {more}", lines.len() - LINES);
     }
-}
-
-/// A few names, for a message.
-pub fn few(names: &[String]) -> String {
-    let shown: Vec<String> = names.iter().take(LINES).map(|name| format!("{:?}", short(name))).collect();
-    let more = names.len().saturating_sub(LINES);
-    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
-    shown.join(", ") + &rest
 }
 
 /// Makes the folder, unless it is there, and takes the table of an earlier training away.

@@ -1,11 +1,9 @@
 //! Parses, calls the library, prints. Results go to stdout, talk to stderr. No arithmetic here.
 
-/// std's, but for a stderr that is closed or on a full disk: that is no reason to panic.
+/// std's, but for a stderr that is closed or on a full disk, which is no reason to panic, and for what a terminal would obey in
+/// a name.
 macro_rules! eprintln {
-    ($($said:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($said)*);
-    }};
+    ($($said:tt)*) => { crate::cli::screen::talk(&format!($($said)*)) };
 }
 
 mod bench;
@@ -23,17 +21,21 @@ mod learn;
 mod many;
 mod memory;
 mod number;
+mod paths;
 mod predict;
 mod report;
 mod save;
 mod screen;
 mod search;
+mod signals;
 mod stream;
 mod train;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use device::DeviceArgs;
+use paths::Paths;
 use rnnstep::cpu::Threads;
+use rnnstep::error::escaped_lines;
 use rnnstep::{Error, Nonlinearity, Weights};
 use screen::Screen;
 use std::any::TypeId;
@@ -91,6 +93,11 @@ struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// What is read for a model.
+    fn paths(&self) -> Paths<'_> {
+        Paths::default().reads("MODEL", [&self.model]).reads("--bundle", self.device.bundle())
+    }
+
     /// The model. Warnings go to stderr.
     fn load(&self) -> Result<rnnstep::file::Loaded, Failure> {
         let mut loaded = load(&self.model, self.nonlinearity, self.device.cpu()?)?;
@@ -112,9 +119,8 @@ fn load(
         return Err(Error::File { path: path.into(), reason: reason.into() }.into());
     }
     let loaded = rnnstep::file::load(path, nonlinearity, cpu)?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    let warnings: Vec<String> = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+    many::tell(&warnings, "more warnings");
     Ok(loaded)
 }
 
@@ -126,6 +132,8 @@ enum Failure {
     Usage(String),
     /// Whoever read stdout has gone: a silent end.
     ClosedPipe,
+    /// A signal came while stdout took nothing: a silent end as well.
+    Interrupted,
 }
 
 impl<E: Into<Error>> From<E> for Failure {
@@ -136,17 +144,18 @@ impl<E: Into<Error>> From<E> for Failure {
 
 pub fn main() -> ExitCode {
     outlive_a_file_too_large();
-    let mut command = command();
-    let matches = command.clone().get_matches();
-    match config::applied(&mut command, matches).and_then(|matches| run(&matches)) {
+    match work() {
         Ok(code) => code,
         Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Err(Failure::Interrupted) => ExitCode::from(1),
         Err(Failure::Library(error)) => {
-            eprintln!("error: {error}");
+            format!("error: {error}").lines().for_each(screen::talk);
             ExitCode::from(1)
         }
         Err(Failure::Usage(message)) => {
-            eprintln!("error: {message}\n\nFor more information, try '--help'.");
+            eprintln!("error: {message}");
+            eprintln!("");
+            eprintln!("For more information, try '--help'.");
             ExitCode::from(2)
         }
     }
@@ -158,6 +167,29 @@ fn command() -> clap::Command {
     let is_number = |arg: &clap::Arg| numbers.iter().any(|number| arg.get_value_parser().type_id() == *number);
     let negative = |arg: clap::Arg| if is_number(&arg) { arg.allow_negative_numbers(true) } else { arg };
     Cli::command().mut_subcommands(|command| command.mut_args(negative))
+}
+
+fn work() -> Result<ExitCode, Failure> {
+    let mut command = command();
+    match command.clone().try_get_matches() {
+        Ok(matches) => run(&config::applied(&mut command, matches)?),
+        Err(error) => said_by_clap(&error),
+    }
+}
+
+/// Help on stdout, or on stderr what is wrong with the arguments.
+fn said_by_clap(error: &clap::Error) -> Result<ExitCode, Failure> {
+    let text = error.to_string();
+    if error.use_stderr() && escaped_lines(&text) != text {
+        // a shell puts names of files among the arguments, whoever gave them
+        text.trim_end().lines().for_each(screen::talk);
+    } else {
+        let printed = error.print();
+        if !error.use_stderr() {
+            printed.map_err(screen::failed)?;
+        }
+    }
+    Ok(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)))
 }
 
 fn run(matches: &clap::ArgMatches) -> Result<ExitCode, Failure> {
@@ -178,7 +210,8 @@ fn run(matches: &clap::ArgMatches) -> Result<ExitCode, Failure> {
         Command::Compile(args) => compile::run(&args, &mut screen),
         Command::Info(args) => info::run(&args, &mut screen),
     };
-    result.and_then(|code| screen.flush().map(|()| code))
+    // what went wrong first is what is said
+    result.and_then(|code| screen.finish().map(|()| code))
 }
 
 /// A file that grows beyond `ulimit -f` is then a write that fails, with a message; the system's way is to end the process.

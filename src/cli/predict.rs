@@ -7,7 +7,7 @@ pub use many::each_series;
 use super::device::Work;
 use super::input::{SeriesArgs, TableArgs, extension, read_sequences, read_state, unknown_extension};
 use super::screen::Screen;
-use super::{Failure, ModelArgs};
+use super::{Failure, ModelArgs, paths};
 use clap::Args;
 use rnnstep::data::series::Time;
 use rnnstep::data::{csv, npy};
@@ -44,9 +44,8 @@ pub struct PredictArgs {
 }
 
 pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    for path in [&args.out, &args.final_state].into_iter().flatten() {
-        file::check_writable(path)?;
-    }
+    let reads = args.model.paths().reads("INPUT", [&args.input]).reads("--init-state", &args.init_state);
+    reads.writes("--out", &args.out).writes("--final-state", &args.final_state).check()?;
     check_extension(args.out.as_deref())?;
     if args.many.series.is_some() {
         return each_series(
@@ -114,13 +113,13 @@ pub fn write_rows(
 ) -> Result<(), Failure> {
     let kind = out.map(extension);
     match (out, kind.as_deref()) {
-        (Some(path), Some("npy")) => return Ok(npy::write(path, y)?),
-        (Some(path), Some("safetensors")) => return Ok(file::write_tensors(path, &[("y", y)])?),
+        (Some(path), Some("npy")) => return Ok(paths::write(path, || npy::write(path, y))?),
+        (Some(path), Some("safetensors")) => return Ok(paths::write(path, || file::write_tensors(path, &[("y", y)]))?),
         _ => {}
     }
     let (header, rows) = table_of(y, names, time);
     match out {
-        Some(path) => Ok(csv::write(path, &header, rows)?),
+        Some(path) => Ok(paths::write(path, || csv::write(path, &header, rows))?),
         None => screen.write(|out| csv::write_to(out, &header, rows)),
     }
 }
@@ -159,5 +158,5 @@ fn write_state(path: &Path, state: &State) -> Result<(), Failure> {
         .into_iter()
         .filter_map(|(name, tensor)| tensor.map(|tensor| (name, tensor)))
         .collect();
-    Ok(file::write_tensors(path, &tensors)?)
+    Ok(paths::write(path, || file::write_tensors(path, &tensors))?)
 }

@@ -5,6 +5,7 @@ use super::job::Named;
 use super::screen::Screen;
 use super::{Failure, many};
 use rnnstep::data::sine;
+use rnnstep::error::shown;
 use rnnstep::file::Columns;
 use rnnstep::forecast::{Score, scores};
 use rnnstep::plot::{Line, Plot, Role, terminal};
@@ -93,6 +94,7 @@ impl HeldOut {
                 _ => "no better than the last value".into(),
             };
             let (model, last) = (score.rmse, score.last_value_rmse);
+            let name = shown(name);
             screen.line(format_args!("  {name}: RMSE {model:.5} (last value {last:.5}), {verdict}"))?;
         }
         Ok(())
@@ -202,7 +204,7 @@ impl SineWindow {
 /// A plot in the terminal.
 pub fn plot(plot: &Plot, screen: &mut Screen) -> Result<(), Failure> {
     let text = terminal::render(plot, screen.width(), 14, screen.colour());
-    screen.line(text.trim_end_matches('\n'))
+    screen.picture(&text)
 }
 
 /// A network in a few words: `LSTM 3 -> 32 x 2 -> 1`.
@@ -243,14 +245,14 @@ pub fn micros(nanoseconds: f64) -> String {
 
 /// What to type next.
 pub fn next(data: &DataArgs, columns: &Columns, model: &Path) -> String {
-    let model = model.display();
+    let model = many::typed(&model.display().to_string());
     let Some(files) = &data.data else { return format!("rnnstep forecast {model} --steps 40") };
     let path = files.paths()[0].as_path();
     if !matches!(super::input::extension(path).as_str(), "csv" | "npy") {
         return format!("rnnstep info {model}");
     }
     let of = data.many.said();
-    let path = path.display();
+    let path = many::typed(&path.display().to_string());
     if columns.inputs == columns.targets {
         return format!("rnnstep forecast {model} {path}{of} --steps 20");
     }

@@ -4,12 +4,12 @@ use super::device::Work;
 use super::learn::{LearnArgs, Learning};
 use super::report::duration;
 use super::screen::Screen;
-use super::{Failure, ModelArgs};
+use super::{Failure, ModelArgs, paths, signals};
 use clap::Args;
 use rnnstep::data::csv;
 use rnnstep::latency::{Distribution, PERCENTILES};
 use rnnstep::{Error, Stream};
-use std::io::{BufRead, BufReader, Read, stdin};
+use std::io::{BufRead, BufReader, Read, StdinLock, stdin};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -43,12 +43,61 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
         let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
         Runner::Stream(Stream::on(device, if args.raw { loaded.model.raw() } else { loaded.model })?)
     };
-    let mut lines = BufReader::new(stdin().lock());
+    paths::check_streams()?;
+    let mut said = Said::default();
+    let answered = answer(args, &mut runner, width, &mut said, screen);
+    let interrupted = signals::came() && matches!(&answered, Ok(()) | Err(Failure::Interrupted));
+    if said.bad > 0 {
+        eprintln!("{} lines were left out", said.bad);
+    }
+    if args.latency {
+        eprintln!("{}", in_words(said.times));
+    }
+    if let Runner::Learning(learning) = runner {
+        // whatever ended it: what was learned is not lost
+        let finished = learning.finish(interrupted);
+        if let (Err(_), Err(Failure::Library(error))) = (&answered, &finished) {
+            eprintln!("error: {error}");
+        }
+        match answered {
+            Ok(()) | Err(Failure::Interrupted | Failure::ClosedPipe) => finished?,
+            Err(_) => {}
+        }
+    }
+    match answered {
+        Ok(()) if interrupted => Ok(ExitCode::from(1)),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// What there is to say at the end.
+#[derive(Default)]
+struct Said {
+    times: Vec<Duration>,
+    /// Lines that were left out.
+    bad: u64,
+}
+
+/// Answers line after line, to the last one or to a signal.
+fn answer(
+    args: &StreamArgs,
+    runner: &mut Runner,
+    width: usize,
+    said: &mut Said,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let mut lines = BufReader::new(Input(stdin().lock()));
     let (mut line, mut x) = (Vec::new(), Vec::with_capacity(width));
-    let (mut times, mut bad) = (Vec::new(), 0_u64);
     for number in 1_u64.. {
         line.clear();
-        let read = |source| Error::Io { path: "standard input".into(), source };
+        let read = |source: std::io::Error| match signals::Ended::is_why(&source) {
+            true => Failure::Interrupted,
+            false => Error::Io { path: "standard input".into(), source }.into(),
+        };
+        if signals::came() {
+            return Ok(());
+        }
         if lines.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(read)? == 0 {
             break;
         }
@@ -61,7 +110,7 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
                 let start = Instant::now();
                 let y = runner.predict(&x)?;
                 if args.latency {
-                    times.push(start.elapsed());
+                    said.times.push(start.elapsed());
                 }
                 let y: Vec<String> = y.iter().map(|&value| csv::number(value)).collect();
                 screen.line(y.join(","))?;
@@ -69,21 +118,22 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
                 runner.learn(&x)?;
             }
             Err(reason) => {
-                bad += 1;
+                said.bad += 1;
                 eprintln!("line {number}: {reason}; left out, the state is as before");
             }
         }
     }
-    if bad > 0 {
-        eprintln!("{bad} lines were left out");
+    Ok(())
+}
+
+/// stdin, of which a signal that is watched ends the wait.
+struct Input<'a>(StdinLock<'a>);
+
+impl Read for Input<'_> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        signals::wait_to_read(&self.0)?;
+        self.0.read(to)
     }
-    if args.latency {
-        eprintln!("{}", said(times));
-    }
-    if let Runner::Learning(learning) = runner {
-        learning.finish()?;
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// What answers.
@@ -143,7 +193,7 @@ fn skip_line(lines: &mut impl BufRead) -> std::io::Result<()> {
 }
 
 /// The middle, as much of the tail as so many steps tell, and the longest; the clock's own 20 to 40 ns included.
-fn said(times: Vec<Duration>) -> String {
+fn in_words(times: Vec<Duration>) -> String {
     let Some(times) = Distribution::new(times) else { return "latency: no steps".into() };
     let name = |per_mille: usize| format!("p{}", per_mille as f64 / 10.0);
     let known = PERCENTILES.into_iter().filter_map(|p| Some(format!("{} {}, ", name(p), duration(times.known(p)?))));

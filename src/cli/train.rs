@@ -4,9 +4,11 @@ mod each;
 
 use super::device::{DeviceArgs, Work};
 use super::job::{Job, Named, Prepared};
+use super::paths::{self, Paths};
 use super::report::SineWindow;
 use super::save::{SaveEvery, Saver};
 use super::screen::{Screen, person_reads_stderr};
+use super::signals::{self, AtOnce};
 use super::{Failure, number, report, threads};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -22,8 +24,6 @@ use rnnstep::{Device, Error, Model, Shape, Tensor, Units};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Where the model goes if nobody says otherwise.
@@ -103,6 +103,7 @@ struct Run<'a> {
 }
 
 pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    screen.goes_beside_files();
     if args.per_series {
         return each::run(args, screen);
     }
@@ -122,6 +123,12 @@ pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) ->
     run.finish(first, spent, interrupted, screen)
 }
 
+/// What became of checkpoint and log.
+struct Saved {
+    checkpoint: Result<(), Error>,
+    log: Result<(), Error>,
+}
+
 /// The files that a training writes.
 struct Outputs {
     model: PathBuf,
@@ -139,23 +146,14 @@ impl Outputs {
         let plot = (!args.no_plot).then(|| args.plot.clone().unwrap_or_else(|| model.with_extension("svg")));
         let checkpoint = checkpoint_beside(&model);
         let outputs = Self { checkpoint, log: args.log.clone(), grads: args.save_grads.clone(), plot, model };
-        let paths = [
-            Some(&outputs.model),
-            Some(&outputs.checkpoint),
-            outputs.log.as_ref(),
-            outputs.grads.as_ref(),
-            outputs.plot.as_ref(),
-        ];
-        let paths: Vec<&PathBuf> = paths.into_iter().flatten().collect();
-        for (i, path) in paths.iter().enumerate() {
-            if paths[..i].contains(path) {
-                return Err(Failure::Usage(format!(
-                    "{} is named for two files; give each its own name",
-                    path.display()
-                )));
-            }
-            file::check_writable(path)?;
-        }
+        let resumed = args.resume.as_ref().map(|path| [path.clone(), checkpoint_beside(path)]);
+        // it goes on where it stood, and writes down where it stands then
+        let reads = job_paths(args).reads("--init", &args.init).reads("--resume", resumed.iter().flatten());
+        let reads = reads.may_replace("--resume", "--out").may_replace("--resume", "the checkpoint beside --out");
+        let models =
+            reads.writes("--out", [&outputs.model]).writes("the checkpoint beside --out", [&outputs.checkpoint]);
+        let others = models.writes("--log", &outputs.log).writes("--save-grads", &outputs.grads);
+        others.writes("--plot", &outputs.plot).check()?;
         if let Some(path) = &outputs.plot {
             rnnstep::plot::picture::check_ending(path)?;
         }
@@ -286,16 +284,32 @@ impl<'a> Run<'a> {
 
     /// Writes log and checkpoint as they stand, the log first: of rows that it has too many a resumed training leaves some
     /// out, those that it lacks nobody could make up. A log that cannot be written keeps no checkpoint away.
-    fn save(&mut self) -> Result<(), Error> {
-        let log = self.outputs.log.as_ref().map_or(Ok(()), |path| file::write_text(path, &self.log));
-        let mut beside = Vec::new();
-        for (kind, frames) in [(FRAME, &self.frames[..]), (LAST, self.last.as_slice())] {
-            for SineWindow { step, y } in frames {
-                beside.push((format!("{kind}{step}"), Tensor::new([y.len()], y.clone())?));
-            }
-        }
-        let (trainer, best) = self.fit.parts();
-        checkpoint::save_beside(&self.outputs.checkpoint, trainer, best, &self.metadata, &beside).and(log)
+    fn save(&mut self) -> Saved {
+        let Outputs { log: to_log, checkpoint: to, .. } = &self.outputs;
+        let log = to_log.as_ref().map_or(Ok(()), |path| self.write_log(path));
+        let checkpoint = self.looks().and_then(|looks| {
+            let (trainer, best) = self.fit.parts();
+            paths::write(to, || checkpoint::save_beside(to, trainer, best, &self.metadata, &looks))
+        });
+        Saved { checkpoint, log }
+    }
+
+    /// The windows of the sine that were shown, and the last one.
+    fn looks(&self) -> Result<Vec<(String, Tensor)>, Error> {
+        let all = [(FRAME, &self.frames[..]), (LAST, self.last.as_slice())];
+        let all = all.into_iter().flat_map(|(kind, frames)| frames.iter().map(move |frame| (kind, frame)));
+        all.map(|(kind, SineWindow { step, y })| Ok((format!("{kind}{step}"), Tensor::new([y.len()], y.clone())?)))
+            .collect()
+    }
+
+    fn write_log(&self, path: &Path) -> Result<(), Error> {
+        paths::write(path, || file::write_text(path, &self.log))
+    }
+
+    /// Takes the log away if it cannot be replaced: such a one is told the whole log at once, at the end, and may wait for its
+    /// reader, for which nothing else may wait.
+    fn take_pipe(&mut self) -> Option<PathBuf> {
+        self.outputs.log.take_if(|path| matches!(file::replaced(path), Ok(None)))
     }
 
     /// Saves on the way; gives back what is to be said of it. A disk that refuses is no reason to stop, a card is.
@@ -303,9 +317,9 @@ impl<'a> Run<'a> {
         let start = Instant::now();
         self.fit.trainer.fetch()?;
         self.look()?;
-        // what cannot be replaced would be told the whole log each time: it is told at the end
-        let pipe = self.outputs.log.take_if(|path| path.exists() && !path.is_file());
-        let outcome = self.save();
+        let pipe = self.take_pipe();
+        let Saved { checkpoint, log } = self.save();
+        let outcome = checkpoint.and(log);
         self.outputs.log = self.outputs.log.take().or(pipe);
         Ok(saver.tried(start, outcome))
     }
@@ -331,10 +345,7 @@ impl<'a> Run<'a> {
 
     /// Trains up to `total` steps; how long the steps took, and whether Ctrl-C stopped them.
     fn train(&mut self, total: u64, screen: &mut Screen) -> Result<(Duration, bool), Failure> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
-        // if the handler cannot be set, Ctrl-C ends the process as usual
-        let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+        signals::watch();
         let bar = progress_bar(total, self.fit.trainer.steps_done());
         let sine = self.job.data.data.is_none();
         let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) });
@@ -342,7 +353,7 @@ impl<'a> Run<'a> {
         let mut grads_wanted = self.outputs.grads.take();
         let (mut unsaid, mut steps) = (None, Vec::new());
         let (mut saver, mut most) = (Saver::new(self.args.save_every), 1);
-        while !self.fit.is_done() && !stop.load(Ordering::Relaxed) {
+        while !self.fit.is_done() && !signals::came() {
             let k = self.fit.trainer.steps_done();
             // up to where something is to be said, looked at or written; a card then runs on by itself
             let to_say = k.checked_next_multiple_of(every).map_or(u64::MAX, |k| k.saturating_add(1));
@@ -358,7 +369,7 @@ impl<'a> Run<'a> {
                 trainer.fetch()?;
                 let grads = trainer.model().named(trainer.grads());
                 let tensors: Vec<_> = grads.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-                file::write_tensors(path, &tensors)?;
+                paths::write(&path, || file::write_tensors(&path, &tensors))?;
             }
             let last = self.fit.trainer.steps_done() - 1;
             for (k, step) in (k..).zip(&steps) {
@@ -373,7 +384,7 @@ impl<'a> Run<'a> {
             }
             bar.set_position(last + 1);
             // the end is saved when it has come
-            let goes_on = !self.fit.is_done() && !stop.load(Ordering::Relaxed);
+            let goes_on = !self.fit.is_done() && !signals::came();
             if goes_on
                 && saver.is_due(last + 1)
                 && let Some(news) = self.save_on_the_way(&mut saver)?
@@ -385,7 +396,7 @@ impl<'a> Run<'a> {
         if let Some((k, loss)) = unsaid {
             screen.line(loss_line(k, loss))?;
         }
-        Ok((spent, stop.load(Ordering::Relaxed) && !self.fit.is_done()))
+        Ok((spent, signals::came() && !self.fit.is_done()))
     }
 
     fn show(&mut self, k: u64, loss: f32, sine: bool, screen: &mut Screen) -> Result<(), Failure> {
@@ -418,7 +429,10 @@ impl<'a> Run<'a> {
         screen: &mut Screen,
     ) -> Result<ExitCode, Failure> {
         self.look()?;
-        self.save()?;
+        // a log that cannot be written costs no model
+        let pipe = self.take_pipe();
+        let Saved { checkpoint: saved, log: logged } = self.save();
+        saved?;
         let outcome = self.fit.outcome()?;
         let Self { outputs, fit, metadata, .. } = &self;
         let trainer = &fit.trainer;
@@ -426,10 +440,16 @@ impl<'a> Run<'a> {
         if interrupted {
             let (done, path) = (trainer.steps_done(), checkpoint.display());
             screen.line(format_args!("interrupted after {done} steps; go on with: rnnstep train --resume {path}"))?;
+            screen.flush()?;
+            logged.and_then(|()| pipe.map_or(Ok(()), |pipe| self.write_log(&pipe)))?;
             return Ok(ExitCode::from(1));
         }
         let model = &outcome.model;
         write_model(out, &outcome, metadata, &self.tables)?;
+        // whatever takes its time from here on is no loss
+        let _at_once = AtOnce::new();
+        screen.flush()?;
+        let logged = logged.and_then(|()| pipe.map_or(Ok(()), |pipe| self.write_log(&pipe)));
         let steps = trainer.steps_done() - first;
         screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
         if let Some(best) = fit.best() {
@@ -454,10 +474,11 @@ impl<'a> Run<'a> {
         screen.line(format_args!("model       {}", out.display()))?;
         screen.line(format_args!("checkpoint  {}", checkpoint.display()))?;
         if let (Some(path), Some(figure)) = (plot, figure) {
-            rnnstep::plot::picture::save(&figure, path)?;
+            paths::write(path, || rnnstep::plot::picture::save(&figure, path))?;
             screen.line(format_args!("plot        {}", path.display()))?;
         }
         screen.line(format_args!("next        {}", report::next(&self.job.data, &metadata.columns, out)))?;
+        logged?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -523,6 +544,11 @@ fn job_of(args: &TrainArgs) -> Job {
     job
 }
 
+/// What is read for a training.
+fn job_paths(args: &TrainArgs) -> Paths<'_> {
+    Paths::of_job(&args.job).reads("DATA", &args.more).reads("--bundle", args.device.bundle())
+}
+
 /// A model of random weights for these windows.
 fn random(job: &Job, shape: Shape, windows: &Windows) -> Result<Model, Failure> {
     let (input, output) = (windows.input(), Some(job.loss.outputs(windows.output())));
@@ -568,7 +594,8 @@ fn ends(tables: &[Named]) -> Vec<End> {
 fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata, tables: &[Named]) -> Result<(), Error> {
     let errors = outcome.errors.as_ref().map_or_else(Vec::new, |errors| errors.values().to_vec());
     let unseen = (!tables.is_empty()).then(|| Unseen { ends: ends(tables), errors });
-    file::save(path, &outcome.model, &Metadata { unseen, ..metadata.clone() }, &[])
+    let metadata = Metadata { unseen, ..metadata.clone() };
+    paths::write(path, || file::save(path, &outcome.model, &metadata, &[]))
 }
 
 fn recipe_for(job: &Job, windows: &Windows) -> Result<rnnstep::train::Recipe, Failure> {

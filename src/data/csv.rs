@@ -6,8 +6,8 @@ mod dialect;
 mod rows;
 
 use crate::data::long::Members;
-use crate::data::series::{Index, Series, Time, listed, shown};
-use crate::error::{Error, Result};
+use crate::data::series::{Index, Series, Time};
+use crate::error::{Error, Result, listed, quoted};
 use crate::memory::{Refused, asking};
 use crate::tensor::Tensor;
 use crate::whole::write_whole;
@@ -132,6 +132,9 @@ pub fn write(path: &Path, header: &[String], rows: impl IntoIterator<Item = Vec<
 
 /// Writes a table, with commas and line feeds, quoting where it must. An empty `header` is not written.
 ///
+/// A text that a spreadsheet would take for a formula, as it begins with `=`, `+`, `-`, `@`, a tab or the like, gets a `'` before
+/// it; numbers stay as they are. Whoever reads a table here gets the text as it was: see [`text`].
+///
 /// # Errors
 /// If `out` fails, or if a row is not as long as those before it.
 pub fn write_to(out: impl Write, header: &[String], rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<()> {
@@ -142,12 +145,38 @@ pub fn write_to(out: impl Write, header: &[String], rows: impl IntoIterator<Item
     };
     let mut writer = csv::Writer::from_writer(out);
     if !header.is_empty() {
-        writer.write_record(header).map_err(io)?;
+        write_record(&mut writer, header).map_err(io)?;
     }
     for row in rows {
-        writer.write_record(&row).map_err(io)?;
+        write_record(&mut writer, &row).map_err(io)?;
     }
     writer.flush()
+}
+
+fn write_record<W: Write>(writer: &mut csv::Writer<W>, cells: &[String]) -> csv::Result<()> {
+    for cell in cells {
+        if is_formula(cell) {
+            writer.write_field(format!("{QUOTE}{cell}"))?;
+        } else {
+            writer.write_field(cell)?;
+        }
+    }
+    writer.write_record(None::<&[u8]>)
+}
+
+/// What a spreadsheet takes for the sign of a text, and what it leaves out.
+const QUOTE: char = '\'';
+
+/// Whether a text in a cell, behind any signs that it is a text, would be a formula.
+fn is_formula(cell: &str) -> bool {
+    let behind = cell.trim_start_matches(QUOTE);
+    behind.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) && behind.parse::<f64>().is_err()
+}
+
+/// What a cell says, without the `'` that [`write_to`] put before what a spreadsheet would take for a formula. Of names in the
+/// header, of series and of times [`read`] and [`read_long`] give this.
+pub fn text(cell: &str) -> &str {
+    cell.strip_prefix(QUOTE).filter(|_| is_formula(cell)).unwrap_or(cell)
 }
 
 /// The shortest decimal number that reads back as the same f32.
@@ -216,7 +245,7 @@ impl<'a> Table<'a> {
         for column in asked {
             let column = position(column)?;
             if Some(column) == series {
-                let name_of = shown(&names[column]);
+                let name_of = quoted(&names[column]);
                 let reason = format!("column {name_of} says whose a row is; it can neither go in nor be predicted");
                 return Err(Error::file(name, reason));
             }
@@ -239,7 +268,7 @@ impl<'a> Table<'a> {
             None => None,
         };
         if let Some(time) = time.as_ref().filter(|time| Some(time.column) == series) {
-            let name_of = shown(&names[time.column]);
+            let name_of = quoted(&names[time.column]);
             return Err(Error::file(name, format!("column {name_of} cannot say both when and whose a row is")));
         }
         if asked.is_empty() {
@@ -359,7 +388,7 @@ impl<'a> Table<'a> {
         match Cell::of(text) {
             Cell::Number(value) if (value as f32).is_finite() => Ok(Some(value as f32)),
             Cell::Number(_) => {
-                let reason = format!("{} is not finite as a 32-bit number; the largest is 3.4e38", shown(text));
+                let reason = format!("{} is not finite as a 32-bit number; the largest is 3.4e38", quoted(text));
                 Err(self.error(line, column, &reason))
             }
             Cell::Missing if self.missing == Missing::Error => Err(self.error(
@@ -369,10 +398,10 @@ impl<'a> Table<'a> {
             )),
             Cell::Missing => Ok(None),
             Cell::DecimalComma => {
-                let reason = format!("{} has a decimal comma; write it with a point", shown(text));
+                let reason = format!("{} has a decimal comma; write it with a point", quoted(text));
                 Err(self.error(line, column, &reason))
             }
-            Cell::Text => Err(self.error(line, column, &format!("{} is not a number", shown(text)))),
+            Cell::Text => Err(self.error(line, column, &format!("{} is not a number", quoted(text)))),
         }
     }
 
@@ -395,7 +424,7 @@ impl<'a> Table<'a> {
             return Ok(());
         }
         match core::str::from_utf8(cell) {
-            Ok(text) => self.times.push(text.trim().to_string()),
+            Ok(time) => self.times.push(text(time.trim()).to_string()),
             Err(_) => {
                 return Err(self.error(line, column, "holds bytes that are not UTF-8; save the file as UTF-8"));
             }
@@ -440,7 +469,7 @@ impl<'a> Table<'a> {
             _ => None,
         };
         if self.wanted.is_empty() {
-            let time = time.and_then(|column| self.names.get(column)).map_or_else(String::new, |name| shown(name));
+            let time = time.and_then(|column| self.names.get(column)).map_or_else(String::new, |name| quoted(name));
             let reason = format!("no column but the time {time} holds numbers");
             return Err(Error::file(self.name, reason));
         }
@@ -466,7 +495,7 @@ impl<'a> Table<'a> {
     }
 
     fn error(&self, line: u64, column: usize, reason: &str) -> Error {
-        let name = self.names.get(column).map(|name| shown(name)).unwrap_or_default();
+        let name = self.names.get(column).map(|name| quoted(name)).unwrap_or_default();
         Error::row(self.name, line, format!("column {name}: {reason}"))
     }
 
@@ -485,7 +514,7 @@ fn is_blank(cell: Option<&[u8]>) -> bool {
 /// The names in the first row, or numbers for them.
 fn names(first: &ByteRecord, header: bool) -> Result<Vec<String>, String> {
     let name = |(column, cell): (usize, &[u8])| match core::str::from_utf8(cell) {
-        Ok(name) if header && !name.trim().is_empty() => Ok(name.trim().to_string()),
+        Ok(name) if header && !name.trim().is_empty() => Ok(text(name.trim()).to_string()),
         Err(_) if header => Err("holds bytes that are not UTF-8; save the file as UTF-8".to_string()),
         _ => Ok((column + 1).to_string()),
     };

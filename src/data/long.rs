@@ -44,7 +44,8 @@ impl Members {
 
     /// Whose a row is that says so in `cell`: a number, in the order of first rows.
     pub(super) fn of(&mut self, cell: &[u8]) -> Result<usize, &'static str> {
-        let name = str::from_utf8(cell).map_err(|_| "holds bytes that are not UTF-8; save the file as UTF-8")?.trim();
+        let name = str::from_utf8(cell).map_err(|_| "holds bytes that are not UTF-8; save the file as UTF-8")?;
+        let name = crate::data::csv::text(name.trim());
         if name.is_empty() {
             return Err("does not say whose this row is; fill it in or use --missing drop");
         }

@@ -3,13 +3,11 @@
 //! The crates for this format bring a parser of Python literals that takes a C compiler to build, for a header of
 //! three entries; so that header is read here.
 
-use crate::data::series::shown;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::memory;
 use crate::tensor::Tensor;
 use crate::whole::write_whole;
 use half::f16;
-use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
@@ -34,16 +32,8 @@ const MOST_DIMS: usize = 4;
 /// If the file cannot be read, holds another kind of data, is not as long as its shape says, or holds a number that
 /// f32 cannot.
 pub fn read(path: &Path) -> Result<Tensor> {
-    let io = |error| Error::io(path, error);
-    let file = File::open(path).map_err(io)?;
-    let found = file.metadata().map_err(io)?;
-    if found.is_dir() {
-        return Err(Error::file(path, "is a folder; give the name of a file inside it"));
-    }
-    if !found.is_file() {
-        return Err(Error::file(path, "is no ordinary file; an .npy is only read from one, since its size is checked"));
-    }
-    read_array(BufReader::new(file), found.len()).map_err(|problem| match problem {
+    let (file, len) = crate::whole::open(path)?;
+    read_array(BufReader::new(file), len).map_err(|problem| match problem {
         Problem::Io(error) => Error::io(path, error),
         Problem::Content(reason) => Error::file(path, reason),
     })
@@ -218,7 +208,7 @@ fn checked_dims(text: &str) -> Result<Vec<u64>, Problem> {
 }
 
 fn unsupported(dtype: &str) -> Problem {
-    let dtype = shown(dtype.trim_matches('\''));
+    let dtype = quoted(dtype.trim_matches('\''));
     format!("holds data of dtype {dtype}; convert it with astype(\"float32\") before saving").into()
 }
 

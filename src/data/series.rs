@@ -1,11 +1,8 @@
 //! A series: named columns of numbers over time.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed, quoted};
 use crate::tensor::Tensor;
 use std::collections::HashMap;
-
-/// How many column names an error message lists before it only counts the rest.
-const LISTED: usize = 20;
 
 /// Named columns of numbers, one row a time step.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,7 +115,7 @@ impl<'a> Index<'a> {
             Some((_, true)) => {
                 return Err(format!(
                     "two columns have the name {}; ask for the one you mean by its number, from 1",
-                    shown(wanted)
+                    quoted(wanted)
                 ));
             }
             None => {}
@@ -126,44 +123,7 @@ impl<'a> Index<'a> {
         let number = wanted.parse::<usize>().ok();
         number.and_then(|number| self.numbered.get(&number).copied()).ok_or_else(|| {
             let names = listed(self.names);
-            format!("there is no column {}; the columns are {names} (or their numbers, from 1)", shown(wanted))
+            format!("there is no column {}; the columns are {names} (or their numbers, from 1)", quoted(wanted))
         })
-    }
-}
-
-/// `a, b, c`; a long list ends with how many more there are.
-pub(super) fn listed(names: &[String]) -> String {
-    let mut text = names.iter().take(LISTED).map(|name| shown(name)).collect::<Vec<_>>().join(", ");
-    if names.len() > LISTED {
-        text += &format!(" and {} more", names.len() - LISTED);
-    }
-    text
-}
-
-/// Text from a file as a message may show it: in quotes, no longer than a few words, without control characters.
-pub(super) fn shown(text: &str) -> String {
-    const LONGEST: usize = 24;
-    let mut escaped = String::new();
-    for letter in text.chars().take(LONGEST) {
-        match letter {
-            '\'' => escaped.push(letter),
-            _ => escaped.extend(letter.escape_debug()),
-        }
-    }
-    let rest = if text.chars().nth(LONGEST).is_some() { "..." } else { "" };
-    format!("\"{escaped}{rest}\"")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_message_shows_is_short_and_one_line() {
-        assert_eq!(shown("temp"), "\"temp\"");
-        assert_eq!(shown("it's\nb\u{1b}[31m\""), r#""it's\nb\u{1b}[31m\"""#);
-        assert_eq!(shown(&"x".repeat(1000)), format!("\"{}...\"", "x".repeat(24)));
-        let many: Vec<String> = (0..50).map(|n| n.to_string()).collect();
-        assert!(listed(&many).ends_with("\"19\" and 30 more"));
     }
 }

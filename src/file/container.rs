@@ -5,7 +5,7 @@
 //! own check afterwards. No size that a file claims is believed, or allocated, before it was held against the
 //! length of the file.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed, quoted};
 use crate::memory;
 use crate::tensor::Tensor;
 use safetensors::SafeTensorError;
@@ -14,7 +14,6 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -36,16 +35,7 @@ impl Container<'static> {
     /// Reads a file from front to back, once; what is no safetensors file is not read beyond its header.
     pub fn open(path: &Path) -> Result<Self> {
         let io = |error| Error::io(path, error);
-        // asked before opening, because opening a pipe would wait for a writer
-        let found = fs::metadata(path).map_err(io)?;
-        if found.is_dir() {
-            return Err(Error::file(path, "is a folder; give the name of a file inside it"));
-        }
-        if !found.is_file() {
-            return Err(Error::file(path, "is not a regular file; copy its content into one first"));
-        }
-        let len = found.len();
-        let mut file = File::open(path).map_err(io)?;
+        let (mut file, len) = crate::whole::open(path)?;
         let mut bytes = Vec::new();
         let mut read_to = |bytes: &mut Vec<u8>, end: u64| -> Result<()> {
             let missing = end.saturating_sub(bytes.len() as u64);
@@ -99,7 +89,7 @@ impl<'a> Container<'a> {
 
     /// An error about one of its tensors.
     pub fn error(&self, tensor: &str, reason: impl Into<String>) -> Error {
-        Error::tensor(&self.path, short(tensor), reason)
+        Error::tensor(&self.path, tensor, reason)
     }
 
     /// The values of a tensor as f32, and how many were finite in the file but are infinite now:
@@ -109,9 +99,7 @@ impl<'a> Container<'a> {
     /// If there is no such tensor, it has no values or they are not floating-point numbers.
     pub fn read(&self, name: &str) -> Result<(Tensor, usize)> {
         let info = self.header.tensors.get(name).ok_or_else(|| {
-            let listed: Vec<&str> = self.header.tensors.keys().map(String::as_str).collect();
-            let listed = if listed.is_empty() { "nothing".into() } else { short(&listed.join(", ")) };
-            self.error(name, format!("is missing; the file has {listed}"))
+            self.error(name, format!("is missing; the file has {}", listed(self.header.tensors.keys())))
         })?;
         if info.shape.contains(&0) {
             return Err(self.error(name, format!("its shape is {}: there is nothing in it", shape(&info.shape))));
@@ -149,16 +137,6 @@ pub(super) fn shape(dims: &[usize]) -> String {
         Some(first) if dims.len() > 8 => format!("{first:?} and {} dimensions more", dims.len() - 8),
         _ => format!("{dims:?}"),
     }
-}
-
-/// A text from a file made fit for a message: one line, not too long.
-pub(crate) fn short(text: &str) -> String {
-    const MOST: usize = 160;
-    let mut line: String = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(MOST).is_some() {
-        line.push_str("...");
-    }
-    line
 }
 
 /// Where the header ends and the tensors begin, from the first eight bytes of a file of `len` bytes.
@@ -214,18 +192,17 @@ impl Header {
     fn parse(path: &Path, bytes: &[u8], end: usize, len: u64) -> Result<Self> {
         let error = |reason: String| Error::file(path, reason);
         let json = bytes.get(LENGTH..end).unwrap_or_default();
-        let raw: RawHeader =
-            serde_json::from_slice(json).map_err(|e| error(format!("bad header: {}", short(&e.to_string()))))?;
+        let raw: RawHeader = serde_json::from_slice(json).map_err(|e| error(format!("bad header: {e}")))?;
         let mut tensors = Vec::with_capacity(raw.tensors.len());
         for (name, info) in raw.tensors {
-            tensors.push((name.clone(), info.checked().map_err(|reason| Error::tensor(path, short(&name), reason))?));
+            tensors.push((name.clone(), info.checked().map_err(|reason| Error::tensor(path, name.as_str(), reason))?));
         }
         tensors.sort_by_key(|(_, info)| info.data_offsets);
         let data_end = Metadata::new(None, tensors.clone()).map(|checked| checked.data_len()).map_err(|e| match e {
             SafeTensorError::InvalidOffset(name) => {
-                Error::tensor(path, short(&name), "its bytes overlap those of another tensor or leave a gap before it")
+                Error::tensor(path, name, "its bytes overlap those of another tensor or leave a gap before it")
             }
-            other => error(format!("bad header: {}", short(&other.to_string()))),
+            other => error(format!("bad header: {other}")),
         })?;
         let expected = (end as u64).saturating_add(data_end as u64);
         if expected > len {
@@ -252,7 +229,7 @@ impl RawInfo {
     fn checked(self) -> Result<TensorInfo, String> {
         let Self { dtype: name, shape: dims, data_offsets } = self;
         let dtype: Dtype = serde_json::from_value(name.as_str().into())
-            .map_err(|_| format!("unknown dtype {:?}; F32, F16, BF16 and F64 can be read", short(&name)))?;
+            .map_err(|_| format!("unknown dtype {}; F32, F16, BF16 and F64 can be read", quoted(&name)))?;
         let values = dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim));
         let Some(bits) = values.and_then(|values| values.checked_mul(dtype.bitsize())) else {
             return Err(format!("its shape {} asks for more values than can be counted", shape(&dims)));
@@ -285,7 +262,7 @@ impl<'de> Deserialize<'de> for RawHeader {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
                 let (mut tensors, mut metadata) = (BTreeMap::new(), None);
                 while let Some(name) = map.next_key::<String>()? {
-                    let named = |error: A::Error| de::Error::custom(format!("{:?}: {error}", short(&name)));
+                    let named = |error: A::Error| de::Error::custom(format!("{}: {error}", quoted(&name)));
                     if name == "__metadata__" {
                         let texts: Option<UniqueTexts> = map.next_value().map_err(named)?;
                         if metadata.replace(texts).is_some() {
@@ -334,5 +311,5 @@ impl<'de> Deserialize<'de> for UniqueTexts {
 }
 
 fn twice<E: de::Error>(name: &str) -> E {
-    E::custom(format!("{:?} is there twice; a name may appear once", short(name)))
+    E::custom(format!("{} is there twice; a name may appear once", quoted(name)))
 }

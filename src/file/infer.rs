@@ -1,7 +1,7 @@
 //! What network a set of PyTorch tensors is: cell, sizes, layers and biases, from names and shapes alone.
 
-use super::container::{Container, shape as shown, short};
-use crate::error::{Error, Result};
+use super::container::{Container, shape as shown};
+use crate::error::{Error, Result, quoted};
 use crate::layout::Layout;
 use crate::shape::{CellKind, Nonlinearity, Shape};
 use std::collections::BTreeMap;
@@ -101,8 +101,8 @@ impl<'a> Groups<'a> {
         }
         let first = *self.head_prefix.get_or_insert(prefix);
         if first != prefix {
-            let first = short(&format!("{first}weight"));
-            return Err(file.error(name, format!("is of a second linear layer beside {first:?}; {SUPPORTED}")));
+            let first = quoted(&format!("{first}weight"));
+            return Err(file.error(name, format!("is of a second linear layer beside {first}; {SUPPORTED}")));
         }
         self.head.insert(leaf, name);
         Ok(())
@@ -120,13 +120,12 @@ impl<'a> Groups<'a> {
         };
         let first = *self.recurrent_prefix.get_or_insert(prefix);
         if first != prefix {
-            let first = short(&format!("{first}weight_ih_l0"));
-            let reason = format!("is of a second recurrent network beside {first:?}; {SUPPORTED}");
+            let first = quoted(&format!("{first}weight_ih_l0"));
+            let reason = format!("is of a second recurrent network beside {first}; {SUPPORTED}");
             return Err(file.error(name, reason));
         }
         if let Some(other) = self.recurrent.insert(format!("{kind}_l{layer}"), name) {
-            let other = short(other);
-            return Err(file.error(name, format!("is there a second time as {other:?}; keep one of them")));
+            return Err(file.error(name, format!("is there a second time as {}; keep one of them", quoted(other))));
         }
         self.layers = self.layers.max(layer.saturating_add(1));
         Ok(())

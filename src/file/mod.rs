@@ -11,14 +11,13 @@ mod plain;
 mod reference;
 mod unseen;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::form::Form;
 use crate::layout::Layout;
 use crate::loss::Loss;
 use crate::scaler::Scaler;
 use crate::shape::{Nonlinearity, Shape};
 use crate::tensor::Tensor;
-pub(crate) use container::short;
 use container::{Container, MAX_FILE, MAX_HEADER};
 use infer::Source;
 pub use model::{Loaded, load, save};
@@ -27,7 +26,7 @@ use safetensors::tensor::{Dtype, View};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 pub use unseen::{End, Unseen};
 
 /// The key of our metadata in the header.
@@ -120,7 +119,7 @@ impl TryFrom<RawTarget> for Target {
             ("relative-change", _) => Form::RelativeChange,
             ("seasonal-change", Some(season)) => Form::SeasonalChange { season },
             ("seasonal-change", None) => return Err("target: a seasonal change without a season".into()),
-            (other, _) => return Err(format!("target: unknown form {:?}", short(other))),
+            (other, _) => return Err(format!("target: unknown form {}", quoted(other))),
         };
         Ok(Self { form, inputs })
     }
@@ -288,6 +287,15 @@ pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     crate::whole::check(path.as_ref())
 }
 
+/// The file that writing to `path` puts a new one in the place of, links followed to their end, whether it is there or not;
+/// `None` for what is written to directly: a device, a pipe, or what this process has open already (`/dev/stdout`).
+///
+/// # Errors
+/// If `path` is a folder, or a circle of links.
+pub fn replaced(path: impl AsRef<Path>) -> Result<Option<PathBuf>> {
+    crate::whole::replaced(path.as_ref())
+}
+
 fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<ModelFile> {
     let metadata = read_metadata(file)?;
     let said = metadata.shape.map(|shape| shape.nonlinearity);
@@ -355,14 +363,14 @@ fn read_metadata(file: &Container) -> Result<Metadata> {
     let Some(json) = file.metadata(KEY) else { return Ok(Metadata::default()) };
     let error = |reason: String| Error::file(file.path(), format!("metadata {KEY:?}: {reason}"));
     // the version first: what a later one means by the other fields is not known here
-    let version: Version = serde_json::from_str(json).map_err(|e| error(short(&e.to_string())))?;
+    let version: Version = serde_json::from_str(json).map_err(|e| error(e.to_string()))?;
     if !(1..=Metadata::VERSION).contains(&version.version) {
         let (found, known) = (version.version, Metadata::VERSION);
         return Err(error(format!(
             "format version {found}, but this program knows no newer than {known}; take a newer one"
         )));
     }
-    serde_json::from_str(json).map_err(|e| error(short(&e.to_string())))
+    serde_json::from_str(json).map_err(|e| error(e.to_string()))
 }
 
 #[derive(Deserialize)]
@@ -431,7 +439,7 @@ fn write_file<'a>(
     let mut sorted = BTreeMap::new();
     for (name, tensor) in tensors {
         if sorted.contains_key(&name) {
-            return Err(Error::tensor(path, short(&name), "is given twice; a name may appear once"));
+            return Err(Error::tensor(path, name, "is given twice; a name may appear once"));
         }
         sorted.insert(name, Out(tensor));
     }

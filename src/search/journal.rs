@@ -3,7 +3,7 @@
 use super::Attempt;
 use crate::error::{Error, Result};
 use crate::memory::asking;
-use crate::whole::write_whole;
+use crate::whole::{open, replaced, write_whole};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
@@ -46,10 +46,13 @@ impl Journal {
     /// If the file is no journal, or one of another search, or cannot be written.
     pub fn open(path: impl Into<PathBuf>, asked: &Value) -> Result<Self> {
         let path = path.into();
-        let bytes = match File::open(&path).and_then(|file| read(&file)) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(Error::io(path, error)),
+        // a device that takes everything is a journal too, of which nothing is ever known
+        let opened = replaced(&path)?.map(|_| open(&path)).transpose();
+        let bytes = match opened {
+            Ok(None) => Vec::new(),
+            Ok(Some((file, _))) => read(&file).map_err(|error| Error::io(&path, error))?,
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
         };
         if bytes.len() as u64 > LARGEST {
             let reason =

@@ -4,6 +4,7 @@ mod figure;
 mod table;
 
 use super::device::{DeviceArgs, Work};
+use super::paths::{self, Paths};
 use super::screen::Screen;
 use super::{Failure, ModelArgs, number, report};
 use clap::Args;
@@ -13,7 +14,7 @@ use rnnstep::float64::{Answers, waves};
 use rnnstep::latency::{Clock, Latency};
 use rnnstep::layout::Offsets;
 use rnnstep::plot::{Figure, picture, terminal};
-use rnnstep::{CellKind, Device, Model, Nonlinearity, Shape, Stream, Weights, file};
+use rnnstep::{CellKind, Device, Model, Nonlinearity, Shape, Stream, Weights};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -73,6 +74,9 @@ pub fn run(args: &BenchArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     // everything that can fail comes before anything is timed or said
     let time = Duration::from_secs_f64(args.seconds);
     args.check_paths()?;
+    if args.out.is_some() || args.plot.is_some() {
+        screen.goes_beside_files();
+    }
     let chosen = args.device.cpu()?;
     let models = args.models()?;
     let (cards, mut notes) = args.cards()?;
@@ -91,7 +95,7 @@ pub fn run(args: &BenchArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     for note in notes {
         screen.line(note)?;
     }
-    screen.line(agreement)?;
+    screen.lines(&agreement)?;
     let (clock, measured) = args.measure(networks, time, screen)?;
     let figure = if args.model.is_some() { figure::histogram(&measured) } else { figure::over_h(&measured) };
     args.write(&clock, &measured, Figure { title: format!("{title}; {processor}"), ..figure }, screen)?;
@@ -100,15 +104,8 @@ pub fn run(args: &BenchArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
 
 impl BenchArgs {
     fn check_paths(&self) -> Result<(), Failure> {
-        if let (Some(out), Some(plot)) = (&self.out, &self.plot)
-            && out == plot
-        {
-            let message = format!("{} is named for two files; give each its own name", out.display());
-            return Err(Failure::Usage(message));
-        }
-        for path in [&self.out, &self.plot].into_iter().flatten() {
-            file::check_writable(path)?;
-        }
+        let reads = Paths::default().reads("MODEL", &self.model).reads("--bundle", self.device.bundle());
+        reads.writes("--out", &self.out).writes("--plot", &self.plot).check()?;
         Ok(self.plot.as_ref().map_or(Ok(()), picture::check_ending)?)
     }
 
@@ -210,14 +207,14 @@ impl BenchArgs {
     fn write(&self, clock: &Clock, measured: &[Measured], figure: Figure, screen: &mut Screen) -> Result<(), Failure> {
         if screen.terminal {
             let text = terminal::render_figure(&figure, screen.width(), HEIGHT, screen.colour());
-            screen.line(text.trim_end_matches('\n'))?;
+            screen.picture(&text)?;
         }
         if let Some(path) = &self.out {
-            csv::write(path, &table::header(), table::rows(clock, measured))?;
+            paths::write(path, || csv::write(path, &table::header(), table::rows(clock, measured)))?;
             screen.line(format_args!("table     {}", path.display()))?;
         }
         if let Some(path) = &self.plot {
-            picture::save(&figure, path)?;
+            paths::write(path, || picture::save(&figure, path))?;
             screen.line(format_args!("plot      {}", path.display()))?;
         }
         Ok(())

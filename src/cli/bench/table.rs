@@ -17,15 +17,15 @@ timed     single steps of one stream on one thread; each time holds one reading
 
 /// What is timed, the clock's own cost, and what the columns are called.
 pub fn begin(clock: &Clock, one_model: bool, screen: &mut Screen) -> Result<(), Failure> {
-    screen.line(ABOUT)?;
-    screen.line(format_args!("\n{}", row("µs", ["samples", "p50", "p99", "p99.9", "max", "µs/step", "steps/s"])))?;
+    screen.lines(ABOUT)?;
+    screen.lines(&format!("\n{}", row("µs", ["samples", "p50", "p99", "p99.9", "max", "µs/step", "steps/s"])))?;
     screen.line("clock")?;
     screen.line(times("reading", &clock.in_a_row, None))?;
     screen.line(times("reading after 1 ms", &clock.paused, None))?;
     if !one_model {
         let above = format!("{:19}{:<36}{:>8}{:>16}", "", "step", "p50", "p50 after 1 ms");
         let names = ["p50", "p99", "p99.9", "max", "steps/s", "predict", "step", "predict"];
-        screen.line(format_args!("\n{above}\n{}", cells("µs", "", names)))?;
+        screen.lines(&format!("\n{above}\n{}", cells("µs", "", names)))?;
     }
     Ok(())
 }

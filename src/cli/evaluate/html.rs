@@ -80,5 +80,5 @@ fn picture(page: &mut String, title: &str, plot: Plot) -> Result<(), Failure> {
 
 /// Text as HTML takes it.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    rnnstep::error::escaped(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -11,6 +11,7 @@ use crate::cli::many::{self, Folder, OneSeries, side_by_side};
 use crate::cli::report::{self, LEARNED_NOTHING};
 use crate::cli::screen::Screen;
 use crate::cli::{Failure, load, threads};
+use rnnstep::error::quoted;
 use rnnstep::evaluate::{Comparison, Verdict};
 use rnnstep::file::{self, Columns, Loaded, Metadata};
 use rnnstep::fit::Table;
@@ -65,7 +66,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
             Ok(report) => reports.push((one.name.clone(), report)),
             // flags that make no sense are no fault of the series
             Err(Failure::Usage(message)) => return Err(Failure::Usage(message)),
-            Err(failure) => failures.push(format!("failed: series {:?}: {}", one.name, many::why(failure))),
+            Err(failure) => failures.push(format!("failed: series {}: {}", quoted(&one.name), many::why(failure))),
         }
     }
     let data = job.data.data.as_ref().map_or_else(String::new, ToString::to_string);

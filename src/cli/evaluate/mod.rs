@@ -12,6 +12,7 @@ use super::input::Source;
 use super::job::{Job, Named};
 use super::learn::{HowToLearn, loss_of};
 use super::many::Folder;
+use super::paths::{self, Paths};
 use super::report::{LEARNED_NOTHING, describe};
 use super::screen::{Screen, person_reads_stderr};
 use super::{Failure, config, number, threads};
@@ -98,8 +99,11 @@ struct Report {
 
 pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
     args.plot.as_ref().map_or(Ok(()), picture::check_ending)?;
-    for path in [&args.out, &args.forecasts, &args.html, &args.plot].into_iter().flatten() {
-        file::check_writable(path)?;
+    let data = Paths::of_job(&args.job).reads("MODEL", &args.model).reads("--bundle", args.device.bundle());
+    let tables = data.writes("--out", &args.out).writes("--forecasts", &args.forecasts);
+    tables.writes("--html", &args.html).writes("--plot", &args.plot).check()?;
+    if [&args.out, &args.forecasts, &args.html, &args.plot].into_iter().any(Option::is_some) {
+        screen.goes_beside_files();
     }
     threads(args.threads.unwrap_or(1))?; // before the work, not after it
     args.learn.is_asked(LEARN_LR)?;
@@ -120,11 +124,12 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     table::print(&report, screen)?;
     table::write(args, screen, |table| table(&report))?;
     if let Some(path) = &args.plot {
-        picture::save(&plots::figure(&report), path)?;
+        paths::write(path, || picture::save(&plots::figure(&report), path))?;
         screen.line(format_args!("plot       {}", path.display()))?;
     }
     if let Some(path) = &args.html {
-        file::write_text(path, &html::page(&report)?)?;
+        let page = html::page(&report)?;
+        paths::write(path, || file::write_text(path, &page))?;
         screen.line(format_args!("report     {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -1,9 +1,10 @@
 //! Scores as text and as tables.
 
 use super::{EvaluateArgs, Report};
-use crate::cli::Failure;
 use crate::cli::screen::Screen;
+use crate::cli::{Failure, paths};
 use rnnstep::data::csv::{self, number};
+use rnnstep::error::shown;
 use rnnstep::evaluate::{Column, Comparison, Forecasts, LEARNER, MODEL, Verdict};
 
 /// The most horizons that a table on the screen has.
@@ -40,7 +41,7 @@ pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
 
 /// What there is to say of a column, and its scores one step ahead.
 pub fn print_one_step(name: &str, column: &Column, screen: &mut Screen) -> Result<(), Failure> {
-    for (line, _) in sentences(name, column) {
+    for (line, _) in sentences(&shown(name), column) {
         screen.line(line)?;
     }
     let rows = scores_one_step(column);
@@ -175,7 +176,7 @@ pub fn write(args: &EvaluateArgs, screen: &mut Screen, of: impl Fn(Make) -> Cell
     for (what, path, table) in tables {
         let Some(path) = path else { continue };
         let (header, rows) = of(table);
-        csv::write(path, &header, rows)?;
+        paths::write(path, || csv::write(path, &header, rows))?;
         screen.line(format_args!("{what}{}", path.display()))?;
     }
     Ok(())

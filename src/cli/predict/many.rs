@@ -4,9 +4,10 @@ use super::extension;
 use crate::cli::input::{Sequences, SeriesArgs, TableArgs, options_for, x_of};
 use crate::cli::many::{self, Folder, OneSeries};
 use crate::cli::screen::Screen;
-use crate::cli::{Failure, ModelArgs};
+use crate::cli::{Failure, ModelArgs, paths};
 use rnnstep::Error;
 use rnnstep::data::csv;
+use rnnstep::error::{listed, quoted};
 use rnnstep::file::Loaded;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -72,7 +73,7 @@ pub fn each_series(
         let others = all.filter_map(|series| match said(&series) {
             Ok((others, rows)) if others == names => Some((series.name, rows)),
             Ok((others, _)) => {
-                let why = format!("its model predicts other columns than the first one: {}", many::few(&others));
+                let why = format!("its model predicts other columns than the first one: {}", listed(&others));
                 failures.push((series.name, why));
                 None
             }
@@ -90,7 +91,7 @@ pub fn each_series(
         });
         let header = [&[column.to_string()][..], &names].concat();
         match out {
-            Some(path) => csv::write(path, &header, rows)?,
+            Some(path) => paths::write(path, || csv::write(path, &header, rows))?,
             None => screen.write(|out| csv::write_to(out, &header, rows))?,
         }
     }
@@ -102,7 +103,8 @@ pub fn each_series(
     {
         return Err(Error::Invalid(why.clone()).into());
     }
-    let failures: Vec<String> = failures.iter().map(|(name, why)| format!("failed: series {name:?}: {why}")).collect();
+    let failures: Vec<String> =
+        failures.iter().map(|(name, why)| format!("failed: series {}: {why}", quoted(name))).collect();
     many::tell(&failures, "more failed");
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

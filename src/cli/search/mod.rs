@@ -4,8 +4,10 @@ use super::device::DeviceArgs;
 use super::evaluate;
 use super::input::Source;
 use super::job::{Job, StateMode, TargetAs};
+use super::paths::{self, Paths};
 use super::report::{LEARNED_NOTHING, describe};
 use super::screen::{Screen, person_reads_stderr};
+use super::signals::{self, AtOnce};
 use super::{Failure, config, number, threads};
 use clap::Args;
 use clap::parser::ValueSource;
@@ -18,8 +20,7 @@ use rnnstep::{Error, Form};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Candidates, if nobody says how many or how long.
@@ -70,11 +71,9 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
         return Err(Failure::Usage("--epochs: must be at least 1".into()));
     }
     let journal_path = args.journal.clone().unwrap_or_else(|| args.out.with_extension("journal.json"));
-    if journal_path == args.out {
-        return Err(Failure::Usage(format!("{} is named for two files; give each its own name", args.out.display())));
-    }
-    file::check_writable(&args.out)?;
-    file::check_writable(&journal_path)?;
+    let reads = Paths::of_job(&args.job).reads("--bundle", args.device.bundle());
+    reads.writes("--out", [&args.out]).writes("--journal", [&journal_path]).check()?;
+    screen.goes_beside_files();
     if job.data.has_several() {
         let message = "--series: a search is over one series; say which with --only NAME";
         return Err(Failure::Usage(message.into()));
@@ -98,17 +97,14 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     let journal = Journal::open(&journal_path, &asked(args, &search, &given)?)?;
     tell_what_is_known(&journal, &journal_path);
 
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    // if the handler cannot be set, Ctrl-C ends the process as usual; the journal is there all the same
-    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+    signals::watch();
     let start = Instant::now();
-    let stop = || interrupted.load(Ordering::Relaxed) || args.budget.is_some_and(|budget| start.elapsed() >= budget);
+    let stop = || signals::came() || args.budget.is_some_and(|budget| start.elapsed() >= budget);
     let tries = args.tries.or(args.budget.is_none().then_some(TRIES));
     let (bar, best) = (progress(tries.map(|tries| search.trainings(tries))), Mutex::new(f64::INFINITY));
     bar.inc(journal.attempts().len() as u64);
     let seen = |attempt: &Attempt| {
-        journal.add(attempt)?;
+        paths::write(&journal_path, || journal.add(attempt))?;
         let mut best = best.lock().unwrap_or_else(PoisonError::into_inner);
         *best = attempt.score.unwrap_or(f64::INFINITY).min(*best);
         bar.set_message(format!("{best:.3}"));
@@ -117,7 +113,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     };
     let found = search.run(tries, &threads, journal.attempts(), &stop, &seen).map_err(|error| job.in_data(error))?;
     bar.finish_and_clear();
-    let stopped = interrupted.load(Ordering::Relaxed) && !found.complete;
+    let stopped = signals::came() && !found.complete;
 
     let Some((plan, attempt)) = &found.winner else {
         let message = if stopped { "interrupted" } else { "the budget was used up" };
@@ -150,7 +146,9 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
         format!("inside the search, which is optimistic, an error of {score:.3} times that of the best naive forecast"),
     ];
     let recipe = recipe(&job, plan, &comments)?;
-    file::write_text(&args.out, &recipe)?;
+    paths::write(&args.out, || file::write_text(&args.out, &recipe))?;
+    // whatever takes its time from here on is no loss
+    let _at_once = (!stopped).then(AtOnce::new);
     if !stopped {
         test(&search, &named, plan, screen)?;
     }
@@ -220,8 +218,9 @@ fn tell_what_is_known(journal: &Journal, path: &std::path::Path) {
 fn test(search: &Search, named: &super::job::Named, plan: &Plan, screen: &mut Screen) -> Result<(), Failure> {
     let (evaluation, learned) = search.test(&named.table, plan)?;
     let rows = search.rows();
+    screen.line("")?;
     screen.line(format_args!(
-        "\nrows {} to {}, forecast one step ahead by the winner, trained on the {} before",
+        "rows {} to {}, forecast one step ahead by the winner, trained on the {} before",
         rows.test.start + 1,
         rows.test.end,
         rows.test.start

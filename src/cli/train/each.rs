@@ -1,19 +1,19 @@
 //! `rnnstep train --per-series`: a model for each series, in a folder.
 
-use super::{TrainArgs, begin, ends, job_of, metadata, random, write_model};
+use super::{TrainArgs, begin, ends, job_of, job_paths, metadata, random, write_model};
 use crate::cli::job::{Job, Named, Prepared};
 use crate::cli::many::{self, Folder, OneSeries, Row, Status, side_by_side};
 use crate::cli::report::{self, HeldOut};
 use crate::cli::screen::Screen;
-use crate::cli::{Failure, threads};
+use crate::cli::{Failure, signals, threads};
 use rnnstep::cpu::Threads;
+use rnnstep::error::quoted;
 use rnnstep::file;
 use rnnstep::fit::Fit;
 use rnnstep::{Cpu, Error, Model};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Where the models go if nobody says otherwise.
@@ -28,7 +28,6 @@ struct Each<'a> {
     cpu: Cpu,
     /// Whether models that are there already are kept.
     resumes: bool,
-    stop: Arc<AtomicBool>,
     kept: AtomicUsize,
 }
 
@@ -52,29 +51,30 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let cpu = args.device.only_cpu("train --per-series")?;
     let threads = threads(args.threads.unwrap_or_else(many::cores))?;
     job.check_for_each()?;
+    // known before anything is read, the others once the series have names
+    let table = Folder::table(&folder);
+    if folder.is_dir() {
+        job_paths(args).writes("the table of --out", [&table]).check()?;
+    }
     let all = job.data.several()?;
-    many::make_folder(&folder)?;
     let files = many::file_names(all.iter().map(|one| one.name.as_str()));
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    // if the handler cannot be set, Ctrl-C ends the process as usual; what is finished is in the folder all the same
-    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
-    let each = Each { job, folder: &folder, cpu, resumes: args.resume.is_some(), stop, kept: AtomicUsize::new(0) };
+    if folder.is_dir() {
+        check_models(args, &folder, &files)?;
+    }
+    many::make_folder(&folder)?;
+    // what is finished is in the folder whatever comes
+    signals::watch();
+    let each = Each { job, folder: &folder, cpu, resumes: args.resume.is_some(), kept: AtomicUsize::new(0) };
     let data = each.job.data.data.as_ref().map_or_else(String::new, ToString::to_string);
     let side = threads.count().min(all.len());
     eprintln!("a model for each of {} series of {data}, {side} at a time, {}", all.len(), rnnstep::Device::from(cpu));
 
     let (start, bar) = (Instant::now(), many::progress(all.len(), "models"));
-    let found = side_by_side(
-        &threads,
-        all.len(),
-        || each.stopped(),
-        |i| {
-            let rows = each.one(&all[i], &files[i]);
-            bar.inc(1);
-            rows
-        },
-    );
+    let found = side_by_side(&threads, all.len(), signals::came, |i| {
+        let rows = each.one(&all[i], &files[i]);
+        bar.inc(1);
+        rows
+    });
     bar.finish_and_clear();
     let spent = start.elapsed();
     let interrupted = |one: &OneSeries| {
@@ -104,25 +104,27 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     screen.line(format_args!("models  {}", folder.display()))?;
     screen.line(format_args!("scores  {}", Folder::table(&folder).display()))?;
     if left > 0 {
-        let flag = many::quoted(&folder.display().to_string());
+        let flag = many::typed(&folder.display().to_string());
         screen.line(format_args!("interrupted, {left} are left; go on with the same command and --resume {flag}"))?;
     } else if let (Some(_), Some(files), 1..) = (&each.job.data.many.series, &each.job.data.data, ok) {
-        let (folder, series) = (many::quoted(&folder.display().to_string()), each.job.data.many.said());
+        let (folder, series) = (many::typed(&folder.display().to_string()), each.job.data.many.said());
         screen.line(format_args!("next    rnnstep evaluate {files} {folder}{series}"))?;
     }
     screen.flush()?;
     let failures = rows.iter().filter(|row| row.status == Status::Failed);
     let failures: Vec<String> =
-        failures.map(|row| format!("failed: series {:?}: {}", row.series, row.reason)).collect();
+        failures.map(|row| format!("failed: series {}: {}", quoted(&row.series), row.reason)).collect();
     many::tell(&failures, "more failed; the table has them all");
     Ok(if failed + left > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-impl Each<'_> {
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
+/// Whether no model takes the place of what is read.
+fn check_models(args: &TrainArgs, folder: &Path, files: &[String]) -> Result<(), Failure> {
+    let models: Vec<PathBuf> = files.iter().map(|file| folder.join(file)).filter(|path| path.exists()).collect();
+    job_paths(args).writes("the model of a series", &models).check()
+}
 
+impl Each<'_> {
     /// What came of one series: a row for each predicted column, or one with the reason why there is no model. `None` if
     /// Ctrl-C came first.
     fn one(&self, one: &OneSeries, file: &str) -> Option<Vec<Row>> {
@@ -154,7 +156,7 @@ impl Each<'_> {
                 None => {
                     let mut steps = Vec::new();
                     while !fit.is_done() {
-                        if self.stopped() {
+                        if signals::came() {
                             return Ok(None);
                         }
                         fit.advance(fit.trainer.steps_done() + STEPS, &mut steps)?;

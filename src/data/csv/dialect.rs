@@ -1,8 +1,7 @@
 //! What a table looks like, found out from its beginning: encoding, delimiter, header or not, columns of numbers.
 
 use super::rows::Rows;
-use crate::data::series::shown;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -121,7 +120,7 @@ impl Dialect {
     pub(super) fn find(sample: &Sample, delimiter: Option<u8>, header: Option<bool>) -> Result<Self> {
         let (delimiter, rows) = match delimiter {
             Some(delimiter) if matches!(delimiter, 0 | b'\n' | b'\r' | b'"' | 0x80..) => {
-                let delimiter = shown(&char::from(delimiter).to_string());
+                let delimiter = quoted(&char::from(delimiter).to_string());
                 return Err(Error::invalid(format!("{delimiter} cannot be a delimiter; use one of , ; | tab space")));
             }
             Some(delimiter) => (delimiter, sample.rows(delimiter)),

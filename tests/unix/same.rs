@@ -1,0 +1,148 @@
+//! What is read is not overwritten, what is written is written once: by whatever name.
+
+use super::{said, shops, trained};
+use crate::run::Run;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+/// Refused with exit 2, everything as before, folders included.
+fn refused(run: &Run, args: &str) {
+    let below = || {
+        let text =
+            |folder: &str| said(run, &format!("find {folder} -type f -o -type l | sort | xargs -d '\\n' cksum")).0;
+        text(".")
+    };
+    let before = below();
+    run.misused(args, &["give"]);
+    assert_eq!(before, below(), "{args}");
+}
+
+/// Other names of a file: plain, through folders, a link, a link to a link, a hard link.
+fn names(run: &Run, name: &str) -> Vec<String> {
+    fs::create_dir_all(run.path("a")).unwrap();
+    let of = |kind: &str| format!("{kind}-{name}");
+    if !run.path(&of("hard")).exists() {
+        symlink(name, run.path(&of("link"))).unwrap();
+        symlink(of("link"), run.path(&of("twice"))).unwrap();
+        fs::hard_link(run.path(name), run.path(&of("hard"))).unwrap();
+    }
+    let absolute = run.path(name).display().to_string();
+    vec![name.into(), format!("./{name}"), format!("a/../{name}"), absolute, of("link"), of("twice"), of("hard")]
+}
+
+#[test]
+fn every_pair_of_every_command() {
+    let run = Run::new();
+    trained(&run);
+    run.ok("predict m.safetensors sunspots.csv --final-state s.safetensors --out p.csv");
+    run.file("c.toml", "hidden = 3\n");
+    run.ok("search sunspots.csv --tries 1 --epochs 1 --hidden 3 --out r.toml");
+    // command, its inputs, its outputs
+    let table: [(&str, &[(&str, &str)], &[&str]); 9] = [
+        (
+            "train sunspots.csv --epochs 1 --init m.safetensors --config c.toml",
+            &[("DATA", "sunspots.csv"), ("--init", "m.safetensors"), ("--config", "c.toml")],
+            &["--out", "--log", "--save-grads"],
+        ),
+        (
+            "train sunspots.csv --resume m.safetensors --epochs 2",
+            &[("DATA", "sunspots.csv"), ("--resume", "m.checkpoint.safetensors")],
+            &["--log", "--save-grads"],
+        ),
+        (
+            "evaluate sunspots.csv m.safetensors",
+            &[("DATA", "sunspots.csv"), ("MODEL", "m.safetensors")],
+            &["--out", "--forecasts", "--html"],
+        ),
+        (
+            "predict m.safetensors sunspots.csv --init-state s.safetensors",
+            &[("INPUT", "sunspots.csv"), ("MODEL", "m.safetensors"), ("--init-state", "s.safetensors")],
+            &["--final-state"],
+        ),
+        ("forecast m.safetensors sunspots.csv --steps 3", &[("HISTORY", "sunspots.csv")], &["--out"]),
+        ("gates m.safetensors sunspots.csv", &[("INPUT", "sunspots.csv"), ("MODEL", "m.safetensors")], &["--out"]),
+        (
+            "search sunspots.csv --config c.toml",
+            &[("DATA", "sunspots.csv"), ("--config", "c.toml")],
+            &["--out", "--journal"],
+        ),
+        ("stream m.safetensors --learn", &[("MODEL", "m.safetensors")], &["--out"]),
+        ("bench m.safetensors --seconds 0.1 --device cpu", &[("MODEL", "m.safetensors")], &["--out"]),
+    ];
+    for (command, reads, writes) in table {
+        for (_, read) in reads {
+            for (i, name) in names(&run, read).iter().enumerate() {
+                for (j, flag) in writes.iter().enumerate() {
+                    // every name with the first flag, every flag with the first name and the links
+                    if j == 0 || i == 0 || i > 3 {
+                        refused(&run, &format!("{command} {flag} {name}"));
+                    }
+                }
+            }
+        }
+        for (i, one) in writes.iter().enumerate() {
+            for other in &writes[..i] {
+                refused(&run, &format!("{command} {one} new.x {other} a/../new.x"));
+                refused(&run, &format!("{command} {one} p.csv {other} {}", names(&run, "p.csv")[5]));
+            }
+        }
+    }
+    for name in names(&run, "m.safetensors") {
+        refused(&run, &format!("convert m.safetensors --to rust --out {name}"));
+        refused(&run, &format!("compile m.safetensors --arch sm_90 --out {name}"));
+    }
+    // what stands beside a model is written as well
+    refused(&run, "train sunspots.csv --epochs 1 --out x.safetensors --log x.checkpoint.safetensors");
+    refused(&run, "train sunspots.csv --epochs 1 --out m.safetensors --init m.checkpoint.safetensors");
+    refused(&run, "train sunspots.csv --epochs 1 --out x.safetensors --plot ./x.svg --save-grads x.svg");
+}
+
+/// On purpose: what goes on with a file takes its place.
+#[test]
+fn what_goes_on_writes_where_it_read() {
+    let run = Run::new();
+    trained(&run);
+    for name in &names(&run, "m.safetensors")[..4] {
+        run.ok(&format!("train --resume {name} --epochs 2 --no-plot"));
+    }
+    run.ok("train --resume m.checkpoint.safetensors --epochs 3 --no-plot --out m.safetensors");
+    run.feed_ok("stream m.safetensors --learn --out l.safetensors", "1\n2\n");
+    run.feed_ok("stream l.learner.safetensors --learn --out l.safetensors", "3\n");
+    // devices take everything, as often as they are asked
+    run.ok("evaluate sunspots.csv m.safetensors --out /dev/null --forecasts /dev/null --html /dev/null");
+    run.ok("predict m.safetensors sunspots.csv --out /dev/stdout --final-state /dev/null");
+}
+
+#[test]
+fn a_folder_that_is_read_is_not_written_into() {
+    let run = Run::new();
+    shops(&run);
+    let flags = "--series shop --epochs 1 --hidden 3 --no-plot";
+    run.ok(&format!("train all.csv --per-series {flags}"));
+    symlink("models", run.path("folder")).unwrap();
+    for out in ["models/scores.csv", "models/new.csv", "./folder/north.safetensors"] {
+        refused(&run, &format!("evaluate all.csv models --series shop --out {out}"));
+        refused(&run, &format!("evaluate all.csv models --series shop --forecasts {out}"));
+    }
+    refused(&run, "predict models all.csv --series shop --out folder/new.csv");
+    refused(&run, "forecast models all.csv --series shop --steps 2 --out models/scores.csv");
+    // the table of a folder, as the data that are trained on
+    fs::copy(run.path("all.csv"), run.path("models/scores.csv")).unwrap();
+    refused(&run, &format!("train models/scores.csv --per-series {flags}"));
+    refused(&run, &format!("train models/scores.csv --per-series {flags} --out a/../models").replace("a/../", "./"));
+    // the data may lie in the folder otherwise
+    fs::copy(run.path("all.csv"), run.path("models/all.csv")).unwrap();
+    run.ok(&format!("train models/all.csv --per-series {flags}"));
+}
+
+/// What the shell sends somewhere is an output as well.
+#[test]
+fn where_stdout_goes_already() {
+    let run = Run::new();
+    trained(&run);
+    let (_, stderr, code) = said(&run, "\"$R\" predict m.safetensors sunspots.csv --out p.csv >>p.csv");
+    assert!(code == Some(2) && stderr.contains("own output"), "{stderr}");
+    let (_, stderr, code) = said(&run, "seq 1 9 >in; \"$R\" stream m.safetensors <in >>in");
+    assert!(code == Some(1) && stderr.contains("standard input"), "{stderr}");
+    assert_eq!(run.text("in").lines().count(), 9);
+}
