@@ -35,7 +35,7 @@ using Elman = Rnn<Tanh>;
 #endif
 
 #if defined(FORWARD)
-// budget rnn_forward registers weights+144 shared 8192
+// budget rnn_forward registers weights+152 shared 8192
 extern "C" __global__ void __launch_bounds__(THREADS, 1) rnn_forward(Forward args) { forward<Elman>(args); }
 #elif defined(BACKWARD)
 // budget rnn_backward registers weights+96 shared 8192

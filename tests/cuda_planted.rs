@@ -110,6 +110,30 @@ fn other_cells() {
     each_is_found("other_cells", body, &plants);
 }
 
+/// An infinite input, and 20 units in two times sixteen.
+#[test]
+fn padding() {
+    let body = |cuda: &Cuda| {
+        for frame in Frame::ALL {
+            let check = Check::new(shape(CellKind::Lstm, 2, 20, 1, 1), 3, 2).frame(frame);
+            Check { outlier: Some(f32::INFINITY), ..check }.run(cuda);
+        }
+    };
+    let plants: [Plant; 4] = [
+        ("h is not cleared", "one_block.cuh", "state = is_unit(own.unit) ? state : State{0.0f, 0.0f};", ";", &[WRONG]),
+        ("gradients are not cleared", "one_block.cuh", "d = is_unit(own.unit) ? d : Gradients{};", ";", &[WRONG]),
+        (
+            "h of many blocks is not cleared",
+            "many_blocks.cuh",
+            "state = is_unit(part.unit_finished) ? state : State{0.0f, 0.0f};",
+            ";",
+            &[WRONG],
+        ),
+        ("h of a step is not cleared", "step.cuh", "state = is_unit(unit) ? state : State{0.0f, 0.0f};", ";", &[WRONG]),
+    ];
+    each_is_found("padding", body, &plants);
+}
+
 #[test]
 fn many_blocks() {
     let body = |cuda: &Cuda| Check::new(shape(CellKind::Lstm, 1, 20, 1, 1), 3, 2).frame(Frame::ManyBlocks).run(cuda);
