@@ -84,7 +84,6 @@ fn memory_that_runs_out_is_one_line() {
         "evaluate long.csv m.safetensors",
         "predict wide.safetensors t.csv",
         "forecast m.safetensors s.csv --steps 3 --bands 80 --paths 100000",
-        "gates wide.safetensors t.csv",
         "stream m.safetensors --learn --window 20000",
         "search t.csv --hidden 16384 --epochs 1 --tries 1",
     ] {
