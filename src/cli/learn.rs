@@ -244,7 +244,8 @@ fn columns_of(metadata: &Metadata, model: &rnnstep::Model) -> Result<Vec<usize>,
     let wanted = model.units().map_or(model.shape().width_out(), |units| units.targets());
     if targets.len() == wanted {
         // of two of one name the first
-        let places: HashMap<&String, usize> = inputs.iter().zip(0..inputs.len()).rev().collect();
+        let places: HashMap<&String, usize> =
+            inputs.iter().enumerate().map(|(place, input)| (input, place)).rev().collect();
         let place = |target: &String| {
             places.get(target).copied().ok_or_else(|| {
                 let target = quoted(target);

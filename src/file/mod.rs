@@ -347,12 +347,12 @@ fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<Mo
     Ok(ModelFile { shape, weights, metadata, extra, warnings })
 }
 
-/// Whether there are as many names of columns as columns, where there are any.
+/// Whether there are no more names of columns than columns: they are looked up, shown and written for each.
 fn check_columns(metadata: &Metadata, shape: &Shape) -> Result<(), String> {
     let each = metadata.says.unwrap_or_default().outputs(1);
     let Columns { inputs, targets, .. } = &metadata.columns;
     for (what, names, width) in [("inputs", inputs, shape.input), ("targets", targets, shape.width_out() / each)] {
-        if !names.is_empty() && names.len() != width {
+        if names.len() > width {
             return Err(format!("{} names of {what} for a network of {width}", names.len()));
         }
     }

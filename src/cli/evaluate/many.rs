@@ -259,7 +259,8 @@ fn joined(reports: &[(String, Report)], table: Make) -> Cells {
     }
     let mut all = Vec::new();
     for (name, (columns, rows)) in tables {
-        let places: HashMap<&String, usize> = columns.iter().zip(0..columns.len()).rev().collect();
+        let places: HashMap<&String, usize> =
+            columns.iter().enumerate().map(|(place, column)| (column, place)).rev().collect();
         let places: Vec<Option<usize>> = header[1..].iter().map(|wanted| places.get(wanted).copied()).collect();
         for row in rows {
             let cell = |place: &Option<usize>| place.and_then(|place| row.get(place)).cloned().unwrap_or_default();
