@@ -132,7 +132,11 @@ mod system {
             judge(&there, &next, last && kind == Kind::Folder)?;
             let right = if last && kind != Kind::Folder { there.is_file() } else { there.is_dir() };
             if !right {
-                let what = if there.is_dir() { "is a folder, not a file" } else { what_it_is(&there) };
+                let what = match () {
+                    () if there.is_dir() => "is a folder, not a file",
+                    () if there.is_file() => "is a file, not a folder",
+                    () => what_it_is(&there),
+                };
                 return Err(Unfit::Refused(format!("{} {what}", shown(&next))));
             }
             here = next;
@@ -153,7 +157,7 @@ mod system {
     }
 
     fn what_it_is(there: &Metadata) -> &'static str {
-        if there.file_type().is_fifo() { "is a pipe" } else { "is not what it should be, a file in folders" }
+        if there.file_type().is_fifo() { "is a pipe" } else { "is neither a file nor a folder" }
     }
 
     fn push(rest: &mut Vec<OsString>, path: &Path) {
@@ -344,9 +348,10 @@ mod tests {
             assert_eq!(text, "text");
         }
         assert_eq!(check(&tree.at("a/b"), Kind::Folder), Ok(tree.at("a/b")));
-        for name in ["a/x", "a/b/f/x", "x/y"] {
+        for name in ["a/x", "x/y"] {
             assert_eq!(check(&tree.at(name), Kind::Data), Err(Unfit::Missing), "{name}");
         }
+        assert!(tree.refused("a/b/f/x", Kind::Data).unwrap().ends_with("a/b/f is a file, not a folder"));
     }
 
     #[test]
@@ -430,7 +435,7 @@ mod tests {
     fn what_is_no_file_or_no_folder() {
         let tree = Tree::new();
         assert!(tree.refused("a/b", Kind::Library).unwrap().ends_with("is a folder, not a file"));
-        assert!(tree.refused("a/b/f", Kind::Folder).is_some());
+        assert!(tree.refused("a/b/f", Kind::Folder).unwrap().ends_with("is a file, not a folder"));
         rustix::fs::mknodat(
             rustix::fs::CWD,
             tree.at("a/pipe"),
