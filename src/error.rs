@@ -122,6 +122,9 @@ impl Error {
 const LONGEST: usize = 60;
 /// How many characters of a reason.
 const LONGEST_REASON: usize = 2000;
+/// How many characters of what a parser says.
+#[cfg(feature = "std")]
+const LONGEST_SAID: usize = 160;
 /// How many names of a list.
 const LISTED: usize = 10;
 
@@ -184,6 +187,12 @@ fn written(text: &str, most: usize, escape: impl Fn(char) -> Option<char>) -> St
         out.push_str("...");
     }
     out
+}
+
+/// What a parser of somebody else says of a file, which may quote half of it: in one line, and no longer than that.
+#[cfg(feature = "std")]
+pub(crate) fn brief(said: impl core::fmt::Display) -> String {
+    written(&alloc::format!("{said}"), LONGEST_SAID, |c| must_be_escaped(c).then_some(c))
 }
 
 /// A reason in one line.

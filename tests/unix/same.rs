@@ -56,7 +56,7 @@ fn every_pair_of_every_command() {
         ),
         (
             "predict m.safetensors sunspots.csv --init-state s.safetensors",
-            &[("INPUT", "sunspots.csv"), ("MODEL", "m.safetensors"), ("--init-state", "s.safetensors")],
+            &[("INPUT", "sunspots.csv"), ("MODEL", "m.safetensors")],
             &["--final-state"],
         ),
         ("forecast m.safetensors sunspots.csv --steps 3", &[("HISTORY", "sunspots.csv")], &["--out"]),
