@@ -5,7 +5,7 @@
 use crate::backend::Device;
 use crate::cpu::{Cpu, Threads};
 use crate::data::windows::Windows;
-use crate::error::{Error, Result, cut};
+use crate::error::{Error, Result, brief};
 use crate::file::{self, Loaded, Metadata};
 use crate::model::Model;
 use crate::optimizer::Optimizer;
@@ -125,7 +125,7 @@ impl Checkpoint {
             return Err(Error::file(path, reason));
         };
         let position: Position = serde_json::from_value(position)
-            .map_err(|e| Error::file(path, format!("metadata: position: {}", cut(&e.to_string(), 160))))?;
+            .map_err(|e| Error::file(path, format!("metadata: position: {}", brief(e))))?;
         position.check().map_err(|reason| Error::file(path, format!("metadata: position: {reason}")))?;
         Ok(Self { path: path.into(), loaded, position })
     }

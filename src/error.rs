@@ -122,6 +122,9 @@ impl Error {
 const LONGEST: usize = 60;
 /// How many characters of a reason.
 const LONGEST_REASON: usize = 2000;
+/// How many characters of what a parser says.
+#[cfg(feature = "std")]
+const LONGEST_SAID: usize = 160;
 /// How many names of a list.
 const LISTED: usize = 10;
 
@@ -148,11 +151,6 @@ pub fn listed<'a>(names: impl IntoIterator<Item = &'a (impl AsRef<str> + ?Sized 
         0 => text,
         more => alloc::format!("{text} and {more} more"),
     }
-}
-
-/// Words of others, such as a parser's, in one line of at most so many characters.
-pub fn cut(text: &str, most: usize) -> String {
-    written(text, most, |c| must_be_escaped(c).then_some(c))
 }
 
 /// `text` as it is, but for what a terminal obeys or nobody sees: that is written as in a Rust string, `\n` and `\u{1b}`.
@@ -189,6 +187,12 @@ fn written(text: &str, most: usize, escape: impl Fn(char) -> Option<char>) -> St
         out.push_str("...");
     }
     out
+}
+
+/// What a parser of somebody else says of a file, which may quote half of it: in one line, and no longer than that.
+#[cfg(feature = "std")]
+pub fn brief(said: impl core::fmt::Display) -> String {
+    written(&alloc::format!("{said}"), LONGEST_SAID, |c| must_be_escaped(c).then_some(c))
 }
 
 /// A reason in one line.

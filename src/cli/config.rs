@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use rnnstep::Error;
-use rnnstep::error::{cut, quoted};
+use rnnstep::error::{brief, quoted};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use std::any::TypeId;
@@ -23,8 +23,6 @@ use toml::{Spanned, Value};
 /// Headings of the flags that decide a result, beside those of a [`Job`]; where files go and what computes is said on the
 /// command line.
 const HEADINGS: [&str; 3] = ["Walk", "Search", "Learning"];
-/// The longest line that is made of what another library says, in characters.
-const LONGEST_LINE: usize = 300;
 /// The longest word that may be a flag's with letters amiss, in bytes.
 const LONGEST_NAME: usize = 40;
 /// The largest file that is read, in bytes.
@@ -236,16 +234,14 @@ fn refusal(error: &clap::Error, arg: &Arg, text: &str) -> String {
         ErrorKind::InvalidValue if !names.is_empty() => {
             format!("{} is none of {}{}", quoted(text), names.join(", "), nearest(text, names.iter().copied()))
         }
-        ErrorKind::ValueValidation => {
-            error.source().map_or_else(|| first_line(error), |source| cut(&source.to_string(), LONGEST_LINE))
-        }
+        ErrorKind::ValueValidation => error.source().map_or_else(|| first_line(error), |source| brief(source)),
         _ => first_line(error),
     }
 }
 
 fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    cut(text.lines().next().unwrap_or_default().trim_start_matches("error: "), LONGEST_LINE)
+    brief(text.lines().next().unwrap_or_default().trim_start_matches("error: "))
 }
 
 /// The options of a training as a model file keeps them, each held to what its flag takes; or what is wrong with them.

@@ -3,7 +3,7 @@
 use super::paths::{self, Paths};
 use super::{Failure, config, many, number, signals};
 use clap::Args;
-use rnnstep::error::{cut, quoted};
+use rnnstep::error::{brief, quoted};
 use rnnstep::file::{self, LEARNER, Loaded, Metadata};
 use rnnstep::learner::Numbers;
 use rnnstep::optimizer::{Adam, Optimizer};
@@ -121,8 +121,8 @@ impl Learning {
         let stored = |name: &str| before.and_then(|before| before.get(name)).cloned();
         let options = match stored("options") {
             Some(options) => {
-                let before: LearnerOptions = serde_json::from_value(options)
-                    .map_err(|error| in_file(format!("learner: {}", cut(&error.to_string(), 160))))?;
+                let before: LearnerOptions =
+                    serde_json::from_value(options).map_err(|error| in_file(format!("learner: {}", brief(error))))?;
                 // what a learner takes in memory the rows in its file have to account for
                 let rows = extra.get(&format!("{LEARNER}rows.x")).map_or(0, |rows| rows.data().len());
                 if before.window.saturating_add(1).saturating_mul(model.shape().input()) != rows {
@@ -145,7 +145,7 @@ impl Learning {
         if let Some(numbers) = stored("numbers") {
             let mut snapshot = learner.snapshot();
             snapshot.numbers = serde_json::from_value::<Numbers>(numbers)
-                .map_err(|error| in_file(format!("learner: {}", cut(&error.to_string(), 160))))?;
+                .map_err(|error| in_file(format!("learner: {}", brief(error))))?;
             for (name, buffer) in snapshot.buffers_mut() {
                 let found = extra.get(&format!("{LEARNER}{name}")).map_or(&[][..], Tensor::data);
                 if found.len() != buffer.len() {

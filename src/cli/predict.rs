@@ -45,6 +45,8 @@ pub struct PredictArgs {
 
 pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let reads = args.model.paths().reads("INPUT", [&args.input]).reads("--init-state", &args.init_state);
+    // a state may go from call to call in one file
+    let reads = reads.may_replace("--init-state", "--final-state");
     reads.writes("--out", &args.out).writes("--final-state", &args.final_state).check()?;
     check_extension(args.out.as_deref())?;
     if args.many.series.is_some() {

@@ -5,7 +5,7 @@
 //! own check afterwards. No size that a file claims is believed, or allocated, before it was held against the
 //! length of the file.
 
-use crate::error::{Error, Result, listed, quoted};
+use crate::error::{Error, Result, brief, listed, quoted};
 use crate::memory;
 use crate::tensor::Tensor;
 use safetensors::SafeTensorError;
@@ -192,7 +192,7 @@ impl Header {
     fn parse(path: &Path, bytes: &[u8], end: usize, len: u64) -> Result<Self> {
         let error = |reason: String| Error::file(path, reason);
         let json = bytes.get(LENGTH..end).unwrap_or_default();
-        let raw: RawHeader = serde_json::from_slice(json).map_err(|e| error(format!("bad header: {e}")))?;
+        let raw: RawHeader = serde_json::from_slice(json).map_err(|e| error(format!("bad header: {}", brief(e))))?;
         let mut tensors = Vec::with_capacity(raw.tensors.len());
         for (name, info) in raw.tensors {
             tensors.push((name.clone(), info.checked().map_err(|reason| Error::tensor(path, name.as_str(), reason))?));
@@ -202,7 +202,7 @@ impl Header {
             SafeTensorError::InvalidOffset(name) => {
                 Error::tensor(path, name, "its bytes overlap those of another tensor or leave a gap before it")
             }
-            other => error(format!("bad header: {other}")),
+            other => error(format!("bad header: {}", brief(other))),
         })?;
         let expected = (end as u64).saturating_add(data_end as u64);
         if expected > len {

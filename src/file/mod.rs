@@ -11,7 +11,7 @@ mod plain;
 mod reference;
 mod unseen;
 
-use crate::error::{Error, Result, quoted};
+use crate::error::{Error, Result, brief, quoted};
 use crate::form::Form;
 use crate::layout::Layout;
 use crate::loss::Loss;
@@ -363,14 +363,14 @@ fn read_metadata(file: &Container) -> Result<Metadata> {
     let Some(json) = file.metadata(KEY) else { return Ok(Metadata::default()) };
     let error = |reason: String| Error::file(file.path(), format!("metadata {KEY:?}: {reason}"));
     // the version first: what a later one means by the other fields is not known here
-    let version: Version = serde_json::from_str(json).map_err(|e| error(e.to_string()))?;
+    let version: Version = serde_json::from_str(json).map_err(|e| error(brief(e)))?;
     if !(1..=Metadata::VERSION).contains(&version.version) {
         let (found, known) = (version.version, Metadata::VERSION);
         return Err(error(format!(
             "format version {found}, but this program knows no newer than {known}; take a newer one"
         )));
     }
-    serde_json::from_str(json).map_err(|e| error(e.to_string()))
+    serde_json::from_str(json).map_err(|e| error(brief(e)))
 }
 
 #[derive(Deserialize)]

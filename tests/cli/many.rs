@@ -492,7 +492,7 @@ fn predictions_and_forecasts_of_each() {
     assert_eq!(answer.stdout, run.ok("predict models all.csv --series shop").stdout);
     // what is wrong with the model is said once
     run.ok("train all.csv --series shop --column sold,open --target sold --epochs 1 --no-plot --out t.safetensors");
-    run.fails("forecast t.safetensors all.csv --series shop --steps 2", &["predicts sold"]);
+    run.fails("forecast t.safetensors all.csv --series shop --steps 2", &["predicts \"sold\""]);
 }
 
 #[test]
@@ -513,7 +513,10 @@ fn what_makes_no_sense() {
         ("train all.csv --series shop --column shop", &["\"shop\" says whose a row is"]),
         ("train all.csv --series shop --time shop", &["\"shop\" cannot say both"]),
         ("train x.npy --series shop", &["x.npy", "--series is for a .csv"]),
-        ("train shop0.csv model.safetensors --column sold", &["model.safetensors", "windows already cut"]),
+        (
+            "train shop0.csv model.safetensors --column sold --out new.safetensors",
+            &["model.safetensors", "windows already cut"],
+        ),
         ("predict model.safetensors x.npy --series shop", &["x.npy", "--series is for a .csv"]),
         ("evaluate all.csv empty --series shop", &["empty/scores.csv", "nothing says which model is whose"]),
         ("train all.csv --series shop --per-series --out a/b", &["a/b: the folder that it is to lie in"]),

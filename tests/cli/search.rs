@@ -150,6 +150,7 @@ fn what_is_refused() {
     run.ok("search sunspots.csv --tries 2 --epochs 1");
     run.file("other.csv", run.text("sunspots.csv").replacen(",5\n", ",6\n", 1));
     let again = "--tries 2 --epochs 1 --journal recipe.journal.json";
+    run.file("other.json", "1,2\n");
     for (args, says) in [
         (
             format!("other.csv {again}"),
@@ -161,7 +162,7 @@ fn what_is_refused() {
         (format!("sunspots.csv {again} --test-fraction 0.3"), "(test-fraction: 0.2 there, 0.3 here)"),
         (format!("sunspots.csv {again} --clip 1"), "(clip: not said there, 1.0 here)"),
         ("sunspots.csv --tries 2 --epochs 2".into(), "(epochs: 1 there, 2 here)"),
-        ("sunspots.csv --journal sunspots.csv".into(), "sunspots.csv: is no journal of a search"),
+        ("sunspots.csv --journal other.json".into(), "other.json: is no journal of a search"),
         ("sunspots.csv --out no/r.toml".into(), "create it first"),
         ("missing.csv".into(), "missing.csv"),
     ] {

@@ -27,7 +27,7 @@ fn networks_of_other_kinds_are_refused_by_name() {
     refused_tensors(&plus("rnn.weight_ih_l01", &[12, 2]), &["rnn.weight_ih_l01", "unknown"]);
     refused_tensors(&plus("h0", &[2, 1, 3]), &["h0", "unknown"]);
     refused_tensors(&plus("", &[1]), &["\"\"", "unknown"]);
-    refused_tensors(&plus("a\nb", &[1]), &["a b", "unknown"]);
+    refused_tensors(&plus("a\nb", &[1]), &[r"a\nb", "unknown"]);
     refused_tensors(&plus(&"long".repeat(100_000), &[1]), &["longlong", "unknown"]);
     refused_tensors(&plus("rnn.weight_ih_l7", &[12, 3]), &["rnn.weight_ih_l2", "missing"]);
     refused_tensors(&plus("rnn.bias_hh_l70", &[12]), &["layers 71", "64"]);

@@ -109,7 +109,7 @@ fn a_reader_sees_one_file() {
         "train --steps 1 --hidden 3 --no-plot --out a.safetensors",
         "train --steps 1 --hidden 90 --layers 2 --no-plot --out b.safetensors",
     ];
-    models.iter().for_each(|args| drop(run.ok(args)));
+    models.into_iter().for_each(|args| drop(run.ok(args)));
     let (a, b, path) = (run.path("a.safetensors"), run.path("b.safetensors"), run.path("x.safetensors"));
     fs::copy(&a, &path).unwrap();
     let done = AtomicBool::new(false);
