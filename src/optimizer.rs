@@ -242,7 +242,7 @@ impl FromStr for Schedule {
             _ => None,
         };
         let schedule = schedule.ok_or("expected constant, step:EVERY:GAMMA or cosine[:STEPS[:MIN]]")?;
-        schedule.checked().map_err(|error| error.to_string())
+        schedule.checked().map_err(|error| format!("{error}"))
     }
 }
 
