@@ -9,8 +9,8 @@ use rnnstep::data::windows::Windows;
 use rnnstep::scaler::Scaling;
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{
-    CellKind, Form, Handle, Learner, LearnerOptions, Levels, Loss, Model, Nonlinearity, Order, Scaler, Shape, State, Stream, Streams,
-    Tensor, Units, Weights,
+    CellKind, Form, Handle, Learner, LearnerOptions, Levels, Loss, Model, Nonlinearity, Order, Scaler, Shape, State,
+    Stream, Streams, Tensor, Units, Weights,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -49,7 +49,8 @@ fn call<T>(what: &str, call: impl FnOnce() -> rnnstep::Result<T>) -> Result<Opti
 
 fn shape(dice: &mut Dice) -> Shape {
     let cell = dice.one(&CellKind::ALL);
-    let nonlinearity = if cell == CellKind::Rnn { dice.one(&[Nonlinearity::Tanh, Nonlinearity::Relu]) } else { Nonlinearity::Tanh };
+    let nonlinearity =
+        if cell == CellKind::Rnn { dice.one(&[Nonlinearity::Tanh, Nonlinearity::Relu]) } else { Nonlinearity::Tanh };
     let size = |dice: &mut Dice| dice.one(&[1, 1, 2, 3, 5, 8, 15, 16, 17, 33]);
     let (input, hidden, layers) = (size(dice), size(dice), dice.between(1, 3));
     let output = if dice.once_in(4) { None } else { Some(size(dice)) };
@@ -74,7 +75,14 @@ fn model(dice: &mut Dice) -> Model {
 
 fn loss(dice: &mut Dice) -> Loss {
     let levels = Levels::new(&[0.1, 0.5, 0.9]).unwrap();
-    dice.one(&[Loss::Mse, Loss::Mae, Loss::Huber, Loss::Gaussian, Loss::Quantiles(levels), Loss::Quantiles(Levels::default())])
+    dice.one(&[
+        Loss::Mse,
+        Loss::Mae,
+        Loss::Huber,
+        Loss::Gaussian,
+        Loss::Quantiles(levels),
+        Loss::Quantiles(Levels::default()),
+    ])
 }
 
 fn form(dice: &mut Dice) -> Form {
@@ -125,7 +133,9 @@ fn stream(dice: &mut Dice) -> Outcome {
             7 if dice.once_in(2) => drop(call("Stream::warm_up", || Ok(stream.warm_up()))?),
             7 => drop(call("Stream::reset", || Ok(stream.reset()))?),
             _ => {
-                let ticked = call("Stream::ticker", || stream.ticker::<1, 1>().map(|mut tick| (tick.step([0.5]), tick.advance())))?;
+                let ticked = call("Stream::ticker", || {
+                    stream.ticker::<1, 1>().map(|mut tick| (tick.step([0.5]), tick.advance()))
+                })?;
                 taken |= ticked.is_some();
                 kept = call("Stream::state", || stream.state().cloned())?.ok_or("a stream without a state")?;
             }
@@ -140,7 +150,9 @@ fn streams(dice: &mut Dice) -> Outcome {
     let threads = Threads::new(dice.one(&[1, 1, 1, 1, 2])).map_err(|error| error.to_string())?;
     let capacity = dice.one(&[0, 0, 1, 3, 17]);
     let cpu = cpu(dice);
-    let Some(mut streams) = call("Streams::new", || Streams::new(model, cpu, threads, capacity))? else { return Ok(false) };
+    let Some(mut streams) = call("Streams::new", || Streams::new(model, cpu, threads, capacity))? else {
+        return Ok(false);
+    };
     // handles of others, and those of streams that were closed
     let other = Model::random(shape, 1).unwrap();
     let mut others = Streams::new(other, Cpu::widest(), Threads::default(), 1).unwrap();
@@ -174,7 +186,8 @@ fn streams(dice: &mut Dice) -> Outcome {
                     call("Streams::warm_up", || Ok(streams.warm_up()))?;
                 }
                 if let Some(state) = call("Streams::state", || streams.state(one))? {
-                    call("Streams::set_state", || streams.set_state(one, &state))?.ok_or("streams refuse their own state")?;
+                    call("Streams::set_state", || streams.set_state(one, &state))?
+                        .ok_or("streams refuse their own state")?;
                 }
             }
         }
@@ -219,7 +232,9 @@ fn learner(dice: &mut Dice) -> Outcome {
             8 => {
                 kept = learner.snapshot();
                 for (_, buffer) in kept.buffers_mut() {
-                    if let Some(at) = (!buffer.is_empty()).then(|| dice.below(buffer.len())).filter(|_| dice.once_in(20)) {
+                    if let Some(at) =
+                        (!buffer.is_empty()).then(|| dice.below(buffer.len())).filter(|_| dice.once_in(20))
+                    {
                         buffer[at] = dice.value();
                     }
                 }
@@ -233,7 +248,11 @@ fn learner(dice: &mut Dice) -> Outcome {
     }
     call("Learner::state", || Ok(learner.state()))?;
     let model = learner.model();
-    if model.params().iter().all(|value| value.is_finite()) { Ok(true) } else { Err("a learner with weights that are not finite".into()) }
+    if model.params().iter().all(|value| value.is_finite()) {
+        Ok(true)
+    } else {
+        Err("a learner with weights that are not finite".into())
+    }
 }
 
 /// Arrays of any shape through a model at once.
@@ -250,7 +269,8 @@ fn sequences(dice: &mut Dice) -> Outcome {
     let (order, cpu) = (dice.one(&[Order::BatchFirst, Order::TimeMajor]), cpu(dice));
     let mut taken = false;
     for _ in 0..2 {
-        let right = if dims.len() == 2 { 1 } else { dims.get(usize::from(order == Order::TimeMajor)).copied().unwrap_or(1) };
+        let right =
+            if dims.len() == 2 { 1 } else { dims.get(usize::from(order == Order::TimeMajor)).copied().unwrap_or(1) };
         let mut state = if dice.once_in(3) { state(dice, &shape)? } else { State::new(&shape, right) };
         let y = call("Model::forward", || model.forward(cpu, &x, order, &mut state))?;
         if let Some(y) = &y {
@@ -264,7 +284,11 @@ fn sequences(dice: &mut Dice) -> Outcome {
 /// Arrays, scalers, units and windows by themselves.
 fn plain(dice: &mut Dice) -> Outcome {
     let dims: Vec<usize> = (0..dice.below(5)).map(|_| dice.one(&[0, 1, 2, 3, 4, 4, 4, usize::MAX, 1 << 32])).collect();
-    let count = dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim)).filter(|&count| count < 1000).unwrap_or(3);
+    let count = dims
+        .iter()
+        .try_fold(1_usize, |product, &dim| product.checked_mul(dim))
+        .filter(|&count| count < 1000)
+        .unwrap_or(3);
     let values = some(dice, count);
     let mut taken = false;
     if let Some(array) = call("Tensor::new", || Tensor::new(dims, values))? {
@@ -296,14 +320,20 @@ fn plain(dice: &mut Dice) -> Outcome {
 
 fn trainer(dice: &mut Dice) -> Outcome {
     let model = model(dice);
-    let (inputs, targets) = (model.shape().input, model.units().map_or(model.shape().width_out(), |units| units.targets()));
-    let (rows, seq_len, batch) = (dice.between(0, 30), dice.one(&[1, 3, 5, 0, usize::MAX]), dice.one(&[1, 2, 0, usize::MAX]));
+    let (inputs, targets) =
+        (model.shape().input, model.units().map_or(model.shape().width_out(), |units| units.targets()));
+    let (rows, seq_len, batch) =
+        (dice.between(0, 30), dice.one(&[1, 3, 5, 0, usize::MAX]), dice.one(&[1, 2, 0, usize::MAX]));
     let x = good::series(rows, length(dice, inputs).clamp(1, 40));
     let target = good::series(length(dice, rows), length(dice, targets).clamp(1, 40));
     let (last, stride) = (dice.once_in(4), dice.one(&[1, 2, 0, usize::MAX]));
     let carry = dice.once_in(2);
     let windows = call("Windows", || {
-        if carry { Windows::lanes(x, target, seq_len, batch, last) } else { Windows::shuffled(x, target, seq_len, stride, batch, last, 1) }
+        if carry {
+            Windows::lanes(x, target, seq_len, batch, last)
+        } else {
+            Windows::shuffled(x, target, seq_len, stride, batch, last, 1)
+        }
     })?;
     let Some(windows) = windows else { return Ok(false) };
     let odd = dice.one(&[f64::NAN, -1.0, f64::INFINITY, 1e300, 0.0]);
@@ -319,7 +349,10 @@ fn trainer(dice: &mut Dice) -> Outcome {
     let mut again = windows.clone();
     call("train::mean_loss", || rnnstep::train::mean_loss(&model, &mut again, &recipe, Cpu::widest()))?;
     let threads = Threads::default();
-    let Some(mut trainer) = call("Trainer::new", || Trainer::new(model, windows, recipe, Cpu::widest(), threads))? else { return Ok(false) };
+    let Some(mut trainer) = call("Trainer::new", || Trainer::new(model, windows, recipe, Cpu::widest(), threads))?
+    else {
+        return Ok(false);
+    };
     let steps = dice.below(6);
     call("Trainer::steps", || trainer.steps(steps, |_| {}))?;
     Ok(true)

@@ -41,7 +41,8 @@ fn seed() -> u64 {
 /// that calls this.
 pub fn campaign<A: FnMut(&mut Case) -> Outcome>(name: &str, cases: u64, prepare: impl FnOnce(&Path) -> A) {
     if let Some(first) = number("RNNSTEP_HOSTILE_FIRST") {
-        let folder = PathBuf::from(std::env::var_os("RNNSTEP_HOSTILE_FOLDER").expect("the folder goes with the first case"));
+        let folder =
+            PathBuf::from(std::env::var_os("RNNSTEP_HOSTILE_FOLDER").expect("the folder goes with the first case"));
         return run(name, &folder, first..number("RNNSTEP_HOSTILE_END").unwrap_or(first + 1), prepare(&folder));
     }
     let temporary = tempfile::tempdir().unwrap();
@@ -54,8 +55,8 @@ pub fn campaign<A: FnMut(&mut Case) -> Outcome>(name: &str, cases: u64, prepare:
             watch(name, &folder, case, case + 1);
         }
         None => {
-            let cases = number("RNNSTEP_HOSTILE_CASES")
-                .unwrap_or_else(|| cases * number("RNNSTEP_HOSTILE_TIMES").unwrap_or(1));
+            let cases =
+                number("RNNSTEP_HOSTILE_CASES").unwrap_or_else(|| cases * number("RNNSTEP_HOSTILE_TIMES").unwrap_or(1));
             watch(name, temporary.path(), 0, cases);
         }
     }
@@ -96,14 +97,16 @@ fn watch(name: &str, folder: &Path, first: u64, end: u64) {
         let (mut at, mut done, mut news) = (None, false, Vec::new());
         while !done && found.len() + news.len() < MOST {
             match lines.recv_timeout(HUNG) {
-                Ok(line) => match line.strip_prefix("hostile ").map(|line| line.split_once(' ').unwrap_or((line, ""))) {
-                    Some(("at", number)) => at = number.parse::<u64>().ok(),
-                    Some(("taken", _)) => taken += 1,
-                    Some(("refused", _)) => refused += 1,
-                    Some(("found", text)) => news.push((at.unwrap_or(next), text.to_string())),
-                    Some(("done", _)) => done = true,
-                    _ => {}
-                },
+                Ok(line) => {
+                    match line.strip_prefix("hostile ").map(|line| line.split_once(' ').unwrap_or((line, ""))) {
+                        Some(("at", number)) => at = number.parse::<u64>().ok(),
+                        Some(("taken", _)) => taken += 1,
+                        Some(("refused", _)) => refused += 1,
+                        Some(("found", text)) => news.push((at.unwrap_or(next), text.to_string())),
+                        Some(("done", _)) => done = true,
+                        _ => {}
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     news.push((at.unwrap_or(next), format!("does not end within {HUNG:?}")));
                     break;
@@ -134,12 +137,17 @@ fn watch(name: &str, folder: &Path, first: u64, end: u64) {
     for (number, text) in &found {
         println!("{name}: case {number}: {text}");
         let seed = seed();
-        println!("  RNNSTEP_HOSTILE_SEED={seed} RNNSTEP_HOSTILE_CASE={number} cargo test --release --test hostile -- {name}");
+        println!(
+            "  RNNSTEP_HOSTILE_SEED={seed} RNNSTEP_HOSTILE_CASE={number} cargo test --release --test hostile -- {name}"
+        );
     }
     assert!(found.is_empty(), "{name}: {} of {} cases went wrong; see above", found.len(), end - first);
     // an attack that is always refused at the door, or never, has stopped being one
     let many = end - first >= 200;
-    assert!(!many || (taken * 50 > end - first && refused * 50 > end - first), "{name}: {taken} taken, {refused} refused");
+    assert!(
+        !many || (taken * 50 > end - first && refused * 50 > end - first),
+        "{name}: {taken} taken, {refused} refused"
+    );
 }
 
 /// A program that may take so much memory and no more, where a shell can say so.

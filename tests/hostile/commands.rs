@@ -1,7 +1,7 @@
 //! Command lines: every option that `--help` names, with values that are right, wrong, twice, against each other, and with files
 //! that are good, damaged, absent, folders, links and devices.
 
-use crate::campaign::{Outcome, campaign};
+use crate::campaign::campaign;
 use crate::dice::{Dice, NASTY_NUMBERS, NASTY_TEXTS, NASTY_U64};
 use crate::program::Place;
 use crate::texts::{damaged, input};
@@ -12,7 +12,10 @@ use std::process::Command;
 const COMMANDS: [(&str, &str); 14] = [
     ("train", "good.csv --epochs 2 --hidden 3 --seq-len 5 --no-plot --out out.safetensors"),
     ("train", "--steps 20 --hidden 3 --out out.safetensors --plot out.svg"),
-    ("train", "long.csv --series shop --column sales --per-series --epochs 1 --hidden 3 --seq-len 5 --no-plot --out out"),
+    (
+        "train",
+        "long.csv --series shop --column sales --per-series --epochs 1 --hidden 3 --seq-len 5 --no-plot --out out",
+    ),
     ("train", "--resume m.checkpoint.safetensors --epochs 3 --no-plot --out out.safetensors"),
     ("predict", "m.safetensors good.csv"),
     ("stream", "m.safetensors"),
@@ -28,14 +31,45 @@ const COMMANDS: [(&str, &str); 14] = [
 
 /// Options that say how much work is asked for. Whoever may ask may ask for much, so they get no large numbers here.
 const WORK: [&str; 18] = [
-    "--hidden", "--layers", "--seq-len", "--batch", "--epochs", "--steps", "--tries", "--paths", "--budget", "--seconds", "--horizon",
-    "--threads", "--window", "--season", "--patience", "--schedule", "--refit", "--print-every",
+    "--hidden",
+    "--layers",
+    "--seq-len",
+    "--batch",
+    "--epochs",
+    "--steps",
+    "--tries",
+    "--paths",
+    "--budget",
+    "--seconds",
+    "--horizon",
+    "--threads",
+    "--window",
+    "--season",
+    "--patience",
+    "--schedule",
+    "--refit",
+    "--print-every",
 ];
 
 /// Values of options that take none of the usual kinds.
 const VALUES: [(&str, &[&str]); 20] = [
-    ("--loss", &["mse", "huber", "gaussian", "quantiles", "quantiles:0.1,0.9", "quantiles:", "quantiles:0.5,0.5", "quantiles:2"]),
-    ("--schedule", &["constant", "step:5:0.5", "cosine", "cosine:9:0.001", "step:0:1", "cosine:-1", "step:1:nan", "step:"]),
+    (
+        "--loss",
+        &[
+            "mse",
+            "huber",
+            "gaussian",
+            "quantiles",
+            "quantiles:0.1,0.9",
+            "quantiles:",
+            "quantiles:0.5,0.5",
+            "quantiles:2",
+        ],
+    ),
+    (
+        "--schedule",
+        &["constant", "step:5:0.5", "cosine", "cosine:9:0.001", "step:0:1", "cosine:-1", "step:1:nan", "step:"],
+    ),
     ("--device", &["auto", "cpu", "cuda", "cuda:1", "cuda:99999999999", "tpu"]),
     ("--isa", &["portable", "avx2", "avx512", "neon", "sse"]),
     ("--bands", &["50", "50,90", "90,50", "0", "100", "nan", "1e-9", "50,50,50", ","]),
@@ -57,7 +91,7 @@ const VALUES: [(&str, &[&str]); 20] = [
 ];
 
 /// An option as `--help` shows it.
-struct Option_ {
+struct Flag {
     name: String,
     /// What its value is called; `None` if it takes none.
     meta: Option<String>,
@@ -89,19 +123,14 @@ fn lines() {
             let mut args = vec![command.to_string()];
             args.extend(line(dice, usual, &options[at]));
             let input = input(dice);
-            let outcome = place.run(&args, &input, &changed, &["model.safetensors", "model.checkpoint.safetensors", "model.svg"]);
-            explained(outcome)
+            // where a training goes that is told nothing else
+            place.run(&args, &input, &changed, &["model.safetensors", "model.checkpoint.safetensors", "model.svg"])
         }
     });
 }
 
-/// A search that is told nowhere else writes its recipe and journal beside the data.
-fn explained(outcome: Outcome) -> Outcome {
-    outcome
-}
-
 /// What stands behind the name of the command.
-fn line(dice: &mut Dice, usual: &str, options: &[Option_]) -> Vec<String> {
+fn line(dice: &mut Dice, usual: &str, options: &[Flag]) -> Vec<String> {
     let mut args: Vec<String> = usual.split_whitespace().map(String::from).collect();
     for _ in 0..dice.one(&[0, 1, 1, 2, 2, 3, 5]) {
         let option = &options[dice.below(options.len())];
@@ -129,7 +158,10 @@ fn line(dice: &mut Dice, usual: &str, options: &[Option_]) -> Vec<String> {
         }
         1 if !args.is_empty() => drop(args.remove(dice.below(args.len()))),
         2 => args.push(any_file(dice).into()),
-        3 => args.insert(dice.below(args.len() + 1), dice.one(&["--", "-", "--help", "-x", "--no-such", "--no-plot"]).into()),
+        3 => args.insert(
+            dice.below(args.len() + 1),
+            dice.one(&["--", "-", "--help", "-x", "--no-such", "--no-plot"]).into(),
+        ),
         4 if !args.is_empty() => {
             let at = dice.below(args.len());
             args.rotate_left(at);
@@ -214,20 +246,26 @@ fn output(dice: &mut Dice) -> &'static str {
 }
 
 /// The options that a command names in its help.
-fn options(command: &str) -> Vec<Option_> {
+fn options(command: &str) -> Vec<Flag> {
     let help = Command::new(env!("CARGO_BIN_EXE_rnnstep")).args([command, "--help"]).output().unwrap();
-    let mut options: Vec<Option_> = vec![];
+    let mut options: Vec<Flag> = vec![];
     for line in String::from_utf8(help.stdout).unwrap().lines() {
         if let Some(option) = line.strip_prefix("      --") {
-            let (name, meta) = option.split_once(' ').map_or((option, None), |(name, meta)| (name, Some(meta.to_string())));
-            options.push(Option_ { name: format!("--{name}"), meta, possible: vec![] });
+            let (name, meta) =
+                option.split_once(' ').map_or((option, None), |(name, meta)| (name, Some(meta.to_string())));
+            options.push(Flag { name: format!("--{name}"), meta, possible: vec![] });
         } else if let Some(last) = options.last_mut() {
             let line = line.trim();
             let listed = line.strip_prefix("[possible values: ").and_then(|rest| rest.strip_suffix(']'));
             last.possible.extend(listed.into_iter().flat_map(|list| list.split(", ").map(String::from)));
-            last.possible.extend(line.strip_prefix("- ").and_then(|one| one.split_once(':')).map(|(name, _)| name.to_string()));
+            last.possible
+                .extend(line.strip_prefix("- ").and_then(|one| one.split_once(':')).map(|(name, _)| name.to_string()));
         }
     }
-    assert!(options.len() > 3, "{command} --help: {} options; how they are looked for no longer fits it", options.len());
+    assert!(
+        options.len() > 3,
+        "{command} --help: {} options; how they are looked for no longer fits it",
+        options.len()
+    );
     options
 }

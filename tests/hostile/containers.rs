@@ -12,7 +12,8 @@ use rnnstep::fit::Table;
 use rnnstep::learner::Numbers;
 use rnnstep::train::Recipe;
 use rnnstep::{
-    Device, Isa, Learner, LearnerOptions, Model, Nonlinearity, Order, State, Stream, Streams, Tensor, Weights, forecast, float64,
+    Device, Isa, Learner, LearnerOptions, Model, Nonlinearity, Order, State, Stream, Streams, Tensor, Weights, float64,
+    forecast,
 };
 use std::fs;
 use std::path::Path;
@@ -48,11 +49,13 @@ fn checkpoints() {
             let path = damaged(case, &good);
             match Checkpoint::load(&path, Cpu::widest()) {
                 Ok(checkpoint) => {
-                    let resumed = checkpoint.into_trainer(good::windows(), Recipe::default(), Cpu::widest(), Threads::default());
+                    let resumed =
+                        checkpoint.into_trainer(good::windows(), Recipe::default(), Cpu::widest(), Threads::default());
                     let Some((mut trainer, best)) = allowed(resumed)? else { return Ok(false) };
                     allowed(trainer.steps(3, |_| {}))?;
                     let again = case.folder.join("again.safetensors");
-                    let saved = rnnstep::checkpoint::save(&again, &mut trainer, best.as_ref(), &file::Metadata::default());
+                    let saved =
+                        rnnstep::checkpoint::save(&again, &mut trainer, best.as_ref(), &file::Metadata::default());
                     allowed(saved)?;
                     Ok(true)
                 }
@@ -83,7 +86,9 @@ fn learner(dice: &mut Dice, loaded: Loaded) -> Outcome {
     let stored = |name: &str| loaded.metadata.position.as_ref()?.get("learner")?.get(name).cloned();
     let options = serde_json::from_value::<LearnerOptions>(stored("options").unwrap_or_default());
     let Ok(options) = options else { return Ok(false) };
-    let Some(mut learner) = allowed(Learner::new(loaded.model.clone(), options, Cpu::widest()))? else { return Ok(false) };
+    let Some(mut learner) = allowed(Learner::new(loaded.model.clone(), options, Cpu::widest()))? else {
+        return Ok(false);
+    };
     let mut snapshot = learner.snapshot();
     match serde_json::from_value::<Numbers>(stored("numbers").unwrap_or_default()) {
         Ok(numbers) => snapshot.numbers = numbers,
@@ -181,7 +186,11 @@ fn damaged(case: &mut Case, good: &[good::Good]) -> std::path::PathBuf {
 fn warnings(loaded: &Loaded, path: &Path) -> Result<(), String> {
     loaded.warnings.iter().try_for_each(|warning| {
         a_line(warning, 600)?;
-        if warning.contains(&*path.to_string_lossy()) { Ok(()) } else { Err(format!("a warning without file: {warning}")) }
+        if warning.contains(&*path.to_string_lossy()) {
+            Ok(())
+        } else {
+            Err(format!("a warning without file: {warning}"))
+        }
     })
 }
 
@@ -261,11 +270,13 @@ fn evaluated(model: &Model, cpu: Cpu) -> Result<(), String> {
 /// What was taken can be written, and what was written is the same.
 fn again(loaded: &Loaded, folder: &Path) -> Result<(), String> {
     let path = folder.join("again.safetensors");
-    let extra: Vec<(String, Tensor)> = loaded.extra.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+    let extra: Vec<(String, Tensor)> =
+        loaded.extra.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
     if allowed(file::save(&path, &loaded.model, &loaded.metadata, &extra))?.is_none() {
         return Ok(());
     }
-    let read = file::load(&path, None, Cpu::widest()).map_err(|error| format!("written, and not read: {}", cut(&error.to_string())))?;
+    let read = file::load(&path, None, Cpu::widest())
+        .map_err(|error| format!("written, and not read: {}", cut(&error.to_string())))?;
     let bits = |model: &Model| model.params().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     if bits(&read.model) == bits(&loaded.model) && read.model.units() == loaded.model.units() {
         Ok(())

@@ -56,17 +56,23 @@ pub fn text(dice: &mut Dice, text: &mut Vec<u8>) {
             // one separator for another
             let (one, other) = (dice.one(separators), dice.one(separators));
             let every = dice.once_in(2);
-            text.iter_mut().enumerate().filter(|(i, b)| **b == one && (every || *i == at)).for_each(|(_, b)| *b = other);
+            text.iter_mut()
+                .enumerate()
+                .filter(|(i, b)| **b == one && (every || *i == at))
+                .for_each(|(_, b)| *b = other);
         }
         9 => {
             let ends: &[&[u8]] = &[b"\r\n", b"\r", b"\n\n", b"\n\r", b"\0\n", b" \n"];
             let end = dice.pick(ends);
             let every = dice.between(1, 3);
             let mut line = 0;
-            *text = text.iter().flat_map(|&byte| {
-                line += usize::from(byte == b'\n');
-                if byte == b'\n' && line % every == 0 { end.to_vec() } else { vec![byte] }
-            }).collect();
+            *text = text
+                .iter()
+                .flat_map(|&byte| {
+                    line += usize::from(byte == b'\n');
+                    if byte == b'\n' && line % every == 0 { end.to_vec() } else { vec![byte] }
+                })
+                .collect();
         }
         10 => {
             // lines twice, gone, or in another order
@@ -81,7 +87,8 @@ pub fn text(dice: &mut Dice, text: &mut Vec<u8>) {
             *text = lines.concat();
         }
         11 => {
-            let starts: &[&[u8]] = &[b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"# ", b"\n\n", b"\0", b"sep=;\n", b"\"", b"PK\x03\x04"];
+            let starts: &[&[u8]] =
+                &[b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"# ", b"\n\n", b"\0", b"sep=;\n", b"\"", b"PK\x03\x04"];
             let start = dice.pick(starts);
             text.splice(0..0, start.iter().copied());
         }
@@ -105,7 +112,8 @@ pub fn text(dice: &mut Dice, text: &mut Vec<u8>) {
 
 /// A cell in quotes, or nearly.
 fn quoted(dice: &mut Dice) -> String {
-    let inside = dice.one(&["1", "1,5", "1;5", "a\"\"b", "a\nb", "1 000,5", "€ 5", "12%", "2020-02-30", "(5)", "1e5", "\"", ""]);
+    let inside =
+        dice.one(&["1", "1,5", "1;5", "a\"\"b", "a\nb", "1 000,5", "€ 5", "12%", "2020-02-30", "(5)", "1e5", "\"", ""]);
     let (left, right) = (dice.one(&["\"", "\"", "'", "\"\"", ""]), dice.one(&["\"", "\"", "'", "\" ", "\"x"]));
     format!("{left}{inside}{right}")
 }
@@ -136,15 +144,29 @@ pub fn json(dice: &mut Dice, value: &mut Value) {
             *node = match dice.below(14) {
                 // what may well be right
                 9 if node.is_u64() => json!(dice.below(9)),
-                9 if node.is_string() => json!(dice.one(&["mse", "gaussian", "quantiles:0.1,0.9", "lstm", "change", "a"])),
+                9 if node.is_string() => {
+                    json!(dice.one(&["mse", "gaussian", "quantiles:0.1,0.9", "lstm", "change", "a"]))
+                }
                 9..=12 => json!(dice.small()),
                 13 => json!([dice.small(), 1.5]),
                 0 | 1 if work => json!(dice.below(9)),
                 0 | 1 => json!(dice.one(&NASTY_U64)),
-                2 | 3 => raw(dice.pick(&["-1", "1e308", "-1e308", "1e999", "1e-400", "0.5", "-0", "1e39", "3.5e38", "00", "NaN", "1e3"])),
+                2 | 3 => raw(dice.pick(&[
+                    "-1", "1e308", "-1e308", "1e999", "1e-400", "0.5", "-0", "1e39", "3.5e38", "00", "NaN", "1e3",
+                ])),
                 4 => json!(dice.one(&NASTY_TEXTS)),
                 5 => json!(dice.one(&["x", "\u{1b}[2J", "e\u{301}"]).repeat(dice.one(&[1, 200, 20_000]))),
-                6 => raw(dice.pick(&["\"\\ud800\"", "\"\\u0000\"", "\"\\x\"", "nul", "[1,", "{\"a\":1,\"a\":2}", "'a'", "/**/1", "\"\\u001b[2J\""])),
+                6 => raw(dice.pick(&[
+                    "\"\\ud800\"",
+                    "\"\\u0000\"",
+                    "\"\\x\"",
+                    "nul",
+                    "[1,",
+                    "{\"a\":1,\"a\":2}",
+                    "'a'",
+                    "/**/1",
+                    "\"\\u001b[2J\"",
+                ])),
                 7 => deep(dice),
                 _ if dice.once_in(3) => dice.pick(&[&Value::Null, &Value::Bool(true), &Value::Bool(false)]).clone(),
                 _ => copied,
@@ -162,7 +184,10 @@ fn object(dice: &mut Dice, map: &mut Map<String, Value>, copied: Value) {
         3 => drop(map.insert(dice.one(&NASTY_TEXTS).into(), copied)),
         _ => {
             if let Some(value) = map.remove(&key) {
-                map.insert(dice.pick(&["version", "Shape", "x", "__metadata__", "rnn.weight_ih_l0", "\u{1b}]0;t\u{7}"]).into(), value);
+                map.insert(
+                    dice.pick(&["version", "Shape", "x", "__metadata__", "rnn.weight_ih_l0", "\u{1b}]0;t\u{7}"]).into(),
+                    value,
+                );
             }
         }
     }
@@ -254,7 +279,9 @@ pub fn container(dice: &mut Dice, file: &mut Vec<u8>) {
                 return json_header(dice, file, header, &data);
             };
             // mostly without the reference, which would see any change at once
-            if dice.once_in(2) && let Some(map) = inside.as_object_mut() {
+            if dice.once_in(2)
+                && let Some(map) = inside.as_object_mut()
+            {
                 map.remove("reference");
             }
             (0..dice.between(1, 2)).for_each(|_| json(dice, &mut inside));
@@ -290,16 +317,34 @@ fn json_header(dice: &mut Dice, file: &mut Vec<u8>, mut header: Value, data: &[u
 fn tensors(dice: &mut Dice, file: &mut Vec<u8>, mut header: Value, mut data: Vec<u8>) {
     let Some(map) = header.as_object_mut() else { return };
     let names: Vec<String> = map.keys().filter(|name| *name != "__metadata__").cloned().collect();
-    let (Some(name), Some(other)) = (names.get(dice.below(names.len())), names.get(dice.below(names.len()))) else { return };
+    let (Some(name), Some(other)) = (names.get(dice.below(names.len())), names.get(dice.below(names.len()))) else {
+        return;
+    };
     // what an earlier damage has left may be no tensor any more
-    let is_one = |info: &Value| info["shape"].is_array() && info["data_offsets"].as_array().is_some_and(|ends| ends.len() == 2);
+    let is_one =
+        |info: &Value| info["shape"].is_array() && info["data_offsets"].as_array().is_some_and(|ends| ends.len() == 2);
     if !is_one(&map[name]) || !is_one(&map[other]) {
         return bytes(dice, file);
     }
     let info = map[other].clone();
     let one = &mut map[name];
     match dice.below(8) {
-        0 => one["dtype"] = json!(dice.one(&["F64", "F16", "BF16", "I32", "U8", "BOOL", "F8_E4M3", "F4", "C64", "f32", "", "\u{1b}[2J"])),
+        0 => {
+            one["dtype"] = json!(dice.one(&[
+                "F64",
+                "F16",
+                "BF16",
+                "I32",
+                "U8",
+                "BOOL",
+                "F8_E4M3",
+                "F4",
+                "C64",
+                "f32",
+                "",
+                "\u{1b}[2J"
+            ]))
+        }
         1 => one["data_offsets"] = info["data_offsets"].clone(),
         2 => {
             let shift = dice.one(&[1_u64, 2, 4, u64::MAX]);
@@ -325,7 +370,16 @@ fn tensors(dice: &mut Dice, file: &mut Vec<u8>, mut header: Value, mut data: Vec
             let (mut copy, len) = (info.clone(), end.saturating_sub(start).min(1 << 16) as usize);
             copy["data_offsets"] = json!([data.len(), data.len() + len]);
             data.resize(data.len() + len, 0x3c);
-            let name = dice.pick(&["fc2.weight", "rnn.weight_ih_l1", "rnn.bias_ih_l0", "weight_hr_l0", "rnnstep.state.h", "rnnstep.x", "\n", "a.b.c"]);
+            let name = dice.pick(&[
+                "fc2.weight",
+                "rnn.weight_ih_l1",
+                "rnn.bias_ih_l0",
+                "weight_hr_l0",
+                "rnnstep.state.h",
+                "rnnstep.x",
+                "\n",
+                "a.b.c",
+            ]);
             map.insert(name.into(), copy);
         }
         6 => drop(map.remove(name)),

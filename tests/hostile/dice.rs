@@ -101,8 +101,30 @@ pub const NASTY_U64: [u64; 22] = [
 
 /// Numbers as text, some of them none.
 pub const NASTY_NUMBERS: [&str; 24] = [
-    "-1", "-0", "0.5", "-1.5", "1e308", "-1e308", "1e309", "1e-320", "3.5e38", "1e39", "1e999", "1e-999", "NaN", "nan", "inf",
-    "-Infinity", "0x10", "1_000", "+5", "1,5", ".5", "5.", "99999999999999999999", "-9223372036854775809",
+    "-1",
+    "-0",
+    "0.5",
+    "-1.5",
+    "1e308",
+    "-1e308",
+    "1e309",
+    "1e-320",
+    "3.5e38",
+    "1e39",
+    "1e999",
+    "1e-999",
+    "NaN",
+    "nan",
+    "inf",
+    "-Infinity",
+    "0x10",
+    "1_000",
+    "+5",
+    "1,5",
+    ".5",
+    "5.",
+    "99999999999999999999",
+    "-9223372036854775809",
 ];
 
 /// Texts that a terminal, a shell, a spreadsheet or a parser of their own takes for an order.

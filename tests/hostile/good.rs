@@ -7,7 +7,9 @@ use rnnstep::cpu::{Cpu, Threads};
 use rnnstep::data::windows::Windows;
 use rnnstep::file::{self, Columns, End, Metadata, Unseen};
 use rnnstep::train::{Recipe, Trainer};
-use rnnstep::{CellKind, Form, Learner, LearnerOptions, Levels, Loss, Model, Nonlinearity, Scaler, Shape, State, Tensor, Units};
+use rnnstep::{
+    CellKind, Form, Learner, LearnerOptions, Levels, Loss, Model, Nonlinearity, Scaler, Shape, State, Tensor, Units,
+};
 use serde_json::json;
 use std::fs;
 use std::path::Path;

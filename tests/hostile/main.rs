@@ -17,6 +17,8 @@ mod containers;
 mod damage;
 mod dice;
 mod good;
+#[cfg(all(unix, feature = "cli"))]
+mod kills;
 mod known;
 #[cfg(feature = "cli")]
 mod program;

@@ -60,12 +60,25 @@ fn text() {
 
 fn options(dice: &mut Dice) -> CsvOptions {
     let odd = dice.one(&[Some(b'"'), Some(b'\n'), Some(0), Some(0xff)]);
-    let columns: &[&str] = dice.one(&[&[][..], &[], &["a"], &["2", "1"], &["value", "value"], &[""], &["0"], &["99999999999999999999"]]);
+    let columns: &[&str] =
+        dice.one(&[&[][..], &[], &["a"], &["2", "1"], &["value", "value"], &[""], &["0"], &["99999999999999999999"]]);
     CsvOptions {
         columns: columns.iter().map(ToString::to_string).collect(),
         missing: dice.one(&[Missing::Error, Missing::ForwardFill, Missing::Drop]),
         header: dice.one(&[None, None, Some(true), Some(false)]),
-        delimiter: dice.one(&[None, None, Some(b';'), Some(b'\t'), Some(b' '), Some(b'|'), None, None, None, None, odd]),
+        delimiter: dice.one(&[
+            None,
+            None,
+            Some(b';'),
+            Some(b'\t'),
+            Some(b' '),
+            Some(b'|'),
+            None,
+            None,
+            None,
+            None,
+            odd,
+        ]),
         or_all: dice.once_in(3),
         time: dice.one(&[None, None, Some("time"), Some("1"), Some("3")]).map(Into::into),
     }
@@ -126,9 +139,24 @@ fn bytes(dice: &mut Dice, good: &[u8]) -> Vec<u8> {
 
 /// An array with a header of its own, right or nearly so.
 fn header(dice: &mut Dice) -> Vec<u8> {
-    let kinds = [("<f4", 4), (">f4", 4), ("<f8", 8), ("<f2", 2), ("<i8", 8), ("|u1", 1), (">i2", 2), ("|b1", 1), ("<c8", 8), ("|O", 8), ("<U9", 36), ("|V4", 4)];
+    let kinds = [
+        ("<f4", 4),
+        (">f4", 4),
+        ("<f8", 8),
+        ("<f2", 2),
+        ("<i8", 8),
+        ("|u1", 1),
+        (">i2", 2),
+        ("|b1", 1),
+        ("<c8", 8),
+        ("|O", 8),
+        ("<U9", 36),
+        ("|V4", 4),
+    ];
     let (kind, size) = dice.one(&kinds);
-    let dims: Vec<u64> = (0..dice.between(0, 5)).map(|_| if dice.once_in(12) { dice.one(&NASTY_U64) } else { dice.below(4) as u64 + 1 }).collect();
+    let dims: Vec<u64> = (0..dice.between(0, 5))
+        .map(|_| if dice.once_in(12) { dice.one(&NASTY_U64) } else { dice.below(4) as u64 + 1 })
+        .collect();
     let shape = dims.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let comma = if dims.len() == 1 { "," } else { "" };
     let order = dice.pick(&["False", "False", "True"]);
