@@ -84,7 +84,7 @@ const VALUES: [(&str, &[&str]); 20] = [
     ("--header", &["true", "false", "maybe"]),
     ("--betas", &["0.9", "0.9,0.99", "1", "-1,2", "nan"]),
     ("--config", &["config.toml", "recipe.toml", "good.csv", "absent"]),
-    ("--resume", &["m.safetensors", "m.checkpoint.safetensors", "models", "absent", "good.csv"]),
+    ("--resume", &["m.safetensors", "m.checkpoint.safetensors", "shops", "absent", "good.csv"]),
     ("--init", &["m.safetensors", "q.safetensors", "windows.safetensors", "absent"]),
     ("--init-state", &["state.safetensors", "m.safetensors", "absent"]),
     ("--seconds", &["0.01", "0", "-1", "nan", "1e-300"]),
@@ -124,7 +124,12 @@ fn lines() {
             args.extend(line(dice, usual, &options[at]));
             let input = input(dice);
             // where a training goes that is told nothing else
-            place.run(&args, &input, &changed, &["model.safetensors", "model.checkpoint.safetensors", "model.svg"])
+            place.run(
+                &args,
+                &input,
+                &changed,
+                &["model.safetensors", "model.checkpoint.safetensors", "model.svg", "models/"],
+            )
         }
     });
 }
@@ -181,7 +186,7 @@ fn any_file(dice: &mut Dice) -> &'static str {
         "q.safetensors",
         "windows.safetensors",
         "sequence.safetensors",
-        "models",
+        "shops",
         "folder",
         "absent.csv",
         "absent/absent.csv",

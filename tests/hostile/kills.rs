@@ -55,9 +55,9 @@ fn a_search() {
 
 #[test]
 fn a_learner() {
-    campaign("kills::a_learner", 20, |folder| {
+    campaign("kills::a_learner", 12, |folder| {
         let place = Place::new(folder);
-        let lines: Vec<String> = (0..400).map(|i| format!("{}\n", (i as f32 * 0.3).sin() + 5.0)).collect();
+        let lines: Vec<String> = (0..40).map(|i| format!("{}\n", (i as f32 * 0.3).sin() + 5.0)).collect();
         finish(&place, "stream m.safetensors --learn --save-every 1 --out whole.safetensors", &lines.concat()).unwrap();
         move |case| {
             for name in ["cut.safetensors", "cut.learner.safetensors"] {

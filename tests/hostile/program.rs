@@ -65,7 +65,7 @@ impl Place {
             format!(
                 "train good.csv {size} --epochs 2 --loss quantiles --target-as seasonal-change --season 6 --out q.safetensors"
             ),
-            format!("train long.csv --series shop --column sales --per-series {size} --epochs 2 --out models"),
+            format!("train long.csv --series shop --column sales --per-series {size} --epochs 2 --out shops"),
             "search good.csv --tries 3 --epochs 2 --journal journal.json --out recipe.toml".into(),
             "predict m.safetensors good.csv --out y.csv --final-state state.safetensors".into(),
         ] {
