@@ -10,6 +10,8 @@ pub struct Known {
 pub const KNOWN: &[Known] = &[
     Known { part: "Tensor::part panicked", section: 5 },
     Known { part: "Model::forward panicked", section: 5 },
+    Known { part: "Learner::set_state panicked", section: 5 },
     Known { part: "a message of ", section: 4 },
+    Known { part: "a message with '\\u{2028}'", section: 4 },
     Known { part: "is read and was changed", section: 4 },
 ];
