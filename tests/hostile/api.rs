@@ -47,6 +47,15 @@ fn call<T>(what: &str, call: impl FnOnce() -> rnnstep::Result<T>) -> Result<Opti
     }
 }
 
+/// The same of one that gives nothing back.
+fn act(what: &str, act: impl FnOnce()) -> Result<(), String> {
+    call(what, || {
+        act();
+        Ok(())
+    })
+    .map(|_| ())
+}
+
 fn shape(dice: &mut Dice) -> Shape {
     let cell = dice.one(&CellKind::ALL);
     let nonlinearity =
@@ -127,11 +136,11 @@ fn stream(dice: &mut Dice) -> Outcome {
         match dice.below(9) {
             0..=2 => taken |= call("Stream::step", || stream.step(&x).map(|_| ()))?.is_some(),
             3 => taken |= call("Stream::predict", || stream.predict(&x).map(|_| ()))?.is_some(),
-            4 => drop(call("Stream::advance", || Ok(stream.advance()))?),
+            4 => act("Stream::advance", || stream.advance())?,
             5 => kept = state(dice, &shape)?,
             6 => taken |= call("Stream::set_state", || stream.set_state(&kept))?.is_some(),
-            7 if dice.once_in(2) => drop(call("Stream::warm_up", || Ok(stream.warm_up()))?),
-            7 => drop(call("Stream::reset", || Ok(stream.reset()))?),
+            7 if dice.once_in(2) => act("Stream::warm_up", || stream.warm_up())?,
+            7 => act("Stream::reset", || stream.reset())?,
             _ => {
                 let ticked = call("Stream::ticker", || {
                     stream.ticker::<1, 1>().map(|mut tick| (tick.step([0.5]), tick.advance()))
@@ -183,7 +192,7 @@ fn streams(dice: &mut Dice) -> Outcome {
             }
             _ => {
                 if dice.once_in(6) {
-                    call("Streams::warm_up", || Ok(streams.warm_up()))?;
+                    act("Streams::warm_up", || streams.warm_up())?;
                 }
                 if let Some(state) = call("Streams::state", || streams.state(one))? {
                     call("Streams::set_state", || streams.set_state(one, &state))?
@@ -225,7 +234,7 @@ fn learner(dice: &mut Dice) -> Outcome {
             }
             7 => {
                 if dice.once_in(3) {
-                    call("Learner::warm_up", || Ok(learner.warm_up()))?;
+                    act("Learner::warm_up", || learner.warm_up())?;
                 }
                 if learner.is_paused() { learner.resume() } else { learner.pause() }
             }
@@ -303,8 +312,8 @@ fn plain(dice: &mut Dice) -> Outcome {
     let (shift, scale) = (some(dice, 2), some(dice, 2));
     if let Some(scaler) = call("Scaler::new", || Scaler::new(shift, scale))? {
         let mut rows = some(dice, 6);
-        call("Scaler::apply", || Ok(scaler.apply(&mut rows)))?;
-        call("Scaler::undo", || Ok(scaler.undo(&mut rows)))?;
+        act("Scaler::apply", || scaler.apply(&mut rows))?;
+        act("Scaler::undo", || scaler.undo(&mut rows))?;
         let columns: Vec<usize> = (0..dice.below(4)).map(|_| dice.below(3)).collect();
         let (loss, form) = (loss(dice), form(dice));
         let units = Units::scaled(scaler.clone(), scaler);
