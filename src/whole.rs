@@ -45,8 +45,23 @@ pub(crate) fn check(path: &Path) -> Result<()> {
     if let Some(target) = replaced(path)? {
         Place::beside(path, &target)?;
         sweep(folder_of(&target));
+    } else if let Some(number) = descriptor(path) {
+        may_be_written(number).map_err(|error| Error::io(path, error))?;
     }
     Ok(())
+}
+
+/// Whether an open file of this process was opened to be written to, as far as the system says: to open it once more by its
+/// name would ask only for the permissions of the file.
+fn may_be_written(number: u32) -> io::Result<()> {
+    let about = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+    let flags = about.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    let read_only = flags.is_some_and(|flags| flags & 0b11 == 0);
+    if !read_only {
+        return Ok(());
+    }
+    Err(io::Error::new(ErrorKind::PermissionDenied, "was opened for reading only; open it for writing, as in 3>FILE"))
 }
 
 /// The file that [`write_whole`] puts a new one in the place of, links followed to their end, whether it is there or not.
@@ -206,7 +221,7 @@ fn open_descriptor(path: &Path, number: u32) -> io::Result<File> {
         1 => io::stdout().as_fd().try_clone_to_owned().map(File::from),
         2 => io::stderr().as_fd().try_clone_to_owned().map(File::from),
         // nobody here has it as an object; what is in it stays
-        _ => OpenOptions::new().append(true).open(path),
+        _ => may_be_written(number).and_then(|()| OpenOptions::new().append(true).open(path)),
     }
 }
 

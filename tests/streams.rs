@@ -282,7 +282,7 @@ fn misuse_is_refused_and_moves_nothing() {
         let other = if cell == CellKind::Lstm { CellKind::Gru } else { CellKind::Lstm };
         let foreign = State::new(&Shape::new(other, 2, 17, 2, 3).unwrap(), 1);
         let error = streams.set_state(next, &foreign).unwrap_err().to_string();
-        assert!(error.starts_with("c [L,B,H]: expected "), "{error}");
+        assert!(error.starts_with("state: cell ") && error.contains(" c [L,B,H]"), "{error}");
         // after all of that, the rest goes on as if nothing had been
         let (mut untouched, same) = used(cell);
         let (mut y, mut expected) = ([0.0; 9], [0.0; 9]);

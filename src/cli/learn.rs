@@ -111,7 +111,7 @@ impl Learning {
     /// A learner from the model in `path`, or the one that was written there.
     pub fn new(args: &LearnArgs, path: &Path, loaded: Loaded, cpu: Cpu) -> Result<Self, Failure> {
         let Loaded { model, metadata, extra, .. } = loaded;
-        let beside = args.out.as_deref().map(learner_beside);
+        let beside = args.out.as_deref().map(|out| paths::beside(out, learner_beside));
         // it goes on where it stood, and writes down where it stands then
         let reads = Paths::default().reads("MODEL", [path]).may_replace("MODEL", BESIDE);
         reads.writes("--out", &args.out).writes(BESIDE, &beside).check()?;

@@ -69,11 +69,21 @@ impl<'a> Paths<'a> {
     pub fn check(&self) -> Result<(), Failure> {
         let mut written: Vec<(&'static str, &Path, Identity)> = Vec::new();
         for &(what, path) in &self.writes {
-            let Some(target) = file::replaced(path)? else {
+            let target = file::replaced(path)?;
+            // a device or a pipe is no file; what this process has open may be one, by another name
+            if target.is_none() && !path.is_file() {
                 file::check_writable(path)?;
                 continue;
-            };
+            }
+            let open_already = target.is_none();
+            let target = target.unwrap_or_else(|| path.into());
             let identity = Identity::of(&target);
+            if read_from_stdin().is_some_and(|input| input == identity) {
+                return Err(Failure::Usage(format!(
+                    "{what} {}: is what standard input reads; give another name",
+                    path.display()
+                )));
+            }
             for &(read, source) in &self.reads {
                 let on_purpose = self.on_purpose.contains(&[read, what]);
                 if !on_purpose && source.exists() && Identity::of(source) == identity {
@@ -96,7 +106,13 @@ impl<'a> Paths<'a> {
                 );
                 return Err(Failure::Usage(format!("{shown} is named for two files{as_well}; give each its own name")));
             }
-            if own_streams().contains(&identity) {
+            let own = own_streams().contains(&identity);
+            if own && open_already {
+                // the file that stdout is, as /dev/stdout: what comes next is written behind what is there
+                file::check_writable(path)?;
+                continue;
+            }
+            if own {
                 return Err(Failure::Usage(format!(
                     "{what} {}: is where this command's own output goes already; give another name",
                     path.display()
@@ -158,6 +174,22 @@ impl Identity {
         use std::os::unix::fs::MetadataExt;
         Self::There(found.dev(), found.ino())
     }
+}
+
+/// Where the file goes that a command writes beside `path`: into the same nothing if that is a device or a pipe.
+pub fn beside(path: &Path, name: impl FnOnce(&Path) -> PathBuf) -> PathBuf {
+    match file::replaced(path) {
+        Ok(None) if cfg!(unix) => "/dev/null".into(),
+        _ => name(path),
+    }
+}
+
+/// The file that stdin is, where it is a regular one.
+fn read_from_stdin() -> Option<Identity> {
+    #[cfg(unix)]
+    return regular(stdin());
+    #[cfg(not(unix))]
+    None
 }
 
 /// The files that stdout and stderr are, where they are regular ones.

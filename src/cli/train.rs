@@ -1,6 +1,7 @@
 //! `rnnstep train`
 
 mod each;
+mod outputs;
 
 use super::device::{DeviceArgs, Work};
 use super::job::{Job, Named, Prepared};
@@ -12,6 +13,7 @@ use super::signals::{self, AtOnce};
 use super::{Failure, number, report, threads};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use outputs::{Outputs, checkpoint_beside};
 use rnnstep::checkpoint::{self, Best, Checkpoint};
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
@@ -127,55 +129,6 @@ pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) ->
 struct Saved {
     checkpoint: Result<(), Error>,
     log: Result<(), Error>,
-}
-
-/// The files that a training writes.
-struct Outputs {
-    model: PathBuf,
-    checkpoint: PathBuf,
-    log: Option<PathBuf>,
-    grads: Option<PathBuf>,
-    plot: Option<PathBuf>,
-}
-
-impl Outputs {
-    /// Their names, after looking whether each can be written and none is named twice.
-    fn of(args: &TrainArgs) -> Result<Self, Failure> {
-        let resumed = || args.resume.as_deref().map_or_else(|| OUT.into(), model_beside);
-        let model = args.out.clone().unwrap_or_else(resumed);
-        let plot = (!args.no_plot).then(|| args.plot.clone().unwrap_or_else(|| model.with_extension("svg")));
-        let checkpoint = checkpoint_beside(&model);
-        let outputs = Self { checkpoint, log: args.log.clone(), grads: args.save_grads.clone(), plot, model };
-        let resumed = args.resume.as_ref().map(|path| [path.clone(), checkpoint_beside(path)]);
-        // it goes on where it stood, and writes down where it stands then
-        let reads = job_paths(args).reads("--init", &args.init).reads("--resume", resumed.iter().flatten());
-        let reads = reads.may_replace("--resume", "--out").may_replace("--resume", "the checkpoint beside --out");
-        let models =
-            reads.writes("--out", [&outputs.model]).writes("the checkpoint beside --out", [&outputs.checkpoint]);
-        let others = models.writes("--log", &outputs.log).writes("--save-grads", &outputs.grads);
-        others.writes("--plot", &outputs.plot).check()?;
-        if let Some(path) = &outputs.plot {
-            rnnstep::plot::picture::check_ending(path)?;
-        }
-        Ok(outputs)
-    }
-}
-
-/// The model of a checkpoint: `model.safetensors` of `model.checkpoint.safetensors`.
-fn model_beside(checkpoint: &Path) -> PathBuf {
-    match checkpoint
-        .file_name()
-        .and_then(|name| name.to_str())
-        .and_then(|name| name.strip_suffix(".checkpoint.safetensors"))
-    {
-        Some(name) => checkpoint.with_file_name(format!("{name}.safetensors")),
-        None => checkpoint.into(),
-    }
-}
-
-/// `model.safetensors` has its checkpoint in `model.checkpoint.safetensors`.
-fn checkpoint_beside(model: &Path) -> PathBuf {
-    model.with_extension("checkpoint.safetensors")
 }
 
 impl<'a> Run<'a> {

@@ -191,7 +191,7 @@ impl Search {
     /// `known` from before is not done again; of each new one `seen` is told. A training that is stopped half-way is none.
     ///
     /// # Errors
-    /// If a choice of the space makes no sense, every candidate failed, then with the first reason, or if `seen` fails.
+    /// If every candidate failed, then with the first reason, or if `seen` fails.
     pub fn run(
         &self,
         tries: Option<usize>,
@@ -200,7 +200,6 @@ impl Search {
         stop: &(dyn Fn() -> bool + Sync),
         seen: &(dyn Fn(&Attempt) -> Result<()> + Sync),
     ) -> Result<Found> {
-        self.space.check(&self.base.shape)?;
         let known = known.iter().map(|attempt| ((attempt.candidate, attempt.epochs), attempt.clone()));
         let mut done: BTreeMap<(usize, u64), Attempt> = known.collect();
         let mut used = BTreeMap::new();

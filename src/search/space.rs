@@ -65,38 +65,29 @@ impl Space {
         while plans.len() < count && tired < TIRED {
             let Some(plan) = self.draw(base, seed, position) else { break };
             position += 1;
-            if seen.insert(key(&plan)) {
-                plans.push(plan);
-                tired = 0;
-            } else {
-                tired += 1;
+            match plan {
+                Ok(plan) if seen.insert(key(&plan)) => {
+                    plans.push(plan);
+                    tired = 0;
+                }
+                // it was there before, or is too large to be a network
+                _ => tired += 1,
             }
         }
         plans.truncate(count);
         plans
     }
 
-    /// `Ok` if every cell goes with every size.
-    ///
-    /// # Errors
-    /// What is wrong with the first that does not.
-    pub(super) fn check(&self, base: &Shape) -> Result<()> {
-        for &cell in &self.cells {
-            for (&hidden, &layers) in self.hidden.iter().flat_map(|hidden| self.layers.iter().map(move |l| (hidden, l)))
-            {
-                shape(base, cell, hidden, layers)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The draw of a position; `None` if a dimension has no choice, or one that [`Space::check`] refuses.
-    fn draw(&self, base: &Plan, seed: u64, position: usize) -> Option<Plan> {
+    /// The draw of a position, an error if its cell does not go with its sizes; `None` if a dimension has no choice.
+    fn draw(&self, base: &Plan, seed: u64, position: usize) -> Option<Result<Plan>> {
         let mut plan = base.clone();
         let cell = *choice(&self.cells, seed, 0, position)?;
         let hidden = *choice(&self.hidden, seed, 1, position)?;
         let layers = *choice(&self.layers, seed, 2, position)?;
-        plan.shape = shape(&base.shape, cell, hidden, layers).ok()?;
+        plan.shape = match shape(&base.shape, cell, hidden, layers) {
+            Ok(shape) => shape,
+            Err(error) => return Some(Err(error)),
+        };
         plan.seq_len = *choice(&self.seq_lens, seed, 3, position)?;
         plan.form = *choice(&self.forms, seed, 4, position)?;
         let (low, high) = self.lr;
@@ -104,7 +95,7 @@ impl Space {
         // two digits: nobody wants to read more in a recipe
         let drawn = format!("{:.1e}", low * (high / low).powf(part)).parse().unwrap_or(low);
         plan.recipe.lr = if low < high { drawn } else { low };
-        Some(plan)
+        Some(Ok(plan))
     }
 }
 

@@ -148,3 +148,42 @@ fn where_stdout_goes_already() {
     assert!(code == Some(1) && stderr.contains("standard input"), "{stderr}");
     assert_eq!(run.text("in").lines().count(), 9);
 }
+
+/// A file that is open already is still that file, whatever it is called, and one that was opened to be read is not written.
+#[test]
+fn what_is_open_already_is_the_same_file() {
+    let run = Run::new();
+    trained(&run);
+    let input = run.bytes("sunspots.csv");
+    let model = run.bytes("m.safetensors");
+    symlink("/proc/self/fd/3", run.path("three.csv")).unwrap();
+    for (command, code) in [
+        ("predict m.safetensors sunspots.csv --out /dev/fd/3 3<sunspots.csv", 2),
+        ("predict m.safetensors sunspots.csv --out /dev/fd/3 3>>sunspots.csv", 2),
+        ("predict m.safetensors sunspots.csv --out three.csv 3>>sunspots.csv", 2),
+        ("predict m.safetensors sunspots.csv --final-state /dev/fd/3 3>>m.safetensors", 2),
+        ("train sunspots.csv --epochs 1 --no-plot --out t.safetensors --log /dev/fd/3 3>>sunspots.csv", 2),
+        ("evaluate sunspots.csv m.safetensors --html /dev/fd/3 3>>sunspots.csv", 2),
+        ("evaluate sunspots.csv m.safetensors --out x.csv --forecasts /dev/fd/3 3>>x.csv", 2),
+        ("stream m.safetensors --learn --out sunspots.csv <sunspots.csv", 2),
+        ("stream m.safetensors --learn --out /dev/stdin <sunspots.csv", 2),
+        // another file, but one that may only be read
+        ("evaluate sunspots.csv m.safetensors --out /dev/fd/3 3<x.csv", 1),
+    ] {
+        run.file("x.csv", "kept\n");
+        let (_, stderr, found) = said(&run, &format!("\"$R\" {command}"));
+        assert_eq!(found, Some(code), "{command}: {stderr}");
+        assert!(run.bytes("sunspots.csv") == input && run.bytes("m.safetensors") == model, "{command}");
+        assert_eq!(run.text("x.csv"), "kept\n", "{command}");
+    }
+}
+
+/// Nothing is written beside a device.
+#[test]
+fn a_device_has_nothing_beside_it() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    let answer = run.ok("train sunspots.csv --epochs 1 --no-plot --out /dev/null");
+    assert!(answer.stdout.contains("checkpoint  /dev/null\n"), "{}", answer.stdout);
+    assert!(!std::path::Path::new("/dev/null.checkpoint.safetensors").exists());
+}

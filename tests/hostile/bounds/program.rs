@@ -153,12 +153,15 @@ fn a_table_of_models_names_its_own_files() {
     run.file("t.csv", "id,x\na,1\na,2\nb,1\nb,2\n");
     let command = "predict models t.csv --series id";
     for (rows, words) in [
-        ("a,../other.safetensors\n".to_string(), vec!["names the file \"../other.safetensors\""]),
-        ("a,/etc/passwd\n".to_string(), vec!["which is none in this folder"]),
-        ("a,..\n".to_string(), vec!["which is none in this folder"]),
+        (
+            "a,../other.safetensors\n".to_string(),
+            vec!["line 2: \"../other.safetensors\" is no name of a file in this folder"],
+        ),
+        ("a,/etc/passwd\n".to_string(), vec!["is no name of a file in this folder"]),
+        ("a,..\n".to_string(), vec!["is no name of a file in this folder"]),
         ("a,m.safetensors\nb,m.safetensors\n".to_string(), vec!["for two series, \"a\" and \"b\""]),
         (format!("\"{}", "x".repeat(30_000_000)), vec![]),
-        (format!("a,{}\n", "y/".repeat(1_000_000)), vec!["which is none in this folder"]),
+        (format!("a,{}\n", "y/".repeat(1_000_000)), vec!["is no name of a file in this folder"]),
     ] {
         std::fs::write(run.path("models/scores.csv"), format!("series,file\n{rows}")).unwrap();
         let words = [&["models"], &words[..]].concat();
