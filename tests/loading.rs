@@ -219,6 +219,26 @@ fn the_working_directory_and_those_above_it() {
             wrong.if_ran(&format!("{variable}={value}"), ground.info("work", &[(variable, value)]), &words);
         }
     }
+    // absolute, and yet the working directory; and names that the loader, but nobody else, reads as other ones
+    for other in ["haswell", "xeon_phi", "x86_64"] {
+        ground.plant_tree(other);
+        mode(&ground.at(other), 0o777);
+    }
+    ground.plant_tree("$PLATFORM");
+    ground.plant_tree("work/$ORIGIN");
+    for variable in VARIABLES {
+        for value in ["/proc/self/cwd/tree", "/proc/self/cwd/tree/lib64/libnvrtc.so.12", "/proc/thread-self/cwd/tree"] {
+            let answer = ground.info("work", &[(variable, value)]);
+            wrong.if_ran(&format!("{variable}={value}"), answer, &[]);
+        }
+        for name in ["$PLATFORM", "work/$ORIGIN"] {
+            let value = ground.at(name);
+            let answer = ground.info("work", &[(variable, value.to_str().unwrap())]);
+            wrong.if_ran(&format!("{variable}={}", value.display()), answer, &[]);
+        }
+    }
+    let answer = ground.info("work", &[("LD_LIBRARY_PATH", "/proc/self/cwd/tree/lib64")]);
+    wrong.if_ran("LD_LIBRARY_PATH through /proc", answer, &[]);
     // what NVRTC would have the system look for: its second half is nowhere but here
     ground.plant("toolkit/lib64", &["libnvrtc.so.12"]);
     let toolkit = ground.at("toolkit");

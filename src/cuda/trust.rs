@@ -9,6 +9,9 @@
 //!   that a library is in: others could put a second library beside it, which the first one loads.
 //! - On Linux a group that has no other member than the user does not count as somebody else, because many systems give
 //!   each user such a group and let it write. Root has no such group.
+//! - Nothing in `/proc` is trusted: what it names, such as `/proc/self/cwd`, is another thing for each process that asks.
+//! - A library whose path has a `$` in it is not: the loader puts something else there (`$ORIGIN`, `$LIB`, `$PLATFORM`),
+//!   so that what is opened would not be what was looked at.
 //! - On Windows nothing is asked but that the path is absolute.
 //!
 //! There is no gap between the check and the opening that somebody else could use: on a path that passed, only root
@@ -97,6 +100,10 @@ mod system {
     const WRITTEN_BY_OTHERS: u32 = 0o002;
 
     pub fn check(path: &Path, kind: Kind) -> Result<PathBuf, Unfit> {
+        if kind == Kind::Library && path.as_os_str().as_encoded_bytes().contains(&b'$') {
+            let reason = format!("{} has a $ in it, which the loader reads as something else; rename it", shown(path));
+            return Err(Unfit::Refused(reason));
+        }
         let mut here = PathBuf::from("/");
         // what is still to be walked, the next at the end
         let mut rest = Vec::new();
@@ -114,6 +121,12 @@ mod system {
                 judge(&found(&here)?, &here, true)?;
             }
             let next = here.join(name);
+            if next == Path::new("/proc") {
+                return Err(Unfit::Refused(format!(
+                    "{} leads through /proc, which is another place for each process; give the path itself",
+                    shown(path)
+                )));
+            }
             let there = found(&next)?;
             if there.is_symlink() {
                 belongs(&there, &next)?;
