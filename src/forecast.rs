@@ -1,6 +1,7 @@
 //! How good one step ahead is, and what comes further ahead.
 
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::stream::Stream;
 use crate::tensor::Tensor;
 
@@ -62,7 +63,8 @@ pub fn ahead(stream: &mut Stream, history: &Tensor, steps: usize) -> Result<(Ten
         last = model.point_of(stream.step(x)?).to_vec();
         fitted.extend_from_slice(&last);
     }
-    let mut future = Vec::with_capacity(steps * out);
+    let mut future = memory::room(steps.saturating_mul(out))
+        .map_err(|refused| Error::invalid(format!("steps {steps}: {refused}")))?;
     for step in 0..steps {
         if step > 0 {
             last = model.point_of(stream.step(&last)?).to_vec();

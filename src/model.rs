@@ -265,6 +265,9 @@ impl Model {
     }
 
     /// The tensors of any shadow of the parameters (gradients, moments), under the same names.
+    ///
+    /// # Panics
+    /// If the arena is shorter than the parameters.
     pub fn named(&self, arena: &[f32]) -> Vec<(String, Tensor)> {
         let tensor = |entry: &crate::layout::Entry| {
             let values = entry.unpack(arena);

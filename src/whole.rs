@@ -75,7 +75,11 @@ pub(crate) fn replaced(path: &Path) -> Result<Option<PathBuf>> {
         Ok(found) if found.is_dir() => Err(Error::file(path, FOLDER)),
         Ok(found) if !found.is_file() => Ok(None),
         Ok(_) => fs::canonicalize(path).map(Some).map_err(|error| Error::io(path, error)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(end_of_links(path))),
+        // a name that ends like a folder's is no file's, and would be found out when all is done
+        Err(error) if error.kind() == ErrorKind::NotFound => match path.as_os_str().as_encoded_bytes() {
+            [.., b'/'] => Err(Error::file(path, FOLDER)),
+            _ => Ok(Some(end_of_links(path))),
+        },
         Err(error) => Err(Error::io(path, error)),
     }
 }
@@ -147,7 +151,7 @@ impl Place {
                 Error::file(path, format!("the folder {} does not exist; create it first", folder.display()))
             }
             // only the kind: the rest of the message is the random name of the temporary file
-            kind => Error::io(path, kind.into()),
+            kind => Error::io(path, code_of(&error).map_or_else(|| kind.into(), io::Error::from_raw_os_error)),
         })?;
         // before anything is in it that not everybody may read
         if let Ok(before) = fs::metadata(target) {
@@ -155,6 +159,12 @@ impl Place {
         }
         Ok(Self::Beside { target: target.into(), temporary })
     }
+}
+
+/// The system's own number for an error that has a path around it.
+fn code_of(error: &io::Error) -> Option<i32> {
+    let inner = error.get_ref().and_then(|error| error.source());
+    inner.and_then(|error| error.downcast_ref::<io::Error>()).and_then(io::Error::raw_os_error)
 }
 
 /// Gives a new file the owner, the group and the permissions of the one that it takes the place of.
@@ -284,7 +294,9 @@ fn sweep(folder: &Path) {
     }
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        if name.to_str().is_some_and(|name| name.starts_with(NAME[0]) && name.ends_with(NAME[1])) {
+        // six letters and figures between the two, as `tempfile` makes them: another name is somebody's file
+        let between = name.to_str().and_then(|name| name.strip_prefix(NAME[0])?.strip_suffix(NAME[1]));
+        if between.is_some_and(|name| name.len() == 6 && name.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
             let _ = remove_if_left(&entry.path());
         }
     }

@@ -161,7 +161,9 @@ impl Calibrated {
     pub fn bands(&self, now: &Start) -> Result<Bands> {
         let Options { ref levels, steps, paths, seed } = self.options;
         let columns = self.simulator.columns();
-        let size = steps * columns;
+        let Some(size) = steps.checked_mul(columns).filter(|&size| size <= MOST_VALUES) else {
+            return Err(Error::invalid(format!("steps {steps}: more than fit into memory; ask for fewer")));
+        };
         let mut median = vec![0.0; size];
         let mut edges_of = vec![(vec![0.0; size], vec![0.0; size]); levels.len()];
         let mut beyond = None;
@@ -196,6 +198,9 @@ impl Calibrated {
         })
     }
 }
+
+/// The most values of a band.
+const MOST_VALUES: usize = 1 << 26;
 
 fn check(options: &Options) -> Result<()> {
     let &Options { ref levels, steps, paths, .. } = options;

@@ -145,8 +145,15 @@ impl Simulator {
     ) -> Result<()> {
         let (columns, out) = (self.columns(), self.network.shape().width_out());
         Error::check_length("errors: columns", columns, errors.columns())?;
+        let lag = self.units.form().lag();
         for start in starts {
             Error::check_length("start: y", out, start.y.len())?;
+            let fits = start.past.oldest().is_some() && self.units.has(&start.past, 1);
+            if lag > 0 && !fits || lag == 0 && start.past.lag() > 0 {
+                return Err(Error::invalid(
+                    "start: its last values are of another model; take one that this model made",
+                ));
+            }
         }
         let paths = starts.len().saturating_mul(each);
         if paths.saturating_mul(columns).saturating_mul(self.units.form().lag().max(1)) > MOST_PAST {

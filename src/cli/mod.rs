@@ -180,7 +180,11 @@ fn work() -> Result<ExitCode, Failure> {
 /// Help on stdout, or on stderr what is wrong with the arguments.
 fn said_by_clap(error: &clap::Error) -> Result<ExitCode, Failure> {
     let text = error.to_string();
-    if error.use_stderr() && escaped_lines(&text) != text {
+    let odd = |arg: std::ffi::OsString| arg.to_string_lossy().chars().any(char::is_control);
+    if error.use_stderr() && std::env::args_os().any(odd) {
+        // an argument with a line break in it could say whatever it likes in a line of its own
+        screen::talk(text.trim_end());
+    } else if error.use_stderr() && escaped_lines(&text) != text {
         // a shell puts names of files among the arguments, whoever gave them
         text.trim_end().lines().for_each(screen::talk);
     } else {

@@ -68,6 +68,15 @@ impl<'a> Paths<'a> {
     /// The first file of which that is not so.
     pub fn check(&self) -> Result<(), Failure> {
         let mut written: Vec<(&'static str, &Path, Identity)> = Vec::new();
+        let own = own_streams();
+        if let Some((what, source)) =
+            self.reads.iter().find(|(_, source)| source.is_file() && own.contains(&Identity::of(source)))
+        {
+            return Err(Failure::Usage(format!(
+                "{what} {}: is where this command's own output goes; give that another name",
+                source.display()
+            )));
+        }
         for &(what, path) in &self.writes {
             let target = file::replaced(path)?;
             // a device or a pipe is no file; what this process has open may be one, by another name
@@ -106,7 +115,7 @@ impl<'a> Paths<'a> {
                 );
                 return Err(Failure::Usage(format!("{shown} is named for two files{as_well}; give each its own name")));
             }
-            let own = own_streams().contains(&identity);
+            let own = own.contains(&identity);
             if own && open_already {
                 // the file that stdout is, as /dev/stdout: what comes next is written behind what is there
                 file::check_writable(path)?;

@@ -177,6 +177,7 @@ impl<'a> Run<'a> {
             return Err(Error::File { path: path.into(), reason }.into());
         };
         let mut job = job_of(args).resumed(path, stored, matches)?;
+        outputs.spare(&job)?;
         let Prepared { windows, tables, held_out, .. } = job.prepare()?;
         let recipe = recipe_for(&job, &windows)?;
         let device = args.device.choose(checkpoint.model().shape(), windows.batch(), Work::Training)?;

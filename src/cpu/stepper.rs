@@ -150,7 +150,8 @@ impl Bound<'_> {
     /// If `kept` is the state of another network: it may come from another value of this type.
     pub fn put_back(&mut self, kept: &Kept) {
         let (h, c) = self.state();
-        // SAFETY: as in `keep`; copying checks the lengths.
+        assert!(h.len() == kept.h.len() && c.len() == kept.c.len(), "the state of another network");
+        // SAFETY: as in `keep`.
         unsafe {
             (*h).copy_from_slice(&kept.h);
             (*c).copy_from_slice(&kept.c);

@@ -48,6 +48,9 @@ impl Entry {
     }
 
     /// Writes PyTorch's `values` (row after row) into the arena.
+    ///
+    /// # Panics
+    /// If the arena is shorter than that of the layout.
     pub fn pack(&self, values: &[f32], arena: &mut [f32]) {
         for (place, &value) in self.places().zip(values) {
             arena[place] = value;
@@ -55,6 +58,9 @@ impl Entry {
     }
 
     /// PyTorch's values, row after row, read out of an arena.
+    ///
+    /// # Panics
+    /// If the arena is shorter than that of the layout.
     pub fn unpack(&self, arena: &[f32]) -> Vec<f32> {
         self.places().map(|place| arena[place]).collect()
     }

@@ -1,7 +1,8 @@
 //! Which files a training writes, and what is beside what.
 
 use super::{Failure, OUT, TrainArgs, job_paths};
-use crate::cli::paths;
+use crate::cli::job::Job;
+use crate::cli::paths::{self, Paths};
 use std::path::{Path, PathBuf};
 
 /// The files that a training writes.
@@ -25,14 +26,21 @@ impl Outputs {
         // it goes on where it stood, and writes down where it stands then
         let reads = job_paths(args).reads("--init", &args.init).reads("--resume", resumed.iter().flatten());
         let reads = reads.may_replace("--resume", "--out").may_replace("--resume", "the checkpoint beside --out");
-        let models =
-            reads.writes("--out", [&outputs.model]).writes("the checkpoint beside --out", [&outputs.checkpoint]);
-        let others = models.writes("--log", &outputs.log).writes("--save-grads", &outputs.grads);
-        others.writes("--plot", &outputs.plot).check()?;
+        outputs.written(reads).check()?;
         if let Some(path) = &outputs.plot {
             rnnstep::plot::picture::check_ending(path)?;
         }
         Ok(outputs)
+    }
+
+    /// None of them is among what a training that is gone on with reads, as its checkpoint says.
+    pub fn spare(&self, job: &Job) -> Result<(), Failure> {
+        self.written(Paths::of_job(job)).check()
+    }
+
+    fn written<'a>(&'a self, reads: Paths<'a>) -> Paths<'a> {
+        let models = reads.writes("--out", [&self.model]).writes("the checkpoint beside --out", [&self.checkpoint]);
+        models.writes("--log", &self.log).writes("--save-grads", &self.grads).writes("--plot", &self.plot)
     }
 }
 

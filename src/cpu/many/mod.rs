@@ -160,28 +160,43 @@ impl Many {
     }
 
     /// The state of a slot back to zero.
+    ///
+    /// # Panics
+    /// If there is no such slot.
     pub fn reset(&mut self, slot: u32) {
         let len = self.state_len();
         self.arena[slot as usize * len..][..len].fill(0.0);
     }
 
     /// h of a layer of a slot: H values.
+    ///
+    /// # Panics
+    /// If there is no such slot or layer, or the cell has none.
     pub fn h(&self, slot: u32, layer: usize) -> &[f32] {
         &self.arena[self.place(slot, layer, false)]
     }
 
     /// The same to be written.
+    ///
+    /// # Panics
+    /// The same.
     pub fn h_mut(&mut self, slot: u32, layer: usize) -> &mut [f32] {
         let place = self.place(slot, layer, false);
         &mut self.arena[place]
     }
 
     /// c of a layer of a slot: H values, of an LSTM only.
+    ///
+    /// # Panics
+    /// If there is no such slot or layer, or the cell has none.
     pub fn c(&self, slot: u32, layer: usize) -> &[f32] {
         &self.arena[self.place(slot, layer, true)]
     }
 
     /// The same to be written.
+    ///
+    /// # Panics
+    /// The same.
     pub fn c_mut(&mut self, slot: u32, layer: usize) -> &mut [f32] {
         let place = self.place(slot, layer, true);
         &mut self.arena[place]

@@ -89,11 +89,17 @@ impl Network {
     }
 
     /// Gradient at row `row` of x, I values, after backward.
+    ///
+    /// # Panics
+    /// If there is no room for such a row; in a network for inference there is none for any.
     pub fn dx(&self, row: usize) -> &[f32] {
         &self.dx[row * padded(self.shape.input)..][..self.shape.input]
     }
 
     /// Gradient at the initial h (or c, for an LSTM) of `layer`, sequence `b`, H values, after backward.
+    ///
+    /// # Panics
+    /// If there is no such layer or sequence; in a network for inference there is none.
     pub fn dstate(&self, layer: usize, b: usize, cell_state: bool) -> &[f32] {
         let from = if cell_state && self.shape.cell.has_c() { &self.dc } else { &self.dh };
         &from[(layer * self.batch + b) * padded(self.shape.hidden)..][..self.shape.hidden]

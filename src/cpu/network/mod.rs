@@ -201,15 +201,19 @@ impl Network {
             let layer = self.layer(l, params, x, dropout.is_some());
             let (cpu, shape, weights) = (self.cpu, self.shape, self.weights);
             self.threads.split(batch, |rows| cell::visit(&shape, RunForward { cpu, layer, weights, rows }));
-            let end = self.steps * layer_len;
-            state.h[at..at + layer_len].copy_from_slice(&self.tapes[l].h[end..end + layer_len]);
-            if self.shape.cell.has_c() {
-                state.c[at..at + layer_len].copy_from_slice(&self.tapes[l].c[end..end + layer_len]);
-            }
             if l + 1 < self.shape.layers
                 && let Some(dropout) = &mut dropout
             {
                 self.drop_out(l, *dropout);
+            }
+        }
+        // once all layers are through: what drops elements is the caller's, and may panic half-way
+        let end = self.steps * layer_len;
+        for (l, tape) in self.tapes.iter().enumerate() {
+            let at = l * layer_len;
+            state.h[at..at + layer_len].copy_from_slice(&tape.h[end..end + layer_len]);
+            if self.shape.cell.has_c() {
+                state.c[at..at + layer_len].copy_from_slice(&tape.c[end..end + layer_len]);
             }
         }
         if self.shape.output.is_some() {
@@ -236,11 +240,17 @@ impl Network {
     }
 
     /// The output of row `row = t·B + b` of the last window, O values (H without a head).
+    ///
+    /// # Panics
+    /// If the network has no room for such a row.
     pub fn y(&self, row: usize) -> &[f32] {
         &y_rows(&self.shape, &self.y, &self.tapes)[self.y_row(row)]
     }
 
     /// The output and room for the gradient at it, of row `row`.
+    ///
+    /// # Panics
+    /// If the network has no room for such a row, or was made for inference.
     pub fn y_and_dy(&mut self, row: usize) -> (&[f32], &mut [f32]) {
         let out = self.shape.width_out();
         let (at, first) = (self.y_row(row), row * padded(out));
@@ -265,6 +275,9 @@ impl Network {
 
     /// The activated gates of row `row` in the top layer, PyTorch's order `[G][H]`, into `out`; and how many gates
     /// there are. An Elman RNN has none to show. Needs [`Purpose::Training`].
+    ///
+    /// # Panics
+    /// If there is no such layer, or no room for such a row; in a network for inference there is none for any.
     pub fn gates(&self, layer: usize, row: usize, out: &mut Vec<f32>) {
         let (saved, _) = cell::visit(&self.shape, Facts);
         let width = padded(self.shape.hidden);
@@ -276,6 +289,9 @@ impl Network {
     }
 
     /// `h` (or `c`, for an LSTM) of `layer` after step `t` of the last window, sequence `b`.
+    ///
+    /// # Panics
+    /// If there is no such layer, or no room for such a row.
     pub fn state_at(&self, layer: usize, row: usize, cell_state: bool) -> &[f32] {
         let tape = &self.tapes[layer];
         let from = if cell_state && self.shape.cell.has_c() { &tape.c } else { &tape.h };
