@@ -286,11 +286,11 @@ fn steppers_look_at_every_length() {
         }
         let mut stepper = Stepper::new(Cpu::widest(), model.shape(), Weights::F32, params);
         for (what, mut wrong) in foreign(*model.shape()) {
-            let bound = catch_unwind(AssertUnwindSafe(|| drop(stepper.bind(params, &mut wrong))));
+            let bound = catch_unwind(AssertUnwindSafe(|| _ = stepper.bind(params, &mut wrong)));
             assert!(bound.is_err() || what == "another cell", "{what}");
         }
         let mut state = State::new(model.shape(), 1);
-        assert!(catch_unwind(AssertUnwindSafe(|| drop(stepper.bind(&params[1..], &mut state)))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| _ = stepper.bind(&params[1..], &mut state))).is_err());
         assert!(catch_unwind(AssertUnwindSafe(|| stepper.params_changed(&params[1..]))).is_err());
         let mut bound = stepper.bind(params, &mut state);
         for len in [0, 1, 3, 17] {
