@@ -234,7 +234,7 @@ fn refusal(error: &clap::Error, arg: &Arg, text: &str) -> String {
         ErrorKind::InvalidValue if !names.is_empty() => {
             format!("{} is none of {}{}", quoted(text), names.join(", "), nearest(text, names.iter().copied()))
         }
-        ErrorKind::ValueValidation => error.source().map_or_else(|| first_line(error), |source| brief(source)),
+        ErrorKind::ValueValidation => error.source().map_or_else(|| first_line(error), brief),
         _ => first_line(error),
     }
 }
