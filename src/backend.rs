@@ -8,6 +8,7 @@ use crate::pass::{Head, Purpose};
 use crate::shape::Shape;
 use crate::state::State;
 use crate::weights::Weights;
+use alloc::string::String;
 use core::fmt;
 use core::ops::Range;
 

@@ -8,6 +8,7 @@
 
 #[cfg(feature = "alloc")]
 use crate::error::{Error, Result};
+#[cfg(feature = "alloc")]
 use crate::lanes::padded;
 #[cfg(feature = "alloc")]
 use alloc::format;
@@ -232,6 +233,7 @@ impl Shape {
 
     /// At least as many values as a network keeps of a window of `steps` steps of `batch` sequences, backward included;
     /// `None` if a length cannot say it.
+    #[cfg(feature = "alloc")]
     pub(crate) fn values_of_window(&self, steps: usize, batch: usize) -> Option<usize> {
         let width = padded(self.hidden).max(padded(self.width_out())).max(padded(self.input));
         let of_a_row = width * (2 * self.gates() + 8) * self.layers;
