@@ -37,7 +37,8 @@ impl Peer for Usual {
     fn forward(&self, net: &Net, threads: usize) -> Result<Box<dyn FnMut() -> Vec<f32>>> {
         let (model, x, mut state) = (net.model.clone(), net.x.clone(), State::new(net.shape(), net.batch));
         let (cpu, threads) = (Cpu::detect()?, Threads::new(threads)?);
-        let mut network = cpu::Network::new(cpu, threads, net.shape(), net.steps, net.batch, Purpose::Inference).unwrap();
+        let mut network =
+            cpu::Network::new(cpu, threads, net.shape(), net.steps, net.batch, Purpose::Inference).unwrap();
         Ok(Box::new(move || {
             state.reset();
             network.forward(model.params(), &x, &mut state, Head::All, None);
