@@ -40,7 +40,7 @@ pub struct OneSeries {
 pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<OneSeries>, Failure> {
     if !matches!(extension(path).as_str(), "csv" | "tsv" | "txt" | "") {
         let column = quoted(column);
-        let reason = format!("has no column {column} that says whose a row is; --series is for a .csv");
+        let reason = format!("has no column {column} with the ids of the series; --series is for a .csv");
         return Err(Error::File { path: path.into(), reason }.into());
     }
     let all = csv::read_long(path, options, column)?;

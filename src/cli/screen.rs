@@ -38,7 +38,7 @@ impl Screen {
         self.judge(written)
     }
 
-    /// Some lines on stdout, of which none holds a name.
+    /// Some lines on stdout that hold no name from a file.
     pub fn lines(&mut self, text: &str) -> Result<(), Failure> {
         text.split('\n').try_for_each(|line| self.line(line))
     }

@@ -104,7 +104,7 @@ pub unsafe fn memset_d8_async(
 }
 
 /// # Safety
-/// As many bytes are allocated there; `from` stays where it is and as it is until the copy is done.
+/// As many bytes are allocated there; nobody moves or changes `from` until the copy is done.
 pub unsafe fn memcpy_htod_async<T>(
     address: sys::CUdeviceptr,
     from: &[T],
