@@ -365,15 +365,17 @@ mod tests {
             names.sort();
             names
         };
-        for other in ["a.tmp", ".rnnstep-notes", ".rnnstep-left.tmp", ".rnnstep-too.tmp"] {
+        for other in ["a.tmp", ".rnnstep-notes", ".rnnstep-model.tmp", ".rnnstep-aB3dE6.tmp", ".rnnstep-000000.tmp"] {
             fs::write(name(other), "half").unwrap();
         }
         fs::create_dir(name(".rnnstep-folder.tmp")).unwrap();
-        std::os::unix::fs::symlink(name("a.tmp"), name(".rnnstep-link.tmp")).unwrap();
+        std::os::unix::fs::symlink(name("a.tmp"), name(".rnnstep-linked.tmp")).unwrap();
         let ours = temporary_in(folder.path()).unwrap();
         check(&name("model")).unwrap();
         let kept = ours.path().file_name().unwrap().to_str().unwrap();
-        let mut expected = vec![".rnnstep-folder.tmp", ".rnnstep-link.tmp", ".rnnstep-notes", kept, "a.tmp"];
+        // a name that no temporary file gets is somebody's file
+        let mut expected =
+            vec![".rnnstep-folder.tmp", ".rnnstep-linked.tmp", ".rnnstep-model.tmp", ".rnnstep-notes", kept, "a.tmp"];
         expected.sort_unstable();
         assert_eq!(names(), expected);
         // a lock ends with its process, and here with its file
