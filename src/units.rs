@@ -334,6 +334,11 @@ fn formed(
 ) -> Result<(Vec<f32>, Vec<f32>)> {
     let (lag, rows) = (form.lag(), inputs.len() / width.max(1));
     Error::check_length("targets: rows", rows, targets.len() / outputs.max(1))?;
+    if let Some(column) = columns.iter().find(|&&column| column >= width) {
+        return Err(Error::invalid(format!(
+            "column {column} of the inputs, which are {width} wide: give one that is there"
+        )));
+    }
     if rows <= lag {
         return Err(Error::invalid(format!("{rows} rows, but the first change needs {lag} before it: give more data")));
     }
@@ -359,6 +364,15 @@ fn formed(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_column_that_is_not_there_is_refused() {
+        let rows = (&[1.0, 2.0, 3.0][..], 1);
+        let fit = |column| Units::fit(Scaling::default(), Form::Change, Loss::Mse, rows, rows, Some(&[column]));
+        assert!(fit(0).is_ok());
+        let error = fit(7).unwrap_err().to_string();
+        assert!(error.contains("column 7 of the inputs, which are 1 wide"), "{error}");
+    }
 
     #[test]
     fn training_rows_are_what_a_stream_sees() {

@@ -318,3 +318,18 @@ fn a_damaged_journal_loses_a_line_and_no_more() {
     assert!(Journal::open(&path, &asked).unwrap_err().to_string().contains("no journal of a search"));
     assert_eq!(std::fs::read(&path).unwrap(), b"a,b\n1,2\n", "what is no journal stays as it is");
 }
+
+/// A search over thousands of named columns has a long first line, and goes on from it all the same.
+#[test]
+fn a_journal_with_a_long_head_is_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j");
+    let asked = serde_json::json!({ "seed": 1, "column": vec!["column00000"; 9000] });
+    let attempt = Attempt { candidate: 0, epochs: 1, score: Some(0.5), why: None, about: "cell rnn".into() };
+    Journal::open(&path, &asked).unwrap().add(&attempt).unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() > 1 << 16);
+    assert_eq!(Journal::open(&path, &asked).unwrap().attempts(), [attempt]);
+    // to a search that asks for little, such a line is none of a journal
+    let error = Journal::open(&path, &serde_json::json!({ "seed": 1 })).unwrap_err().to_string();
+    assert!(error.contains("no journal of a search"), "{error}");
+}

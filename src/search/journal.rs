@@ -66,7 +66,9 @@ impl Journal {
         let text = String::from_utf8_lossy(&bytes);
         let mut lines = text.lines();
         if let Some(first) = lines.next() {
-            let head = Some(first).filter(|first| first.len() <= LONGEST_HEAD);
+            // that of a search of many columns is longer, as this very search would write it
+            let own = line(&path, &Head { version: VERSION, asked: asked.clone() })?.len();
+            let head = Some(first).filter(|first| first.len() <= LONGEST_HEAD.max(own));
             let head: Head = head
                 .and_then(|first| serde_json::from_str(first).ok())
                 .ok_or_else(|| Error::file(&path, "is no journal of a search; give another --journal"))?;
