@@ -1,6 +1,8 @@
 //! Tables: .csv in both forms, .npy, journals and bundles.
 
-use super::{assert_short, is_bounded, is_linear, with_header};
+#[cfg(feature = "cli")]
+use super::with_header;
+use super::{assert_short, is_bounded, is_linear};
 use rnnstep::data::csv::{self, CsvOptions, Missing};
 use rnnstep::data::npy;
 use rnnstep::search::Journal;
