@@ -80,7 +80,8 @@ impl Form {
 ///
 /// Before its first row a sequence is taken to have been constant, so its first change is 0.
 #[derive(Debug, Clone, Default)]
-pub struct Past {
+pub(crate) struct Past {
+    form: Form,
     /// `[lag][B][D]`
     values: Vec<f32>,
     /// B·D
@@ -95,12 +96,22 @@ impl Past {
     /// Room for `batch` sequences of `columns` predicted columns; nothing came yet.
     pub fn new(form: Form, batch: usize, columns: usize) -> Self {
         let row = batch * columns;
-        Self { values: vec![0.0; form.lag() * row], row, oldest: 0, begun: false }
+        Self { form, values: vec![0.0; form.lag() * row], row, oldest: 0, begun: false }
     }
 
-    /// Whether it has the room that [`Past::new`] would make.
+    /// Whether it is of this form and has the room that [`Past::new`] would make.
     pub fn fits(&self, form: Form, batch: usize, columns: usize) -> bool {
-        self.row == batch * columns && self.values.len() == form.lag() * self.row
+        self.form == form && self.row == batch * columns
+    }
+
+    /// The form that takes these values away.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// D, if it is of `batch` sequences.
+    pub fn columns(&self, batch: usize) -> usize {
+        self.row / batch.max(1)
     }
 
     /// Back to where nothing came yet.
@@ -108,9 +119,9 @@ impl Past {
         (self.oldest, self.begun) = (0, false);
     }
 
-    /// The same as `other` if that is of as many rows and columns, else as if nothing had come yet.
+    /// The same as `other` if that is of the same form and of as many columns, else as if nothing had come yet.
     pub fn follow(&mut self, other: &Self) {
-        if other.begun && other.row == self.row && other.values.len() == self.values.len() {
+        if other.begun && other.form == self.form && other.row == self.row {
             self.values.copy_from_slice(&other.values);
             (self.oldest, self.begun) = (other.oldest, true);
         } else {
@@ -126,8 +137,8 @@ impl Past {
     /// Puts the form in the place of the values in `columns` of the rows `x [B,I]`, and remembers those. In the place of one that
     /// is not finite the value before it is kept, so that the next change is one again.
     #[inline]
-    pub fn take(&mut self, form: Form, columns: &[usize], x: &mut [f32]) {
-        let (batch, first) = (self.row / columns.len().max(1), !self.begun);
+    pub fn take(&mut self, columns: &[usize], x: &mut [f32]) {
+        let (form, batch, first) = (self.form, self.row / columns.len().max(1), !self.begun);
         let input = x.len() / batch.max(1);
         if first {
             self.begun = true;
@@ -199,7 +210,7 @@ impl Past {
                 (0..times).for_each(|_| values.extend_from_slice(&ring[row * columns..][..columns]));
             }
         }
-        Self { values, row: columns * rings.len() * times, oldest: 0, begun: true }
+        Self { form: first.form, values, row: columns * rings.len() * times, oldest: 0, begun: true }
     }
 
     /// Takes what [`Past::rows`] gave.
@@ -230,7 +241,7 @@ mod tests {
                     assert_eq!(past.before_next(), [series[t - form.lag()]], "{form:?} {t}");
                 }
                 let before = past.before_next()[0];
-                past.take(form, &[1], &mut x);
+                past.take(&[1], &mut x);
                 assert_eq!(x[0], 9.0);
                 match t {
                     0 => assert_eq!(x[1], 0.0),
@@ -248,8 +259,8 @@ mod tests {
         for t in 0..7 {
             let row = |b: usize| [t as f32, (b * 10 + t * t) as f32, (b + 3 * t) as f32];
             let (mut x, mut alone) = ([row(0), row(1)].concat(), row(1));
-            both.take(form, &[2, 1], &mut x);
-            one.take(form, &[2, 1], &mut alone);
+            both.take(&[2, 1], &mut x);
+            one.take(&[2, 1], &mut alone);
             assert_eq!(x[3..], alone);
             assert_eq!(both.before_next()[2..], *one.before_next());
             if t == 3 {

@@ -78,10 +78,12 @@ impl State {
         }
         match units.filter(|units| units.form().lag() > 0 && self.past.oldest().is_some()) {
             Some(units) if !units.has(&self.past, batch) => Err(Error::invalid(format!(
-                "state: its last values reach {} rows back, those of the model {}, or are of other columns; take the state \
-                 of a model that predicts the same changes",
-                self.past.lag(),
-                units.form().lag()
+                "state: its last values are for {:?} of columns {}, and the model predicts {:?} of {}; take the state of a \
+                 model that predicts the same",
+                self.past.form(),
+                self.past.columns(batch),
+                units.form(),
+                units.columns().len()
             ))),
             _ => Ok(()),
         }

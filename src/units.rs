@@ -201,7 +201,7 @@ impl Units {
     #[inline]
     pub(crate) fn take_form(&self, past: &mut Past, x: &mut [f32]) {
         if self.form != Form::Value {
-            past.take(self.form, &self.columns, x);
+            past.take(&self.columns, x);
         }
     }
 

@@ -101,10 +101,10 @@ impl<'a> Paths<'a> {
                         "{what} {shown}: would overwrite {read}, which is to be read; give another name"
                     )));
                 }
-                if !on_purpose && source.is_dir() && lies_in(&target, source) {
+                if !on_purpose && source.is_dir() && (lies_in(&target, source) || holds(source, &identity)) {
                     let (shown, folder) = (path.display(), source.display());
                     return Err(Failure::Usage(format!(
-                        "{what} {shown}: lies in {folder}, which is to be read as a whole; give a name elsewhere"
+                        "{what} {shown}: belongs to {folder}, which is to be read as a whole; give a name elsewhere"
                     )));
                 }
             }
@@ -158,6 +158,12 @@ fn lies_in(target: &Path, folder: &Path) -> bool {
         (Identity::Path(target), Ok(folder)) => target.starts_with(folder),
         _ => false,
     }
+}
+
+/// Whether an entry of a folder is that file, through a link or by another name.
+fn holds(folder: &Path, file: &Identity) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| path.is_file() && Identity::of(&path) == *file)
 }
 
 /// A path without links in its folder.

@@ -253,6 +253,10 @@ impl Snapshot {
                 )));
             }
         }
+        if self.past.form() != other.past.form() {
+            let (here, there) = (self.past.form(), other.past.form());
+            return Err(Error::invalid(format!("snapshot: of a model that says {there:?}, this one says {here:?}")));
+        }
         let (numbers, count) = (&other.numbers, self.rows.count);
         let columns = |pair: &Option<(Moments, Moments)>| {
             let wide = |m: &Moments| [m.mean.len(), m.variance.len(), m.least.len()];

@@ -127,6 +127,13 @@ fn a_folder_that_is_read_is_not_written_into() {
         refused(&run, &format!("evaluate all.csv models --series shop --forecasts {out}"));
     }
     refused(&run, "predict models all.csv --series shop --out folder/new.csv");
+    // a model that lies elsewhere, and one that has another name there
+    fs::rename(run.path("models/north.safetensors"), run.path("elsewhere.safetensors")).unwrap();
+    symlink("../elsewhere.safetensors", run.path("models/north.safetensors")).unwrap();
+    fs::hard_link(run.path("models/south.safetensors"), run.path("hard.safetensors")).unwrap();
+    for out in ["elsewhere.safetensors", "hard.safetensors"] {
+        refused(&run, &format!("evaluate all.csv models --series shop --out {out}"));
+    }
     refused(&run, "forecast models all.csv --series shop --steps 2 --out models/scores.csv");
     // the table of a folder, as the data that are trained on
     fs::copy(run.path("all.csv"), run.path("models/scores.csv")).unwrap();
@@ -135,6 +142,32 @@ fn a_folder_that_is_read_is_not_written_into() {
     // the data may lie in the folder otherwise
     fs::copy(run.path("all.csv"), run.path("models/all.csv")).unwrap();
     run.ok(&format!("train models/all.csv --per-series {flags}"));
+}
+
+/// The models of a folder may be links: to one file, which would be the model of the last series then, or to the table; also
+/// where that file is not there yet.
+#[test]
+fn models_that_are_links_to_one_file() {
+    let run = Run::new();
+    shops(&run);
+    for (one, other) in [("m", "../m"), ("../m", "../m"), ("scores.csv", "../m")] {
+        fs::create_dir(run.path("models")).unwrap();
+        symlink(one, run.path("models/north.safetensors")).unwrap();
+        symlink(other, run.path("models/south.safetensors")).unwrap();
+        let train = "train all.csv --per-series --series shop --epochs 1 --hidden 3 --no-plot";
+        if one == "m" {
+            run.ok(train);
+            assert!(run.path("models/m").is_file() && run.path("m").is_file());
+        } else {
+            refused(&run, train);
+        }
+        fs::write(run.path("m"), "something").unwrap();
+        if one != "m" {
+            refused(&run, train);
+        }
+        fs::remove_dir_all(run.path("models")).unwrap();
+        fs::remove_file(run.path("m")).unwrap();
+    }
 }
 
 /// What the shell sends somewhere is an output as well.

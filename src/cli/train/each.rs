@@ -118,10 +118,13 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     Ok(if failed + left > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// Whether no model takes the place of what is read.
+/// Whether no model takes the place of what is read, of the table or of another model: names that are there already may be
+/// links to anywhere.
 fn check_models(args: &TrainArgs, folder: &Path, files: &[String]) -> Result<(), Failure> {
-    let models: Vec<PathBuf> = files.iter().map(|file| folder.join(file)).filter(|path| path.exists()).collect();
-    job_paths(args).writes("the model of a series", &models).check()
+    let paths = files.iter().map(|file| folder.join(file));
+    let models: Vec<PathBuf> = paths.filter(|path| path.symlink_metadata().is_ok()).collect();
+    let table = Folder::table(folder);
+    job_paths(args).writes("the table of --out", [&table]).writes("the model of a series", &models).check()
 }
 
 impl Each<'_> {
