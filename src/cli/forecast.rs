@@ -9,7 +9,7 @@ use super::{Failure, ModelArgs, config, number, paths, report};
 use clap::Args;
 use rnnstep::bands::{Band, Bands, Errors, Options};
 use rnnstep::data::series::Time;
-use rnnstep::data::sine;
+use rnnstep::data::windows::Windows;
 use rnnstep::error::listed;
 use rnnstep::file::{Columns, Loaded, Metadata, Unseen};
 use rnnstep::plot::{Area, Figure, Line, Plot, Role};
@@ -275,7 +275,12 @@ fn sine_history(metadata: &Metadata, path: &Path) -> Result<Tensor, Failure> {
         let message = "HISTORY is missing: only a model trained on the built-in sine does without";
         return Err(Failure::Usage(message.into()));
     };
-    let values: Vec<f32> = (0..4).flat_map(|k| sine::window(k, seq_len).take(seq_len)).collect();
+    let wrong = |error: Error| Error::File { path: path.into(), reason: format!("{error}; give HISTORY") };
+    let mut windows = Windows::sine(seq_len).map_err(wrong)?;
+    let (mut values, mut target) = (vec![0.0; 4 * seq_len], vec![0.0; seq_len]);
+    for (window, x) in (0..).zip(values.chunks_exact_mut(seq_len)) {
+        windows.fill(window, x, &mut target);
+    }
     Ok(Tensor::new([values.len(), 1], values)?)
 }
 

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 
 /// The most columns that are listed.
 const COLUMNS: usize = 100;
+/// Options of a recipe that are printed: more than there are.
+const OPTIONS: usize = 100;
 /// The longest value of a recipe that is printed as a whole.
 const LONGEST: usize = 300;
 
@@ -236,8 +238,13 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
         None => screen.line("  recipe      not said"),
         Some(Value::Object(recipe)) => {
             let said = recipe.iter().filter(|(_, value)| !value.is_null() && **value != Value::Array(vec![]));
-            let said: Vec<String> = said.map(|(name, value)| format!("{} {}", shown(name), in_short(value))).collect();
-            screen.line(format_args!("  recipe      {}", said.join(", ")))
+            let mut said = said.map(|(name, value)| format!("{} {}", shown(name), in_short(value)));
+            let first: Vec<String> = said.by_ref().take(OPTIONS).collect();
+            let more = match said.count() {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            screen.line(format_args!("  recipe      {}{more}", first.join(", ")))
         }
         Some(_) => screen.line("  recipe      damaged"),
     }

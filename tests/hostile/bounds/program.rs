@@ -2,7 +2,7 @@
 
 use super::{network, scaler};
 use crate::run::Run;
-use rnnstep::{CellKind, Tensor};
+use rnnstep::{CellKind, Cpu, Tensor, file};
 use serde_json::json;
 
 /// Address space of the program, in KiB: enough for it to start, with all its threads.
@@ -109,6 +109,31 @@ fn a_season_does_not_ask_for_gigabytes() {
             run.fails(command, &["s.safetensors", "season 1048576", word]);
         }
     }
+}
+
+/// A model of the built-in sine, whose history is made on demand.
+#[test]
+fn a_sine_is_no_longer_than_sines_are() {
+    let run = Run::new().with_memory(MEMORY).with_time(20);
+    run.ok("train --steps 1 --no-plot --out m.safetensors");
+    let loaded = file::load(run.path("m.safetensors"), None, Cpu::widest()).unwrap();
+    for seq_len in [0, 1_000_001, 1 << 40, usize::MAX] {
+        let metadata = file::Metadata { seq_len: Some(seq_len), ..loaded.metadata.clone() };
+        file::save(run.path("s.safetensors"), &loaded.model, &metadata, &[]).unwrap();
+        run.fails("forecast s.safetensors --steps 3", &["s.safetensors", &seq_len.to_string()]);
+    }
+}
+
+/// Of what may be long, `info` prints the beginning.
+#[test]
+fn what_is_shown_of_a_recipe_is_short() {
+    let run = Run::new().with_memory(MEMORY).with_time(20);
+    let recipe: serde_json::Map<_, _> = (0..100_000).map(|i| (format!("n{i}"), json!(i))).collect();
+    let all = json!({ "version": 1, "recipe": recipe });
+    run.file("s.safetensors", network(1, 1, 1, Some(&all.to_string())));
+    let shown = run.run("info s.safetensors");
+    assert!(shown.stdout.len() + shown.stderr.len() < 8000, "{}", shown.stdout.len());
+    assert!(shown.stdout.contains("and 99900 more"), "{}", shown.stdout);
 }
 
 #[test]
