@@ -64,7 +64,7 @@ fn may_be_written(number: u32) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::PermissionDenied, "was opened for reading only; open it for writing, as in 3>FILE"))
 }
 
-/// The file that [`write_whole`] puts a new one in the place of, links followed to their end, whether it is there or not.
+/// The file that [`write_whole`] replaces, links followed to their end, whether it is there or not.
 /// `None` for what is written to directly.
 ///
 /// # Errors

@@ -44,7 +44,7 @@ pub struct TrainArgs {
     /// More files like DATA, each a series
     #[arg(value_name = "MORE", requires = "data", help_heading = "Data")]
     more: Vec<PathBuf>,
-    /// A model for each series, in a folder, in the place of one over all of them
+    /// A model for each series, in a folder, instead of one over all of them
     #[arg(long, conflicts_with_all = ["only", "init", "log", "save_every", "save_grads", "plot", "print_every"], help_heading = "Data")]
     per_series: bool,
     /// Start from the weights of this model file, its cell and sizes included

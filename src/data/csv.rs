@@ -47,7 +47,7 @@ pub struct CsvOptions {
     /// The columns to read, by name or by number from 1, in the order they shall have; each is read once. Empty: all
     /// that hold numbers. A column that is not read may hold anything.
     pub columns: Vec<String>,
-    /// Read all that hold numbers if one of `columns` is not there by that very name, in the place of an error.
+    /// Read all that hold numbers if one of `columns` is not there by that very name, instead of an error.
     pub or_all: bool,
 }
 
@@ -71,7 +71,7 @@ pub fn read_from(source: impl Read, name: &Path, options: &CsvOptions) -> Result
     table(source, name, options, None)?.finish()
 }
 
-/// Reads a table in long form: the rows of many series, mixed as they may be, and `column`, which says whose a row is.
+/// Reads a table in long form: the rows of many series, mixed as they may be, and `column`, which says which series a row belongs to.
 /// Gives each series with its name, in the order in which they begin. A value that is no number spoils its own series
 /// alone, and a missing one is filled in from the row before of the same series.
 ///
@@ -246,7 +246,9 @@ impl<'a> Table<'a> {
             let column = position(column)?;
             if Some(column) == series {
                 let name_of = quoted(&names[column]);
-                let reason = format!("column {name_of} says whose a row is; it can neither go in nor be predicted");
+                let reason = format!(
+                    "column {name_of} says which series a row belongs to; it can neither go in nor be predicted"
+                );
                 return Err(Error::file(name, reason));
             }
             if !core::mem::replace(&mut taken[column], true) {
@@ -269,7 +271,10 @@ impl<'a> Table<'a> {
         };
         if let Some(time) = time.as_ref().filter(|time| Some(time.column) == series) {
             let name_of = quoted(&names[time.column]);
-            return Err(Error::file(name, format!("column {name_of} cannot say both when and whose a row is")));
+            return Err(Error::file(
+                name,
+                format!("column {name_of} cannot say both the time of a row and its series"),
+            ));
         }
         if asked.is_empty() {
             let certain = |time: &TimeColumn| matches!(time.guess, Guess::Certain).then_some(time.column);
@@ -434,7 +439,9 @@ impl<'a> Table<'a> {
 
     /// The series of a table in long form.
     fn finish_long(mut self) -> Result<Vec<(String, Result<Series>)>> {
-        let Some(members) = self.members.take() else { return Err(Error::invalid("no column says whose a row is")) };
+        let Some(members) = self.members.take() else {
+            return Err(Error::invalid("no column says which series a row belongs to"));
+        };
         // a file without rows is none of its series' fault
         if self.values.is_empty() && !self.wanted.is_empty() && members.any_failed() {
             return Ok(members.split(self.name, None));

@@ -33,7 +33,7 @@ struct Member {
 }
 
 impl Members {
-    /// `column` says whose a row is.
+    /// `column` says which series a row belongs to.
     pub(super) fn new(column: usize) -> Self {
         Self { column, numbers: HashMap::new(), all: Vec::new(), owners: Vec::new(), before: 0 }
     }
@@ -47,7 +47,7 @@ impl Members {
         let name = str::from_utf8(cell).map_err(|_| "holds bytes that are not UTF-8; save the file as UTF-8")?;
         let name = crate::data::csv::text(name.trim());
         if name.is_empty() {
-            return Err("does not say whose this row is; fill it in or use --missing drop");
+            return Err("does not say which series this row belongs to; fill it in or use --missing drop");
         }
         if self.all.get(self.before).is_some_and(|member| member.name == name) {
             return Ok(self.before);
@@ -170,7 +170,7 @@ mod tests {
         let all = said(text, Missing::Error, &[], "shop");
         assert_eq!(all, ["b [1.0, 10.0, 3.0, 30.0] 1 2", "a [2.0, 20.0, 4.0, 40.0, 5.0, 50.0] 1 2 3"]);
         assert_eq!(said(text, Missing::Error, &["back"], "2"), ["b [10.0, 30.0] 1 2", "a [20.0, 40.0, 50.0] 1 2 3"]);
-        // whose a row is may be a number, or stand first
+        // the name of a series may be a number, or stand first
         let text = "shop,day,sold\n7,2020-01-01,1\n8,2020-01-01,2\n7,2020-01-02,3\n";
         assert_eq!(
             said(text, Missing::Error, &[], "shop"),
@@ -212,15 +212,20 @@ mod tests {
         let error = |text: &str, columns: &[&str], of: &str| {
             read(text, Missing::Error, columns, of).map(|_| ()).unwrap_err().to_string()
         };
-        assert!(error(text, &[], "shop").contains("line 3: column \"shop\": does not say whose this row is"));
+        assert!(
+            error(text, &[], "shop").contains("line 3: column \"shop\": does not say which series this row belongs to")
+        );
         assert_eq!(said(text, Missing::Drop, &[], "shop"), ["a [1.0] 1"]);
         // a blank is nothing as well, whatever it is made of
         for blank in [" ", "\t", "\u{a0}", "\" \""] {
             let text = format!("day,shop,sold\n1,a,1\n2,{blank},2\n3,a,3\n");
-            assert!(error(&text, &[], "shop").contains("line 3: column \"shop\": does not say whose this row is"));
+            assert!(
+                error(&text, &[], "shop")
+                    .contains("line 3: column \"shop\": does not say which series this row belongs to")
+            );
             assert_eq!(said(&text, Missing::Drop, &[], "shop"), ["a [1.0, 3.0] 1 3"], "{blank:?}");
         }
-        // the column that is the time is named, where whose a row is stands before it
+        // the column that is the time is named, where that of the series stands before it
         let none = error("shop,year,note\na,1,x\nb,1,y\na,2,z\n", &[], "shop");
         assert_eq!(none, "t.csv: no column but the time \"year\" holds numbers");
         let none = error(text, &[], "nosuch");

@@ -287,7 +287,7 @@ pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     crate::whole::check(path.as_ref())
 }
 
-/// The file that writing to `path` puts a new one in the place of, links followed to their end, whether it is there or not;
+/// The file that writing to `path` replaces, links followed to their end, whether it is there or not;
 /// `None` for what is written to directly: a device, a pipe, or what this process has open already (`/dev/stdout`).
 ///
 /// # Errors

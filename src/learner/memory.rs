@@ -175,7 +175,7 @@ impl Rows {
         state.c.copy_from_slice(&self.c[self.at(&self.c, row)]);
     }
 
-    /// A row in the place of another; not the state before it.
+    /// Replaces a row by another; not the state before it.
     pub fn copy(&mut self, from: usize, to: usize) {
         for values in [&mut self.x, &mut self.y, &mut self.truth] {
             let width = values.len() / self.count;

@@ -510,7 +510,7 @@ fn what_makes_no_sense() {
         ),
         ("train all.csv --series nosuch --per-series", &["no column \"nosuch\""]),
         ("train all.csv --series shop --only nosuch", &["all.csv", "no series \"nosuch\"", "\"north\""]),
-        ("train all.csv --series shop --column shop", &["\"shop\" says whose a row is"]),
+        ("train all.csv --series shop --column shop", &["\"shop\" says which series a row belongs to"]),
         ("train all.csv --series shop --time shop", &["\"shop\" cannot say both"]),
         ("train x.npy --series shop", &["x.npy", "--series is for a .csv"]),
         (

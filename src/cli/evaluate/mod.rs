@@ -44,7 +44,7 @@ pub struct EvaluateArgs {
     /// options of `train`]
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Of many series, a model trained for each on the way, in the place of one over all of them
+    /// Of many series, a model trained for each on the way, instead of one over all of them
     #[arg(long, conflicts_with_all = ["only", "model"], help_heading = "Data")]
     per_series: bool,
     /// Part of the rows, from their end, that is forecast, above 0 and below 1 [default: 0.2, or what a MODEL held out]
