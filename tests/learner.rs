@@ -3,6 +3,8 @@
 mod common;
 #[path = "common/counting.rs"]
 mod counting;
+#[path = "common/shapes.rs"]
+mod shapes;
 
 use common::{Case, cases, largest_error};
 use counting::allocations;
@@ -11,6 +13,7 @@ use rnnstep::optimizer::{Adam, Optimizer, Sgd};
 use rnnstep::pass::Head;
 use rnnstep::scaler::{Scaler, Scaling};
 use rnnstep::{CellKind, Cpu, Isa, Learned, Learner, LearnerOptions, Loss, Model, Shape, State, Stream, Weights};
+use shapes::{bits, shapes};
 
 fn options(case: &Case) -> LearnerOptions {
     let optimizer = &case.about["optimizer"];
@@ -77,10 +80,6 @@ fn every_answer_and_loss_is_pytorchs() {
     }
 }
 
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|v| v.to_bits()).collect()
-}
-
 /// Numbers that look irregular, from -1 to 1.
 fn noise(i: usize) -> f32 {
     ((i * i * 7 + i * 37 + 11) % 101) as f32 / 50.0 - 1.0
@@ -96,18 +95,6 @@ fn scaled(model: Model) -> Model {
     let (input, out) = (model.shape().input(), model.shape().width_out());
     let fit = |width: usize| Scaler::fit(Scaling::Standard, &rows(width, 50).concat(), width).unwrap();
     model.with_scalers(fit(input), fit(out)).unwrap()
-}
-
-fn shapes() -> impl Strategy<Value = Shape> {
-    let hidden = prop::sample::select(vec![1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100]);
-    let output = prop::option::of(prop::sample::select(vec![1, 2, 17]));
-    let cell = prop::sample::select(CellKind::ALL.to_vec());
-    (cell, 1..=3_usize, hidden, 1..=2_usize, output, any::<bool>()).prop_map(
-        |(cell, input, hidden, layers, output, bias)| {
-            let shape = Shape::new(cell, input, hidden, layers, 1).unwrap();
-            shape.with_output(output).unwrap().with_bias(bias).unwrap()
-        },
-    )
 }
 
 proptest! {

@@ -2,42 +2,16 @@
 
 #[path = "common/counting.rs"]
 mod counting;
+#[path = "common/shapes.rs"]
+mod shapes;
 
 use counting::allocations;
 use proptest::prelude::*;
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
 use rnnstep::train::{Recipe, Trainer};
-use rnnstep::{CellKind, Cpu, Isa, Model, Nonlinearity, Order, Scaler, Shape, State, Stream, Tensor};
-
-fn shapes() -> impl Strategy<Value = Shape> {
-    let hidden = prop::sample::select(vec![1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100]);
-    let output = prop::option::of(prop::sample::select(vec![1, 2, 16, 17]));
-    let cell = prop::sample::select(CellKind::ALL.to_vec());
-    (cell, any::<bool>(), 1..=5_usize, hidden, 1..=3_usize, output, any::<bool>()).prop_map(
-        |(cell, relu, input, hidden, layers, output, bias)| {
-            let relu = relu && cell == CellKind::Rnn;
-            let nonlinearity = if relu { Nonlinearity::Relu } else { Nonlinearity::Tanh };
-            Shape::new(cell, input, hidden, layers, 1)
-                .unwrap()
-                .with_nonlinearity(nonlinearity)
-                .unwrap()
-                .with_output(output)
-                .unwrap()
-                .with_bias(bias)
-                .unwrap()
-        },
-    )
-}
-
-/// Values with a period that divides no size, so that swapped rows cannot cancel.
-fn wave(len: usize) -> Vec<f32> {
-    (0..len).map(|i| ((i * 37 % 251) as f32 / 125.0 - 1.0) * 1.5).collect()
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|v| v.to_bits()).collect()
-}
+use rnnstep::{CellKind, Cpu, Isa, Model, Order, Scaler, Shape, State, Stream, Tensor};
+use shapes::{bits, shapes, wave};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
@@ -45,7 +19,7 @@ proptest! {
     #[test]
     fn a_sequence_is_its_steps(shape in shapes(), steps in 1..30_usize, seed: u64) {
         let model = Model::random(shape, seed).unwrap();
-        let x = Tensor::new([steps, shape.input()], wave(steps * shape.input())).unwrap();
+        let x = Tensor::new([steps, shape.input()], wave(steps * shape.input(), 0)).unwrap();
         for isa in Isa::available() {
             let cpu = Cpu::new(isa).unwrap();
             let mut state = State::new(&shape, 1);
@@ -72,7 +46,7 @@ proptest! {
         shape in shapes(), seed: u64, calls in prop::collection::vec(0..6_u8, 1..40)
     ) {
         let model = Model::random(shape, seed).unwrap();
-        let mut xs = wave(50 * shape.input()).chunks(shape.input()).map(<[f32]>::to_vec).collect::<Vec<_>>().into_iter().cycle();
+        let mut xs = wave(50 * shape.input(), 0).chunks(shape.input()).map(<[f32]>::to_vec).collect::<Vec<_>>().into_iter().cycle();
         for isa in Isa::available() {
             let on = || Stream::on(Cpu::new(isa).unwrap(), model.clone()).unwrap();
             let (mut stream, mut plain) = (on(), on());
@@ -110,7 +84,7 @@ proptest! {
     #[test]
     fn sequences_side_by_side_do_not_touch(shape in shapes(), batch in 1..40_usize, steps in 1..6_usize, seed: u64) {
         let model = Model::random(shape, seed).unwrap();
-        let x = Tensor::new([batch, steps, shape.input()], wave(batch * steps * shape.input())).unwrap();
+        let x = Tensor::new([batch, steps, shape.input()], wave(batch * steps * shape.input(), 0)).unwrap();
         for isa in Isa::available() {
             let cpu = Cpu::new(isa).unwrap();
             let together = model.forward(cpu, &x, Order::BatchFirst, &mut State::new(&shape, batch)).unwrap();
@@ -125,8 +99,8 @@ proptest! {
     #[test]
     fn every_instruction_set_gives_the_same_bits(shape in shapes(), batch in 1..5_usize, steps in 1..9_usize, seed: u64) {
         let out = shape.width_out();
-        let x = Tensor::new([2, batch, steps, shape.input()], wave(2 * batch * steps * shape.input())).unwrap();
-        let target = Tensor::new([2, batch, steps, out], wave(2 * batch * steps * out)).unwrap();
+        let x = Tensor::new([2, batch, steps, shape.input()], wave(2 * batch * steps * shape.input(), 0)).unwrap();
+        let target = Tensor::new([2, batch, steps, out], wave(2 * batch * steps * out, 0)).unwrap();
         let trained = |isa, threads| {
             let windows = Windows::cut(x.clone(), target.clone()).unwrap();
             let recipe = Recipe { clip: Some(0.5), dropout: 0.25, seed, ..Recipe::default() };
@@ -150,7 +124,7 @@ fn a_step_allocates_nothing() {
         for (hidden, layers) in [(1, 1), (32, 1), (33, 3), (256, 2)] {
             for isa in Isa::available() {
                 let model = Model::random(Shape::new(cell, 3, hidden, layers, 2).unwrap(), 1).unwrap();
-                let scaler = |width| Scaler::fit(rnnstep::scaler::Scaling::MinMax, &wave(4 * width), width).unwrap();
+                let scaler = |width| Scaler::fit(rnnstep::scaler::Scaling::MinMax, &wave(4 * width, 0), width).unwrap();
                 let model = model.with_scalers(scaler(3), scaler(2)).unwrap();
                 let mut stream = Stream::on(Cpu::new(isa).unwrap(), model).unwrap();
                 let count = allocations(|| {

@@ -3,43 +3,15 @@
 
 #[path = "common/counting.rs"]
 mod counting;
+#[path = "common/shapes.rs"]
+mod shapes;
 
 use counting::allocations;
 use proptest::prelude::*;
 use rnnstep::cpu::Threads;
 use rnnstep::scaler::Scaling;
 use rnnstep::{CellKind, Cpu, Error, Handle, Isa, Model, Nonlinearity, Scaler, Shape, State, Stream, Streams, Weights};
-
-/// Sizes around whole vectors and whole blocks.
-const HIDDEN: [usize; 12] = [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100];
-
-fn shapes() -> impl Strategy<Value = Shape> {
-    let output = prop::option::of(prop::sample::select(vec![1, 2, 5, 17]));
-    let (cell, hidden) = (prop::sample::select(CellKind::ALL.to_vec()), prop::sample::select(HIDDEN.to_vec()));
-    (cell, any::<bool>(), 1..=5_usize, hidden, 1..=3_usize, output, any::<bool>()).prop_map(
-        |(cell, relu, input, hidden, layers, output, bias)| {
-            let relu = relu && cell == CellKind::Rnn;
-            let nonlinearity = if relu { Nonlinearity::Relu } else { Nonlinearity::Tanh };
-            Shape::new(cell, input, hidden, layers, 1)
-                .unwrap()
-                .with_nonlinearity(nonlinearity)
-                .unwrap()
-                .with_output(output)
-                .unwrap()
-                .with_bias(bias)
-                .unwrap()
-        },
-    )
-}
-
-/// Values with a period that divides no size, so that swapped rows cannot cancel.
-fn wave(len: usize, seed: u64) -> Vec<f32> {
-    (0..len).map(|i| (((i as u64 + seed % 997) * 37 % 251) as f32 / 125.0 - 1.0) * 1.5).collect()
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|v| v.to_bits()).collect()
-}
+use shapes::{HIDDEN, bits, shapes, wave};
 
 /// h, and c of an LSTM.
 fn state_bits(state: &State) -> Vec<u32> {

@@ -1,37 +1,13 @@
 //! Weights of half and a quarter of the size: what a step makes of them is what float32 makes of the rounded ones, and
 //! whoever computes with them gets the bits of the step.
 
+#[path = "common/shapes.rs"]
+mod shapes;
+
 use proptest::prelude::*;
 use rnnstep::cpu::Threads;
-use rnnstep::{CellKind, Cpu, Isa, Model, Nonlinearity, Order, Shape, State, Stream, Streams, Tensor, Weights, gates};
-
-fn shapes() -> impl Strategy<Value = Shape> {
-    let hidden = prop::sample::select(vec![1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100]);
-    let output = prop::option::of(prop::sample::select(vec![1, 2, 16, 17]));
-    let cell = prop::sample::select(CellKind::ALL.to_vec());
-    (cell, any::<bool>(), 1..=5_usize, hidden, 1..=3_usize, output, any::<bool>()).prop_map(
-        |(cell, relu, input, hidden, layers, output, bias)| {
-            let relu = relu && cell == CellKind::Rnn;
-            let nonlinearity = if relu { Nonlinearity::Relu } else { Nonlinearity::Tanh };
-            Shape::new(cell, input, hidden, layers, 1)
-                .unwrap()
-                .with_nonlinearity(nonlinearity)
-                .unwrap()
-                .with_output(output)
-                .unwrap()
-                .with_bias(bias)
-                .unwrap()
-        },
-    )
-}
-
-fn wave(len: usize) -> Vec<f32> {
-    (0..len).map(|i| ((i * 37 % 251) as f32 / 125.0 - 1.0) * 1.5).collect()
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|v| v.to_bits()).collect()
-}
+use rnnstep::{CellKind, Cpu, Isa, Model, Order, Shape, State, Stream, Streams, Tensor, Weights, gates};
+use shapes::{bits, shapes, wave};
 
 /// The largest part of itself that a weight may be off by; of its row's largest with int8.
 fn bound(weights: Weights) -> f32 {
@@ -52,7 +28,7 @@ proptest! {
     #[test]
     fn a_step_is_that_of_the_rounded_weights(shape in shapes(), seed: u64, steps in 1..20_usize) {
         let model = Model::random(shape, seed).unwrap();
-        let x = Tensor::new([steps, shape.input()], wave(steps * shape.input())).unwrap();
+        let x = Tensor::new([steps, shape.input()], wave(steps * shape.input(), 0)).unwrap();
         for weights in Weights::ALL {
             let small = model.clone().with_weights(weights).unwrap();
             prop_assert_eq!(small.step_weights(), weights);
@@ -90,7 +66,7 @@ proptest! {
     fn everybody_gives_the_bits_of_the_steps(shape in shapes(), seed: u64, batch in 1..20_usize, steps in 1..90_usize) {
         let model = Model::random(shape, seed).unwrap();
         let (input, out) = (shape.input(), shape.width_out());
-        let x = Tensor::new([batch, steps, input], wave(batch * steps * input)).unwrap();
+        let x = Tensor::new([batch, steps, input], wave(batch * steps * input, 0)).unwrap();
         for weights in Weights::ALL {
             let small = model.clone().with_weights(weights).unwrap();
             let mut portable: Option<Vec<u32>> = None;

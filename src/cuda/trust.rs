@@ -17,6 +17,7 @@
 //! There is no gap between the check and the opening that somebody else could use: on a path that passed, only root
 //! and the user can exchange anything.
 
+use crate::error::escaped;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -69,11 +70,7 @@ pub(super) fn open(path: &Path) -> Result<File, Unfit> {
 
 /// A path for a message: whatever is in its name, it is one line and moves nothing on a terminal.
 pub fn shown(path: &Path) -> String {
-    let mut text = String::new();
-    for c in path.to_string_lossy().chars() {
-        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
-    }
-    text
+    escaped(&path.to_string_lossy())
 }
 
 fn failed(path: &Path, error: &io::Error) -> Unfit {

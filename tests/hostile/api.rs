@@ -3,14 +3,14 @@
 
 use crate::campaign::{Outcome, allowed, campaign, cut};
 use crate::dice::Dice;
-use crate::good;
+use crate::{good, shapes};
 use rnnstep::cpu::{Cpu, Threads};
 use rnnstep::data::windows::Windows;
 use rnnstep::scaler::Scaling;
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{
-    CellKind, Form, Handle, Learner, LearnerOptions, Levels, Loss, Model, Nonlinearity, Order, Scaler, Shape, State,
-    Stream, Streams, Tensor, Units, Weights,
+    CellKind, Form, Handle, Learner, LearnerOptions, Levels, Loss, Model, Order, Scaler, Shape, State, Stream, Streams,
+    Tensor, Units, Weights,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -58,19 +58,11 @@ fn act(what: &str, act: impl FnOnce()) -> Result<(), String> {
 
 fn shape(dice: &mut Dice) -> Shape {
     let cell = dice.one(&CellKind::ALL);
-    let nonlinearity =
-        if cell == CellKind::Rnn { dice.one(&[Nonlinearity::Tanh, Nonlinearity::Relu]) } else { Nonlinearity::Tanh };
+    let relu = dice.once_in(2);
     let size = |dice: &mut Dice| dice.one(&[1, 1, 2, 3, 5, 8, 15, 16, 17, 33]);
-    let (input, hidden, layers) = (size(dice), size(dice), dice.between(1, 3));
+    let sizes = [size(dice), size(dice), dice.between(1, 3)];
     let output = if dice.once_in(4) { None } else { Some(size(dice)) };
-    Shape::new(cell, input, hidden, layers, 1)
-        .unwrap()
-        .with_nonlinearity(nonlinearity)
-        .unwrap()
-        .with_output(output)
-        .unwrap()
-        .with_bias(!dice.once_in(4))
-        .unwrap()
+    shapes::shape(cell, relu, sizes, output, !dice.once_in(4))
 }
 
 fn model(dice: &mut Dice) -> Model {

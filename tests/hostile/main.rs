@@ -11,6 +11,8 @@
 
 #[path = "../common/run.rs"]
 mod run;
+#[path = "../common/shapes.rs"]
+mod shapes;
 
 mod api;
 mod bounds;

@@ -218,10 +218,9 @@ impl Function {
         }
         let _entered = gpu.enter()?;
         let mut pointers = [std::ptr::from_ref(args).cast_mut().cast::<c_void>()];
-        let launch = if cooperative { result::launch_cooperative_kernel } else { result::launch_kernel };
         // SAFETY: function and stream are alive and of the current context; the driver copies the argument before it
         // returns; the rest is the caller's promise.
-        unsafe { launch(self.function, (x, y, z), (threads, 1, 1), shared, gpu.0.stream(), &mut pointers) }
+        unsafe { result::launch_kernel(self.function, geometry, gpu.0.stream(), &mut pointers) }
             .doing(format_args!("launch of {} ({x} x {y} x {z} blocks of {threads} threads, {shared} B)", self.name))
     }
 

@@ -2,6 +2,7 @@
 //!
 //! [`api`]: super::api
 
+use super::Geometry;
 use super::api::{Driver, Status, driver};
 use super::sys::{self, CUresult};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
@@ -138,42 +139,15 @@ pub unsafe fn memcpy_dtod_async(
 /// The function is alive, the parameters are those that it declares, and what it does with them is sound.
 pub unsafe fn launch_kernel(
     function: sys::CUfunction,
-    grid: (u32, u32, u32),
-    block: (u32, u32, u32),
-    shared: u32,
+    Geometry { grid: [x, y, z], threads, shared, cooperative }: Geometry,
     stream: sys::CUstream,
     parameters: &mut [*mut c_void],
 ) -> Result<(), DriverError> {
     let parameters = parameters.as_mut_ptr();
-    done(call!(cuLaunchKernel(
-        function,
-        grid.0,
-        grid.1,
-        grid.2,
-        block.0,
-        block.1,
-        block.2,
-        shared,
-        stream,
-        parameters,
-        null_mut()
-    )))
-}
-
-/// # Safety
-/// As for [`launch_kernel`].
-pub unsafe fn launch_cooperative_kernel(
-    function: sys::CUfunction,
-    grid: (u32, u32, u32),
-    block: (u32, u32, u32),
-    shared: u32,
-    stream: sys::CUstream,
-    parameters: &mut [*mut c_void],
-) -> Result<(), DriverError> {
-    let parameters = parameters.as_mut_ptr();
-    done(call!(cuLaunchCooperativeKernel(
-        function, grid.0, grid.1, grid.2, block.0, block.1, block.2, shared, stream, parameters
-    )))
+    done(match cooperative {
+        true => call!(cuLaunchCooperativeKernel(function, x, y, z, threads, 1, 1, shared, stream, parameters)),
+        false => call!(cuLaunchKernel(function, x, y, z, threads, 1, 1, shared, stream, parameters, null_mut())),
+    })
 }
 
 /// Devices by their number.

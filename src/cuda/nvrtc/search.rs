@@ -42,7 +42,7 @@ impl Surroundings {
         places.say(&mut refused);
         let mut path = |name| {
             named(name, variable(name)).unwrap_or_else(|reason| {
-                refused.place(format!("nothing is looked for in {reason}"));
+                refused.place(format!("not looked at: {reason}"));
                 None
             })
         };

@@ -221,8 +221,15 @@ fn many_blocks(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
             let fixed = WARPS * need.values * rows * units * 4;
             let sums = out * rows * need.values;
             let fits = weights + need.registers(1) + 2 * sums <= 255 && shared + fixed <= limits.shared;
-            // beside so many weights the compiler has no registers for several sequences in bf16, and spills
-            let crowded = need.backward && need.dtype == Dtype::Bf16 && weights > 96 && rows > 1;
+            // beside so many weights the compiler has no registers for several sequences in bf16, and spills; for the
+            // newest cards in tf32 forward as well, which their tensor cores do in less time
+            let newest = limits.arch.number() >= 100;
+            let most_rows = match (need.backward, need.dtype) {
+                (true, Dtype::Bf16) => 1,
+                (false, Dtype::Tf32) if newest => 2,
+                _ => 8,
+            };
+            let crowded = weights > 96 && rows > most_rows;
             if fits && !crowded && rows * units <= THREADS {
                 let (frame, threads, cycles) = (Frame::ManyBlocks, THREADS, weights * rows * 2);
                 passes.push(Pass {
