@@ -150,8 +150,7 @@ impl Place {
             ErrorKind::NotFound => {
                 Error::file(path, format!("the folder {} does not exist; create it first", folder.display()))
             }
-            // only the kind: the rest of the message is the random name of the temporary file
-            kind => Error::io(path, code_of(&error).map_or_else(|| kind.into(), io::Error::from_raw_os_error)),
+            _ => Error::io(path, without_path(error)),
         })?;
         // before anything is in it that not everybody may read
         if let Ok(before) = fs::metadata(target) {
@@ -161,10 +160,12 @@ impl Place {
     }
 }
 
-/// The system's own number for an error that has a path around it.
-fn code_of(error: &io::Error) -> Option<i32> {
-    let inner = error.get_ref().and_then(|error| error.source());
-    inner.and_then(|error| error.downcast_ref::<io::Error>()).and_then(io::Error::raw_os_error)
+/// What the system said of a temporary file, without its random name.
+fn without_path(error: io::Error) -> io::Error {
+    match error.to_string().rsplit_once(" at path ") {
+        Some((reason, _)) => io::Error::new(error.kind(), reason),
+        None => error,
+    }
 }
 
 /// Gives a new file the owner, the group and the permissions of the one that it takes the place of.

@@ -7,7 +7,7 @@ use super::job::Job;
 use super::{Failure, many};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use rnnstep::Error;
 use rnnstep::error::{brief, quoted};
 use serde::Deserialize;
@@ -38,8 +38,20 @@ pub fn applied(command: &mut Command, matches: ArgMatches) -> Result<ArgMatches,
     let mut args: Vec<OsString> = std::env::args_os().collect();
     // right after the name of the command: an option of two words or a `--` may stand at the end
     args.splice(2..2, words);
-    let refused = |error: clap::Error| Error::File { path: path.clone(), reason: first_line(&error) };
-    Ok(command.clone().try_get_matches_from(args).map_err(refused)?)
+    let refused = |reason: String| Error::File { path: path.clone(), reason };
+    let all = command.clone().try_get_matches_from(args).map_err(|error| refused(in_one_line(&error)))?;
+    // what was typed makes sense, and no longer does with what the file says; a search says later what it does not choose itself
+    let wrong = |matches: &ArgMatches| {
+        if name == "search" {
+            return None;
+        }
+        let job = Job::from_arg_matches(matches).ok()?;
+        job.check().err().map(|failure| many::why(failure).to_string())
+    };
+    if let (None, Some(reason)) = (wrong(given), all.subcommand().and_then(|(_, matches)| wrong(matches))) {
+        return Err(refused(reason).into());
+    }
+    Ok(all)
 }
 
 /// What the file says, as arguments.
@@ -234,14 +246,16 @@ fn refusal(error: &clap::Error, arg: &Arg, text: &str) -> String {
         ErrorKind::InvalidValue if !names.is_empty() => {
             format!("{} is none of {}{}", quoted(text), names.join(", "), nearest(text, names.iter().copied()))
         }
-        ErrorKind::ValueValidation => error.source().map_or_else(|| first_line(error), brief),
-        _ => first_line(error),
+        ErrorKind::ValueValidation => error.source().map_or_else(|| in_one_line(error), brief),
+        _ => in_one_line(error),
     }
 }
 
-fn first_line(error: &clap::Error) -> String {
+/// What is wrong, without how the command is to be called.
+fn in_one_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    brief(text.lines().next().unwrap_or_default().trim_start_matches("error: "))
+    let said: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    brief(said.join(" ").trim_start_matches("error: "))
 }
 
 /// The options of a training as a model file keeps them, each held to what its flag takes; or what is wrong with them.
@@ -261,7 +275,7 @@ pub fn job_of(recipe: &Json) -> Result<Job, String> {
         let word = flag(arg, &value).map_err(|reason| format!("its recipe: {key}: {reason}"))?;
         words.extend(word.map(|(word, _)| word));
     }
-    parsed(&command, words).map_err(|error| format!("its recipe: {}", first_line(&error)))?;
+    parsed(&command, words).map_err(|error| format!("its recipe: {}", in_one_line(&error)))?;
     let job = Job::deserialize(recipe).map_err(|error| format!("its recipe: {error}"))?;
     job.check().map_err(|failure| format!("its recipe: {}", many::why(failure)))?;
     Ok(job)

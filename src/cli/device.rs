@@ -3,11 +3,19 @@
 use super::Failure;
 use super::screen::say_once;
 use clap::Args;
+use rnnstep::cuda::driver::Properties;
 use rnnstep::cuda::{self, Cuda, Dtype, Frame, Images};
 use rnnstep::{Cpu, Device, Error, Isa, Shape};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub use rnnstep::cuda::Work;
+
+/// The cards of this machine, looked for once: with many series each asks.
+fn cards() -> &'static Result<Vec<Properties>, String> {
+    static CARDS: OnceLock<Result<Vec<Properties>, String>> = OnceLock::new();
+    CARDS.get_or_init(|| cuda::devices().map_err(|why| why.to_string()))
+}
 
 /// Where to compute.
 #[derive(Args, Clone, Debug)]
@@ -102,7 +110,7 @@ impl DeviceArgs {
         match self.wanted()? {
             Wanted::Card(index) => Ok(Ok(vec![index])),
             Wanted::Cpu => Ok(Ok(vec![])),
-            Wanted::Auto => Ok(cuda::devices().map(|cards| (0..cards.len()).collect()).map_err(|why| why.to_string())),
+            Wanted::Auto => Ok(cards().as_ref().map(|cards| (0..cards.len()).collect()).map_err(String::clone)),
         }
     }
 
@@ -145,10 +153,10 @@ impl DeviceArgs {
                     say_once("device auto: cpu", &format!("device auto: cpu, {reason}"));
                     Ok(self.cpu()?.into())
                 };
-                let cards = match cuda::devices() {
+                let cards = match cards() {
                     Ok(cards) => cards,
                     // no card is no news, but a driver that is not opened is
-                    Err(why) if cuda::driver::withheld() => return on_cpu(why.to_string()),
+                    Err(why) if cuda::driver::withheld() => return on_cpu(why.clone()),
                     Err(_) => return Ok(self.cpu()?.into()),
                 };
                 let Some(card) = cards.first() else { return Ok(self.cpu()?.into()) };

@@ -3,7 +3,7 @@
 use super::device::Work;
 use super::input::{SeriesArgs, TableArgs, read_sequences};
 use super::learn::loss_of;
-use super::predict::{check_extension, each_series, table_of, write_rows};
+use super::predict::{check_extension, each_series, say_what_is_not_finite, table_of, write_rows};
 use super::screen::{Screen, say_once};
 use super::{Failure, ModelArgs, config, number, paths, report};
 use clap::Args;
@@ -86,6 +86,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         None => (sine_history(&loaded.metadata, &args.model.model)?, None),
     };
     let said = ahead(args, &levels, &loaded, &args.model.model, &history)?;
+    say_what_is_not_finite(&said.future);
     let names = names(columns, said.future.rows().1);
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(

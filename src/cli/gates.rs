@@ -1,6 +1,7 @@
 //! `rnnstep gates`
 
 use super::input::{TableArgs, read_sequences};
+use super::predict::check_table;
 use super::screen::Screen;
 use super::{Failure, ModelArgs, paths, report};
 use clap::Args;
@@ -42,6 +43,7 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     if let Some(path) = &args.plot {
         rnnstep::plot::picture::check_ending(path)?;
     }
+    check_table(args.out.as_deref())?;
     let cpu = args.model.device.only_cpu("gates")?;
     let loaded = args.model.load()?;
     let model = if args.raw { loaded.model.raw() } else { loaded.model };

@@ -424,11 +424,7 @@ impl Job {
 
     /// How a table becomes a model.
     pub fn plan(&self) -> Result<Plan, Failure> {
-        if self.state == StateMode::Carry && self.stride.is_some_and(|stride| stride != self.seq_len) {
-            let message = "--stride: a carried state goes from window to window without a gap or an overlap; \
-                           leave it out, or use --state reset";
-            return Err(Failure::Usage(message.into()));
-        }
+        self.check_stride()?;
         self.say_what_is_named();
         let length = match (self.steps, self.epochs) {
             (Some(steps), _) => Length::Steps(steps),

@@ -48,14 +48,14 @@ pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<
 }
 
 /// Files, each a series with the name of the file; where two have the same one, with the whole path.
-pub fn read_files(paths: &[PathBuf], options: &CsvOptions) -> Result<Vec<OneSeries>, Failure> {
+pub fn read_files(files: &[PathBuf], options: &CsvOptions) -> Result<Vec<OneSeries>, Failure> {
     let stem = |path: &Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let mut stems: HashMap<String, usize> = HashMap::new();
-    let mut given = HashSet::new();
-    for path in paths {
-        if !given.insert(path) {
-            return Err(Failure::Usage(format!("{} is given twice", path.display())));
-        }
+    if let Some([first, again]) = paths::twice(files) {
+        let also = if first == again { String::new() } else { format!(", as {} as well", first.display()) };
+        return Err(Failure::Usage(format!("{} is given twice{also}", again.display())));
+    }
+    for path in files {
         *stems.entry(stem(path)).or_default() += 1;
     }
     let read = |path: &PathBuf| {
@@ -70,7 +70,7 @@ pub fn read_files(paths: &[PathBuf], options: &CsvOptions) -> Result<Vec<OneSeri
         };
         OneSeries { name, file: path.clone(), series }
     };
-    Ok(paths.iter().map(read).collect())
+    Ok(files.iter().map(read).collect())
 }
 
 /// Of all series the one with this name.

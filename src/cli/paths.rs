@@ -5,6 +5,7 @@ use super::input::Files;
 use super::job::Job;
 use super::signals;
 use rnnstep::{Error, file};
+use std::collections::HashMap;
 use std::io::{ErrorKind, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ pub struct Paths<'a> {
 }
 
 /// One file, by whatever name.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Identity {
     /// A file that is there: its device, and its number on it.
     #[cfg(unix)]
@@ -136,6 +137,15 @@ impl<'a> Paths<'a> {
         }
         Ok(())
     }
+}
+
+/// The first of several files that is one before it, also by another name, and that one.
+pub fn twice(files: &[PathBuf]) -> Option<[&Path; 2]> {
+    let mut places = HashMap::new();
+    files.iter().find_map(|file| {
+        let before = *places.entry(Identity::of(file)).or_insert(file.as_path());
+        (!std::ptr::eq(before, file.as_path())).then_some([before, file.as_path()])
+    })
 }
 
 /// Writes one of the files of a command. If it is a pipe, a signal ends the wait for its reader, and one whose reader has gone

@@ -6,7 +6,7 @@ pub use many::each_series;
 
 use super::device::Work;
 use super::input::{SeriesArgs, TableArgs, extension, read_sequences, read_state, unknown_extension};
-use super::screen::Screen;
+use super::screen::{Screen, say_once};
 use super::{Failure, ModelArgs, paths};
 use clap::Args;
 use rnnstep::data::series::Time;
@@ -81,12 +81,32 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     let device = args.model.device.choose(model.shape(), batch, Work::Sequences)?;
     let says = model.units().map_or(Loss::Mse, |units| units.says());
     let y = model.forward(device, &sequences.x, order, &mut state)?;
-    if let Some(path) = &args.final_state {
-        write_state(path, &state)?;
+    if loaded.warnings.is_empty() {
+        say_what_is_not_finite(&y);
     }
     let names = y_names(&loaded.metadata.columns.targets, y.rows().1, says);
-    write_rows(args.out.as_deref(), &y, &names, sequences.time.as_ref(), screen)?;
-    Ok(ExitCode::SUCCESS)
+    let written = write_rows(args.out.as_deref(), &y, &names, sequences.time.as_ref(), screen);
+    // predictions that were lost are asked for again, from the state before them; who closes stdout has what was wanted
+    if let (Some(path), Ok(()) | Err(Failure::ClosedPipe)) = (&args.final_state, &written) {
+        write_state(path, &state)?;
+    }
+    written.map(|()| ExitCode::SUCCESS)
+}
+
+/// A number that is finite and far beyond all that the model knows may be infinite inside, and stays so in the state.
+pub fn say_what_is_not_finite(y: &Tensor) {
+    let width = y.rows().1.max(1);
+    let odd = |row: &&[f32]| row.iter().any(|value| !value.is_finite());
+    let first = y.data().chunks(width).position(|row| odd(&row));
+    if let Some(first) = first {
+        let count = y.data().chunks(width).filter(odd).count();
+        let line = format!(
+            "note: {count} rows of predictions are not finite, row {} the first: a number in that row or before it is not, or is too \
+             large for this model",
+            first + 1
+        );
+        say_once("not finite", &line);
+    }
 }
 
 /// Names of the columns of y: `sunspots_next`, or `y_1` where nobody knows better; `sunspots_next_ln_variance`,
@@ -142,6 +162,15 @@ pub fn check_extension(out: Option<&Path>) -> Result<(), Failure> {
     match extension(path).as_str() {
         "npy" | "safetensors" | "csv" | "" => Ok(()),
         other => Err(unknown_extension(path, other)),
+    }
+}
+
+/// A table is written under the name of one: what ends in .npy would be read as that.
+pub fn check_table(out: Option<&Path>) -> Result<(), Failure> {
+    let Some(path) = out else { return Ok(()) };
+    match extension(path).as_str() {
+        "csv" | "tsv" | "txt" | "" => Ok(()),
+        other => Err(Error::File { path: path.into(), reason: format!("is a table: .csv, not .{other}") }.into()),
     }
 }
 

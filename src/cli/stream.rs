@@ -3,7 +3,7 @@
 use super::device::Work;
 use super::learn::{LearnArgs, Learning};
 use super::report::duration;
-use super::screen::Screen;
+use super::screen::{Screen, say_once};
 use super::{Failure, ModelArgs, paths, signals};
 use clap::Args;
 use rnnstep::data::csv;
@@ -112,6 +112,11 @@ fn answer(
                 if args.latency {
                     said.times.push(start.elapsed());
                 }
+                if y.iter().any(|value| !value.is_finite()) {
+                    let reason =
+                        "the answer is not finite: a number in this line or before it is too large for this model";
+                    say_once("not finite", &format!("note: line {number}: {reason}, and the state may stay so"));
+                }
                 let y: Vec<String> = y.iter().map(|&value| csv::number(value)).collect();
                 screen.line(y.join(","))?;
                 screen.flush()?;
@@ -160,18 +165,23 @@ impl Runner {
     }
 }
 
-/// The `width` numbers of a line, separated by commas, semicolons or white space.
+/// The `width` numbers of a line, separated by commas, semicolons or white space: each the f32 that it would be in a table.
 fn parse(line: &[u8], width: usize, x: &mut Vec<f32>) -> Result<(), String> {
     x.clear();
     let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_string())?;
-    let separator = |c: char| matches!(c, ',' | ';') || c.is_whitespace();
-    for text in line.split(separator).filter(|text| !text.is_empty()) {
-        let shown = || text.chars().take(20).collect::<String>();
-        let value = text.parse::<f32>().map_err(|_| format!("{:?} is not a number", shown()))?;
-        if !value.is_finite() {
-            return Err(format!("{:?} is not a finite number", shown()));
+    let blank = line.trim().is_empty();
+    for (field, part) in line.split([',', ';']).enumerate().filter(|_| !blank) {
+        if part.trim().is_empty() {
+            return Err(format!("field {} is empty", field + 1));
         }
-        x.push(value);
+        for text in part.split_whitespace() {
+            let shown = || text.chars().take(20).collect::<String>();
+            let value = text.parse::<f64>().map_err(|_| format!("{:?} is not a number", shown()))? as f32;
+            if !value.is_finite() {
+                return Err(format!("{:?} is not a finite number", shown()));
+            }
+            x.push(value);
+        }
     }
     if x.len() == width { Ok(()) } else { Err(format!("expected {width} numbers, got {}", x.len())) }
 }

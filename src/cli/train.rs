@@ -17,6 +17,7 @@ use outputs::{Outputs, checkpoint_beside};
 use rnnstep::checkpoint::{self, Best, Checkpoint};
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
+use rnnstep::error::listed;
 use rnnstep::file::{self, Columns, End, Metadata, Unseen};
 use rnnstep::fit::{Fit, HeldOut, Outcome};
 use rnnstep::pass::Head;
@@ -178,7 +179,10 @@ impl<'a> Run<'a> {
         };
         let mut job = job_of(args).resumed(path, stored, matches)?;
         outputs.spare(&job)?;
+        let wrong = |reason| Error::File { path: path.into(), reason };
+        job.check_model(checkpoint.model()).map_err(wrong)?;
         let Prepared { windows, tables, held_out, .. } = job.prepare()?;
+        same_columns(&job, &tables, &checkpoint.metadata().columns)?;
         let recipe = recipe_for(&job, &windows)?;
         let device = args.device.choose(checkpoint.model().shape(), windows.batch(), Work::Training)?;
         let (frames, last) = frames_of(&checkpoint, path, &job, !args.no_plot)?;
@@ -461,6 +465,20 @@ impl<'a> Run<'a> {
 /// What the windows of the sine are called in a checkpoint, the step after it.
 const FRAME: &str = "frame.";
 const LAST: &str = "last.";
+
+/// A training goes on with the columns that it began with, by name where there are names.
+fn same_columns(job: &Job, tables: &[Named], began: &Columns) -> Result<(), Failure> {
+    let Some(table) = tables.first().filter(|_| !began.inputs.is_empty()) else { return Ok(()) };
+    let now = [&table.input_names, &table.target_names];
+    if now == [&began.inputs, &began.targets] {
+        return Ok(());
+    }
+    let said = |[inputs, targets]: [&Vec<String>; 2]| format!("{}, predicting {}", listed(inputs), listed(targets));
+    let (now, began) = (said(now), said([&began.inputs, &began.targets]));
+    let message =
+        format!("the columns are {now}; the training to go on with has {began}; give the same table, or train anew");
+    Err(job.in_data(Error::Invalid(message)).into())
+}
 
 /// The windows of the sine that a checkpoint keeps, for the plot: those that were shown, and the last one.
 fn frames_of(

@@ -419,7 +419,7 @@ fn shuffle(order: &mut [usize], starts: &[usize], random: &mut Random) {
 /// If `held_out` is not a fraction from 0 to below 1.
 pub fn split(rows: usize, held_out: f64) -> Result<(Range<usize>, Range<usize>)> {
     if !(0.0..1.0).contains(&held_out) {
-        return Err(Error::invalid(format!("val-fraction {held_out}: must be at least 0 and below 1")));
+        return Err(Error::invalid(format!("val-fraction {held_out:?}: must be at least 0 and below 1")));
     }
     let train = rows - (rows as f64 * held_out).round() as usize;
     Ok((0..train, train..rows))

@@ -262,15 +262,22 @@ impl Snapshot {
             let wide = |m: &Moments| [m.mean.len(), m.variance.len(), m.least.len()];
             pair.as_ref().map(|(x, y)| [wide(x), wide(y)])
         };
+        if columns(&self.numbers.scaling) != columns(&numbers.scaling) {
+            let adapt = |scaling: &Option<(Moments, Moments)>| {
+                if scaling.is_some() { "adapts its scalers" } else { "does not" }
+            };
+            let (here, there) = (adapt(&self.numbers.scaling), adapt(&numbers.scaling));
+            return Err(Error::invalid(format!(
+                "snapshot: of a learner that {there}, or has other columns; this one {here}: give the same option `adapt`"
+            )));
+        }
         let looks_back = numbers.past.is_none_or(|oldest| oldest < self.past.lag().max(1));
         let placed = looks_back && numbers.next < count && numbers.rows < count;
         let waits = numbers.waiting.is_none_or(|row| row < count && numbers.rows > 0);
         let sound = numbers.scaling.as_ref().is_none_or(|(x, y)| x.is_sound() && y.is_sound());
         let finite = [&other.params, &other.good.params].into_iter().all(|params| all_finite(params))
             && [&other.state, &other.good.state].into_iter().all(State::is_finite);
-        if !(placed && waits && sound && finite && numbers.is_sound())
-            || columns(&self.numbers.scaling) != columns(&numbers.scaling)
-        {
+        if !(placed && waits && sound && finite && numbers.is_sound()) {
             return Err(Error::invalid("snapshot: its numbers fit no learner of this model and these options"));
         }
         Ok(())

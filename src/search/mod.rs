@@ -126,11 +126,11 @@ impl Search {
     /// If the fraction leaves nothing to train or score on, a value is not finite, the length is not in epochs, or naive
     /// forecasts are never wrong.
     pub fn new(table: &Table, base: Plan, season: Option<usize>, test_fraction: f64, cpu: Cpu) -> Result<Self> {
-        let fraction = |_| Error::invalid(format!("test-fraction {test_fraction}: must be above 0 and below 1"));
+        let fraction = |_| Error::invalid(format!("test-fraction {test_fraction:?}: must be above 0 and below 1"));
         let (first, end) = space::parts(table.rows(), test_fraction).map_err(fraction)?;
         if end == table.rows() || first == end || first < 3 {
             return Err(Error::invalid(format!(
-                "test-fraction {test_fraction}: {first} of {} rows to train on, {} to score and {} to test are too few; \
+                "test-fraction {test_fraction:?}: {first} of {} rows to train on, {} to score and {} to test are too few; \
                  give more data, or another fraction",
                 table.rows(),
                 end - first,

@@ -3,6 +3,7 @@
 #[path = "../common/run.rs"]
 mod run;
 
+mod agree;
 mod bench;
 mod config;
 mod convert;

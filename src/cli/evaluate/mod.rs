@@ -13,6 +13,7 @@ use super::job::{Job, Named};
 use super::learn::{HowToLearn, loss_of};
 use super::many::Folder;
 use super::paths::{self, Paths};
+use super::predict::check_table;
 use super::report::{LEARNED_NOTHING, describe};
 use super::screen::{Screen, person_reads_stderr};
 use super::{Failure, config, number, threads};
@@ -99,6 +100,8 @@ struct Report {
 
 pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
     args.plot.as_ref().map_or(Ok(()), picture::check_ending)?;
+    check_table(args.out.as_deref())?;
+    check_table(args.forecasts.as_deref())?;
     let data = Paths::of_job(&args.job).reads("MODEL", &args.model).reads("--bundle", args.device.bundle());
     let tables = data.writes("--out", &args.out).writes("--forecasts", &args.forecasts);
     tables.writes("--html", &args.html).writes("--plot", &args.plot).check()?;
@@ -164,7 +167,8 @@ fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &Path) -> Result
 fn own_job(args: &EvaluateArgs, loaded: &Loaded, path: &Path) -> Result<Job, Failure> {
     let mut job = args.job.clone();
     if let Some(recipe) = &loaded.metadata.recipe {
-        let own = config::job_of(recipe).map_err(|reason| Error::File { path: path.into(), reason })?;
+        let own = config::job_of(recipe).and_then(|own| own.check_model(&loaded.model).map(|()| own));
+        let own = own.map_err(|reason| Error::File { path: path.into(), reason })?;
         job = Job { data: job.data, season: job.season.or(own.season), ..own };
     } else if args.refit.is_some() {
         let reason = "holds no recipe to train by; leave --refit out, or leave the model out and say how to train";
@@ -192,7 +196,7 @@ fn goes_with(loaded: &Loaded, named: &Named, path: &Path) -> Result<(), Failure>
 
 /// So many rows into those before the part to forecast and that part.
 fn split_at(rows: usize, test_fraction: f64) -> Result<(Range<usize>, Range<usize>), Failure> {
-    let wrong = |_| Error::Invalid(format!("test-fraction {test_fraction}: must be above 0 and below 1"));
+    let wrong = |_| Error::Invalid(format!("test-fraction {test_fraction:?}: must be above 0 and below 1"));
     Ok(split(rows, test_fraction).map_err(wrong)?)
 }
 
@@ -200,7 +204,8 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
     let test_fraction = args.test_fraction.or(loaded.as_ref().and(job.val_fraction)).unwrap_or(0.2);
     let (train, test) = split_at(named.table.rows(), test_fraction)?;
     if test.is_empty() {
-        let message = format!("test-fraction {test_fraction}: leaves none of {} rows to forecast", named.table.rows());
+        let message =
+            format!("test-fraction {test_fraction:?}: leaves none of {} rows to forecast", named.table.rows());
         return Err(Error::Invalid(message).into());
     }
     let of_model = loaded.as_ref().map(|loaded| loss_of(&loaded.metadata, &loaded.model)).transpose();
@@ -334,12 +339,17 @@ fn learner_said(protocol: &Protocol, evaluation: &Evaluation) -> Option<String> 
 
 /// With a model its own recipe counts.
 fn refuse_recipe(job: &Job, matches: &clap::ArgMatches) -> Result<(), Failure> {
-    const OURS: [&str; 11] =
-        ["data", "column", "target", "missing", "time", "header", "delimiter", "season", "seed", "series", "only"];
+    const OURS: [&str; 10] =
+        ["data", "column", "target", "missing", "time", "header", "delimiter", "season", "series", "only"];
+    let is_typed = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+    if is_typed("target") && !is_typed("column") {
+        let message = "--target: a MODEL knows which of its columns it predicts; leave the flag out, or say with --column as \
+                       well which columns of the table go in";
+        return Err(Failure::Usage(message.into()));
+    }
     let given = serde_json::to_value(job).map_err(|error| Error::Invalid(error.to_string()))?;
     for name in given.as_object().into_iter().flat_map(|job| job.keys()) {
-        let typed = matches.value_source(&name.replace('-', "_")) == Some(ValueSource::CommandLine);
-        if typed && !OURS.contains(&name.as_str()) {
+        if is_typed(&name.replace('-', "_")) && !OURS.contains(&name.as_str()) {
             let message = format!("--{name}: a MODEL has its own recipe; leave the flag out, or leave the model out");
             return Err(Failure::Usage(message));
         }

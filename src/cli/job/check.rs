@@ -1,16 +1,46 @@
 //! What is wrong with the options of a training, before any data is read; and which of them have no effect.
 
-use super::{Job, OptimizerName, TargetAs};
-use crate::cli::Failure;
+use super::{Job, OptimizerName, StateMode, TargetAs};
+use crate::cli::report::describe;
+use crate::cli::{Failure, many};
 use rnnstep::pass::Head;
+use rnnstep::{Loss, Model, Shape};
 
 impl Job {
     /// Whether its options go together.
     pub fn check(&self) -> Result<(), Failure> {
         let job = self.with_some_season();
         job.form()?;
+        job.check_stride()?;
         job.shape(1, 1)?;
         job.recipe(Head::All, None).map(drop)
+    }
+
+    /// A state that is carried on comes to every row once.
+    pub fn check_stride(&self) -> Result<(), Failure> {
+        if self.state == StateMode::Carry && self.stride.is_some_and(|stride| stride != self.seq_len) {
+            let message = "--stride: a carried state goes from window to window without a gap or an overlap; \
+                           leave it out, or use --state reset";
+            return Err(Failure::Usage(message.into()));
+        }
+        Ok(())
+    }
+
+    /// `Ok` if a model may come of this job: a file could say one thing in its recipe and another in its tensors.
+    pub fn check_model(&self, model: &Model) -> Result<(), String> {
+        let shape = model.shape();
+        let own = self.shape(shape.input(), shape.width_out()).and_then(|own| Ok(own.with_output(shape.output())?));
+        let own = own.map_err(|failure| many::why(failure).to_string())?;
+        if own != *shape {
+            let of = |shape: &Shape| format!("{}{}", describe(shape), if shape.bias() { "" } else { " without bias" });
+            return Err(format!("its recipe is for {}, its tensors are {}", of(&own), of(shape)));
+        }
+        let of_many = |says: Loss| says.is_distribution().then_some(says);
+        let says = model.units().map_or(Loss::Mse, |units| units.says());
+        if of_many(self.loss) != of_many(says) {
+            return Err(format!("its recipe has --loss {}, and what it predicts is that of {says}", self.loss));
+        }
+        Ok(())
     }
 
     /// What is wrong with the options is wrong for every series, and said before any is read.

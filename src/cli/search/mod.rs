@@ -85,7 +85,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     };
     let named = job.named(&series)?;
     let (before_test, _) = split(named.table.rows(), args.test_fraction)
-        .map_err(|_| Error::Invalid(format!("test-fraction {}: must be above 0 and below 1", args.test_fraction)))?;
+        .map_err(|_| Error::Invalid(format!("test-fraction {:?}: must be above 0 and below 1", args.test_fraction)))?;
     job.settle_season(&[&named.table.part(before_test)?])?;
     // a season that is given is that of the candidates which have one
     let season = job.season;

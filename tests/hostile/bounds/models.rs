@@ -169,11 +169,16 @@ fn a_reference_is_computed_for_a_few_steps() {
         let load = move || drop(file::load(&path, None, cpu).unwrap());
         Box::new(load)
     });
-    // what is wrong is found all the same
+    // what is wrong in those steps is found, and what comes later is not even computed
     let path = folder.path().join("wrong.safetensors");
-    let all = json!({ "version": 1, "reference": { "x": vec![0.0; 100], "y": vec![1.0; 100], "seq_len": 100 } });
-    std::fs::write(&path, network(1, 5, 1, Some(&all.to_string()))).unwrap();
-    assert!(file::load(&path, None, Cpu::widest()).unwrap_err().to_string().contains("not met (value 0"));
+    let load = |right: usize| {
+        let y: Vec<f32> = (0..100).map(|step| if step < right { 0.0 } else { 1.0 }).collect();
+        let all = json!({ "version": 1, "reference": { "x": vec![0.0; 100], "y": y, "seq_len": 100 } });
+        std::fs::write(&path, network(1, 5, 1, Some(&all.to_string()))).unwrap();
+        file::load(&path, None, Cpu::widest()).map_err(|error| error.to_string())
+    };
+    assert!(load(0).unwrap_err().contains("not met (value 0") && load(15).unwrap_err().contains("not met (value 15"));
+    load(16).unwrap();
 }
 
 /// A million ends and a table of many columns: each row is looked at once, not once for each end.
