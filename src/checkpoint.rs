@@ -69,7 +69,7 @@ const BESIDE: &str = "beside.";
 /// Writes a checkpoint, whole or not at all. `metadata` is that of the model file to come.
 ///
 /// # Errors
-/// If the file cannot be written, or a card fails.
+/// If the best weights are of another network, the file cannot be written, or a card fails.
 pub fn save(path: impl AsRef<Path>, trainer: &mut Trainer, best: Option<&Best>, metadata: &Metadata) -> Result<()> {
     save_beside(path, trainer, best, metadata, &[])
 }
@@ -85,6 +85,9 @@ pub fn save_beside(
     metadata: &Metadata,
     beside: &[(String, Tensor)],
 ) -> Result<()> {
+    if best.is_some_and(|best| best.model.shape() != trainer.model.shape()) {
+        return Err(Error::invalid("checkpoint: the best weights are of another network than that which is trained"));
+    }
     trainer.fetch()?;
     let mut extra = Vec::new();
     let mut shadow = |prefix: &str, arena: &[f32]| {
@@ -212,7 +215,7 @@ impl Checkpoint {
 /// Tensors under `prefix` as an arena like that of the parameters.
 fn shadow_of(path: &Path, loaded: &Loaded, prefix: &str) -> Result<Buffer> {
     let layout = loaded.model.layout();
-    let mut arena = Buffer::zeros(layout.len());
+    let mut arena = Buffer::try_zeros(layout.len())?;
     for entry in layout.entries() {
         let name = format!("{prefix}.{}", entry.name);
         let found = tensor(path, loaded, &name)?;

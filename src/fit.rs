@@ -287,13 +287,14 @@ impl HeldOut {
     /// came cut nothing is known.
     ///
     /// # Errors
-    /// If a card fails.
+    /// If the model says something else than what is held out, or a card fails.
     fn errors(&self, model: &Model, recipe: &Recipe, device: &Device) -> Result<Option<Errors>> {
         let (network, out) = (model.clone().raw(), model.shape().width_out());
         let (says, most) = (Says::new(recipe.loss), Errors::MOST / self.rows().len().max(1));
         let (mut errors, mut columns) = (Vec::new(), 1);
         for held_out in self.rows() {
             columns = held_out.target.rows().1;
+            Error::check_length("outputs for what is held out", recipe.loss.outputs(columns), out)?;
             let (y, truth) = held_out.said(&network, device)?;
             let mut found = vec![0.0; truth.len()];
             for ((y, truth), found) in y.chunks(out).zip(truth.chunks(columns)).zip(found.chunks_mut(columns)) {
@@ -407,7 +408,9 @@ impl Fit {
     pub fn is_done(&self) -> bool {
         let done = self.trainer.steps_done();
         let tired = match (self.patience, self.trainer.windows().steps_per_epoch(), &self.best) {
-            (Some(patience), Some(epoch), Some(best)) => done - best.step >= patience.max(1).saturating_mul(epoch),
+            (Some(patience), Some(epoch), Some(best)) => {
+                done.saturating_sub(best.step) >= patience.max(1).saturating_mul(epoch)
+            }
             _ => false,
         };
         done >= self.total || tired
@@ -472,8 +475,11 @@ impl Fit {
     /// its head has a bias and no weights.
     ///
     /// # Errors
-    /// If a card fails.
+    /// If the best weights or what is held out are of another network than that which is trained, or a card fails.
     pub fn outcome(&mut self) -> Result<Outcome> {
+        if self.best.as_ref().is_some_and(|best| best.model.shape() != self.trainer.model().shape()) {
+            return Err(Error::invalid("the best weights are of another network than that which is trained"));
+        }
         self.trainer.fetch()?;
         let (recipe, device) = (self.trainer.recipe(), self.trainer.device());
         let (mut model, mut learned) =

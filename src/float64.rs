@@ -5,6 +5,7 @@ use crate::backend::Device;
 #[cfg(feature = "cuda")]
 use crate::cuda::Dtype;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::model::Model;
 use crate::shape::{CellKind, Nonlinearity, Shape};
 use crate::stream::Stream;
@@ -73,6 +74,9 @@ impl Reference {
     }
 
     /// y of one time step `x [I]`; `state` moves on. Formulas: PyTorch, `torch.nn.RNN`, `LSTM` and `GRU`.
+    ///
+    /// # Panics
+    /// If `x` does not have I values, or `state` is that of another network.
     pub fn step(&self, x: &[f64], state: &mut State) -> Vec<f64> {
         let hidden = self.shape.hidden;
         let mut x = x.to_vec();
@@ -135,13 +139,17 @@ pub fn steps(shape: &Shape) -> usize {
 
 /// `steps` rows of two waves of 9 and 41 steps, of size 1 at most, as standardised series are: `x [T,I]` for a model without
 /// scalers. With scalers, in the raw units that they make this of.
+///
+/// # Panics
+/// If they are more values than a length can say, as a `Vec` does.
 pub fn waves(model: &Model, steps: usize) -> Vec<f32> {
     let input = model.shape().input;
+    let count = steps.checked_mul(input).expect("capacity overflow");
     let wave = |i: usize| {
         let (t, column) = ((i / input) as f32, (i % input) as f32);
         0.6 * (t * 0.7 + column).sin() + 0.4 * (t * 0.153 - column).cos()
     };
-    let mut x: Vec<f32> = (0..steps * input).map(wave).collect();
+    let mut x: Vec<f32> = (0..count).map(wave).collect();
     if let Some((scaler, _)) = model.scalers() {
         scaler.undo(&mut x);
     }
@@ -213,8 +221,10 @@ impl Answers {
     /// Those of `model` to `steps` rows of [`waves`], from a state of zero. Weights that were rounded are taken as they are.
     ///
     /// # Errors
-    /// None on a processor.
+    /// If the memory for so many rows cannot be had. No others on a processor.
     pub fn of(model: &Model, steps: usize) -> Result<Self> {
+        let values = steps.saturating_mul(model.shape().input.max(model.shape().width_out()));
+        memory::room::<f64>(values).map_err(|refused| Error::invalid(format!("steps {steps}: {refused}")))?;
         let raw = model.clone().raw();
         let portable = answers(model.clone(), Cpu::new(Isa::Portable)?, &waves(model, steps))?;
         let exact = Reference::of(&raw).forward(&waves(&raw, steps));

@@ -32,6 +32,9 @@ pub struct Reading {
 
 impl Reading {
     /// The values of one unit of a layer at a step, one for each name.
+    ///
+    /// # Panics
+    /// If there is no such step, layer or unit.
     pub fn value(&self, step: usize, layer: usize, unit: usize) -> &[f32] {
         let width = self.names.len();
         &self.values[((step * self.layers + layer) * self.hidden + unit) * width..][..width]
@@ -39,11 +42,12 @@ impl Reading {
 
     /// All of them: step, layer, unit, values.
     pub fn rows(&self) -> impl Iterator<Item = (usize, usize, usize, &[f32])> {
-        let per_step = self.layers * self.hidden;
+        // whatever was written to the sizes
+        let (layers, hidden) = (self.layers.max(1), self.hidden.max(1));
         self.values
-            .chunks_exact(self.names.len())
+            .chunks_exact(self.names.len().max(1))
             .enumerate()
-            .map(move |(i, values)| (i / per_step, i / self.hidden % self.layers, i % self.hidden, values))
+            .map(move |(i, values)| (i / hidden / layers, i / hidden % layers, i % hidden, values))
     }
 }
 

@@ -15,7 +15,7 @@ pub const LANES: usize = 16;
 pub const TINY: f32 = f32::from_bits((127 - 95) << 23);
 
 /// `n` rounded up to whole vectors.
-pub const fn padded(n: usize) -> usize {
+pub(crate) const fn padded(n: usize) -> usize {
     n.div_ceil(LANES) * LANES
 }
 

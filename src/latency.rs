@@ -83,10 +83,10 @@ impl Distribution {
         (self.count() as u128 * per_mille).div_ceil(1000).max(1) as usize
     }
 
-    /// The times in bins of equal ratio, `per_decade` of them from a time to ten times that, from the bin of the shortest to that
-    /// of the longest, empty ones included. What the clock could not tell from nothing counts as one nanosecond.
+    /// The times in bins of equal ratio, `per_decade` of them (1 to 10,000) from a time to ten times that, from the bin of the
+    /// shortest to that of the longest, empty ones included. What the clock could not tell from nothing counts as one nanosecond.
     pub fn histogram(&self, per_decade: usize) -> Vec<Bin> {
-        let per_decade = per_decade.max(1) as f64;
+        let per_decade = per_decade.clamp(1, 10_000) as f64;
         let edge = |index: i64| 10f64.powf(index as f64 / per_decade);
         let nanoseconds = |time: Duration| (time.as_nanos() as f64).max(1.0);
         let index = |time| {
@@ -339,6 +339,11 @@ mod tests {
         assert_eq!(shares, [3.0, 2.0, 1.0, 2.0]);
         assert_eq!((bins[0].from, bins[3].from), (1.0, 1000.0));
         assert_eq!(of([250]).histogram(20).len(), 1);
+        // more bins than make sense are no more than that
+        let (longest, wild) = (of([1, u64::MAX]), usize::MAX);
+        assert_eq!(longest.histogram(wild).len(), longest.histogram(10_000).len());
+        assert_eq!(of([1, 10]).histogram(wild).iter().map(|bin| bin.share).sum::<f64>(), 1.0);
+        assert_eq!(of([1, 10]).histogram(0), of([1, 10]).histogram(1));
     }
 
     #[test]

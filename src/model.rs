@@ -126,13 +126,13 @@ impl Model {
     /// f32, and [`Model::params`], [`Model::weights`] and a file hold those. To go back takes the model that it was made from.
     ///
     /// # Errors
-    /// If a weight is not finite, or too large for the format.
+    /// If a weight is not finite, or too large for the format, or the memory cannot be had.
     pub fn with_weights(mut self, weights: Weights) -> Result<Self> {
         self.small = None;
         if weights == Weights::F32 {
             return Ok(self);
         }
-        let mut small = Buffer::zeros(Offsets::arena(&self.shape, weights));
+        let mut small = Buffer::try_zeros(Offsets::arena(&self.shape, weights))?;
         let mut entries = self.layout.entries().iter();
         for l in 0..self.shape.layers {
             let (layer, gates) = (Offsets::layer(&self.shape, weights, l), self.shape.gates());

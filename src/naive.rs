@@ -17,7 +17,7 @@ const LAGS: usize = 40;
 pub enum Naive {
     /// The last value.
     Last,
-    /// The value of the same place in the last season, of so many rows.
+    /// The value of the same place in the last season, of so many rows, at least 1.
     Seasonal(usize),
     /// The last value, and what the training part grew by in a row for each row ahead.
     Drift(f64),
@@ -107,6 +107,7 @@ impl Naive {
         match self {
             Self::Last => out.fill(value(1)),
             Self::Seasonal(season) => {
+                let season = (*season).max(1);
                 for (ahead, out) in out.iter_mut().enumerate() {
                     *out = value(season - ahead % season);
                 }
@@ -211,6 +212,8 @@ mod tests {
         assert_eq!(ahead(&Naive::Last, &history, 2), [5.0, 5.0]);
         assert_eq!(ahead(&Naive::Seasonal(2), &history, 3), [3.0, 5.0, 3.0]);
         assert_eq!(ahead(&Naive::Seasonal(9), &history, 2), [1.0, 1.0]);
+        assert_eq!(ahead(&Naive::Seasonal(0), &history, 2), ahead(&Naive::Seasonal(1), &history, 2));
+        assert_eq!(ahead(&Naive::Seasonal(usize::MAX), &history, 2), [1.0, 1.0]);
         assert_eq!(ahead(&Naive::drift(&history), &history, 2), [6.0, 7.0]);
         let two = Naive::Autoregression { coefficients: vec![0.5, 0.25], intercept: 1.0 };
         assert_eq!(ahead(&two, &history, 3), [4.25, 4.375, 4.25]);

@@ -30,12 +30,25 @@ impl State {
     /// Zeros for `batch` sequences.
     ///
     /// # Panics
-    /// If they are more values than a length can say, as a `Vec` does.
+    /// If they are more values than a length can say, as a `Vec` does, or the memory cannot be had.
     pub fn new(shape: &Shape, batch: usize) -> Self {
         let len = (shape.layers * padded(shape.hidden)).checked_mul(batch).expect("capacity overflow");
-        let (has_c, past) = (shape.cell.has_c(), Past::default());
-        let (h, c) = (Buffer::zeros(len), Buffer::zeros(if has_c { len } else { 0 }));
-        Self { layers: shape.layers, batch, hidden: shape.hidden, has_c, h, c, past }
+        Self::of(shape, batch, Buffer::zeros(len), Buffer::zeros(if shape.cell.has_c() { len } else { 0 }))
+    }
+
+    /// The same, where the sizes come from outside.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub(crate) fn try_new(shape: &Shape, batch: usize) -> Result<Self> {
+        let len = (shape.layers * padded(shape.hidden)).saturating_mul(batch);
+        let (h, c) = (Buffer::try_zeros(len)?, Buffer::try_zeros(if shape.cell.has_c() { len } else { 0 })?);
+        Ok(Self::of(shape, batch, h, c))
+    }
+
+    fn of(shape: &Shape, batch: usize, h: Buffer, c: Buffer) -> Self {
+        let (layers, hidden, has_c) = (shape.layers, shape.hidden, shape.cell.has_c());
+        Self { layers, batch, hidden, has_c, h, c, past: Past::default() }
     }
 
     /// B, the number of sequences.
@@ -104,10 +117,11 @@ impl State {
         self.batch = batch;
     }
 
-    /// The same as `other`, a state of the same network.
+    /// The same as `other`, a state of the same network and of as many sequences, which may have been made for more.
     pub(crate) fn copy_from(&mut self, other: &Self) {
-        self.h.copy_from_slice(&other.h);
-        self.c.copy_from_slice(&other.c);
+        let (h, c) = (self.h.len(), self.c.len());
+        self.h.copy_from_slice(&other.h[..h]);
+        self.c.copy_from_slice(&other.c[..c]);
         self.past.follow(&other.past);
     }
 
@@ -150,6 +164,9 @@ impl State {
     /// # Errors
     /// If there are not lag·B·D values; the last values are then what they were.
     pub fn set_past(&mut self, units: &Units, past: &[f32]) -> Result<()> {
+        // before there is room for so many
+        let expected = units.form().lag().saturating_mul(self.batch).saturating_mul(units.columns().len());
+        Error::check_length("past [lag,B,D]", expected, past.len())?;
         let mut read = units.past(self.batch);
         read.set_rows(past)?;
         self.past = read;

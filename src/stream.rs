@@ -67,12 +67,12 @@ impl Stream {
     /// from which it is worth that.
     ///
     /// # Errors
-    /// If a card cannot run the model. A processor can.
+    /// If the memory cannot be had, or a card cannot run the model. A processor can.
     pub fn on(device: impl Into<Device>, model: impl Into<Arc<Model>>) -> Result<Self> {
         let model = model.into();
         let shape = *model.shape();
         let runner = match device.into() {
-            Device::Cpu(cpu) => Runner::Cpu(Stepper::new(cpu, &shape, model.step_weights(), model.step_params())),
+            Device::Cpu(cpu) => Runner::Cpu(Stepper::try_new(cpu, &shape, model.step_weights(), model.step_params())?),
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => {
                 let mut network = cuda::Network::new(&cuda, &shape, 1, 1, Purpose::Inference)?;
@@ -81,7 +81,7 @@ impl Stream {
             }
         };
         let (x, y) = (Buffer::zeros(shape.input), Buffer::zeros(shape.width_out()));
-        let mut state = State::new(&shape, 1);
+        let mut state = State::try_new(&shape, 1)?;
         if let Some(units) = model.units() {
             state.past_of(units);
         }

@@ -319,10 +319,11 @@ impl Streams {
         let shape = *self.model.shape();
         state.check(&shape, self.model.units(), 1)?;
         let width = padded(shape.hidden);
-        for (layer, h) in state.h.chunks_exact(width).enumerate() {
+        // it may have been made for more sequences, as one of a training
+        for (layer, h) in state.h.chunks_exact(width).enumerate().take(shape.layers) {
             self.many.h_mut(slot, layer).copy_from_slice(&h[..shape.hidden]);
         }
-        for (layer, c) in state.c.chunks_exact(width).enumerate() {
+        for (layer, c) in state.c.chunks_exact(width).enumerate().take(shape.layers) {
             self.many.c_mut(slot, layer).copy_from_slice(&c[..shape.hidden]);
         }
         if let Some(past) = self.pasts.get_mut(slot as usize) {

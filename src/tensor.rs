@@ -21,6 +21,9 @@ pub struct Buffer {
 
 impl Buffer {
     /// `len` zeros.
+    ///
+    /// # Panics
+    /// If the memory cannot be had.
     pub fn zeros(len: usize) -> Self {
         // zeroed by the allocator, for which fresh pages are zero already
         Self { lines: bytemuck::zeroed_slice_box(len.div_ceil(LANES)), len }
@@ -34,6 +37,15 @@ impl Buffer {
         let lines = asking(|| bytemuck::allocation::try_zeroed_slice_box(len.div_ceil(LANES)));
         let refused = |()| Error::invalid(Refused(len.saturating_mul(size_of::<f32>())).to_string());
         Ok(Self { lines: lines.map_err(refused)?, len })
+    }
+
+    /// First moment, second moment, its maximum, of `len` parameters each; empty where one is not kept.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub(crate) fn moments(kept: [bool; 3], len: usize) -> Result<[Self; 3]> {
+        let [m, v, v_max] = kept.map(|kept| Self::try_zeros(if kept { len } else { 0 }));
+        Ok([m?, v?, v_max?])
     }
 
     /// Where it begins: what a slice gives, without asking for its length.

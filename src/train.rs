@@ -124,7 +124,7 @@ impl Trainer {
     ///
     /// # Errors
     /// If the recipe is out of range, windows and model differ in I, the model has not as many outputs as the loss
-    /// takes for the target columns of the windows, or a card cannot run the model.
+    /// takes for the target columns of the windows, the memory cannot be had, or a card cannot run the model.
     pub fn new(
         model: Model,
         windows: Windows,
@@ -160,12 +160,12 @@ impl Trainer {
         Ok(Self {
             work,
             device,
-            state: State::new(&shape, batch),
+            state: State::try_new(&shape, batch)?,
             step: 0,
-            grads: Buffer::zeros(len),
-            moments: recipe.optimizer.keeps().map(|kept| Buffer::zeros(if kept { len } else { 0 })),
-            x: Buffer::zeros(steps * batch * shape.input),
-            target: Buffer::zeros(target_steps * batch * windows.output()),
+            grads: Buffer::try_zeros(len)?,
+            moments: Buffer::moments(recipe.optimizer.keeps(), len)?,
+            x: Buffer::try_zeros(steps * batch * shape.input)?,
+            target: Buffer::try_zeros(target_steps * batch * windows.output())?,
             batch,
             recipe,
             model,
@@ -361,16 +361,17 @@ impl Trainer {
 /// `recipe`, and nothing is dropped.
 ///
 /// # Errors
-/// If windows and model differ in I, the model has not as many outputs as the loss takes, or a card fails.
+/// If windows and model differ in I, the model has not as many outputs as the loss takes, the memory cannot be had, or a card
+/// fails.
 pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: impl Into<Device>) -> Result<f64> {
     let (shape, steps, batch, columns) = (*model.shape(), windows.seq_len(), windows.batch(), windows.output());
     check_widths(&shape, windows, recipe.loss)?;
     let (weights, params) = model.pass_params();
     let mut network = backend::Network::new(&device.into(), &shape, &model.params, weights, steps, batch)?;
-    let mut state = State::new(&shape, batch);
-    let mut x = Buffer::zeros(steps * batch * shape.input);
-    let mut target = Buffer::zeros(steps * batch * columns);
-    let mut dy = Buffer::zeros(shape.width_out()); // of no use here
+    let mut state = State::try_new(&shape, batch)?;
+    let mut x = Buffer::try_zeros(steps * batch * shape.input)?;
+    let mut target = Buffer::try_zeros(steps * batch * columns)?;
+    let mut dy = Buffer::try_zeros(shape.width_out())?; // of no use here
     let (mut sum, mut count) = (0.0, 0.0);
     for k in 0..windows.steps_per_epoch().unwrap_or(1) {
         let found = windows.fill(k, &mut x, &mut target);

@@ -165,6 +165,9 @@ impl Units {
     }
 
     /// Of a row of y `[O]`, the D values to name if only one is wanted for each column: means, or medians.
+    ///
+    /// # Panics
+    /// If `y` does not have O values.
     pub fn point<'a>(&self, y: &'a [f32]) -> &'a [f32] {
         let targets = self.targets();
         &y[self.says.point() * targets..][..targets]

@@ -226,6 +226,28 @@ fn paths_add_up_what_they_draw() {
     assert_ne!(found[0], found[1], "starts draw errors of their own");
 }
 
+#[test]
+fn no_starts_are_no_paths() {
+    let simulator = Simulator::new(&last_value(2), Cpu::widest()).unwrap();
+    let errors = Errors::new(vec![1.0; 2], 2).unwrap();
+    let (starts, _) = simulator.walk(&Tensor::new([3, 2], [0.5; 6]).unwrap(), &[2], 1).unwrap();
+    for (starts, each) in [(&[][..], usize::MAX), (&[], 0), (&[&starts[0]], 0)] {
+        simulator.paths(starts, each, 5, &errors, 1, |_, _, _, values| panic!("{values:?}")).unwrap();
+    }
+}
+
+/// A column that is infinite throughout tells of no future, and a network whose gates it closes goes on with numbers.
+#[test]
+fn a_column_of_which_no_future_is_known() {
+    let model = Model::random(Shape::new(CellKind::Lstm, 2, 5, 1, 2).unwrap(), 1).unwrap();
+    let values = (0..400).flat_map(|i| [(i as f32 * 0.3).sin(), f32::INFINITY]);
+    let history = Tensor::new([400, 2], values.collect::<Vec<_>>()).unwrap();
+    let stored = Errors::new((0..100).map(|i| (i % 7) as f32 - 3.0).collect(), 2).unwrap();
+    let options = Options { levels: vec![0.5, 0.9], steps: 5, paths: 50, seed: 0 };
+    let found = bands(&model, Cpu::widest(), &history, 300, Some(&stored), &options).unwrap();
+    assert!(found.calibrated > 0 && found.bands.iter().all(|band| band.upper.data().iter().all(|v| v.is_finite())));
+}
+
 /// Without errors, all paths are the forecast itself: in every form, for every head, of every cell.
 #[test]
 fn paths_without_errors_are_the_forecast() {

@@ -193,6 +193,17 @@ fn further_ahead_is_fed_back() {
 }
 
 #[test]
+fn a_model_of_other_columns_is_refused() {
+    let rows = Tensor::new([40, 2], noise(80, 4)).unwrap();
+    let table = Table::new(rows.clone(), rows, Some(vec![0, 1])).unwrap();
+    for (outputs, horizon) in [1, 3, 5].into_iter().flat_map(|outputs| [(outputs, 1), (outputs, 3)]) {
+        let model = |_: &Table, _, _| Model::random(Shape::new(CellKind::Gru, 2, 5, 1, outputs).unwrap(), 0);
+        let error = evaluate(&table, &protocol(20, horizon), &device(), model).unwrap_err().to_string();
+        assert_eq!(error, format!("columns that the model predicts: expected 2 values, got {outputs}"));
+    }
+}
+
+#[test]
 fn naive_forecasts_are_fitted_to_the_training_part() {
     let values = waves(300);
     let found = walk(&values, &protocol(240, 2), &plan(Form::Value, 1, 0));

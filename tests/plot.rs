@@ -204,6 +204,19 @@ fn an_area_of_one_point_is_seen() {
     assert_ne!(terminal::render(&plot, 60, 15, false), without);
 }
 
+/// As many panels side by side as there are have hardly a pixel each.
+#[test]
+fn panels_without_room_are_drawn() {
+    let points = (0..100).map(|i| (f64::from(i), -1.0, f64::from(i % 7)));
+    let area = Area::new("area", Role::Forecast, points.clone().collect());
+    let panel = both(points.map(|(x, _, y)| (x, y)).collect()).over(area);
+    for columns in [8, 20, MAX_PANELS, usize::MAX] {
+        let figure = Figure::grid("narrow", vec![panel.clone(); MAX_PANELS], columns);
+        assert!(roxmltree::Document::parse(&picture::svg(&figure).unwrap()).is_ok(), "{columns}");
+        assert_eq!(decode(&picture::png(&figure).unwrap()).0, 960, "{columns}");
+    }
+}
+
 #[test]
 fn the_tutorial_as_png() {
     let (width, height, pixels) = decode(&picture::png(&tutorial().into()).unwrap());

@@ -5,16 +5,23 @@
 #[path = "common/calls.rs"]
 mod calls;
 
+use rnnstep::checkpoint::Best;
 use rnnstep::cpu::{Many, Network, Stepper, Threads};
+use rnnstep::data::sine;
+use rnnstep::data::windows::Windows;
+use rnnstep::file::{End, Metadata};
+use rnnstep::fit::{Fit, Length, Plan, Table};
 use rnnstep::optimizer::Optimizer;
 use rnnstep::pass::{Head, Purpose};
+use rnnstep::scaler::Scaling;
+use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{
     CellKind, Cpu, Form, Isa, Learner, LearnerOptions, Model, Order, Scaler, Shape, State, Stream, Streams, Tensor,
     Units, Weights,
 };
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::sync::{Mutex, Once};
 
 /// Fewer rounds under Miri, which takes its time.
 const MIRI: bool = cfg!(miri);
@@ -268,6 +275,109 @@ fn last_values_of_another_model_are_refused() {
     let mut state = five.state().unwrap().clone();
     assert!(state.set_past(model(season(5)).units().unwrap(), &[1.0; 4]).is_err());
     assert_eq!(state.past(), five.state().unwrap().past(), "half of what was refused was taken");
+}
+
+/// The last batch of a training may be smaller than the others: then its state is of fewer sequences than it was made for.
+#[test]
+fn a_state_that_was_made_for_more_sequences() {
+    for cell in CellKind::ALL {
+        let shape = shape(cell, 1, 17, 2);
+        let model = Model::random(shape, 0).unwrap();
+        let rows = Tensor::new([6, 1], values(6)).unwrap();
+        let windows = Windows::shuffled(rows.clone(), rows, 3, 1, 2, false, 0).unwrap();
+        let recipe = Recipe { carry: false, ..Recipe::default() };
+        let mut trainer = Trainer::new(model.clone(), windows, recipe, Cpu::widest(), Threads::default()).unwrap();
+        trainer.steps(2, |_| {}).unwrap();
+        let state = trainer.state();
+        assert_eq!(state.batch(), 1);
+        let mut alone = State::new(&shape, 1);
+        alone.set_h(state.h().data()).unwrap();
+        if let Some(c) = state.c() {
+            alone.set_c(c.data()).unwrap();
+        }
+        let answers = [state, &alone].map(|state| {
+            let mut stream = Stream::on(Cpu::widest(), model.clone()).unwrap();
+            stream.set_state(state).unwrap();
+            let mut streams = Streams::new(model.clone(), Cpu::widest(), Threads::default(), 2).unwrap();
+            let handle = streams.open().unwrap();
+            streams.set_state(handle, state).unwrap();
+            let mut learner = Learner::new(model.clone(), LearnerOptions::default(), Cpu::widest()).unwrap();
+            learner.set_state(state).unwrap();
+            let x = Tensor::new([1, 1], [0.5]).unwrap();
+            let y = model.forward(Cpu::widest(), &x, Order::BatchFirst, &mut state.clone()).unwrap();
+            let answers = [stream.step(&[0.5]), streams.step(handle, &[0.5]), learner.predict(&[0.5]), Ok(y.data())];
+            answers.map(|answer| answer.unwrap()[0])
+        });
+        assert!(answers.as_flattened().iter().all(|answer| *answer == answers[1][0]), "{cell:?}: {answers:?}");
+    }
+}
+
+#[test]
+fn what_belongs_to_another_training_is_refused() {
+    let plan = Plan {
+        shape: shape(CellKind::Gru, 1, 3, 1),
+        seq_len: 3,
+        stride: 1,
+        batch: 1,
+        val_fraction: 0.25,
+        scaling: Scaling::Standard,
+        form: Form::Value,
+        length: Length::Epochs(1),
+        patience: Some(1),
+        recipe: Recipe::default(),
+    };
+    let rows = |width: usize| Tensor::new([40, width], values(40 * width)).unwrap();
+    let [one, two] = [1, 2].map(|targets| Table::new(rows(1), rows(targets), None).unwrap());
+    let trainer = || plan.start(&one, Cpu::widest(), Threads::default()).unwrap().trainer;
+    let said = |fit: &mut Fit| fit.outcome().unwrap_err().to_string();
+    // what is held out has another column to be predicted
+    let mut fit = Fit::new(trainer(), plan.prepare(&two).unwrap().held_out, None, 10, Some(1));
+    assert_eq!(said(&mut fit), "outputs for what is held out: expected 2 values, got 1");
+    let best = |hidden: usize| {
+        let model = Model::random(plan.shape.with_hidden(hidden).unwrap(), 0).unwrap();
+        Best { loss: 0.5, step: u64::MAX, model }
+    };
+    let mut fit = Fit::new(trainer(), plan.prepare(&one).unwrap().held_out, Some(best(2)), 10, Some(1));
+    assert!(!fit.is_done() && said(&mut fit).contains("the best weights are of another network"));
+    let saved = rnnstep::checkpoint::save("/nowhere/at/all", &mut trainer(), Some(&best(2)), &Metadata::default());
+    assert!(saved.unwrap_err().to_string().contains("the best weights are of another network"));
+    assert!(Fit::new(trainer(), None, Some(best(3)), 10, Some(1)).outcome().is_ok());
+}
+
+#[test]
+fn numbers_beyond_all_measure() {
+    assert_eq!(sine::window(u64::MAX, 3).count(), 4);
+    let threads = Threads::new(if MIRI { 1 } else { 3 }).unwrap();
+    for n in [0, 1, 2, 10, usize::MAX - 1, usize::MAX] {
+        let parts = Mutex::new(Vec::new());
+        threads.split(n, |part| parts.lock().unwrap().push(part));
+        let mut parts = parts.into_inner().unwrap();
+        parts.sort_by_key(|part| part.start);
+        assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start), "{n}: {parts:?}");
+        assert_eq!((parts[0].start, parts.last().unwrap().end), (0, n));
+    }
+    let rows = Tensor::new([3, 2], values(6)).unwrap();
+    assert_eq!(End::of(&rows, &rows, usize::MAX).last, 0);
+
+    let model = Model::random(shape(CellKind::Lstm, 2, 5, 2), 0).unwrap();
+    assert!(rnnstep::float64::Answers::of(&model, usize::MAX).is_err());
+    quietly(|| assert!(catch_unwind(|| rnnstep::float64::waves(&model, usize::MAX)).is_err()));
+    let mut reading = rnnstep::gates::read(&model, Cpu::widest(), &rows).unwrap();
+    assert_eq!(reading.rows().last().map(|(step, layer, unit, _)| (step, layer, unit)), Some((2, 1, 4)));
+    for (hidden, layers) in [(0, 2), (5, 0), (0, 0), (usize::MAX, 2), (5, usize::MAX), (usize::MAX, usize::MAX)] {
+        (reading.hidden, reading.layers) = (hidden, layers);
+        assert_eq!(reading.rows().count(), 3 * 2 * 5);
+        reading.names = &[];
+        assert_eq!(reading.rows().count(), 3 * 2 * 5 * 8);
+        reading.names = &["one"; 8];
+    }
+
+    // the last values of a season of many columns, of which a state would have to make room for terabytes
+    let scaler = || Scaler::new(vec![0.0; 1 << 16], vec![1.0; 1 << 16]).unwrap();
+    let columns: Vec<usize> = (0..1 << 16).collect();
+    let form = Form::SeasonalChange { season: Form::LONGEST };
+    let units = Units::scaled(scaler(), scaler()).with_form(form, &columns).unwrap();
+    assert!(State::new(model.shape(), 1000).set_past(&units, &[0.0; 4]).is_err());
 }
 
 #[test]

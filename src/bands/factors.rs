@@ -107,6 +107,10 @@ impl Factors {
 /// the ⌈(n+1)·level⌉-th smallest of n scores. Where there is no such one, the largest. `apart` of the futures have no row in
 /// common.
 fn factor(scores: &mut [f64], origins: usize, level: f64, apart: usize) -> f64 {
+    // a column of which nothing is known
+    if scores.is_empty() {
+        return 1.0;
+    }
     // 100 · 0.55 is a little more than 55
     let rank = ((origins + 1) as f64 * level - 1e-9).ceil();
     let place = (rank * scores.len() as f64 / origins as f64).ceil() as usize;
@@ -165,6 +169,7 @@ mod tests {
         assert_eq!(factor(&scores[..18], 18, 0.95, 18), 1.8, "the largest, where one more would be needed");
         assert_eq!(factor(&scores[..5], 5, 0.9, 5), 1.0, "one more would be needed");
         assert_eq!(factor(&[f64::INFINITY], 1, 0.5, 1), 1.0);
+        assert_eq!(factor(&[], 20, 0.5, 20), 1.0);
         // numbers of origins and levels of which the products are not what they are on paper
         assert_eq!(factor(scores, 99, 0.55, 99), 5.5);
         for n in [29_usize, 35, 52, 56, 58, 60, 77, 87, 92] {

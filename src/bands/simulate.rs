@@ -159,6 +159,9 @@ impl Simulator {
         if paths.saturating_mul(columns).saturating_mul(self.units.form().lag().max(1)) > MOST_PAST {
             return Err(Error::invalid(format!("paths: {paths} at a time do not fit into memory; take fewer")));
         }
+        if paths == 0 {
+            return Ok(());
+        }
         let mut streams = Streams::new(Arc::clone(&self.network), self.cpu, Threads::default(), paths)?;
         let handles: Vec<Handle> = (0..paths).map(|_| streams.open()).collect::<Result<_>>()?;
         let mut y = Vec::with_capacity(paths * out);

@@ -111,8 +111,8 @@ impl<N: FixedShape, const P: usize> Params<N, P> {
     /// Those of PyTorch's tensors in PyTorch's order, each row after row, packed when the program is compiled.
     ///
     /// # Panics
-    /// If there are more tensors than the network has, or fewer, or one has another number of values. In a constant that is
-    /// an error of the compiler.
+    /// If there are more tensors than the network has, or fewer, or one has another number of values; or the network has
+    /// smaller weights than f32. In a constant that is an error of the compiler.
     pub const fn of_tensors(tensors: &[&[f32]]) -> Self {
         assert!(matches!(N::Stored::WEIGHTS, Weights::F32), "tensors are of f32; smaller weights come packed");
         let (shape, mut arena) = (N::SHAPE, [0.0; P]);

@@ -42,7 +42,7 @@ unsafe fn chains<V: Lanes, const N: usize>(rounds: usize) -> usize {
         for sum in sums {
             black_box(sum.sum());
         }
-        rounds * N * crate::lanes::LANES * 2
+        rounds.saturating_mul(N * crate::lanes::LANES * 2)
     }
 }
 

@@ -5,6 +5,7 @@ use super::product::transpose;
 use super::step::{Room, Step, Turn};
 use super::stored::{Bf16, F16, F32, Int8, Stored};
 use crate::cell::{self, Cell, Visitor};
+use crate::error::Result;
 use crate::form::Past;
 use crate::lanes::{Lanes, Pass, padded};
 use crate::layout::Offsets;
@@ -35,21 +36,29 @@ impl Stepper {
     /// the same ones.
     ///
     /// # Panics
-    /// If there are not as many as the shape has.
+    /// If there are not as many as the shape has, or the memory cannot be had.
     pub fn new(cpu: Cpu, shape: &Shape, weights: Weights, params: &[f32]) -> Self {
+        Self::try_new(cpu, shape, weights, params).expect("memory that cannot be had")
+    }
+
+    /// The same, where the shape comes from outside.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub(crate) fn try_new(cpu: Cpu, shape: &Shape, weights: Weights, params: &[f32]) -> Result<Self> {
         assert!(params.len() == Offsets::arena(shape, weights));
         let (weight, bias, _) = Offsets::head(shape, weights);
         let mut stepper = Self {
             shape: *shape,
             weights,
             params: params.len(),
-            head: Buffer::zeros((bias - weight) / shape.hidden * padded(shape.hidden)),
-            room: Buffer::zeros(Room::of(shape).end),
+            head: Buffer::try_zeros((bias - weight) / shape.hidden * padded(shape.hidden))?,
+            room: Buffer::try_zeros(Room::of(shape).end)?,
             turn: Turn::new(),
             step: cell::visit(shape, Choice { cpu, shape, weights }),
         };
         stepper.params_changed(params);
-        stepper
+        Ok(stepper)
     }
 
     /// The parameters are others now, as many as before: every later call wants these.
@@ -66,7 +75,8 @@ impl Stepper {
     /// The steps from `state` on.
     ///
     /// # Panics
-    /// If a length is not that of the shape, or the state is of several sequences. Callers see to that once.
+    /// If a length is not that of the shape, or the state is of several sequences or was made for them. Callers see to that
+    /// once.
     #[inline]
     pub fn bind<'a>(&'a mut self, params: &'a [f32], state: &'a mut State) -> Bound<'a> {
         let (shape, width) = (&self.shape, padded(self.shape.hidden));

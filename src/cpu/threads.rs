@@ -34,10 +34,12 @@ impl Threads {
         match &self.pool {
             Some(pool) if n > 1 => {
                 let parts = pool.current_num_threads().min(n);
+                // n · part / parts, which for a large n is more than a length can say
+                let begin = |part: usize| n / parts * part + n % parts * part / parts;
                 pool.scope(|scope| {
                     for part in 0..parts {
                         let work = &work;
-                        scope.spawn(move |_| work(n * part / parts..n * (part + 1) / parts));
+                        scope.spawn(move |_| work(begin(part)..begin(part + 1)));
                     }
                 });
             }

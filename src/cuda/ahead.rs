@@ -58,7 +58,7 @@ impl Order {
                 parts.push(Part { program, pass: Some((direction, pass)), rows: Some(pass.rows) });
             }
         }
-        for batch in [1, 2, 4].into_iter().filter(|&batch| training && batch < 2 * self.batch) {
+        for batch in [1, 2, 4].into_iter().filter(|&batch| training && batch < self.batch.saturating_mul(2)) {
             if let Some(pass) = super::plan::whole(&self.shape, 1, batch, &limits) {
                 parts.push(Part { program: pass.whole_program(&self.shape)?, pass: None, rows: Some(pass.rows) });
             }

@@ -33,7 +33,7 @@ pub use card::{Cuda, Images};
 pub use driver::{Gpu, Properties, devices};
 pub use network::{Network, Queued, Recorded};
 pub use plan::{Dtype, Frame};
-pub use training::{Task, Training, Turn};
+pub(crate) use training::{Task, Training, Turn};
 pub use trust::shown;
 pub use worth::{Choice, Work, ready, worth};
 

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 /// The `seq_len + 1` times of window `step`, with numpy's arithmetic.
 pub fn times(step: u64, seq_len: usize) -> impl Iterator<Item = f64> {
-    let (start, stop) = (step as f64 * PI, (step + 1) as f64 * PI);
+    let (start, stop) = (step as f64 * PI, step.saturating_add(1) as f64 * PI);
     let width = (stop - start) / seq_len as f64;
     // numpy sets the last point to the end itself, whatever the rounding of the others
     (0..=seq_len).map(move |i| if i == seq_len { stop } else { i as f64 * width + start })

@@ -298,6 +298,9 @@ impl Windows {
 
     /// Writes the window of step `k`: `x [T,b,I]` and `target [T,b,O]` (`[b,O]` if only the last step counts).
     /// Gives back b, which is B but in the last step of a shuffled epoch. Both slices have room for B.
+    ///
+    /// # Panics
+    /// If a slice is shorter than that.
     pub fn fill(&mut self, k: u64, x: &mut [f32], target: &mut [f32]) -> usize {
         let (seq_len, batch, last_only) = (self.seq_len, self.batch, self.last_only);
         match &mut self.source {

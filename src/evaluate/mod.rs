@@ -191,8 +191,8 @@ pub struct Evaluation {
 /// in order, with the number of the fold and how many there are.
 ///
 /// # Errors
-/// If the protocol does not go with the table, more than one row ahead is asked of a model that does not predict all its
-/// inputs, a model cannot be learnt with as the protocol says, or `model_of` or a card fails.
+/// If the protocol does not go with the table, a model predicts other columns, more than one row ahead is asked of a model that
+/// does not predict all its inputs, a model cannot be learnt with as the protocol says, or `model_of` or a card fails.
 pub fn evaluate(
     table: &Table,
     protocol: &Protocol,
@@ -291,6 +291,8 @@ fn model_forecasts(
 ) -> Result<Vec<f32>> {
     let from = origins.start.saturating_sub(warm_up.saturating_add(model.lag()));
     let width = table.targets().rows().1;
+    let says = model.units().map_or(model.shape().width_out(), |units| units.targets());
+    Error::check_length("columns that the model predicts", width, says)?;
     if horizon == 1 {
         let x = table.inputs().part(from..origins.end)?;
         let y = model.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;

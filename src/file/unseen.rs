@@ -55,7 +55,8 @@ impl End {
 /// The hash of the last of the first `rows` rows; `None` if there is none.
 fn hash_of_last(table: &Tensor, rows: usize) -> Option<u64> {
     let width = table.rows().1;
-    let rows = table.data().get(rows.saturating_sub(LAST) * width..rows.checked_mul(width)?)?;
+    let end = rows.checked_mul(width)?;
+    let rows = table.data().get(rows.saturating_sub(LAST) * width..end)?;
     (!rows.is_empty()).then(|| hash(rows))
 }
 
@@ -105,6 +106,8 @@ mod tests {
         assert_eq!(unseen(&[(&rows(0..5), 3)]).first_of(&rows(0..9)), Some(3));
         assert_eq!(unseen(&[(&rows(0..5), 0)]).first_of(&rows(0..9)), None);
         assert_eq!(unseen(&[]).first_of(&all), None);
+        // more rows than there can be
+        assert_eq!(unseen(&[(&all, usize::MAX)]).first_of(&all), None);
     }
 
     /// Where all rows are alike, as in a shop that is closed, the longest training counts: no row of it is taken for unseen.

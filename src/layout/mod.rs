@@ -19,7 +19,7 @@ use crate::weights::Weights;
 
 /// Where a tensor of `gates` rows a unit and `columns` columns (1 for a bias) has one of its values, from where it begins.
 #[inline]
-pub const fn place(gates: usize, columns: usize, gate: usize, unit: usize, column: usize) -> usize {
+pub(crate) const fn place(gates: usize, columns: usize, gate: usize, unit: usize, column: usize) -> usize {
     ((unit / LANES * columns + column) * gates + gate) * LANES + unit % LANES
 }
 
@@ -48,7 +48,7 @@ pub struct Offsets {
 impl Offsets {
     /// Those of layer `layer`, the bottom one being 0, in words of 32 bits.
     #[inline]
-    pub const fn layer(shape: &Shape, weights: Weights, layer: usize) -> Self {
+    pub(crate) const fn layer(shape: &Shape, weights: Weights, layer: usize) -> Self {
         let first = Self::from(shape, weights, 0, shape.input);
         if layer == 0 {
             return first;

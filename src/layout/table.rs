@@ -25,13 +25,13 @@ pub struct Entry {
 
 impl Entry {
     /// Where it lies in the arena, padding included.
-    pub fn range(&self) -> Range<usize> {
+    pub(crate) fn range(&self) -> Range<usize> {
         self.offset..self.offset + self.units.div_ceil(LANES) * LANES * self.columns * self.gates
     }
 
     /// How many numbers PyTorch sees.
     pub fn len(&self) -> usize {
-        self.gates * self.units * self.columns
+        self.gates.saturating_mul(self.units).saturating_mul(self.columns)
     }
 
     /// Whether there are none; never true for a checked shape.
@@ -51,7 +51,7 @@ impl Entry {
     ///
     /// # Panics
     /// If the arena is shorter than that of the layout.
-    pub fn pack(&self, values: &[f32], arena: &mut [f32]) {
+    pub(crate) fn pack(&self, values: &[f32], arena: &mut [f32]) {
         for (place, &value) in self.places().zip(values) {
             arena[place] = value;
         }
@@ -61,7 +61,7 @@ impl Entry {
     ///
     /// # Panics
     /// If the arena is shorter than that of the layout.
-    pub fn unpack(&self, arena: &[f32]) -> Vec<f32> {
+    pub(crate) fn unpack(&self, arena: &[f32]) -> Vec<f32> {
         self.places().map(|place| arena[place]).collect()
     }
 }

@@ -111,18 +111,18 @@ pub struct Rows {
 }
 
 impl Rows {
-    pub fn new(shape: &Shape, targets: usize, window: usize, state: &State) -> Self {
+    pub fn new(shape: &Shape, targets: usize, window: usize, state: &State) -> Result<Self> {
         let count = window + 1;
-        let many = |len: usize| Buffer::zeros(count * len);
+        let many = |len: usize| Buffer::try_zeros(count * len);
         let out = shape.width_out();
-        Self {
-            x: many(shape.input),
-            y: many(out),
-            truth: many(targets),
-            h: many(state.h.len()),
-            c: many(state.c.len()),
+        Ok(Self {
+            x: many(shape.input)?,
+            y: many(out)?,
+            truth: many(targets)?,
+            h: many(state.h.len())?,
+            c: many(state.c.len())?,
             count,
-        }
+        })
     }
 
     fn at(&self, values: &Buffer, row: usize) -> Range<usize> {

@@ -127,7 +127,7 @@ impl Learner {
     ///
     /// # Errors
     /// If an option is out of range, the model has weights stored in another format than f32 or that are not finite, has no
-    /// scalers to adapt, or the window is larger than makes sense.
+    /// scalers to adapt, or the window is larger than makes sense or than the memory that can be had.
     pub fn new(model: Model, options: LearnerOptions, cpu: Cpu) -> Result<Self> {
         let (options, shape) = (options.checked()?, *model.shape());
         if model.step_weights() != Weights::F32 {
@@ -155,8 +155,9 @@ impl Learner {
             return Err(Error::invalid("adapt: the model has no scalers; give it some, or leave adapt out"));
         }
         let network = Network::new(cpu, Threads::default(), &shape, options.window, 1, Purpose::Training)?;
-        let (len, state) = (model.params().len(), State::new(&shape, 1));
-        let moments = || options.optimizer.keeps().map(|kept| Buffer::zeros(if kept { len } else { 0 }));
+        let (len, state) = (model.params().len(), State::try_new(&shape, 1)?);
+        let zeros = Buffer::try_zeros;
+        let moments = || Buffer::moments(options.optimizer.keeps(), len);
         let numbers = Numbers {
             ticks: 0,
             updates: 0,
@@ -177,34 +178,34 @@ impl Learner {
         };
         let good = Good {
             params: model.params.clone(),
-            moments: moments(),
+            moments: moments()?,
             state: state.clone(),
-            y: Buffer::zeros(shape.width_out()),
+            y: zeros(shape.width_out())?,
         };
         let targets = out / each;
         let past = units.as_ref().map_or_else(Past::default, |units| units.past(1));
         Ok(Self {
-            stepper: Stepper::new(cpu, &shape, Weights::F32, model.params()),
-            beside: Stepper::new(cpu, &shape, Weights::F32, model.params()),
+            stepper: Stepper::try_new(cpu, &shape, Weights::F32, model.params())?,
+            beside: Stepper::try_new(cpu, &shape, Weights::F32, model.params())?,
             network,
             now: Snapshot {
                 params: model.params.clone(),
-                moments: moments(),
-                rows: Rows::new(&shape, targets, options.window, &state),
-                before: Buffer::zeros(past.before_next().len()),
+                moments: moments()?,
+                rows: Rows::new(&shape, targets, options.window, &state)?,
+                before: zeros(past.before_next().len())?,
                 past,
                 state: state.clone(),
                 good,
                 numbers,
             },
-            grads: Buffer::zeros(len),
-            x: Buffer::zeros(shape.input),
-            y: Buffer::zeros(out),
-            truth: Buffer::zeros(targets),
-            dy: Buffer::zeros(out),
+            grads: zeros(len)?,
+            x: zeros(shape.input)?,
+            y: zeros(out)?,
+            truth: zeros(targets)?,
+            dy: zeros(out)?,
             window: Window {
-                x: Buffer::zeros(options.window * shape.input),
-                truth: Buffer::zeros(options.window * targets),
+                x: zeros(options.window * shape.input)?,
+                truth: zeros(options.window * targets)?,
                 state,
                 first: 0,
                 steps: 0,

@@ -327,7 +327,7 @@ impl<DB: DrawingBackend> Paper<DB> {
             let last = index + 1 == figure.panels.len();
             self.frame(plot, panel, last || !sheet.one_x, figure.panels.len() > 1 || !figure.title.is_empty())?;
             for area in &plot.areas {
-                self.area(area, panel, (MOST_CORNERS / 4 / areas.max(1)).clamp(50, panel.width as usize))?;
+                self.area(area, panel, (MOST_CORNERS / 4 / areas.max(1)).min(panel.width as usize).max(50))?;
             }
             for (line, colour) in plot.lines.iter().zip(plot.colours()) {
                 self.line(line, colour, panel, lines)?;

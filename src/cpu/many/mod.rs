@@ -80,7 +80,7 @@ impl Many {
     /// smaller ones.
     ///
     /// # Errors
-    /// If they would be more than [`Many::MOST`] values.
+    /// If they would be more than [`Many::MOST`] values, or the memory cannot be had.
     ///
     /// # Panics
     /// If `weights` is neither of the two, or `params` are not as many as the shape has.
@@ -93,20 +93,23 @@ impl Many {
     ) -> Result<Self> {
         assert!(matches!(weights, Weights::F32 | Weights::Int8) && params.len() == Offsets::arena(shape, weights));
         let (width, out) = (padded(shape.hidden), shape.output.map_or(0, padded));
-        let mut head_transposed = Buffer::zeros(out * width);
+        let mut head_transposed = Buffer::try_zeros(out * width)?;
         let (head, bias, _) = Offsets::head(shape, weights);
         transpose(&params[head..bias], 1, shape.hidden, &mut head_transposed);
         let gates = BLOCK * tiles_at_a_time(shape.gates()) * shape.gates() * LANES;
-        let room = || Room {
-            x: Buffer::zeros(BLOCK * shape.input),
-            before: Buffer::zeros(BLOCK * width),
-            after: [0, 1].map(|_| Buffer::zeros(BLOCK * width)),
-            gates_x: Buffer::zeros(gates),
-            gates_h: Buffer::zeros(gates),
-            y: Buffer::zeros(BLOCK * out),
+        let zeros = Buffer::try_zeros;
+        let room = || -> Result<Room> {
+            Ok(Room {
+                x: zeros(BLOCK * shape.input)?,
+                before: zeros(BLOCK * width)?,
+                after: [zeros(BLOCK * width)?, zeros(BLOCK * width)?],
+                gates_x: zeros(gates)?,
+                gates_h: zeros(gates)?,
+                y: zeros(BLOCK * out)?,
+            })
         };
         let mut many = Self {
-            rooms: (0..threads.count()).map(|_| room()).collect(),
+            rooms: (0..threads.count()).map(|_| room()).collect::<Result<_>>()?,
             arena: Buffer::zeros(0),
             slots: 0,
             stamps: vec![],
@@ -137,7 +140,7 @@ impl Many {
     /// [`Many::new`] are all that allocates.
     ///
     /// # Errors
-    /// If they would be more than [`Many::MOST`] values; nothing has changed then.
+    /// If they would be more than [`Many::MOST`] values, or the memory cannot be had; nothing has changed then.
     pub fn grow(&mut self, slots: usize) -> Result<()> {
         if slots <= self.slots {
             return Ok(());
@@ -149,7 +152,7 @@ impl Many {
                 "room for {slots} streams: more memory than makes sense for H {hidden} and L {layers}; take fewer streams"
             )));
         };
-        let mut arena = Buffer::zeros(len);
+        let mut arena = Buffer::try_zeros(len)?;
         arena[..self.arena.len()].copy_from_slice(&self.arena);
         self.arena = arena;
         self.stamps.resize(slots, 0);
@@ -216,6 +219,9 @@ impl Many {
 
     /// Touches all memory that a step can need, and takes steps of every number of rows up to a block, so that all code is
     /// there too; the states are what they were. Allocates.
+    ///
+    /// # Panics
+    /// Where [`Many::step`] does.
     pub fn warm_up(&mut self, params: &[f32], scalers: Option<(&Scaler, &Scaler)>) {
         for Room { x, before, after: [even, odd], gates_x, gates_h, y } in &mut self.rooms {
             for buffer in [x, before, even, odd, gates_x, gates_h, y] {

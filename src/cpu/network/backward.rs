@@ -17,7 +17,8 @@ impl Network {
     /// [`Network::dx`] and [`Network::dstate`].
     ///
     /// # Panics
-    /// If `params`, `x` and `dropout` are not those of forward, or the network was made for inference or for small weights.
+    /// If `params`, `x` and `dropout` are not those of forward, `grads` are not as many as `params`, or the network was made for
+    /// inference or for small weights.
     pub fn backward(&mut self, params: &[f32], grads: &mut [f32], x: &[f32], dropout: bool) {
         let rows = self.steps * self.batch;
         let (width, gates) = (padded(self.shape.hidden), self.shape.gates() * padded(self.shape.hidden));

@@ -76,7 +76,7 @@ impl Network {
     /// Room for windows of up to `steps` steps of up to `batch` sequences.
     ///
     /// # Errors
-    /// If it would be more than [`Network::MOST`] values.
+    /// If it would be more than [`Network::MOST`] values, or the memory cannot be had.
     pub fn new(
         cpu: Cpu,
         threads: Threads,
@@ -90,29 +90,32 @@ impl Network {
         let (rows, width) = (steps * batch, padded(shape.hidden));
         let gates = shape.gates() * width;
         let training = purpose == Purpose::Training;
-        let when = |wanted: bool, len: usize| Buffer::zeros(if wanted { len } else { 0 });
+        let zeros = Buffer::try_zeros;
+        let when = |wanted: bool, len: usize| zeros(if wanted { len } else { 0 });
         let (saved, resets) = cell::visit(shape, Facts);
-        let tape = |layer: usize| Tape {
-            gates_x: Buffer::zeros(gates * batch * if training { steps } else { steps.min(Layer::piece(batch)) }),
-            h: Buffer::zeros((rows + batch) * width),
-            c: when(shape.cell.has_c(), (rows + batch) * width),
-            saved: when(training, rows * saved * width),
-            weight_hh_transposed: when(training, gates * width),
-            weight_ih_transposed: when(training, gates * padded(shape.layer_input(layer))),
-            factors: when(training && layer + 1 < shape.layers, rows * width),
-            dropped: when(training && layer + 1 < shape.layers, rows * width),
+        let tape = |layer: usize| -> Result<Tape> {
+            Ok(Tape {
+                gates_x: zeros(gates * batch * if training { steps } else { steps.min(Layer::piece(batch)) })?,
+                h: zeros((rows + batch) * width)?,
+                c: when(shape.cell.has_c(), (rows + batch) * width)?,
+                saved: when(training, rows * saved * width)?,
+                weight_hh_transposed: when(training, gates * width)?,
+                weight_ih_transposed: when(training, gates * padded(shape.layer_input(layer)))?,
+                factors: when(training && layer + 1 < shape.layers, rows * width)?,
+                dropped: when(training && layer + 1 < shape.layers, rows * width)?,
+            })
         };
         let out = shape.output.map_or(0, padded);
         Ok(Self {
-            tapes: (0..shape.layers).map(tape).collect(),
-            gates_h: Buffer::zeros(gates * if training && resets { rows } else { batch }),
-            y: Buffer::zeros(rows * out),
-            dy: when(training, rows * padded(shape.width_out())),
-            dabove: when(training, rows * width),
-            dx: when(training, rows * padded(shape.input)),
-            head_transposed: Buffer::zeros(width * out),
-            dh: when(training, shape.layers * batch * width),
-            dc: when(training && shape.cell.has_c(), shape.layers * batch * width),
+            tapes: (0..shape.layers).map(tape).collect::<Result<_>>()?,
+            gates_h: zeros(gates * if training && resets { rows } else { batch })?,
+            y: zeros(rows * out)?,
+            dy: when(training, rows * padded(shape.width_out()))?,
+            dabove: when(training, rows * width)?,
+            dx: when(training, rows * padded(shape.input))?,
+            head_transposed: zeros(width * out)?,
+            dh: when(training, shape.layers * batch * width)?,
+            dc: when(training && shape.cell.has_c(), shape.layers * batch * width)?,
             shape: *shape,
             head: Head::All,
             cpu,
@@ -170,9 +173,9 @@ impl Network {
     /// of x says. Read the result with [`Network::y`].
     ///
     /// # Panics
-    /// If the window is larger than the network was made for, the state is not of this shape, the lengths do not fit each
-    /// other, or something is to be dropped in a network made for inference. Callers check what users hand in. All of
-    /// this is looked at first: nothing has changed then.
+    /// If the window is larger than the network was made for, the state is of no sequence or not of this shape, the lengths do
+    /// not fit each other, or something is to be dropped in a network made for inference. Callers check what users hand in.
+    /// All of this is looked at first: nothing has changed then.
     pub fn forward(
         &mut self,
         params: &[f32],
@@ -302,7 +305,7 @@ impl Network {
     /// `update` does without.
     ///
     /// # Panics
-    /// If their lengths are not so.
+    /// If their lengths are not so, or `params` no whole number of sixteens.
     pub fn update(
         &self,
         update: Update,

@@ -2,7 +2,8 @@
 
 use super::{BESIDE, Doing, Doomed, Gpu, result, sys};
 use crate::cuda::device;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::memory;
 use std::fmt;
 
 /// Work in pieces, of which each has a first half that runs ahead on a second stream, and a second half that follows it on
@@ -22,10 +23,12 @@ impl Gpu {
     /// What work in up to `pieces` pieces needs.
     ///
     /// # Errors
-    /// If the driver refuses.
+    /// If they are more than any memory holds, or the driver refuses.
     pub fn beside(&self, pieces: usize) -> Result<Beside> {
+        let room = memory::room(pieces.saturating_add(1));
+        let points = room.map_err(|refused| Error::invalid(format!("{pieces} pieces of work: {refused}")))?;
         let _entered = self.enter()?;
-        let mut beside = Beside { gpu: self.clone(), points: Vec::with_capacity(pieces + 1) };
+        let mut beside = Beside { gpu: self.clone(), points };
         for _ in 0..=pieces {
             let event = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING);
             beside.points.push(event.doing(format_args!("making an event"))?);

@@ -108,7 +108,7 @@ impl Network {
                 dropout: between.then(|| Ok::<_, Error>([zeros(rows * width)?, zeros(rows * width)?])).transpose()?,
             })
         };
-        let layer = (steps + 1) * batch * width;
+        let layer = (rows + batch) * width;
         let out = shape.output.map_or(0, padded);
         let apart = training && cuda.dtype().of_gradients() != cuda.dtype();
         let longest = if training {
@@ -326,6 +326,9 @@ impl Network {
     }
 
     /// The output of row `row = t·B + b` of the last window, O values (H without a head).
+    ///
+    /// # Panics
+    /// If the network has no room for such a row.
     pub fn y(&self, row: usize) -> &[f32] {
         let out = self.shape.width_out();
         &self.y_host[row * padded(out)..][..out]
@@ -368,11 +371,17 @@ impl Network {
     }
 
     /// Gradient at row `row` of x, I values, after backward.
+    ///
+    /// # Panics
+    /// If there is no room for such a row, or no backward went before.
     pub fn dx(&self, row: usize) -> &[f32] {
         &self.dx_host[row * padded(self.shape.input)..][..self.shape.input]
     }
 
     /// Gradient at the initial h (or c, for an LSTM) of `layer`, sequence `b`, H values, after backward.
+    ///
+    /// # Panics
+    /// If there is no such layer or sequence, or no backward went before.
     pub fn dstate(&self, layer: usize, b: usize, cell_state: bool) -> &[f32] {
         let from = &self.dstate_host[usize::from(cell_state && self.dc.is_some())];
         &from[(layer * self.batch + b) * padded(self.shape.hidden)..][..self.shape.hidden]

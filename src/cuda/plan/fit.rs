@@ -112,7 +112,8 @@ pub fn whole(shape: &Shape, steps: usize, batch: usize, limits: &Limits) -> Opti
     /// Registers of a thread for all phases together: what every compiler was seen to take at the most.
     const REGISTERS: u32 = 255;
 
-    let work = 3 * steps * batch * shape.gates() * padded(shape.hidden) * (shape.input + shape.hidden);
+    let of_a_row = 3 * shape.gates() * padded(shape.hidden) * (shape.input + shape.hidden);
+    let work = steps.saturating_mul(batch).saturating_mul(of_a_row);
     if shape.layers != 1 || shape.output.is_none() || work > MOST {
         return None;
     }
@@ -182,7 +183,7 @@ pub(super) fn best_of_one_block(passes: Vec<Pass>, batch: usize, card: &Properti
     let at_once = |pass: &Pass| {
         // a block of fewer than 64 threads takes the place of one that has so many
         let blocks = (2048 / pass.threads.max(64)).min(if pass.threads >= 256 { 1 } else { 32 });
-        (card.multiprocessors * blocks * pass.rows) as usize
+        card.multiprocessors.saturating_mul(blocks * pass.rows) as usize
     };
     let enough = passes.iter().find(|pass| at_once(pass) >= batch).or(passes.last());
     enough.copied().ok_or_else(|| "nothing fits".into())
@@ -291,7 +292,7 @@ pub(super) fn best_of_many_blocks(passes: Vec<Pass>, batch: usize, card: &Proper
     const FIXED: u32 = 2200;
     let most = passes.iter().map(|pass| pass.blocks).min().unwrap_or(0);
     let timed = passes.into_iter().filter(|pass| pass.blocks <= card.multiprocessors).map(|pass| {
-        let tiles = batch.div_ceil(pass.rows as usize) as u32;
+        let tiles = u32::try_from(batch.div_ceil(pass.rows as usize)).unwrap_or(u32::MAX).max(1);
         let groups = (card.multiprocessors / pass.blocks).min(tiles);
         let cycles = u64::from(tiles.div_ceil(groups)) * u64::from(FIXED + pass.cycles);
         (cycles, Pass { groups, ..pass })

@@ -306,9 +306,10 @@ impl Plan {
             }
             match both(frame) {
                 Ok(passes) => {
-                    let rows = (batch.next_power_of_two() as u32).max(8); // tensor cores take eight at the least
+                    // tensor cores take eight at the least
+                    let rows = batch.checked_next_power_of_two().unwrap_or(usize::MAX).max(8);
                     let passes = passes.into_iter().nth(direction as usize).unwrap_or_default();
-                    return Ok(passes.into_iter().filter(|pass| pass.rows <= rows).collect());
+                    return Ok(passes.into_iter().filter(|pass| pass.rows as usize <= rows).collect());
                 }
                 Err(reason) => why.push(format!("{}: {reason}", frame.name())),
             }
@@ -321,6 +322,7 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::cuda::Arch;
+    use crate::cuda::ahead::Order;
 
     fn shape(cell: CellKind, hidden: usize) -> Shape {
         Shape::new(cell, 1, hidden, 1, 1).unwrap()
@@ -445,6 +447,21 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn batches_of_any_number() {
+        let card = card(Arch::new(9, 0), u32::MAX);
+        let limits = Limits::of(&card);
+        for (hidden, batch) in [16, 512, 4096].into_iter().flat_map(|h| [0, 1, 1 << 32, usize::MAX].map(|b| (h, b))) {
+            let shape = shape(CellKind::Lstm, hidden);
+            let plan = Plan::choose(&shape, batch, Dtype::F32, &card, None).unwrap();
+            let of = |batch| Plan::possible(&shape, batch, Dtype::Bf16, &limits, None, Direction::Forward).unwrap();
+            assert!(plan.forward.groups > 0 && of(batch).len() <= of(1 << 20).len());
+            assert_eq!(whole(&shape, usize::MAX, batch, &limits).is_some(), batch == 0 && hidden == 16, "{batch}");
+            let order = Order { shape, batch, dtype: Dtype::F32, frame: None, purpose: crate::pass::Purpose::Training };
+            assert!(!order.parts(card.arch).unwrap().is_empty());
         }
     }
 
