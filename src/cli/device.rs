@@ -92,7 +92,23 @@ impl DeviceArgs {
                 let message = format!("device {}: {command} runs on the CPU only; use --device cpu", self.device);
                 Err(Error::Device(message).into())
             }
-            _ => self.cpu(),
+            _ => {
+                self.say_what_is_idle();
+                self.cpu()
+            }
+        }
+    }
+
+    /// Says on stderr which options have no effect on a processor.
+    fn say_what_is_idle(&self) {
+        let idle = [
+            ("--dtype", self.dtype != Dtype::default()),
+            ("--frame", self.frame.is_some()),
+            ("--bundle", self.bundle.is_some()),
+            ("--no-cache", self.no_cache),
+        ];
+        for (flag, _) in idle.into_iter().filter(|(_, given)| *given) {
+            say_once(flag, &format!("note: {flag} has no effect: only a card has it, and this is for the CPU"));
         }
     }
 
@@ -146,7 +162,10 @@ impl DeviceArgs {
     /// there was a choice.
     pub fn choose(&self, shape: &Shape, batch: usize, work: Work) -> Result<Device, Failure> {
         match self.wanted()? {
-            Wanted::Cpu => Ok(self.cpu()?.into()),
+            Wanted::Cpu => {
+                self.say_what_is_idle();
+                Ok(self.cpu()?.into())
+            }
             Wanted::Card(_) => Ok(self.card(shape)?.into()),
             Wanted::Auto => {
                 let on_cpu = |reason: String| {

@@ -233,6 +233,6 @@ mod tests {
         assert!(error(text, &["shop"], "shop").contains("neither go in nor be predicted"));
         let options = CsvOptions { time: Some("shop".into()), ..CsvOptions::default() };
         let both = read_long_from(text.as_bytes(), Path::new("t.csv"), &options, "shop").unwrap_err();
-        assert!(both.to_string().contains("both when and whose"), "{both}");
+        assert!(both.to_string().contains("both the time of a row and its series"), "{both}");
     }
 }

@@ -100,11 +100,11 @@ struct Report {
 
 pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
     args.plot.as_ref().map_or(Ok(()), picture::check_ending)?;
-    check_table(args.out.as_deref())?;
-    check_table(args.forecasts.as_deref())?;
     let data = Paths::of_job(&args.job).reads("MODEL", &args.model).reads("--bundle", args.device.bundle());
     let tables = data.writes("--out", &args.out).writes("--forecasts", &args.forecasts);
     tables.writes("--html", &args.html).writes("--plot", &args.plot).check()?;
+    check_table(args.out.as_deref())?;
+    check_table(args.forecasts.as_deref())?;
     if [&args.out, &args.forecasts, &args.html, &args.plot].into_iter().any(Option::is_some) {
         screen.goes_beside_files();
     }

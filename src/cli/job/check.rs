@@ -3,6 +3,7 @@
 use super::{Job, OptimizerName, StateMode, TargetAs};
 use crate::cli::report::describe;
 use crate::cli::{Failure, many};
+use rnnstep::optimizer::Adam;
 use rnnstep::pass::Head;
 use rnnstep::{Loss, Model, Shape};
 
@@ -60,6 +61,7 @@ impl Job {
     /// Says on stderr which options have no effect here; `held_out` is whether something is.
     pub fn say_what_is_idle(&self, held_out: bool) {
         let sgd = self.optimizer == OptimizerName::Sgd;
+        let adam = Adam::default();
         let (for_sgd, for_adam) = ("only sgd has it", "only adam and adamw have it");
         let idle = [
             ("patience", self.patience.is_some() && !held_out, "nothing is held out, so the training runs to its end"),
@@ -68,6 +70,8 @@ impl Job {
             ("dampening", self.dampening != 0.0 && !sgd, for_sgd),
             ("nesterov", self.nesterov && !sgd, for_sgd),
             ("amsgrad", self.amsgrad && sgd, for_adam),
+            ("eps", self.eps != adam.eps && sgd, for_adam),
+            ("betas", self.betas[..] != adam.betas && sgd, for_adam),
         ];
         for (flag, _, why) in idle.into_iter().filter(|(_, idle, _)| *idle) {
             eprintln!("note: --{flag} has no effect: {why}");
