@@ -122,6 +122,9 @@ impl Error {
 const LONGEST: usize = 60;
 /// How many characters of a reason.
 const LONGEST_REASON: usize = 2000;
+/// How many characters of a path.
+#[cfg(feature = "std")]
+const LONGEST_PATH: usize = 500;
 /// How many characters of what a parser says.
 #[cfg(feature = "std")]
 const LONGEST_SAID: usize = 160;
@@ -205,10 +208,14 @@ fn some_lines(reason: &str) -> String {
     escaped_lines(reason)
 }
 
-/// The name of a file.
+/// The name of a file; of one that is longer than makes sense the end.
 #[cfg(feature = "std")]
 fn place(path: &Path) -> String {
-    escaped(&path.to_string_lossy())
+    let path = path.to_string_lossy();
+    match path.char_indices().rev().nth(LONGEST_PATH - 1) {
+        Some((from, _)) if from > 0 => alloc::format!("...{}", escaped(&path[from..])),
+        _ => escaped(&path),
+    }
 }
 
 #[cfg(test)]
@@ -218,6 +225,9 @@ mod tests {
     #[test]
     fn what_a_message_shows_is_short_and_one_line() {
         assert_eq!(quoted("temp"), "\"temp\"");
+        let long = |count: usize| Error::file("é".repeat(count), "is too long").to_string();
+        assert_eq!(long(LONGEST_PATH), format!("{}: is too long", "é".repeat(LONGEST_PATH)));
+        assert_eq!(long(LONGEST_PATH + 1), format!("...{}: is too long", "é".repeat(LONGEST_PATH)));
         assert_eq!(quoted("it's\nb\u{1b}[31m\"\\"), r#""it's\nb\u{1b}[31m\"\\""#);
         assert_eq!(
             shown("\r\t\u{7}\u{9b}2J\u{202e}txt\u{2066}\u{feff}"),

@@ -25,7 +25,9 @@ const SHOWN: [usize; 2] = [15, 5];
 const LINES: usize = 10;
 /// The longest table of a folder that is read, in bytes.
 const LARGEST: u64 = 1 << 28;
-/// The longest name of a file, in bytes, without what makes it unlike others and without its ending.
+/// No file system has a longer name of a file, in bytes.
+const LONGEST_FILE: usize = 255;
+/// The longest name of a file that is made here, in bytes, without what makes it unlike others and without its ending.
 const LONGEST: usize = 100;
 
 /// One of several series.
@@ -211,7 +213,8 @@ impl Folder {
                 continue;
             }
             // a table may come from anywhere: it names files of its own folder, and each for one series
-            if Path::new(&file).file_name().is_none_or(|name| name != file.as_str()) {
+            let too_long = file.len() > LONGEST_FILE;
+            if too_long || Path::new(&file).file_name().is_none_or(|name| name != file.as_str()) {
                 let line = row.position().map_or(0, |at| at.line());
                 let reason = format!("{} is no name of a file in this folder", quoted(&file));
                 return Err(Error::Row { path: table.clone(), line, reason }.into());

@@ -38,6 +38,14 @@ pub fn bytes(dice: &mut Dice, bytes: &mut Vec<u8>) {
     }
 }
 
+/// Whether options in a file ask for more work than a test has time for.
+pub fn asks_for_much(options: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(options).replace('_', "-");
+    let mut lines = text.lines().filter_map(|line| line.split_once('='));
+    let digits = |value: &str| value.trim().bytes().take_while(u8::is_ascii_digit).count();
+    lines.any(|(key, value)| digits(value) > 4 && WORK.iter().any(|work| key.trim() == work.replace('_', "-")))
+}
+
 /// Lines, cells and numbers of a text.
 pub fn text(dice: &mut Dice, text: &mut Vec<u8>) {
     let separators: &[u8] = b",;\t|=[]\" \n";

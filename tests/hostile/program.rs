@@ -101,6 +101,8 @@ impl Place {
         for (name, bytes) in changed {
             fs::write(self.path(name), bytes).unwrap();
         }
+        // an argument cannot hold a zero byte: no system could hand it over
+        let args = &args.iter().map(|arg| arg.replace('\0', "\\0")).collect::<Vec<_>>()[..];
         let before: BTreeMap<PathBuf, Vec<u8>> = self
             .good
             .clone()
@@ -145,8 +147,7 @@ impl Place {
         } else {
             Command::new(program)
         };
-        // an argument cannot hold a zero byte: no system could hand it over
-        command.args(args.iter().map(|arg| arg.replace('\0', "\\0"))).current_dir(&self.folder);
+        command.args(args).current_dir(&self.folder);
         for name in ["RNNSTEP_ISA", "RNNSTEP_NVRTC", "NO_COLOR", "COLUMNS", "RUST_BACKTRACE", "VIRTUAL_ENV"] {
             command.env_remove(name);
         }
@@ -284,6 +285,7 @@ const WRITES: [&str; 8] =
     ["--out", "--log", "--plot", "--save-grads", "--final-state", "--forecasts", "--html", "--journal"];
 
 /// How a command line names a file, the folder that it is in, or the model that it belongs to (`m` of `m.checkpoint.safetensors`).
+/// What a training goes on from is to be written: there it goes on where it read, unless another place is named.
 fn use_of(name: &str, args: &[String]) -> Use {
     let is = |arg: &str| {
         let arg = arg.strip_prefix("./").unwrap_or(arg);
@@ -292,10 +294,14 @@ fn use_of(name: &str, args: &[String]) -> Use {
             || name.starts_with(&format!("{arg}/"))
             || (!stem.is_empty() && name.starts_with(&format!("{stem}.")))
     };
+    let elsewhere = args.iter().any(|arg| arg.split('=').next() == Some("--out"));
+    let goes_on = |arg: &str| !elsewhere && is(&arg.replace(".checkpoint.", "."));
     let (mut written, mut read, mut before) = (false, false, "");
     for arg in args {
         match arg.split_once('=') {
+            Some(("--resume", value)) => written |= goes_on(value),
             Some((flag, value)) if WRITES.contains(&flag) => written |= is(value),
+            _ if before == "--resume" => written |= goes_on(arg),
             _ if WRITES.contains(&before) => written |= is(arg),
             _ => read |= arg == name,
         }

@@ -86,7 +86,11 @@ fn files() {
             let &(name, command, may_change) = &READERS[dice.below(READERS.len())];
             let mut bytes = place.good(name);
             for _ in 0..dice.one(&[0, 1, 1, 1, 1, 2, 2, 3]) {
-                damaged(dice, name, &mut bytes);
+                let mut worse = bytes.clone();
+                damaged(dice, name, &mut worse);
+                if !(name.ends_with(".toml") && damage::asks_for_much(&worse)) {
+                    bytes = worse;
+                }
             }
             let input = input(dice);
             let args: Vec<String> = command.split(' ').map(String::from).collect();
