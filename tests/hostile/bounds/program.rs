@@ -134,6 +134,16 @@ fn what_is_shown_of_a_recipe_is_short() {
     let shown = run.run("info s.safetensors");
     assert!(shown.stdout.len() + shown.stderr.len() < 8000, "{}", shown.stdout.len());
     assert!(shown.stdout.contains("and 99900 more"), "{}", shown.stdout);
+    // a file of it that is looked for
+    run.file("t.csv", (0..60).map(|i| format!("{}\n", i % 7)).collect::<String>());
+    run.ok("train t.csv --epochs 1 --hidden 3 --no-plot --out m.safetensors");
+    let loaded = file::load(run.path("m.checkpoint.safetensors"), None, Cpu::widest()).unwrap();
+    let mut metadata = loaded.metadata;
+    metadata.recipe.as_mut().unwrap()["data"] = json!(["9".repeat(70_000)]);
+    let extra: Vec<_> = loaded.extra.into_iter().collect();
+    file::save(run.path("m.checkpoint.safetensors"), &loaded.model, &metadata, &extra).unwrap();
+    let line = run.run("train --resume m.safetensors --epochs 2 --no-plot").error("train --resume");
+    assert!(line.contains("999") && line.len() < 700, "{line}");
 }
 
 #[test]
@@ -187,6 +197,7 @@ fn a_table_of_models_names_its_own_files() {
         ("a,m.safetensors\nb,m.safetensors\n".to_string(), vec!["for two series, \"a\" and \"b\""]),
         (format!("\"{}", "x".repeat(30_000_000)), vec![]),
         (format!("a,{}\n", "y/".repeat(1_000_000)), vec!["is no name of a file in this folder"]),
+        (format!("a,{}\n", "9".repeat(70_000)), vec!["is no name of a file in this folder"]),
     ] {
         std::fs::write(run.path("models/scores.csv"), format!("series,file\n{rows}")).unwrap();
         let words = [&["models"], &words[..]].concat();
