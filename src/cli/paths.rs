@@ -133,7 +133,7 @@ impl<'a> Paths<'a> {
         // all before any: what cannot be written is no reason to sweep elsewhere
         for (_, path, _) in &written {
             file::check_writable(path)?;
-            note_owner(path);
+            note_what_changes(path);
         }
         Ok(())
     }
@@ -244,12 +244,18 @@ pub fn check_streams() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says if a file will belong to somebody else once a new one has taken its place.
-fn note_owner(path: &Path) {
+/// Says if a file will belong to somebody else, or run as nobody else, once a new one has taken its place.
+fn note_what_changes(path: &Path) {
     #[cfg(unix)]
     if let Ok(found) = std::fs::metadata(path) {
         use std::os::unix::fs::MetadataExt;
-        let (owner, own) = (found.uid(), rustix::process::geteuid());
+        let (owner, own, mode) = (found.uid(), rustix::process::geteuid(), found.mode());
+        if found.is_file() && mode & 0o6000 != 0 {
+            let path = path.display();
+            eprintln!(
+                "note: {path}: its setuid and setgid bits are dropped, so that what is written runs as nobody else"
+            );
+        }
         if found.is_file() && owner != own.as_raw() && !own.is_root() {
             let path = path.display();
             eprintln!(
