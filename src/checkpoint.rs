@@ -7,6 +7,8 @@ use crate::cpu::{Cpu, Threads};
 use crate::data::windows::Windows;
 use crate::error::{Error, Result, brief};
 use crate::file::{self, Loaded, Metadata};
+use crate::loss::Loss;
+use crate::math::all_finite;
 use crate::model::Model;
 use crate::optimizer::Optimizer;
 use crate::tensor::{Buffer, Tensor};
@@ -181,7 +183,18 @@ impl Checkpoint {
         let Self { path, loaded, position } = self;
         let arena = |prefix: &str| shadow_of(&path, &loaded, prefix);
         let best = match position.best {
-            Some((loss, step)) => Some(Best { loss, step, model: loaded.model.with_params(arena("best")?) }),
+            Some((loss, step)) => {
+                let params = arena("best")?;
+                // the likelihood of a distribution has no least value
+                if !loss.is_finite() || loss < 0.0 && recipe.loss != Loss::Gaussian {
+                    return Err(Error::file(&path, format!("the best loss is said to be {loss:?}, which no loss is")));
+                }
+                if !all_finite(&params) {
+                    let reason = "holds weights that are not finite, which are never the best";
+                    return Err(Error::tensor(&path, "rnnstep.best", reason));
+                }
+                Some(Best { loss, step, model: loaded.model.with_params(params) })
+            }
             None => None,
         };
         let names = moment_names(&recipe.optimizer);

@@ -486,3 +486,25 @@ fn an_instruction_set_that_is_not_there_is_refused() {
         assert_eq!(Cpu::new(isa).is_ok(), isa.is_available(), "{isa:?}");
     }
 }
+
+/// Moments that no optimiser can have: learning would go wrong in every tick that follows, or never be seen to do nothing.
+#[test]
+fn moments_that_cannot_be_are_refused() {
+    let model = || Model::random(shape(CellKind::Gru, 1, 3, 1), 0).unwrap();
+    let make = || Learner::new(model(), LearnerOptions::default(), Cpu::widest()).unwrap();
+    let mut learner = make();
+    for i in 0..40 {
+        learner.tick(&[(i as f32).sin()], &[(i as f32).cos()]).unwrap();
+    }
+    let good = learner.snapshot();
+    make().restore(&good).unwrap();
+    let cases =
+        [("m", f32::NAN), ("good.m", f32::INFINITY), ("v", -1.0), ("good.v", -1e-30), ("v", f32::NAN), ("m", -1.0)];
+    for (name, value) in cases {
+        let mut bad = good.clone();
+        let (_, values) = bad.buffers_mut().into_iter().find(|(of, _)| *of == name).unwrap();
+        values[0] = value;
+        let restored = make().restore(&bad);
+        assert_eq!(restored.is_ok(), (name, value) == ("m", -1.0), "{name} {value}: {restored:?}");
+    }
+}

@@ -85,7 +85,14 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         }
         None => (sine_history(&loaded.metadata, &args.model.model)?, None),
     };
-    let said = ahead(args, &levels, &loaded, &args.model.model, &history)?;
+    let said = ahead(args, &levels, &loaded, &args.model.model, &history).map_err(|failure| {
+        match (failure, &args.history) {
+            (Failure::Library(Error::Invalid(reason)), Some(path)) if reason.starts_with("history") => {
+                Error::File { path: path.clone(), reason }.into()
+            }
+            (failure, _) => failure,
+        }
+    })?;
     say_what_is_not_finite(&said.future);
     let names = names(columns, said.future.rows().1);
     if let Some(path) = &args.plot {

@@ -178,7 +178,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder of that name, if there is a folder. Its table is read up to 256 MiB, into five times the memory.
+    /// The folder of that name, if there is a folder. Its table is read up to 256 MiB, into at most 32 times the memory.
     pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
         if !path.is_dir() {
             return Ok(None);
@@ -231,7 +231,11 @@ impl Folder {
 
     /// The columns of its models, which were all trained on the same ones: those of the first that can be read.
     pub fn columns(&self, cpu: Cpu) -> Option<Columns> {
-        let mut files: Vec<&String> = self.models.values().collect();
+        // what is there: a table may name millions that are not
+        let named: HashSet<&String> = self.models.values().collect();
+        let there = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let names = there.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut files: Vec<String> = names.filter(|name| named.contains(name)).collect();
         files.sort();
         let mut loaded = files.into_iter().map(|name| file::load(self.path.join(name), None, cpu));
         loaded.find_map(Result::ok).map(|loaded| loaded.metadata.columns)

@@ -90,6 +90,7 @@ impl HeldOut {
                 gain if gain < 0.0 => {
                     format!("NO BETTER than the last value ({:.1} % worse): do not use this", -100.0 * gain)
                 }
+                _ if score.rmse.is_nan() => "its predictions are no numbers: do not use this".into(),
                 gain if gain.is_nan() => "the series does not change there".into(),
                 _ => "no better than the last value".into(),
             };

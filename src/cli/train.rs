@@ -219,7 +219,8 @@ impl<'a> Run<'a> {
         let step = |line: &str| line.split(',').next()?.parse::<u64>().ok();
         let (mut log, mut rows, mut last) = (self.log.clone(), 0, None);
         // line by line: nothing of it is kept but rows of this training, each once
-        let mut lines = std::fs::File::open(path).ok().filter(|_| path.is_file()).map(BufReader::new);
+        let file = if path.is_file() { std::fs::File::open(path).ok() } else { None };
+        let mut lines = file.map(BufReader::new);
         let mut line = Vec::new();
         while let Some(lines) = &mut lines {
             line.clear();

@@ -253,6 +253,15 @@ impl Snapshot {
                 )));
             }
         }
+        for (name, moments) in other.buffers() {
+            let squares = name.contains('v') && !name.contains("row");
+            let kept = matches!(name.trim_start_matches("good."), "m" | "v" | "v_max");
+            if kept && !moments.iter().all(|&value| value.is_finite() && (value >= 0.0 || !squares)) {
+                return Err(Error::invalid(format!(
+                    "snapshot: {name} holds what no optimiser keeps: learning would end"
+                )));
+            }
+        }
         if self.past.form() != other.past.form() {
             let (here, there) = (self.past.form(), other.past.form());
             return Err(Error::invalid(format!("snapshot: of a model that says {there:?}, this one says {here:?}")));

@@ -77,8 +77,11 @@ impl Journal {
         let (mut attempts, mut damaged) = (Vec::new(), 0);
         for line in lines.filter(|line| !line.trim().is_empty()) {
             match serde_json::from_str::<Attempt>(line) {
-                Ok(attempt) => attempts.push(attempt),
-                Err(_) => damaged += 1,
+                // a part of an error that is an error itself: neither is below 0
+                Ok(attempt) if attempt.score.is_none_or(|score| (0.0..f64::INFINITY).contains(&score)) => {
+                    attempts.push(attempt);
+                }
+                _ => damaged += 1,
             }
         }
         let mut file = OpenOptions::new().append(true).open(&path).map_err(|error| Error::io(&path, error))?;

@@ -2,8 +2,9 @@
 //! file under two names, a table and the stream that reads its rows.
 
 use crate::run::Run;
-use rnnstep::{Cpu, Loss, Units, file};
+use rnnstep::{Cpu, Loss, Tensor, Units, file};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Two waves, `a` and `b`, under these names.
 fn waves(names: &str, swapped: bool) -> String {
@@ -201,4 +202,43 @@ fn options_that_do_not_go_together_in_a_file() {
     // what was typed is no fault of the file
     run.file("c.toml", "hidden = 4\n");
     run.misused("train n.csv --config c.toml --stride 3 --epochs 1 --no-plot", &["--stride"]);
+}
+
+/// The best weights of a checkpoint are weights, and their loss is one.
+#[test]
+fn best_weights_that_cannot_be_are_refused() {
+    let run = Run::new();
+    run.file("n.csv", waves("a,b", false));
+    run.ok("train n.csv --epochs 2 --hidden 4 --no-plot --out m.safetensors");
+    let loaded = || file::load(run.path("m.checkpoint.safetensors"), None, Cpu::widest()).unwrap();
+    let good = loaded();
+    let written = |metadata: &file::Metadata, extra: &BTreeMap<String, Tensor>| {
+        let extra: Vec<_> = extra.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        file::save(run.path("b.checkpoint.safetensors"), &good.model, metadata, &extra).unwrap();
+        run.fails("train --resume b.checkpoint.safetensors --epochs 4 --no-plot --out b.safetensors", &["b.checkpoint"])
+    };
+    let mut metadata = good.metadata.clone();
+    metadata.position.as_mut().unwrap()["best"][0] = json!(-1.0);
+    assert!(written(&metadata, &good.extra).contains("best loss"));
+    let mut extra = loaded().extra;
+    let (_, tensor) = extra.iter_mut().find(|(name, _)| name.starts_with("best.")).unwrap();
+    *tensor = Tensor::new(tensor.dims().to_vec(), vec![f32::NAN; tensor.data().len()]).unwrap();
+    assert!(written(&good.metadata, &extra).contains("not finite"));
+}
+
+/// A score is a part of an error: below 0 it is none, and what claims it is done again.
+#[test]
+fn a_journal_cannot_claim_less_than_no_error() {
+    let run = Run::new();
+    run.file("n.csv", waves("a,b", false));
+    let search = "search n.csv --tries 3 --epochs 2 --out r.toml";
+    run.ok(search);
+    let (recipe, journal) = (run.text("r.toml"), run.text("r.journal.json"));
+    let at = journal.find("\"score\":").unwrap() + 8;
+    let end = at + journal[at..].find(',').unwrap();
+    for score in ["-5", "-1e300"] {
+        run.file("r.journal.json", format!("{}{score}{}", &journal[..at], &journal[end..]));
+        let again = run.ok(search);
+        assert!(run.text("r.toml") == recipe, "{}", again.stdout);
+    }
 }

@@ -170,6 +170,23 @@ fn models_that_are_links_to_one_file() {
     }
 }
 
+/// What stands where a model of a folder is to stand, and is no file: nothing waits for it, and nothing is lost.
+#[test]
+fn what_is_no_model_in_a_folder() {
+    let run = Run::new().with_time(20);
+    shops(&run);
+    let train = "train all.csv --per-series --series shop --epochs 1 --hidden 3 --no-plot";
+    run.ok(train);
+    for make in ["mkfifo models/north.safetensors", "ln -s /dev/null models/north.safetensors"] {
+        fs::remove_file(run.path("models/north.safetensors")).unwrap();
+        assert_eq!(said(&run, make).2, Some(0));
+        for resume in ["", " --resume models"] {
+            run.fails(&format!("{train}{resume}"), &["models/north.safetensors", "is no file"]);
+            assert!(run.path("models/scores.csv").is_file());
+        }
+    }
+}
+
 /// What the shell sends somewhere is an output as well.
 #[test]
 fn where_stdout_goes_already() {

@@ -123,6 +123,11 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
 fn check_models(args: &TrainArgs, folder: &Path, files: &[String]) -> Result<(), Failure> {
     let paths = files.iter().map(|file| folder.join(file));
     let models: Vec<PathBuf> = paths.filter(|path| path.symlink_metadata().is_ok()).collect();
+    // a pipe would be waited for, and what goes into a device is no model
+    if let Some(path) = models.iter().find(|path| path.metadata().is_ok_and(|found| !found.is_file())) {
+        let reason = "is no file, and the model of a series is to stand there; remove it";
+        return Err(Error::File { path: path.clone(), reason: reason.into() }.into());
+    }
     let table = Folder::table(folder);
     job_paths(args).writes("the table of --out", [&table]).writes("the model of a series", &models).check()
 }
