@@ -219,6 +219,8 @@ fn value(dice: &mut Dice, name: &str, meta: &str, possible: &[String]) -> String
         0..=2 => dice.below(6).to_string(),
         3 | 4 if !work => format!("{}", f64::from(dice.small().abs())),
         5 if !work => dice.one(&NASTY_U64).to_string(),
+        // for seconds 1e3 is a number
+        6 if name == "--seconds" => dice.one(&["0", "-1", "nan", "1e-3", "0x3"]).into(),
         6 if work => dice.one(&["0", "-1", "nan", "1e3", "99999999999999999999", "0x3", "1.5", "3 "]).into(),
         6 | 7 => dice.one(&NASTY_NUMBERS).into(),
         8 => dice.one(&NASTY_TEXTS).into(),

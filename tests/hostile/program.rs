@@ -290,7 +290,9 @@ fn use_of(name: &str, args: &[String]) -> Use {
     let is = |arg: &str| {
         let arg = arg.strip_prefix("./").unwrap_or(arg);
         let stem = arg.rsplit_once('.').map_or(arg, |(stem, _)| stem);
+        // a link to nothing is written through
         arg == name
+            || (arg, name) == ("dangling", "absent")
             || name.starts_with(&format!("{arg}/"))
             || (!stem.is_empty() && name.starts_with(&format!("{stem}.")))
     };
