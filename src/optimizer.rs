@@ -69,12 +69,12 @@ impl Optimizer {
             Self::Adam(adam) | Self::AdamW(adam) => {
                 for beta in adam.betas {
                     if !(0.0..1.0).contains(&beta) {
-                        return Err(Error::invalid(format!("betas {beta}: must be at least 0 and below 1")));
+                        return Err(Error::invalid(format!("betas {beta:?}: must be at least 0 and below 1")));
                     }
                 }
                 // the padding of a layer has no gradient, and zero is not to be divided by zero
                 if !is_positive(adam.eps) {
-                    return Err(Error::invalid(format!("eps {}: must be a finite number above 0", adam.eps)));
+                    return Err(Error::invalid(format!("eps {:?}: must be a finite number above 0", adam.eps)));
                 }
                 (adam.weight_decay, 0.0)
             }
@@ -83,7 +83,7 @@ impl Optimizer {
                     return Err(Error::invalid("nesterov: needs a momentum above 0 and no dampening"));
                 }
                 if !(0.0..=1.0).contains(&sgd.dampening) {
-                    return Err(Error::invalid(format!("dampening {}: must be between 0 and 1", sgd.dampening)));
+                    return Err(Error::invalid(format!("dampening {:?}: must be between 0 and 1", sgd.dampening)));
                 }
                 (sgd.weight_decay, sgd.momentum)
             }
@@ -262,7 +262,7 @@ pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
     if value >= 0.0 && (value as f32).is_finite() {
         return Ok(());
     }
-    Err(Error::invalid(format!("{name} {value}: must be a finite number, not negative")))
+    Err(Error::invalid(format!("{name} {value:?}: must be a finite number, not negative")))
 }
 
 /// Whether `value` is above 0 and finite as the f32 that is computed with.
@@ -273,7 +273,7 @@ fn is_positive(value: f64) -> bool {
 /// `Ok` if a gradient can be clipped to that norm: above 0, and finite.
 pub(crate) fn check_clip(clip: Option<f64>) -> Result<()> {
     match clip.filter(|&clip| !is_positive(clip)) {
-        Some(clip) => Err(Error::invalid(format!("clip {clip}: must be a finite number above 0"))),
+        Some(clip) => Err(Error::invalid(format!("clip {clip:?}: must be a finite number above 0"))),
         None => Ok(()),
     }
 }

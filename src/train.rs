@@ -71,7 +71,7 @@ impl Recipe {
         self.schedule.checked()?;
         not_negative("lr", self.lr)?;
         if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::invalid(format!("dropout {}: must be at least 0 and below 1", self.dropout)));
+            return Err(Error::invalid(format!("dropout {:?}: must be at least 0 and below 1", self.dropout)));
         }
         check_clip(self.clip)?;
         Ok(self)

@@ -53,6 +53,13 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         return Err(Error::File { path: args.input.clone(), reason }.into());
     }
     let reading = read(&model, cpu, &x)?;
+    let odd = reading.rows().find(|(.., values)| values.iter().any(|value| !value.is_finite()));
+    if let (Some((step, ..)), true) = (odd, loaded.warnings.is_empty()) {
+        let step = step + 1;
+        eprintln!(
+            "note: gates are not finite from row {step} on: a number in it is not, or is too large for this model"
+        );
+    }
     if let Some(path) = &args.plot {
         let figure = figure(&reading, &report::describe(model.shape()));
         paths::write(path, || rnnstep::plot::picture::save(&figure, path))?;

@@ -64,10 +64,10 @@ impl LearnerOptions {
         not_negative("lr", self.lr)?;
         check_clip(self.clip)?;
         if let Some(explode) = self.explode.filter(|explode| !(*explode > 1.0 && (*explode as f32).is_finite())) {
-            return Err(Error::invalid(format!("explode {explode}: must be a finite number above 1")));
+            return Err(Error::invalid(format!("explode {explode:?}: must be a finite number above 1")));
         }
         if let Some(adapt) = self.adapt.filter(|adapt| !(0.0..1.0).contains(adapt)) {
-            return Err(Error::invalid(format!("adapt {adapt}: must be at least 0 and below 1")));
+            return Err(Error::invalid(format!("adapt {adapt:?}: must be at least 0 and below 1")));
         }
         if self.adapt.is_some() && self.loss.is_distribution() {
             return Err(Error::invalid("adapt: only for a model that says one value for each column"));
