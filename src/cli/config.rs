@@ -40,12 +40,9 @@ pub fn applied(command: &mut Command, matches: ArgMatches) -> Result<ArgMatches,
     args.splice(2..2, words);
     let refused = |reason: String| Error::File { path: path.clone(), reason };
     let all = command.clone().try_get_matches_from(args).map_err(|error| refused(in_one_line(&error)))?;
-    // what was typed makes sense, and no longer does with what the file says; a search says later what it does not choose itself
+    // what was typed makes sense, and no longer does with what the file says; a search checks what it does not choose itself
     let wrong = |matches: &ArgMatches| {
-        if name == "search" {
-            return None;
-        }
-        let job = Job::from_arg_matches(matches).ok()?;
+        let job = Job::from_arg_matches(matches).ok().filter(|_| name != "search")?;
         job.check().err().map(|failure| many::why(failure).to_string())
     };
     if let (None, Some(reason)) = (wrong(given), all.subcommand().and_then(|(_, matches)| wrong(matches))) {

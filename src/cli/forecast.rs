@@ -85,15 +85,10 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         }
         None => (sine_history(&loaded.metadata, &args.model.model)?, None),
     };
-    let said = ahead(args, &levels, &loaded, &args.model.model, &history).map_err(|failure| {
-        match (failure, &args.history) {
-            (Failure::Library(Error::Invalid(reason)), Some(path)) if reason.starts_with("history") => {
-                Error::File { path: path.clone(), reason }.into()
-            }
-            (failure, _) => failure,
-        }
-    })?;
-    say_what_is_not_finite(&said.future);
+    let said = ahead(args, &levels, &loaded, &args.model.model, &history)?;
+    if loaded.warnings.is_empty() {
+        say_what_is_not_finite(&said.future);
+    }
     let names = names(columns, said.future.rows().1);
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(
@@ -170,8 +165,12 @@ fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, path: &Path, hist
     let width = history.rows().1.max(1);
     if let Some(at) = history.data().iter().position(|value| !value.is_finite()) {
         let (row, value) = (at / width + 1, history.data()[at]);
-        let message = format!("history: row {row} holds {value}, from which there is no way on; fill or drop it");
-        return Err(Error::Invalid(message).into());
+        let reason = format!("row {row} holds {value}, from which there is no way on; fill or drop it");
+        return Err(match &args.history {
+            Some(path) => Error::File { path: path.clone(), reason },
+            None => Error::Invalid(format!("history: {reason}")),
+        }
+        .into());
     }
     let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
     let mut stream = Stream::on(device, loaded.model.clone())?;

@@ -10,9 +10,8 @@ use rnnstep::data::csv::{self, CsvOptions};
 use rnnstep::data::series::Series;
 use rnnstep::error::{listed, quoted, shown};
 use rnnstep::file::{self, Columns};
-use rnnstep::{Cpu, Error};
-use std::collections::{HashMap, HashSet};
-use std::io::Read;
+use rnnstep::{Cpu, Error, memory};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -25,6 +24,8 @@ const SHOWN: [usize; 2] = [15, 5];
 const LINES: usize = 10;
 /// The longest table of a folder that is read, in bytes.
 const LARGEST: u64 = 1 << 28;
+/// The shortest row that names a model, in bytes: `a,b` and a line break.
+const SHORTEST_ROW: usize = 4;
 /// No file system has a longer name of a file, in bytes.
 const LONGEST_FILE: usize = 255;
 /// The longest name of a file that is made here, in bytes, without what makes it unlike others and without its ending.
@@ -174,11 +175,31 @@ pub struct Row {
 /// A folder with a model for each series, and the table that says which is whose.
 pub struct Folder {
     path: PathBuf,
-    models: HashMap<String, String>,
+    /// Of each row the series and its file, one after the other: a table of millions of rows takes little more than itself.
+    names: String,
+    /// By series, then as they stand in the table.
+    rows: Vec<Named>,
+}
+
+/// A row of the table: where in [`Folder::names`] its series begins, where that ends and the file begins, and where that ends.
+struct Named {
+    from: u32,
+    middle: u32,
+    end: u32,
+}
+
+impl Named {
+    fn series<'a>(&self, names: &'a str) -> &'a str {
+        &names[self.from as usize..self.middle as usize]
+    }
+
+    fn file<'a>(&self, names: &'a str) -> &'a str {
+        &names[self.middle as usize..self.end as usize]
+    }
 }
 
 impl Folder {
-    /// The folder of that name, if there is a folder. Its table is read up to 256 MiB, into at most 32 times the memory.
+    /// The folder of that name, if there is a folder. Its table is read up to 256 MiB, into five times the memory.
     pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
         if !path.is_dir() {
             return Ok(None);
@@ -193,58 +214,75 @@ impl Folder {
             return Err(wrong(reason).into());
         }
         let io = |source| Error::Io { path: table.clone(), source };
-        let open = std::fs::File::open(&table).map_err(io)?;
-        if open.metadata().map_err(io)?.len() > LARGEST {
-            return Err(wrong(format!("is longer than {LARGEST} bytes, which no table of models is")).into());
+        let len = table.metadata().map_err(io)?.len();
+        let too_long = || wrong(format!("is longer than {LARGEST} bytes, which no table of models is"));
+        if len > LARGEST {
+            return Err(too_long().into());
         }
-        let mut reader = ::csv::Reader::from_reader(open.take(LARGEST));
-        let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
-        let at = |name: &str| {
-            let found = header.iter().position(|column| column == name);
-            found.ok_or_else(|| wrong(format!("has no column {name:?}; it is not the table of a folder of models")))
+        // at least `a,b` and a line break
+        let most = usize::try_from(len).unwrap_or(usize::MAX);
+        let refused = |refused: memory::Refused| wrong(refused.to_string());
+        let mut folder = Self {
+            path: path.into(),
+            names: String::new(),
+            rows: memory::room(most / SHORTEST_ROW + 1).map_err(refused)?,
         };
-        let (series, file) = (at("series")?, at("file")?);
-        let (mut models, mut owners) = (HashMap::new(), HashMap::<String, String>::new());
-        for row in reader.records() {
-            let row = row.map_err(|error| wrong(error.to_string()))?;
-            let cell = |column: usize| csv::text(row.get(column).unwrap_or_default()).to_string();
-            let (series, file) = (cell(series), cell(file));
-            if file.is_empty() {
-                continue;
+        folder.names.try_reserve_exact(most).map_err(|_| wrong("holds more than fits into memory".into()))?;
+        csv::read_texts(&table, ["series", "file"], |line, [series, file]| {
+            // a table may come from anywhere: it names files of its own folder
+            let is_name = file.len() <= LONGEST_FILE && Path::new(file).file_name().is_some_and(|name| name == file);
+            if !file.is_empty() && !is_name {
+                let reason = format!("{} is no name of a file in this folder", quoted(file));
+                return Err(Error::Row { path: table.clone(), line, reason });
             }
-            // a table may come from anywhere: it names files of its own folder, and each for one series
-            let too_long = file.len() > LONGEST_FILE;
-            if too_long || Path::new(&file).file_name().is_none_or(|name| name != file.as_str()) {
-                let line = row.position().map_or(0, |at| at.line());
-                let reason = format!("{} is no name of a file in this folder", quoted(&file));
-                return Err(Error::Row { path: table.clone(), line, reason }.into());
-            }
-            let owner = owners.entry(file.clone()).or_insert_with(|| series.clone());
-            if *owner != series {
-                let (file, one, other) = (quoted(&file), quoted(owner), quoted(&series));
-                return Err(wrong(format!("names {file} for two series, {one} and {other}")).into());
-            }
-            models.insert(series, file);
+            folder.push(series, file);
+            // one that grows while it is read
+            if folder.names.len() as u64 > LARGEST { Err(too_long()) } else { Ok(()) }
+        })?;
+        // and each for one series
+        let Self { names, rows, .. } = &mut folder;
+        rows.sort_unstable_by_key(|row| (row.file(names), row.from));
+        if let Some([one, other]) = rows
+            .array_windows()
+            .find(|[one, other]| one.file(names) == other.file(names) && one.series(names) != other.series(names))
+        {
+            let (file, one, other) = (quoted(one.file(names)), quoted(one.series(names)), quoted(other.series(names)));
+            return Err(wrong(format!("names {file} for two series, {one} and {other}")).into());
         }
-        Ok(Some(Self { path: path.into(), models }))
+        rows.sort_unstable_by_key(|row| (row.series(names), row.from));
+        Ok(Some(folder))
+    }
+
+    fn push(&mut self, series: &str, file: &str) {
+        // a series that has no model has no file
+        if file.is_empty() {
+            return;
+        }
+        let at = |names: &String| u32::try_from(names.len()).unwrap_or(u32::MAX);
+        let from = at(&self.names);
+        self.names += series;
+        let middle = at(&self.names);
+        self.names += file;
+        self.rows.push(Named { from, middle, end: at(&self.names) });
     }
 
     /// The columns of its models, which were all trained on the same ones: those of the first that can be read.
     pub fn columns(&self, cpu: Cpu) -> Option<Columns> {
         // what is there: a table may name millions that are not
-        let named: HashSet<&String> = self.models.values().collect();
         let there = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
-        let names = there.filter_map(|entry| entry.file_name().into_string().ok());
-        let mut files: Vec<String> = names.filter(|name| named.contains(name)).collect();
-        files.sort();
+        let there: HashSet<String> = there.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let named = self.rows.iter().map(|row| row.file(&self.names));
+        let files: BTreeSet<&str> = named.filter(|name| there.contains(*name)).collect();
         let mut loaded = files.into_iter().map(|name| file::load(self.path.join(name), None, cpu));
         loaded.find_map(Result::ok).map(|loaded| loaded.metadata.columns)
     }
 
     /// The model file of a series.
     pub fn model(&self, series: &str) -> Result<PathBuf, Error> {
-        match self.models.get(series) {
-            Some(file) => Ok(self.path.join(file)),
+        // of several rows the last
+        let behind = self.rows.partition_point(|row| row.series(&self.names) <= series);
+        match self.rows[..behind].last().filter(|row| row.series(&self.names) == series) {
+            Some(row) => Ok(self.path.join(row.file(&self.names))),
             None => Err(Error::File {
                 path: self.path.clone(),
                 reason: format!("has no model of series {}", quoted(series)),

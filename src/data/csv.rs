@@ -122,6 +122,42 @@ fn table<'a>(mut source: impl Read, name: &'a Path, options: &CsvOptions, series
     table.ok_or_else(|| Error::file(name, "is empty; it should hold rows of numbers"))
 }
 
+/// Gives `each` the cells of the columns `names`, as [`text`], row after row of a table that [`write()`] wrote, with the line of the
+/// row. Holds one row at a time, and no row is longer than 1 MiB.
+///
+/// # Errors
+/// If the file cannot be read, lacks one of the columns, has a row of more or fewer cells than its header or one that is no
+/// UTF-8; and those of `each`.
+pub fn read_texts<const N: usize>(
+    path: &Path,
+    names: [&str; N],
+    mut each: impl FnMut(u64, [&str; N]) -> Result<()>,
+) -> Result<()> {
+    let mut rows = Rows::new(open(path)?, b',');
+    let mut header: Option<(usize, [usize; N])> = None;
+    while let Some((line, row)) = rows.next().map_err(|(line, stop)| stop.into_error(path, line))? {
+        let Some((width, places)) = header else {
+            let mut places = [0; N];
+            for (place, name) in places.iter_mut().zip(names) {
+                let found = row.iter().position(|cell| cell == name.as_bytes());
+                *place = found.ok_or_else(|| Error::file(path, format!("has no column {name:?}")))?;
+            }
+            header = Some((row.len(), places));
+            continue;
+        };
+        if row.len() != width {
+            return Err(Error::row(path, line, format!("has {} cells, the header {width}", row.len())));
+        }
+        let mut cells = [""; N];
+        for (cell, place) in cells.iter_mut().zip(places) {
+            let bytes = core::str::from_utf8(&row[place]);
+            *cell = text(bytes.map_err(|_| Error::row(path, line, "is not UTF-8"))?);
+        }
+        each(line, cells)?;
+    }
+    header.map(drop).ok_or_else(|| Error::file(path, "is empty; its first row names its columns"))
+}
+
 /// Writes a table to a file, whole or not at all. An empty `header` is not written.
 ///
 /// # Errors

@@ -254,9 +254,13 @@ impl Snapshot {
             }
         }
         for (name, moments) in other.buffers() {
-            let squares = name.contains('v') && !name.contains("row");
-            let kept = matches!(name.trim_start_matches("good."), "m" | "v" | "v_max");
-            if kept && !moments.iter().all(|&value| value.is_finite() && (value >= 0.0 || !squares)) {
+            let least = match name.trim_start_matches("good.") {
+                "m" => f32::MIN,
+                // means of squares
+                "v" | "v_max" => 0.0,
+                _ => continue,
+            };
+            if !moments.iter().all(|value| (least..=f32::MAX).contains(value)) {
                 return Err(Error::invalid(format!(
                     "snapshot: {name} holds what no optimiser keeps: learning would end"
                 )));

@@ -90,7 +90,7 @@ fn a_state_does_not_go_on_without_its_predictions() {
     assert!(run.bytes("s.safetensors") != before);
 }
 
-/// By name: a training does not go on with one column in the place of another.
+/// A training goes on only with the columns that it began with, by their names.
 #[test]
 fn a_training_goes_on_with_its_own_columns() {
     let run = Run::new();

@@ -196,7 +196,8 @@ fn a_table_of_models_names_its_own_files() {
         ("a,..\n".to_string(), vec!["is no name of a file in this folder"]),
         ("a,m.safetensors\nb,m.safetensors\n".to_string(), vec!["for two series, \"a\" and \"b\""]),
         (format!("\"{}", "x".repeat(30_000_000)), vec![]),
-        (format!("a,{}\n", "y/".repeat(1_000_000)), vec!["is no name of a file in this folder"]),
+        (format!("a,{}\n", "y/".repeat(500_000)), vec!["line 2: \"y/y/", "is no name of a file in this folder"]),
+        (format!("a,{}\n", "y/".repeat(1_000_000)), vec!["line 2: a row of more than 1048576 bytes"]),
         (format!("a,{}\n", "9".repeat(70_000)), vec!["is no name of a file in this folder"]),
     ] {
         std::fs::write(run.path("models/scores.csv"), format!("series,file\n{rows}")).unwrap();
@@ -205,6 +206,12 @@ fn a_table_of_models_names_its_own_files() {
         let line = answer.stderr.lines().last().unwrap_or_default();
         assert_eq!(answer.code, Some(1), "{}", answer.stderr);
         assert!(words.iter().all(|word| answer.stderr.contains(word)) && line.len() < 1000, "{:.900}", answer.stderr);
+    }
+    // short rows, one wide row: five times the file at the most
+    for rows in [(0..3_000_000).map(|i| format!("{i},{i}\n")).collect::<String>(), ",".repeat(40_000_000)] {
+        std::fs::write(run.path("models/scores.csv"), format!("series,file\n{rows}")).unwrap();
+        let stderr = run.run(command).stderr;
+        assert!(!stderr.contains("out of memory") && stderr.contains("models"), "{stderr:.300}");
     }
     // as many as there may be
     let rows: String = (0..300_000).map(|i| format!("s{i},{i}.safetensors\n")).collect();
