@@ -38,7 +38,7 @@ using Elman = Rnn<Tanh>;
 // budget rnn_forward registers weights+152 shared 8192
 extern "C" __global__ void __launch_bounds__(THREADS, 1) rnn_forward(Forward args) { forward<Elman>(args); }
 #elif defined(BACKWARD)
-// budget rnn_backward registers weights+104 shared 8192
+// budget rnn_backward registers weights+96 shared 8192 newest +8
 extern "C" __global__ void __launch_bounds__(THREADS, 1) rnn_backward(Backward args) { backward<Elman>(args); }
 #elif defined(WHOLE)
 // budget rnn_train registers 255 shared 16384
