@@ -242,9 +242,10 @@ impl Folder {
         // and each for one series
         let Self { names, rows, .. } = &mut folder;
         rows.sort_unstable_by_key(|row| (row.file(names), row.from));
-        if let Some([one, other]) = rows
-            .array_windows()
-            .find(|[one, other]| one.file(names) == other.file(names) && one.series(names) != other.series(names))
+        if let Some((one, other)) = rows
+            .iter()
+            .zip(rows.iter().skip(1))
+            .find(|(one, other)| one.file(names) == other.file(names) && one.series(names) != other.series(names))
         {
             let (file, one, other) = (quoted(one.file(names)), quoted(one.series(names)), quoted(other.series(names)));
             return Err(wrong(format!("names {file} for two series, {one} and {other}")).into());
