@@ -3,8 +3,8 @@
 //!
 //! Before anything is timed, paths without errors are held against a stream that is fed back.
 
-use rnnstep::bands::{Errors, Options, Simulator, bands};
-use rnnstep::latency::Distribution;
+use rnnstep::measure::latency::Distribution;
+use rnnstep::series::interval::{Errors, Options, Simulator, bands};
 use rnnstep::{CellKind, Cpu, Model, Shape, Stream, Tensor};
 use std::hint::black_box;
 use std::time::Instant;
@@ -24,7 +24,7 @@ fn main() {
         let simulator = Simulator::new(&model, Cpu::widest()).unwrap();
         let (starts, _) = simulator.walk(&history, &[HISTORY - 1], HISTORY).unwrap();
         let mut stream = Stream::on(Cpu::widest(), model.clone()).unwrap();
-        let (_, future) = rnnstep::forecast::ahead(&mut stream, &history, STEPS).unwrap();
+        let (_, future) = rnnstep::series::multi_step::ahead(&mut stream, &history, STEPS).unwrap();
         let none = Errors::new(vec![0.0], 1).unwrap();
         simulator
             .paths(&[&starts[0]], PATHS, STEPS, &none, 0, |_, step, _, values| {

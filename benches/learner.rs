@@ -6,7 +6,7 @@
 mod reference;
 
 use reference::Reference;
-use rnnstep::latency::{Distribution, PERCENTILES};
+use rnnstep::measure::latency::{Distribution, PERCENTILES};
 use rnnstep::{CellKind, Cpu, Isa, Learner, LearnerOptions, Model, Shape, Stream};
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-// tanh and sigmoid of one value, each from one ex2 and one reciprocal of the hardware: the twin of src/math.rs.
+// tanh and sigmoid of one value, each from one ex2 and one reciprocal of the hardware: the twin of src/simd/math.rs.
 //
 //     sigmoid(x) = 1 / (1 + 2^(-x log2 e))        tanh(x) = 1 - 2 / (1 + 2^(2 x log2 e))
 //

@@ -1,5 +1,5 @@
 // What the passes of a recurrent layer read and write, and how a thread gets at it. The twins of these structs are in
-// src/cuda/recurrent.rs.
+// src/cuda/launch/recurrent.rs.
 #pragma once
 #include "tile.cuh"
 

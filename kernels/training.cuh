@@ -86,7 +86,7 @@ __device__ __forceinline__ void take_window(const Window& args, unsigned step, T
     }
 }
 
-// ---- the loss: the twin of src/loss.rs. Formulas: PyTorch, MSELoss, L1Loss, HuberLoss (delta 1) and GaussianNLLLoss (full
+// ---- the loss: the twin of src/objective/loss.rs. Formulas: PyTorch, MSELoss, L1Loss, HuberLoss (delta 1) and GaussianNLLLoss (full
 // false, eps 1e-6), averaged over all elements; quantiles: Koenker and Bassett 1978. Reads y and the target once and writes
 // dy once: 12 bytes an element, 20 of a Gaussian.
 

@@ -30,7 +30,7 @@ pub enum Error {
         got: usize,
     },
 
-    /// A handle that names no open stream of the [`Streams`](crate::Streams) it was given to, or names one twice.
+    /// A handle that names no open stream of the [`Streams`](crate::model::streams::Streams) it was given to, or names one twice.
     #[error("stream handle {row}: {reason}")]
     Handle {
         /// Its place among the handles of the call, from 0.

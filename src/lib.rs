@@ -21,107 +21,73 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
-#[cfg(feature = "alloc")]
-pub mod backend;
-#[cfg(feature = "std")]
-pub mod bands;
 pub mod cell;
-#[cfg(feature = "std")]
-pub mod checkpoint;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 #[cfg(feature = "std")]
 pub mod data;
 #[cfg(feature = "alloc")]
+pub mod device;
+#[cfg(feature = "alloc")]
 pub mod error;
 #[cfg(feature = "std")]
 pub mod evaluate;
 #[cfg(feature = "std")]
-pub mod file;
-#[cfg(feature = "std")]
-pub mod fit;
-pub mod fixed;
-#[cfg(feature = "std")]
-pub mod float64;
-#[cfg(feature = "std")]
-pub mod forecast;
-#[cfg(feature = "alloc")]
-pub mod form;
-#[cfg(feature = "std")]
-pub mod gates;
-pub mod lanes;
-#[cfg(feature = "std")]
-pub mod latency;
-pub mod layout;
+mod io;
 #[cfg(feature = "alloc")]
 pub mod learner;
-#[cfg(feature = "alloc")]
-pub mod loss;
-pub mod math;
+#[cfg(feature = "std")]
+pub mod measure;
 #[cfg(feature = "alloc")]
 pub mod memory;
-#[cfg(feature = "alloc")]
 pub mod model;
-#[cfg(feature = "std")]
-pub mod naive;
+pub mod net;
 #[cfg(feature = "alloc")]
-pub mod optimizer;
-#[cfg(feature = "alloc")]
-pub mod pass;
+pub mod objective;
 #[cfg(feature = "plot")]
 pub mod plot;
 #[cfg(feature = "alloc")]
 pub mod random;
-#[cfg(feature = "alloc")]
-pub mod scaler;
 #[cfg(feature = "std")]
-pub mod search;
-pub mod shape;
-#[cfg(feature = "alloc")]
-pub mod state;
-#[cfg(feature = "alloc")]
-pub mod stream;
-#[cfg(feature = "alloc")]
-pub mod streams;
+pub mod series;
+pub mod simd;
 #[cfg(feature = "alloc")]
 pub mod tensor;
 #[cfg(feature = "std")]
 pub mod train;
 #[cfg(feature = "alloc")]
 pub mod units;
-pub mod weights;
-#[cfg(feature = "std")]
-mod whole;
 
+pub use cell::kind::{CellKind, Nonlinearity};
 #[cfg(feature = "alloc")]
-pub use backend::Device;
-pub use cpu::{Cpu, Isa};
+pub use device::Device;
 #[cfg(feature = "alloc")]
 pub use error::{Error, Result};
-pub use fixed::{Fixed, FixedStream};
-#[cfg(feature = "alloc")]
-pub use form::Form;
 #[cfg(feature = "alloc")]
 pub use learner::{Learned, Learner, LearnerOptions};
+pub use model::fixed::{Fixed, FixedStream};
 #[cfg(feature = "alloc")]
-pub use loss::{Levels, Loss};
+pub use model::stream::Stream;
+#[cfg(feature = "alloc")]
+pub use model::streams::{Handle, Streams};
 #[cfg(feature = "alloc")]
 pub use model::{Model, Order};
+pub use net::shape::Shape;
 #[cfg(feature = "alloc")]
-pub use scaler::Scaler;
-pub use shape::{CellKind, Nonlinearity, Shape};
+pub use net::state::State;
+pub use net::weight_format::Weights;
 #[cfg(feature = "alloc")]
-pub use state::State;
-#[cfg(feature = "alloc")]
-pub use stream::Stream;
-#[cfg(feature = "alloc")]
-pub use streams::{Handle, Streams};
+pub use objective::loss::{Levels, Loss};
+pub use simd::isa::{Cpu, Isa};
 #[cfg(feature = "alloc")]
 pub use tensor::Tensor;
 #[cfg(feature = "alloc")]
 pub use units::Units;
-pub use weights::Weights;
+#[cfg(feature = "alloc")]
+pub use units::scaler::Scaler;
+#[cfg(feature = "alloc")]
+pub use units::transform::Form;
 
 /// The README's example compiles.
 #[cfg(all(doctest, feature = "std"))]

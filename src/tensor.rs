@@ -1,8 +1,8 @@
 //! Plain arrays: an aligned buffer for what the kernels touch, and a host tensor for what comes in and goes out.
 
 use crate::error::{Error, Result};
-use crate::lanes::LANES;
 use crate::memory::{Refused, asking};
+use crate::simd::lanes::LANES;
 use alloc::{boxed::Box, format, string::ToString, vec, vec::Vec};
 use core::ops::{Deref, DerefMut, Range};
 

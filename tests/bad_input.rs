@@ -4,7 +4,8 @@
 #[path = "common/run.rs"]
 mod run;
 
-use rnnstep::{CellKind, Tensor, file};
+use rnnstep::model::file;
+use rnnstep::{CellKind, Tensor};
 use run::Run;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -151,7 +152,7 @@ fn model_files_with_the_wrong_tensors() {
     let mut parts = file::read(run.path("model.safetensors"), None).unwrap();
     parts.metadata.x_scaler = None;
     parts.metadata.reference = None;
-    let layout = rnnstep::layout::Layout::new(&parts.shape);
+    let layout = rnnstep::net::layout::Layout::new(&parts.shape);
     let weights: Vec<_> = layout.entries().iter().map(|entry| entry.name.clone()).zip(parts.weights).collect();
     file::write(run.path("scaler.safetensors"), &parts.shape, &weights, &parts.metadata, &[]).unwrap();
     model_is_refused(&run, "scaler.safetensors", &["scaler"]);

@@ -3,12 +3,12 @@
 #[path = "common/series.rs"]
 mod series;
 
-use rnnstep::bands::{Bands, Errors, Options, Simulator, bands};
 use rnnstep::cpu::Threads;
-use rnnstep::fit::Plan;
 use rnnstep::random::{Purpose, Random};
-use rnnstep::scaler::Scaling;
+use rnnstep::series::interval::{Bands, Errors, Options, Simulator, bands};
+use rnnstep::train::Plan;
 use rnnstep::train::Recipe;
+use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Cpu, Form, Isa, Loss, Model, Scaler, Shape, Stream, Tensor, Units};
 use series::{column, table};
 
@@ -271,7 +271,7 @@ fn paths_without_errors_are_the_forecast() {
         }
         let model = model.with_units(units).unwrap();
         let mut stream = Stream::on(Cpu::widest(), model.clone()).unwrap();
-        let (_, future) = rnnstep::forecast::ahead(&mut stream, &history, 9).unwrap();
+        let (_, future) = rnnstep::series::multi_step::ahead(&mut stream, &history, 9).unwrap();
         let simulator = Simulator::new(&model, Cpu::widest()).unwrap();
         let (starts, _) = simulator.walk(&history, &[39], 1).unwrap();
         let none = Errors::new(vec![0.0; 2], 2).unwrap();

@@ -6,7 +6,7 @@
 
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
-use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
+use rnnstep::objective::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{CellKind, Cpu, Isa, Loss, Model, Nonlinearity, Shape, Stream, Tensor};
 

@@ -14,7 +14,7 @@ use card::on_a_card;
 use emulator::Kind;
 use rnnstep::cuda::plan::Plan;
 use rnnstep::cuda::{Cuda, Dtype, Frame, Network};
-use rnnstep::pass::{Head, Purpose};
+use rnnstep::net::pass::{Head, Purpose};
 use rnnstep::{CellKind, Model, Nonlinearity, Shape, State, Stream, Tensor};
 
 /// The sizes where something begins: a lane, a vector, a tile, a warp.

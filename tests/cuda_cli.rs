@@ -6,9 +6,9 @@
 mod emulator;
 
 use emulator::{Emulator, Kind};
+use rnnstep::Cpu;
 use rnnstep::Isa;
-use rnnstep::checkpoint::Checkpoint;
-use rnnstep::cpu::Cpu;
+use rnnstep::train::checkpoint::Checkpoint;
 #[cfg(unix)]
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -163,7 +163,7 @@ fn what_f16_cannot_hold() {
         let found = numbers(&card.ok(&format!("predict m.safetensors far.csv --device cuda --dtype {dtype}")));
         near(&found, &truth, 0.1);
     }
-    let loaded = rnnstep::file::load(card.path("m.safetensors"), None, Cpu::widest()).unwrap();
+    let loaded = rnnstep::model::file::load(card.path("m.safetensors"), None, Cpu::widest()).unwrap();
     let mut weights = loaded.model.weights();
     let (name, weight) = weights.iter_mut().find(|(name, _)| name.ends_with("weight_hh_l0")).unwrap();
     let name = name.clone();

@@ -3,10 +3,10 @@
 //! `.ci/kernels` does, that is a failure.
 #![cfg(feature = "cuda")]
 
-use rnnstep::cuda::bundle::Bundle;
-use rnnstep::cuda::cache::{Cache, Key};
-use rnnstep::cuda::compile::{Program, Usage, compile, nvrtc};
-use rnnstep::cuda::nvrtc::Nvrtc;
+use rnnstep::cuda::image::bundle::Bundle;
+use rnnstep::cuda::image::cache::{Cache, Key};
+use rnnstep::cuda::image::compile::{Program, Usage, compile, nvrtc};
+use rnnstep::cuda::image::nvrtc::Nvrtc;
 use rnnstep::cuda::{Arch, Gpu, devices};
 use std::collections::BTreeSet;
 use std::fs;

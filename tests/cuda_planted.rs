@@ -13,7 +13,7 @@ use emulator::{Emulator, Kind};
 use rnnstep::cpu::Threads;
 use rnnstep::cuda::{Cuda, Dtype, Frame, Images};
 use rnnstep::data::windows::Windows;
-use rnnstep::optimizer::{Optimizer, Sgd};
+use rnnstep::objective::optimizer::{Optimizer, Sgd};
 use rnnstep::train::{Recipe, Step, Trainer};
 use rnnstep::{CellKind, Cpu, Device, Levels, Loss, Model, Shape, Tensor};
 use std::collections::BTreeSet;

@@ -12,7 +12,7 @@ use emulator::{Emulator, Kind};
 use rnnstep::cpu::Threads;
 use rnnstep::cuda::{Cuda, Dtype, Frame, Images};
 use rnnstep::data::windows::Windows;
-use rnnstep::optimizer::{Optimizer, Sgd};
+use rnnstep::objective::optimizer::{Optimizer, Sgd};
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{CellKind, Loss, Model, Nonlinearity, Tensor};
 

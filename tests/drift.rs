@@ -5,7 +5,7 @@
 //! against float64 that started shortly before; that two float64 runs from different states agree by then is shown on
 //! the way.
 
-use rnnstep::float64::Reference;
+use rnnstep::measure::reference64::Reference;
 use rnnstep::{CellKind, Cpu, Isa, Model, Shape, Stream};
 
 /// Steps of the input before it repeats itself: a prime, so that it fits no other size.

@@ -3,10 +3,10 @@
 #[path = "common/series.rs"]
 mod series;
 
-use rnnstep::evaluate::{Evaluation, Protocol, Verdict, Window, evaluate};
-use rnnstep::fit::{Plan, Table};
-use rnnstep::naive::Naive;
+use rnnstep::evaluate::backtest::{Evaluation, Protocol, Verdict, Window, evaluate};
+use rnnstep::series::naive::Naive;
 use rnnstep::train::Recipe;
+use rnnstep::train::{Plan, Table};
 use rnnstep::{CellKind, Cpu, Device, Form, Model, Shape, Stream, Tensor};
 use series::{noise, protocol, table};
 use std::cell::RefCell;

@@ -5,9 +5,10 @@ mod counting;
 
 use counting::allocations;
 use proptest::prelude::*;
+use rnnstep::Units;
 use rnnstep::cpu::Threads;
+use rnnstep::model::{file, fixed};
 use rnnstep::{CellKind, Cpu, Error, Fixed, Form, Isa, Model, Order, Scaler, Shape, State, Stream, Streams, Tensor};
-use rnnstep::{Units, file, fixed};
 
 const INPUT: usize = 3;
 
@@ -22,7 +23,7 @@ fn forms() -> impl Strategy<Value = Form> {
 
 fn scaler(width: usize) -> Scaler {
     let rows: Vec<f32> = (0..4 * width).map(|i| ((i * 7 % 11) as f32 - 5.0) * 0.3).collect();
-    Scaler::fit(rnnstep::scaler::Scaling::Standard, &rows, width).unwrap()
+    Scaler::fit(rnnstep::units::scaler::Scaling::Standard, &rows, width).unwrap()
 }
 
 /// A model of three inputs that predicts the last one and the first one, in this order.

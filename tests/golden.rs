@@ -4,7 +4,7 @@ mod common;
 
 use common::{Case, cases, largest_error};
 use rnnstep::cpu::{Network, Threads};
-use rnnstep::pass::{Head, Purpose};
+use rnnstep::net::pass::{Head, Purpose};
 use rnnstep::{Cpu, Isa, Loss, Order, Tensor};
 
 /// y within twice PyTorch float32's own error, plus 1e-6.

@@ -5,13 +5,13 @@
 #![cfg(feature = "cuda")]
 
 use rayon::prelude::*;
-use rnnstep::cuda::ahead::{Order, Part};
-use rnnstep::cuda::compile::{Program, Usage, compile_with};
-use rnnstep::cuda::nvrtc::Nvrtc;
+use rnnstep::cuda::image::ahead::{Order, Part};
+use rnnstep::cuda::image::compile::{Program, Usage, compile_with};
+use rnnstep::cuda::image::nvrtc::Nvrtc;
+use rnnstep::cuda::image::sources::SOURCES;
 use rnnstep::cuda::plan::{Direction, Dtype, Pass};
-use rnnstep::cuda::sources::SOURCES;
 use rnnstep::cuda::{Arch, Frame};
-use rnnstep::pass::Purpose;
+use rnnstep::net::pass::Purpose;
 use rnnstep::{CellKind, Nonlinearity, Shape};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

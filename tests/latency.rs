@@ -2,7 +2,7 @@
 #![cfg(feature = "std")]
 
 use proptest::prelude::*;
-use rnnstep::latency::{Distribution, PERCENTILES};
+use rnnstep::measure::latency::{Distribution, PERCENTILES};
 use std::time::Duration;
 
 /// Times of any size; many are alike.

@@ -9,9 +9,9 @@ mod shapes;
 use common::{Case, cases, largest_error};
 use counting::allocations;
 use proptest::prelude::*;
-use rnnstep::optimizer::{Adam, Optimizer, Sgd};
-use rnnstep::pass::Head;
-use rnnstep::scaler::{Scaler, Scaling};
+use rnnstep::net::pass::Head;
+use rnnstep::objective::optimizer::{Adam, Optimizer, Sgd};
+use rnnstep::units::scaler::{Scaler, Scaling};
 use rnnstep::{CellKind, Cpu, Isa, Learned, Learner, LearnerOptions, Loss, Model, Shape, State, Stream, Weights};
 use shapes::{bits, shapes};
 
@@ -439,7 +439,7 @@ fn what_cannot_be_is_refused() {
 /// Models that predict changes, and those that say a distribution: paused they are streams, and a stop changes nothing.
 #[test]
 fn forms_and_distributions() {
-    use rnnstep::scaler::Scaling;
+    use rnnstep::units::scaler::Scaling;
     use rnnstep::{Form, Loss, Units};
     let forms = [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 5 }];
     let losses = ["mse", "gaussian", "quantiles:0.2,0.5,0.7"];

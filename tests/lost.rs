@@ -5,9 +5,10 @@
 #[path = "common/run.rs"]
 mod run;
 
-use rnnstep::checkpoint::Checkpoint;
-use rnnstep::cpu::Cpu;
-use rnnstep::{CellKind, Model, Shape, file};
+use rnnstep::Cpu;
+use rnnstep::model::file;
+use rnnstep::train::checkpoint::Checkpoint;
+use rnnstep::{CellKind, Model, Shape};
 use run::Run;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

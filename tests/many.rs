@@ -5,9 +5,9 @@ mod series;
 
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
-use rnnstep::fit::Plan;
-use rnnstep::scaler::Scaling;
+use rnnstep::train::Plan;
 use rnnstep::train::Recipe;
+use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Cpu, Form, Tensor};
 use series::{column, table};
 

@@ -5,7 +5,7 @@ mod common;
 use common::{Case, cases, largest_error};
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
-use rnnstep::layout::Layout;
+use rnnstep::net::layout::Layout;
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{Cpu, Model, Order, State, Tensor};
 

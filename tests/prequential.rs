@@ -4,10 +4,10 @@
 #[path = "common/series.rs"]
 mod series;
 
-use rnnstep::evaluate::{Evaluation, LEARNER, Learned, MODEL, Protocol, Verdict, evaluate};
-use rnnstep::fit::{Plan, Table};
-use rnnstep::scaler::Scaling;
+use rnnstep::evaluate::backtest::{Evaluation, LEARNER, Learned, MODEL, Protocol, Verdict, evaluate};
 use rnnstep::train::Recipe;
+use rnnstep::train::{Plan, Table};
+use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Cpu, Device, Form, Learner, LearnerOptions, Levels, Loss, Model, Shape, Tensor};
 use series::{noise, table};
 use std::cell::Cell;
@@ -219,7 +219,7 @@ fn what_cannot_be_learned_with_is_said_before_the_work() {
     let trained = Cell::new(0);
     let model = |scaled: bool| {
         let model = Model::random(Shape::new(CellKind::Gru, 1, 3, 1, 1).unwrap(), 0).unwrap();
-        let fit = || rnnstep::scaler::Scaler::fit(Scaling::Standard, table.inputs().data(), 1).unwrap();
+        let fit = || rnnstep::units::scaler::Scaler::fit(Scaling::Standard, table.inputs().data(), 1).unwrap();
         if scaled { model.with_scalers(fit(), fit()) } else { Ok(model) }
     };
     let failure = |options: LearnerOptions, scaled: bool| {

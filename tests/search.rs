@@ -5,11 +5,11 @@ mod series;
 
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::split;
-use rnnstep::evaluate::{Protocol, Window, evaluate};
-use rnnstep::fit::{Length, Plan, Table, WARM_UP};
+use rnnstep::evaluate::backtest::{Protocol, Window, evaluate};
+use rnnstep::evaluate::search::{Attempt, BRACKET, Found, Journal, Rung, Search, rungs};
 use rnnstep::random::{Purpose, Random};
-use rnnstep::search::{Attempt, BRACKET, Found, Journal, Rung, Search, rungs};
 use rnnstep::train::Recipe;
+use rnnstep::train::{Length, Plan, Table, WARM_UP};
 use rnnstep::{CellKind, Cpu, Error, Form, Tensor};
 use series::table;
 use std::collections::BTreeSet;

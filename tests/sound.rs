@@ -5,16 +5,16 @@
 #[path = "common/calls.rs"]
 mod calls;
 
-use rnnstep::checkpoint::Best;
 use rnnstep::cpu::{Many, Network, Stepper, Threads};
 use rnnstep::data::sine;
 use rnnstep::data::windows::Windows;
-use rnnstep::file::{End, Metadata};
-use rnnstep::fit::{Fit, Length, Plan, Table};
-use rnnstep::optimizer::Optimizer;
-use rnnstep::pass::{Head, Purpose};
-use rnnstep::scaler::Scaling;
+use rnnstep::model::file::{End, Metadata};
+use rnnstep::net::pass::{Head, Purpose};
+use rnnstep::objective::optimizer::Optimizer;
+use rnnstep::train::checkpoint::Best;
+use rnnstep::train::{Fit, Length, Plan, Table};
 use rnnstep::train::{Recipe, Trainer};
+use rnnstep::units::scaler::Scaling;
 use rnnstep::{
     CellKind, Cpu, Form, Isa, Learner, LearnerOptions, Model, Order, Scaler, Shape, State, Stream, Streams, Tensor,
     Units, Weights,
@@ -342,7 +342,8 @@ fn what_belongs_to_another_training_is_refused() {
     };
     let mut fit = Fit::new(trainer(), plan.prepare(&one).unwrap().held_out, Some(best(2)), 10, Some(1));
     assert!(!fit.is_done() && said(&mut fit).contains("the best weights are of another network"));
-    let saved = rnnstep::checkpoint::save("/nowhere/at/all", &mut trainer(), Some(&best(2)), &Metadata::default());
+    let saved =
+        rnnstep::train::checkpoint::save("/nowhere/at/all", &mut trainer(), Some(&best(2)), &Metadata::default());
     assert!(saved.unwrap_err().to_string().contains("the best weights are of another network"));
     assert!(Fit::new(trainer(), None, Some(best(3)), 10, Some(1)).outcome().is_ok());
 }
@@ -363,9 +364,9 @@ fn numbers_beyond_all_measure() {
     assert_eq!(End::of(&rows, &rows, usize::MAX).last, 0);
 
     let model = Model::random(shape(CellKind::Lstm, 2, 5, 2), 0).unwrap();
-    assert!(rnnstep::float64::Answers::of(&model, usize::MAX).is_err());
-    quietly(|| assert!(catch_unwind(|| rnnstep::float64::waves(&model, usize::MAX)).is_err()));
-    let mut reading = rnnstep::gates::read(&model, Cpu::widest(), &rows).unwrap();
+    assert!(rnnstep::measure::reference64::Answers::of(&model, usize::MAX).is_err());
+    quietly(|| assert!(catch_unwind(|| rnnstep::measure::reference64::waves(&model, usize::MAX)).is_err()));
+    let mut reading = rnnstep::model::inspect::read(&model, Cpu::widest(), &rows).unwrap();
     assert_eq!(reading.rows().last().map(|(step, layer, unit, _)| (step, layer, unit)), Some((2, 1, 4)));
     for (hidden, layers) in [(0, 2), (5, 0), (0, 0), (usize::MAX, 2), (5, usize::MAX), (usize::MAX, usize::MAX)] {
         (reading.hidden, reading.layers) = (hidden, layers);

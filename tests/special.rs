@@ -3,9 +3,9 @@
 //! subnormal one, as the processor itself says.
 
 use rnnstep::cpu::{Network, Threads};
-use rnnstep::float64::Reference;
-use rnnstep::optimizer::{Adam, Optimizer, Sgd};
-use rnnstep::pass::Purpose;
+use rnnstep::measure::reference64::Reference;
+use rnnstep::net::pass::Purpose;
+use rnnstep::objective::optimizer::{Adam, Optimizer, Sgd};
 use rnnstep::{CellKind, Cpu, Isa, Model, Nonlinearity, Order, Shape, State, Stream, Streams, Tensor};
 
 const TINY: f32 = f32::from_bits((127 - 95) << 23); // 2^-95

@@ -124,7 +124,8 @@ fn a_step_allocates_nothing() {
         for (hidden, layers) in [(1, 1), (32, 1), (33, 3), (256, 2)] {
             for isa in Isa::available() {
                 let model = Model::random(Shape::new(cell, 3, hidden, layers, 2).unwrap(), 1).unwrap();
-                let scaler = |width| Scaler::fit(rnnstep::scaler::Scaling::MinMax, &wave(4 * width, 0), width).unwrap();
+                let scaler =
+                    |width| Scaler::fit(rnnstep::units::scaler::Scaling::MinMax, &wave(4 * width, 0), width).unwrap();
                 let model = model.with_scalers(scaler(3), scaler(2)).unwrap();
                 let mut stream = Stream::on(Cpu::new(isa).unwrap(), model).unwrap();
                 let count = allocations(|| {

@@ -9,7 +9,7 @@ mod shapes;
 use counting::allocations;
 use proptest::prelude::*;
 use rnnstep::cpu::Threads;
-use rnnstep::scaler::Scaling;
+use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Cpu, Error, Handle, Isa, Model, Nonlinearity, Scaler, Shape, State, Stream, Streams, Weights};
 use shapes::{HIDDEN, bits, shapes, wave};
 

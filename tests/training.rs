@@ -5,8 +5,8 @@ mod common;
 use common::{Case, cases, largest_error};
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
-use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
-use rnnstep::pass::Head;
+use rnnstep::net::pass::Head;
+use rnnstep::objective::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::train::{Recipe, Trainer, mean_loss};
 use rnnstep::{CellKind, Cpu, Isa, Loss, Model, Shape, Tensor};
 

@@ -6,7 +6,8 @@ mod shapes;
 
 use proptest::prelude::*;
 use rnnstep::cpu::Threads;
-use rnnstep::{CellKind, Cpu, Isa, Model, Order, Shape, State, Stream, Streams, Tensor, Weights, gates};
+use rnnstep::model::inspect;
+use rnnstep::{CellKind, Cpu, Isa, Model, Order, Shape, State, Stream, Streams, Tensor, Weights};
 use shapes::{bits, shapes, wave};
 
 /// The largest part of itself that a weight may be off by; of its row's largest with int8.
@@ -110,7 +111,7 @@ proptest! {
                     prop_assert_eq!(bits(&y), bits(whole), "streams, {}", &said);
                 }
                 let first = Tensor::new([steps, input], x.part(0..1).unwrap().into_data()).unwrap();
-                let reading = gates::read(&small, cpu, &first).unwrap();
+                let reading = inspect::read(&small, cpu, &first).unwrap();
                 let top = (0..shape.hidden()).map(|unit| *reading.value(steps - 1, shape.layers() - 1, unit).last().unwrap());
                 let h = &hs[0].data()[(shape.layers() - 1) * shape.hidden()..];
                 prop_assert_eq!(bits(&top.collect::<Vec<_>>()), bits(h), "gates, {}", &said);

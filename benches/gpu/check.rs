@@ -3,7 +3,7 @@
 use crate::values::{self, TARGET, X};
 use rnnstep::cpu::{self, Threads};
 use rnnstep::cuda::{self, Dtype};
-use rnnstep::pass::{Head, Purpose};
+use rnnstep::net::pass::{Head, Purpose};
 use rnnstep::{Cpu, Error, Model, Result, State};
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use crate::values::{self, TARGET, X};
 use rnnstep::cpu::Threads;
 use rnnstep::cuda::{Cuda, Network, Queued};
 use rnnstep::data::windows::Windows;
-use rnnstep::pass::{Head, Purpose};
+use rnnstep::net::pass::{Head, Purpose};
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{CellKind, Error, Model, Result, Shape, State, Tensor};
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ fn passes(
 }
 
 fn params(shape: &Shape) -> usize {
-    rnnstep::layout::Layout::new(shape).len()
+    rnnstep::net::layout::Layout::new(shape).len()
 }
 
 /// Forward alone, with nothing kept.

@@ -24,8 +24,8 @@ pub fn values(of: u32, count: usize) -> Vec<f32> {
 /// A network with weights between -1/√H and 1/√H.
 pub fn model(shape: Shape) -> Result<Model> {
     let bound = 1.0 / (shape.hidden() as f32).sqrt();
-    let entries = rnnstep::layout::Layout::new(&shape);
-    let tensor = |(e, entry): (usize, &rnnstep::layout::Entry)| {
+    let entries = rnnstep::net::layout::Layout::new(&shape);
+    let tensor = |(e, entry): (usize, &rnnstep::net::layout::Entry)| {
         let of = values(e as u32, entry.dims.iter().product());
         Tensor::new(entry.dims.clone(), of.into_iter().map(|value| bound * value).collect::<Vec<f32>>())
     };

@@ -1,7 +1,7 @@
 //! What the benchmarks hold their answers against: the same networks in float64.
 #![allow(dead_code, unused_imports, reason = "each benchmark uses its part")]
 
-pub use rnnstep::float64::Reference;
+pub use rnnstep::measure::reference64::Reference;
 
 /// Mean squared error over sequences `x [B,T,1]` and `target [B,T,O]`, each of `seq_len` steps and from a state of zero.
 pub fn mean_squared_error(reference: &Reference, x: &[f32], target: &[f32], seq_len: usize) -> f64 {

@@ -2,10 +2,10 @@
 //! Formulas: PyTorch, `torch.nn.GRU`.
 
 use super::{Cell, Gradients, MOST, State};
-use crate::lanes::Lanes;
-use crate::lanes::sealed::Sealed;
-use crate::math::{sigmoid, tanh};
-use crate::shape::CellKind;
+use crate::cell::kind::CellKind;
+use crate::simd::lanes::Lanes;
+use crate::simd::lanes::sealed::Sealed;
+use crate::simd::math::{sigmoid, tanh};
 
 /// Gated recurrent unit.
 #[derive(Debug, Clone, Copy)]

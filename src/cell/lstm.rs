@@ -2,10 +2,10 @@
 //! In the words of the lesson: forget is f, learn is i·g, remember is c', use is o·tanh(c').
 
 use super::{Cell, Gradients, MOST, State};
-use crate::lanes::Lanes;
-use crate::lanes::sealed::Sealed;
-use crate::math::{sigmoid_ratio, tanh, tanh_ratio};
-use crate::shape::CellKind;
+use crate::cell::kind::CellKind;
+use crate::simd::lanes::Lanes;
+use crate::simd::lanes::sealed::Sealed;
+use crate::simd::math::{sigmoid_ratio, tanh, tanh_ratio};
 
 /// Long short-term memory.
 #[derive(Debug, Clone, Copy)]

@@ -5,6 +5,7 @@
 //! accumulated by whoever owns the products.
 
 mod gru;
+pub mod kind;
 mod lstm;
 mod rnn;
 
@@ -12,9 +13,9 @@ pub use gru::Gru;
 pub use lstm::Lstm;
 pub use rnn::{Relu, Rnn, Tanh};
 
-use crate::lanes::Lanes;
-use crate::lanes::sealed::Sealed;
-use crate::shape::{CellKind, Nonlinearity, Shape};
+use crate::cell::kind::{CellKind, Nonlinearity};
+use crate::simd::lanes::Lanes;
+use crate::simd::lanes::sealed::Sealed;
 
 /// The most gates a cell has, and the most vectors it saves.
 pub const MOST: usize = 4;
@@ -45,7 +46,7 @@ pub struct Gradients<V> {
 ///
 /// ```compile_fail,E0277
 /// use rnnstep::cell::{Cell, Gradients, MOST, State};
-/// use rnnstep::lanes::Lanes;
+/// use rnnstep::simd::lanes::Lanes;
 ///
 /// #[derive(Clone, Copy)]
 /// struct Wild;
@@ -93,9 +94,9 @@ pub trait Visitor {
     fn visit<C: Cell>(self) -> Self::Output;
 }
 
-/// The one list of cells: calls `visitor` with the cell of `shape`.
-pub fn visit<W: Visitor>(shape: &Shape, visitor: W) -> W::Output {
-    match (shape.cell, shape.nonlinearity) {
+/// The one list of cells: calls `visitor` with the cell of this kind.
+pub fn visit<W: Visitor>(kind: CellKind, nonlinearity: Nonlinearity, visitor: W) -> W::Output {
+    match (kind, nonlinearity) {
         (CellKind::Rnn, Nonlinearity::Tanh) => visitor.visit::<Rnn<Tanh>>(),
         (CellKind::Rnn, Nonlinearity::Relu) => visitor.visit::<Rnn<Relu>>(),
         (CellKind::Lstm, _) => visitor.visit::<Lstm>(),

@@ -1,10 +1,10 @@
 //! Elman RNN: `h' = tanh(gates_x + gates_h)`, or relu. Formulas: PyTorch, `torch.nn.RNN`.
 
 use super::{Cell, Gradients, MOST, State};
-use crate::lanes::Lanes;
-use crate::lanes::sealed::Sealed;
-use crate::math::tanh;
-use crate::shape::{CellKind, Nonlinearity};
+use crate::cell::kind::{CellKind, Nonlinearity};
+use crate::simd::lanes::Lanes;
+use crate::simd::lanes::sealed::Sealed;
+use crate::simd::math::tanh;
 use core::marker::PhantomData;
 
 /// Elman RNN with activation `A`.

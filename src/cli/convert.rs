@@ -3,7 +3,7 @@
 use super::screen::Screen;
 use super::{Failure, ModelArgs, paths, report};
 use clap::{Args, ValueEnum};
-use rnnstep::{file, fixed};
+use rnnstep::model::{file, fixed};
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -7,12 +7,12 @@ use super::predict::{check_extension, each_series, say_what_is_not_finite, table
 use super::screen::{Screen, say_once};
 use super::{Failure, ModelArgs, config, number, paths, report};
 use clap::Args;
-use rnnstep::bands::{Band, Bands, Errors, Options};
 use rnnstep::data::series::Time;
 use rnnstep::data::windows::Windows;
 use rnnstep::error::listed;
-use rnnstep::file::{Columns, Loaded, Metadata, Unseen};
+use rnnstep::model::file::{Columns, Loaded, Metadata, Unseen};
 use rnnstep::plot::{Area, Figure, Line, Plot, Role};
+use rnnstep::series::interval::{Band, Bands, Errors, Options};
 use rnnstep::{Error, Model, Stream, Tensor};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -176,7 +176,7 @@ fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, path: &Path, hist
     let mut stream = Stream::on(device, loaded.model.clone())?;
     // with bands their middle is the forecast
     let steps = if levels.is_empty() { args.steps } else { 0 };
-    let (fitted, future) = rnnstep::forecast::ahead(&mut stream, history, steps)?;
+    let (fitted, future) = rnnstep::series::multi_step::ahead(&mut stream, history, steps)?;
     if levels.is_empty() {
         return Ok(Said { fitted, future, bands: vec![] });
     }
@@ -215,7 +215,7 @@ fn bands(
     // of many series, those of the others are for one that has too few of its own
     let wanted = |unseen: &&Unseen| unseen.ends.len() == 1 || rows.saturating_sub(first) < ENOUGH_ERRORS;
     let stored = unseen.filter(wanted).and_then(|unseen| Errors::new(unseen.errors.clone(), history.rows().1).ok());
-    let made = rnnstep::bands::bands(model, cpu, history, first, stored.as_ref(), options)?;
+    let made = rnnstep::series::interval::bands(model, cpu, history, first, stored.as_ref(), options)?;
     if known.is_none() && first < rows {
         say_once(
             "history",

@@ -7,7 +7,7 @@ use super::{Failure, ModelArgs, paths, report};
 use clap::Args;
 use rnnstep::Error;
 use rnnstep::data::csv;
-use rnnstep::gates::{Reading, read};
+use rnnstep::model::inspect::{Reading, read};
 use rnnstep::plot::{Figure, Line, MAX_PANELS, Plot, Role};
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -5,13 +5,13 @@ use super::report::counted;
 use super::screen::Screen;
 use super::{Failure, config, report};
 use clap::Args;
-use rnnstep::cuda::cache::{Cache, State};
+use rnnstep::cuda::image::cache::{Cache, State};
 use rnnstep::cuda::plan::Plan;
 use rnnstep::cuda::{self, Frame, Properties};
 use rnnstep::error::shown;
-use rnnstep::file::Loaded;
-use rnnstep::float64::{deviations, steps};
-use rnnstep::layout::Offsets;
+use rnnstep::measure::reference64::{deviations, steps};
+use rnnstep::model::file::Loaded;
+use rnnstep::net::layout::Offsets;
 use rnnstep::{Cpu, Error, Form, Isa, Nonlinearity, Shape, Weights};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ fn machine(chosen: Isa, screen: &mut Screen) -> Result<(), Failure> {
     if let Some(library) = cuda::driver::library() {
         screen.line(format_args!("driver    {}", cuda::shown(library)))?;
     }
-    let compiler = cuda::nvrtc::search();
+    let compiler = cuda::image::nvrtc::search();
     match compiler.found {
         Ok(nvrtc) => screen.line(format_args!("nvrtc     {nvrtc}"))?,
         Err(reason) => screen.line(format_args!("nvrtc     {reason}"))?,

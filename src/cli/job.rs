@@ -11,12 +11,13 @@ use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
 use rnnstep::error::{listed, quoted};
-use rnnstep::fit::{self, HeldOut, Length, Plan, PreparedMany, Table};
-use rnnstep::naive;
-use rnnstep::optimizer::{Adam, Optimizer, Schedule, Sgd};
-use rnnstep::pass::Head;
-use rnnstep::scaler::Scaling;
+use rnnstep::net::pass::Head;
+use rnnstep::objective::optimizer::{Adam, Optimizer, Schedule, Sgd};
+use rnnstep::series::naive;
+use rnnstep::train;
 use rnnstep::train::Recipe;
+use rnnstep::train::{HeldOut, Length, Plan, PreparedMany, Table};
+use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Error, Form, Loss, Nonlinearity, Shape, Tensor, Units};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -299,7 +300,7 @@ impl Job {
         self.settle_season(&[&named.table])?;
         let prepared = self.plan()?.prepare(&named.table).map_err(|error| self.in_rows(error))?;
         named.train_rows = prepared.train_rows;
-        let fit::Prepared { units, windows, held_out, .. } = prepared;
+        let train::Prepared { units, windows, held_out, .. } = prepared;
         Ok(Prepared { windows, held_out, units: Some(units), tables: vec![named] })
     }
 

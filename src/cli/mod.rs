@@ -99,7 +99,7 @@ impl ModelArgs {
     }
 
     /// The model. Warnings go to stderr.
-    fn load(&self) -> Result<rnnstep::file::Loaded, Failure> {
+    fn load(&self) -> Result<rnnstep::model::file::Loaded, Failure> {
         let mut loaded = load(&self.model, self.nonlinearity, self.device.cpu()?)?;
         let in_file = |error: Error| Error::File { path: self.model.clone(), reason: error.to_string() };
         loaded.model = loaded.model.with_weights(self.weights).map_err(in_file)?;
@@ -112,13 +112,13 @@ fn load(
     path: &std::path::Path,
     nonlinearity: Option<Nonlinearity>,
     cpu: rnnstep::Cpu,
-) -> Result<rnnstep::file::Loaded, Failure> {
+) -> Result<rnnstep::model::file::Loaded, Failure> {
     if path.is_dir() {
         let reason =
             "is a folder; one of models goes with --series COLUMN, of any other give the name of a file inside it";
         return Err(Error::File { path: path.into(), reason: reason.into() }.into());
     }
-    let loaded = rnnstep::file::load(path, nonlinearity, cpu)?;
+    let loaded = rnnstep::model::file::load(path, nonlinearity, cpu)?;
     let warnings: Vec<String> = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
     many::tell(&warnings, "more warnings");
     Ok(loaded)

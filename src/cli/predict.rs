@@ -11,7 +11,8 @@ use super::{Failure, ModelArgs, paths};
 use clap::Args;
 use rnnstep::data::series::Time;
 use rnnstep::data::{csv, npy};
-use rnnstep::{Error, Loss, Order, State, Tensor, file};
+use rnnstep::model::file;
+use rnnstep::{Error, Loss, Order, State, Tensor};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

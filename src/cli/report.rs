@@ -6,15 +6,15 @@ use super::screen::Screen;
 use super::{Failure, many};
 use rnnstep::data::sine;
 use rnnstep::error::shown;
-use rnnstep::file::Columns;
-use rnnstep::forecast::{Score, scores};
+use rnnstep::model::file::Columns;
 use rnnstep::plot::{Line, Plot, Role, terminal};
+use rnnstep::series::one_step::{Score, scores};
 use rnnstep::train::Trainer;
 use rnnstep::{CellKind, Device, Error, Model, Nonlinearity, Order, Shape, State, Tensor};
 use std::path::Path;
 use std::time::Duration;
 
-/// Said of a training after which [`rnnstep::fit::Outcome::learned`] is false.
+/// Said of a training after which [`rnnstep::train::Outcome::learned`] is false.
 pub const LEARNED_NOTHING: &str =
     "nothing was learned that shows on the held-out part, so the model says the mean change";
 

@@ -7,7 +7,7 @@ use super::screen::{Screen, say_once};
 use super::{Failure, ModelArgs, paths, signals};
 use clap::Args;
 use rnnstep::data::csv;
-use rnnstep::latency::{Distribution, PERCENTILES};
+use rnnstep::measure::latency::{Distribution, PERCENTILES};
 use rnnstep::{Error, Stream};
 use std::io::{BufRead, BufReader, Read, StdinLock, stdin};
 use std::process::ExitCode;

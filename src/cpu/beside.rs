@@ -1,8 +1,8 @@
 //! Several vectors side by side, as one wider vector: so many chains of operations at a time.
 #![allow(clippy::undocumented_unsafe_blocks, reason = "one comment says it of all of them")]
 
-use crate::lanes::sealed::Sealed;
-use crate::lanes::{LANES, Lanes, Pass};
+use crate::simd::lanes::sealed::Sealed;
+use crate::simd::lanes::{LANES, Lanes, Pass};
 use core::ops::{Add, Div, Mul, Sub};
 
 /// `N` vectors on which every operation is done one after the other. A cell is one long chain of operations, each of which

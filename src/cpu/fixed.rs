@@ -1,16 +1,16 @@
 //! Single steps of a network whose shape the compiler knows: the steps of [`super::stepper`] with sizes in types, and
 //! everything inline. No heap, and nothing that could panic once a program is compiled.
 
-use super::Cpu;
 use super::product::transpose;
 use super::step::{Room, Step, Turn};
 use super::stored::Stored;
 use crate::cell::Cell;
-use crate::lanes::sealed::Sealed;
-use crate::lanes::{Lanes, Pass, padded};
-use crate::layout::{Offsets, place};
-use crate::shape::Shape;
-use crate::weights::Weights;
+use crate::net::layout::{Offsets, place};
+use crate::net::shape::Shape;
+use crate::net::weight_format::Weights;
+use crate::simd::isa::Cpu;
+use crate::simd::lanes::sealed::Sealed;
+use crate::simd::lanes::{Lanes, Pass, padded};
 use core::marker::PhantomData;
 
 /// A shape that is a type; [`Net`] is the one there is.
@@ -19,7 +19,7 @@ use core::marker::PhantomData;
 ///
 /// ```compile_fail,E0277
 /// use rnnstep::Shape;
-/// use rnnstep::fixed::{F32, FixedShape, Lstm, Net};
+/// use rnnstep::model::fixed::{F32, FixedShape, Lstm, Net};
 ///
 /// struct Wild;
 ///

@@ -5,7 +5,7 @@
 //! depends on O alone: the bits are the same for a step and a sequence, on every instruction set.
 
 use super::product::{Product, Start};
-use crate::lanes::{LANES, Lanes, Pass, padded};
+use crate::simd::lanes::{LANES, Lanes, Pass, padded};
 use core::ops::Range;
 
 /// The most outputs that are summed along h.

@@ -1,27 +1,13 @@
-//! The processor: which instruction set, and whole passes of a network on it.
+//! Whole passes of a network on the processor, and single steps.
 #![cfg_attr(not(feature = "alloc"), allow(dead_code, reason = "fixed models take steps only"))]
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
-mod beside;
 #[cfg(feature = "alloc")]
-mod choice;
-/// Every Cortex-M that passes floats in registers has the instruction. Of other bare ARM processors, which can lack it, all
-/// have atomics of 64 bits.
-#[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf", not(target_has_atomic = "64")))]
-mod cortex_m;
+mod batch;
+mod beside;
 mod fixed;
 mod linear;
 #[cfg(feature = "alloc")]
-mod many;
-#[cfg(target_arch = "aarch64")]
-mod neon;
-#[cfg(feature = "alloc")]
 mod network;
-mod peak;
-mod portable;
 mod product;
 mod recurrent;
 mod step;
@@ -33,9 +19,9 @@ mod threads;
 #[cfg(feature = "alloc")]
 mod update;
 
-pub use fixed::{FixedShape, Memory, Net, Params};
 #[cfg(feature = "alloc")]
-pub use many::Many;
+pub use batch::Many;
+pub use fixed::{FixedShape, Memory, Net, Params};
 #[cfg(feature = "alloc")]
 pub use network::Network;
 #[cfg(feature = "alloc")]
@@ -43,106 +29,3 @@ pub use stepper::{Bound, Stepper};
 pub use stored::{Bf16, F16, F32, Int8, Stored};
 #[cfg(feature = "alloc")]
 pub use threads::Threads;
-
-use crate::lanes::{Lanes, Pass};
-
-/// An instruction set. All give the same bits; they differ in speed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Isa {
-    /// Plain Rust, any processor.
-    Portable,
-    /// x86-64 with AVX2, FMA and F16C (2013 and later).
-    Avx2,
-    /// x86-64 with AVX-512 F, DQ and VL.
-    Avx512,
-    /// 64-bit ARM.
-    Neon,
-}
-
-impl Isa {
-    /// Every instruction set there is code for, the narrowest first.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
-
-    /// The name on the command line and in `RNNSTEP_ISA`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Portable => "portable",
-            Self::Avx2 => "avx2",
-            Self::Avx512 => "avx512",
-            Self::Neon => "neon",
-        }
-    }
-
-    /// Whether this processor has it. Without `std` it counts what the compiler was told of.
-    pub fn is_available(self) -> bool {
-        match self {
-            Self::Portable => true,
-            #[cfg(all(target_arch = "x86_64", feature = "std"))]
-            Self::Avx2 => {
-                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
-            }
-            #[cfg(all(target_arch = "x86_64", feature = "std"))]
-            Self::Avx512 => {
-                Self::Avx2.is_available()
-                    && is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl")
-            }
-            #[cfg(all(target_arch = "x86_64", not(feature = "std")))]
-            Self::Avx2 => cfg!(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c")),
-            #[cfg(all(target_arch = "x86_64", not(feature = "std")))]
-            Self::Avx512 => cfg!(all(
-                target_feature = "avx2",
-                target_feature = "fma",
-                target_feature = "f16c",
-                target_feature = "avx512f",
-                target_feature = "avx512dq",
-                target_feature = "avx512vl"
-            )),
-            #[cfg(all(target_arch = "aarch64", feature = "std"))]
-            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
-            #[cfg(all(target_arch = "aarch64", not(feature = "std")))]
-            Self::Neon => cfg!(target_feature = "neon"),
-            #[allow(unreachable_patterns, reason = "which patterns are left depends on the architecture")]
-            _ => false,
-        }
-    }
-}
-
-/// A processor with an instruction set that it is known to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cpu {
-    isa: Isa, // private: only available ones get in
-}
-
-impl Cpu {
-    /// The widest instruction set of this processor.
-    pub fn widest() -> Self {
-        let isa = Isa::ALL.into_iter().rev().find(|isa| isa.is_available());
-        Self { isa: isa.unwrap_or(Isa::Portable) }
-    }
-
-    /// The instruction set.
-    pub fn isa(self) -> Isa {
-        self.isa
-    }
-
-    /// Runs a pass with the instruction set: the one place where it is chosen.
-    ///
-    /// # Safety
-    /// What the pass asks for.
-    pub(crate) unsafe fn run<P: Pass>(self, pass: P) -> P::Output {
-        // SAFETY: `new` and `widest` let in only what the processor has; the rest is the caller's promise.
-        unsafe {
-            match self.isa {
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => avx2::Avx2::run(pass),
-                #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => avx512::Avx512::run(pass),
-                #[cfg(target_arch = "aarch64")]
-                Isa::Neon => neon::Neon::run(pass),
-                _ => portable::Portable::run(pass),
-            }
-        }
-    }
-}

@@ -7,8 +7,8 @@
 
 use super::stored::{F32, Stored};
 use crate::cell::{Cell, MOST};
-use crate::lanes::{LANES, Lanes, Pass};
-use crate::weights::Weights;
+use crate::net::weight_format::Weights;
+use crate::simd::lanes::{LANES, Lanes, Pass};
 use core::marker::PhantomData;
 use core::ops::Range;
 

@@ -6,7 +6,7 @@
 use super::product::{Product, Start};
 use super::stored::Stored;
 use crate::cell::{Cell, MOST, State};
-use crate::lanes::{LANES, Lanes, Pass, padded};
+use crate::simd::lanes::{LANES, Lanes, Pass, padded};
 use core::marker::PhantomData;
 use core::ops::Range;
 

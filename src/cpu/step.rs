@@ -15,9 +15,9 @@ use super::product::{Product, Start};
 use super::recurrent::{kept, tail};
 use super::stored::Stored;
 use crate::cell::{Cell, MOST, State as Units};
-use crate::lanes::{LANES, Lanes, Pass, padded};
-use crate::layout::Offsets;
-use crate::shape::Shape;
+use crate::net::layout::Offsets;
+use crate::net::shape::Shape;
+use crate::simd::lanes::{LANES, Lanes, Pass, padded};
 use core::marker::PhantomData;
 
 /// Where things lie in the memory that a step works in, in values.

@@ -1,18 +1,18 @@
 //! Single steps of a network whose shape is known when the program runs.
 
-use super::Cpu;
 use super::product::transpose;
 use super::step::{Room, Step, Turn};
 use super::stored::{Bf16, F16, F32, Int8, Stored};
-use crate::cell::{self, Cell, Visitor};
+use crate::cell::{Cell, Visitor};
 use crate::error::Result;
-use crate::form::Past;
-use crate::lanes::{Lanes, Pass, padded};
-use crate::layout::Offsets;
-use crate::shape::Shape;
-use crate::state::State;
+use crate::net::layout::Offsets;
+use crate::net::shape::Shape;
+use crate::net::state::State;
+use crate::net::weight_format::Weights;
+use crate::simd::isa::Cpu;
+use crate::simd::lanes::{Lanes, Pass, padded};
 use crate::tensor::Buffer;
-use crate::weights::Weights;
+use crate::units::transform::Past;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -55,7 +55,7 @@ impl Stepper {
             head: Buffer::try_zeros((bias - weight) / shape.hidden * padded(shape.hidden))?,
             room: Buffer::try_zeros(Room::of(shape).end)?,
             turn: Turn::new(),
-            step: cell::visit(shape, Choice { cpu, shape, weights }),
+            step: shape.visit_cell(Choice { cpu, shape, weights }),
         };
         stepper.params_changed(params);
         Ok(stepper)

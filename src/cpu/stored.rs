@@ -1,15 +1,17 @@
 //! How the right side of a product comes out of memory: one type for each format of [`Weights`].
 
-use crate::lanes::Lanes;
-use crate::lanes::sealed::Sealed;
-use crate::weights::Weights;
+use crate::net::weight_format::Weights;
+use crate::simd::lanes::Lanes;
+use crate::simd::lanes::sealed::Sealed;
 
 /// A format that weights are stored in.
 ///
 /// What a load reads follows from the constants, so there are the formats of this crate and no others:
 ///
 /// ```compile_fail,E0277
-/// use rnnstep::{Weights, cpu::Stored, lanes::Lanes};
+/// use rnnstep::Weights;
+/// use rnnstep::cpu::Stored;
+/// use rnnstep::simd::lanes::Lanes;
 ///
 /// #[derive(Clone, Copy)]
 /// struct Wild;
@@ -70,7 +72,7 @@ impl Sealed for Bf16 {}
 impl Stored for Bf16 {
     const WEIGHTS: Weights = Weights::Bf16;
 
-    /// The second weight of a word is the word: see [`crate::weights`].
+    /// The second weight of a word is the word: see [`crate::net::weight_format`].
     #[inline(always)]
     unsafe fn load<V: Lanes>(from: *const f32) -> [V; 2] {
         // SAFETY: the caller's promise.

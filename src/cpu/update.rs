@@ -4,10 +4,10 @@
 //! Moments of a weight whose gradient has stayed away fade for ever, and would end as subnormal numbers, with which many
 //! processors take their time; what is too small to move a weight is zero instead.
 
-use crate::lanes::TINY;
-use crate::lanes::{LANES, Lanes, Pass};
-use crate::math::settled_below;
-use crate::optimizer::Update;
+use crate::objective::optimizer::Update;
+use crate::simd::lanes::TINY;
+use crate::simd::lanes::{LANES, Lanes, Pass};
+use crate::simd::math::settled_below;
 
 /// The pass. All arrays have the length of the arena, a whole number of vectors.
 pub(super) struct UpdatePass<'a> {

@@ -1,12 +1,12 @@
 //! A card as the rest of the library sees it: open, with its options, and with a way to its kernels.
 
-use super::bundle::Bundle;
-use super::cache::Cache;
-use super::compile::Program;
 use super::driver::Gpu;
 use super::plan::{Dtype, Frame};
+use crate::cuda::image::bundle::Bundle;
+use crate::cuda::image::cache::Cache;
+use crate::cuda::image::compile::Program;
 use crate::error::Result;
-use crate::shape::Shape;
+use crate::net::shape::Shape;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -101,7 +101,7 @@ impl Cuda {
         self.pieces
     }
 
-    /// See [`Device::order_of_sums`](crate::Device::order_of_sums).
+    /// See [`Device::order_of_sums`](crate::device::Device::order_of_sums).
     pub(crate) fn order_of_sums(&self) -> String {
         let card = self.gpu.properties();
         let frame = self.frame.map_or(String::new(), |frame| format!(", {}", frame.name()));

@@ -6,35 +6,23 @@
 //!   architecture; neither needs a GPU.
 //! - [`cache`] keeps images on disk, [`bundle`] carries them to a machine that has no compiler.
 
-pub mod ahead;
-mod arch;
-pub mod bundle;
-pub mod cache;
 mod card;
-pub mod compile;
 pub mod driver;
+pub mod image;
+mod launch;
 mod library;
 mod network;
-pub mod nvrtc;
-mod part;
 pub mod plan;
-mod products;
-mod recurrent;
-pub mod sources;
-mod steps;
 mod training;
-mod trust;
-mod usage;
-mod whole;
 mod worth;
 
-pub use arch::Arch;
 pub use card::{Cuda, Images};
 pub use driver::{Gpu, Properties, devices};
+pub use image::Arch;
+pub use library::trust::shown;
 pub use network::{Network, Queued, Recorded};
 pub use plan::{Dtype, Frame};
 pub(crate) use training::{Task, Training, Turn};
-pub use trust::shown;
 pub use worth::{Choice, Work, ready, worth};
 
 use crate::error::Error;

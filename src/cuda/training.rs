@@ -3,17 +3,17 @@
 use super::Cuda;
 use super::driver::{Graph, Memory};
 use super::network::Network;
-use super::part::Part;
 use super::plan::{Dtype, Frame};
-use super::steps::{Arena, Numbers, PARTS, Queue, Scored, Steps, Window};
-use super::whole::{Whole, WholeSteps};
+use crate::cuda::launch::part::Part;
+use crate::cuda::launch::steps::{Arena, Numbers, PARTS, Queue, Scored, Steps, Window};
+use crate::cuda::launch::whole::{Whole, WholeSteps};
 use crate::data::windows::Windows;
 use crate::error::{Error, Result};
-use crate::loss::Loss;
-use crate::optimizer::Update;
-use crate::pass::{Dropout, Head, Purpose};
-use crate::shape::Shape;
-use crate::state::State;
+use crate::net::pass::{Dropout, Head, Purpose};
+use crate::net::shape::Shape;
+use crate::net::state::State;
+use crate::objective::loss::Loss;
+use crate::objective::optimizer::Update;
 use crate::tensor::Buffer;
 use std::ops::Range;
 

@@ -6,11 +6,11 @@
 
 use super::driver::Properties;
 use super::plan::{Dtype, Frame, Plan};
-use super::steps::Steps;
 use super::{Cuda, Network};
+use crate::cuda::launch::steps::Steps;
 use crate::error::Result;
-use crate::pass::Purpose;
-use crate::shape::Shape;
+use crate::net::pass::Purpose;
+use crate::net::shape::Shape;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 //! three entries; so that header is read here.
 
 use crate::error::{Error, Result, quoted};
+use crate::io::atomic::write_whole;
 use crate::memory;
 use crate::tensor::Tensor;
-use crate::whole::write_whole;
 use half::f16;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -32,7 +32,7 @@ const MOST_DIMS: usize = 4;
 /// If the file cannot be read, holds another kind of data, is not as long as its shape says, or holds a number that
 /// f32 cannot.
 pub fn read(path: &Path) -> Result<Tensor> {
-    let (file, len) = crate::whole::open(path)?;
+    let (file, len) = crate::io::atomic::open(path)?;
     read_array(BufReader::new(file), len).map_err(|problem| match problem {
         Problem::Io(error) => Error::io(path, error),
         Problem::Content(reason) => Error::file(path, reason),

@@ -3,9 +3,9 @@
 use super::guard::Found;
 use super::memory::Snapshot;
 use super::{Learned, Learner, score};
-use crate::form::Form;
-use crate::math::{all_finite, settle};
-use crate::optimizer::norm;
+use crate::objective::optimizer::norm;
+use crate::simd::math::{all_finite, settle};
+use crate::units::transform::Form;
 
 /// After so many updates the weights are held against the last good ones.
 const CHECK: u64 = 256;

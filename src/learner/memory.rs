@@ -3,11 +3,11 @@
 use super::guard::Guard;
 use super::moments::Moments;
 use crate::error::{Error, Result};
-use crate::form::Past;
-use crate::math::all_finite;
-use crate::shape::Shape;
-use crate::state::State;
+use crate::net::shape::Shape;
+use crate::net::state::State;
+use crate::simd::math::all_finite;
 use crate::tensor::Buffer;
+use crate::units::transform::Past;
 use alloc::format;
 use alloc::vec::Vec;
 use core::ops::Range;

@@ -10,16 +10,17 @@ mod score;
 pub use memory::{Numbers, Snapshot};
 pub use options::LearnerOptions;
 
-use crate::cpu::{Cpu, Network, Stepper, Threads};
+use crate::cpu::{Network, Stepper, Threads};
 use crate::error::{Error, Result};
-use crate::form::Past;
-use crate::math::{all_finite, settle};
 use crate::model::Model;
-use crate::pass::Purpose;
-use crate::state::State;
+use crate::net::pass::Purpose;
+use crate::net::state::State;
+use crate::net::weight_format::Weights;
+use crate::simd::isa::Cpu;
+use crate::simd::math::{all_finite, settle};
 use crate::tensor::Buffer;
 use crate::units::Units;
-use crate::weights::Weights;
+use crate::units::transform::Past;
 use alloc::format;
 use alloc::vec;
 use guard::Guard;
@@ -31,7 +32,7 @@ use moments::Moments;
 /// At tick t `x_t [I]` comes in. [`Learner::predict`] answers it with `y_t [O]`, which says what will come at t + 1; and with
 /// `x_t` comes `came_t [D]`, what did come at t: the truth for the answer before, `y_{t-1}`. A model that predicts its own
 /// inputs has `came_t = x_t`. [`Learner::learn`] takes it once the answer is out. Both are in raw units if the model has any. Of a
-/// model that says more than a value for each column ([`Loss::outputs`](crate::Loss::outputs)), came has D values and y has O.
+/// model that says more than a value for each column ([`Loss::outputs`](crate::objective::loss::Loss::outputs)), came has D values and y has O.
 ///
 /// ```
 /// use rnnstep::{CellKind, Cpu, Learner, LearnerOptions, Model, Shape};
@@ -60,7 +61,7 @@ use moments::Moments;
 /// PyTorch would, and then it is as if it had not been: the state goes back to the one before it, and its row is in no window.
 /// A value of came that is not finite counts as unknown, and so does one so far off that the loss is not finite: it has no
 /// gradient, while the row stays in the window. If nothing came, hand over NaN. But for that, while paused a learner gives
-/// what a [`Stream`](crate::Stream) gives, bit for bit.
+/// what a [`Stream`](crate::model::stream::Stream) gives, bit for bit.
 ///
 /// **When learning goes wrong.** The last good weights walk along: after each answer they take the same step, with a state of their
 /// own, and what they would have lost stands beside what was lost. Every 256 updates the two are compared. If the present weights
@@ -228,7 +229,7 @@ impl Learner {
         Ok((&self.y, learned))
     }
 
-    /// The answer to `x [I]`, O values (H for a network without a head): what [`Stream::predict`](crate::Stream::predict) gives
+    /// The answer to `x [I]`, O values (H for a network without a head): what [`Stream::predict`](crate::model::stream::Stream::predict) gives
     /// with these weights and this state, and as soon. Called twice without [`Learner::learn`] in between, the truth that would
     /// have come counts as unknown.
     ///
@@ -255,7 +256,7 @@ impl Learner {
     }
 
     /// Takes `came [D]`, the truth for the answer before the last: its loss, and perhaps an update; to be called once after each
-    /// [`Learner::predict`], when the answer is out. Makes ready for the next x, as [`Stream::advance`](crate::Stream::advance) does.
+    /// [`Learner::predict`], when the answer is out. Makes ready for the next x, as [`Stream::advance`](crate::model::stream::Stream::advance) does.
     ///
     /// # Errors
     /// If there are not D values, or no predict went before; nothing has happened then.
@@ -396,7 +397,7 @@ impl Learner {
     }
 
     /// Does now what the first ticks would have to wait for: learns from a few rows of zeros, so that every page of memory and of
-    /// code is there, and forgets it. Allocates, so it belongs before the loop: see [`Stream::warm_up`](crate::Stream::warm_up).
+    /// code is there, and forgets it. Allocates, so it belongs before the loop: see [`Stream::warm_up`](crate::model::stream::Stream::warm_up).
     pub fn warm_up(&mut self) {
         let before = self.snapshot();
         let (x, came) = (vec![0.0; self.x.len()], vec![0.0; self.truth.len()]);

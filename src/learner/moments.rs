@@ -1,6 +1,6 @@
 //! Scalers that follow what they scale.
 
-use crate::scaler::Scaler;
+use crate::units::scaler::Scaler;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 

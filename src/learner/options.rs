@@ -1,9 +1,9 @@
 //! How to learn while running.
 
 use crate::error::{Error, Result};
-use crate::loss::Loss;
-use crate::optimizer::{Optimizer, check_clip, not_negative};
-use crate::pass::Head;
+use crate::net::pass::Head;
+use crate::objective::loss::Loss;
+use crate::objective::optimizer::{Optimizer, check_clip, not_negative};
 use alloc::format;
 use serde::{Deserialize, Serialize};
 

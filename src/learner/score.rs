@@ -1,7 +1,7 @@
 //! The loss of rows of which some truths may not be known.
 
 use crate::cpu::Network;
-use crate::loss::{Levels, Loss};
+use crate::objective::loss::{Levels, Loss};
 
 /// Adds up the loss of one row, over the columns whose truth is known, and puts the slope at each of their outputs into `dy`, 0 at
 /// those of the others. A column at a time, with what the network says of it side by side: `y [O]`, `truth [D]`.

@@ -12,7 +12,7 @@ pub mod picture;
 pub mod terminal;
 mod thin;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use axis::Axis;
 
 /// What a line shows; it decides the colour.

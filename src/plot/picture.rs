@@ -5,7 +5,7 @@
 
 use super::axis::{Axis, Tick};
 use super::{Area, Colour, Figure, Line, Plot, Role, Style, clean, thin};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
@@ -45,7 +45,7 @@ type Rgb = (u8, u8, u8);
 pub fn save(figure: &Figure, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let bytes = if is_svg(path)? { svg(figure)?.into_bytes() } else { png(figure)? };
-    crate::whole::write_whole(path, |out| out.write_all(&bytes))
+    crate::io::atomic::write_whole(path, |out| out.write_all(&bytes))
 }
 
 /// `Ok` if [`save`] knows the ending of `path`. To know before long work, not after.

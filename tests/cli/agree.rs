@@ -2,7 +2,8 @@
 //! file under two names, a table and the stream that reads its rows.
 
 use crate::run::Run;
-use rnnstep::{Cpu, Loss, Tensor, Units, file};
+use rnnstep::model::file;
+use rnnstep::{Cpu, Loss, Tensor, Units};
 use serde_json::json;
 use std::collections::BTreeMap;
 

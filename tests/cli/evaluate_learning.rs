@@ -1,7 +1,7 @@
 //! `rnnstep evaluate --learn`: the same model learning beside the one that stays as it is; and `--plot`, which draws both.
 
 use super::run::{Run, numbers};
-use rnnstep::optimizer::{Adam, Optimizer};
+use rnnstep::objective::optimizer::{Adam, Optimizer};
 use rnnstep::{Cpu, Learner, LearnerOptions, Model};
 
 /// A wave that becomes nearly four times as fast where the part to forecast begins, and one that does not.

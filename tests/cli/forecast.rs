@@ -1,9 +1,10 @@
 //! `rnnstep forecast`: many steps ahead.
 
 use super::run::{Run, numbers};
-use rnnstep::bands::{Errors, Options, bands};
 use rnnstep::data::{npy, sine};
-use rnnstep::{CellKind, Cpu, Model, Stream, Tensor, file};
+use rnnstep::model::file;
+use rnnstep::series::interval::{Errors, Options, bands};
+use rnnstep::{CellKind, Cpu, Model, Stream, Tensor};
 
 /// Predictions fed back by hand after `history`.
 fn by_hand(model: Model, history: &[f32], steps: usize) -> Vec<f32> {

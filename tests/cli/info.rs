@@ -121,5 +121,5 @@ fn the_work_on_a_large_model_is_bounded() {
     assert!(found < 256 && found * 4 * 700 * 700 <= 1 << 28, "{found}");
     // 256 MB
     let shape = rnnstep::Shape::new(CellKind::Lstm, 1, 4000, 1, 1).unwrap();
-    assert_eq!(rnnstep::float64::steps(&shape), 4);
+    assert_eq!(rnnstep::measure::reference64::steps(&shape), 4);
 }

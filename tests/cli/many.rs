@@ -1,7 +1,8 @@
 //! Many series: one model over all of them, or one for each.
 
 use super::run::{Answer, Run, numbers};
-use rnnstep::{Cpu, file};
+use rnnstep::Cpu;
+use rnnstep::model::file;
 use std::collections::BTreeMap;
 use std::fs;
 

@@ -2,8 +2,8 @@
 //! without a check is found.
 
 use super::run::Run;
-use rnnstep::file;
-use rnnstep::layout::Layout;
+use rnnstep::model::file;
+use rnnstep::net::layout::Layout;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -2,7 +2,8 @@
 
 use super::run::{Run, numbers};
 use rnnstep::data::npy;
-use rnnstep::{CellKind, Cpu, Isa, Model, Order, State, Tensor, file};
+use rnnstep::model::file;
+use rnnstep::{CellKind, Cpu, Isa, Model, Order, State, Tensor};
 
 /// `n` numbers that look like a signal.
 fn wave(n: usize) -> Vec<f32> {

@@ -1,8 +1,9 @@
 //! A training that stops and goes on ends with the same bytes as one that does not.
 
 use super::run::Run;
-use rnnstep::layout::Layout;
-use rnnstep::{CellKind, Tensor, file};
+use rnnstep::model::file;
+use rnnstep::net::layout::Layout;
+use rnnstep::{CellKind, Tensor};
 
 /// Trains `data` with `flags` for 75 steps at once, and 40 and then to 75; the model files and logs must be the same.
 fn forty_and_thirty_five(run: &Run, flags: &str) {

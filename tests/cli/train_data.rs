@@ -2,8 +2,9 @@
 
 use super::run::{Run, numbers};
 use rnnstep::data::npy;
-use rnnstep::scaler::Scaler;
-use rnnstep::{CellKind, Cpu, Model, Order, State, Tensor, file};
+use rnnstep::model::file;
+use rnnstep::units::scaler::Scaler;
+use rnnstep::{CellKind, Cpu, Model, Order, State, Tensor};
 
 /// The part of a log that says the loss on the held-out part: step and loss.
 fn held_out_losses(log: &str) -> Vec<(u64, f64)> {

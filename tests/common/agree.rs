@@ -2,7 +2,7 @@
 
 use rnnstep::cpu::{self, Threads};
 use rnnstep::cuda::{self, Cuda, Dtype, Frame};
-use rnnstep::pass::{Head, Purpose};
+use rnnstep::net::pass::{Head, Purpose};
 use rnnstep::random::{Purpose as For, Random};
 use rnnstep::{CellKind, Cpu, Model, Shape, State};
 

@@ -7,8 +7,8 @@
 #![allow(dead_code, reason = "a test and a fuzz target use it")]
 
 use rnnstep::cpu::{Many, Network, Stepper, Threads};
-use rnnstep::optimizer::Optimizer;
-use rnnstep::pass::{Head, Purpose};
+use rnnstep::net::pass::{Head, Purpose};
+use rnnstep::objective::optimizer::Optimizer;
 use rnnstep::{
     CellKind, Cpu, Error, Form, Handle, Isa, Learner, LearnerOptions, Model, Nonlinearity, Order, Scaler, Shape, State,
     Stream, Streams, Tensor, Units, Weights,

@@ -1,7 +1,7 @@
 //! Reads the golden files that `tests/golden/generate.py` made.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use rnnstep::layout::Layout;
+use rnnstep::net::layout::Layout;
 use rnnstep::{CellKind, Levels, Loss, Model, Nonlinearity, Shape, State, Tensor};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;

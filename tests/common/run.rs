@@ -1,7 +1,8 @@
 //! Calls the program as a user does: in a folder of its own, with arguments, looking at what it prints and leaves.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use rnnstep::{CellKind, Model, Nonlinearity, Shape, Tensor, file};
+use rnnstep::model::file;
+use rnnstep::{CellKind, Model, Nonlinearity, Shape, Tensor};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

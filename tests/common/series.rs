@@ -1,11 +1,11 @@
 //! Tables of one column, trainings and walks over them, as several tests want them; what a test is about it changes itself.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use rnnstep::evaluate::{Protocol, Window};
-use rnnstep::fit::{Length, Plan, Table};
+use rnnstep::evaluate::backtest::{Protocol, Window};
 use rnnstep::random::{Purpose, Random};
-use rnnstep::scaler::Scaling;
 use rnnstep::train::Recipe;
+use rnnstep::train::{Length, Plan, Table};
+use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Form, Shape, Tensor};
 
 pub fn column(values: &[f32]) -> Tensor {

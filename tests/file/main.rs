@@ -4,9 +4,10 @@
 mod bad;
 mod read_and_write;
 
-use rnnstep::file::{self, Columns, Metadata, ModelFile, Reference};
-use rnnstep::layout::Layout;
-use rnnstep::scaler::Scaling;
+use rnnstep::model::file;
+use rnnstep::model::file::{Columns, Metadata, ModelFile, Reference};
+use rnnstep::net::layout::Layout;
+use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Nonlinearity, Scaler, Shape, Tensor};
 use serde_json::json;
 use std::path::{Path, PathBuf};

@@ -6,8 +6,8 @@ mod counting;
 mod original;
 mod written;
 
-use rnnstep::fixed::FixedShape;
-use rnnstep::scaler::Scaling;
+use rnnstep::model::fixed::FixedShape;
+use rnnstep::units::scaler::Scaling;
 use rnnstep::{Cpu, Fixed, Isa, Model, Nonlinearity, Scaler, Shape, Stream, Weights};
 
 fn bits(values: &[f32]) -> Vec<u32> {

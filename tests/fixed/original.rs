@@ -1,6 +1,6 @@
 //! The models that the files in `written` were written from.
 
-use rnnstep::scaler::Scaling;
+use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Model, Scaler, Shape, Weights};
 
 /// Name of the file, title, model.

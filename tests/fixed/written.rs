@@ -8,7 +8,8 @@ mod lstm;
 mod rnn_int8;
 
 use super::{bits, original};
-use rnnstep::{Cpu, Isa, fixed};
+use rnnstep::model::fixed;
+use rnnstep::{Cpu, Isa};
 use std::path::Path;
 
 /// Holds a file's model against the answers that it was written with, on every instruction set.

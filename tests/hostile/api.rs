@@ -4,10 +4,11 @@
 use crate::campaign::{Outcome, allowed, campaign, cut};
 use crate::dice::Dice;
 use crate::{good, shapes};
-use rnnstep::cpu::{Cpu, Threads};
+use rnnstep::Cpu;
+use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
-use rnnstep::scaler::Scaling;
 use rnnstep::train::{Recipe, Trainer};
+use rnnstep::units::scaler::Scaling;
 use rnnstep::{
     CellKind, Form, Handle, Learner, LearnerOptions, Levels, Loss, Model, Order, Scaler, Shape, State, Stream, Streams,
     Tensor, Units, Weights,
@@ -305,7 +306,7 @@ fn plain(dice: &mut Dice) -> Outcome {
         call("Tensor::part", || array.part(start..end))?;
         call("Tensor::swap_batch_and_time", || array.swap_batch_and_time())?;
         call("Tensor::rows", || Ok(array.rows()))?;
-        call("forecast::scores", || rnnstep::forecast::scores(&array, &good::series(5, 2)))?;
+        call("forecast::scores", || rnnstep::series::one_step::scores(&array, &good::series(5, 2)))?;
         call("Windows::cut", || Windows::cut(array.clone(), array.clone()))?;
     }
     let (shift, scale) = (some(dice, 2), some(dice, 2));
@@ -347,7 +348,7 @@ fn trainer(dice: &mut Dice) -> Outcome {
     let odd = dice.one(&[f64::NAN, -1.0, f64::INFINITY, 1e300, 0.0]);
     let recipe = Recipe {
         loss: loss(dice),
-        loss_on: if last { rnnstep::pass::Head::Last } else { rnnstep::pass::Head::All },
+        loss_on: if last { rnnstep::net::pass::Head::Last } else { rnnstep::net::pass::Head::All },
         lr: dice.one(&[0.01, 0.01, 10.0, odd]),
         clip: dice.one(&[None, Some(1.0), Some(odd)]),
         dropout: dice.one(&[0.0, 0.0, 0.5, odd]),

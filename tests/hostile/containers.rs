@@ -4,16 +4,19 @@
 use crate::campaign::{Case, Outcome, a_line, allowed, campaign, cut, names_file};
 use crate::dice::Dice;
 use crate::{damage, good};
-use rnnstep::checkpoint::Checkpoint;
-use rnnstep::cpu::{Cpu, Threads};
-use rnnstep::evaluate::{Protocol, Window, evaluate};
-use rnnstep::file::{self, Loaded};
-use rnnstep::fit::Table;
+use rnnstep::Cpu;
+use rnnstep::cpu::Threads;
+use rnnstep::evaluate::backtest::{Protocol, Window, evaluate};
 use rnnstep::learner::Numbers;
+use rnnstep::measure::reference64;
+use rnnstep::model::file;
+use rnnstep::model::file::Loaded;
+use rnnstep::series::multi_step;
 use rnnstep::train::Recipe;
+use rnnstep::train::Table;
+use rnnstep::train::checkpoint::Checkpoint;
 use rnnstep::{
-    Device, Isa, Learner, LearnerOptions, Model, Nonlinearity, Order, State, Stream, Streams, Tensor, Weights, float64,
-    forecast,
+    Device, Isa, Learner, LearnerOptions, Model, Nonlinearity, Order, State, Stream, Streams, Tensor, Weights,
 };
 use std::fs;
 use std::path::Path;
@@ -54,8 +57,12 @@ fn checkpoints() {
                     let Some((mut trainer, best)) = allowed(resumed)? else { return Ok(false) };
                     allowed(trainer.steps(3, |_| {}))?;
                     let again = case.folder.join("again.safetensors");
-                    let saved =
-                        rnnstep::checkpoint::save(&again, &mut trainer, best.as_ref(), &file::Metadata::default());
+                    let saved = rnnstep::train::checkpoint::save(
+                        &again,
+                        &mut trainer,
+                        best.as_ref(),
+                        &file::Metadata::default(),
+                    );
                     allowed(saved)?;
                     Ok(true)
                 }
@@ -148,7 +155,7 @@ fn arrays() {
 #[cfg(feature = "cuda")]
 #[test]
 fn bundles() {
-    use rnnstep::cuda::bundle::Bundle;
+    use rnnstep::cuda::image::bundle::Bundle;
     campaign("containers::bundles", 1500, |folder| {
         let path = folder.join("good.bundle");
         let (shape, data) = ("a shape", vec![7_u8; 64]);
@@ -224,10 +231,10 @@ fn model(dice: &mut Dice, loaded: &Loaded, cpu: Cpu, folder: &Path) -> Result<()
             allowed(stream.step(&x.data()[..shape.input()]).map(|_| ()))?;
         }
     }
-    allowed(float64::deviation(model, Weights::F32, cpu))?;
+    allowed(reference64::deviation(model, Weights::F32, cpu))?;
     let history = good::series(12, shape.input());
     if let Some(mut stream) = allowed(Stream::on(cpu, model.clone()))? {
-        allowed(forecast::ahead(&mut stream, &history, 3))?;
+        allowed(multi_step::ahead(&mut stream, &history, 3))?;
     }
     learns(dice, model, &history)?;
     evaluated(model, cpu)?;

@@ -1,11 +1,14 @@
 //! Good files, small ones, of every kind that a command reads: what attacks begin with.
 
 use crate::damage::together;
-use rnnstep::bands::Errors;
-use rnnstep::checkpoint::{self, Best};
-use rnnstep::cpu::{Cpu, Threads};
+use rnnstep::Cpu;
+use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
-use rnnstep::file::{self, Columns, End, Metadata, Unseen};
+use rnnstep::model::file;
+use rnnstep::model::file::{Columns, End, Metadata, Unseen};
+use rnnstep::series::interval::Errors;
+use rnnstep::train::checkpoint;
+use rnnstep::train::checkpoint::Best;
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{
     CellKind, Form, Learner, LearnerOptions, Levels, Loss, Model, Nonlinearity, Scaler, Shape, State, Tensor, Units,

@@ -4,7 +4,7 @@
 mod counting;
 
 use rnnstep::cpu::Threads;
-use rnnstep::scaler::Scaling;
+use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Cpu, Handle, Isa, Model, Nonlinearity, Scaler, Shape, Stream, Streams, Weights};
 use std::cell::Cell;
 use std::hint::black_box;

@@ -2,7 +2,7 @@
 
 use super::{said, trained};
 use crate::run::Run;
-use rnnstep::file;
+use rnnstep::model::file;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;

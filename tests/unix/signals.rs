@@ -2,8 +2,8 @@
 
 use super::{said, shops, trained};
 use crate::run::Run;
-use rnnstep::checkpoint::Checkpoint;
-use rnnstep::cpu::Cpu;
+use rnnstep::Cpu;
+use rnnstep::train::checkpoint::Checkpoint;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;

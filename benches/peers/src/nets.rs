@@ -1,7 +1,7 @@
 //! The networks that every peer runs, what goes into them, and what should come out, in float64.
 
 use rnnstep::data::sine;
-use rnnstep::float64::Reference;
+use rnnstep::measure::reference64::Reference;
 use rnnstep::{CellKind, Model, Shape, Tensor};
 use std::io;
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use super::{HIDDEN, Measured};
 use rnnstep::CellKind;
-use rnnstep::latency::Distribution;
+use rnnstep::measure::latency::Distribution;
 use rnnstep::plot::{Figure, Line, Plot, Role, Scale};
 
 /// Bins of a histogram from a time to ten times that.

@@ -4,7 +4,7 @@ use super::super::Failure;
 use super::super::report::{describe, micros};
 use super::super::screen::Screen;
 use super::Measured;
-use rnnstep::latency::{Clock, Distribution, PERCENTILES, Singles, Throughput};
+use rnnstep::measure::latency::{Clock, Distribution, PERCENTILES, Singles, Throughput};
 use std::time::Duration;
 
 /// What the columns mean.

@@ -2,7 +2,7 @@
 
 use super::{Report, plots, table};
 use crate::cli::Failure;
-use rnnstep::evaluate::Verdict;
+use rnnstep::evaluate::backtest::Verdict;
 use rnnstep::plot::{Figure, Plot, picture};
 use std::fmt::Write;
 

@@ -1,7 +1,7 @@
 //! Pictures of an evaluation.
 
 use super::Report;
-use rnnstep::evaluate::{Column, Comparison, Forecasts, LEARNER, MODEL};
+use rnnstep::evaluate::backtest::{Column, Comparison, Forecasts, LEARNER, MODEL};
 use rnnstep::plot::{Area, Figure, Line, MAX_PANELS, Plot, Role};
 
 /// Forecasts that a picture shows, the last ones.

@@ -5,7 +5,7 @@ use crate::cli::screen::Screen;
 use crate::cli::{Failure, paths};
 use rnnstep::data::csv::{self, number};
 use rnnstep::error::shown;
-use rnnstep::evaluate::{Column, Comparison, Forecasts, LEARNER, MODEL, Verdict};
+use rnnstep::evaluate::backtest::{Column, Comparison, Forecasts, LEARNER, MODEL, Verdict};
 
 /// The most horizons that a table on the screen has.
 const SHOWN: usize = 12;
@@ -138,7 +138,7 @@ pub fn how(comparison: &Comparison) -> String {
     format!(
         "skill: part by which the RMSE is smaller than that of the best naive forecast; 95 % by circular block bootstrap, \
          {} resamples, blocks of {}; Diebold-Mariano: {p}",
-        rnnstep::evaluate::RESAMPLES,
+        rnnstep::evaluate::backtest::RESAMPLES,
         comparison.block
     )
 }

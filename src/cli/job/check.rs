@@ -3,8 +3,8 @@
 use super::{Job, OptimizerName, StateMode, TargetAs};
 use crate::cli::report::describe;
 use crate::cli::{Failure, many};
-use rnnstep::optimizer::Adam;
-use rnnstep::pass::Head;
+use rnnstep::net::pass::Head;
+use rnnstep::objective::optimizer::Adam;
 use rnnstep::{Loss, Model, Shape};
 
 impl Job {

@@ -8,7 +8,7 @@ use crate::cli::{Failure, ModelArgs, paths};
 use rnnstep::Error;
 use rnnstep::data::csv;
 use rnnstep::error::{listed, quoted};
-use rnnstep::file::Loaded;
+use rnnstep::model::file::Loaded;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

@@ -13,9 +13,9 @@ use clap::Args;
 use clap::parser::ValueSource;
 use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::data::windows::split;
-use rnnstep::file;
-use rnnstep::fit::Plan;
-use rnnstep::search::{Attempt, Journal, Search};
+use rnnstep::evaluate::search::{Attempt, Journal, Search};
+use rnnstep::model::file;
+use rnnstep::train::Plan;
 use rnnstep::{Error, Form};
 use serde_json::json;
 use std::path::PathBuf;
@@ -250,7 +250,7 @@ fn recipe(job: &Job, plan: &Plan, comments: &[String]) -> Result<String, Failure
         // it would have to be the length of a window, which was searched
         job.stride = None;
     }
-    if let rnnstep::fit::Length::Epochs(epochs) = plan.length {
+    if let rnnstep::train::Length::Epochs(epochs) = plan.length {
         job.epochs = Some(epochs);
     }
     let json = serde_json::to_value(&job).map_err(|error| Error::Invalid(error.to_string()))?;

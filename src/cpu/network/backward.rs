@@ -3,11 +3,11 @@
 use super::super::product::{Product, Start, transpose};
 use super::super::recurrent::{Backward, Layer};
 use super::{Facts, Network};
-use crate::cell::{self, Cell, Visitor};
-use crate::cpu::Cpu;
-use crate::lanes::{LANES, padded};
-use crate::pass::Purpose;
-use crate::weights::Weights;
+use crate::cell::{Cell, Visitor};
+use crate::net::pass::Purpose;
+use crate::net::weight_format::Weights;
+use crate::simd::isa::Cpu;
+use crate::simd::lanes::{LANES, padded};
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -54,9 +54,9 @@ impl Network {
                 weight_hh_transposed: self.tapes[l].weight_hh_transposed.as_ptr(),
             };
             let shape = self.shape;
-            self.threads.split(self.batch, |rows| cell::visit(&shape, (&run, rows)));
+            self.threads.split(self.batch, |rows| shape.visit_cell((&run, rows)));
 
-            let resets = cell::visit(&self.shape, Facts).1;
+            let resets = self.shape.visit_cell(Facts).1;
             let dgates_h = if resets { layer.gates_h } else { layer.gates_x }.cast_const();
             let dgates_x = layer.gates_x.cast_const();
             let gates_of = |at| Rows { at, width: gates, gates: self.shape.gates(), count: rows };

@@ -2,23 +2,23 @@
 
 mod backward;
 
-use super::Cpu;
 use super::linear::Linear;
 use super::product::{Product, transpose};
 use super::recurrent::{Forward, Layer};
 use super::stored::{F32, Int8};
 use super::threads::Threads;
 use super::update::UpdatePass;
-use crate::cell::{self, Cell, Visitor};
+use crate::cell::{Cell, Visitor};
 use crate::error::{Error, Result};
-use crate::lanes::{LANES, padded};
-use crate::layout::{Layout, Offsets};
-use crate::optimizer::Update;
-use crate::pass::{Dropout, Head, Purpose};
-use crate::shape::Shape;
-use crate::state::State;
+use crate::net::layout::{Layout, Offsets};
+use crate::net::pass::{Dropout, Head, Purpose};
+use crate::net::shape::Shape;
+use crate::net::state::State;
+use crate::net::weight_format::Weights;
+use crate::objective::optimizer::Update;
+use crate::simd::isa::Cpu;
+use crate::simd::lanes::{LANES, padded};
 use crate::tensor::Buffer;
-use crate::weights::Weights;
 use alloc::{format, vec::Vec};
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -92,7 +92,7 @@ impl Network {
         let training = purpose == Purpose::Training;
         let zeros = Buffer::try_zeros;
         let when = |wanted: bool, len: usize| zeros(if wanted { len } else { 0 });
-        let (saved, resets) = cell::visit(shape, Facts);
+        let (saved, resets) = shape.visit_cell(Facts);
         let tape = |layer: usize| -> Result<Tape> {
             Ok(Tape {
                 gates_x: zeros(gates * batch * if training { steps } else { steps.min(Layer::piece(batch)) })?,
@@ -203,7 +203,7 @@ impl Network {
             }
             let layer = self.layer(l, params, x, dropout.is_some());
             let (cpu, shape, weights) = (self.cpu, self.shape, self.weights);
-            self.threads.split(batch, |rows| cell::visit(&shape, RunForward { cpu, layer, weights, rows }));
+            self.threads.split(batch, |rows| shape.visit_cell(RunForward { cpu, layer, weights, rows }));
             if l + 1 < self.shape.layers
                 && let Some(dropout) = &mut dropout
             {
@@ -282,7 +282,7 @@ impl Network {
     /// # Panics
     /// If there is no such layer, or no room for such a row; in a network for inference there is none for any.
     pub fn gates(&self, layer: usize, row: usize, out: &mut Vec<f32>) {
-        let (saved, _) = cell::visit(&self.shape, Facts);
+        let (saved, _) = self.shape.visit_cell(Facts);
         let width = padded(self.shape.hidden);
         let from = &self.tapes[layer].saved[row * saved * width..][..saved * width];
         out.clear();

@@ -162,8 +162,8 @@ pub fn withheld() -> bool {
 
 #[cfg(not(windows))]
 fn find(refused: &mut Refused) -> Result<(Library, PathBuf), String> {
+    use crate::cuda::library::trust;
     use crate::cuda::library::{Closed, Places};
-    use crate::cuda::trust;
     let places = Places::of_this_process();
     places.say(refused);
     let mut first = String::new();

@@ -32,7 +32,7 @@ impl Drop for Loaded {
 }
 
 impl Gpu {
-    /// Brings an image (a cubin, as [`crate::cuda::compile`] makes it) to the device.
+    /// Brings an image (a cubin, as [`crate::cuda::image::compile`] makes it) to the device.
     ///
     /// # Errors
     /// If it is cut short or no image, was made for another architecture, or by a compiler that the driver is too old

@@ -77,7 +77,7 @@ pub(super) fn ready() -> Result<(u32, u32)> {
     Ok(*READY.get_or_init(|| driver.version))
 }
 
-fn too_old((major, minor): (u32, u32)) -> crate::Error {
+fn too_old((major, minor): (u32, u32)) -> crate::error::Error {
     device(format!(
         "the NVIDIA driver is too old: it has CUDA {major}.{minor}, rnnstep needs {}.{} or later; update the driver, or \
          use the CPU",
@@ -104,7 +104,7 @@ fn initialise((major, minor): (u32, u32)) -> Result<()> {
     })
 }
 
-fn no_device((major, minor): (u32, u32)) -> crate::Error {
+fn no_device((major, minor): (u32, u32)) -> crate::error::Error {
     let hidden = match std::env::var("CUDA_VISIBLE_DEVICES") {
         Ok(list) => format!("CUDA_VISIBLE_DEVICES is {list:?}"),
         Err(_) => "is it plugged in, and may this user open /dev/nvidia*".to_string(),

@@ -5,10 +5,11 @@
 //! here instead, and each file is opened by its own path once [`trust`] has nothing against it.
 
 mod places;
+pub mod trust;
 
 pub use places::Places;
 
-use super::trust::{self, Kind, Unfit};
+use crate::cuda::library::trust::{Kind, Unfit};
 use std::path::{Path, PathBuf};
 
 /// A library that was opened. It stays in memory until the program ends: it has threads and exit handlers of its own.

@@ -1,7 +1,7 @@
 //! The places that the system's loader looks in, in its order.
 
 use super::Refused;
-use crate::cuda::trust;
+use crate::cuda::library::trust;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -102,7 +102,7 @@ mod system {
 #[cfg(not(windows))]
 mod system {
     use super::PathBuf;
-    use crate::cuda::trust;
+    use crate::cuda::library::trust;
     use std::io::Read;
     use std::path::Path;
 

@@ -7,17 +7,17 @@ pub use queue::{Queued, Recorded};
 
 use super::Cuda;
 use super::driver::{Beside, Gpu, Graph, Memory, Pinned};
-use super::part::Part;
 use super::plan::{Dtype, Frame, Plan};
-use super::products::Products;
-use super::recurrent::{Recurrent, resets, saved};
-use super::whole::Ends;
+use crate::cuda::launch::part::Part;
+use crate::cuda::launch::products::Products;
+use crate::cuda::launch::recurrent::{Recurrent, resets, saved};
+use crate::cuda::launch::whole::Ends;
 use crate::error::{Error, Result};
-use crate::lanes::padded;
-use crate::layout::Layout;
-use crate::pass::{Dropout, Head, Purpose};
-use crate::shape::Shape;
-use crate::state::State;
+use crate::net::layout::Layout;
+use crate::net::pass::{Dropout, Head, Purpose};
+use crate::net::shape::Shape;
+use crate::net::state::State;
+use crate::simd::lanes::padded;
 use std::ops::Range;
 
 /// What a network keeps of one layer, for windows of up to T·B rows.

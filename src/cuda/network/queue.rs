@@ -2,12 +2,12 @@
 
 use super::Network;
 use crate::cuda::driver::{Graph, Memory};
-use crate::cuda::part::Part;
+use crate::cuda::launch::part::Part;
+use crate::cuda::launch::products::{Packed, Products, Rows};
+use crate::cuda::launch::recurrent::{Backward, Forward, resets};
 use crate::cuda::plan::Frame;
-use crate::cuda::products::{Packed, Products, Rows};
-use crate::cuda::recurrent::{Backward, Forward, resets};
 use crate::error::Result;
-use crate::lanes::padded;
+use crate::simd::lanes::padded;
 use std::ops::Range;
 
 /// Queued on the window that is on the card, whose results stay there: for measuring.

@@ -2,9 +2,9 @@
 
 use super::Network;
 use crate::error::{Error, Result};
-use crate::lanes::padded;
-use crate::pass::Head;
-use crate::state::State;
+use crate::net::pass::Head;
+use crate::net::state::State;
+use crate::simd::lanes::padded;
 
 impl Network {
     /// One step of one sequence, from the state that the last one left or [`Network::set_tick_state`] gave: y of `x [I]`.

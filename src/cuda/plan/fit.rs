@@ -3,9 +3,10 @@
 //! gradients, 6 and 10 more for each further sequence.
 
 use super::{Direction, Dtype, Frame, Pass};
+use crate::cell::kind::CellKind;
 use crate::cuda::{Arch, Properties};
-use crate::lanes::padded;
-use crate::shape::{CellKind, Shape};
+use crate::net::shape::Shape;
+use crate::simd::lanes::padded;
 
 /// What a block may have on a card: known from its architecture alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

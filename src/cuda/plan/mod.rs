@@ -4,11 +4,12 @@ mod fit;
 
 pub use fit::{Limits, whole};
 
-use super::compile::Program;
 use super::driver::Properties;
+use crate::cell::kind::{CellKind, Nonlinearity};
+use crate::cuda::image::compile::Program;
 use crate::error::{Error, Result};
-use crate::lanes::padded;
-use crate::shape::{CellKind, Nonlinearity, Shape};
+use crate::net::shape::Shape;
+use crate::simd::lanes::padded;
 use fit::{BACKWARD_OUT, Need, best_of_many_blocks, best_of_one_block, candidates};
 use half::f16;
 
@@ -322,7 +323,7 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::cuda::Arch;
-    use crate::cuda::ahead::Order;
+    use crate::cuda::image::ahead::Order;
 
     fn shape(cell: CellKind, hidden: usize) -> Shape {
         Shape::new(cell, 1, hidden, 1, 1).unwrap()
@@ -460,7 +461,8 @@ mod tests {
             let of = |batch| Plan::possible(&shape, batch, Dtype::Bf16, &limits, None, Direction::Forward).unwrap();
             assert!(plan.forward.groups > 0 && of(batch).len() <= of(1 << 20).len());
             assert_eq!(whole(&shape, usize::MAX, batch, &limits).is_some(), batch == 0 && hidden == 16, "{batch}");
-            let order = Order { shape, batch, dtype: Dtype::F32, frame: None, purpose: crate::pass::Purpose::Training };
+            let order =
+                Order { shape, batch, dtype: Dtype::F32, frame: None, purpose: crate::net::pass::Purpose::Training };
             assert!(!order.parts(card.arch).unwrap().is_empty());
         }
     }

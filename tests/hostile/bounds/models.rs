@@ -1,8 +1,9 @@
 //! Model files: what their headers ask for.
 
 use super::{assert_short, container, entry, is_bounded, is_linear, network, scaler, with_header};
-use rnnstep::checkpoint::Checkpoint;
-use rnnstep::file::{self, End, Unseen};
+use rnnstep::model::file;
+use rnnstep::model::file::{End, Unseen};
+use rnnstep::train::checkpoint::Checkpoint;
 use rnnstep::{Cpu, Stream, Tensor};
 use serde_json::{Value, json};
 use std::path::Path;

@@ -2,8 +2,9 @@
 
 use super::{Duration, assert_short, peak, time_of};
 use crate::run::Run;
-use rnnstep::checkpoint::Checkpoint;
-use rnnstep::{CellKind, Cpu, Stream, file};
+use rnnstep::model::file;
+use rnnstep::train::checkpoint::Checkpoint;
+use rnnstep::{CellKind, Cpu, Stream};
 use serde_json::{Value, json};
 
 /// As JSON: what does not fit into a number of Rust is among them.

@@ -5,7 +5,7 @@ use super::with_header;
 use super::{assert_short, is_bounded, is_linear};
 use rnnstep::data::csv::{self, CsvOptions, Missing};
 use rnnstep::data::npy;
-use rnnstep::search::Journal;
+use rnnstep::evaluate::search::Journal;
 use serde_json::json;
 use std::path::Path;
 
@@ -201,7 +201,8 @@ fn memory_of_a_bundle_is_a_multiple_of_its_length() {
     let long = with_header(&" ".repeat(9 * MIB), 0);
     for (what, bytes) in [("texts", short), ("a long header", long)] {
         std::fs::write(&path, &bytes).unwrap();
-        let read = is_bounded(what, bytes.len(), 64 * MIB, 3, || rnnstep::cuda::bundle::Bundle::load(&path, "a shape"));
+        let read =
+            is_bounded(what, bytes.len(), 64 * MIB, 3, || rnnstep::cuda::image::bundle::Bundle::load(&path, "a shape"));
         let error = read.map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("is not a bundle"), "{error}");
     }

@@ -4,9 +4,9 @@ use crate::nets::{LESSON_STEPS, LESSON_WINDOW, Net, RATE};
 use crate::peer::{Peer, Result, Stream, Together};
 use rnnstep::cpu::{self, Threads};
 use rnnstep::data::windows::Windows;
-use rnnstep::float64::Reference;
-use rnnstep::pass::{Head, Purpose};
-use rnnstep::stream::Ticker;
+use rnnstep::measure::reference64::Reference;
+use rnnstep::net::pass::{Head, Purpose};
+use rnnstep::model::stream::Ticker;
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{Cpu, Model, State, Streams, Tensor, Weights};
 

@@ -1,0 +1,48 @@
+//! The kernels' text, part of the program.
+
+/// Every file of `kernels/`, as (name, text).
+pub const SOURCES: &[(&str, &str)] = &[
+    ("cell.cuh", include_str!("../../../kernels/cell.cuh")),
+    ("dropout.cu", include_str!("../../../kernels/dropout.cu")),
+    ("gemm.cu", include_str!("../../../kernels/gemm.cu")),
+    ("gru.cu", include_str!("../../../kernels/gru.cu")),
+    ("lstm.cu", include_str!("../../../kernels/lstm.cu")),
+    ("many_blocks.cuh", include_str!("../../../kernels/many_blocks.cuh")),
+    ("math.cuh", include_str!("../../../kernels/math.cuh")),
+    ("one_block.cuh", include_str!("../../../kernels/one_block.cuh")),
+    ("passes.cuh", include_str!("../../../kernels/passes.cuh")),
+    ("prelude.cuh", include_str!("../../../kernels/prelude.cuh")),
+    ("recurrent.cuh", include_str!("../../../kernels/recurrent.cuh")),
+    ("rnn.cu", include_str!("../../../kernels/rnn.cu")),
+    ("step.cuh", include_str!("../../../kernels/step.cuh")),
+    ("tensor_part.cuh", include_str!("../../../kernels/tensor_part.cuh")),
+    ("tile.cuh", include_str!("../../../kernels/tile.cuh")),
+    ("training.cu", include_str!("../../../kernels/training.cu")),
+    ("training.cuh", include_str!("../../../kernels/training.cuh")),
+    ("whole.cuh", include_str!("../../../kernels/whole.cuh")),
+];
+
+/// Ending of the files that others include.
+pub(in crate::cuda) const HEADER: &str = ".cuh";
+
+#[cfg(test)]
+mod tests {
+    use super::SOURCES;
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    #[test]
+    fn every_kernel_is_here() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+        let mut files = BTreeMap::new();
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".cu") || name.ends_with(super::HEADER) {
+                files.insert(name, std::fs::read_to_string(entry.path()).unwrap());
+            }
+        }
+        let embedded = SOURCES.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+        assert_eq!(files, embedded, "give each file of kernels/ a line in SOURCES");
+    }
+}

@@ -1,0 +1,358 @@
+//! How good a model is, honestly: walk-forward over the part that nobody has trained on, beside the forecasts that know next
+//! to nothing.
+//!
+//! At each origin, a row that is known with all before it, the next rows are forecast, 1 to N ahead. A model may be trained
+//! anew every so many origins, on the rows until then; its scalers, the naive forecasts and what errors are measured by are
+//! fitted to the same rows. Nothing looks at a row before it is forecast. Beside the model there may be a learner, which begins as
+//! the same model and learns from each row once it has been forecast.
+
+mod compare;
+mod prequential;
+
+pub use compare::{Comparison, INSIDE, RESAMPLES, Verdict};
+pub use prequential::{Learned, Learning};
+
+use crate::cpu::Threads;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::learner::LearnerOptions;
+use crate::model::stream::Stream;
+use crate::model::streams::{Handle, Streams};
+use crate::model::{Model, Order};
+use crate::net::state::State;
+use crate::series::naive;
+use crate::series::naive::Naive;
+use crate::simd::isa::Cpu;
+use crate::tensor::Tensor;
+use crate::train::Table;
+use compare::Known;
+use std::ops::Range;
+
+/// The name of the forecasts of the model as it is.
+pub const MODEL: &str = "model";
+/// The name of those of the same model learning while it runs.
+pub const LEARNER: &str = "learner";
+
+/// Origins whose steps further ahead are taken side by side.
+const SIDE_BY_SIDE: usize = 256;
+
+/// Which rows a model is trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Window {
+    /// All rows until then.
+    #[default]
+    Expanding,
+    /// So many rows, the last ones.
+    Sliding(usize),
+}
+
+/// How to walk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Protocol {
+    /// The first row that is forecast; those before it are the first training part.
+    pub first: usize,
+    /// N: forecasts 1 to N rows ahead.
+    pub horizon: usize,
+    /// Which rows a model is trained on.
+    pub window: Window,
+    /// Origins after which the model is trained anew; `None`: never.
+    pub refit: Option<usize>,
+    /// Rows left out between the training part and the first origin after it.
+    pub gap: usize,
+    /// Rows of a season; `None`: found in the first training part.
+    pub season: Option<usize>,
+    /// The most lags of the autoregression.
+    pub lags: usize,
+    /// Rows over which the model's state is warmed up.
+    pub warm_up: usize,
+    /// Seed of the resampling behind intervals.
+    pub seed: u64,
+    /// How a learner learns that walks beside the model, on the CPU: in each fold it begins as that model. `None`: there is none.
+    pub learner: Option<LearnerOptions>,
+}
+
+impl Protocol {
+    /// The protocol itself, if it can be walked over `table`.
+    ///
+    /// # Errors
+    /// If a size is 0 or there are too few rows.
+    fn check(&self, table: &Table) -> Result<()> {
+        let rows = table.rows();
+        let at_least = |name: &str, value: usize, least: usize| {
+            if value < least {
+                Err(Error::invalid(format!("{name} {value}: must be at least {least}")))
+            } else {
+                Ok(())
+            }
+        };
+        at_least("horizon", self.horizon, 1)?;
+        at_least("refit", self.refit.unwrap_or(1), 1)?;
+        if let Window::Sliding(rows) = self.window {
+            at_least("sliding window", rows, 2)?;
+        }
+        if let Some(season) = self.season {
+            at_least("season", season, 1)?;
+        }
+        if self.first < self.gap.saturating_add(3) || self.first.saturating_add(self.horizon) > rows {
+            return Err(Error::invalid(format!(
+                "{rows} rows, of which {} come before the part to forecast (gap {}), {} ahead: give more data, or take \
+                 another test-fraction, gap or horizon",
+                self.first, self.gap, self.horizon
+            )));
+        }
+        Ok(())
+    }
+
+    /// Blocks of origins that have a training part in common: `(training rows, origins)`. An origin is the last known row.
+    fn folds(&self, rows: usize) -> Vec<(Range<usize>, Range<usize>)> {
+        let origins = self.first - 1..rows - 1;
+        let step = self.refit.unwrap_or(origins.len()).max(1);
+        origins
+            .clone()
+            .step_by(step)
+            .map(|from| {
+                let end = from + 1 - self.gap;
+                let start = match self.window {
+                    Window::Expanding => 0,
+                    Window::Sliding(rows) => end.saturating_sub(rows),
+                };
+                (start..end, from..from.saturating_add(step).min(origins.end))
+            })
+            .collect()
+    }
+}
+
+/// How far off forecasts were, all of one forecaster, one column and so many rows ahead; in the column's own units.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// Forecasts.
+    pub count: usize,
+    /// Mean squared error.
+    pub mse: f64,
+    /// Mean absolute error.
+    pub mae: f64,
+    /// The mean absolute error as a multiple of that which the last value (or that of a season ago, where the series has one)
+    /// makes one row (one season) ahead inside the first training part: Hyndman and Koehler 2006. NaN where that never errs.
+    pub mase: f64,
+    /// The part of the forecasts that said rightly whether the value would be above or below the last known one, where it was
+    /// either; `None` for a forecast that never says.
+    pub direction: Option<f64>,
+}
+
+impl Score {
+    /// Root of the mean squared error.
+    pub fn rmse(&self) -> f64 {
+        self.mse.sqrt()
+    }
+}
+
+/// One forecaster's forecasts of one column.
+#[derive(Debug, Clone)]
+pub struct Forecasts {
+    /// [`MODEL`], [`LEARNER`], or the name of a naive one.
+    pub name: String,
+    /// Whether the model is held against it: naive ones are, the autoregression, the model and the learner are not.
+    pub naive: bool,
+    /// `[origins][N]`; those of rows beyond the end are there too, and not scored.
+    pub values: Vec<f32>,
+    /// One for each horizon.
+    pub scores: Vec<Score>,
+}
+
+/// All forecasts of one column.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Which target it is, from 0.
+    pub target: usize,
+    /// The model first, then the learner if there is one.
+    pub forecasters: Vec<Forecasts>,
+    /// The model held against the best naive forecast: one for each horizon.
+    pub comparisons: Vec<Comparison>,
+    /// What learning brings, if there is a learner.
+    pub learning: Option<Learning>,
+    /// Rows of a season, if there is one.
+    pub season: Option<usize>,
+}
+
+/// What came of a walk.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// The last known row of each forecast.
+    pub origins: Range<usize>,
+    /// N
+    pub horizon: usize,
+    /// How many times a model was trained.
+    pub folds: usize,
+    /// One for each target.
+    pub columns: Vec<Column>,
+    /// What the learner did, if there is one.
+    pub learned: Option<Learned>,
+}
+
+/// Walks over `table`. `model_of` gives the model for a fold, trained on the rows it is given; it is called once for each,
+/// in order, with the number of the fold and how many there are.
+///
+/// # Errors
+/// If the protocol does not go with the table, a model predicts other columns, more than one row ahead is asked of a model that
+/// does not predict all its inputs, a model cannot be learnt with as the protocol says, or `model_of` or a card fails.
+pub fn evaluate(
+    table: &Table,
+    protocol: &Protocol,
+    device: &Device,
+    mut model_of: impl FnMut(&Table, usize, usize) -> Result<Model>,
+) -> Result<Evaluation> {
+    protocol.check(table)?;
+    let learner = protocol.learner.map(|options| Ok((options, prequential::cpu(options, device)?))).transpose()?;
+    let (targets, width) = (table.targets().data(), table.targets().rows().1);
+    let columns: Vec<Vec<f32>> = (0..width).map(|d| targets.iter().skip(d).step_by(width).copied().collect()).collect();
+    let folds = protocol.folds(table.rows());
+    let horizon = protocol.horizon;
+    let first_part = folds.first().map_or(0..0, |(training, _)| training.clone());
+    let seasons: Vec<Option<usize>> =
+        columns.iter().map(|values| protocol.season.or_else(|| naive::season(&values[first_part.clone()]))).collect();
+    let mut model_said = Vec::new();
+    let mut learned = learner.map(|_| (Vec::new(), Learned::default()));
+    let mut naive_said: Vec<Vec<(Naive, Vec<f32>)>> = vec![Vec::new(); width];
+    for (number, (training, origins)) in folds.iter().enumerate() {
+        let model = model_of(&table.part(training.clone())?, number, folds.len())?;
+        model_said.extend(model_forecasts(&model, table, device, origins.clone(), horizon, protocol.warm_up)?);
+        if let (Some((options, cpu)), Some((said, sum))) = (learner, &mut learned) {
+            let origins = origins.clone();
+            let fold = prequential::forecasts(&model, options, table, cpu, origins, horizon, protocol.warm_up)?;
+            said.extend(fold.0);
+            *sum += fold.1;
+        }
+        for ((values, season), said) in columns.iter().zip(&seasons).zip(&mut naive_said) {
+            let fitted = naives(&values[training.clone()], *season, protocol.lags);
+            if number == 0 {
+                said.extend(fitted.iter().map(|naive| (naive.clone(), Vec::new())));
+            }
+            for (kind, values_said) in said.iter_mut() {
+                // of another fold, the one of the same kind; what could not be fitted there stays what it was
+                if let Some(fresh) = fitted.iter().find(|naive| naive.name() == kind.name()) {
+                    *kind = fresh.clone();
+                }
+                let mut out = vec![0.0; horizon];
+                for origin in origins.clone() {
+                    kind.forecast(&values[..=origin], &mut out);
+                    values_said.extend(out.iter().map(|&value| value as f32));
+                }
+            }
+        }
+    }
+    let origins = protocol.first - 1..table.rows() - 1;
+    let columns =
+        columns.iter().zip(seasons).zip(naive_said).enumerate().map(|(target, ((values, season), naive_said))| {
+            let scale = compare::mase_scale(&values[first_part.clone()], season.unwrap_or(1));
+            let of_target = |said: &[f32]| said.iter().skip(target).step_by(width).copied().collect::<Vec<f32>>();
+            let forecasts = |name: &str, naive: bool, said: Vec<f32>| Forecasts {
+                name: name.into(),
+                naive,
+                scores: (1..=horizon)
+                    .map(|ahead| compare::score(values, &origins, &said, horizon, ahead, scale))
+                    .collect(),
+                values: said,
+            };
+            let mut forecasters = vec![forecasts(MODEL, false, of_target(&model_said))];
+            forecasters.extend(learned.iter().map(|(said, _)| forecasts(LEARNER, false, of_target(said))));
+            forecasters
+                .extend(naive_said.into_iter().map(|(kind, said)| forecasts(kind.name(), kind.is_naive(), said)));
+            let known = Known { values, origins: &origins, horizon };
+            let with_best_naive = |model: &Forecasts| -> Vec<Comparison> {
+                let one = |ahead| Comparison::with_best_naive(known, model, &forecasters, ahead, protocol.seed);
+                (1..=horizon).map(one).collect()
+            };
+            let model = &forecasters[0];
+            let learning = forecasters.iter().find(|forecasts| forecasts.name == LEARNER).map(|learner| Learning {
+                over_model: (1..=horizon)
+                    .map(|ahead| Comparison::between(known, learner, Some(model), ahead, protocol.seed))
+                    .collect(),
+                over_naive: with_best_naive(learner),
+            });
+            Column { target, comparisons: with_best_naive(model), learning, season, forecasters }
+        });
+    let columns = columns.collect();
+    Ok(Evaluation { horizon, folds: folds.len(), columns, learned: learned.map(|(_, learned)| learned), origins })
+}
+
+/// The naive forecasts, fitted to `training`.
+fn naives(training: &[f32], season: Option<usize>, lags: usize) -> Vec<Naive> {
+    let seasonal = season.filter(|&season| season > 1).map(Naive::Seasonal);
+    let all = [Some(Naive::Last), seasonal, Some(Naive::drift(training)), Naive::autoregression(training, lags)];
+    all.into_iter().flatten().collect()
+}
+
+/// What the model says at each of `origins`, `[origins][N][D]` in raw units. Its state is warmed up over the rows before.
+fn model_forecasts(
+    model: &Model,
+    table: &Table,
+    device: &Device,
+    origins: Range<usize>,
+    horizon: usize,
+    warm_up: usize,
+) -> Result<Vec<f32>> {
+    let from = origins.start.saturating_sub(warm_up.saturating_add(model.lag()));
+    let width = table.targets().rows().1;
+    let says = model.units().map_or(model.shape().width_out(), |units| units.targets());
+    Error::check_length("columns that the model predicts", width, says)?;
+    if horizon == 1 {
+        let x = table.inputs().part(from..origins.end)?;
+        let y = model.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
+        return Ok(model.point(&y)?.data()[(origins.start - from) * width..].to_vec());
+    }
+    let inputs = table.inputs().rows().1;
+    let sources = fed_back(table)?;
+    let mut stream = Stream::on(device.clone(), model.clone())?;
+    let cpu = if let Device::Cpu(cpu) = device { *cpu } else { Cpu::detect()? };
+    let mut beside = Streams::new(model.clone(), cpu, Threads::default(), SIDE_BY_SIDE.min(origins.len()))?;
+    let handles: Vec<Handle> = (0..SIDE_BY_SIDE.min(origins.len())).map(|_| beside.open()).collect::<Result<_>>()?;
+    let mut said = vec![0.0; origins.len() * horizon * width];
+    let row = |t: usize| row_of(table.inputs(), t);
+    for t in from..origins.start {
+        stream.step(row(t))?;
+    }
+    let out = model.shape().width_out();
+    let (mut x, mut y) = (vec![0.0; handles.len() * inputs], vec![0.0; handles.len() * out]);
+    for first in origins.clone().step_by(SIDE_BY_SIDE) {
+        let some = first..(first + SIDE_BY_SIDE).min(origins.end);
+        for (t, &handle) in some.clone().zip(&handles) {
+            y[(t - first) * out..][..out].copy_from_slice(stream.step(row(t))?);
+            beside.set_state(handle, stream.state()?)?;
+        }
+        for ahead in 0..horizon {
+            let n = some.len();
+            if ahead > 0 {
+                for (x, y) in x.chunks_exact_mut(inputs).zip(y.chunks_exact(out)) {
+                    let y = model.point_of(y);
+                    x.iter_mut().zip(&sources).for_each(|(x, &source)| *x = y[source]);
+                }
+                beside.step_many(&handles[..n], &x[..n * inputs], &mut y[..n * out])?;
+            }
+            for (i, y) in y.chunks_exact(out).take(n).enumerate() {
+                let at = ((first - origins.start + i) * horizon + ahead) * width;
+                said[at..at + width].copy_from_slice(model.point_of(y));
+            }
+        }
+    }
+    Ok(said)
+}
+
+/// Which target each input is when predictions are fed back.
+fn fed_back(table: &Table) -> Result<Vec<usize>> {
+    let sources = table.columns().and_then(|columns| {
+        let inputs = 0..table.inputs().rows().1;
+        inputs.map(|input| columns.iter().position(|&column| column == input)).collect()
+    });
+    sources.ok_or_else(|| {
+        Error::invalid(
+            "horizon: only a model that predicts all its inputs can go further than one step ahead; take --horizon 1, or \
+             the same columns in and out",
+        )
+    })
+}
+
+/// Row `t` of a table's tensor.
+fn row_of(tensor: &Tensor, t: usize) -> &[f32] {
+    let width = tensor.rows().1;
+    &tensor.data()[t * width..(t + 1) * width]
+}

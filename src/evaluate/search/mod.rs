@@ -1,0 +1,450 @@
+//! Looks for a recipe: successive halving (Jamieson and Talwalkar 2016) over cell, sizes, window, learning rate and form of the
+//! target. Many candidates are trained for a few epochs, the better third goes on for three times as many, and so on.
+//!
+//! The last rows of a table, the test part, are never looked at before the search is over. A candidate is trained on the first
+//! of the rows before, and scored on the last of them: the error one step ahead, as a part of that of the best naive forecast
+//! there. Budgets are epochs, so what is found depends on the seed and the number of candidates alone: neither on the clock nor
+//! on the number of threads.
+
+mod journal;
+mod space;
+
+pub use journal::Journal;
+pub use space::Space;
+
+use crate::cpu::Threads;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::evaluate::backtest::{Evaluation, Protocol, Window, evaluate};
+use crate::model::{Model, Order};
+use crate::net::state::State;
+use crate::simd::isa::Cpu;
+use crate::train::{Fit, Length, Plan, Table, WARM_UP};
+use crate::units::transform::Form;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Candidates that are held against each other from the start; more are tried in further brackets.
+pub const BRACKET: usize = 27;
+/// Of so many candidates one goes on, for so many times the epochs.
+const ETA: usize = 3;
+/// Training steps between two looks at whether to stop.
+const STEPS: u64 = 256;
+
+/// What a training within a search found: a line of a [`Journal`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Number of the candidate, from 0.
+    pub candidate: usize,
+    /// Epochs until then.
+    pub epochs: u64,
+    /// The error one step ahead as a part of that of the best naive forecast, the mean over the targets; `None` if the training
+    /// failed.
+    pub score: Option<f64>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What was trained; one that is known from before counts only if this is what the number stands for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub about: String,
+}
+
+impl Attempt {
+    /// For comparisons: what failed is worse than everything.
+    fn rank(&self) -> f64 {
+        self.score.unwrap_or(f64::INFINITY)
+    }
+}
+
+/// One rung of a bracket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rung {
+    /// Candidates on it.
+    pub candidates: usize,
+    /// Epochs that each is trained for.
+    pub epochs: u64,
+}
+
+/// The rungs of a bracket of so many candidates: a third goes on until three or fewer are left, which get all `epochs`.
+pub fn rungs(candidates: usize, epochs: u64) -> Vec<Rung> {
+    let mut counts = vec![candidates];
+    while let Some(&last) = counts.last().filter(|&&last| last > ETA) {
+        counts.push(last / ETA);
+    }
+    let most = counts.len() as u32 - 1;
+    let share = |rung: u32| (epochs / (ETA as u64).pow(most - rung)).max(1);
+    counts.into_iter().zip(0..).map(|(candidates, rung)| Rung { candidates, epochs: share(rung) }).collect()
+}
+
+/// What came of a search.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The best candidate: of those that were trained longest, the one with the smallest error.
+    pub winner: Option<(Plan, Attempt)>,
+    /// Candidates that were scored.
+    pub candidates: usize,
+    /// Trainings that were scored; one that goes on for longer counts again.
+    pub trainings: usize,
+    /// How many of them are new, not out of a journal.
+    pub fresh: usize,
+    /// Whether everything that was asked for is done.
+    pub complete: bool,
+}
+
+/// What becomes of the rows of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// Scored inside the search; those before are trained on.
+    pub scored: Range<usize>,
+    /// Never looked at.
+    pub test: Range<usize>,
+}
+
+/// A search over one table. It holds the rows before the test part, and no others.
+#[derive(Debug)]
+pub struct Search {
+    training: Table,
+    /// Rows of the whole table.
+    all: usize,
+    /// The first row that is scored.
+    first: usize,
+    base: Plan,
+    space: Space,
+    epochs: u64,
+    device: Device,
+    /// Of each target, the error of the best naive forecast over the scored rows.
+    naive: Vec<f64>,
+}
+
+impl Search {
+    /// A search over `table`, of which the last `test_fraction` stays untouched; as large a part of the rest is scored. All that
+    /// is not searched is as `base` says, its length in epochs too; `season` is that of a seasonal form, if somebody knows it.
+    ///
+    /// # Errors
+    /// If the fraction leaves nothing to train or score on, a value is not finite, the length is not in epochs, or naive
+    /// forecasts are never wrong.
+    pub fn new(table: &Table, base: Plan, season: Option<usize>, test_fraction: f64, cpu: Cpu) -> Result<Self> {
+        let fraction = |_| Error::invalid(format!("test-fraction {test_fraction:?}: must be above 0 and below 1"));
+        let (first, end) = space::parts(table.rows(), test_fraction).map_err(fraction)?;
+        if end == table.rows() || first == end || first < 3 {
+            return Err(Error::invalid(format!(
+                "test-fraction {test_fraction:?}: {first} of {} rows to train on, {} to score and {} to test are too few; \
+                 give more data, or another fraction",
+                table.rows(),
+                end - first,
+                table.rows() - end
+            )));
+        }
+        let Length::Epochs(epochs) = base.length else {
+            return Err(Error::invalid("a search counts in epochs, not in steps"));
+        };
+        let training = table.part(0..end)?;
+        let (inputs, targets) = (training.inputs().rows().1, training.targets().rows().1);
+        let shape = base.shape.with_input(inputs)?.with_output(Some(targets))?;
+        let base = Plan { shape, ..base };
+        let space = Space::for_table(&training, first, season);
+        let mut search =
+            Self { training, all: table.rows(), first, base, space, epochs, device: cpu.into(), naive: Vec::new() };
+        search.naive = search.naive_errors(season)?;
+        Ok(search)
+    }
+
+    /// What may be tried.
+    pub fn space(&mut self) -> &mut Space {
+        &mut self.space
+    }
+
+    /// Which rows are scored, and which ones are never looked at.
+    pub fn rows(&self) -> Rows {
+        Rows { scored: self.first..self.training.rows(), test: self.training.rows()..self.all }
+    }
+
+    /// Trainings that so many candidates take.
+    pub fn trainings(&self, tries: usize) -> usize {
+        let of = |size| rungs(size, self.epochs).iter().map(|rung| rung.candidates).sum::<usize>();
+        let rest = tries % BRACKET;
+        (tries / BRACKET).saturating_mul(of(BRACKET)).saturating_add(if rest > 0 { of(rest) } else { 0 })
+    }
+
+    /// A number for everything that decides what is found: rows, base and space. Not a matter of security.
+    pub fn fingerprint(&self) -> u64 {
+        // FNV-1a, which is the same on every machine and in every release
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut take = |bytes: &[u8]| {
+            bytes.iter().for_each(|&byte| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        };
+        for values in [self.training.inputs().data(), self.training.targets().data()] {
+            values.iter().for_each(|value| take(&value.to_bits().to_le_bytes()));
+        }
+        take(format!("{} {:?} {:?}", self.first, self.base, self.space).as_bytes());
+        hash
+    }
+
+    /// The first `count` candidates, or all there are; number 0 is the base.
+    pub fn candidates(&self, count: usize) -> Vec<Plan> {
+        self.space.candidates(&self.base, self.base.recipe.seed, count)
+    }
+
+    /// Searches among the first `tries` candidates, or until `stop` says so: over several threads, each training on one. What is
+    /// `known` from before is not done again; of each new one `seen` is told. A training that is stopped half-way is none.
+    ///
+    /// # Errors
+    /// If every candidate failed, then with the first reason, or if `seen` fails.
+    pub fn run(
+        &self,
+        tries: Option<usize>,
+        threads: &Threads,
+        known: &[Attempt],
+        stop: &(dyn Fn() -> bool + Sync),
+        seen: &(dyn Fn(&Attempt) -> Result<()> + Sync),
+    ) -> Result<Found> {
+        let known = known.iter().map(|attempt| ((attempt.candidate, attempt.epochs), attempt.clone()));
+        let mut done: BTreeMap<(usize, u64), Attempt> = known.collect();
+        let mut used = BTreeMap::new();
+        let mut fresh = 0;
+        let mut complete = true;
+        for bracket in 0.. {
+            let (from, to) =
+                (bracket * BRACKET, tries.map_or((bracket + 1) * BRACKET, |n| n.min((bracket + 1) * BRACKET)));
+            let plans = self.candidates(to);
+            if from >= plans.len() {
+                break;
+            }
+            // a line that somebody changed, or that a disk did, is of another candidate, or of none
+            done.retain(|&(number, _), attempt| plans.get(number).is_none_or(|plan| attempt.about == about(plan)));
+            let before = done.len();
+            complete = self.bracket(&plans, from, threads, &mut done, &mut used, stop, seen)?;
+            fresh += done.len() - before;
+            if !complete {
+                break;
+            }
+        }
+        let best = used.values().filter(|attempt: &&Attempt| attempt.score.is_some()).min_by(|a, b| {
+            b.epochs.cmp(&a.epochs).then(a.rank().total_cmp(&b.rank())).then(a.candidate.cmp(&b.candidate))
+        });
+        if let (None, true, Some(why)) = (best, complete, used.values().find_map(|attempt| attempt.why.as_ref())) {
+            return Err(Error::invalid(format!("every candidate failed, the first one with: {why}")));
+        }
+        let winner = best.and_then(|best| Some((self.candidates(best.candidate + 1).pop()?, best.clone())));
+        let mut candidates: Vec<usize> = used.keys().map(|&(candidate, _)| candidate).collect();
+        candidates.dedup();
+        Ok(Found { winner, candidates: candidates.len(), trainings: used.len(), fresh, complete })
+    }
+
+    /// The candidates `from` on of `plans` against each other. Whether it came to its end.
+    #[expect(clippy::too_many_arguments, reason = "the loop of run, by itself to be read")]
+    fn bracket(
+        &self,
+        plans: &[Plan],
+        from: usize,
+        threads: &Threads,
+        done: &mut BTreeMap<(usize, u64), Attempt>,
+        used: &mut BTreeMap<(usize, u64), Attempt>,
+        stop: &(dyn Fn() -> bool + Sync),
+        seen: &(dyn Fn(&Attempt) -> Result<()> + Sync),
+    ) -> Result<bool> {
+        let mut standing: Vec<usize> = (from..plans.len()).collect();
+        let mut fits = HashMap::new();
+        let rungs = rungs(standing.len(), self.epochs);
+        for (rung, next) in rungs.iter().zip(rungs.iter().skip(1).map(|next| next.candidates).chain([0])) {
+            let open: Vec<usize> =
+                standing.iter().copied().filter(|&number| !done.contains_key(&(number, rung.epochs))).collect();
+            let desk =
+                Desk { fits: Mutex::new(fits), fresh: Mutex::new(Vec::new()), failed: Mutex::new(None), keep: next };
+            let turn = AtomicUsize::new(0);
+            threads.split(threads.count(), |_| {
+                while let Some(&number) = open.get(turn.fetch_add(1, Ordering::Relaxed)) {
+                    if stop() || locked(&desk.failed).is_some() {
+                        break;
+                    }
+                    let fit = locked(&desk.fits).remove(&number).map(|kept: Kept| kept.fit);
+                    let Some((attempt, fit)) = self.attempt(&plans[number], number, fit, rung.epochs, stop) else {
+                        break;
+                    };
+                    if let Err(error) = seen(&attempt) {
+                        locked(&desk.failed).get_or_insert(error);
+                    }
+                    desk.put(attempt, fit);
+                }
+            });
+            if let Some(error) = locked(&desk.failed).take() {
+                return Err(error);
+            }
+            fits = std::mem::take(&mut *locked(&desk.fits));
+            let fresh = std::mem::take(&mut *locked(&desk.fresh));
+            done.extend(fresh.into_iter().map(|attempt| ((attempt.candidate, attempt.epochs), attempt)));
+            let mut ranked: Vec<(f64, usize)> = Vec::new();
+            for &number in &standing {
+                if let Some(attempt) = done.get(&(number, rung.epochs)) {
+                    used.insert((number, rung.epochs), attempt.clone());
+                    ranked.push((attempt.rank(), number));
+                }
+            }
+            if ranked.len() < standing.len() {
+                return Ok(false);
+            }
+            ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            standing = ranked.into_iter().take(next).map(|(_, number)| number).collect();
+            fits.retain(|number, _| standing.contains(number));
+        }
+        Ok(true)
+    }
+
+    /// Trains a candidate until it has seen so many epochs, and scores it. `None` if it was stopped.
+    fn attempt(
+        &self,
+        plan: &Plan,
+        number: usize,
+        fit: Option<Fit>,
+        epochs: u64,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Option<(Attempt, Option<Fit>)> {
+        let attempt = |score, why| Attempt { candidate: number, epochs, score, why, about: about(plan) };
+        let trained = || -> Result<Option<(f64, Fit)>> {
+            let mut fit = match fit {
+                Some(fit) => fit,
+                None => plan.start(&self.training.part(0..self.first)?, self.device.clone(), Threads::default())?,
+            };
+            let goal = Length::Epochs(epochs).steps(fit.trainer.windows());
+            let mut steps = Vec::new();
+            while fit.trainer.steps_done() < goal && !fit.is_done() {
+                if stop() {
+                    return Ok(None);
+                }
+                fit.advance(goal.min(fit.trainer.steps_done() + STEPS), &mut steps)?;
+            }
+            let score = self.score(&fit.outcome()?.model, plan.seq_len)?;
+            Ok(Some((score, fit)))
+        };
+        match trained() {
+            Ok(None) => None,
+            Ok(Some((score, fit))) if score.is_finite() => Some((attempt(Some(score), None), Some(fit))),
+            Ok(Some(_)) => Some((attempt(None, Some("its forecasts are not finite".into())), None)),
+            // a learning rate that is too high, or windows longer than the rows: then it has lost
+            Err(error) => Some((attempt(None, Some(error.to_string())), None)),
+        }
+    }
+
+    /// The error of `model` one step ahead over the scored rows, its state warmed up on those before, as a part of that of the
+    /// best naive forecast; the mean over the targets.
+    fn score(&self, model: &Model, seq_len: usize) -> Result<f64> {
+        let lag = model.lag();
+        let from = (self.first - 1).saturating_sub(WARM_UP.saturating_mul(seq_len).saturating_add(lag));
+        let end = self.training.rows();
+        let x = self.training.inputs().part(from..end - 1)?;
+        let y = model.forward(self.device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
+        let y = model.point(&y)?.part(self.first - 1 - from..end - 1 - from)?;
+        let came = self.training.targets().part(self.first - 1..end)?;
+        let scores = crate::series::one_step::scores(&y, &came)?;
+        let parts = scores.iter().zip(&self.naive).map(|(score, naive)| score.rmse / naive);
+        Ok(parts.sum::<f64>() / self.naive.len() as f64)
+    }
+
+    /// Of each target, the error of the best naive forecast over the scored rows.
+    fn naive_errors(&self, season: Option<usize>) -> Result<Vec<f64>> {
+        // the walk asks for a model, which is not looked at: one that knows nothing will do
+        let model = Model::random(self.base.shape.with_hidden(1)?.with_layers(1)?, 0)?;
+        let protocol = self.protocol(&self.base, self.first, season);
+        let evaluation = evaluate(&self.training, &protocol, &self.device, |_, _, _| Ok(model.clone()))?;
+        let error = |column: &crate::evaluate::backtest::Column| {
+            let naive = column.forecasters.iter().filter(|forecasts| forecasts.naive);
+            naive.map(|forecasts| forecasts.scores[0].rmse()).fold(f64::INFINITY, f64::min)
+        };
+        let errors: Vec<f64> = evaluation.columns.iter().map(error).collect();
+        match errors.iter().all(|error| *error > 0.0 && error.is_finite()) {
+            true => Ok(errors),
+            false => {
+                Err(Error::invalid("a naive forecast is never wrong on the rows to score: there is nothing to search"))
+            }
+        }
+    }
+
+    /// One step ahead from row `first` on, by a model trained once.
+    fn protocol(&self, plan: &Plan, first: usize, season: Option<usize>) -> Protocol {
+        let of_form = if let Form::SeasonalChange { season } = plan.form { Some(season) } else { None };
+        Protocol {
+            first,
+            horizon: 1,
+            window: Window::Expanding,
+            refit: None,
+            gap: 0,
+            season: season.or(of_form),
+            lags: plan.seq_len,
+            warm_up: WARM_UP.saturating_mul(plan.seq_len),
+            seed: plan.recipe.seed,
+            learner: None,
+        }
+    }
+
+    /// The one look at the test part of `table`: `plan`, trained on all rows before it, beside the naive forecasts; and whether
+    /// it learned anything (see [`crate::train::Outcome`]).
+    ///
+    /// # Errors
+    /// If the training fails.
+    pub fn test(&self, table: &Table, plan: &Plan) -> Result<(Evaluation, bool)> {
+        let protocol = self.protocol(plan, self.training.rows(), None);
+        let mut learned = true;
+        let evaluation = evaluate(table, &protocol, &self.device, |rows, _, _| {
+            let outcome = plan.start(rows, self.device.clone(), Threads::default())?.finish()?;
+            learned = outcome.learned;
+            Ok(outcome.model)
+        })?;
+        Ok((evaluation, learned))
+    }
+}
+
+/// A training that may go on, and how it stood.
+struct Kept {
+    fit: Fit,
+    rank: f64,
+}
+
+/// What the threads of a rung have in common.
+struct Desk {
+    fits: Mutex<HashMap<usize, Kept>>,
+    fresh: Mutex<Vec<Attempt>>,
+    failed: Mutex<Option<Error>>,
+    /// How many go on.
+    keep: usize,
+}
+
+impl Desk {
+    /// Takes in what a training found. Only as many trainings stay in memory as can still go on.
+    fn put(&self, attempt: Attempt, fit: Option<Fit>) {
+        let mut fits = locked(&self.fits);
+        if let Some(fit) = fit {
+            fits.insert(attempt.candidate, Kept { fit, rank: attempt.rank() });
+        }
+        let mut fresh = locked(&self.fresh);
+        let here = |number: &usize| fresh.iter().any(|one| one.candidate == *number) || *number == attempt.candidate;
+        let mut scored: Vec<(f64, usize)> =
+            fits.iter().filter(|(number, _)| here(number)).map(|(&number, kept)| (kept.rank, number)).collect();
+        scored.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        for (_, number) in scored.into_iter().skip(self.keep) {
+            fits.remove(&number);
+        }
+        fresh.push(attempt);
+    }
+}
+
+/// What a thread that ended badly left is whole all the same: nothing is changed in two parts.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A candidate in a few words.
+fn about(plan: &Plan) -> String {
+    let Plan { shape, seq_len, form, recipe, .. } = plan;
+    let form = serde_json::to_value(form).ok().and_then(|form| Some(form.get("as")?.as_str()?.to_string()));
+    format!(
+        "cell {} hidden {} layers {} seq-len {seq_len} lr {} target-as {}",
+        shape.cell.name(),
+        shape.hidden,
+        shape.layers,
+        recipe.lr,
+        form.unwrap_or_default()
+    )
+}

@@ -1,0 +1,3 @@
+//! Files as a whole: written at once or not at all.
+
+pub(crate) mod atomic;

@@ -1,0 +1,315 @@
+//! The safetensors container: eight bytes that say how long the header is, a JSON header, the bytes of the tensors.
+//!
+//! The `safetensors` crate knows the format, but its reader keeps the last of two tensors of one name and seldom
+//! says which tensor is wrong. So the header is read here, with names in every message, and handed to the crate's
+//! own check afterwards. No size that a file claims is believed, or allocated, before it was held against the
+//! length of the file.
+
+use crate::error::{Error, Result, brief, listed, quoted};
+use crate::memory;
+use crate::tensor::Tensor;
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The longest header in bytes. That of the largest network takes 40 kB, the rest is for metadata.
+pub(super) const MAX_HEADER: u64 = 8 << 20;
+/// The longest file in bytes.
+pub(super) const MAX_FILE: u64 = 8 << 30;
+/// Bytes before the header: its length, a little-endian u64.
+const LENGTH: usize = 8;
+
+/// A file whose header was read and checked. Every tensor in it has the bytes that its shape asks for.
+pub(super) struct Container<'a> {
+    path: PathBuf,
+    header: Header,
+    bytes: Cow<'a, [u8]>,
+}
+
+impl Container<'static> {
+    /// Reads a file from front to back, once; what is no safetensors file is not read beyond its header.
+    pub fn open(path: &Path) -> Result<Self> {
+        let io = |error| Error::io(path, error);
+        let (mut file, len) = crate::io::atomic::open(path)?;
+        let mut bytes = Vec::new();
+        let mut read_to = |bytes: &mut Vec<u8>, end: u64| -> Result<()> {
+            let missing = end.saturating_sub(bytes.len() as u64);
+            let room = usize::try_from(missing).is_ok_and(|missing| memory::reserve(bytes, missing).is_ok());
+            if !room {
+                return Err(Error::file(path, format!("{end} bytes long, more than fits into this machine's memory")));
+            }
+            (&mut file).take(missing).read_to_end(bytes).map_err(io)?;
+            if bytes.len() as u64 == end {
+                return Ok(());
+            }
+            Err(Error::file(path, "was shortened while it was read; try again when nobody writes it"))
+        };
+        read_to(&mut bytes, len.min(LENGTH as u64))?;
+        let end = header_end(path, &bytes, len)?;
+        read_to(&mut bytes, end as u64)?;
+        let header = Header::parse(path, &bytes, end, len)?;
+        read_to(&mut bytes, len)?;
+        Ok(Self { path: path.to_path_buf(), header, bytes: bytes.into() })
+    }
+}
+
+impl<'a> Container<'a> {
+    /// The same for bytes that are in memory already; `path` is what messages call them.
+    pub fn of_bytes(path: &Path, bytes: &'a [u8]) -> Result<Self> {
+        let len = bytes.len() as u64;
+        let end = header_end(path, bytes, len)?;
+        let header = Header::parse(path, bytes, end, len)?;
+        Ok(Self { path: path.to_path_buf(), header, bytes: bytes.into() })
+    }
+
+    /// The file, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names and shapes of all tensors, sorted by name.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.header.tensors.iter().map(|(name, info)| (name.as_str(), info.shape.as_slice()))
+    }
+
+    /// The shape of one tensor, if it is there.
+    pub fn dims(&self, name: &str) -> Option<&[usize]> {
+        self.header.tensors.get(name).map(|info| info.shape.as_slice())
+    }
+
+    /// A text that rides in the header's `__metadata__`.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.header.metadata.get(key).map(String::as_str)
+    }
+
+    /// An error about one of its tensors.
+    pub fn error(&self, tensor: &str, reason: impl Into<String>) -> Error {
+        Error::tensor(&self.path, tensor, reason)
+    }
+
+    /// The values of a tensor as f32, and how many were finite in the file but are infinite now:
+    /// those of an F64 tensor beyond the largest f32.
+    ///
+    /// # Errors
+    /// If there is no such tensor, it has no values or they are not floating-point numbers.
+    pub fn read(&self, name: &str) -> Result<(Tensor, usize)> {
+        let info = self.header.tensors.get(name).ok_or_else(|| {
+            self.error(name, format!("is missing; the file has {}", listed(self.header.tensors.keys())))
+        })?;
+        if info.shape.contains(&0) {
+            return Err(self.error(name, format!("its shape is {}: there is nothing in it", shape(&info.shape))));
+        }
+        let (start, end) = info.data_offsets;
+        let bytes = self.bytes.get(self.header.end + start..self.header.end + end).unwrap_or_default();
+        let mut lost = 0;
+        let refused = |refused: memory::Refused| self.error(name, refused.to_string());
+        // as many as there are bytes for: that was held against the length of the file
+        let mut values = memory::room::<f32>(info.shape.iter().product()).map_err(refused)?;
+        match info.dtype {
+            Dtype::F32 => values.extend(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value))),
+            Dtype::F16 => values.extend(bytes.as_chunks().0.iter().map(|&v| half::f16::from_le_bytes(v).to_f32())),
+            Dtype::BF16 => values.extend(bytes.as_chunks().0.iter().map(|&v| half::bf16::from_le_bytes(v).to_f32())),
+            Dtype::F64 => {
+                let narrow = |&value: &[u8; 8]| {
+                    let (wide, value) = (f64::from_le_bytes(value), f64::from_le_bytes(value) as f32);
+                    lost += usize::from(wide.is_finite() && value.is_infinite());
+                    value
+                };
+                values.extend(bytes.as_chunks().0.iter().map(narrow));
+            }
+            other => {
+                return Err(self.error(name, format!("its values are {other}; F32, F16, BF16 and F64 can be read")));
+            }
+        }
+        let tensor = Tensor::new(info.shape.clone(), values).map_err(|error| self.error(name, error.to_string()))?;
+        Ok((tensor, lost))
+    }
+}
+
+/// A shape as Python would print it, cut off where it is absurd.
+pub(super) fn shape(dims: &[usize]) -> String {
+    match dims.get(..8) {
+        Some(first) if dims.len() > 8 => format!("{first:?} and {} dimensions more", dims.len() - 8),
+        _ => format!("{dims:?}"),
+    }
+}
+
+/// Where the header ends and the tensors begin, from the first eight bytes of a file of `len` bytes.
+fn header_end(path: &Path, bytes: &[u8], len: u64) -> Result<usize> {
+    let error = |reason: String| Err(Error::file(path, reason));
+    if len == 0 {
+        return error("is empty".into());
+    }
+    if bytes.starts_with(b"PK\x03\x04") {
+        return error(
+            "is a zip file, as torch.save makes them, not safetensors; in Python: \
+             safetensors.torch.save_file(model.state_dict(), \"model.safetensors\")"
+                .into(),
+        );
+    }
+    let Some(&length) = bytes.first_chunk::<LENGTH>() else {
+        return error(format!("is {len} bytes long, too short for a safetensors file"));
+    };
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER {
+        if let [0x80, 2..=5, ..] = bytes {
+            return error(
+                "is a Python pickle, not safetensors; in Python: \
+                 safetensors.torch.save_file(model.state_dict(), \"model.safetensors\")"
+                    .into(),
+            );
+        }
+        return error(format!(
+            "is not a safetensors file: its first eight bytes claim a header of {length} bytes, {MAX_HEADER} are the most"
+        ));
+    }
+    let end = LENGTH as u64 + length;
+    if end > len {
+        return error(format!(
+            "is cut off: its header should end at byte {end}, the file ends at {len}; copy or write it again"
+        ));
+    }
+    if len > MAX_FILE {
+        return error(format!("is {len} bytes long; {MAX_FILE} are the most"));
+    }
+    Ok(end as usize)
+}
+
+/// What a checked header says.
+struct Header {
+    tensors: BTreeMap<String, TensorInfo>,
+    metadata: BTreeMap<String, String>,
+    /// Where the tensors begin.
+    end: usize,
+}
+
+impl Header {
+    fn parse(path: &Path, bytes: &[u8], end: usize, len: u64) -> Result<Self> {
+        let error = |reason: String| Error::file(path, reason);
+        let json = bytes.get(LENGTH..end).unwrap_or_default();
+        let raw: RawHeader = serde_json::from_slice(json).map_err(|e| error(format!("bad header: {}", brief(e))))?;
+        let mut tensors = Vec::with_capacity(raw.tensors.len());
+        for (name, info) in raw.tensors {
+            tensors.push((name.clone(), info.checked().map_err(|reason| Error::tensor(path, name.as_str(), reason))?));
+        }
+        tensors.sort_by_key(|(_, info)| info.data_offsets);
+        let data_end = Metadata::new(None, tensors.clone()).map(|checked| checked.data_len()).map_err(|e| match e {
+            SafeTensorError::InvalidOffset(name) => {
+                Error::tensor(path, name, "its bytes overlap those of another tensor or leave a gap before it")
+            }
+            other => error(format!("bad header: {}", brief(other))),
+        })?;
+        let expected = (end as u64).saturating_add(data_end as u64);
+        if expected > len {
+            let reason = format!("is cut off: {expected} bytes are described, there are {len}; copy or write it again");
+            return Err(error(reason));
+        }
+        if expected < len {
+            return Err(error(format!("has {} bytes more than its header describes", len - expected)));
+        }
+        Ok(Self { tensors: tensors.into_iter().collect(), metadata: raw.metadata, end })
+    }
+}
+
+/// What the header says of one tensor, before anything of it is believed.
+#[derive(Deserialize)]
+struct RawInfo {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: (usize, usize),
+}
+
+impl RawInfo {
+    /// Holds type, shape and offsets against each other.
+    fn checked(self) -> Result<TensorInfo, String> {
+        let Self { dtype: name, shape: dims, data_offsets } = self;
+        let dtype: Dtype = serde_json::from_value(name.as_str().into())
+            .map_err(|_| format!("unknown dtype {}; F32, F16, BF16 and F64 can be read", quoted(&name)))?;
+        let values = dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim));
+        let Some(bits) = values.and_then(|values| values.checked_mul(dtype.bitsize())) else {
+            return Err(format!("its shape {} asks for more values than can be counted", shape(&dims)));
+        };
+        let (start, end) = data_offsets;
+        if end.checked_sub(start) != Some(bits / 8) {
+            let (needed, shape) = (bits / 8, shape(&dims));
+            return Err(format!(
+                "{dtype} {shape} takes {needed} bytes, but it is said to lie from byte {start} to {end}"
+            ));
+        }
+        Ok(TensorInfo { dtype, shape: dims, data_offsets })
+    }
+}
+
+/// The header as it stands there, each name at most once.
+struct RawHeader {
+    tensors: BTreeMap<String, RawInfo>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl<'de> Deserialize<'de> for RawHeader {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = RawHeader;
+            fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str("an object of tensors")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
+                let (mut tensors, mut metadata) = (BTreeMap::new(), None);
+                while let Some(name) = map.next_key::<String>()? {
+                    let named = |error: A::Error| de::Error::custom(format!("{}: {error}", quoted(&name)));
+                    if name == "__metadata__" {
+                        let texts: Option<UniqueTexts> = map.next_value().map_err(named)?;
+                        if metadata.replace(texts).is_some() {
+                            return Err(twice(&name));
+                        }
+                    } else {
+                        let info: RawInfo = map.next_value().map_err(named)?;
+                        if tensors.contains_key(&name) {
+                            return Err(twice(&name));
+                        }
+                        tensors.insert(name, info);
+                    }
+                }
+                let metadata = metadata.flatten().map(|texts| texts.0).unwrap_or_default();
+                Ok(RawHeader { tensors, metadata })
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// Texts by name, each name at most once.
+struct UniqueTexts(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for UniqueTexts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = UniqueTexts;
+            fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str("an object of texts")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueTexts, A::Error> {
+                let mut texts = BTreeMap::new();
+                while let Some((name, text)) = map.next_entry::<String, String>()? {
+                    if texts.contains_key(&name) {
+                        return Err(twice(&name));
+                    }
+                    texts.insert(name, text);
+                }
+                Ok(UniqueTexts(texts))
+            }
+        }
+        deserializer.deserialize_map(Texts)
+    }
+}
+
+fn twice<E: de::Error>(name: &str) -> E {
+    E::custom(format!("{} is there twice; a name may appear once", quoted(name)))
+}

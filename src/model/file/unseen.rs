@@ -1,0 +1,129 @@
+//! What a model file says of the rows that it was trained on: enough to know them again, and none of them.
+
+use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+
+/// Where training ended, and how far off the network is after that.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unseen {
+    /// Of each series, where it is.
+    pub ends: Vec<End>,
+    /// Errors one step ahead at rows after that `[n,D]`, as [`Says::errors`](crate::series::interval::Says::errors) gives them.
+    pub errors: Vec<f32>,
+}
+
+/// Where the rows of a series end that were trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// How many they are.
+    pub train_rows: usize,
+    /// A hash of the last of them: by it a table is known to be the one trained on, or to go on from it.
+    pub last: u64,
+    /// A hash of all rows, with those to predict and those that were held out: by it the very same table is known.
+    pub table: u64,
+}
+
+/// As many rows as say where training ended, if there are as many.
+const LAST: usize = 8;
+
+impl Unseen {
+    /// The first row of `table [T,I]`, in raw units, that was not trained on, if it has the end of the rows that were: where that was
+    /// in training, or else anywhere. Of several places the last.
+    pub fn first_of(&self, table: &Tensor) -> Option<usize> {
+        // each row is looked at for a few of its successors, however many ends there are
+        let mut hashes = HashMap::new();
+        let mut ends_at = |rows: usize, last: u64| {
+            rows <= table.rows().0 && *hashes.entry(rows).or_insert_with(|| hash_of_last(table, rows)) == Some(last)
+        };
+        let same = self.ends.iter().filter(|end| ends_at(end.train_rows, end.last)).map(|end| end.train_rows).max();
+        let known: HashSet<u64> = self.ends.iter().map(|end| end.last).collect();
+        let known = |&rows: &usize| hash_of_last(table, rows).is_some_and(|last| known.contains(&last));
+        same.or_else(|| (1..=table.rows().0).rev().find(known))
+    }
+}
+
+impl End {
+    /// Of `inputs [T,I]` and `targets [T,D]` the first rows were trained on.
+    pub fn of(inputs: &Tensor, targets: &Tensor, train_rows: usize) -> Self {
+        let last = hash_of_last(inputs, train_rows).unwrap_or_default();
+        let table = hash([inputs.data(), targets.data()].into_iter().flatten());
+        Self { train_rows, last, table }
+    }
+}
+
+/// The hash of the last of the first `rows` rows; `None` if there is none.
+fn hash_of_last(table: &Tensor, rows: usize) -> Option<u64> {
+    let width = table.rows().1;
+    let end = rows.checked_mul(width)?;
+    let rows = table.data().get(rows.saturating_sub(LAST) * width..end)?;
+    (!rows.is_empty()).then(|| hash(rows))
+}
+
+/// A hash of the bits of numbers.
+fn hash<'a>(values: impl IntoIterator<Item = &'a f32>) -> u64 {
+    fnv1a(values.into_iter().flat_map(|value| value.to_le_bytes()))
+}
+
+/// FNV-1a, 64 bits: Fowler, Noll and Vo. The standard library's hash may be another one tomorrow.
+fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(values: impl IntoIterator<Item = f32>) -> Tensor {
+        let values: Vec<f32> = values.into_iter().collect();
+        Tensor::new([values.len() / 2, 2], values).unwrap()
+    }
+
+    fn unseen(tables: &[(&Tensor, usize)]) -> Unseen {
+        let ends = tables.iter().map(|(table, rows)| End::of(table, table, *rows)).collect();
+        Unseen { ends, errors: vec![] }
+    }
+
+    #[test]
+    fn a_known_hash() {
+        // of "foobar", from the authors' page
+        assert_eq!(fnv1a(b"foobar".iter().copied()), 0x8594_4171_f739_67e8);
+        assert_eq!(hash(&[f32::from_le_bytes(*b"foob")]), fnv1a(b"foob".iter().copied()));
+    }
+
+    #[test]
+    fn the_end_of_training_is_found() {
+        let rows = |range: std::ops::Range<usize>| table(range.flat_map(|i| [(i * i % 101) as f32, i as f32]));
+        let (all, other) = (rows(0..60), rows(1000..1060));
+        let known = unseen(&[(&all, 40), (&other, 50)]);
+        assert_eq!(known.first_of(&all), Some(40));
+        assert_eq!(known.first_of(&rows(0..90)), Some(40), "rows came since");
+        assert_eq!(known.first_of(&rows(10..60)), Some(30), "the first are cut away");
+        assert_eq!(known.first_of(&other), Some(50));
+        assert_eq!((known.first_of(&rows(41..90)), known.first_of(&rows(0..39))), (None, None));
+        assert_eq!(known.first_of(&rows(33..60)), None, "of eight rows seven");
+        // fewer rows than say it
+        assert_eq!(unseen(&[(&rows(0..5), 3)]).first_of(&rows(0..9)), Some(3));
+        assert_eq!(unseen(&[(&rows(0..5), 0)]).first_of(&rows(0..9)), None);
+        assert_eq!(unseen(&[]).first_of(&all), None);
+        // more rows than there can be
+        assert_eq!(unseen(&[(&all, usize::MAX)]).first_of(&all), None);
+    }
+
+    /// Where all rows are alike, as in a shop that is closed, the longest training counts: no row of it is taken for unseen.
+    #[test]
+    fn of_ends_that_are_alike_the_last_counts() {
+        let zeros = table(vec![0.0; 200]);
+        assert_eq!(unseen(&[(&zeros, 20), (&zeros, 70), (&zeros, 30)]).first_of(&zeros), Some(70));
+    }
+
+    #[test]
+    fn the_same_table_is_known() {
+        let (one, mut other) = (table((0..40).map(|i| i as f32)), table((0..40).map(|i| i as f32)));
+        assert_eq!(End::of(&one, &one, 15), End::of(&other, &other, 15));
+        // a row that was held out
+        other.data_mut()[38] = -1.0;
+        let (a, b) = (End::of(&one, &one, 15), End::of(&other, &other, 15));
+        assert!(a.last == b.last && a.table != b.table && End::of(&one, &other, 15).table != a.table);
+    }
+}

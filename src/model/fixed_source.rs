@@ -1,0 +1,146 @@
+//! A model as Rust source, to be compiled into a program that has no files.
+
+use crate::cell::kind::{CellKind, Nonlinearity};
+use crate::error::Result;
+use crate::model::Model;
+use crate::model::stream::Stream;
+use crate::net::weight_format::Weights;
+use crate::simd::isa::Cpu;
+use crate::units::scaler::Scaler;
+use alloc::string::String;
+use alloc::{format, vec::Vec};
+use core::fmt::Write;
+
+/// Steps of the check that is written with a model.
+const STEPS: usize = 8;
+/// The longest line of numbers.
+const WIDTH: usize = 110;
+
+/// The source of a module with `model` in it: its type (see [`model!`](macro@crate::model)), the model as a static, and some
+/// inputs with the answers to them, to the bit, so that whoever runs it elsewhere can see that it is the same. `title` says
+/// in a line what it is.
+///
+/// Weights are those that steps read ([`Model::step_weights`]): f32 as PyTorch's tensors under their names, smaller ones
+/// packed.
+///
+/// # Errors
+/// If the model predicts changes; a fixed stream keeps no values of earlier rows.
+pub fn source(model: &Model, title: &str) -> Result<String> {
+    crate::model::fixed::refuse_forms(model)?;
+    let shape = *model.shape();
+    let cell = match (shape.cell, shape.nonlinearity) {
+        (CellKind::Rnn, Nonlinearity::Tanh) => "Rnn",
+        (CellKind::Rnn, Nonlinearity::Relu) => "RnnRelu",
+        (CellKind::Lstm, _) => "Lstm",
+        (CellKind::Gru, _) => "Gru",
+    };
+    let weights = match model.step_weights() {
+        Weights::F32 => "F32",
+        Weights::Bf16 => "Bf16",
+        Weights::F16 => "F16",
+        Weights::Int8 => "Int8",
+    };
+    let one_line = title.replace(['\n', '\r'], " ");
+    let mut out = format!(
+        "//! {one_line}. Written by `rnnstep convert`, version {}; whoever changes a number here changes the network.\n\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    let crate::net::shape::Shape { input, hidden, layers, output, bias, .. } = shape;
+    out += &format!(
+        "/// The type of [`MODEL`].\n#[rustfmt::skip]\npub type Model = rnnstep::model!({cell} {{\n    input: {input}, hidden: \
+         {hidden}, layers: {layers}, output: {output:?}, bias: {bias}, weights: {weights},\n}});\n\n"
+    );
+    // long constants are what this is about; some weight is always near a number that has a name
+    out += "/// The network. Begin with `MODEL.stream()`.\n#[rustfmt::skip]\n#[allow(long_running_const_eval)]\n\
+            #[allow(clippy::excessive_precision, clippy::approx_constant, clippy::unreadable_literal)]\n\
+            pub static MODEL: Model = ";
+    match model.step_weights() {
+        Weights::F32 => {
+            out += "Model::new(&[\n";
+            for (name, tensor) in model.weights() {
+                out += &format!("    // {name} {:?}\n    &[\n", tensor.dims());
+                rows(&mut out, tensor.data().iter().map(|&value| number(value)), "        ");
+                out += "    ],\n";
+            }
+            out += "])";
+        }
+        _ => {
+            out += "Model::packed(&[\n";
+            rows(&mut out, model.step_params().iter().map(|word| format!("{:#010x}", word.to_bits())), "    ");
+            out += "])";
+        }
+    }
+    if let Some((x, y)) = model.scalers() {
+        let columns = |values: &[f32]| values.iter().map(|&value| number(value)).collect::<Vec<_>>().join(", ");
+        let both =
+            |scaler: &Scaler| format!("    [{}],\n    [{}],\n", columns(scaler.shift()), columns(scaler.scale()));
+        out += &format!("\n.with_scalers(\n{}{})", both(x), both(y));
+    }
+    out += ";\n\n";
+    check(&mut out, model)?;
+    Ok(out)
+}
+
+/// Inputs from a state of zero, and the answers.
+fn check(out: &mut String, model: &Model) -> Result<()> {
+    let (input, width) = (model.shape().input, model.shape().width_out());
+    let mut stream = Stream::on(Cpu::widest(), model.clone())?;
+    let mut x: Vec<f32> = (0..STEPS * input).map(|i| libm::sinf(0.7 * i as f32)).collect();
+    if let Some((scaler, _)) = model.scalers() {
+        scaler.undo(&mut x);
+    }
+    let mut y = Vec::with_capacity(STEPS * width);
+    for x in x.chunks(input) {
+        y.extend_from_slice(stream.step(x)?);
+    }
+    for (name, about, values, width) in [
+        ("X", "Some steps from a state of zero", &x, input),
+        ("Y", "What the network makes of [`X`], to the bit, on every processor", &y, width),
+    ] {
+        out.push_str(&format!(
+            "/// {about}.\n#[rustfmt::skip]\n\
+             #[allow(clippy::excessive_precision, clippy::approx_constant, clippy::unreadable_literal)]\n\
+             pub static {name}: [[f32; {width}]; {STEPS}] = [\n"
+        ));
+        for row in values.chunks(width) {
+            let values = || row.iter().map(|&value| number(value));
+            let line = values().collect::<Vec<_>>().join(", ");
+            if line.len() <= WIDTH - 8 {
+                out.push_str(&format!("    [{line}],\n"));
+            } else {
+                out.push_str("    [\n");
+                rows(out, values(), "        ");
+                out.push_str("    ],\n");
+            }
+        }
+        out.push_str("];\n");
+        if name == "X" {
+            out.push('\n');
+        }
+    }
+    Ok(())
+}
+
+/// A value as Rust reads it back, to the bit.
+fn number(value: f32) -> String {
+    if value.is_finite() { format!("{value:?}") } else { format!("f32::from_bits({:#010x})", value.to_bits()) }
+}
+
+/// Values with commas, some in a line.
+fn rows(out: &mut String, values: impl Iterator<Item = String>, indent: &str) {
+    let mut line = String::new();
+    for value in values {
+        if !line.is_empty() && indent.len() + line.len() + value.len() + 2 > WIDTH {
+            let _ = writeln!(out, "{indent}{line}"); // a string takes whatever is written
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += &value;
+        line.push(',');
+    }
+    if !line.is_empty() {
+        let _ = writeln!(out, "{indent}{line}");
+    }
+}

@@ -1,0 +1,101 @@
+//! The gates of every step, under the lesson's names and the field's.
+//!
+//! LSTM: forget is f, learn is i·g (what is new and let in), remember is c (the long memory after the step), use is
+//! o·tanh c, which is h. A GRU has r, z and n; an Elman RNN has h alone.
+
+use crate::cell::kind::CellKind;
+use crate::cpu::{Network, Threads};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::net::pass::{Head, Purpose};
+use crate::net::state::State;
+use crate::simd::isa::Cpu;
+use crate::simd::math::settle;
+use crate::tensor::Tensor;
+
+/// Steps that go through the network at once.
+const STEPS: usize = 1024;
+
+/// What happened inside a network over a sequence.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// What the values of a unit are called.
+    pub names: &'static [&'static str],
+    /// T
+    pub steps: usize,
+    /// L
+    pub layers: usize,
+    /// H
+    pub hidden: usize,
+    /// `[T][L][H][names]`
+    values: Vec<f32>,
+}
+
+impl Reading {
+    /// The values of one unit of a layer at a step, one for each name.
+    ///
+    /// # Panics
+    /// If there is no such step, layer or unit.
+    pub fn value(&self, step: usize, layer: usize, unit: usize) -> &[f32] {
+        let width = self.names.len();
+        &self.values[((step * self.layers + layer) * self.hidden + unit) * width..][..width]
+    }
+
+    /// All of them: step, layer, unit, values.
+    pub fn rows(&self) -> impl Iterator<Item = (usize, usize, usize, &[f32])> {
+        // whatever was written to the sizes
+        let (layers, hidden) = (self.layers.max(1), self.hidden.max(1));
+        self.values
+            .chunks_exact(self.names.len().max(1))
+            .enumerate()
+            .map(move |(i, values)| (i / hidden / layers, i / hidden % layers, i % hidden, values))
+    }
+}
+
+/// Runs `x [T,I]` (in raw units, if the model has scalers) through the model from a state of zero and reads the gates.
+///
+/// # Errors
+/// If x has other columns than the model takes.
+pub fn read(model: &Model, cpu: Cpu, x: &Tensor) -> Result<Reading> {
+    let shape = *model.shape();
+    let (steps, input) = x.rows();
+    Error::check_length("x [T,I]: columns", shape.input, input)?;
+    let mut x = x.data().to_vec();
+    if let Some(units) = model.units() {
+        let mut past = units.past(1);
+        x.chunks_exact_mut(input.max(1)).for_each(|x| units.take(&mut past, x));
+    }
+    settle(&mut x); // as a stream does
+    let names: &'static [&'static str] = match shape.cell {
+        CellKind::Rnn => &["h"],
+        CellKind::Lstm => &["i", "f", "g", "o", "learn", "forget", "remember", "use"],
+        CellKind::Gru => &["r", "z", "n", "h"],
+    };
+    let (weights, params) = model.pass_params();
+    let network = Network::new(cpu, Threads::default(), &shape, STEPS.min(steps.max(1)), 1, Purpose::Training)?;
+    let mut network = network.with_weights(weights);
+    let mut state = State::new(&shape, 1);
+    let mut values = Vec::with_capacity(steps * shape.layers * shape.hidden * names.len());
+    let mut gates = Vec::new();
+    for window in x.chunks(STEPS * input) {
+        network.forward(params, window, &mut state, Head::All, None);
+        for row in 0..window.len() / input {
+            for layer in 0..shape.layers {
+                network.gates(layer, row, &mut gates);
+                let (h, c) = (network.state_at(layer, row, false), network.state_at(layer, row, true));
+                for unit in 0..shape.hidden {
+                    let gate = |g: usize| gates[g * shape.hidden + unit];
+                    match shape.cell {
+                        CellKind::Rnn => values.push(h[unit]),
+                        CellKind::Lstm => {
+                            let [i, f, g, o] = [0, 1, 2, 3].map(gate);
+                            values.extend([i, f, g, o, i * g, f, c[unit], h[unit]]);
+                        }
+                        CellKind::Gru => values.extend([gate(0), gate(1), gate(2), h[unit]]),
+                    }
+                }
+            }
+        }
+    }
+    Ok(Reading { names, steps, layers: shape.layers, hidden: shape.hidden, values })
+}

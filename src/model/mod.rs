@@ -1,0 +1,18 @@
+//! A network with its weights: whole sequences, streams, files, and what happens inside.
+
+#[cfg(feature = "std")]
+pub mod file;
+pub mod fixed;
+#[cfg(feature = "alloc")]
+mod fixed_source;
+#[cfg(feature = "std")]
+pub mod inspect;
+#[cfg(feature = "alloc")]
+mod network;
+#[cfg(feature = "alloc")]
+pub mod stream;
+#[cfg(feature = "alloc")]
+pub mod streams;
+
+#[cfg(feature = "alloc")]
+pub use network::*;

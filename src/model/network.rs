@@ -1,0 +1,349 @@
+//! A network with its weights.
+
+use crate::device::{Device, Network};
+use crate::error::{Error, Result};
+use crate::net::layout::{Layout, Offsets};
+use crate::net::pass::Head;
+use crate::net::shape::Shape;
+use crate::net::state::State;
+use crate::net::weight_format::Weights;
+use crate::random::{Purpose, Random};
+use crate::simd::isa::Cpu;
+use crate::simd::math::settle;
+use crate::tensor::{Buffer, Tensor};
+use crate::units::Units;
+use crate::units::scaler::Scaler;
+use alloc::{format, string::String, vec, vec::Vec};
+
+/// Rows that a forward pass takes through the network at once. Longer sequences are cut, which changes no bit.
+const ROWS: usize = 4096;
+
+/// Which of the first two dimensions of a `[B,T,·]` array comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// `[B,T,·]`, PyTorch's `batch_first=True`.
+    #[default]
+    BatchFirst,
+    /// `[T,B,·]`.
+    TimeMajor,
+}
+
+/// A network with its weights, and the units that go between raw values and what it was trained on.
+#[derive(Debug, Clone)]
+pub struct Model {
+    shape: Shape,
+    layout: Layout,
+    pub(crate) params: Buffer,
+    /// The arena of single steps where their weights are stored in another format than f32.
+    small: Option<(Weights, Buffer)>,
+    units: Option<Units>,
+}
+
+impl Model {
+    /// As many past values (season times predicted columns) may every model remember of a sequence; a large one more.
+    pub const PAST: usize = 1 << 22;
+
+    /// Random weights as PyTorch draws them: evenly from ±1/√H. The same seed gives the same weights everywhere.
+    ///
+    /// # Errors
+    /// If the shape makes no sense.
+    pub fn random(shape: Shape, seed: u64) -> Result<Self> {
+        let mut model = Self::zeros(shape)?;
+        let mut random = Random::new(seed, Purpose::Weights, 0);
+        let bound = 1.0 / libm::sqrtf(shape.hidden as f32);
+        for entry in model.layout.entries() {
+            let values: Vec<f32> = (0..entry.len()).map(|_| (2.0 * random.uniform() - 1.0) * bound).collect();
+            entry.pack(&values, &mut model.params);
+        }
+        Ok(model)
+    }
+
+    /// A model of the given weights, in the order and with the shapes of [`Layout::entries`].
+    ///
+    /// # Errors
+    /// If the shape makes no sense, or a tensor is missing or has another shape.
+    pub fn from_weights(shape: Shape, weights: &[Tensor]) -> Result<Self> {
+        let mut model = Self::zeros(shape)?;
+        Error::check_length("weights", model.layout.entries().len(), weights.len())?;
+        for (entry, tensor) in model.layout.entries().iter().zip(weights) {
+            if entry.dims != tensor.dims() {
+                let (name, expected, found) = (&entry.name, &entry.dims, tensor.dims());
+                return Err(Error::invalid(format!("{name}: expected the shape {expected:?}, got {found:?}")));
+            }
+            entry.pack(tensor.data(), &mut model.params);
+        }
+        Ok(model)
+    }
+
+    fn zeros(shape: Shape) -> Result<Self> {
+        let layout = Layout::new(&shape);
+        let params = Buffer::try_zeros(layout.len())?;
+        Ok(Self { shape, layout, params, small: None, units: None })
+    }
+
+    /// The same model with other parameters, packed.
+    #[cfg(feature = "std")]
+    pub(crate) fn with_params(&self, params: Buffer) -> Self {
+        Self { params, small: None, ..self.clone() }
+    }
+
+    /// The same model with a head that says `y [O]`, in the network's units, whatever comes.
+    #[cfg(feature = "std")]
+    pub(crate) fn with_constant_head(&self, y: &[f32]) -> Self {
+        let mut model = Self { small: None, ..self.clone() };
+        if let Some((weight, bias)) = model.layout.head.clone() {
+            model.params[weight].fill(0.0);
+            model.params[bias][..y.len()].copy_from_slice(y);
+        }
+        model
+    }
+
+    /// Of y `[.., O]`, the values to name if only one is wanted for each predicted column, `[n,D]`: see [`Units::point`].
+    ///
+    /// # Errors
+    /// If y is not as wide as the model's.
+    pub fn point(&self, y: &Tensor) -> Result<Tensor> {
+        let (rows, width) = y.rows();
+        Error::check_length("y: columns", self.shape.width_out(), width)?;
+        match &self.units {
+            None => Tensor::new([rows, width], y.data().to_vec()),
+            Some(units) => {
+                let points: Vec<f32> = y.data().chunks_exact(width).flat_map(|y| units.point(y)).copied().collect();
+                Tensor::new([rows, units.targets()], points)
+            }
+        }
+    }
+
+    /// The same of one row, `[D]` of y `[O]`.
+    #[cfg(feature = "std")]
+    pub(crate) fn point_of<'a>(&self, y: &'a [f32]) -> &'a [f32] {
+        self.units.as_ref().map_or(y, |units| units.point(y))
+    }
+
+    /// The same model with its recurrent weights (`weight_ih` and `weight_hh`) rounded to what `weights` can hold, where
+    /// single steps read them in that format: half or a quarter of the memory, and of the time that reading it takes. All
+    /// else stays in f32. On a processor whole sequences give the bits of the steps. A card computes with the rounded weights in
+    /// f32, and [`Model::params`], [`Model::weights`] and a file hold those. To go back takes the model that it was made from.
+    ///
+    /// # Errors
+    /// If a weight is not finite, or too large for the format, or the memory cannot be had.
+    pub fn with_weights(mut self, weights: Weights) -> Result<Self> {
+        self.small = None;
+        if weights == Weights::F32 {
+            return Ok(self);
+        }
+        let mut small = Buffer::try_zeros(Offsets::arena(&self.shape, weights))?;
+        let mut entries = self.layout.entries().iter();
+        for l in 0..self.shape.layers {
+            let (layer, gates) = (Offsets::layer(&self.shape, weights, l), self.shape.gates());
+            for (words, scales) in [(layer.weight_ih, layer.scale_ih), (layer.weight_hh, layer.scale_hh)] {
+                let Some(entry) = entries.next() else { break };
+                let (before, scaled) = small.split_at_mut(scales);
+                let (weight, words) = (&mut self.params[entry.range()], &mut before[words..]);
+                weights.store(&entry.name, gates, entry.columns, weight, words, scaled)?;
+            }
+            for bias in [layer.bias_ih, layer.bias_hh].into_iter().filter(|_| self.shape.bias) {
+                let Some(entry) = entries.next() else { break };
+                let values = &self.params[entry.range()];
+                small[bias..][..values.len()].copy_from_slice(values);
+            }
+        }
+        let (head, _, end) = Offsets::head(&self.shape, weights);
+        let (_, values) = self.params.split_at(self.params.len() - (end - head));
+        small[head..].copy_from_slice(values);
+        self.small = Some((weights, small));
+        Ok(self)
+    }
+
+    /// The format that single steps read the recurrent weights in.
+    pub fn step_weights(&self) -> Weights {
+        self.small.as_ref().map_or(Weights::F32, |(weights, _)| *weights)
+    }
+
+    /// The parameters of single steps, packed as [`Offsets`] says for [`Model::step_weights`].
+    pub fn step_params(&self) -> &[f32] {
+        self.small.as_ref().map_or(&self.params, |(_, small)| small)
+    }
+
+    /// What passes of more than a step on a processor compute with, to the same bits as a step. Rounded weights are in the
+    /// arena of f32 too, as they were rounded; only int8 has sums that are scaled afterwards, so there the bytes are read.
+    pub(crate) fn pass_params(&self) -> (Weights, &[f32]) {
+        match &self.small {
+            Some((Weights::Int8, small)) => (Weights::Int8, small),
+            _ => (Weights::F32, &self.params),
+        }
+    }
+
+    /// The model with scalers for x and for y: it then reads and gives raw units.
+    ///
+    /// # Errors
+    /// If the scalers are not as wide as input and output.
+    pub fn with_scalers(self, x: Scaler, y: Scaler) -> Result<Self> {
+        self.with_units(Units::scaled(x, y))
+    }
+
+    /// The model with units, scalers and a form: it then reads and gives raw values.
+    ///
+    /// # Errors
+    /// If the scalers are not as wide as input and output, or the values of a season that each sequence has to remember are
+    /// more than [`Model::PAST`] and 64 for each parameter: a few bytes of a file must not ask for gigabytes.
+    pub fn with_units(mut self, units: Units) -> Result<Self> {
+        Error::check_length("scaler of x", self.shape.input, units.x().width())?;
+        Error::check_length("scaler of y", self.shape.width_out(), units.y().width())?;
+        let (season, columns) = (units.form().lag(), units.columns().len());
+        let most = Self::PAST.saturating_add(self.shape.parameters().saturating_mul(64));
+        if season.saturating_mul(columns) > most {
+            return Err(Error::invalid(format!(
+                "season {season}: of {columns} predicted columns a model of {} parameters can remember {} rows; take a shorter \
+                 season, fewer columns or a larger network",
+                self.shape.parameters(),
+                most / columns.max(1)
+            )));
+        }
+        self.units = Some(units);
+        Ok(self)
+    }
+
+    /// Whether what it says can be fed back, as its next inputs.
+    #[cfg(feature = "std")]
+    pub(crate) fn check_fed_back(&self) -> Result<()> {
+        let (input, out) =
+            (self.shape.input, self.units.as_ref().map_or(self.shape.width_out(), |units| units.targets()));
+        if input != out {
+            return Err(Error::invalid(format!(
+                "the model takes {input} values and gives {out}: only one that predicts all its inputs can go further \
+                 than one step ahead"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The units that it had.
+    pub(crate) fn put_units(&mut self, units: Option<Units>) {
+        self.units = units;
+    }
+
+    /// The model without units: x and y are then what the network itself sees.
+    pub fn raw(mut self) -> Self {
+        self.units = None;
+        self
+    }
+
+    /// What goes between raw values and the network's, if anything does.
+    pub fn units(&self) -> Option<&Units> {
+        self.units.as_ref()
+    }
+
+    /// Rows before the first answer that says something: those that a change is held against. See [`Form::lag`](crate::units::transform::Form::lag).
+    pub fn lag(&self) -> usize {
+        self.units.as_ref().map_or(0, |units| units.form().lag())
+    }
+
+    /// The scalers of x and y, if there are any.
+    pub fn scalers(&self) -> Option<(&Scaler, &Scaler)> {
+        self.units.as_ref().map(|units| (units.x(), units.y()))
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The table of parameters.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The parameters, packed as [`Layout`] says.
+    pub fn params(&self) -> &[f32] {
+        &self.params
+    }
+
+    /// Every tensor under PyTorch's name, in PyTorch's order.
+    pub fn weights(&self) -> Vec<(String, Tensor)> {
+        self.named(&self.params)
+    }
+
+    /// The tensors of any shadow of the parameters (gradients, moments), under the same names.
+    ///
+    /// # Panics
+    /// If the arena is shorter than the parameters.
+    pub fn named(&self, arena: &[f32]) -> Vec<(String, Tensor)> {
+        let tensor = |entry: &crate::net::layout::Entry| {
+            let values = entry.unpack(arena);
+            (entry.name.clone(), Tensor::new(entry.dims.clone(), values).unwrap_or_default())
+        };
+        self.layout.entries().iter().map(tensor).collect()
+    }
+
+    /// y of whole sequences.
+    ///
+    /// `x` is `[T,I]`, or `[B,T,I]` (`[T,B,I]` with [`Order::TimeMajor`]); y comes back in the same order with O in
+    /// place of I (H for a network without a head). `state` is that of B sequences (1 for `[T,I]`) and becomes the
+    /// state after them; give [`State::new`] to start from zero. Several calls one after the other give what one
+    /// long call gives, bit for bit, and on a processor what a [`Stream`](crate::model::stream::Stream) gives, whatever the format of
+    /// the weights.
+    ///
+    /// # Errors
+    /// If x has other dimensions, the state is not that of B sequences of this model's shape, or a card fails; the state is
+    /// then as it was.
+    pub fn forward(&self, device: impl Into<Device>, x: &Tensor, order: Order, state: &mut State) -> Result<Tensor> {
+        let (time_major, batch) = match (x.dims(), order) {
+            ([_, _], _) => (None, 1),
+            ([batch, _, _], Order::BatchFirst) => (Some(x.swap_batch_and_time()?), *batch),
+            ([_, batch, _], Order::TimeMajor) => (None, *batch),
+            (dims, _) => return Err(Error::invalid(format!("x: expected [T,I] or [B,T,I], got the shape {dims:?}"))),
+        };
+        let input = x.rows().1;
+        if input != self.shape.input {
+            let expected = self.shape.input;
+            return Err(Error::invalid(format!(
+                "x: the model takes {expected} values a step, these rows have {input}"
+            )));
+        }
+        state.check(&self.shape, self.units.as_ref(), batch)?;
+        let raw = time_major.as_ref().unwrap_or(x).data();
+        let mut rows = raw.to_vec();
+        let steps = (ROWS / batch.max(1)).clamp(1, rows.len().max(1));
+        let (weights, params) = self.pass_params();
+        let mut network = Network::new(&device.into(), &self.shape, &self.params, weights, steps, batch)?;
+        let mut after = state.clone();
+        let before = self.units.as_ref().map(|units| {
+            let before = after.past_of(units).clone();
+            rows.chunks_exact_mut((batch * input).max(1)).for_each(|x| units.take(&mut after.past, x));
+            before
+        });
+        settle(&mut rows); // as a stream does
+        let out = self.shape.width_out();
+        let mut y = Vec::with_capacity(rows.len() / input * out);
+        for x in rows.chunks((steps * batch * input).max(1)) {
+            network.forward(params, x, &mut after, Head::All)?;
+            for row in network.head_rows() {
+                y.extend_from_slice(network.y(row));
+            }
+        }
+        if let (Some(units), Some(before)) = (&self.units, before) {
+            units.give_rows(before, raw, &mut y, batch);
+        }
+        let mut dims = time_major.as_ref().unwrap_or(x).dims().to_vec();
+        if let Some(last) = dims.last_mut() {
+            *last = out;
+        }
+        let y = Tensor::new(dims, y)?;
+        *state = after;
+        if time_major.is_some() { y.swap_batch_and_time() } else { Ok(y) }
+    }
+
+    /// A short sequence and what the network makes of it, `x [T,I]` and `y [T,O]` in the network's own units: rides in
+    /// the model file, so that whoever loads it can check that the numbers are still the same.
+    pub fn reference(&self, cpu: Cpu) -> Result<(Tensor, Tensor)> {
+        const STEPS: usize = 4;
+        let wave = |i: usize| libm::sinf(0.7 * i as f32);
+        let x =
+            Tensor::new(vec![STEPS, self.shape.input], (0..STEPS * self.shape.input).map(wave).collect::<Vec<_>>())?;
+        // a file holds weights in f32, as they were rounded
+        let in_f32 = Self { small: None, units: None, ..self.clone() };
+        let y = in_f32.forward(cpu, &x, Order::BatchFirst, &mut State::new(&self.shape, 1))?;
+        Ok((x, y))
+    }
+}

@@ -1,0 +1,13 @@
+//! What a network is: its shape, where its parameters lie, the formats they are stored in, its state, and what is asked of a pass.
+
+pub mod layout;
+#[cfg(feature = "alloc")]
+pub mod pass;
+pub mod shape;
+#[cfg(feature = "alloc")]
+pub mod state;
+#[cfg(feature = "alloc")]
+pub mod table;
+#[cfg(feature = "alloc")]
+mod weight_codes;
+pub mod weight_format;

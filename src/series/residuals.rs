@@ -1,0 +1,320 @@
+//! Errors one step ahead, in units of how sure the model was: what a path takes one of at each step.
+
+use super::factors::quantile;
+use crate::error::{Error, Result};
+use crate::objective::loss::{LEAST_S, Levels, Loss};
+use crate::random::{Purpose, Random};
+use statrs::distribution::{ContinuousCDF, Normal};
+
+/// Beyond so many deviations nothing is told apart.
+const FAR: f32 = 10.0;
+
+/// What a row of y says of each predicted column, as a distribution whose shape comes from the errors made so far.
+///
+/// A value alone is a place: errors are what the truth was above it. A mean and a variance are a place and a unit: errors are
+/// deviations. Quantiles are a map from a normal deviate to a value, linear between the levels and beyond them: errors are
+/// deviates. All in the network's units.
+#[derive(Debug, Clone)]
+pub struct Says {
+    loss: Loss,
+    /// The normal deviates of the levels.
+    deviates: [f32; Levels::MOST],
+}
+
+impl Says {
+    /// What a network says that was trained with `loss`.
+    pub fn new(loss: Loss) -> Self {
+        let mut deviates = [0.0; Levels::MOST];
+        if let (Loss::Quantiles(levels), normal) = (loss, Normal::standard()) {
+            for (deviate, &level) in deviates.iter_mut().zip(levels.as_slice()) {
+                *deviate = normal.inverse_cdf(f64::from(level)) as f32;
+            }
+        }
+        Self { loss, deviates }
+    }
+
+    /// The errors `[D]` of `y [O]` when `truth [D]` came, all in the network's units. NaN where one of them is.
+    ///
+    /// # Panics
+    /// If y is not as wide as the loss asks for.
+    pub fn errors(&self, y: &[f32], truth: &[f32], errors: &mut [f32]) {
+        let columns = truth.len();
+        for (d, (error, &truth)) in errors.iter_mut().zip(truth).enumerate() {
+            *error = match self.loss {
+                Loss::Gaussian => (truth - y[d]) / deviation(y[columns + d]),
+                Loss::Quantiles(levels) if levels.as_slice().len() > 1 => {
+                    let (values, count) = self.quantiles(levels, y, columns, d);
+                    deviate(&values[..count], &self.deviates[..count], truth)
+                }
+                _ => truth - y[d],
+            };
+        }
+    }
+
+    /// The values `[D]` that `y [O]` means if its `errors [D]` are these, all in the network's units.
+    ///
+    /// # Panics
+    /// If y is not as wide as the loss asks for.
+    #[inline]
+    pub fn values(&self, y: &[f32], errors: &[f32], values: &mut [f32]) {
+        let columns = values.len();
+        for (d, (value, &error)) in values.iter_mut().zip(errors).enumerate() {
+            *value = match self.loss {
+                Loss::Gaussian => y[d] + deviation(y[columns + d]) * error,
+                Loss::Quantiles(levels) if levels.as_slice().len() > 1 => {
+                    let (values, count) = self.quantiles(levels, y, columns, d);
+                    value_at(&values[..count], &self.deviates[..count], error)
+                }
+                _ => y[d] + error,
+            };
+        }
+    }
+
+    /// The quantiles of column `d`, lowest first: a network may say them in another order.
+    fn quantiles(&self, levels: Levels, y: &[f32], columns: usize, d: usize) -> ([f32; Levels::MOST], usize) {
+        let (mut values, count) = ([0.0; Levels::MOST], levels.as_slice().len());
+        for (i, value) in values[..count].iter_mut().enumerate() {
+            *value = y[i * columns + d];
+        }
+        values[..count].sort_unstable_by(f32::total_cmp);
+        (values, count)
+    }
+}
+
+/// The deviation that a logarithm of a variance means, as the loss knows it.
+#[inline]
+fn deviation(s: f32) -> f32 {
+    libm::expf(0.5 * if s < LEAST_S { LEAST_S } else { s })
+}
+
+/// What a deviate beyond the outermost levels adds: by the slope from the first level to the last.
+fn slope(values: &[f32], deviates: &[f32]) -> f32 {
+    let last = values.len() - 1;
+    (values[last] - values[0]) / (deviates[last] - deviates[0])
+}
+
+fn value_at(values: &[f32], deviates: &[f32], deviate: f32) -> f32 {
+    let last = values.len() - 1;
+    if deviate <= deviates[0] {
+        return values[0] + (deviate - deviates[0]) * slope(values, deviates);
+    }
+    if deviate >= deviates[last] {
+        return values[last] + (deviate - deviates[last]) * slope(values, deviates);
+    }
+    let i = deviates.partition_point(|&known| known <= deviate).clamp(1, last);
+    let part = (deviate - deviates[i - 1]) / (deviates[i] - deviates[i - 1]);
+    values[i - 1] + part * (values[i] - values[i - 1])
+}
+
+/// The other way round. Where levels have one value in common, the middle of them.
+fn deviate(values: &[f32], deviates: &[f32], value: f32) -> f32 {
+    let last = values.len() - 1;
+    if value.is_nan() || values.iter().any(|value| value.is_nan()) {
+        return f32::NAN;
+    }
+    let beyond = |from: usize| (deviates[from] + (value - values[from]) / slope(values, deviates)).clamp(-FAR, FAR);
+    let (below, above) =
+        (values.partition_point(|&known| known < value), values.partition_point(|&known| known <= value));
+    match (below, above) {
+        (0, 0) => beyond(0),
+        (below, _) if below > last => beyond(last),
+        // between two levels
+        (below, above) if below == above => {
+            let (low, high) = (values[below - 1], values[below]);
+            deviates[below - 1] + (value - low) / (high - low) * (deviates[below] - deviates[below - 1])
+        }
+        // on one level or on several
+        (below, above) => 0.5 * (deviates[below] + deviates[above - 1]),
+    }
+}
+
+/// Errors `[n,D]`, of all columns at the same time in a row: columns that err together do so in every path.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Errors {
+    rows: Vec<f32>,
+    columns: usize,
+}
+
+impl Errors {
+    /// As many rows as are worth keeping.
+    pub const MOST: usize = 500;
+
+    /// Rows of errors, as [`Says::errors`] gives them.
+    ///
+    /// # Errors
+    /// If there is none, or the values are no whole rows or not finite.
+    pub fn new(rows: Vec<f32>, columns: usize) -> Result<Self> {
+        if rows.is_empty() || columns == 0 || !rows.len().is_multiple_of(columns) {
+            return Err(Error::invalid(format!("errors: {} values are no rows of {columns}", rows.len())));
+        }
+        if rows.iter().any(|error| !error.is_finite()) {
+            return Err(Error::invalid("errors: a value is not finite"));
+        }
+        Ok(Self { rows, columns })
+    }
+
+    /// Normal deviates: what a distribution says of itself, where nobody has looked whether it is right.
+    pub(super) fn normal(columns: usize, seed: u64) -> Self {
+        let (mut random, normal) = (Random::new(seed, Purpose::Paths, u64::MAX), Normal::standard());
+        // one of each thousandth, so that a thousand of them are as normal as can be, in an order of its own for each column
+        let mut rows = vec![0.0; 1000 * columns];
+        for d in 0..columns {
+            let mut deviates: Vec<f32> =
+                (0..1000).map(|i| normal.inverse_cdf((f64::from(i) + 0.5) / 1000.0) as f32).collect();
+            for (left, row) in (1..=1000).rev().zip(rows.chunks_exact_mut(columns)) {
+                row[d] = deviates.swap_remove(random.below(left));
+            }
+        }
+        Self { rows, columns }
+    }
+
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.rows.len() / self.columns
+    }
+
+    /// Whether there are none; [`Errors::new`] makes none such.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// All values, row after row.
+    pub fn values(&self) -> &[f32] {
+        &self.rows
+    }
+
+    /// D
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The same with what `loss` aims at, at 0: means, medians, or the quantiles of a lone level. What was off on average in some stretch
+    /// of time is no law, and a hundred steps would add it up a hundred times.
+    pub(super) fn centred(mut self, loss: Loss) -> Self {
+        for d in 0..self.columns {
+            let mut column: Vec<f32> = self.rows.iter().skip(d).step_by(self.columns).copied().collect();
+            column.sort_unstable_by(f32::total_cmp);
+            let mean = || mean_of_most(&column);
+            let aim = match loss {
+                Loss::Mae => quantile(&column, 0.5),
+                Loss::Quantiles(levels) if levels.as_slice().len() == 1 => {
+                    quantile(&column, f64::from(levels.as_slice()[0]))
+                }
+                _ => mean(),
+            };
+            self.rows.iter_mut().skip(d).step_by(self.columns).for_each(|error| *error -= aim as f32);
+        }
+        self
+    }
+
+    /// One of the rows.
+    #[inline]
+    pub(super) fn draw(&self, random: &mut Random) -> &[f32] {
+        let row = random.below(self.len());
+        &self.rows[row * self.columns..][..self.columns]
+    }
+}
+
+/// The mean of all but what is ten times as far out as the middle half is wide: one glitch of a sensor would move every path.
+fn mean_of_most(sorted: &[f32]) -> f64 {
+    let (low, high) = (quantile(sorted, 0.25), quantile(sorted, 0.75));
+    let far = 10.0 * (high - low);
+    let near = |error: &f64| far == 0.0 || (low - far..=high + far).contains(error);
+    let (sum, count) =
+        sorted.iter().map(|&error| f64::from(error)).filter(near).fold((0.0, 0.0), |(sum, n), e| (sum + e, n + 1.0));
+    sum / count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(a: f32, b: f32) -> bool {
+        (a - b).abs() < 1e-5 * b.abs().max(1.0)
+    }
+
+    #[test]
+    fn errors_and_values_undo_each_other() {
+        let losses =
+            ["mse", "mae", "gaussian", "quantiles:0.1,0.5,0.9", "quantiles:0.3", "quantiles:0.05,0.2,0.21,0.99"];
+        for loss in losses.map(|loss| loss.parse::<Loss>().unwrap()) {
+            let says = Says::new(loss);
+            // two columns
+            let y: Vec<f32> = (0..loss.outputs(2)).map(|i| 0.3 * i as f32 - 0.4 + 0.01 * (i * i) as f32).collect();
+            for error in [-3.0, -1.3, -0.2, 0.0, 0.7, 2.5] {
+                let (mut values, mut errors) = ([0.0; 2], [0.0; 2]);
+                says.values(&y, &[error, -error], &mut values);
+                says.errors(&y, &values, &mut errors);
+                assert!(near(errors[0], error) && near(errors[1], -error), "{loss} {error}: {values:?} {errors:?}");
+            }
+        }
+    }
+
+    /// By hand: a deviate of a level is its value, those between lie between, those beyond go on.
+    #[test]
+    fn quantiles_are_a_map() {
+        let says = Says::new("quantiles:0.1,0.5,0.9".parse().unwrap());
+        let deviate = 1.281_551_6_f32;
+        let at = |error: f32, y: [f32; 3]| {
+            let mut value = [0.0];
+            says.values(&y, &[error], &mut value);
+            value[0]
+        };
+        for y in [[-1.0, 0.0, 3.0], [3.0, -1.0, 0.0]] {
+            assert!(near(at(-deviate, y), -1.0) && near(at(0.0, y), 0.0) && near(at(deviate, y), 3.0));
+            assert!(near(at(0.5 * deviate, y), 1.5) && near(at(-0.5 * deviate, y), -0.5));
+            assert!(near(at(2.0 * deviate, y), 3.0 + 2.0) && near(at(-2.0 * deviate, y), -1.0 - 2.0));
+        }
+        // one value for all levels: it came, or something else did
+        let of = |truth: f32, y: [f32; 3]| {
+            let mut error = [0.0];
+            says.errors(&y, &[truth], &mut error);
+            error[0]
+        };
+        assert!(near(of(2.0, [2.0; 3]), 0.0));
+        assert_eq!((of(1.0, [2.0; 3]), of(3.0, [2.0; 3])), (-FAR, FAR));
+        assert!(of(f32::NAN, [1.0, 2.0, 3.0]).is_nan() && of(2.0, [1.0, f32::NAN, 3.0]).is_nan());
+        assert!(near(of(2.0, [2.0, 2.0, 5.0]), -0.5 * deviate) && near(of(2.0, [1.0, 2.0, 5.0]), 0.0));
+    }
+
+    #[test]
+    fn normal_deviates_are_normal() {
+        let errors = Errors::normal(2, 3);
+        assert_eq!((errors.len(), errors.columns()), (1000, 2));
+        let (mut sum, mut squares, mut product) = ([0.0_f64; 2], [0.0_f64; 2], 0.0);
+        for row in errors.values().chunks(2) {
+            for d in 0..2 {
+                sum[d] += f64::from(row[d]);
+                squares[d] += f64::from(row[d]).powi(2);
+            }
+            product += f64::from(row[0] * row[1]);
+        }
+        assert!(sum.iter().all(|sum| sum.abs() < 0.1) && squares.iter().all(|s| (s / 1000.0 - 1.0).abs() < 0.01));
+        assert!(product.abs() / 1000.0 < 0.1, "{product}");
+    }
+
+    #[test]
+    fn refuses_what_are_no_rows() {
+        for (rows, columns) in [(vec![], 1), (vec![1.0], 0), (vec![1.0; 3], 2), (vec![f32::NAN], 1)] {
+            assert!(Errors::new(rows, columns).is_err());
+        }
+    }
+
+    #[test]
+    fn errors_are_centred_where_the_loss_aims() {
+        let errors = || Errors::new(vec![1.0, 10.0, 3.0, 30.0, 11.0, 11.0], 2).unwrap();
+        let centred = |loss: &str| errors().centred(loss.parse().unwrap()).values().to_vec();
+        assert_eq!(centred("mse"), [-4.0, -7.0, -2.0, 13.0, 6.0, -6.0]);
+        assert_eq!(centred("mse"), centred("quantiles:0.1,0.9"));
+        assert_eq!(centred("mae"), [-2.0, -1.0, 0.0, 19.0, 8.0, 0.0]);
+        assert_eq!(centred("quantiles:0.5"), centred("mae"));
+        // a glitch moves nothing, whatever its size; where most are alike everything counts
+        for glitch in [1e3, 1e9] {
+            let errors = Errors::new(vec![-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, glitch], 1).unwrap();
+            assert_eq!(errors.centred(Loss::Mse).values()[..6], [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]);
+        }
+        let seldom = Errors::new(vec![0.0, 0.0, 0.0, 0.0, 5.0], 1).unwrap().centred(Loss::Mse);
+        assert_eq!(seldom.values(), [-1.0, -1.0, -1.0, -1.0, 4.0]);
+        assert_eq!(centred("quantiles:0.75"), [-6.0, -10.5, -4.0, 9.5, 4.0, -9.5]);
+    }
+}

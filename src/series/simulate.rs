@@ -1,0 +1,197 @@
+//! Paths: futures that a model thinks possible, many side by side.
+
+use crate::cpu::Threads;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::model::stream::Stream;
+use crate::model::streams::{Handle, Streams};
+use crate::net::state::State;
+use crate::random::{Purpose, Random};
+use crate::series::residuals::{Errors, Says};
+use crate::simd::isa::Cpu;
+use crate::tensor::Tensor;
+use crate::units::Units;
+use crate::units::scaler::Scaler;
+use crate::units::transform::Past;
+use std::sync::Arc;
+
+/// The most values that the pasts of all paths may be.
+const MOST_PAST: usize = 1 << 28;
+
+/// Where a series stands after one of its rows.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Which row it was: paths from it draw the same errors, whichever start beside it.
+    row: usize,
+    state: State,
+    past: Past,
+    /// What the network says comes next, `[O]`, in its own units.
+    y: Vec<f32>,
+}
+
+/// Simulates a model that predicts all its inputs: at each step, what it says and an error that it may have made are the next value,
+/// which is fed back.
+#[derive(Debug)]
+pub struct Simulator {
+    network: Arc<Model>,
+    units: Units,
+    says: Says,
+    cpu: Cpu,
+}
+
+impl Start {
+    /// Which row of the history it was, from 0.
+    pub fn row(&self) -> usize {
+        self.row
+    }
+
+    /// # Errors
+    /// If there is no way on from here.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.y.iter().all(|y| y.is_finite()) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "bands: after row {} of the history the model says no number; look for values that are not finite in it",
+            self.row + 1
+        )))
+    }
+}
+
+impl Simulator {
+    /// A simulator of `model`, whose outputs are taken to be its inputs one step later, in the same order.
+    ///
+    /// # Errors
+    /// If there are not as many of one as of the other, or the model's form says that their order differs.
+    pub fn new(model: &Model, cpu: Cpu) -> Result<Self> {
+        let shape = *model.shape();
+        let units = match model.units() {
+            Some(units) => units.clone(),
+            None => {
+                let as_is = |width: usize| Scaler::new(vec![0.0; width], vec![1.0; width]);
+                Units::scaled(as_is(shape.input)?, as_is(shape.width_out())?)
+            }
+        };
+        model.check_fed_back()?;
+        if units.columns().iter().enumerate().any(|(d, &column)| d != column) {
+            return Err(Error::invalid(
+                "the model predicts its inputs in another order, in which they cannot be fed back",
+            ));
+        }
+        let says = Says::new(units.says());
+        Ok(Self { network: Arc::new(model.clone().raw()), units, says, cpu })
+    }
+
+    /// D, the columns that go in and are predicted.
+    pub fn columns(&self) -> usize {
+        self.units.targets()
+    }
+
+    /// Rows at the start of a history that say nothing of errors: there is nothing they could be held against.
+    pub fn lag(&self) -> usize {
+        self.units.form().lag().max(1)
+    }
+
+    /// Goes along `history [T,D]`, in raw units: where it stands after each row of `at`, and how far off the model was at the rows from
+    /// `first` on, `[T-first,D]` as [`Says::errors`] gives them.
+    ///
+    /// # Errors
+    /// If the columns are others, or `at` does not rise or has a row that is not there.
+    pub fn walk(&self, history: &Tensor, at: &[usize], first: usize) -> Result<(Vec<Start>, Vec<f32>)> {
+        let (rows, columns) = history.rows();
+        Error::check_length("history: columns", self.columns(), columns)?;
+        if at.windows(2).any(|pair| pair[0] >= pair[1]) || at.last().is_some_and(|&last| last >= rows) {
+            return Err(Error::invalid(format!("starts: rows must rise and be among the {rows} of the history")));
+        }
+        let mut stream = Stream::on(self.cpu, Arc::clone(&self.network))?;
+        let mut past = self.units.past(1);
+        let (mut x, mut truth) = (vec![0.0; columns], vec![0.0; columns]);
+        let (mut starts, mut at) = (Vec::with_capacity(at.len()), at.iter().peekable());
+        let mut errors = Vec::with_capacity(rows.saturating_sub(first) * columns);
+        let first = first.max(self.lag());
+        for (t, row) in history.data().chunks_exact(columns).enumerate() {
+            x.copy_from_slice(row);
+            self.units.take(&mut past, &mut x);
+            let y = stream.step(&x)?;
+            if let Some(came) = history.data().get((t + 1) * columns..(t + 2) * columns).filter(|_| t + 1 >= first) {
+                truth.copy_from_slice(came);
+                self.units.form_of(past.before_next(), &mut truth);
+                self.units.scale_targets(&mut truth);
+                let from = errors.len();
+                errors.resize(from + columns, 0.0);
+                self.says.errors(y, &truth, &mut errors[from..]);
+            }
+            if at.next_if_eq(&&t).is_some() {
+                let y = y.to_vec();
+                starts.push(Start { row: t, state: stream.state()?.clone(), past: past.clone(), y });
+            }
+        }
+        Ok((starts, errors))
+    }
+
+    /// `each` paths from every one of `starts`, `steps` rows long. `sink` is given the values of all paths from one start at one
+    /// step in one column, in raw units and in no order: `sink(start, step, column, values)`. Values that grow beyond the largest number
+    /// are infinite, and NaN after that.
+    ///
+    /// # Errors
+    /// If there are too many paths for the memory, errors are of other columns, or a start is of another model.
+    pub fn paths(
+        &self,
+        starts: &[&Start],
+        each: usize,
+        steps: usize,
+        errors: &Errors,
+        seed: u64,
+        mut sink: impl FnMut(usize, usize, usize, &mut [f32]),
+    ) -> Result<()> {
+        let (columns, out) = (self.columns(), self.network.shape().width_out());
+        Error::check_length("errors: columns", columns, errors.columns())?;
+        let lag = self.units.form().lag();
+        for start in starts {
+            Error::check_length("start: y", out, start.y.len())?;
+            let fits = start.past.oldest().is_some() && self.units.has(&start.past, 1);
+            if lag > 0 && !fits || lag == 0 && start.past.lag() > 0 {
+                return Err(Error::invalid(
+                    "start: its last values are of another model; take one that this model made",
+                ));
+            }
+        }
+        let paths = starts.len().saturating_mul(each);
+        if paths.saturating_mul(columns).saturating_mul(self.units.form().lag().max(1)) > MOST_PAST {
+            return Err(Error::invalid(format!("paths: {paths} at a time do not fit into memory; take fewer")));
+        }
+        if paths == 0 {
+            return Ok(());
+        }
+        let mut streams = Streams::new(Arc::clone(&self.network), self.cpu, Threads::default(), paths)?;
+        let handles: Vec<Handle> = (0..paths).map(|_| streams.open()).collect::<Result<_>>()?;
+        let mut y = Vec::with_capacity(paths * out);
+        for (start, handles) in starts.iter().zip(handles.chunks_exact(each.max(1))) {
+            for &handle in handles {
+                streams.set_state(handle, &start.state)?;
+                y.extend_from_slice(&start.y);
+            }
+        }
+        let mut past = Past::repeated(&starts.iter().map(|start| &start.past).collect::<Vec<_>>(), each);
+        let mut randoms: Vec<Random> =
+            starts.iter().map(|start| Random::new(seed, Purpose::Paths, start.row as u64)).collect();
+        let (mut x, mut values) = (vec![0.0; paths * columns], vec![0.0; each]);
+        for step in 0..steps {
+            if step > 0 {
+                self.units.take(&mut past, &mut x);
+                streams.step_many(&handles, &x, &mut y)?;
+            }
+            for (path, (x, y)) in x.chunks_exact_mut(columns).zip(y.chunks_exact(out)).enumerate() {
+                self.says.values(y, errors.draw(&mut randoms[path / each]), x);
+            }
+            self.units.values(&past, &mut x);
+            for (start, x) in x.chunks_exact((each * columns).max(1)).enumerate() {
+                for d in 0..columns {
+                    values.iter_mut().zip(x.iter().skip(d).step_by(columns)).for_each(|(to, &value)| *to = value);
+                    sink(start, step, d, &mut values);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+//! Training: from a table or windows to a model, with checkpoints on the way.
+
+pub mod checkpoint;
+mod fit;
+mod pooled;
+mod trainer;
+
+pub use fit::*;
+pub use pooled::{LeftOut, PreparedMany};
+pub use trainer::{Recipe, Step, Trainer, mean_loss};

@@ -1,0 +1,472 @@
+//! Between raw units and the network's: the form of the predicted columns, and one shift and one scale a column.
+
+pub mod scaler;
+pub mod transform;
+
+use crate::error::{Error, Result};
+use crate::objective::loss::Loss;
+use crate::units::scaler::{Scaler, Scaling};
+use crate::units::transform::{Form, Past};
+use alloc::{borrow::Cow, collections::BTreeSet, format, vec, vec::Vec};
+
+/// How raw values become x, and y raw values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Units {
+    x: Scaler,
+    y: Scaler,
+    form: Form,
+    /// Of each predicted column, which input it is: D of them. Empty where only values are predicted, which needs none.
+    columns: Vec<usize>,
+    /// The loss that says what y is.
+    says: Loss,
+}
+
+impl Units {
+    /// Scalers alone, for a network that sees values and says values.
+    pub fn scaled(x: Scaler, y: Scaler) -> Self {
+        Self { x, y, form: Form::Value, columns: Vec::new(), says: Loss::default() }
+    }
+
+    /// The same for a network that says what `loss` wants to know: of each predicted column a value, mean and logarithm of the
+    /// variance, or quantiles.
+    ///
+    /// # Errors
+    /// If the outputs are no multiple of that.
+    pub fn with_says(mut self, loss: Loss) -> Result<Self> {
+        if !self.y.width().is_multiple_of(loss.outputs(1)) {
+            let (outputs, each) = (self.y.width(), loss.outputs(1));
+            return Err(Error::invalid(format!(
+                "{outputs} outputs are not {each} for each predicted column, as {loss} has"
+            )));
+        }
+        self.says = loss;
+        Ok(self)
+    }
+
+    /// The same with the predicted columns in another form. `columns[d]` is the input that predicted column d is: it must be
+    /// among the inputs, since the runtime adds to its last value what the network says.
+    ///
+    /// # Errors
+    /// If the form makes no sense, a column is no input or given twice, or the outputs are no multiple of the columns.
+    pub fn with_form(mut self, form: Form, columns: &[usize]) -> Result<Self> {
+        let form = form.checked()?;
+        let (inputs, outputs) = (self.x.width(), self.y.width());
+        if form == Form::Value {
+            (self.form, self.columns) = (form, Vec::new());
+            return Ok(self);
+        }
+        let unlike: BTreeSet<usize> = columns.iter().take(outputs + 1).copied().collect();
+        if columns.is_empty() || unlike.len() < columns.len() || !outputs.is_multiple_of(columns.len()) {
+            let first = columns.get(..8).unwrap_or(columns);
+            let more = if first.len() < columns.len() { " and more" } else { "" };
+            return Err(Error::invalid(format!(
+                "form: {outputs} outputs do not go with the predicted inputs {first:?}{more}"
+            )));
+        }
+        if let Some(column) = columns.iter().find(|&&column| column >= inputs) {
+            return Err(Error::invalid(format!("form: predicted column {column} is none of the {inputs} inputs")));
+        }
+        (self.form, self.columns) = (form, columns.to_vec());
+        Ok(self)
+    }
+
+    /// Units for a table, fitted to `inputs [T,I]` and the predicted `targets [T,D]` of the training part alone. `columns` says
+    /// which input each target is; `None` if one is not among them.
+    ///
+    /// # Errors
+    /// If there are too few rows, a value is not finite, a form other than values is asked for and a target is not among the
+    /// inputs, or a relative change starts from 0.
+    pub fn fit(
+        scaling: Scaling,
+        form: Form,
+        says: Loss,
+        inputs: (&[f32], usize),
+        targets: (&[f32], usize),
+        columns: Option<&[usize]>,
+    ) -> Result<Self> {
+        Self::fit_many(scaling, form, says, &[(inputs.0, targets.0)], (inputs.1, targets.1), columns)
+    }
+
+    /// The same for several series of the same columns, I and D wide: one scaler over the training parts of all of them. A
+    /// change begins anew in each.
+    ///
+    /// # Errors
+    /// Those of [`Units::fit`], of any of the series.
+    pub fn fit_many(
+        scaling: Scaling,
+        form: Form,
+        says: Loss,
+        parts: &[(&[f32], &[f32])],
+        (inputs, targets): (usize, usize),
+        columns: Option<&[usize]>,
+    ) -> Result<Self> {
+        let form = form.checked()?;
+        if form == Form::Value {
+            let (mut x, mut y) = (Cow::default(), Cow::default());
+            for (i, &(inputs, targets)) in parts.iter().enumerate() {
+                // one alone is not copied
+                if i == 0 {
+                    (x, y) = (Cow::from(inputs), Cow::from(targets));
+                } else {
+                    x.to_mut().extend_from_slice(inputs);
+                    y.to_mut().extend_from_slice(targets);
+                }
+            }
+            let (x, y) = (Scaler::fit(scaling, &x, inputs)?, Scaler::fit(scaling, &y, targets)?);
+            return Self::scaled(x, widened(&y, says)?).with_says(says);
+        }
+        let Some(columns) = columns else {
+            return Err(Error::invalid(
+                "target-as: a predicted column must be among the inputs, since the runtime adds the change to its last value",
+            ));
+        };
+        let (mut x, mut y) = (Vec::new(), Vec::new());
+        for &(x_part, y_part) in parts {
+            let (x_part, y_part) = formed(form, (x_part, inputs), (y_part, targets), columns)?;
+            x.extend(x_part);
+            y.extend(y_part);
+        }
+        let (x, y) = (Scaler::fit(scaling, &x, inputs)?, Scaler::fit(scaling, &y, targets)?);
+        Self::scaled(x, widened(&y, says)?).with_form(form, columns)?.with_says(says)
+    }
+
+    /// Rows of a series as the network sees them in training: x `[T-lag,I]` and its targets `[T-lag,D]` of the same times. The
+    /// first [`Form::lag`] rows have nothing before them that they could be held against, and are left out.
+    ///
+    /// # Errors
+    /// If there are no more rows than that, or a relative change starts from 0.
+    pub fn rows(&self, inputs: (&[f32], usize), targets: (&[f32], usize)) -> Result<(Vec<f32>, Vec<f32>)> {
+        let (mut x, mut y) = formed(self.form, inputs, targets, &self.columns)?;
+        self.x.apply(&mut x);
+        self.scale_targets(&mut y);
+        Ok((x, y))
+    }
+
+    /// The scaler of x.
+    pub fn x(&self) -> &Scaler {
+        &self.x
+    }
+
+    /// The scaler of y.
+    pub fn y(&self) -> &Scaler {
+        &self.y
+    }
+
+    /// The form of the predicted columns.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// What a row of y is: what this loss wants to know.
+    pub fn says(&self) -> Loss {
+        self.says
+    }
+
+    /// D, the predicted columns.
+    pub fn targets(&self) -> usize {
+        self.y.width() / self.says.outputs(1)
+    }
+
+    /// Of a row of y `[O]`, the D values to name if only one is wanted for each column: means, or medians.
+    ///
+    /// # Panics
+    /// If `y` does not have O values.
+    pub fn point<'a>(&self, y: &'a [f32]) -> &'a [f32] {
+        let targets = self.targets();
+        &y[self.says.point() * targets..][..targets]
+    }
+
+    /// Scalers that may be moved while a model learns.
+    pub(crate) fn scalers_mut(&mut self) -> (&mut Scaler, &mut Scaler) {
+        (&mut self.x, &mut self.y)
+    }
+
+    /// Which input each predicted column is, where the form is not that of values.
+    pub fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// What a sequence, or `batch` of them, has to remember of its last rows.
+    pub(crate) fn past(&self, batch: usize) -> Past {
+        Past::new(self.form, batch, self.columns.len())
+    }
+
+    /// Whether `past` is that of `batch` sequences.
+    pub(crate) fn has(&self, past: &Past, batch: usize) -> bool {
+        past.fits(self.form, batch, self.columns.len())
+    }
+
+    /// Raw rows `x [B,I]` of one time step to the network's, in place.
+    #[inline]
+    pub(crate) fn take(&self, past: &mut Past, x: &mut [f32]) {
+        self.take_form(past, x);
+        self.x.apply(x);
+    }
+
+    /// The half of [`Units::take`] that looks back; the scaler is applied afterwards.
+    #[inline]
+    pub(crate) fn take_form(&self, past: &mut Past, x: &mut [f32]) {
+        if self.form != Form::Value {
+            past.take(&self.columns, x);
+        }
+    }
+
+    /// What the network says to the rows that were taken last, `y [B,O]`, to raw values, in place.
+    #[inline]
+    pub(crate) fn give(&self, past: &Past, y: &mut [f32]) {
+        self.y.undo(y);
+        self.give_form(past, y);
+    }
+
+    /// What the network says to whole sequences, `y [T,B,O]`, to raw values, in place. `x [T,B,I]` are the raw rows and `past` is what
+    /// there was before them.
+    pub(crate) fn give_rows(&self, mut past: Past, x: &[f32], y: &mut [f32], batch: usize) {
+        self.y.undo(y);
+        if self.form == Form::Value {
+            return;
+        }
+        // the rows once more, for what each answer is held against
+        let mut row = vec![0.0; batch * self.x.width()];
+        for (x, y) in x.chunks_exact(row.len().max(1)).zip(y.chunks_exact_mut((batch * self.y.width()).max(1))) {
+            row.copy_from_slice(x);
+            self.take_form(&mut past, &mut row);
+            self.give_form(&past, y);
+        }
+    }
+
+    /// Values `[D]` that came, in the form that the network says them in; `before` are those they are held against.
+    #[inline]
+    pub(crate) fn form_of(&self, before: &[f32], came: &mut [f32]) {
+        for (came, &before) in came.iter_mut().zip(before) {
+            *came = self.form.of(before, *came);
+        }
+    }
+
+    /// Targets `[.., D]` in the network's units: by the first D columns of the scaler of y.
+    #[inline]
+    pub(crate) fn scale_targets(&self, rows: &mut [f32]) {
+        for row in rows.chunks_exact_mut(self.targets()) {
+            for ((value, shift), scale) in row.iter_mut().zip(self.y.shift()).zip(self.y.scale()) {
+                *value = (*value - shift) / scale;
+            }
+        }
+    }
+
+    /// Values `[B,D]` in the network's units to raw ones, in place: what [`Units::form_of`] and [`Units::scale_targets`] undo.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn values(&self, past: &Past, rows: &mut [f32]) {
+        let mut before = past.before_next().iter();
+        for row in rows.chunks_exact_mut(self.targets()) {
+            for ((value, shift), scale) in row.iter_mut().zip(self.y.shift()).zip(self.y.scale()) {
+                *value = *value * scale + shift;
+                // none is there where values are what is said
+                if let Some(&before) = before.next() {
+                    *value = self.form.value(before, *value);
+                }
+            }
+        }
+    }
+
+    /// The half of [`Units::give`] that looks back; the scaler was undone before.
+    #[inline]
+    pub(crate) fn give_form(&self, past: &Past, y: &mut [f32]) {
+        if self.form == Form::Value {
+            return;
+        }
+        let before = past.before_next().chunks_exact(self.columns.len());
+        for (y, before) in y.chunks_exact_mut(self.y.width()).zip(before) {
+            let (values, variances) = y.split_at_mut(if self.says == Loss::Gaussian { before.len() } else { y.len() });
+            for (y, &before) in values.iter_mut().zip(before.iter().cycle()) {
+                *y = self.form.value(before, *y);
+            }
+            if self.form == Form::RelativeChange {
+                // a part of `before` is so many times that
+                for (s, &before) in variances.iter_mut().zip(before) {
+                    *s += 2.0 * libm::logf(libm::fabsf(before));
+                }
+            }
+        }
+    }
+}
+
+/// The scaler of y for a head that says what `loss` wants to know, of that of the values: quantiles are scaled as those are; a
+/// logarithm of a variance moves by that of the square of the scale.
+fn widened(values: &Scaler, loss: Loss) -> Result<Scaler> {
+    let (shift, scale) = (values.shift().to_vec(), values.scale().to_vec());
+    match loss {
+        Loss::Gaussian => {
+            let moved = scale.iter().map(|scale| 2.0 * libm::logf(libm::fabsf(*scale)));
+            let ones = scale.iter().map(|_| 1.0);
+            Scaler::new(shift.iter().copied().chain(moved).collect(), scale.iter().copied().chain(ones).collect())
+        }
+        _ => Scaler::new(shift.repeat(loss.outputs(1)), scale.repeat(loss.outputs(1))),
+    }
+}
+
+/// Whether all changes in these rows are numbers.
+#[cfg(feature = "std")]
+pub(crate) fn check_changes(form: Form, (values, width): (&[f32], usize)) -> Result<()> {
+    if form == Form::Value {
+        return Ok(());
+    }
+    let ahead = form.lag().saturating_mul(width);
+    for (i, (&before, &now)) in values.iter().zip(values.get(ahead..).unwrap_or_default()).enumerate() {
+        let row = i / width.max(1) + 1;
+        check_before(form, before, row)?;
+        if !form.of(before, now).is_finite() {
+            return Err(Error::invalid(format!("target-as: the change from row {row} on is not finite; use value")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether something can be a part of a value, the first row being 1.
+fn check_before(form: Form, before: f32, row: usize) -> Result<()> {
+    if form == Form::RelativeChange && before == 0.0 {
+        return Err(Error::invalid(format!(
+            "target-as relative-change: the value of row {row} is 0, and nothing is a part of that; use change"
+        )));
+    }
+    Ok(())
+}
+
+/// Rows in `form`, without the first ones, as in [`Units::rows`], not scaled.
+fn formed(
+    form: Form,
+    (inputs, width): (&[f32], usize),
+    (targets, outputs): (&[f32], usize),
+    columns: &[usize],
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let (lag, rows) = (form.lag(), inputs.len() / width.max(1));
+    Error::check_length("targets: rows", rows, targets.len() / outputs.max(1))?;
+    if let Some(column) = columns.iter().find(|&&column| column >= width) {
+        return Err(Error::invalid(format!(
+            "column {column} of the inputs, which are {width} wide: give one that is there"
+        )));
+    }
+    if rows <= lag {
+        return Err(Error::invalid(format!("{rows} rows, but the first change needs {lag} before it: give more data")));
+    }
+    let of = |values: &[f32], width: usize, t: usize, column: usize| {
+        let (before, now) = (values[(t - lag) * width + column], values[t * width + column]);
+        check_before(form, before, t + 1 - lag)?;
+        Ok(form.of(before, now))
+    };
+    let (mut x, mut y) = (inputs[lag * width..].to_vec(), targets[lag * outputs..].to_vec());
+    if form != Form::Value {
+        for t in lag..rows {
+            for &column in columns {
+                x[(t - lag) * width + column] = of(inputs, width, t, column)?;
+            }
+            for d in 0..outputs {
+                y[(t - lag) * outputs + d] = of(targets, outputs, t, d)?;
+            }
+        }
+    }
+    Ok((x, y))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_is_not_there_is_refused() {
+        let rows = (&[1.0, 2.0, 3.0][..], 1);
+        let fit = |column| Units::fit(Scaling::default(), Form::Change, Loss::Mse, rows, rows, Some(&[column]));
+        assert!(fit(0).is_ok());
+        let error = fit(7).unwrap_err().to_string();
+        assert!(error.contains("column 7 of the inputs, which are 1 wide"), "{error}");
+    }
+
+    #[test]
+    fn training_rows_are_what_a_stream_sees() {
+        let inputs: Vec<f32> = (0..24).map(|i| (i as f32 * 0.7).sin() * 3.0 + i as f32).collect();
+        let targets: Vec<f32> = inputs.chunks(2).map(|row| row[1]).collect();
+        for form in [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 4 }] {
+            let units =
+                Units::fit(Scaling::Standard, form, Loss::Mse, (&inputs, 2), (&targets, 1), Some(&[1])).unwrap();
+            let (x, y) = units.rows((&inputs, 2), (&targets, 1)).unwrap();
+            let mut past = units.past(1);
+            for (t, row) in inputs.chunks(2).enumerate() {
+                let mut seen = row.to_vec();
+                units.take(&mut past, &mut seen);
+                if t < form.lag() {
+                    continue;
+                }
+                assert_eq!(seen, x[(t - form.lag()) * 2..][..2], "{form:?} {t}");
+                // an answer that is right in the network's units is right in raw ones
+                if let Some(&said) = y.get(t - form.lag() + 1) {
+                    let mut answer = [said];
+                    units.give(&past, &mut answer);
+                    assert!((answer[0] - targets[t + 1]).abs() < 1e-4, "{form:?} {t}: {answer:?}");
+                }
+            }
+        }
+    }
+
+    /// Every output of a head that says a distribution, in raw units, by hand; also below zero.
+    #[test]
+    fn distributions_in_raw_units() {
+        let quantiles: Loss = "quantiles:0.2,0.9".parse().unwrap();
+        let series: Vec<f32> =
+            (0..40).map(|i| (i as f32 * 0.9).sin() * 2.0 - if i % 2 == 0 { 5.0 } else { 30.0 }).collect();
+        let (inputs, columns) = ((&series[..], 2), [1, 0]);
+        let targets: Vec<f32> = series.chunks(2).flat_map(|row| [row[1], row[0]]).collect();
+        for (form, says) in [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 3 }]
+            .into_iter()
+            .flat_map(|form| [(form, Loss::Gaussian), (form, quantiles)])
+        {
+            let plain = Units::fit(Scaling::Standard, form, Loss::Mse, inputs, (&targets, 2), Some(&columns)).unwrap();
+            let units = Units::fit(Scaling::Standard, form, says, inputs, (&targets, 2), Some(&columns)).unwrap();
+            assert_eq!(
+                (units.targets(), plain.rows(inputs, (&targets, 2)).unwrap()),
+                (2, units.rows(inputs, (&targets, 2)).unwrap())
+            );
+            let mut past = units.past(1);
+            series.chunks(2).for_each(|row| units.take(&mut past, &mut row.to_vec()));
+            let said = [0.3_f32, -1.1, 0.7, 0.4];
+            let (mut y, mut low, mut high) = (said, [said[0], said[1]], [said[2], said[3]]);
+            units.give(&past, &mut y);
+            plain.give(&past, &mut low);
+            plain.give(&past, &mut high);
+            assert_eq!(y[..2], low, "{form:?} {says}");
+            match says {
+                Loss::Gaussian => {
+                    for d in 0..2 {
+                        // what one deviation is, in raw units
+                        let (mut at, mut one) = (low, low);
+                        (at[d], one[d]) = (0.0, 1.0);
+                        plain.give(&past, &mut at);
+                        plain.give(&past, &mut one);
+                        let deviation = (one[d] - at[d]).abs();
+                        let expected = said[2 + d] + 2.0 * deviation.ln();
+                        assert!((y[2 + d] - expected).abs() < 1e-4, "{form:?} {d}: {} {expected}", y[2 + d]);
+                    }
+                }
+                // the higher level is the higher value, wherever the series is
+                _ => assert!(y[2..] == high && y[2] > y[0] && y[3] > y[1], "{form:?}: {y:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_what_cannot_be() {
+        let fit = |form, inputs: &[f32], columns| {
+            Units::fit(Scaling::Standard, form, Loss::Mse, (inputs, 1), (inputs, 1), columns)
+                .map(drop)
+                .map_err(|e| e.to_string())
+        };
+        let said = |form, inputs: &[f32], columns| fit(form, inputs, columns).unwrap_err();
+        assert!(said(Form::Change, &[1.0, 2.0], None).contains("must be among the inputs"));
+        assert!(said(Form::Change, &[1.0], Some(&[0])).contains("the first change needs 1 before it"));
+        assert!(said(Form::SeasonalChange { season: 0 }, &[1.0], Some(&[0])).contains("season 0"));
+        assert!(said(Form::RelativeChange, &[1.0, 0.0, 2.0], Some(&[0])).contains("the value of row 2 is 0"));
+        assert!(fit(Form::RelativeChange, &[1.0, 2.0, 0.0], Some(&[0])).is_ok());
+        let scaler = || Scaler::fit(Scaling::Standard, &[1.0, 2.0, 3.0, 5.0], 2).unwrap();
+        for columns in [&[][..], &[0, 0], &[2], &[0, 1, 0]] {
+            assert!(Units::scaled(scaler(), scaler()).with_form(Form::Change, columns).is_err(), "{columns:?}");
+        }
+    }
+}
