@@ -3,41 +3,22 @@
 /// std's, but for a stderr that is closed or on a full disk, which is no reason to panic, and for what a terminal would obey in
 /// a name.
 macro_rules! eprintln {
-    ($($said:tt)*) => { crate::cli::screen::talk(&format!($($said)*)) };
+    ($($said:tt)*) => { crate::cli::output::screen::talk(&format!($($said)*)) };
 }
 
-mod bench;
-mod compile;
-mod config;
-mod convert;
-mod device;
-mod evaluate;
-mod forecast;
-mod gates;
-mod info;
-mod input;
-mod job;
-mod learn;
-mod many;
+mod args;
+mod command;
 mod memory;
-mod number;
-mod paths;
-mod predict;
-mod report;
-mod save;
-mod screen;
-mod search;
+mod output;
 mod signals;
-mod stream;
-mod train;
 
+use args::device::DeviceArgs;
+use args::paths::Paths;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use device::DeviceArgs;
-use paths::Paths;
+use output::screen::Screen;
 use rnnstep::cpu::Threads;
 use rnnstep::error::escaped_lines;
 use rnnstep::{Error, Nonlinearity, Weights};
-use screen::Screen;
 use std::any::TypeId;
 use std::process::ExitCode;
 
@@ -52,27 +33,27 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Trains a network on a series and writes it to a file
-    Train(Box<train::TrainArgs>),
+    Train(Box<command::train::TrainArgs>),
     /// Predicts one step ahead at every row of a file
-    Predict(predict::PredictArgs),
+    Predict(command::predict::PredictArgs),
     /// Predicts as lines come in: numbers in, the next values out
-    Stream(stream::StreamArgs),
+    Stream(command::stream::StreamArgs),
     /// Predicts many steps ahead, feeding predictions back
-    Forecast(forecast::ForecastArgs),
+    Forecast(command::forecast::ForecastArgs),
     /// Says whether a model is worth anything: walk-forward beside the simplest forecasts there are
-    Evaluate(Box<evaluate::EvaluateArgs>),
+    Evaluate(Box<command::evaluate::EvaluateArgs>),
     /// Looks for a recipe: successive halving over cell, sizes, window, learning rate and form of the target
-    Search(Box<search::SearchArgs>),
+    Search(Box<command::search::SearchArgs>),
     /// Shows the gates of every step
-    Gates(gates::GatesArgs),
+    Gates(command::gates::GatesArgs),
     /// Writes a model in another form: as Rust source to compile into firmware
-    Convert(convert::ConvertArgs),
+    Convert(command::convert::ConvertArgs),
     /// Times single steps: their distribution on every instruction set and card, in a row and after a pause
-    Bench(bench::BenchArgs),
+    Bench(command::bench::BenchArgs),
     /// Compiles the kernels of a model for cards that are elsewhere
-    Compile(compile::CompileArgs),
+    Compile(command::compile::CompileArgs),
     /// Says what this machine has, and what is in a model file
-    Info(info::InfoArgs),
+    Info(command::info::InfoArgs),
 }
 
 /// A model file to read.
@@ -120,7 +101,7 @@ fn load(
     }
     let loaded = rnnstep::model::file::load(path, nonlinearity, cpu)?;
     let warnings: Vec<String> = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
-    many::tell(&warnings, "more warnings");
+    args::many::tell(&warnings, "more warnings");
     Ok(loaded)
 }
 
@@ -149,7 +130,7 @@ pub fn main() -> ExitCode {
         Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
         Err(Failure::Interrupted) => ExitCode::from(1),
         Err(Failure::Library(error)) => {
-            format!("error: {error}").lines().for_each(screen::talk);
+            format!("error: {error}").lines().for_each(output::screen::talk);
             ExitCode::from(1)
         }
         Err(Failure::Usage(message)) => {
@@ -172,7 +153,7 @@ fn command() -> clap::Command {
 fn work() -> Result<ExitCode, Failure> {
     let mut command = command();
     match command.clone().try_get_matches() {
-        Ok(matches) => run(&config::applied(&mut command, matches)?),
+        Ok(matches) => run(&args::config::applied(&mut command, matches)?),
         Err(error) => said_by_clap(&error),
     }
 }
@@ -183,14 +164,14 @@ fn said_by_clap(error: &clap::Error) -> Result<ExitCode, Failure> {
     let odd = |arg: std::ffi::OsString| arg.to_string_lossy().chars().any(char::is_control);
     if error.use_stderr() && std::env::args_os().any(odd) {
         // an argument with a line break in it could say whatever it likes in a line of its own
-        screen::talk(text.trim_end());
+        output::screen::talk(text.trim_end());
     } else if error.use_stderr() && escaped_lines(&text) != text {
         // a shell puts names of files among the arguments, whoever gave them
-        text.trim_end().lines().for_each(screen::talk);
+        text.trim_end().lines().for_each(output::screen::talk);
     } else {
         let printed = error.print();
         if !error.use_stderr() {
-            printed.map_err(screen::failed)?;
+            printed.map_err(output::screen::failed)?;
         }
     }
     Ok(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)))
@@ -202,17 +183,17 @@ fn run(matches: &clap::ArgMatches) -> Result<ExitCode, Failure> {
     let given = matches.subcommand().map_or(matches, |(_, given)| given);
     let mut screen = Screen::new();
     let result = match cli.command {
-        Command::Train(args) => train::run(&args, given, &mut screen),
-        Command::Predict(args) => predict::run(&args, &mut screen),
-        Command::Stream(args) => stream::run(&args, &mut screen),
-        Command::Forecast(args) => forecast::run(&args, &mut screen),
-        Command::Evaluate(args) => evaluate::run(&args, given, &mut screen),
-        Command::Search(args) => search::run(&args, given, &mut screen),
-        Command::Gates(args) => gates::run(&args, &mut screen),
-        Command::Convert(args) => convert::run(&args, &mut screen),
-        Command::Bench(args) => bench::run(&args, &mut screen),
-        Command::Compile(args) => compile::run(&args, &mut screen),
-        Command::Info(args) => info::run(&args, &mut screen),
+        Command::Train(args) => command::train::run(&args, given, &mut screen),
+        Command::Predict(args) => command::predict::run(&args, &mut screen),
+        Command::Stream(args) => command::stream::run(&args, &mut screen),
+        Command::Forecast(args) => command::forecast::run(&args, &mut screen),
+        Command::Evaluate(args) => command::evaluate::run(&args, given, &mut screen),
+        Command::Search(args) => command::search::run(&args, given, &mut screen),
+        Command::Gates(args) => command::gates::run(&args, &mut screen),
+        Command::Convert(args) => command::convert::run(&args, &mut screen),
+        Command::Bench(args) => command::bench::run(&args, &mut screen),
+        Command::Compile(args) => command::compile::run(&args, &mut screen),
+        Command::Info(args) => command::info::run(&args, &mut screen),
     };
     // what went wrong first is what is said
     result.and_then(|code| screen.finish().map(|()| code))
@@ -224,7 +205,7 @@ fn outlive_a_file_too_large() {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
 }
 
-/// So many threads, as [`number::threads`] takes them.
+/// So many threads, as [`args::number::threads`] takes them.
 fn threads(count: usize) -> Result<Threads, Failure> {
-    Ok(Threads::new(count.min(number::MOST_THREADS))?)
+    Ok(Threads::new(count.min(args::number::MOST_THREADS))?)
 }

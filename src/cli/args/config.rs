@@ -1,0 +1,335 @@
+//! Options in a TOML file, under the names of the flags; and the recipe of a model written as one.
+//!
+//! What the file says is put among the arguments as if it had been typed, so that there is one place that reads options. What
+//! was typed wins.
+
+use super::job::Job;
+use crate::cli::Failure;
+use crate::cli::args::many;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use rnnstep::Error;
+use rnnstep::error::{brief, quoted};
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use toml::{Spanned, Value};
+
+/// Headings of the flags that decide a result, beside those of a [`Job`]; where files go and what computes is said on the
+/// command line.
+const HEADINGS: [&str; 3] = ["Walk", "Search", "Learning"];
+/// The longest word that may be a flag's with letters amiss, in bytes.
+const LONGEST_NAME: usize = 40;
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// The arguments with those of the file that `--config` names.
+pub fn applied(command: &mut Command, matches: ArgMatches) -> Result<ArgMatches, Failure> {
+    let Some((name, given)) = matches.subcommand() else { return Ok(matches) };
+    let Ok(Some(path)) = given.try_get_one::<PathBuf>("config") else { return Ok(matches) };
+    command.build();
+    let Some(subcommand) = command.find_subcommand(name) else { return Ok(matches) };
+    let words = words(path, subcommand, given)?;
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    // right after the name of the command: an option of two words or a `--` may stand at the end
+    args.splice(2..2, words);
+    let refused = |reason: String| Error::File { path: path.clone(), reason };
+    let all = command.clone().try_get_matches_from(args).map_err(|error| refused(in_one_line(&error)))?;
+    // what was typed makes sense, and no longer does with what the file says; a search checks what it does not choose itself
+    let wrong = |matches: &ArgMatches| {
+        let job = Job::from_arg_matches(matches).ok().filter(|_| name != "search")?;
+        job.check().err().map(|failure| many::why(failure).to_string())
+    };
+    if let (None, Some(reason)) = (wrong(given), all.subcommand().and_then(|(_, matches)| wrong(matches))) {
+        return Err(refused(reason).into());
+    }
+    Ok(all)
+}
+
+/// What the file says, as arguments.
+fn words(path: &Path, command: &Command, given: &ArgMatches) -> Result<Vec<OsString>, Failure> {
+    let text = read(path)?;
+    let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() as u64 + 1;
+    let in_line = |at: usize, reason: String| Error::Row { path: path.into(), line: line_of(at), reason };
+    let entries: BTreeMap<Spanned<String>, Spanned<Value>> = toml::from_str(&text).map_err(|error| {
+        let reason = error.message().lines().collect::<Vec<_>>().join(", ");
+        in_line(error.span().map_or(0, |span| span.start), reason)
+    })?;
+    let typed = |id: &str| given.value_source(id) == Some(ValueSource::CommandLine);
+    let mut words = Vec::new();
+    for (key, value) in &entries {
+        let arg = named(command, key.get_ref()).map_err(|reason| in_line(key.span().start, reason))?;
+        let word = word(command, arg, value.get_ref())
+            .map_err(|reason| in_line(value.span().start, format!("{}: {reason}", key.get_ref())))?;
+        // the season of a form that was overruled goes with it
+        let overruled = |other: &Arg| {
+            let against = |one: &Arg, other: &Arg| {
+                command.get_arg_conflicts_with(one).iter().any(|found| found.get_id() == other.get_id())
+            };
+            typed(other.get_id().as_str()) && (against(arg, other) || against(other, arg))
+        };
+        let of_form = arg.get_id() == "season" && typed("target_as");
+        if !typed(arg.get_id().as_str()) && !of_form && !command.get_arguments().any(overruled) {
+            words.extend(word);
+        }
+    }
+    Ok(words)
+}
+
+/// The text, a mebibyte at most; what it holds takes up to three hundred times as much in memory, and linear time.
+fn read(path: &Path) -> Result<String, Failure> {
+    let io = |source| Error::Io { path: path.into(), source };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(io)?;
+    let refuse = |reason: &str| Error::File { path: path.into(), reason: reason.into() };
+    if bytes.len() as u64 > LARGEST {
+        return Err(refuse("is too large for a file of options").into());
+    }
+    Ok(String::from_utf8(bytes).map_err(|_| refuse("is not text in UTF-8"))?)
+}
+
+/// The flag of a key, or the data.
+fn named<'a>(command: &'a Command, key: &str) -> Result<&'a Arg, String> {
+    let all = || command.get_arguments().filter_map(|arg| Some((name(arg)?, arg)));
+    let job = recipe_options();
+    let decides = |arg: &Arg| {
+        let of_job = arg.get_id() != "config" && job.get_arguments().any(|one| one.get_id() == arg.get_id());
+        of_job || arg.get_help_heading().is_some_and(|heading| HEADINGS.contains(&heading))
+    };
+    match all().find(|(name, _)| *name == key) {
+        Some((_, arg)) if decides(arg) => Ok(arg),
+        Some(_) => Err(format!("{} is said on the command line; a file holds what decides the result", quoted(key))),
+        None => {
+            let known = all().filter(|(_, arg)| decides(arg)).map(|(name, _)| name);
+            Err(format!("unknown key {}{}", quoted(key), nearest(key, known)))
+        }
+    }
+}
+
+/// What a key calls it.
+fn name(arg: &Arg) -> Option<&str> {
+    if arg.get_id() == "data" { Some("data") } else { arg.get_long() }
+}
+
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    // what is longer than any of them is near to none, and a megabyte would take a matrix of gigabytes
+    if word.len() > LONGEST_NAME {
+        return String::new();
+    }
+    let nearest = known.min_by_key(|known| strsim::damerau_levenshtein(word, known));
+    nearest.map_or_else(String::new, |known| format!("; the nearest known is {known}"))
+}
+
+/// A value as arguments, if it is one that the flag takes.
+fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Vec<OsString>, String> {
+    let id = name(arg).unwrap_or_default();
+    // several files are several words, where there may be several
+    if let (true, Value::Array(values)) = (id == "data", value) {
+        let most = if command.get_arguments().any(|arg| arg.get_id() == "more") { usize::MAX } else { 1 };
+        if values.len() > most {
+            return Err(format!("{} takes one file", command.get_name()));
+        }
+        // any text is a name of a file: nothing to be asked of each of a quarter of a million
+        return values.iter().map(|value| Ok(file_word(&item(arg, value)?).into())).collect();
+    }
+    let Some((word, text)) = flag(arg, value)? else { return Ok(vec![]) };
+    match parsed(command, [&word]) {
+        Ok(()) => Ok(vec![word.into()]),
+        Err(error) => Err(refusal(&error, arg, &text)),
+    }
+}
+
+/// Whether a command takes some words.
+fn parsed(command: &Command, words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<(), clap::Error> {
+    match command.clone().no_binary_name(true).try_get_matches_from(words) {
+        // whatever else it needs may stand elsewhere
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// A value as it would be typed, the word with its flag and the value alone; `None` if it says nothing.
+fn flag(arg: &Arg, value: &Value) -> Result<Option<(String, String)>, String> {
+    let id = name(arg).unwrap_or_default();
+    if let ArgAction::SetTrue = arg.get_action() {
+        return match value {
+            Value::Boolean(true) => Ok(Some((format!("--{id}"), "true".into()))),
+            Value::Boolean(false) => Ok(None),
+            other => Err(format!("expected true or false, got {}", kind(other))),
+        };
+    }
+    let most = arg.get_num_args().map_or(1, |count| count.max_values());
+    let many = matches!(arg.get_action(), ArgAction::Append) || most > 1;
+    let text = match value {
+        Value::Array(values) if many => {
+            if values.is_empty() {
+                return Ok(None);
+            }
+            if most > 1 && values.len() > most {
+                return Err(format!("expected at most {most} values, got {}", values.len()));
+            }
+            values.iter().map(|value| item(arg, value)).collect::<Result<Vec<_>, _>>()?.join(",")
+        }
+        value => item(arg, value)?,
+    };
+    let word = match arg.is_positional() {
+        true => file_word(&text),
+        false => format!("--{id}={text}"),
+    };
+    Ok(Some((word, text)))
+}
+
+/// The name of a file as an argument; one that looks like a flag is none.
+fn file_word(text: &str) -> String {
+    if text.starts_with('-') { format!("./{text}") } else { text.into() }
+}
+
+/// One value as text, if it is of the kind that the flag takes.
+fn item(arg: &Arg, value: &Value) -> Result<String, String> {
+    let takes = arg.get_value_parser().type_id();
+    let is = |types: &[TypeId]| types.iter().any(|one| takes == *one);
+    let expected = |what: &str| Err(format!("expected {what}, got {}", kind(value)));
+    if is(&[TypeId::of::<bool>()]) {
+        return value.as_bool().map_or_else(|| expected("true or false"), |value| Ok(value.to_string()));
+    }
+    if is(&[TypeId::of::<usize>(), TypeId::of::<u64>()]) {
+        return match value {
+            Value::Integer(number) if *number >= 0 => Ok(number.to_string()),
+            // TOML ends at 2^63, seeds do not
+            Value::String(text) if text.parse::<u64>().is_ok_and(|number| i64::try_from(number).is_err()) => {
+                Ok(text.clone())
+            }
+            _ => expected("a whole number, not negative"),
+        };
+    }
+    if is(&[TypeId::of::<f64>()]) {
+        return match value {
+            Value::Integer(number) => Ok(number.to_string()),
+            Value::Float(number) => Ok(number.to_string()),
+            _ => expected("a number"),
+        };
+    }
+    match value {
+        Value::String(text) if arg.get_value_delimiter().is_some_and(|delimiter| text.contains(delimiter)) => {
+            Err(format!("{} holds a comma, which stands between names", quoted(text)))
+        }
+        Value::String(text) => Ok(text.clone()),
+        // a column may go by its number
+        Value::Integer(number) if arg.get_possible_values().is_empty() => Ok(number.to_string()),
+        _ => expected("a text in quotes"),
+    }
+}
+
+fn kind(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("the text {}", quoted(text)),
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => value.to_string(),
+        Value::Datetime(_) => "a date".into(),
+        Value::Array(_) => "a list".into(),
+        Value::Table(_) => "a table".into(),
+    }
+}
+
+/// Why a flag does not take a value, in one line.
+fn refusal(error: &clap::Error, arg: &Arg, text: &str) -> String {
+    let possible = arg.get_possible_values();
+    let names: Vec<&str> = possible.iter().map(|value| value.get_name()).collect();
+    match error.kind() {
+        ErrorKind::InvalidValue if !names.is_empty() => {
+            format!("{} is none of {}{}", quoted(text), names.join(", "), nearest(text, names.iter().copied()))
+        }
+        ErrorKind::ValueValidation => error.source().map_or_else(|| in_one_line(error), brief),
+        _ => in_one_line(error),
+    }
+}
+
+/// What is wrong, without how the command is to be called.
+fn in_one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let said: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    brief(said.join(" ").trim_start_matches("error: "))
+}
+
+/// The options of a training as a model file keeps them, each held to what its flag takes; or what is wrong with them.
+pub fn job_of(recipe: &Json) -> Result<Job, String> {
+    let entries = recipe.as_object().ok_or("its recipe is no object")?;
+    let command = recipe_options();
+    let mut words = Vec::new();
+    for (key, value) in entries {
+        let Some(arg) = command.get_arguments().find(|arg| name(arg) == Some(key)) else {
+            return Err(format!("its recipe says {}, which this version does not know", quoted(key)));
+        };
+        if value.is_null() && !arg.get_default_values().is_empty() {
+            return Err(format!("its recipe: {key}: expected a value, got null"));
+        }
+        // names of files are no matter of a flag
+        let Some(value) = of_json(key, value)?.filter(|_| key != "data") else { continue };
+        let word = flag(arg, &value).map_err(|reason| format!("its recipe: {key}: {reason}"))?;
+        words.extend(word.map(|(word, _)| word));
+    }
+    parsed(&command, words).map_err(|error| format!("its recipe: {}", in_one_line(&error)))?;
+    let job = Job::deserialize(recipe).map_err(|error| format!("its recipe: {error}"))?;
+    job.check().map_err(|failure| format!("its recipe: {}", many::why(failure)))?;
+    Ok(job)
+}
+
+/// The options of a training, as a command that has no others.
+fn recipe_options() -> Command {
+    Job::augment_args(Command::new("recipe"))
+}
+
+/// A recipe, as a model file keeps it, as TOML: `train --config` makes the same of it once more. Comments stand above it.
+pub fn toml(recipe: &Json, comments: &[String]) -> Result<String, String> {
+    job_of(recipe)?;
+    let (command, nothing) = (recipe_options(), Map::new());
+    let recipe = recipe.as_object().unwrap_or(&nothing);
+    let args: Vec<(&str, &Arg)> = command.get_arguments().filter_map(|arg| Some((name(arg)?, arg))).collect();
+    let mut text: String = comments.iter().map(|comment| format!("# {comment}\n")).collect();
+    let mut heading = None;
+    for (name, arg) in args {
+        let Some(value) = recipe.get(name).map(|value| of_json(name, value)).transpose()?.flatten() else { continue };
+        if heading != arg.get_help_heading() {
+            heading = arg.get_help_heading();
+            let gap = if text.is_empty() { "" } else { "\n" };
+            text += &format!("{gap}# {}\n", heading.unwrap_or_default());
+        }
+        text += &match value {
+            // the shorter way of a small number
+            Value::Float(number) => format!("{name} = {number:?}\n"),
+            value => format!("{name} = {value}\n"),
+        };
+    }
+    Ok(text)
+}
+
+/// `None` for what says nothing.
+fn of_json(name: &str, value: &Json) -> Result<Option<Value>, String> {
+    Ok(Some(match value {
+        Json::Null | Json::Bool(false) if name != "header" => return Ok(None),
+        Json::Null => return Ok(None),
+        Json::Bool(value) => Value::Boolean(*value),
+        Json::Array(values) if values.is_empty() => return Ok(None),
+        Json::Array(values) => {
+            let values = values.iter().map(|value| of_json(name, value)).collect::<Result<Vec<_>, _>>()?;
+            Value::Array(values.into_iter().flatten().collect())
+        }
+        // kept as the number of its byte
+        Json::Number(byte) if name == "delimiter" => {
+            let byte = byte.as_u64().and_then(|byte| u8::try_from(byte).ok()).filter(u8::is_ascii);
+            Value::String(byte.map(char::from).ok_or("its delimiter is no ASCII character")?.to_string())
+        }
+        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(number), ..) => Value::Integer(number),
+            (_, Some(number), _) => Value::String(number.to_string()),
+            (.., number) => Value::Float(number.unwrap_or_default()),
+        },
+        Json::String(text) => Value::String(text.clone()),
+        Json::Object(_) => return Err(format!("its recipe says {name:?} in a way that this version does not know")),
+    }))
+}

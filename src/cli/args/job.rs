@@ -1,0 +1,580 @@
+//! What a training is asked to do: the options of `train` that decide its result. They are kept in the model file
+//! and in the checkpoint under the names of the flags, so that a training can be repeated and gone on with.
+
+mod check;
+
+use super::input::{DataArgs, Files, Source};
+use super::many::{self, OneSeries};
+use crate::cli::Failure;
+use crate::cli::args::{config, number};
+use crate::cli::output::screen::say_once;
+use clap::{Args, ValueEnum, parser::ValueSource};
+use rnnstep::data::series::{Series, Time};
+use rnnstep::data::windows::Windows;
+use rnnstep::error::{listed, quoted};
+use rnnstep::net::pass::Head;
+use rnnstep::objective::optimizer::{Adam, Optimizer, Schedule, Sgd};
+use rnnstep::series::naive;
+use rnnstep::train;
+use rnnstep::train::Recipe;
+use rnnstep::train::{HeldOut, Length, Plan, PreparedMany, Table};
+use rnnstep::units::scaler::Scaling;
+use rnnstep::{CellKind, Error, Form, Loss, Nonlinearity, Shape, Tensor, Units};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Names on the command line and in files of the optimisers.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerName {
+    Adam,
+    #[value(name = "adamw")]
+    AdamW,
+    Sgd,
+}
+
+/// What becomes of the hidden state at the end of a window.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StateMode {
+    /// It starts the next window, detached from its history
+    Carry,
+    /// The next window starts from zero; windows are shuffled
+    Reset,
+}
+
+/// What of the predicted columns a network sees and says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetAs {
+    /// The value itself
+    #[default]
+    Value,
+    /// The change since the row before
+    Change,
+    /// The change as a part of the value before
+    RelativeChange,
+    /// The change since a season ago
+    SeasonalChange,
+}
+
+/// Times through all windows of a table, if nobody says.
+const EPOCHS: u64 = 100;
+/// Windows of many series side by side, if nobody says.
+const BATCH: usize = 32;
+
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Network")]
+pub struct Job {
+    /// Cell
+    #[arg(long, value_enum, default_value = "rnn")]
+    pub cell: CellKind,
+    /// Activation of an rnn
+    #[arg(long, value_enum, default_value = "tanh")]
+    pub nonlinearity: Nonlinearity,
+    /// Hidden units of each layer
+    #[arg(long, default_value_t = 32, value_name = "H", value_parser = number::whole::<usize>(1..=Shape::MAX_SIZE as u64))]
+    pub hidden: usize,
+    /// Stacked layers
+    #[arg(long, default_value_t = 1, value_name = "L", value_parser = number::whole::<usize>(1..=Shape::MAX_LAYERS as u64))]
+    pub layers: usize,
+    /// Leave the biases of the recurrent layers out
+    #[arg(long)]
+    pub no_bias: bool,
+    /// Probability to drop an element between two layers, 0 to below 1
+    #[arg(long, default_value_t = 0.0, value_name = "P", value_parser = number::fraction)]
+    pub dropout: f64,
+
+    /// Time steps of a window, through which gradients flow back
+    #[arg(long, default_value_t = 20, value_name = "T", value_parser = number::count::<usize>, help_heading = "Windows")]
+    pub seq_len: usize,
+    /// Rows from the start of one window to the next [default: 1 with --state reset, else T]
+    #[arg(long, value_name = "ROWS", value_parser = number::count::<usize>, help_heading = "Windows")]
+    pub stride: Option<usize>,
+    /// Windows side by side in one training step [default: 1; 32 for one model over many series whose state is reset]
+    #[arg(long, default_value_t = 1, hide_default_value = true, value_name = "B", value_parser = number::count::<usize>, help_heading = "Windows")]
+    pub batch: usize,
+    /// What becomes of the hidden state from window to window [default: carry; reset for one model over many series]
+    #[arg(long, value_enum, default_value = "carry", hide_default_value = true, help_heading = "Windows")]
+    pub state: StateMode,
+    /// Which steps of a window count [default: all, or last for windows cut with targets [N,B,O]]
+    #[arg(long, value_enum, help_heading = "Windows")]
+    pub loss_on: Option<Head>,
+    /// Part of the series, from its end, that is held out for scores and best weights, 0 to below 1
+    /// [default: 0.2 for a table, 0 for windows already cut]
+    #[arg(long, value_name = "FRACTION", value_parser = number::fraction, help_heading = "Windows")]
+    pub val_fraction: Option<f64>,
+    /// How columns are scaled, fitted on the training part [default: standard for a table, else none]
+    #[arg(long, value_enum, help_heading = "Windows")]
+    pub scale: Option<Scaling>,
+    /// What of the predicted columns the network sees and says; predictions are values all the same
+    #[arg(long, value_enum, default_value = "value", help_heading = "Windows")]
+    #[serde(default)]
+    pub target_as: TargetAs,
+    /// Rows of a season, for seasonal-change [default: found in the training part]
+    #[arg(long, value_name = "ROWS", value_parser = number::count::<usize>, help_heading = "Windows")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season: Option<usize>,
+
+    /// Times through all windows [default: 100 for a table, unless --steps is given]
+    #[arg(long, value_name = "N", value_parser = number::count_or_none::<u64>, conflicts_with = "steps", help_heading = "Training")]
+    pub epochs: Option<u64>,
+    /// Training steps [default: 75 for the sine]
+    #[arg(long, value_name = "N", value_parser = number::count_or_none::<u64>, help_heading = "Training")]
+    pub steps: Option<u64>,
+    /// Loss, averaged over all elements: mse, mae, huber, gaussian (mean and variance) or quantiles[:LEVEL,...]
+    /// (alone 0.1,0.5,0.9)
+    #[arg(long, default_value = "mse", help_heading = "Training")]
+    pub loss: Loss,
+    /// Optimiser
+    #[arg(long, value_enum, default_value = "adam", help_heading = "Training")]
+    pub optimizer: OptimizerName,
+    /// Learning rate
+    #[arg(long, default_value_t = 0.01, value_name = "RATE", value_parser = number::not_negative, help_heading = "Training")]
+    pub lr: f64,
+    /// How slowly the moments of adam and adamw forget
+    #[arg(long, num_args = 1..=2, value_names = ["BETA1", "BETA2"], value_delimiter = ',', default_values_t = [0.9, 0.999], value_parser = number::fraction, help_heading = "Training")]
+    pub betas: Vec<f64>,
+    /// What adam and adamw add to the root of the second moment
+    #[arg(long, default_value = "1e-8", value_name = "EPS", value_parser = number::positive, help_heading = "Training")]
+    pub eps: f64,
+    /// Use the largest second moment so far (adam, adamw)
+    #[arg(long, help_heading = "Training")]
+    pub amsgrad: bool,
+    /// Momentum of sgd
+    #[arg(long, default_value_t = 0.0, value_name = "M", value_parser = number::not_negative, help_heading = "Training")]
+    pub momentum: f64,
+    /// Dampening of the momentum of sgd
+    #[arg(long, default_value_t = 0.0, value_name = "D", value_parser = number::share, help_heading = "Training")]
+    pub dampening: f64,
+    /// Nesterov momentum (sgd)
+    #[arg(long, help_heading = "Training")]
+    pub nesterov: bool,
+    /// Weight decay [default: 0.01 for adamw, else 0]
+    #[arg(long, value_name = "DECAY", value_parser = number::not_negative, help_heading = "Training")]
+    pub weight_decay: Option<f64>,
+    /// Largest global norm of the gradient [default: no limit]
+    #[arg(long, value_name = "NORM", value_parser = number::positive, help_heading = "Training")]
+    pub clip: Option<f64>,
+    /// Learning rate over the training steps: constant, step:EVERY:GAMMA or cosine[:STEPS[:MIN]]
+    #[arg(long, default_value = "constant", value_parser = schedule, help_heading = "Training")]
+    pub schedule: String,
+    /// Stop after so many epochs without a better loss on the held-out part [default: never]
+    #[arg(long, value_name = "EPOCHS", value_parser = number::count_or_none::<u64>, help_heading = "Training")]
+    pub patience: Option<u64>,
+    /// Seed of the initial weights, the order of windows and dropout
+    #[arg(long, default_value_t = 0, value_name = "SEED", help_heading = "Training")]
+    pub seed: u64,
+
+    /// Read options from a file, under the names of the flags; what is given here as well wins
+    #[arg(long, value_name = "FILE.toml", help_heading = "Files")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub data: DataArgs,
+}
+
+/// Windows to train on, what is held out of them and, of a table, everything about the table.
+pub struct Prepared {
+    pub windows: Windows,
+    pub held_out: Option<HeldOut>,
+    pub units: Option<Units>,
+    /// The table, or those of several series.
+    pub tables: Vec<Named>,
+}
+
+/// A table in raw units, with its names, and where training ends.
+pub struct Named {
+    /// Which of several series it is.
+    pub series: Option<String>,
+    pub table: Table,
+    pub input_names: Vec<String>,
+    pub target_names: Vec<String>,
+    pub time: Option<Time>,
+    pub train_rows: usize,
+}
+
+impl Job {
+    /// The shape of the network for data of these widths.
+    pub fn shape(&self, input: usize, output: usize) -> Result<Shape, Failure> {
+        let shape = Shape::new(self.cell, input, self.hidden, self.layers, output)?;
+        Ok(shape.with_nonlinearity(self.nonlinearity)?.with_bias(!self.no_bias)?)
+    }
+
+    /// The recipe of a training of so many steps.
+    pub fn recipe(&self, loss_on: Head, steps: Option<u64>) -> Result<Recipe, Failure> {
+        let decay = self.weight_decay.unwrap_or(if self.optimizer == OptimizerName::AdamW { 0.01 } else { 0.0 });
+        let [beta1, beta2] = self.betas[..] else {
+            return Err(Failure::Usage(format!("--betas: expected two numbers, got {}", self.betas.len())));
+        };
+        let adam = Adam { betas: [beta1, beta2], eps: self.eps, weight_decay: decay, amsgrad: self.amsgrad };
+        let optimizer = match self.optimizer {
+            OptimizerName::Adam => Optimizer::Adam(adam),
+            OptimizerName::AdamW => Optimizer::AdamW(adam),
+            OptimizerName::Sgd => {
+                let &Self { momentum, dampening, nesterov, .. } = self;
+                Optimizer::Sgd(Sgd { momentum, dampening, nesterov, weight_decay: decay })
+            }
+        };
+        let recipe = Recipe {
+            loss: self.loss,
+            loss_on,
+            optimizer,
+            lr: self.lr,
+            schedule: self.schedule.parse::<Schedule>().map_err(Failure::Usage)?,
+            steps,
+            clip: self.clip,
+            carry: self.state == StateMode::Carry,
+            dropout: self.dropout,
+            maximize: false,
+            seed: self.seed,
+        };
+        Ok(recipe.checked()?)
+    }
+
+    /// Says how long to train, if nobody did: a file then says it too, and a resumed training ends in the same bytes.
+    pub fn settle_length(&mut self, windows: &Windows) {
+        match (self.steps, self.epochs, windows.steps_per_epoch()) {
+            (None, None, Some(_)) => self.epochs = Some(EPOCHS),
+            (None, None, None) => self.steps = Some(75),
+            _ => {}
+        }
+    }
+
+    /// What is not said, for one model over many series: windows of all of them in one step, shuffled. One series after the
+    /// other, the weights would follow the last one.
+    pub fn settle_several(&mut self, matches: &clap::ArgMatches) {
+        let said = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        if !said("state") {
+            self.state = StateMode::Reset;
+        }
+        if self.state == StateMode::Reset && !said("batch") {
+            self.batch = BATCH;
+        }
+    }
+
+    /// Training steps in all.
+    pub fn total_steps(&self, windows: &Windows) -> u64 {
+        self.steps.map_or(Length::Epochs(self.epochs.unwrap_or(0)), Length::Steps).steps(windows)
+    }
+
+    /// Reads the data and cuts it into windows.
+    pub fn prepare(&mut self) -> Result<Prepared, Failure> {
+        match self.data.source()? {
+            Source::Sine => {
+                self.refuse_table_options("the built-in sine")?;
+                if self.state == StateMode::Reset || self.stride.is_some() || self.batch != 1 {
+                    let message = "--stride, --batch and --state reset: the built-in sine is one endless sequence; \
+                                   give a file of DATA to use them";
+                    return Err(Failure::Usage(message.into()));
+                }
+                if self.epochs.is_some() {
+                    return Err(Failure::Usage("--epochs: the built-in sine has no end; use --steps".into()));
+                }
+                let windows = Windows::sine(self.seq_len)?;
+                self.check_loss_on(&windows)?;
+                let units = self.units_without_scales(&windows)?;
+                Ok(Prepared { windows, held_out: None, units, tables: vec![] })
+            }
+            Source::Windows { x, target } => {
+                self.refuse_table_options("windows already cut")?;
+                let all = Windows::cut(x.clone(), target.clone()).map_err(|error| self.in_data(error))?;
+                self.check_loss_on(&all)?;
+                let (windows, held_out) = self.split_windows(all, x, target)?;
+                let units = self.units_without_scales(&windows)?;
+                Ok(Prepared { windows, held_out: held_out.map(HeldOut::Windows), units, tables: vec![] })
+            }
+            Source::Series(series) => self.prepare_series(&series),
+            Source::Several(all) => self.prepare_several(all),
+        }
+    }
+
+    /// Cuts one series into windows.
+    pub fn prepare_series(&mut self, series: &Series) -> Result<Prepared, Failure> {
+        let mut named = self.named(series)?;
+        self.settle_season(&[&named.table])?;
+        let prepared = self.plan()?.prepare(&named.table).map_err(|error| self.in_rows(error))?;
+        named.train_rows = prepared.train_rows;
+        let train::Prepared { units, windows, held_out, .. } = prepared;
+        Ok(Prepared { windows, held_out, units: Some(units), tables: vec![named] })
+    }
+
+    /// Cuts several series into windows for one model. What is left out is said on stderr.
+    fn prepare_several(&mut self, all: Vec<OneSeries>) -> Result<Prepared, Failure> {
+        let mut tables = self.named_several(all)?;
+        let all: Vec<&Table> = tables.iter().map(|named| &named.table).collect();
+        self.settle_season(&all)?;
+        let prepared = self.plan()?.prepare_many(&all).map_err(|error| self.in_rows(error))?;
+        let left_out = prepared.left_out.iter().map(|one| {
+            let name = quoted(tables[one.series].series.as_deref().unwrap_or_default());
+            format!("warning: series {name} is left out: {}", one.reason)
+        });
+        many::tell(&left_out.collect::<Vec<_>>(), "more series are left out");
+        for (named, &rows) in tables.iter_mut().zip(&prepared.train_rows) {
+            named.train_rows = rows;
+        }
+        tables.retain(|named| named.train_rows > 0);
+        let PreparedMany { units, windows, held_out, .. } = prepared;
+        Ok(Prepared { windows, held_out, units: Some(units), tables })
+    }
+
+    /// The columns of several series; all must have the same ones.
+    pub fn named_several(&self, all: Vec<OneSeries>) -> Result<Vec<Named>, Failure> {
+        let mut tables: Vec<Named> = Vec::with_capacity(all.len());
+        for OneSeries { name, file, series } in all {
+            let mut named = self.named(&series?)?;
+            if let Some(first) = tables.first() {
+                let pairs = [
+                    ("columns", &named.input_names, &first.input_names, "--column"),
+                    ("columns to predict", &named.target_names, &first.target_names, "--target"),
+                ];
+                if let Some((what, has, wanted, flag)) = pairs.into_iter().find(|(_, has, wanted, _)| has != wanted) {
+                    let (has, wanted) = (listed(has), listed(wanted));
+                    let reason =
+                        format!("has the {what} {has}, a series before it {wanted}; choose by name with {flag}");
+                    return Err(Error::File { path: file, reason }.into());
+                }
+            }
+            named.series = Some(name);
+            tables.push(named);
+        }
+        Ok(tables)
+    }
+
+    /// The same job for one of the series alone.
+    pub fn of_one(&self, one: &OneSeries) -> Self {
+        let mut job = self.clone();
+        match &job.data.many.series {
+            Some(_) => job.data.many.only = Some(one.name.clone()),
+            None => job.data.data = Some(Files::from(one.file.clone())),
+        }
+        job
+    }
+
+    /// What a file has to say of a model that says more than values, where nothing is scaled.
+    fn units_without_scales(&self, windows: &Windows) -> Result<Option<Units>, Failure> {
+        if !self.loss.is_distribution() {
+            return Ok(None);
+        }
+        let (x, y) = (vec![0.0; windows.input()], vec![0.0; windows.output()]);
+        let (inputs, targets) = ((&x[..], x.len()), (&y[..], y.len()));
+        Ok(Some(Units::fit(Scaling::None, Form::Value, self.loss, inputs, targets, None)?))
+    }
+
+    /// The columns of `series` that go in and those to predict.
+    pub fn named(&self, series: &Series) -> Result<Named, Failure> {
+        let (inputs, targets) = (self.data.input_columns(series)?, self.data.target_columns(series)?);
+        // before anything is made of them: a column that is not there is a matter of the file
+        let positions = |wanted: &[String]| series.positions(wanted).map_err(|error| self.in_data(error));
+        let (input_positions, target_positions) = (positions(&inputs)?, positions(&targets)?);
+        // of a column that goes in twice the first place
+        let places: HashMap<usize, usize> =
+            input_positions.iter().copied().zip(0..input_positions.len()).rev().collect();
+        let columns = target_positions.iter().map(|target| places.get(target).copied()).collect();
+        let names = |positions: &[usize]| positions.iter().map(|&column| series.columns[column].clone()).collect();
+        Ok(Named {
+            series: None,
+            table: Table::new(series.select(&inputs)?, series.select(&targets)?, columns)?,
+            input_names: names(&input_positions),
+            target_names: names(&target_positions),
+            time: series.time.clone(),
+            train_rows: series.len(),
+        })
+    }
+
+    /// Finds the season, if a change over one is asked for and nobody said how long it is: of several series the commonest.
+    pub fn settle_season(&mut self, tables: &[&Table]) -> Result<(), Failure> {
+        if self.target_as != TargetAs::SeasonalChange || self.season.is_some() {
+            return Ok(());
+        }
+        let mut found = BTreeMap::<usize, usize>::new();
+        for table in tables {
+            let (train, _) = rnnstep::data::windows::split(table.rows(), self.val_fraction.unwrap_or(0.2))?;
+            let width = table.targets().rows().1;
+            let first: Vec<f32> = table.targets().data().iter().step_by(width).take(train.end).copied().collect();
+            if let Some(season) = naive::season(&first) {
+                *found.entry(season).or_default() += 1;
+            }
+        }
+        // of two as common ones the shorter
+        self.season = found.into_iter().rev().max_by_key(|(_, count)| *count).map(|(season, _)| season);
+        if self.season.is_none() {
+            let message = "--target-as seasonal-change: no season was found in the training part; say --season ROWS";
+            return Err(self.in_data(Error::Invalid(message.into())).into());
+        }
+        Ok(())
+    }
+
+    /// What the network sees and says of the predicted columns.
+    pub fn form(&self) -> Result<Form, Failure> {
+        if self.season.is_some() && self.target_as != TargetAs::SeasonalChange {
+            return Err(Failure::Usage("--season: only --target-as seasonal-change has one".into()));
+        }
+        Ok(match self.target_as {
+            TargetAs::Value => Form::Value,
+            TargetAs::Change => Form::Change,
+            TargetAs::RelativeChange => Form::RelativeChange,
+            TargetAs::SeasonalChange => Form::SeasonalChange { season: self.season.unwrap_or(0) }.checked()?,
+        })
+    }
+
+    /// How a table becomes a model.
+    pub fn plan(&self) -> Result<Plan, Failure> {
+        self.check_stride()?;
+        self.say_what_is_named();
+        let length = match (self.steps, self.epochs) {
+            (Some(steps), _) => Length::Steps(steps),
+            (None, epochs) => Length::Epochs(epochs.unwrap_or(EPOCHS)),
+        };
+        Ok(Plan {
+            shape: self.shape(1, 1)?,
+            seq_len: self.seq_len,
+            stride: self.stride.unwrap_or(1),
+            batch: self.batch,
+            val_fraction: self.val_fraction.unwrap_or(0.2),
+            scaling: self.scale.unwrap_or_default(),
+            form: self.form()?,
+            length,
+            patience: self.patience,
+            recipe: self.recipe(self.loss_on.unwrap_or(Head::All), None)?,
+        })
+    }
+
+    /// Without a level near the middle, what is named where one value is wanted is no median.
+    fn say_what_is_named(&self) {
+        let Loss::Quantiles(levels) = self.loss else { return };
+        let level = levels.as_slice()[self.loss.point()];
+        if !(0.4..=0.6).contains(&level) {
+            let line = format!(
+                "note: where one value is wanted, in scores and forecasts, it is the quantile {level} of --loss {}; add 0.5 for medians",
+                self.loss
+            );
+            say_once("quantiles", &line);
+        }
+    }
+
+    /// An error that lies in the data names its file.
+    pub fn in_data(&self, error: Error) -> Error {
+        match (error, self.data.data.as_ref().and_then(Files::one)) {
+            (Error::Invalid(reason), Some(path)) => Error::File { path: path.into(), reason },
+            (error, _) => error,
+        }
+    }
+
+    /// Too few rows are a matter of the file, a size of 0 is one of the options.
+    fn in_rows(&self, error: Error) -> Error {
+        let sizes = [self.seq_len, self.batch, self.stride.unwrap_or(1)];
+        if sizes.contains(&0) { error } else { self.in_data(error) }
+    }
+
+    /// Windows that came cut: the last ones are held out, if asked for.
+    fn split_windows(&self, all: Windows, x: Tensor, target: Tensor) -> Result<(Windows, Option<Windows>), Failure> {
+        let count = x.dims()[0];
+        let (train, held_out) = rnnstep::data::windows::split(count, self.val_fraction.unwrap_or(0.0))?;
+        if held_out.is_empty() {
+            return Ok((all, None));
+        }
+        if train.is_empty() {
+            let message = format!("val-fraction: none of the {count} windows is left to train on");
+            return Err(Error::Invalid(message).into());
+        }
+        let part = |range: &Range<usize>| Windows::cut(x.part(range.clone())?, target.part(range.clone())?);
+        Ok((part(&train)?, Some(part(&held_out)?)))
+    }
+
+    fn refuse_table_options(&self, what: &str) -> Result<(), Failure> {
+        if self.scale.is_some_and(|scale| scale != Scaling::None)
+            || !self.data.column.is_empty()
+            || !self.data.target.is_empty()
+            || self.target_as != TargetAs::Value
+        {
+            return Err(Failure::Usage(format!(
+                "--scale, --column, --target and --target-as: {what} has no columns to choose or scale"
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_loss_on(&self, windows: &Windows) -> Result<(), Failure> {
+        match self.loss_on {
+            Some(Head::Last) if !windows.last_only() => {
+                Err(Failure::Usage("--loss-on last: these targets are for every step; give targets [N,B,O]".into()))
+            }
+            Some(Head::All) if windows.last_only() => {
+                Err(Failure::Usage("--loss-on all: these targets are for the last step only; give [N,B,T,O]".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The job of a checkpoint with what the command line may change: how long to train. Anything else that was
+    /// given and differs is refused, since the result would be neither the old training nor a new one.
+    /// `path` is the checkpoint.
+    pub fn resumed(&self, path: &Path, stored: &Value, matches: &clap::ArgMatches) -> Result<Self, Failure> {
+        let mut job = config::job_of(stored).map_err(|reason| Error::File { path: path.into(), reason })?;
+        let given = serde_json::to_value(self).map_err(|error| Error::Invalid(error.to_string()))?;
+        for (name, value) in given.as_object().into_iter().flatten() {
+            let id = name.replace('-', "_");
+            if matches.value_source(&id) != Some(ValueSource::CommandLine) {
+                continue;
+            }
+            match id.as_str() {
+                "steps" => (job.steps, job.epochs) = (self.steps, None),
+                "epochs" => (job.steps, job.epochs) = (None, self.epochs),
+                "patience" => job.patience = self.patience,
+                "data" if job.data.files() != self.data.files() => {
+                    let (was, now) = (job.data.files(), self.data.files());
+                    return Err(Failure::Usage(format!("DATA: the training to resume has {was} files, not {now}")));
+                }
+                "data" => job.data.data.clone_from(&self.data.data),
+                _ if stored.get(name) == Some(value) => {}
+                _ => {
+                    let was = stored.get(name).unwrap_or(&Value::Null);
+                    return Err(Failure::Usage(format!(
+                        "--{name} {value}: the training to resume has {was}; only --steps, --epochs and --patience may change"
+                    )));
+                }
+            }
+        }
+        Ok(job)
+    }
+}
+
+fn schedule(text: &str) -> Result<String, String> {
+    text.parse::<Schedule>().map(|_| text.to_string())
+}
+
+impl Job {
+    /// The model of `path`; the job takes its shape over. Flags that were given and say otherwise are refused.
+    pub fn take_shape_of(
+        &mut self,
+        path: &std::path::Path,
+        matches: &clap::ArgMatches,
+        cpu: rnnstep::Cpu,
+    ) -> Result<rnnstep::Model, Failure> {
+        let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let nonlinearity = given("nonlinearity").then_some(self.nonlinearity);
+        let loaded = crate::cli::load(path, nonlinearity, cpu)?;
+        let shape = *loaded.model.shape();
+        let differs = [
+            ("cell", self.cell != shape.cell()),
+            ("hidden", self.hidden != shape.hidden()),
+            ("layers", self.layers != shape.layers()),
+            ("no_bias", self.no_bias == shape.bias()),
+        ];
+        if let Some((flag, _)) = differs.iter().find(|(flag, differs)| *differs && given(flag)) {
+            let reason =
+                format!("--{} differs from the model in this file; leave the flag out", flag.replace('_', "-"));
+            return Err(Error::File { path: path.into(), reason }.into());
+        }
+        (self.cell, self.nonlinearity) = (shape.cell(), shape.nonlinearity());
+        (self.hidden, self.layers, self.no_bias) = (shape.hidden(), shape.layers(), !shape.bias());
+        Ok(loaded.model.raw())
+    }
+}

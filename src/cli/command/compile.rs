@@ -1,0 +1,90 @@
+//! `rnnstep compile`
+
+use crate::cli::Failure;
+use crate::cli::args::number;
+use crate::cli::args::paths;
+use crate::cli::args::paths::Paths;
+use crate::cli::output::report;
+use crate::cli::output::screen::Screen;
+use clap::Args;
+use rnnstep::cuda::image::ahead;
+use rnnstep::cuda::image::ahead::Order;
+use rnnstep::cuda::image::compile::{Image, compile};
+use rnnstep::cuda::{Arch, Dtype, Frame};
+use rnnstep::net::pass::Purpose;
+use rnnstep::{Cpu, Nonlinearity};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct CompileArgs {
+    /// Model file (.safetensors) whose shape the kernels are for
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    /// Activation of an Elman RNN whose file does not say it [default: tanh]
+    #[arg(long, value_enum, value_name = "NAME")]
+    nonlinearity: Option<Nonlinearity>,
+    /// Architectures of the cards that will run it, such as sm_87 (Jetson Orin) or sm_90 (H100)
+    #[arg(long, value_name = "ARCH", value_delimiter = ',', required = true)]
+    arch: Vec<Arch>,
+    /// Bundle to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// How factors of products will be rounded: what will be given to --dtype there
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32", value_name = "DTYPE")]
+    dtype: Vec<Dtype>,
+    /// What will be given to --frame there
+    #[arg(long, value_enum, value_name = "FRAME")]
+    frame: Option<Frame>,
+    /// The most sequences side by side
+    #[arg(long, default_value_t = 1, value_name = "B", value_parser = number::whole::<usize>(1..=1 << 24))]
+    batch: usize,
+    /// Kernels for training as well
+    #[arg(long)]
+    training: bool,
+}
+
+pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    Paths::default().reads("MODEL", [&args.model]).writes("--out", [&args.out]).check()?;
+    screen.goes_beside_files();
+    let loaded = crate::cli::load(&args.model, args.nonlinearity, Cpu::detect()?)?;
+    let shape = *loaded.model.shape();
+    let purpose = if args.training { Purpose::Training } else { Purpose::Inference };
+    let mut bundle = ahead::bundle(&shape);
+    screen.line(format_args!("{}: {}", args.model.display(), report::describe(&shape)))?;
+    screen.line(format_args!(
+        "{:<8} {:<24} {:>9} {:>9} {:>7} {:>7} {:>8} {:>7}",
+        "arch", "kernel", "sequences", "registers", "shared", "spilled", "cubin", "ms"
+    ))?;
+    for &arch in &args.arch {
+        for &dtype in &args.dtype {
+            let order = Order { shape, batch: args.batch, dtype, frame: args.frame, purpose };
+            for part in order.parts(arch)? {
+                let image = compile(&part.program, arch, true)?;
+                table(arch, part.rows, &image, screen)?;
+                bundle.insert(&part.program, arch, image.cubin);
+            }
+        }
+    }
+    paths::write(&args.out, || bundle.save(&args.out))?;
+    screen.line(format_args!("{} images in {}", bundle.len(), args.out.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What each kernel of an image takes; one of a recurrent layer is made for so many sequences a block.
+fn table(arch: Arch, rows: Option<u32>, image: &Image, screen: &mut Screen) -> Result<(), Failure> {
+    for usage in &image.usage {
+        screen.line(format_args!(
+            "{:<8} {:<24} {:>9} {:>9} {:>7} {:>7} {:>8} {:>7.0}",
+            arch.to_string(),
+            usage.kernel,
+            rows.map_or_else(String::new, |rows| rows.to_string()),
+            usage.registers,
+            usage.shared_bytes,
+            usage.spill_bytes,
+            image.cubin.len(),
+            image.seconds * 1e3
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! `rnnstep convert`
+
+use crate::cli::args::paths;
+use crate::cli::output::report;
+use crate::cli::output::screen::Screen;
+use crate::cli::{Failure, ModelArgs};
+use clap::{Args, ValueEnum};
+use rnnstep::model::{file, fixed};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What a model can be written as.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Form {
+    /// A Rust module, to compile into a program without files or an operating system
+    Rust,
+}
+
+#[derive(Args)]
+pub struct ConvertArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// What to write
+    #[arg(long, value_enum, value_name = "FORM")]
+    to: Form,
+    /// Where it goes [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+pub fn run(args: &ConvertArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    args.model.paths().writes("--out", &args.out).check()?;
+    let model = args.model.load()?.model;
+    let text = match args.to {
+        Form::Rust => fixed::source(&model, &report::describe(model.shape()))?,
+    };
+    match &args.out {
+        Some(path) => paths::write(path, || file::write_text(path, &text))?,
+        None => screen.write(|out| out.write_all(text.as_bytes()))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,287 @@
+//! Scores as text and as tables.
+
+use super::{EvaluateArgs, Report};
+use crate::cli::Failure;
+use crate::cli::args::paths;
+use crate::cli::output::screen::Screen;
+use rnnstep::data::csv::{self, number};
+use rnnstep::error::shown;
+use rnnstep::evaluate::backtest::{Column, Comparison, Forecasts, LEARNER, MODEL, Verdict};
+
+/// The most horizons that a table on the screen has.
+const SHOWN: usize = 12;
+
+pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
+    screen.line(format_args!("{}: {}", report.data, report.walk))?;
+    screen.line(&report.about)?;
+    for column in &report.evaluation.columns {
+        let name = &report.named.target_names[column.target];
+        screen.line("")?;
+        print_one_step(name, column, screen)?;
+        if report.evaluation.horizon > 1 {
+            screen.line("")?;
+            let shown = horizons(report.evaluation.horizon).into_iter().map(|ahead| by_horizon(column, ahead));
+            for row in std::iter::once(by_horizon_header(column)).chain(shown) {
+                let [ahead, rmse, naive, name, skill] = &row[..5] else { continue };
+                let learner = match &row[5..] {
+                    [rmse, over] => {
+                        format!("{:<width$}  {rmse:>10}  {over}", "", width = 26_usize.saturating_sub(skill.len()))
+                    }
+                    _ => String::new(),
+                };
+                screen.line(format_args!("  {ahead:<6}  {rmse:>10}  {naive:>10}  {name:<12}  {skill}{learner}"))?;
+            }
+        }
+        screen.line(format_args!("  {}", how(&column.comparisons[0])))?;
+    }
+    for remark in &report.remarks {
+        screen.line(format_args!("note: {remark}"))?;
+    }
+    Ok(())
+}
+
+/// What there is to say of a column, and its scores one step ahead.
+pub fn print_one_step(name: &str, column: &Column, screen: &mut Screen) -> Result<(), Failure> {
+    for (line, _) in sentences(&shown(name), column) {
+        screen.line(line)?;
+    }
+    let rows = scores_one_step(column);
+    let width = rows.iter().map(|row| row[0].chars().count()).max().unwrap_or(0);
+    for [name, rmse, mae, mase, direction] in rows {
+        screen.line(format_args!("  {name:<width$}  {rmse:>10}  {mae:>10}  {mase:>6}  {direction:>9}"))?;
+    }
+    Ok(())
+}
+
+/// What there is to say of a column, and what each sentence comes to.
+pub fn sentences(name: &str, column: &Column) -> Vec<(String, Verdict)> {
+    let many = column.comparisons.len() > 1;
+    let ahead = if many { ", one step ahead" } else { "" };
+    let model = |comparison: &Comparison, ahead: &str| {
+        (format!("{name}{ahead}: {}", comparison.sentence()), comparison.verdict())
+    };
+    let mut lines = vec![model(&column.comparisons[0], ahead)];
+    let last = column.comparisons.len() - 1;
+    let ahead_at_last = format!(", {} steps ahead", last + 1);
+    if many {
+        lines.push(model(&column.comparisons[last], &ahead_at_last));
+    }
+    lines.extend(learning(name, column, 0, ahead));
+    if many {
+        lines.extend(learning(name, column, last, &ahead_at_last));
+    }
+    let rmse = |forecasts: &Forecasts| forecasts.scores[0].rmse();
+    let of = |forecasts: &&Forecasts| ![MODEL, LEARNER].contains(&forecasts.name.as_str()) && !forecasts.naive;
+    let (model, linear) = (&column.forecasters[0], column.forecasters.iter().find(of));
+    if let Some(linear) = linear.filter(|linear| rmse(linear) < rmse(model)) {
+        let by = 100.0 * (1.0 - rmse(linear) / rmse(model));
+        lines.push((format!("{name}: a linear autoregression is {by:.1} % better than the model"), Verdict::Unknown));
+    }
+    lines
+}
+
+/// What learning brings so many rows ahead, counted from 0: against the same model, and whether that is enough.
+fn learning(name: &str, column: &Column, at: usize, ahead: &str) -> Option<(String, Verdict)> {
+    let learning = column.learning.as_ref()?;
+    let (model, naive) = (&learning.over_model[at], &learning.over_naive[at]);
+    // better than a bad model may still be bad
+    let verdict = if model.verdict() == Verdict::Better { naive.verdict() } else { model.verdict() };
+    let said = format!("{name}, learning while it runs{ahead}: {}; {}", model.sentence(), naive.sentence());
+    Some((said, verdict))
+}
+
+/// The table of one step ahead, its header first.
+pub fn scores_one_step(column: &Column) -> Vec<[String; 5]> {
+    let header = ["one step ahead", "RMSE", "MAE", "MASE", "direction"].map(String::from);
+    let row = |forecasts: &Forecasts| {
+        let score = forecasts.scores[0];
+        let season = column.season.filter(|_| forecasts.name == "season ago");
+        let name = season.map_or_else(|| forecasts.name.clone(), |season| format!("season ago ({season} rows)"));
+        let direction = score.direction.map_or_else(|| "-".into(), |part| format!("{:.1} %", 100.0 * part));
+        [name, digits(score.rmse()), digits(score.mae), format!("{:.3}", score.mase), direction]
+    };
+    std::iter::once(header).chain(column.forecasters.iter().map(row)).collect()
+}
+
+/// What the cells of [`by_horizon`] are.
+pub fn by_horizon_header(column: &Column) -> Vec<String> {
+    let learner = column.learning.iter().flat_map(|_| ["learner", "over the model, 95 %"]);
+    ["ahead", "RMSE", "naive", "", "skill, 95 %"].into_iter().chain(learner).map(String::from).collect()
+}
+
+/// Of so many rows ahead: RMSE of the model and of the best naive forecast, and the skill; of a learner RMSE and skill over the
+/// model.
+pub fn by_horizon(column: &Column, ahead: usize) -> Vec<String> {
+    let comparison = &column.comparisons[ahead - 1];
+    let rmse = |name: &str| {
+        let found = column.forecasters.iter().find(|forecasts| forecasts.name == name);
+        found.map_or_else(String::new, |forecasts| digits(forecasts.scores[ahead - 1].rmse()))
+    };
+    let naive = &comparison.other;
+    let mut cells = vec![ahead.to_string(), rmse(MODEL), rmse(naive), naive.clone(), skill(comparison)];
+    if let Some(learning) = &column.learning {
+        cells.extend([rmse(LEARNER), skill(&learning.over_model[ahead - 1])]);
+    }
+    cells
+}
+
+/// `+23.1 % (17.0 to 29.2)`
+pub fn skill(comparison: &Comparison) -> String {
+    let interval = comparison
+        .interval
+        .map_or_else(String::new, |(low, high)| format!(" ({:.1} to {:.1})", 100.0 * low, 100.0 * high));
+    format!("{:+.1} %{interval}", 100.0 * comparison.skill)
+}
+
+/// How interval and p-value were found.
+pub fn how(comparison: &Comparison) -> String {
+    let p = comparison.p_value.map_or_else(|| "no answer".into(), |p| format!("p {p:.2e}"));
+    format!(
+        "skill: part by which the RMSE is smaller than that of the best naive forecast; 95 % by circular block bootstrap, \
+         {} resamples, blocks of {}; Diebold-Mariano: {p}",
+        rnnstep::evaluate::backtest::RESAMPLES,
+        comparison.block
+    )
+}
+
+/// Horizons that a short table shows.
+pub fn horizons(horizon: usize) -> Vec<usize> {
+    let shown = horizon.min(SHOWN);
+    let mut all: Vec<usize> = (0..shown)
+        .map(|i| {
+            if shown == horizon { i + 1 } else { (horizon as f64).powf(i as f64 / (shown - 1) as f64).round() as usize }
+        })
+        .collect();
+    all.dedup();
+    all
+}
+
+/// Five digits.
+pub fn digits(value: f64) -> String {
+    match value.abs() {
+        v if v.is_nan() => "-".into(),
+        v if v == 0.0 || v.is_infinite() => format!("{value}"),
+        v if !(1e-3..1e6).contains(&v) => format!("{value:.3e}"),
+        v => format!("{value:.*}", (4 - v.log10().floor() as i32).clamp(0, 7) as usize),
+    }
+}
+
+/// Header and rows.
+pub type Cells = (Vec<String>, Vec<Vec<String>>);
+/// What makes a table of a report.
+pub type Make = fn(&Report) -> Cells;
+
+/// Writes the tables that were asked for: `of` is given what makes one of a report.
+pub fn write(args: &EvaluateArgs, screen: &mut Screen, of: impl Fn(Make) -> Cells) -> Result<(), Failure> {
+    let tables: [(_, _, Make); 2] = [("scores     ", &args.out, scores), ("forecasts  ", &args.forecasts, forecasts)];
+    for (what, path, table) in tables {
+        let Some(path) = path else { continue };
+        let (header, rows) = of(table);
+        paths::write(path, || csv::write(path, &header, rows))?;
+        screen.line(format_args!("{what}{}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Every score: header and rows. A learner has more columns at the end: what it is better by than the model.
+fn scores(report: &Report) -> Cells {
+    let learner = report.evaluation.learned.is_some();
+    let mut header = vec![
+        "column",
+        "ahead",
+        "forecast",
+        "count",
+        "mse",
+        "mae",
+        "rmse",
+        "mase",
+        "direction",
+        "best_naive",
+        "skill",
+        "skill_low",
+        "skill_high",
+        "dm_p_value",
+    ];
+    if learner {
+        header.extend(["over_model", "over_model_low", "over_model_high", "over_model_dm_p_value"]);
+    }
+    let mut rows = Vec::new();
+    for column in &report.evaluation.columns {
+        for forecasts in &column.forecasters {
+            for (ahead, score) in forecasts.scores.iter().enumerate() {
+                let shown =
+                    |value: Option<f64>| value.filter(|v| !v.is_nan()).map_or_else(String::new, |v| v.to_string());
+                let compared = |comparison: Option<&Comparison>| {
+                    let low_high = comparison.and_then(|comparison| comparison.interval);
+                    [
+                        shown(comparison.map(|comparison| comparison.skill)),
+                        shown(low_high.map(|(low, _)| low)),
+                        shown(low_high.map(|(_, high)| high)),
+                        shown(comparison.and_then(|comparison| comparison.p_value)),
+                    ]
+                };
+                let learning = column.learning.as_ref().filter(|_| forecasts.name == LEARNER);
+                let over_naive = match forecasts.name.as_str() {
+                    MODEL => Some(&column.comparisons[ahead]),
+                    _ => learning.map(|learning| &learning.over_naive[ahead]),
+                };
+                let mut row = vec![
+                    report.named.target_names[column.target].clone(),
+                    (ahead + 1).to_string(),
+                    forecasts.name.clone(),
+                    score.count.to_string(),
+                    shown(Some(score.mse)),
+                    shown(Some(score.mae)),
+                    shown(Some(score.rmse())),
+                    shown(Some(score.mase)),
+                    shown(score.direction),
+                    over_naive.map_or_else(String::new, |comparison| comparison.other.clone()),
+                ];
+                row.extend(compared(over_naive));
+                if learner {
+                    row.extend(compared(learning.map(|learning| &learning.over_model[ahead])));
+                }
+                rows.push(row);
+            }
+        }
+    }
+    (header.into_iter().map(String::from).collect(), rows)
+}
+
+/// Every forecast beside what came: header and rows.
+fn forecasts(report: &Report) -> Cells {
+    let evaluation = &report.evaluation;
+    let time = report.named.time.as_ref();
+    let mut header = vec![time.map_or_else(|| "row".into(), |time| time.name.clone())];
+    header.extend(["ahead", "column", "came"].map(String::from));
+    // the same forecasters for every column, but for a season that only some have
+    let mut names: Vec<&str> = Vec::new();
+    for forecasts in evaluation.columns.iter().flat_map(|column| &column.forecasters) {
+        if !names.contains(&forecasts.name.as_str()) {
+            names.push(&forecasts.name);
+        }
+    }
+    header.extend(names.iter().map(|name| name.to_string()));
+    let targets = report.named.table.targets();
+    let (rows_in_all, width) = targets.rows();
+    let mut rows = Vec::new();
+    for (i, origin) in evaluation.origins.clone().enumerate() {
+        for ahead in 1..=evaluation.horizon.min(rows_in_all - 1 - origin) {
+            for column in &evaluation.columns {
+                let row = origin + ahead;
+                let mut line = vec![time.map_or_else(|| (row + 1).to_string(), |time| time.values[row].clone())];
+                line.push(ahead.to_string());
+                line.push(report.named.target_names[column.target].clone());
+                line.push(number(targets.data()[row * width + column.target]));
+                for name in &names {
+                    let found = column.forecasters.iter().find(|forecasts| forecasts.name == *name);
+                    line.push(found.map_or_else(String::new, |forecasts| {
+                        number(forecasts.values[i * evaluation.horizon + ahead - 1])
+                    }));
+                }
+                rows.push(line);
+            }
+        }
+    }
+    (header, rows)
+}

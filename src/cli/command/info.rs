@@ -1,0 +1,253 @@
+//! `rnnstep info`
+
+use crate::cli::Failure;
+use crate::cli::args::config;
+use crate::cli::args::device::DeviceArgs;
+use crate::cli::output::report;
+use crate::cli::output::report::counted;
+use crate::cli::output::screen::Screen;
+use clap::Args;
+use rnnstep::cuda::image::cache::{Cache, State};
+use rnnstep::cuda::plan::Plan;
+use rnnstep::cuda::{self, Frame, Properties};
+use rnnstep::error::shown;
+use rnnstep::measure::reference64::{deviations, steps};
+use rnnstep::model::file::Loaded;
+use rnnstep::net::layout::Offsets;
+use rnnstep::{Cpu, Error, Form, Isa, Nonlinearity, Shape, Weights};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The most columns that are listed.
+const COLUMNS: usize = 100;
+/// Options of a recipe that are printed: more than there are.
+const OPTIONS: usize = 100;
+/// The longest value of a recipe that is printed as a whole.
+const LONGEST: usize = 300;
+
+#[derive(Args)]
+pub struct InfoArgs {
+    /// Model file [default: say what this machine has]
+    #[arg(value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// Activation of an Elman RNN whose file does not say it [default: tanh]
+    #[arg(long, value_enum, value_name = "NAME")]
+    nonlinearity: Option<Nonlinearity>,
+    /// Print how the model was trained, as TOML for `train --config`
+    #[arg(long, requires = "model")]
+    recipe: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    let cpu = args.device.cpu()?;
+    match &args.model {
+        None => machine(cpu.isa(), screen)?,
+        Some(path) => {
+            let loaded = crate::cli::load(path, args.nonlinearity, cpu)?;
+            if args.recipe {
+                return recipe(&loaded, path, screen);
+            }
+            screen.line(format_args!("{}: {}", path.display(), report::describe(loaded.model.shape())))?;
+            model(&loaded, screen)?;
+            weights(&loaded, cpu, screen)?;
+            plan(loaded.model.shape(), 1, &args.device, screen)?;
+            // last, so that all else is said of a file whose recipe is damaged
+            let checked = loaded.metadata.recipe.as_ref().map(config::job_of).transpose();
+            checked.map_err(|reason| Error::File { path: path.clone(), reason })?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How the model was trained, and nothing else.
+fn recipe(loaded: &Loaded, path: &Path, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    let in_file = |reason: String| Error::File { path: path.into(), reason };
+    let recipe = loaded.metadata.recipe.as_ref().ok_or_else(|| in_file("does not say how it was trained".into()))?;
+    let text = config::toml(recipe, &[]).map_err(in_file)?;
+    screen.write(|out| out.write_all(text.as_bytes()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn machine(chosen: Isa, screen: &mut Screen) -> Result<(), Failure> {
+    screen.line(format_args!("rnnstep {}", env!("CARGO_PKG_VERSION")))?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = counted(cores as u32, "core");
+    screen.line(format_args!("cpu       {}, {cores}", std::env::consts::ARCH))?;
+    let mut sets = String::new();
+    for isa in Isa::available() {
+        sets += &format!("{}{}  ", isa.name(), if isa == chosen { " (chosen)" } else { "" });
+    }
+    screen.line(format_args!("isa       {}", sets.trim_end()))?;
+    match cuda::devices() {
+        Ok(cards) => {
+            for (index, card) in cards.iter().enumerate() {
+                screen.line(format_args!("cuda:{index}    {}", in_a_line(card)))?;
+            }
+        }
+        Err(reason) => screen.line(format_args!("cuda      {reason}"))?,
+    }
+    if let Some(library) = cuda::driver::library() {
+        screen.line(format_args!("driver    {}", cuda::shown(library)))?;
+    }
+    let compiler = cuda::image::nvrtc::search();
+    match compiler.found {
+        Ok(nvrtc) => screen.line(format_args!("nvrtc     {nvrtc}"))?,
+        Err(reason) => screen.line(format_args!("nvrtc     {reason}"))?,
+    }
+    let mut refused = cuda::driver::refused();
+    refused.extend(compiler.refused.into_iter().filter(|line| !refused.contains(line)).collect::<Vec<_>>());
+    for line in refused {
+        screen.line(format_args!("refused   {line}"))?;
+    }
+    screen.line(format_args!("cache     {}", kept()))?;
+    screen.line("features  std, cli, plot, cuda")
+}
+
+/// Where compiled kernels are kept, and whether they are.
+fn kept() -> String {
+    let cache = Cache::new(true);
+    let folder = cache.folder().map_or_else(|| "none".into(), cuda::shown);
+    match cache.state() {
+        State::None => folder,
+        State::Empty => format!("{folder}, made when the first kernel is compiled"),
+        State::Used => format!("{folder}, in use"),
+        State::Partly(files, reason) => format!("{folder}, in use but for {}: {reason}", counted(files as u32, "file")),
+        State::Refused(reason) => format!("{folder}, not used: {reason}"),
+    }
+}
+
+/// A card in a few words.
+fn in_a_line(card: &Properties) -> String {
+    let gib = card.memory as f64 / f64::from(1 << 30);
+    let (major, minor) = card.driver;
+    let kind = if card.integrated { ", integrated" } else { "" };
+    format!(
+        "{}, {}, {}, {gib:.0} GiB{kind}, driver for CUDA {major}.{minor}",
+        card.name,
+        card.arch,
+        counted(card.multiprocessors, "multiprocessor")
+    )
+}
+
+/// How the first card, if there is one, would run the network.
+fn plan(shape: &Shape, batch: usize, device: &DeviceArgs, screen: &mut Screen) -> Result<(), Failure> {
+    let Ok(cards) = cuda::devices() else { return Ok(()) };
+    let Some(card) = cards.first() else { return Ok(()) };
+    let plan = Plan::choose(shape, batch, device.dtype(), card, device.frame())?;
+    screen.line(format_args!("  on cuda     {}, {}: {}", card.name, plan.frame().name(), plan.why))?;
+    for (direction, pass) in [("forward", plan.forward), ("backward", plan.backward)] {
+        if plan.frame() != Frame::Stepwise {
+            screen.line(format_args!(
+                "              {direction}: {}, {} to a unit, {} each, {} and {} KiB of dynamic shared memory a \
+                 block, {} the weights",
+                counted(pass.threads, "thread"),
+                pass.lanes,
+                counted(pass.weights, "weight"),
+                counted(pass.rows, "sequence"),
+                pass.shared / 1024,
+                if pass.blocks == 1 { "1 block has".into() } else { format!("{} blocks share", pass.blocks) }
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+/// What each format of the weights takes and costs.
+fn weights(loaded: &Loaded, cpu: Cpu, screen: &mut Screen) -> Result<(), Failure> {
+    let shape = loaded.model.shape();
+    let all = deviations(&loaded.model, Weights::ALL, cpu);
+    for (i, (format, off)) in Weights::ALL.into_iter().zip(&all).enumerate() {
+        let title = if i == 0 { "weights" } else { "" };
+        let bytes = 4 * Offsets::arena(shape, format);
+        let off = match off {
+            Ok(off) => format!("y off by {:.1e}, at most {:.1e}", off.root_mean_square, off.most),
+            Err(error) => error.to_string(),
+        };
+        screen.line(format_args!("  {title:<11} {:<5} {bytes} bytes in memory, {off}", format.name()))?;
+    }
+    let [as_they_are, ..] = all;
+    let (largest, steps) = (as_they_are?.largest, steps(shape));
+    screen.line(format_args!(
+        "              against float64, y up to {largest:.2}, over {steps} steps of two waves; in the network's own units"
+    ))
+}
+
+/// A value of a recipe; of long lists the beginning.
+fn in_short(value: &Value) -> String {
+    match value {
+        Value::Array(all) if all.len() > COLUMNS => {
+            let first: Vec<String> = all.iter().take(COLUMNS).map(|one| shown(&one.to_string())).collect();
+            format!("[{}, and {} more]", first.join(","), all.len() - COLUMNS)
+        }
+        Value::Array(all) => {
+            format!("[{}]", all.iter().map(|one| shown(&one.to_string())).collect::<Vec<_>>().join(","))
+        }
+        value => {
+            let text = value.to_string();
+            if text.chars().count() > LONGEST { shown(&text) } else { text }
+        }
+    }
+}
+
+fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
+    let (shape, layout) = (loaded.model.shape(), loaded.model.layout());
+    screen.lines(&format!("\n  {:<24} {:<14} {:>10}", "tensor", "shape", "parameters"))?;
+    for entry in layout.entries() {
+        let dims: Vec<String> = entry.dims.iter().map(usize::to_string).collect();
+        screen.line(format_args!(
+            "  {:<24} {:<14} {:>10}",
+            entry.name,
+            format!("[{}]", dims.join(", ")),
+            entry.len()
+        ))?;
+    }
+    let count = shape.parameters();
+    screen.lines(&format!("\n  parameters  {count}, {} bytes in f32, {} in memory", 4 * count, 4 * layout.len()))?;
+    screen.line(format_args!("  operations  {} floating-point a step, activations left out", shape.flops()))?;
+    let (batch, steps, out) = (1, loaded.metadata.seq_len.unwrap_or(20), shape.width_out());
+    let [layers, hidden, input] = [shape.layers(), shape.hidden(), shape.input()];
+    screen.line(format_args!("  input       ({batch}, {steps}, {input})  batch, steps, values"))?;
+    screen.line(format_args!("  output      ({batch}, {steps}, {out})"))?;
+    let c = if shape.cell().has_c() { ", c the same" } else { "" };
+    screen.line(format_args!("  hidden      ({layers}, {batch}, {hidden})  layers, batch, units{c}"))?;
+    match loaded.model.scalers() {
+        None => screen.line("  scaler      none")?,
+        Some((x, y)) => {
+            let names = &loaded.metadata.columns;
+            for (what, scaler, names) in [("input", x, &names.inputs), ("output", y, &names.targets)] {
+                for (i, (shift, scale)) in scaler.shift().iter().zip(scaler.scale()).enumerate().take(COLUMNS) {
+                    let name = names.get(i).map_or_else(|| (i + 1).to_string(), |name| shown(name));
+                    screen.line(format_args!("  scaler      {what} {name}: (value - {shift}) / {scale}"))?;
+                }
+                if let more @ 1.. = scaler.shift().len().saturating_sub(COLUMNS) {
+                    screen.line(format_args!("  scaler      {what}: and {more} more columns"))?;
+                }
+            }
+        }
+    }
+    if let Some(units) = loaded.model.units().filter(|units| units.form() != Form::Value) {
+        let what = match units.form() {
+            Form::RelativeChange => "the change of each predicted column as a part of the value before".into(),
+            Form::SeasonalChange { season } => format!("the change of each predicted column since {season} rows ago"),
+            Form::Change | Form::Value => "the change of each predicted column since the row before".to_string(),
+        };
+        screen.line(format_args!("  target      {what}; in and out are values"))?;
+    }
+    match loaded.metadata.recipe.as_ref() {
+        None => screen.line("  recipe      not said"),
+        Some(Value::Object(recipe)) => {
+            let said = recipe.iter().filter(|(_, value)| !value.is_null() && **value != Value::Array(vec![]));
+            let mut said = said.map(|(name, value)| format!("{} {}", shown(name), in_short(value)));
+            let first: Vec<String> = said.by_ref().take(OPTIONS).collect();
+            let more = match said.count() {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            screen.line(format_args!("  recipe      {}{more}", first.join(", ")))
+        }
+        Some(_) => screen.line("  recipe      damaged"),
+    }
+}

@@ -1,0 +1,14 @@
+//! The commands, a file or a folder each.
+
+pub mod bench;
+pub mod compile;
+pub mod convert;
+pub mod evaluate;
+pub mod forecast;
+pub mod gates;
+pub mod info;
+pub mod learn;
+pub mod predict;
+pub mod search;
+pub mod stream;
+pub mod train;

@@ -1,0 +1,305 @@
+//! `rnnstep search`
+
+use super::evaluate;
+use crate::cli::args::device::DeviceArgs;
+use crate::cli::args::input::Source;
+use crate::cli::args::job::{Job, StateMode, TargetAs};
+use crate::cli::args::paths;
+use crate::cli::args::paths::Paths;
+use crate::cli::args::{config, number};
+use crate::cli::output::report::{LEARNED_NOTHING, describe};
+use crate::cli::output::screen::{Screen, person_reads_stderr};
+use crate::cli::signals;
+use crate::cli::signals::AtOnce;
+use crate::cli::{Failure, threads};
+use clap::Args;
+use clap::parser::ValueSource;
+use indicatif::{ProgressBar, ProgressStyle};
+use rnnstep::data::windows::split;
+use rnnstep::evaluate::search::{Attempt, Journal, Search};
+use rnnstep::model::file;
+use rnnstep::train::Plan;
+use rnnstep::{Error, Form};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Candidates, if nobody says how many or how long.
+const TRIES: usize = 27;
+
+#[derive(Args)]
+#[command(
+    after_help = "Cell, hidden, layers, seq-len, lr and target-as are searched, but for those that are given; all other options of \
+                  `train` hold for every candidate. --epochs is how long the best are trained [default: 100]."
+)]
+pub struct SearchArgs {
+    #[command(flatten)]
+    job: Job,
+    /// Candidates to try [default: 27, or as many as the budget allows]
+    #[arg(long, value_name = "N", value_parser = number::count::<usize>, help_heading = "Search")]
+    tries: Option<usize>,
+    /// The longest that the search may take: 60s, 5m, 2h [default: no limit]
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Search")]
+    budget: Option<Duration>,
+    /// Part of the rows, from their end, that the search never looks at, above 0 and below 1; as large a part of the rest scores
+    #[arg(long, default_value_t = 0.2, value_name = "FRACTION", value_parser = number::part, help_heading = "Search")]
+    test_fraction: f64,
+    /// Recipe to write, for `train --config`
+    #[arg(long, default_value = "recipe.toml", value_name = "FILE.toml", help_heading = "Files")]
+    out: PathBuf,
+    /// What was done so far, to go on from when stopped [default: OUT with .journal.json]
+    #[arg(long, value_name = "FILE.json", help_heading = "Files")]
+    journal: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Candidates to train side by side, each on one thread
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = number::threads)]
+    threads: usize,
+}
+
+pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let threads = threads(args.threads)?;
+    let cpu = args.device.only_cpu("search")?;
+    let mut job = args.job.clone();
+    let Some(data) = job.data.data.clone() else {
+        return Err(Failure::Usage("DATA is missing: give the series to search on, a .csv or .npy file".into()));
+    };
+    if job.steps.is_some() {
+        return Err(Failure::Usage("--steps: a search counts in epochs; use --epochs".into()));
+    }
+    if job.epochs == Some(0) {
+        return Err(Failure::Usage("--epochs: must be at least 1".into()));
+    }
+    let journal_path = args.journal.clone().unwrap_or_else(|| args.out.with_extension("journal.json"));
+    let reads = Paths::of_job(&args.job).reads("--bundle", args.device.bundle());
+    reads.writes("--out", [&args.out]).writes("--journal", [&journal_path]).check()?;
+    screen.goes_beside_files();
+    if job.data.has_several() {
+        let message = "--series: a search is over one series; say which with --only NAME";
+        return Err(Failure::Usage(message.into()));
+    }
+    let Source::Series(series) = job.data.source()? else {
+        let reason =
+            "holds windows already cut, of which none can be left untouched in order; give a series, .csv or .npy";
+        return Err(job.in_data(Error::Invalid(reason.into())).into());
+    };
+    let named = job.named(&series)?;
+    let (before_test, _) = split(named.table.rows(), args.test_fraction)
+        .map_err(|_| Error::Invalid(format!("test-fraction {:?}: must be above 0 and below 1", args.test_fraction)))?;
+    job.settle_season(&[&named.table.part(before_test)?])?;
+    // a season that is given is that of the candidates which have one
+    let season = job.season;
+    job.season = season.filter(|_| job.target_as == TargetAs::SeasonalChange);
+    let base = job.plan()?;
+    let mut search =
+        Search::new(&named.table, base.clone(), season, args.test_fraction, cpu).map_err(|error| job.in_data(error))?;
+    narrow(&mut search, &base, given);
+    let journal = Journal::open(&journal_path, &asked(args, &search, &given)?)?;
+    tell_what_is_known(&journal, &journal_path);
+
+    signals::watch();
+    let start = Instant::now();
+    let stop = || signals::came() || args.budget.is_some_and(|budget| start.elapsed() >= budget);
+    let tries = args.tries.or(args.budget.is_none().then_some(TRIES));
+    let (bar, best) = (progress(tries.map(|tries| search.trainings(tries))), Mutex::new(f64::INFINITY));
+    bar.inc(journal.attempts().len() as u64);
+    let seen = |attempt: &Attempt| {
+        paths::write(&journal_path, || journal.add(attempt))?;
+        let mut best = best.lock().unwrap_or_else(PoisonError::into_inner);
+        *best = attempt.score.unwrap_or(f64::INFINITY).min(*best);
+        bar.set_message(format!("{best:.3}"));
+        bar.inc(1);
+        Ok(())
+    };
+    let found = search.run(tries, &threads, journal.attempts(), &stop, &seen).map_err(|error| job.in_data(error))?;
+    bar.finish_and_clear();
+    let stopped = signals::came() && !found.complete;
+
+    let Some((plan, attempt)) = &found.winner else {
+        let message = if stopped { "interrupted" } else { "the budget was used up" };
+        return Err(
+            Error::Invalid(format!("{message} before the first training was scored; run it again to go on")).into()
+        );
+    };
+    let rows = search.rows();
+    let said = format!("{} in {}", counted(found.candidates, "candidate"), counted(found.trainings, "training"));
+    screen.line(format_args!(
+        "{}: {said}, scored on rows {} to {}; rows {} to {} were not looked at",
+        data,
+        rows.scored.start + 1,
+        rows.scored.end,
+        rows.test.start + 1,
+        rows.test.end
+    ))?;
+    screen.line(format_args!("winner: candidate {}, {}", attempt.candidate, in_words(plan)))?;
+    let score = attempt.score.unwrap_or(f64::NAN);
+    screen.line(format_args!(
+        "inside the search, after {}: an error of {score:.3} times that of the best naive forecast",
+        counted(attempt.epochs as usize, "epoch")
+    ))?;
+    screen.line(format_args!(
+        "that is optimistic: it is the best of {}, picked by this very score",
+        counted(found.candidates, "candidate")
+    ))?;
+    let comments = [
+        format!("found by rnnstep search: {said}"),
+        format!("inside the search, which is optimistic, an error of {score:.3} times that of the best naive forecast"),
+    ];
+    let recipe = recipe(&job, plan, &comments)?;
+    paths::write(&args.out, || file::write_text(&args.out, &recipe))?;
+    // whatever takes its time from here on is no loss
+    let _at_once = (!stopped).then(AtOnce::new);
+    if !stopped {
+        test(&search, &named, plan, screen)?;
+    }
+    screen.line(format_args!("recipe   {}", args.out.display()))?;
+    screen.line(format_args!("journal  {}", journal_path.display()))?;
+    screen.line(format_args!("next     rnnstep train --config {}", args.out.display()))?;
+    let what_next = "run the same again to go on; what is done is in the journal";
+    if stopped {
+        screen.line(format_args!("interrupted after {}: {what_next}", counted(found.trainings, "training")))?;
+        return Ok(ExitCode::from(1));
+    }
+    if !found.complete {
+        screen.line(format_args!("the budget is used up: {what_next}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is given is not searched.
+fn narrow(search: &mut Search, base: &Plan, given: impl Fn(&str) -> bool) {
+    let space = search.space();
+    if given("cell") {
+        space.cells = vec![base.shape.cell()];
+    }
+    if given("hidden") {
+        space.hidden = vec![base.shape.hidden()];
+    }
+    if given("layers") {
+        space.layers = vec![base.shape.layers()];
+    }
+    if given("seq_len") {
+        space.seq_lens = vec![base.seq_len];
+    }
+    if given("lr") {
+        space.lr = (base.recipe.lr, base.recipe.lr);
+    }
+    if given("target_as") {
+        space.forms = vec![base.form];
+    }
+}
+
+/// What a journal must have been begun for: everything that decides what is found, under the names of the flags.
+fn asked(args: &SearchArgs, search: &Search, given: &impl Fn(&str) -> bool) -> Result<serde_json::Value, Failure> {
+    let mut asked = serde_json::to_value(&args.job).map_err(|error| Error::Invalid(error.to_string()))?;
+    if let Some(asked) = asked.as_object_mut() {
+        // the same rows in another place are the same
+        asked.retain(|name, value| name != "data" && !value.is_null());
+        let fixed = ["cell", "hidden", "layers", "seq_len", "lr", "target_as"].into_iter().filter(|id| given(id));
+        asked.insert("given".into(), json!(fixed.map(|id| id.replace('_', "-")).collect::<Vec<_>>().join(" ")));
+        asked.insert("test-fraction".into(), json!(args.test_fraction));
+        asked.insert("program".into(), json!(env!("CARGO_PKG_VERSION")));
+        asked.insert("rows".into(), json!(format!("{:016x}", search.fingerprint())));
+    }
+    Ok(asked)
+}
+
+fn tell_what_is_known(journal: &Journal, path: &std::path::Path) {
+    let path = path.display();
+    if !journal.attempts().is_empty() {
+        eprintln!("going on: {} are in {path} already", counted(journal.attempts().len(), "training"));
+    }
+    if journal.damaged() > 0 {
+        eprintln!("warning: {path}: {} cannot be read and done again", counted(journal.damaged(), "line"));
+    }
+}
+
+/// The one look at the untouched rows.
+fn test(
+    search: &Search,
+    named: &crate::cli::args::job::Named,
+    plan: &Plan,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let (evaluation, learned) = search.test(&named.table, plan)?;
+    let rows = search.rows();
+    screen.line("")?;
+    screen.line(format_args!(
+        "rows {} to {}, forecast one step ahead by the winner, trained on the {} before",
+        rows.test.start + 1,
+        rows.test.end,
+        rows.test.start
+    ))?;
+    for column in &evaluation.columns {
+        evaluate::print_one_step(&named.target_names[column.target], column, screen)?;
+        screen.line(format_args!("  {}", evaluate::how(&column.comparisons[0])))?;
+    }
+    if !learned {
+        screen.line(format_args!("note: {LEARNED_NOTHING}"))?;
+    }
+    screen.line("")
+}
+
+/// The winner as a file for `train --config`.
+fn recipe(job: &Job, plan: &Plan, comments: &[String]) -> Result<String, Failure> {
+    let mut job = job.clone();
+    (job.cell, job.hidden, job.layers) = (plan.shape.cell(), plan.shape.hidden(), plan.shape.layers());
+    (job.seq_len, job.lr) = (plan.seq_len, plan.recipe.lr);
+    (job.target_as, job.season) = match plan.form {
+        Form::Value => (TargetAs::Value, None),
+        Form::Change => (TargetAs::Change, None),
+        Form::RelativeChange => (TargetAs::RelativeChange, None),
+        Form::SeasonalChange { season } => (TargetAs::SeasonalChange, Some(season)),
+    };
+    if job.state == StateMode::Carry {
+        // it would have to be the length of a window, which was searched
+        job.stride = None;
+    }
+    if let rnnstep::train::Length::Epochs(epochs) = plan.length {
+        job.epochs = Some(epochs);
+    }
+    let json = serde_json::to_value(&job).map_err(|error| Error::Invalid(error.to_string()))?;
+    Ok(config::toml(&json, comments).map_err(Error::Invalid)?)
+}
+
+fn in_words(plan: &Plan) -> String {
+    let form = match plan.form {
+        Form::Value => "value".into(),
+        Form::Change => "change".into(),
+        Form::RelativeChange => "relative change".into(),
+        Form::SeasonalChange { season } => format!("change since {season} rows ago"),
+    };
+    format!("{}, windows of {}, lr {}, target as {form}", describe(&plan.shape), plan.seq_len, plan.recipe.lr)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    crate::cli::output::report::counted(u32::try_from(count).unwrap_or(u32::MAX), what)
+}
+
+fn progress(trainings: Option<usize>) -> ProgressBar {
+    if !person_reads_stderr() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match trainings {
+        Some(all) => (ProgressBar::new(all as u64), "{bar:30} {pos}/{len} trainings  best {msg}  {elapsed}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {pos} trainings  best {msg}  {elapsed}"),
+    };
+    ProgressStyle::with_template(template).map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}
+
+/// `60s`, `5m`, `2h`.
+fn time(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a time such as 60s, 5m or 2h".to_string();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let unit = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
+}

@@ -1,0 +1,597 @@
+//! `rnnstep train`
+
+mod each;
+mod outputs;
+
+use crate::cli::args::device::{DeviceArgs, Work};
+use crate::cli::args::job::{Job, Named, Prepared};
+use crate::cli::args::number;
+use crate::cli::args::paths;
+use crate::cli::args::paths::Paths;
+use crate::cli::output::report;
+use crate::cli::output::report::SineWindow;
+use crate::cli::output::save::{SaveEvery, Saver};
+use crate::cli::output::screen::{Screen, person_reads_stderr};
+use crate::cli::signals;
+use crate::cli::signals::AtOnce;
+use crate::cli::{Failure, threads};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use outputs::{Outputs, checkpoint_beside};
+use rnnstep::cpu::Threads;
+use rnnstep::data::windows::Windows;
+use rnnstep::error::listed;
+use rnnstep::model::file;
+use rnnstep::model::file::{Columns, End, Metadata, Unseen};
+use rnnstep::net::pass::Head;
+use rnnstep::plot::{Figure, Plot};
+use rnnstep::train::Trainer;
+use rnnstep::train::checkpoint;
+use rnnstep::train::checkpoint::{Best, Checkpoint};
+use rnnstep::train::{Fit, HeldOut, Outcome};
+use rnnstep::{Device, Error, Model, Shape, Tensor, Units};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Where the model goes if nobody says otherwise.
+const OUT: &str = "model.safetensors";
+/// The longest row of a log that is gone on with, in bytes.
+const LONGEST_ROW: u64 = 1024;
+/// The most steps between two looks at Ctrl-C, the progress bar and the clock.
+const STEPS: u64 = 256;
+/// About the most time, where steps are slow.
+const LOOK: Duration = Duration::from_millis(250);
+
+#[derive(Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    job: Job,
+    /// More files like DATA, each a series
+    #[arg(value_name = "MORE", requires = "data", help_heading = "Data")]
+    more: Vec<PathBuf>,
+    /// A model for each series, in a folder, instead of one over all of them
+    #[arg(long, conflicts_with_all = ["only", "init", "log", "save_every", "save_grads", "plot", "print_every"], help_heading = "Data")]
+    per_series: bool,
+    /// Start from the weights of this model file, its cell and sizes included
+    #[arg(long, value_name = "FILE", conflicts_with = "resume", help_heading = "Files")]
+    init: Option<PathBuf>,
+    /// Go on with the training of this checkpoint (or of the model beside it); with --per-series a folder, of which the models
+    /// that are there already are kept
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    resume: Option<PathBuf>,
+    /// Model file to write; the checkpoint goes beside it
+    /// [default: model.safetensors, or that of the training to resume; a folder, models, with --per-series]
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    out: Option<PathBuf>,
+    /// Write the loss of every step, along with each checkpoint
+    #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
+    log: Option<PathBuf>,
+    /// Write the checkpoint on the way, every so many steps (500) or seconds (10s): a training that is killed goes on from
+    /// there with --resume, to the same bits. 0: only at the end and on Ctrl-C
+    /// [default: 5s, or less often: never more than a hundredth of the time]
+    #[arg(long, value_name = "STEPS|SECONDSs", help_heading = "Files")]
+    save_every: Option<SaveEvery>,
+    /// Write the gradients of the first step, before clipping
+    #[arg(long, value_name = "FILE.safetensors", help_heading = "Files")]
+    save_grads: Option<PathBuf>,
+    /// Write a plot of inputs, targets and predictions [default: OUT with .svg]
+    #[arg(long, value_name = "FILE.svg|png", help_heading = "Files")]
+    plot: Option<PathBuf>,
+    /// No plots, neither here nor in a file
+    #[arg(long, conflicts_with = "plot", help_heading = "Files")]
+    no_plot: bool,
+    /// Print the loss every N steps [default: 15 for the sine, else ten times]
+    #[arg(long, value_name = "N", value_parser = number::count::<u64>, help_heading = "Files")]
+    print_every: Option<u64>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Threads to train on; none are started beyond these. With --per-series so many trainings side by side
+    /// [default: 1, with --per-series all cores]
+    #[arg(long, value_name = "N", value_parser = number::threads)]
+    threads: Option<usize>,
+}
+
+/// A training under way.
+struct Run<'a> {
+    args: &'a TrainArgs,
+    outputs: Outputs,
+    job: Job,
+    fit: Fit,
+    /// The table, or those of several series.
+    tables: Vec<Named>,
+    metadata: Metadata,
+    log: String,
+    /// The first step of this run.
+    first: u64,
+    /// Windows of the built-in sine that were shown on the way, from the very first run on.
+    frames: Vec<SineWindow>,
+    /// The last one, shown or not.
+    last: Option<SineWindow>,
+}
+
+pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    screen.goes_beside_files();
+    if args.per_series {
+        return each::run(args, screen);
+    }
+    let threads = threads(args.threads.unwrap_or(1))?;
+    let outputs = Outputs::of(args)?;
+    let mut run = match &args.resume {
+        Some(path) => Run::resume(args, outputs, matches, path, threads)?,
+        None => Run::start(args, outputs, matches, threads)?,
+    };
+    let (total, first) = (run.fit.total(), run.fit.trainer.steps_done());
+    if first > total {
+        let message = format!("steps {total}: the training to resume has done {first} already; ask for more");
+        return Err(Error::Invalid(message).into());
+    }
+    run.announce(total)?;
+    let (spent, interrupted) = run.train(total, screen)?;
+    run.finish(first, spent, interrupted, screen)
+}
+
+/// What became of checkpoint and log.
+struct Saved {
+    checkpoint: Result<(), Error>,
+    log: Result<(), Error>,
+}
+
+impl<'a> Run<'a> {
+    fn start(
+        args: &'a TrainArgs,
+        outputs: Outputs,
+        matches: &clap::ArgMatches,
+        threads: Threads,
+    ) -> Result<Self, Failure> {
+        let mut job = job_of(args);
+        if job.data.has_several() {
+            job.settle_several(matches);
+        }
+        let init = match &args.init {
+            Some(path) => Some(job.take_shape_of(path, matches, args.device.cpu()?)?),
+            None => None,
+        };
+        // a shape that makes no sense is found before the data is read
+        let shape = job.shape(1, 1)?;
+        let Prepared { windows, held_out, units, tables } = job.prepare()?;
+        job.say_what_is_idle(held_out.is_some());
+        let choose = |shape: &Shape, batch| args.device.choose(shape, batch, Work::Training);
+        let model = init.map_or_else(|| random(&job, shape, &windows), Ok)?;
+        let trainer = begin(&mut job, model, windows, units, choose, threads)?;
+        Self::new(args, outputs, job, trainer, tables, held_out, None)
+    }
+
+    fn resume(
+        args: &'a TrainArgs,
+        outputs: Outputs,
+        matches: &clap::ArgMatches,
+        path: &Path,
+        threads: Threads,
+    ) -> Result<Self, Failure> {
+        // the model file stands beside its checkpoint, or will when the training is finished
+        let beside = checkpoint_beside(path);
+        let path = if beside.exists() { beside.as_path() } else { path };
+        if !path.exists() {
+            let reason = "there is no such checkpoint; a training that ended before its first one (--save-every) has to \
+                          start anew, without --resume";
+            return Err(Error::File { path: path.into(), reason: reason.into() }.into());
+        }
+        let checkpoint = Checkpoint::load(path, args.device.cpu()?)?;
+        let Some(stored) = &checkpoint.metadata().recipe else {
+            let reason = "the checkpoint does not say what it was trained on".into();
+            return Err(Error::File { path: path.into(), reason }.into());
+        };
+        let mut job = job_of(args).resumed(path, stored, matches)?;
+        outputs.spare(&job)?;
+        let wrong = |reason| Error::File { path: path.into(), reason };
+        job.check_model(checkpoint.model()).map_err(wrong)?;
+        let Prepared { windows, tables, held_out, .. } = job.prepare()?;
+        same_columns(&job, &tables, &checkpoint.metadata().columns)?;
+        let recipe = recipe_for(&job, &windows)?;
+        let device = args.device.choose(checkpoint.model().shape(), windows.batch(), Work::Training)?;
+        let (frames, last) = frames_of(&checkpoint, path, &job, !args.no_plot)?;
+        if let Some(moved) = checkpoint.moved_to(&device) {
+            eprintln!("note: {moved}");
+        }
+        let (trainer, best) = checkpoint.into_trainer(windows, recipe, device, threads)?;
+        let mut run = Self::new(args, outputs, job, trainer, tables, held_out, best)?;
+        run.log = run.log_so_far();
+        Ok(Self { frames, last, ..run })
+    }
+
+    fn new(
+        args: &'a TrainArgs,
+        outputs: Outputs,
+        job: Job,
+        trainer: Trainer,
+        tables: Vec<Named>,
+        held_out: Option<HeldOut>,
+        best: Option<Best>,
+    ) -> Result<Self, Failure> {
+        let metadata = metadata(&job, tables.first())?;
+        let log = "step,loss,lr,val_loss\n".into();
+        let total = job.total_steps(trainer.windows());
+        let first = trainer.steps_done();
+        let fit = Fit::new(trainer, held_out, best, total, job.patience);
+        Ok(Self { args, outputs, job, fit, tables, metadata, log, first, frames: vec![], last: None })
+    }
+
+    /// The rows of an earlier log that come before this run. It was written before the checkpoint, so it has them all.
+    fn log_so_far(&self) -> String {
+        let Some(path) = self.outputs.log.as_ref() else { return String::new() };
+        let done = self.fit.trainer.steps_done();
+        let step = |line: &str| line.split(',').next()?.parse::<u64>().ok();
+        let (mut log, mut rows, mut last) = (self.log.clone(), 0, None);
+        // line by line: nothing of it is kept but rows of this training, each once
+        let file = if path.is_file() { std::fs::File::open(path).ok() } else { None };
+        let mut lines = file.map(BufReader::new);
+        let mut line = Vec::new();
+        while let Some(lines) = &mut lines {
+            line.clear();
+            if !matches!(lines.by_ref().take(LONGEST_ROW).read_until(b'\n', &mut line), Ok(1..)) {
+                break;
+            }
+            let Ok(line) = std::str::from_utf8(&line) else { break };
+            let found = step(line).filter(|&step| step < done && last.is_none_or(|last| step > last));
+            if found.is_some() && (line.len() as u64) < LONGEST_ROW {
+                log = log + line.trim_end_matches(['\n', '\r']) + "\n";
+                (rows, last) = (rows + 1, found);
+            }
+        }
+        let missing = done.saturating_sub(rows);
+        if missing > 0 {
+            eprintln!("note: {}: has no rows for {missing} of the first {done} steps", path.display());
+        }
+        log
+    }
+
+    /// Writes log and checkpoint as they stand, the log first: of rows that it has too many a resumed training leaves some
+    /// out, those that it lacks nobody could make up. A log that cannot be written keeps no checkpoint away.
+    fn save(&mut self) -> Saved {
+        let Outputs { log: to_log, checkpoint: to, .. } = &self.outputs;
+        let log = to_log.as_ref().map_or(Ok(()), |path| self.write_log(path));
+        let checkpoint = self.looks().and_then(|looks| {
+            let (trainer, best) = self.fit.parts();
+            paths::write(to, || checkpoint::save_beside(to, trainer, best, &self.metadata, &looks))
+        });
+        Saved { checkpoint, log }
+    }
+
+    /// The windows of the sine that were shown, and the last one.
+    fn looks(&self) -> Result<Vec<(String, Tensor)>, Error> {
+        let all = [(FRAME, &self.frames[..]), (LAST, self.last.as_slice())];
+        let all = all.into_iter().flat_map(|(kind, frames)| frames.iter().map(move |frame| (kind, frame)));
+        all.map(|(kind, SineWindow { step, y })| Ok((format!("{kind}{step}"), Tensor::new([y.len()], y.clone())?)))
+            .collect()
+    }
+
+    fn write_log(&self, path: &Path) -> Result<(), Error> {
+        paths::write(path, || file::write_text(path, &self.log))
+    }
+
+    /// Takes the log away if it cannot be replaced: such a one is told the whole log at once, at the end, and may wait for its
+    /// reader, for which nothing else may wait.
+    fn take_pipe(&mut self) -> Option<PathBuf> {
+        self.outputs.log.take_if(|path| matches!(file::replaced(path), Ok(None)))
+    }
+
+    /// Saves on the way; gives back what is to be said of it. A disk that refuses is no reason to stop, a card is.
+    fn save_on_the_way(&mut self, saver: &mut Saver) -> Result<Option<String>, Error> {
+        let start = Instant::now();
+        self.fit.trainer.fetch()?;
+        self.look()?;
+        let pipe = self.take_pipe();
+        let Saved { checkpoint, log } = self.save();
+        let outcome = checkpoint.and(log);
+        self.outputs.log = self.outputs.log.take().or(pipe);
+        Ok(saver.tried(start, outcome))
+    }
+
+    fn announce(&self, total: u64) -> Result<(), Failure> {
+        let (trainer, data) = (&self.fit.trainer, self.job.data.data.as_ref());
+        let shape = trainer.model().shape();
+        let mut data = data.map_or_else(|| "the built-in sine".into(), ToString::to_string);
+        if self.job.data.has_several() {
+            data += &format!(", {} series", self.tables.len());
+        }
+        eprintln!(
+            "{} on {data}: {} parameters, {} steps of {} x {}, {}",
+            report::describe(shape),
+            shape.parameters(),
+            total - trainer.steps_done(),
+            trainer.windows().batch(),
+            trainer.windows().seq_len(),
+            trainer.device(),
+        );
+        Ok(())
+    }
+
+    /// Trains up to `total` steps; how long the steps took, and whether Ctrl-C stopped them.
+    fn train(&mut self, total: u64, screen: &mut Screen) -> Result<(Duration, bool), Failure> {
+        signals::watch();
+        let bar = progress_bar(total, self.fit.trainer.steps_done());
+        let sine = self.job.data.data.is_none();
+        let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) });
+        let mut spent = Duration::ZERO;
+        let mut grads_wanted = self.outputs.grads.take();
+        let (mut unsaid, mut steps) = (None, Vec::new());
+        let (mut saver, mut most) = (Saver::new(self.args.save_every), 1);
+        while !self.fit.is_done() && !signals::came() {
+            let k = self.fit.trainer.steps_done();
+            // up to where something is to be said, looked at or written; a card then runs on by itself
+            let to_say = k.checked_next_multiple_of(every).map_or(u64::MAX, |k| k.saturating_add(1));
+            let to = if grads_wanted.is_some() { k + 1 } else { to_say.min(k + most).min(saver.next(k)) };
+            let start = Instant::now();
+            let held_out = self.fit.advance(to, &mut steps)?;
+            let took = start.elapsed();
+            spent += took;
+            let looks = LOOK.as_secs_f64() / took.as_secs_f64();
+            most = ((steps.len() as f64 * looks) as u64).clamp(1, STEPS);
+            if let Some(path) = grads_wanted.take() {
+                let trainer = &mut self.fit.trainer;
+                trainer.fetch()?;
+                let grads = trainer.model().named(trainer.grads());
+                let tensors: Vec<_> = grads.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+                paths::write(&path, || file::write_tensors(&path, &tensors))?;
+            }
+            let last = self.fit.trainer.steps_done() - 1;
+            for (k, step) in (k..).zip(&steps) {
+                let shown = held_out.filter(|_| k == last).map_or_else(String::new, |loss| loss.to_string());
+                self.log += &format!("{k},{},{},{shown}\n", step.loss, step.lr);
+                unsaid = Some((k, step.loss));
+                if k.is_multiple_of(every) {
+                    bar.suspend(|| self.show(k, step.loss, sine, screen))?;
+                    unsaid = None;
+                }
+                bar.set_message(format!("{:.3e}", step.loss));
+            }
+            bar.set_position(last + 1);
+            // the end is saved when it has come
+            let goes_on = !self.fit.is_done() && !signals::came();
+            if goes_on
+                && saver.is_due(last + 1)
+                && let Some(news) = self.save_on_the_way(&mut saver)?
+            {
+                bar.suspend(|| eprintln!("{news}"));
+            }
+        }
+        bar.finish_and_clear();
+        if let Some((k, loss)) = unsaid {
+            screen.line(loss_line(k, loss))?;
+        }
+        Ok((spent, signals::came() && !self.fit.is_done()))
+    }
+
+    fn show(&mut self, k: u64, loss: f32, sine: bool, screen: &mut Screen) -> Result<(), Failure> {
+        screen.line(loss_line(k, loss))?;
+        if sine && !self.args.no_plot {
+            let frame = SineWindow::last(&mut self.fit.trainer)?;
+            report::plot(&frame.plot(), screen)?;
+            if self.frames.len() < rnnstep::plot::MAX_PANELS - 1 {
+                self.frames.push(frame);
+            }
+        }
+        screen.flush()
+    }
+
+    /// Takes the last window of the sine down, if any step was done and plots are wanted.
+    fn look(&mut self) -> Result<(), Error> {
+        if self.job.data.data.is_none() && self.fit.trainer.steps_done() > self.first {
+            let trainer = &mut self.fit.trainer;
+            self.last = (!self.args.no_plot).then(|| SineWindow::last(trainer)).transpose()?;
+        }
+        Ok(())
+    }
+
+    /// Writes everything and says what there is.
+    fn finish(
+        mut self,
+        first: u64,
+        spent: Duration,
+        interrupted: bool,
+        screen: &mut Screen,
+    ) -> Result<ExitCode, Failure> {
+        self.look()?;
+        // a log that cannot be written costs no model
+        let pipe = self.take_pipe();
+        let Saved { checkpoint: saved, log: logged } = self.save();
+        saved?;
+        let outcome = self.fit.outcome()?;
+        let Self { outputs, fit, metadata, .. } = &self;
+        let trainer = &fit.trainer;
+        let Outputs { model: out, checkpoint, plot, .. } = outputs;
+        if interrupted {
+            let (done, path) = (trainer.steps_done(), checkpoint.display());
+            screen.line(format_args!("interrupted after {done} steps; go on with: rnnstep train --resume {path}"))?;
+            screen.flush()?;
+            logged.and_then(|()| pipe.map_or(Ok(()), |pipe| self.write_log(&pipe)))?;
+            return Ok(ExitCode::from(1));
+        }
+        let model = &outcome.model;
+        write_model(out, &outcome, metadata, &self.tables)?;
+        // whatever takes its time from here on is no loss
+        let _at_once = AtOnce::new();
+        screen.flush()?;
+        let logged = logged.and_then(|()| pipe.map_or(Ok(()), |pipe| self.write_log(&pipe)));
+        let steps = trainer.steps_done() - first;
+        screen.line(format_args!("trained {steps} steps in {}", report::duration(spent)))?;
+        if let Some(best) = fit.best() {
+            screen.line(format_args!("best loss on the held-out part {:.4e}, after step {}", best.loss, best.step))?;
+        }
+        if !outcome.learned {
+            screen.line(format_args!("note: {}", report::LEARNED_NOTHING))?;
+        }
+        let mut held_out = Vec::new();
+        for table in &self.tables {
+            held_out.extend(report::HeldOut::of(table, model, trainer.device(), self.job.seq_len)?);
+        }
+        if self.job.data.data.is_none() {
+            held_out.push(report::HeldOut::of_sine(trainer)?);
+        }
+        let figure = self.figure(&held_out, screen)?;
+        if self.job.data.has_several() {
+            report::print_several(&held_out, screen)?;
+        } else if let Some(held_out) = held_out.first() {
+            held_out.print(screen)?;
+        }
+        screen.line(format_args!("model       {}", out.display()))?;
+        screen.line(format_args!("checkpoint  {}", checkpoint.display()))?;
+        if let (Some(path), Some(figure)) = (plot, figure) {
+            paths::write(path, || rnnstep::plot::picture::save(&figure, path))?;
+            screen.line(format_args!("plot        {}", path.display()))?;
+        }
+        screen.line(format_args!("next        {}", report::next(&self.job.data, &metadata.columns, out)))?;
+        logged?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What the plot file shows; a table's is shown here as well.
+    fn figure(&self, held_out: &[report::HeldOut], screen: &mut Screen) -> Result<Option<Figure>, Failure> {
+        if self.args.no_plot {
+            return Ok(None);
+        }
+        let title = format!("{}, one step ahead", report::describe(self.fit.trainer.model().shape()));
+        if self.job.data.data.is_none() {
+            let shown = self.frames.last().map(|frame| frame.step);
+            let last = self.last.iter().filter(|last| shown != Some(last.step));
+            let frames: Vec<Plot> = self.frames.iter().chain(last).map(SineWindow::plot).collect();
+            return Ok((!frames.is_empty()).then(|| Figure::grid(title, frames, 3)));
+        }
+        let mut plots: Vec<Plot> = held_out.iter().flat_map(report::HeldOut::plots).collect();
+        plots.truncate(rnnstep::plot::MAX_PANELS);
+        // many would hide the scores
+        for plot in plots.iter().filter(|_| !self.job.data.has_several()) {
+            report::plot(plot, screen)?;
+        }
+        Ok((!plots.is_empty()).then(|| Figure::stacked(title, plots)))
+    }
+}
+
+/// What the windows of the sine are called in a checkpoint, the step after it.
+const FRAME: &str = "frame.";
+const LAST: &str = "last.";
+
+/// A training goes on with the columns that it began with, by name where there are names.
+fn same_columns(job: &Job, tables: &[Named], began: &Columns) -> Result<(), Failure> {
+    let Some(table) = tables.first().filter(|_| !began.inputs.is_empty()) else { return Ok(()) };
+    let now = [&table.input_names, &table.target_names];
+    if now == [&began.inputs, &began.targets] {
+        return Ok(());
+    }
+    let said = |[inputs, targets]: [&Vec<String>; 2]| format!("{}, predicting {}", listed(inputs), listed(targets));
+    let (now, began) = (said(now), said([&began.inputs, &began.targets]));
+    let message =
+        format!("the columns are {now}; the training to go on with has {began}; give the same table, or train anew");
+    Err(job.in_data(Error::Invalid(message)).into())
+}
+
+/// The windows of the sine that a checkpoint keeps, for the plot: those that were shown, and the last one.
+fn frames_of(
+    checkpoint: &Checkpoint,
+    path: &Path,
+    job: &Job,
+    drawn: bool,
+) -> Result<(Vec<SineWindow>, Option<SineWindow>), Failure> {
+    let of_kind = |kind: &str| -> Result<Vec<SineWindow>, Failure> {
+        let mut frames = Vec::new();
+        for (name, tensor) in checkpoint.beside() {
+            let Some(step) = name.strip_prefix(kind).and_then(|step| step.parse().ok()) else { continue };
+            if tensor.dims() != [job.seq_len] {
+                let reason = format!("expected {} values, got the shape {:?}", job.seq_len, tensor.dims());
+                return Err(Error::Tensor { path: path.into(), tensor: name.into(), reason }.into());
+            }
+            frames.push(SineWindow { step, y: tensor.data().to_vec() });
+        }
+        frames.sort_by_key(|frame| frame.step);
+        Ok(frames)
+    };
+    let (frames, last) = (of_kind(FRAME)?, of_kind(LAST)?.pop());
+    if drawn && job.data.data.is_none() && last.is_none() && checkpoint.steps_done() > 0 {
+        eprintln!("note: {}: no plot was wanted on the way to it, so the plot lacks that part", path.display());
+    }
+    Ok((frames, last))
+}
+
+/// The job with all files that were named.
+fn job_of(args: &TrainArgs) -> Job {
+    let mut job = args.job.clone();
+    if let Some(files) = &mut job.data.data {
+        files.extend(&args.more);
+    }
+    job
+}
+
+/// What is read for a training.
+fn job_paths(args: &TrainArgs) -> Paths<'_> {
+    Paths::of_job(&args.job).reads("DATA", &args.more).reads("--bundle", args.device.bundle())
+}
+
+/// A model of random weights for these windows.
+fn random(job: &Job, shape: Shape, windows: &Windows) -> Result<Model, Failure> {
+    let (input, output) = (windows.input(), Some(job.loss.outputs(windows.output())));
+    Ok(Model::random(shape.with_input(input)?.with_output(output)?, job.seed)?)
+}
+
+/// A training from its start.
+fn begin(
+    job: &mut Job,
+    mut model: Model,
+    windows: Windows,
+    units: Option<Units>,
+    choose: impl FnOnce(&Shape, usize) -> Result<Device, Failure>,
+    threads: Threads,
+) -> Result<Trainer, Failure> {
+    if let Some(units) = units {
+        model = model.with_units(units)?;
+    }
+    job.settle_length(&windows);
+    let recipe = recipe_for(job, &windows)?;
+    let device = choose(model.shape(), windows.batch())?;
+    Ok(Trainer::new(model, windows, recipe, device, threads)?)
+}
+
+/// What a model file says besides: columns, as those of the `first` table are called, and the recipe.
+fn metadata(job: &Job, first: Option<&Named>) -> Result<Metadata, Failure> {
+    let columns = first.map_or_else(Columns::default, |table| Columns {
+        inputs: table.input_names.clone(),
+        targets: table.target_names.clone(),
+        time: table.time.as_ref().map(|time| time.name.clone()),
+    });
+    let recipe = serde_json::to_value(job).map_err(|error| Error::Invalid(error.to_string()))?;
+    Ok(Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() })
+}
+
+/// Where the training of each table ends.
+fn ends(tables: &[Named]) -> Vec<End> {
+    let end = |named: &Named| End::of(named.table.inputs(), named.table.targets(), named.train_rows);
+    tables.iter().map(end).collect()
+}
+
+/// Writes what came of a training.
+fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata, tables: &[Named]) -> Result<(), Error> {
+    let errors = outcome.errors.as_ref().map_or_else(Vec::new, |errors| errors.values().to_vec());
+    let unseen = (!tables.is_empty()).then(|| Unseen { ends: ends(tables), errors });
+    let metadata = Metadata { unseen, ..metadata.clone() };
+    paths::write(path, || file::save(path, &outcome.model, &metadata, &[]))
+}
+
+fn recipe_for(job: &Job, windows: &Windows) -> Result<rnnstep::train::Recipe, Failure> {
+    job.recipe(if windows.last_only() { Head::Last } else { Head::All }, Some(job.total_steps(windows)))
+}
+
+fn loss_line(k: u64, loss: f32) -> String {
+    format!("step {k:>6}  loss {loss:.4e}")
+}
+
+/// A bar with loss, speed and remaining time, where a person reads stderr.
+fn progress_bar(total: u64, done: u64) -> ProgressBar {
+    if !person_reads_stderr() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  loss {msg}  {per_sec}  {eta} left");
+    let bar = ProgressBar::new(total).with_position(done);
+    bar.reset_eta();
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}

@@ -1,0 +1,63 @@
+//! Which files a training writes, and what is beside what.
+
+use super::{Failure, OUT, TrainArgs, job_paths};
+use crate::cli::args::job::Job;
+use crate::cli::args::paths;
+use crate::cli::args::paths::Paths;
+use std::path::{Path, PathBuf};
+
+/// The files that a training writes.
+pub struct Outputs {
+    pub model: PathBuf,
+    pub checkpoint: PathBuf,
+    pub log: Option<PathBuf>,
+    pub grads: Option<PathBuf>,
+    pub plot: Option<PathBuf>,
+}
+
+impl Outputs {
+    /// Their names, after looking whether each can be written and none is named twice.
+    pub fn of(args: &TrainArgs) -> Result<Self, Failure> {
+        let resumed = || args.resume.as_deref().map_or_else(|| OUT.into(), model_beside);
+        let model = args.out.clone().unwrap_or_else(resumed);
+        let plot = (!args.no_plot).then(|| args.plot.clone().unwrap_or_else(|| model.with_extension("svg")));
+        let checkpoint = paths::beside(&model, checkpoint_beside);
+        let outputs = Self { checkpoint, log: args.log.clone(), grads: args.save_grads.clone(), plot, model };
+        let resumed = args.resume.as_ref().map(|path| [path.clone(), checkpoint_beside(path)]);
+        // it goes on where it stood, and writes down where it stands then
+        let reads = job_paths(args).reads("--init", &args.init).reads("--resume", resumed.iter().flatten());
+        let reads = reads.may_replace("--resume", "--out").may_replace("--resume", "the checkpoint beside --out");
+        outputs.written(reads).check()?;
+        if let Some(path) = &outputs.plot {
+            rnnstep::plot::picture::check_ending(path)?;
+        }
+        Ok(outputs)
+    }
+
+    /// None of them is among what a training that is gone on with reads, as its checkpoint says.
+    pub fn spare(&self, job: &Job) -> Result<(), Failure> {
+        self.written(Paths::of_job(job)).check()
+    }
+
+    fn written<'a>(&'a self, reads: Paths<'a>) -> Paths<'a> {
+        let models = reads.writes("--out", [&self.model]).writes("the checkpoint beside --out", [&self.checkpoint]);
+        models.writes("--log", &self.log).writes("--save-grads", &self.grads).writes("--plot", &self.plot)
+    }
+}
+
+/// The model of a checkpoint: `model.safetensors` of `model.checkpoint.safetensors`.
+fn model_beside(checkpoint: &Path) -> PathBuf {
+    match checkpoint
+        .file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.strip_suffix(".checkpoint.safetensors"))
+    {
+        Some(name) => checkpoint.with_file_name(format!("{name}.safetensors")),
+        None => checkpoint.into(),
+    }
+}
+
+/// `model.safetensors` has its checkpoint in `model.checkpoint.safetensors`.
+pub fn checkpoint_beside(model: &Path) -> PathBuf {
+    model.with_extension("checkpoint.safetensors")
+}
