@@ -4,6 +4,7 @@
 
 mod dialect;
 mod rows;
+pub(super) mod text;
 
 use crate::data::long::Members;
 use crate::data::series::{Index, Series, Time};
@@ -17,6 +18,8 @@ use rows::Rows;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
+pub use text::text;
+use text::{QUOTE, is_formula};
 
 /// What becomes of a row in which a value is missing: empty, or one of NA, N/A, NaN, null and ? in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -198,21 +201,6 @@ fn write_record<W: Write>(writer: &mut csv::Writer<W>, cells: &[String]) -> csv:
         }
     }
     writer.write_record(None::<&[u8]>)
-}
-
-/// What a spreadsheet takes for the sign of a text, and what it leaves out.
-const QUOTE: char = '\'';
-
-/// Whether a text in a cell, behind any signs that it is a text, would be a formula.
-fn is_formula(cell: &str) -> bool {
-    let behind = cell.trim_start_matches(QUOTE);
-    behind.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) && behind.parse::<f64>().is_err()
-}
-
-/// What a cell says, without the `'` that [`write_to`] put before what a spreadsheet would take for a formula. Of names in the
-/// header, of series and of times [`read`] and [`read_long`] give this.
-pub fn text(cell: &str) -> &str {
-    cell.strip_prefix(QUOTE).filter(|_| is_formula(cell)).unwrap_or(cell)
 }
 
 /// The shortest decimal number that reads back as the same f32.
