@@ -1,4 +1,4 @@
-//! `rnnstep convert`: a model as Rust source. That the source is the model is held by tests/fixed.
+//! `rnnstep convert`: a model as Rust source. That the source is the model is held by tests/streaming/fixed.
 
 use super::run::Run;
 use rnnstep::model::fixed;
