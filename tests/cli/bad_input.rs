@@ -1,5 +1,5 @@
-//! Bad input ends in one line that says what, where and what to do: exit 1, nothing printed, no file written,
-//! no panic, memory and time bounded.
+//! Bad input on the command line ends in one line that says what is wrong, where, and what to do:
+//! exit code 1, nothing printed, no file written, no panic, bounded memory and time.
 
 use crate::run::Run;
 use rnnstep::model::file;

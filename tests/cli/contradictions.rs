@@ -1,5 +1,5 @@
-//! What two parts of a call say of the same thing: a table and the model that it is for, a recipe and its tensors, one
-//! file under two names, a table and the stream that reads its rows.
+//! Parts of a call that contradict each other are refused: a table and the model that it is for, a
+//! recipe and its tensors, one file under two names, a table and the stream that reads its rows.
 
 use crate::run::Run;
 use rnnstep::model::file;

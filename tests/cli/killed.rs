@@ -1,5 +1,6 @@
-//! Nothing is lost: a training that is killed at any moment goes on to the bits of one that never stopped, a file that
-//! several write is never seen in part, and a full disk costs what was to be written and nothing that was there.
+//! Nothing is lost: a training that is killed at any moment goes on to the bits of one that never
+//! stopped, a file with several writers is never seen in part, and a full disk costs only the new
+//! file.
 #![cfg(all(unix, feature = "cli"))]
 
 use crate::run::Run;

@@ -1,4 +1,4 @@
-//! Many series: one model over all of them, or one for each.
+//! Many series on the command line: one global model over all of them, or a local model for each.
 
 use super::run::{Answer, Run, numbers};
 use rnnstep::Cpu;

@@ -1,4 +1,5 @@
-//! A folder of models: one of them by name, damaged ones among them, and columns that no model takes.
+//! A folder of models is read one model by name; damaged models and columns that no model takes are
+//! refused.
 
 use super::many_series::{SHOPS, SHORT, failed, shops, table};
 use super::run::Run;

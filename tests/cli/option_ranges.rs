@@ -1,5 +1,5 @@
-//! Every number that an option takes is held to a range, by one mechanism: what `--help` lists is tried, so that a new option
-//! without a check is found.
+//! Every number that an option takes is held to a range. The test tries each option that `--help`
+//! lists, so a new option without a check is found.
 
 use super::run::Run;
 use rnnstep::model::file;

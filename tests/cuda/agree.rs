@@ -1,4 +1,4 @@
-//! A network on a card against the same on the CPU.
+//! A helper: runs a network on a card and on the CPU and compares all results.
 
 use rnnstep::cpu::{self, Threads};
 use rnnstep::cuda::{self, Cuda, Dtype, Frame};

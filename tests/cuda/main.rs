@@ -1,5 +1,6 @@
-//! The GPU: kernels, trainings and the program on it agree with the CPU, sanitizers find nothing in the kernels, and
-//! mistakes planted there are found. On the card of this machine if it has one, else on the emulated device.
+//! The GPU: kernels, trainings and the program on it agree with the CPU, sanitizers find nothing in
+//! the kernels, and mistakes planted there are found. On the card of this machine if it has one,
+//! else on the emulated device.
 #![cfg(feature = "cuda")]
 
 mod agree;

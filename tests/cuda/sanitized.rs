@@ -1,5 +1,6 @@
-//! The kernels under the address, undefined-behaviour and race checkers: each cell in each frame, products of every kind,
-//! training as a recorded graph and as one kernel. Smaller than in `kernels.rs`, since a checked access is slow.
+//! The kernels under the address, undefined-behaviour and race checkers: each cell in each frame,
+//! products of every kind, training as a recorded graph and as one kernel. Smaller than in
+//! `kernels.rs`, since a checked access is slow.
 #![cfg(feature = "cuda")]
 
 use crate::agree::{Check, shape};

@@ -1,4 +1,5 @@
-//! Series come in as they were meant, and whatever is wrong with a file is said in one line.
+//! Tables are read from CSV as they were meant, and a bad table is an error of one line that names
+//! the file.
 #![cfg(feature = "std")]
 
 use proptest::prelude::*;

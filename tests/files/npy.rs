@@ -1,4 +1,5 @@
-//! NumPy's arrays come in as they were meant, and whatever is wrong with a file is said in one line.
+//! NumPy's arrays are read as they were meant, and a bad file is an error of one line that names
+//! it.
 #![cfg(feature = "std")]
 
 use proptest::prelude::*;

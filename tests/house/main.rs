@@ -1,5 +1,5 @@
-//! The rules of the house, held by a test: rooms import downward only, `unsafe` lives where it is allowed, no file is
-//! too long to be read at once, and no path of somebody's machine is written down.
+//! The rules of the source tree: rooms import downward only, `unsafe` stands only where it is
+//! allowed, no file is too long, and no path of somebody's machine is written down.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

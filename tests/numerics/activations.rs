@@ -1,4 +1,5 @@
-//! tanh and sigmoid: relative error, limits, symmetry, the same bits on every instruction set.
+//! tanh and sigmoid keep the promised relative error, limits and symmetry, with the same bits on
+//! every instruction set.
 
 use crate::golden::Case;
 use rnnstep::{Cpu, Isa};

@@ -1,4 +1,4 @@
-//! The golden tests can fail: each of these mistakes, planted on purpose, is found by them.
+//! The comparison with PyTorch can fail: it finds each of these mistakes, planted on purpose.
 
 use crate::golden::{Case, cases, largest_error};
 use rnnstep::cpu::Threads;

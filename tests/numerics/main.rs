@@ -1,5 +1,6 @@
-//! The arithmetic: against PyTorch in float64, the promised errors of tanh and sigmoid, the same bits on every machine,
-//! NaN and subnormal numbers, very long runs, and weights of half and a quarter of the size.
+//! The arithmetic: against PyTorch in float64, the promised errors of tanh and sigmoid, the same
+//! bits on every machine, NaN and subnormal numbers, very long runs, and weights of half and a
+//! quarter of the size.
 #![cfg(feature = "std")]
 
 #[path = "../common/golden.rs"]

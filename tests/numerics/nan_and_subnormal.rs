@@ -1,6 +1,6 @@
-//! Numbers that are none, and numbers that are next to none: they go where the formulas send them, on every instruction
-//! set to the same bits; no state keeps a number below 2^-95; and no step of a network that fades to nothing meets a
-//! subnormal one, as the processor itself says.
+//! NaN, infinity and subnormal numbers go where the formulas send them, with the same bits on every
+//! instruction set; no state keeps a number below 2^-95; and the processor's own flag shows that no
+//! step of a fading network meets a subnormal number.
 
 use rnnstep::cpu::{Network, Threads};
 use rnnstep::measure::reference64::Reference;

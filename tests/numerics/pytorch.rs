@@ -1,4 +1,5 @@
-//! Against PyTorch: outputs, states, every gradient. Truth is float64; the tolerances are those of the README.
+//! Outputs, states and every gradient against PyTorch. Truth is float64; the tolerances are those
+//! of the README.
 
 use crate::golden::{Case, cases, largest_error};
 use rnnstep::cpu::{Network, Threads};

@@ -1,5 +1,5 @@
-//! Weights of half and a quarter of the size: what a step makes of them is what float32 makes of the rounded ones, and
-//! whoever computes with them gets the bits of the step.
+//! Weights of 16 and 8 bits: a step equals one in float32 with the rounded weights, and whoever
+//! computes with them gets the bits of the step.
 
 use crate::shapes::{bits, shapes, wave};
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
-//! Walk-forward evaluation: nothing looks ahead, folds are what they should be, and what nobody can foretell is said to be so.
+//! The backtest: nothing looks ahead, folds are what they should be, and an unpredictable series is
+//! reported as such.
 
 use crate::series::{self, noise, protocol, table};
 use rnnstep::evaluate::backtest::{Evaluation, Protocol, Verdict, Window, evaluate};

@@ -1,4 +1,5 @@
-//! Bands: an 80 % band holds 80 % of what comes, on rows that nothing has seen; and paths are what they should be.
+//! An 80 % prediction interval holds 80 % of the values of rows that nothing has seen, and
+//! simulated paths are what they should be.
 
 use crate::series::{self, column, table};
 use rnnstep::cpu::Threads;

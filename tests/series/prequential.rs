@@ -1,5 +1,5 @@
-//! A learner beside the model of an evaluation: it answers first and learns then, begins as the model, sees nothing of what is
-//! to come, and is called better where it is and not where it is not.
+//! A learner in a backtest: it predicts first and learns then, begins as the model, sees no later
+//! row, and is called better only where it is.
 
 use crate::series::{self, noise, table};
 use rnnstep::evaluate::backtest::{Evaluation, LEARNER, Learned, MODEL, Protocol, Verdict, evaluate};

@@ -1,4 +1,5 @@
-//! A search finds the same on any number of threads, after any stop, and whatever the rows are that it may not look at.
+//! A search finds the same on any number of threads and after any stop, and never looks at the rows
+//! that it may not see.
 
 use crate::series::{self, table};
 use rnnstep::cpu::Threads;

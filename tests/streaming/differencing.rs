@@ -1,4 +1,5 @@
-//! Models that predict changes: values go in and come out, on every way through the library, to the bit; and a file keeps it.
+//! Models that predict changes: values go in and come out, with the same bits on every way through
+//! the library, and a file keeps the kind of change.
 
 use crate::counting::allocations;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Distributions: percentiles and histograms against their definitions, whatever the times are.
+//! Percentiles and histograms of latencies agree with their definitions, whatever the times are.
 #![cfg(feature = "std")]
 
 use proptest::prelude::*;

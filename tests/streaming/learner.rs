@@ -1,4 +1,5 @@
-//! A model that learns while it runs: PyTorch's algorithm, a stream's bits, and no way to be led astray for good.
+//! A model that learns while it runs follows PyTorch's algorithm, gives a stream's bits, and
+//! recovers from bad input.
 
 use crate::counting::allocations;
 use crate::golden::{Case, cases, largest_error};

@@ -1,5 +1,6 @@
-//! Step by step: one stream, many streams, models of a fixed size, models of differences and models that learn while they
-//! run give the bits of one long call, and allocate nothing, wait for nothing and ask the system for nothing.
+//! Step by step: one stream, many streams, models of a fixed size, models of differences and models
+//! that learn while they run give the bits of one long call, and allocate nothing, wait for nothing
+//! and ask the system for nothing.
 #![cfg(feature = "std")]
 
 #[path = "../common/counting.rs"]

@@ -1,4 +1,4 @@
-//! The lesson's training is as good here as in PyTorch, over many seeds; dropout does what it says.
+//! Over many seeds the tutorial's training is as good as in PyTorch; dropout drops what it should.
 
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;

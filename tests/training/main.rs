@@ -1,5 +1,5 @@
-//! Training: step by step as in PyTorch, as good as there over many seeds, each row of a series in its window, and one model
-//! over several series.
+//! Training: step by step as in PyTorch, as good as there over many seeds, each row of a series in
+//! its window, and one model over several series.
 #![cfg(feature = "std")]
 
 #[path = "../common/golden.rs"]

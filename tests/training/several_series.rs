@@ -1,4 +1,5 @@
-//! One model over several series: windows, scalers and held-out rows of each, and nothing across.
+//! One global model over several series: each has its own windows, scalers and held-out rows, and
+//! nothing crosses.
 
 use crate::series::{self, column, table};
 use rnnstep::cpu::Threads;

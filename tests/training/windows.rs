@@ -1,4 +1,4 @@
-//! Windows: every row in its place, whatever the order of the calls.
+//! Every row of a series is in its window, whatever the order of the calls.
 
 use proptest::prelude::*;
 use rnnstep::Tensor;

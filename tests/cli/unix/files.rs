@@ -1,4 +1,5 @@
-//! Links, owners and permissions of what is written; and what is no file to read.
+//! Links, owners and permissions of what is written are kept, and what is not a regular file is not
+//! read as one.
 
 use super::{said, trained};
 use crate::run::Run;

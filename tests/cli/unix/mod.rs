@@ -1,4 +1,5 @@
-//! The command line as a citizen of Unix: signals, pipes, links, descriptors, and names that a terminal would obey.
+//! The command line keeps the rules of Unix: signals, pipes, links, descriptors, and names that a
+//! terminal would obey.
 #![cfg(all(unix, feature = "cli"))]
 
 mod closed;

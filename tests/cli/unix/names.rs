@@ -1,4 +1,5 @@
-//! Names come from files, and files from anywhere: no terminal obeys them, no spreadsheet computes them, no line is too long.
+//! Names come from files of unknown origin: no terminal obeys them, no spreadsheet computes them,
+//! no line is too long.
 
 use super::said;
 use crate::run::Run;

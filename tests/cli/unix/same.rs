@@ -1,4 +1,4 @@
-//! What is read is not overwritten, what is written is written once: by whatever name.
+//! No command overwrites what it reads, or writes one file twice, whatever name the file has.
 
 use super::{said, shops, trained};
 use crate::run::Run;

@@ -1,7 +1,7 @@
-//! The emulated device of this folder: builds its two libraries when they are first asked for, and runs programs, or a
-//! part of a test, with them in the place of NVIDIA's. The tests below are those of the device itself: kernels without a
-//! mistake are right and no sanitizer has anything to say; every planted mistake is found; what goes wrong on a card goes
-//! wrong here in the same way.
+//! The emulated device of this folder. This file builds its two libraries when they are first asked
+//! for, and runs programs, or a part of a test, with them instead of NVIDIA's. The modules below
+//! test the device itself: kernels without a mistake are right and no sanitizer reports anything,
+//! every planted mistake is found, and errors of a card are errors here in the same way.
 //!
 //! The loader looks at `LD_LIBRARY_PATH` when a program starts and never again, so a test that wants to talk to the
 //! device starts itself once more, for that one test:

@@ -1,4 +1,5 @@
-//! Bad files and bad places for files: one line that names them, and nothing worse.
+//! A bad model file, or a place where no file can be written, is an error of one line that names
+//! it.
 
 use super::*;
 use proptest::prelude::*;

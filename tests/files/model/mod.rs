@@ -1,4 +1,5 @@
-//! Model files: what is written is read again, PyTorch's names under any prefix, and every bad file in one line.
+//! Model files: what is written is read again, PyTorch's names are understood under any prefix, and
+//! a bad file is an error of one line.
 #![cfg(feature = "std")]
 
 mod bad;

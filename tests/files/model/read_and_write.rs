@@ -1,4 +1,4 @@
-//! What is written is read again, and what PyTorch writes is understood.
+//! A model that is written is read again unchanged, and PyTorch's files are understood.
 
 use super::*;
 use half::{bf16, f16};

@@ -1,4 +1,4 @@
-//! Tables: .csv in both forms, .npy, journals and bundles.
+//! Reading tables, arrays, journals and bundles is bounded in memory and time.
 
 #[cfg(feature = "cuda")]
 use super::with_header;

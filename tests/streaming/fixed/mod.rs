@@ -1,5 +1,5 @@
-//! Models whose shape is known when the program is compiled: the bits of a stream, in every order of calls, on every
-//! instruction set; and the source that `rnnstep convert` writes.
+//! Models whose shape is known at compile time give the bits of a stream, in every order of calls,
+//! on every instruction set; and so does the source that `rnnstep convert` writes.
 
 mod original;
 mod written;

@@ -1,4 +1,4 @@
-//! The models that the files in `written` were written from.
+//! A helper: the models that the files in `written` were written from.
 
 use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Model, Scaler, Shape, Weights};

@@ -1,4 +1,4 @@
-//! The checks themselves.
+//! The checks of real-time safety, with what Linux counts and forbids.
 
 use crate::counting;
 use rnnstep::cpu::Threads;
