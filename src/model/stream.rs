@@ -142,7 +142,7 @@ impl Stream {
     /// Does now what the first steps would have to wait for: takes a few steps, so that every page of memory and of code that
     /// a step needs is there, and puts the state back, bit for bit, [`Stream::advance`]d or not. After it [`Stream::step`],
     /// [`Stream::predict`] and [`Stream::advance`] allocate nothing, take no lock, make no system call and meet no page fault:
-    /// `tests/realtime` has the kernel count them. Allocates itself, room for one state, so it belongs before the loop;
+    /// `tests/streaming/realtime` has the kernel count them. Allocates itself, room for one state, so it belongs before the loop;
     /// call it there, as what it touches of the stack is what lies below its caller.
     ///
     /// It cannot keep pages where they are: a system that is short of memory takes them back. A program that must not wait

@@ -13,11 +13,11 @@
 #![no_std]
 #![no_main]
 
-#[path = "../../fixed/written/gru_bf16.rs"]
+#[path = "../../streaming/fixed/written/gru_bf16.rs"]
 mod gru_bf16;
-#[path = "../../fixed/written/lstm.rs"]
+#[path = "../../streaming/fixed/written/lstm.rs"]
 mod lstm;
-#[path = "../../fixed/written/rnn_int8.rs"]
+#[path = "../../streaming/fixed/written/rnn_int8.rs"]
 mod rnn_int8;
 mod semihosting;
 
