@@ -22,7 +22,7 @@ pub use image::Arch;
 pub use library::trust::shown;
 pub use network::{Network, Queued, Recorded};
 pub use plan::{Dtype, Frame};
-pub(crate) use training::{Task, Training, Turn};
+pub(crate) use training::Training;
 pub use worth::{Choice, Work, ready, worth};
 
 use crate::error::Error;

@@ -3,7 +3,7 @@
 use super::guard::Found;
 use super::memory::Snapshot;
 use super::{Learned, Learner, score};
-use crate::objective::optimizer::norm;
+use crate::objective::optimizer::{clipped, norm};
 use crate::simd::math::{all_finite, settle};
 use crate::units::transform::Form;
 
@@ -176,7 +176,7 @@ impl Learner {
         self.grads.fill(0.0);
         self.network.backward(&now.params, &mut self.grads, x, false);
         let norm = norm(&self.grads);
-        let scale = options.clip.map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0));
+        let scale = clipped(options.clip, norm);
         // not for NaN
         if !(loss.is_finite() && norm * scale < LARGEST) {
             return Updated::Not;
