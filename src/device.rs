@@ -142,6 +142,82 @@ impl Network {
     }
 }
 
+/// A network that takes single steps of one sequence on a device.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and never a row of them")]
+pub(crate) enum Runner {
+    Cpu(cpu::Stepper),
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Stepper),
+}
+
+impl Runner {
+    /// A runner of `params`, the parameters in f32, and of `step`, the same as single steps of a processor have them.
+    ///
+    /// # Errors
+    /// If the memory cannot be had, or a card has no kernels for it.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only a card wants the parameters in f32"))]
+    pub fn new(device: &Device, shape: &Shape, params: &[f32], step: (Weights, &[f32])) -> Result<Self> {
+        match device {
+            Device::Cpu(cpu) => Ok(Self::Cpu(cpu::Stepper::try_new(*cpu, shape, step.0, step.1)?)),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(cuda) => Ok(Self::Cuda(cuda::Stepper::new(cuda, shape, params)?)),
+        }
+    }
+
+    /// y of `x [I]`; on a processor `state` becomes that after it, on a card it stays there: see [`Runner::fetch`]. `params` are
+    /// those of single steps.
+    ///
+    /// # Errors
+    /// If a card fails. A processor does not.
+    #[inline]
+    pub fn step(&mut self, params: &[f32], state: &mut State, x: &[f32], y: &mut [f32]) -> Result<()> {
+        match self {
+            Self::Cpu(stepper) => y.copy_from_slice(stepper.bind(params, state).step(x)),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(stepper) => y.copy_from_slice(stepper.step(state, x)?),
+        }
+        Ok(())
+    }
+
+    /// What a step can do before its x is there; a card does nothing ahead.
+    #[inline]
+    pub fn advance(&mut self, params: &[f32], state: &mut State) {
+        match self {
+            Self::Cpu(stepper) => stepper.bind(params, state).advance(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => {}
+        }
+    }
+
+    /// The stepper of a processor; `None` on a card.
+    pub fn on_cpu(&mut self) -> Option<&mut cpu::Stepper> {
+        match self {
+            Self::Cpu(stepper) => Some(stepper),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => None,
+        }
+    }
+
+    /// The state has been changed by somebody else.
+    pub fn state_changed(&mut self) {
+        on_either!(self, stepper => stepper.state_changed());
+    }
+
+    /// Brings the state from a card, if it is there.
+    ///
+    /// # Errors
+    /// If a card fails.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "on a processor it is here"))]
+    pub fn fetch(&self, state: &mut State) -> Result<()> {
+        match self {
+            Self::Cpu(_) => Ok(()),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(stepper) => stepper.fetch(state),
+        }
+    }
+}
+
 /// A network in training on a device.
 #[cfg(feature = "std")]
 #[derive(Debug)]

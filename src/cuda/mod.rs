@@ -20,7 +20,7 @@ pub use card::{Cuda, Images};
 pub use driver::{Gpu, Properties, devices};
 pub use image::Arch;
 pub use library::trust::shown;
-pub use network::{Network, Queued, Recorded};
+pub use network::{Network, Queued, Recorded, Stepper};
 pub use plan::{Dtype, Frame};
 pub(crate) use training::Training;
 pub use worth::{Choice, Work, ready, worth};

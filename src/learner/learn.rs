@@ -57,7 +57,7 @@ impl Learner {
         self.scale_x(row);
         let (good, before) = (&mut self.now.good, &mut self.window.state);
         before.copy_from(&good.state);
-        good.y.copy_from_slice(self.beside.bind(&good.params, &mut good.state).predict(&self.x));
+        good.y.copy_from_slice(self.beside.bind(&good.params, &mut good.state).step(&self.x));
         let finite = good.state.is_finite();
         if !finite {
             good.state.copy_from(before);
@@ -96,7 +96,7 @@ impl Learner {
         self.now.numbers.asked = true;
         self.now.rows.copy(newest, 0); // with the answer that was given
         self.scale_x(0);
-        self.stepper.bind(&self.now.params, &mut self.now.state).predict(&self.x);
+        self.stepper.bind(&self.now.params, &mut self.now.state).step(&self.x);
     }
 
     /// Looks after the loss of the answer of `row`, the last but one, and learns from it if it is time to.
