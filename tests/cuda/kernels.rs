@@ -5,10 +5,11 @@
 use crate::agree::{Check, shape};
 use crate::card;
 use crate::emulator::Kind;
+use rnnstep::cuda::image::compile::{Program, compile};
 use rnnstep::cuda::plan::Plan;
-use rnnstep::cuda::{Cuda, Dtype, Frame, Network};
+use rnnstep::cuda::{Cuda, Dtype, Frame, Gpu, Network};
 use rnnstep::net::pass::{Head, Purpose};
-use rnnstep::{CellKind, Model, Nonlinearity, Shape, State, Stream, Tensor};
+use rnnstep::{CellKind, DeviceErrorKind, Error, Model, Nonlinearity, Shape, State, Stream, Tensor};
 
 /// `test` of this file on a card, see [`card::on_a_card`].
 fn on_a_card(test: &str, kind: Kind, seed: u64, body: impl FnOnce(&Cuda)) {
@@ -222,6 +223,26 @@ fn f16_ends_at_its_largest() {
             let error = network.set_params(&params).unwrap_err().to_string();
             assert!(error.starts_with("rnn.weight_ih_l0: the value -70000 does not fit into f16 products"), "{error}");
         }
+    });
+}
+
+/// A program tells by the kind of an error what it can do about it.
+#[test]
+fn errors_of_a_device_say_their_kind() {
+    on_a_card("errors_of_a_device_say_their_kind", Kind::Plain, 1, |cuda| {
+        let kind = |error| match error {
+            Error::Device { kind, .. } => kind,
+            other => panic!("{other}"),
+        };
+        assert_eq!(kind(Gpu::open(1000).unwrap_err()), DeviceErrorKind::NoDevice);
+        // four terabytes
+        assert_eq!(kind(cuda.gpu().zeros::<f32>(1 << 40).unwrap_err()), DeviceErrorKind::OutOfMemory);
+        let in_one_block = cuda.clone().with_frame(Some(Frame::OneBlock));
+        let large = shape(CellKind::Lstm, 1, 4096, 1, 1);
+        let error = Network::new(&in_one_block, &large, 1, 1, Purpose::Inference).unwrap_err();
+        assert_eq!(kind(error), DeviceErrorKind::Unsupported);
+        let nonsense = Program::from_text("nonsense.cu", "no kernel");
+        assert_eq!(kind(compile(&nonsense, cuda.gpu().properties().arch, false).unwrap_err()), DeviceErrorKind::Failed);
     });
 }
 

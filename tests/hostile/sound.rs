@@ -390,16 +390,16 @@ fn a_state_that_was_kept_goes_back_to_its_own_network_only() {
     let (mut state_a, mut state_b) = (State::new(small.shape(), 1), State::new(large.shape(), 1));
     let mut bound = a.bind(small.params(), &mut state_a);
     let mut other = b.bind(large.params(), &mut state_b);
-    bound.predict(&[0.5]);
+    bound.step(&[0.5]);
     let kept = bound.keep();
-    let y = bound.predict(&[0.1]).to_vec();
+    let y = bound.step(&[0.1]).to_vec();
     bound.put_back(&kept);
-    assert_eq!(bound.predict(&[0.1]), y);
+    assert_eq!(bound.step(&[0.1]), y);
     quietly(|| assert!(catch_unwind(AssertUnwindSafe(|| other.put_back(&kept))).is_err()));
     std::mem::swap(&mut bound, &mut other);
     quietly(|| assert!(catch_unwind(AssertUnwindSafe(|| bound.put_back(&kept))).is_err()));
     other.put_back(&kept);
-    assert_eq!(other.predict(&[0.1]), y);
+    assert_eq!(other.step(&[0.1]), y);
 }
 
 #[test]
@@ -422,7 +422,7 @@ fn steppers_look_at_every_length() {
         assert!(catch_unwind(AssertUnwindSafe(|| stepper.params_changed(&params[1..]))).is_err());
         let mut bound = stepper.bind(params, &mut state);
         for len in [0, 1, 3, 17] {
-            assert!(catch_unwind(AssertUnwindSafe(|| bound.predict(&values(len)).len())).is_err());
+            assert!(catch_unwind(AssertUnwindSafe(|| bound.step(&values(len)).len())).is_err());
         }
     });
 }

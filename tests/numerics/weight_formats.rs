@@ -39,7 +39,7 @@ proptest! {
                 let mut stream = Stream::on(Cpu::new(isa).unwrap(), small.clone()).unwrap();
                 let mut y = vec![];
                 for (t, x) in x.data().chunks(shape.input()).enumerate() {
-                    y.extend_from_slice(stream.predict(x).unwrap());
+                    y.extend_from_slice(stream.step(x).unwrap());
                     if t % 2 == 0 {
                         stream.advance();
                     }

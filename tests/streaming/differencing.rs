@@ -109,7 +109,7 @@ proptest! {
             stream.warm_up();
             streams.warm_up();
             for (t, (x, y)) in x.data().chunks(INPUT).zip(expected.chunks(2)).enumerate() {
-                prop_assert_eq!(bits(stream.predict(x).unwrap()), bits(y));
+                prop_assert_eq!(bits(stream.step(x).unwrap()), bits(y));
                 if t % 3 == 0 {
                     stream.advance();
                 }
@@ -163,7 +163,7 @@ fn a_step_allocates_nothing() {
         let (x, mut y) = (series(2), [0.0; 4]);
         let made = allocations(|| {
             for t in 0..20 {
-                stream.predict(&[t as f32, 1.0, -2.0]).unwrap();
+                stream.step(&[t as f32, 1.0, -2.0]).unwrap();
                 stream.advance();
                 streams.step_many(&handles, x.data(), &mut y).unwrap();
                 streams.step(handles[1], &x.data()[..INPUT]).unwrap();

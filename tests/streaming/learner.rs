@@ -111,7 +111,7 @@ proptest! {
             let mut stream = Stream::on(cpu, learner.model()).unwrap();
             stream.set_state(&learner.state()).unwrap();
             for t in before..60 {
-                prop_assert_eq!(bits(learner.predict(&x[t]).unwrap()), bits(stream.predict(&x[t]).unwrap()));
+                prop_assert_eq!(bits(learner.predict(&x[t]).unwrap()), bits(stream.step(&x[t]).unwrap()));
                 if t % 3 > 0 {
                     let learned = learner.learn(&came[t]).unwrap();
                     prop_assert!(!learned.updated && (learned.loss.is_some() || t % 3 == 1 || t == 0));

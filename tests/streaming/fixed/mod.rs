@@ -64,7 +64,7 @@ fn equals_a_stream<N, const I: usize, const O: usize, const P: usize, const M: u
                 for _ in 0..t % 3 {
                     halves.advance();
                 }
-                assert_eq!(bits(&halves.predict(wave(t))), bits(&y), "{what}, in halves");
+                assert_eq!(bits(&halves.step(wave(t))), bits(&y), "{what}, in halves");
                 if t == STEPS / 2 {
                     halves.advance();
                     middle = Some((halves.clone(), stream_state(&steps)));
@@ -101,7 +101,7 @@ fn equals_a_stream<N, const I: usize, const O: usize, const P: usize, const M: u
         let mut stream = fixed.stream();
         let count = crate::counting::allocations(|| {
             for t in 0..STEPS {
-                stream.predict(wave(t));
+                stream.step(wave(t));
                 stream.advance();
             }
         });

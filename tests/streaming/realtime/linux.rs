@@ -138,14 +138,10 @@ impl Case {
             match &mut self.steps {
                 Steps::One(stream) => {
                     let x = &[call as f32 * 0.01, -0.5, 0.25][..stream.model().shape().input()];
-                    failed |= match call % 3 {
-                        0 => stream.step(x).map(|y| black_box(y).len()).is_err(),
-                        1 => stream.predict(x).map(|y| black_box(y).len()).is_err(),
-                        _ => {
-                            stream.advance();
-                            stream.predict(x).map(|y| black_box(y).len()).is_err()
-                        }
-                    };
+                    if call % 3 == 2 {
+                        stream.advance();
+                    }
+                    failed |= stream.step(x).map(|y| black_box(y).len()).is_err();
                 }
                 Steps::Many(streams, handles, x, y) => {
                     let shape = *streams.model().shape();
