@@ -221,6 +221,31 @@ fn some_libraries_are_named_in_one_place() {
     }
 }
 
+/// A filter that fits no test runs nothing and reports no failure, so the names in `.ci` are compared with the tests.
+#[test]
+fn ci_names_tests_that_exist() {
+    let tests = files("tests", &["rs"]);
+    for (path, text) in files(".ci", &[""]) {
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+        for pair in words.windows(2).filter(|pair| pair[0] == "--test") {
+            let binary = format!("tests/{}/main.rs", pair[1]);
+            assert!(tests.iter().any(|(test, _)| *test == binary), "{path}: there is no {binary}");
+        }
+        for (module, names) in words.iter().filter_map(|word| word.split_once("::")) {
+            if !module.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+                continue;
+            }
+            let ends = [format!("/{module}.rs"), format!("/{module}/mod.rs")];
+            let mut found = tests.iter().filter(|(test, _)| ends.iter().any(|end| test.ends_with(end))).peekable();
+            assert!(found.peek().is_some(), "{path}: no file of tests is called {module}");
+            let names: Vec<&str> = names.trim_matches(['{', '}']).split(',').filter(|name| !name.is_empty()).collect();
+            let has_all = |text: &str| names.iter().all(|name| text.contains(&format!("fn {name}(")));
+            assert!(found.any(|(_, text)| has_all(text)), "{path}: {module} has not all of {}", names.join(", "));
+        }
+    }
+}
+
 #[test]
 fn no_file_is_too_long() {
     let folders = ["src", "kernels", "benches", "tests", "examples", "fuzz", ".ci"];
