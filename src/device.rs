@@ -42,6 +42,24 @@ impl From<Cuda> for Device {
 }
 
 impl Device {
+    /// The processor, if it is one.
+    pub fn cpu(&self) -> Option<Cpu> {
+        match self {
+            Self::Cpu(cpu) => Some(*cpu),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => None,
+        }
+    }
+
+    /// Whether the factors of products are rounded to fewer bits than f32 has, as a card may be asked to.
+    pub fn rounds_factors(&self) -> bool {
+        match self {
+            Self::Cpu(_) => false,
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.dtype() != cuda::Dtype::F32,
+        }
+    }
+
     /// What decides the order in which the device adds up: devices of the same words give the same bits from the same model,
     /// data and kernels. All processors do; of a card it is the model with the number of its multiprocessors, which
     /// layers are spread over, and the options that choose a kernel.

@@ -3,9 +3,7 @@
 use super::input::{extension, read_series};
 use super::paths;
 use crate::cli::Failure;
-use crate::cli::output::screen::{Screen, person_reads_stderr};
-use indicatif::{ProgressBar, ProgressStyle};
-use rnnstep::cpu::Threads;
+use crate::cli::output::screen::Screen;
 use rnnstep::data::csv::{self, CsvOptions};
 use rnnstep::data::series::Series;
 use rnnstep::error::{listed, quoted, shown};
@@ -14,8 +12,6 @@ use rnnstep::model::file::Columns;
 use rnnstep::{Cpu, Error, memory};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// The table of a folder of models.
 const SCORES: &str = "scores.csv";
@@ -314,38 +310,6 @@ impl Folder {
     }
 }
 
-/// Calls `work` with the numbers below `count`, on all threads, and gives back what it gave, in order; `None` where `stop`
-/// came first. Who does what changes nothing.
-pub fn side_by_side<T: Send>(
-    threads: &Threads,
-    count: usize,
-    stop: impl Fn() -> bool + Sync,
-    work: impl Fn(usize) -> T + Sync,
-) -> Vec<Option<T>> {
-    let (next, done) = (AtomicUsize::new(0), Mutex::new((0..count).map(|_| None).collect::<Vec<Option<T>>>()));
-    threads.split(threads.count().min(count), |_| {
-        while !stop() {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            if i >= count {
-                break;
-            }
-            let result = work(i);
-            done.lock().unwrap_or_else(PoisonError::into_inner)[i] = Some(result);
-        }
-    });
-    done.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A bar of so many series or models, where a person reads stderr.
-pub fn progress(all: usize, what: &str) -> ProgressBar {
-    if !person_reads_stderr() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(all as u64);
-    let style = ProgressStyle::with_template(&format!("{{bar:30}} {{pos}}/{{len}} {what}  {{elapsed}}, {{eta}} left"));
-    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
-}
-
 /// So many threads as the machine has cores.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
@@ -432,16 +396,5 @@ mod tests {
         // what is unlike already may be what a number would make
         let found = file_names(["a-2", "a", "A"].into_iter());
         assert_eq!(found, ["a-2.safetensors", "a.safetensors", "A-3.safetensors"]);
-    }
-
-    #[test]
-    fn results_stand_in_order_whoever_found_them() {
-        for threads in [1, 3, 8] {
-            let threads = Threads::new(threads).unwrap();
-            let found = side_by_side(&threads, 20, || false, |i| i * i);
-            assert_eq!(found, (0..20).map(|i| Some(i * i)).collect::<Vec<_>>());
-            assert!(side_by_side(&threads, 0, || false, |i| i).is_empty());
-            assert_eq!(side_by_side(&threads, 3, || true, |i| i), [None; 3]);
-        }
     }
 }

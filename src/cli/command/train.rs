@@ -8,15 +8,15 @@ use crate::cli::args::job::{Job, Named, Prepared};
 use crate::cli::args::number;
 use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
+use crate::cli::output::progress::progress;
 use crate::cli::output::report;
 use crate::cli::output::report::SineWindow;
 use crate::cli::output::save::{SaveEvery, Saver};
-use crate::cli::output::screen::{Screen, person_reads_stderr};
+use crate::cli::output::screen::Screen;
 use crate::cli::signals;
 use crate::cli::signals::AtOnce;
 use crate::cli::{Failure, threads};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use outputs::{Outputs, checkpoint_beside};
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
@@ -311,7 +311,9 @@ impl<'a> Run<'a> {
     /// Trains up to `total` steps; how long the steps took, and whether Ctrl-C stopped them.
     fn train(&mut self, total: u64, screen: &mut Screen) -> Result<(Duration, bool), Failure> {
         signals::watch();
-        let bar = progress_bar(total, self.fit.trainer.steps_done());
+        let bar = progress(Some(total), "{bar:30} {pos}/{len}  loss {msg}  {per_sec}  {eta} left");
+        let bar = bar.with_position(self.fit.trainer.steps_done());
+        bar.reset_eta();
         let sine = self.job.data.data.is_none();
         let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) });
         let mut spent = Duration::ZERO;
@@ -583,15 +585,4 @@ fn recipe_for(job: &Job, windows: &Windows) -> Result<rnnstep::train::Recipe, Fa
 
 fn loss_line(k: u64, loss: f32) -> String {
     format!("step {k:>6}  loss {loss:.4e}")
-}
-
-/// A bar with loss, speed and remaining time, where a person reads stderr.
-fn progress_bar(total: u64, done: u64) -> ProgressBar {
-    if !person_reads_stderr() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  loss {msg}  {per_sec}  {eta} left");
-    let bar = ProgressBar::new(total).with_position(done);
-    bar.reset_eta();
-    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }

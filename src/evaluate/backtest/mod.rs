@@ -303,7 +303,7 @@ fn model_forecasts(
     let inputs = table.inputs().rows().1;
     let sources = fed_back(table)?;
     let mut stream = Stream::on(device.clone(), model.clone())?;
-    let cpu = if let Device::Cpu(cpu) = device { *cpu } else { Cpu::detect()? };
+    let cpu = device.cpu().map_or_else(Cpu::detect, Ok)?;
     let mut beside = Streams::new(model.clone(), cpu, Threads::default(), SIDE_BY_SIDE.min(origins.len()))?;
     let handles: Vec<Handle> = (0..SIDE_BY_SIDE.min(origins.len())).map(|_| beside.open()).collect::<Result<_>>()?;
     let mut said = vec![0.0; origins.len() * horizon * width];

@@ -3,7 +3,7 @@
 
 use super::{Comparison, fed_back, row_of};
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::learner::{Learner, LearnerOptions};
 use crate::model::Model;
 use crate::model::stream::Stream;
@@ -39,15 +39,8 @@ impl AddAssign for Learned {
 /// The processor that a learner runs on, if its options are in range: to know before a model is trained.
 pub(super) fn cpu(options: LearnerOptions, device: &Device) -> Result<Cpu> {
     options.checked()?;
-    match device {
-        Device::Cpu(cpu) => Ok(*cpu),
-        #[cfg(feature = "cuda")]
-        Device::Cuda(_) => {
-            let message =
-                "learner: learns on a CPU only, and the model that it is held against has to run there as well";
-            Err(crate::error::Error::invalid(message))
-        }
-    }
+    let message = "learner: learns on a CPU only, and the model that it is held against has to run there as well";
+    device.cpu().ok_or_else(|| Error::invalid(message))
 }
 
 /// What the model says at each of `origins` if it learns on the way, `[origins][N][D]` in raw units.

@@ -16,6 +16,7 @@ use crate::cpu::Threads;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::backtest::{Evaluation, Protocol, Window, evaluate};
+use crate::io::hash::fnv1a;
 use crate::model::{Model, Order};
 use crate::net::state::State;
 use crate::simd::isa::Cpu;
@@ -24,7 +25,6 @@ use crate::units::transform::Form;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Candidates that are held against each other from the start; more are tried in further brackets.
@@ -171,16 +171,9 @@ impl Search {
 
     /// A number for everything that decides what is found: rows, base and space. Not a matter of security.
     pub fn fingerprint(&self) -> u64 {
-        // FNV-1a, which is the same on every machine and in every release
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        let mut take = |bytes: &[u8]| {
-            bytes.iter().for_each(|&byte| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        };
-        for values in [self.training.inputs().data(), self.training.targets().data()] {
-            values.iter().for_each(|value| take(&value.to_bits().to_le_bytes()));
-        }
-        take(format!("{} {:?} {:?}", self.first, self.base, self.space).as_bytes());
-        hash
+        let values = [self.training.inputs().data(), self.training.targets().data()].into_iter().flatten();
+        let rest = format!("{} {:?} {:?}", self.first, self.base, self.space).into_bytes();
+        fnv1a(values.flat_map(|value| value.to_le_bytes()).chain(rest))
     }
 
     /// The first `count` candidates, or all there are; number 0 is the base.
@@ -254,21 +247,16 @@ impl Search {
                 standing.iter().copied().filter(|&number| !done.contains_key(&(number, rung.epochs))).collect();
             let desk =
                 Desk { fits: Mutex::new(fits), fresh: Mutex::new(Vec::new()), failed: Mutex::new(None), keep: next };
-            let turn = AtomicUsize::new(0);
-            threads.split(threads.count(), |_| {
-                while let Some(&number) = open.get(turn.fetch_add(1, Ordering::Relaxed)) {
-                    if stop() || locked(&desk.failed).is_some() {
-                        break;
-                    }
-                    let fit = locked(&desk.fits).remove(&number).map(|kept: Kept| kept.fit);
-                    let Some((attempt, fit)) = self.attempt(&plans[number], number, fit, rung.epochs, stop) else {
-                        break;
-                    };
-                    if let Err(error) = seen(&attempt) {
-                        locked(&desk.failed).get_or_insert(error);
-                    }
-                    desk.put(attempt, fit);
+            let stops = || stop() || locked(&desk.failed).is_some();
+            threads.side_by_side(open.len(), stops, |i| {
+                let number = open[i];
+                let fit = locked(&desk.fits).remove(&number).map(|kept: Kept| kept.fit);
+                // none where it was stopped
+                let Some((attempt, fit)) = self.attempt(&plans[number], number, fit, rung.epochs, stop) else { return };
+                if let Err(error) = seen(&attempt) {
+                    locked(&desk.failed).get_or_insert(error);
                 }
+                desk.put(attempt, fit);
             });
             if let Some(error) = locked(&desk.failed).take() {
                 return Err(error);

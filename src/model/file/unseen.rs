@@ -1,5 +1,6 @@
 //! What a model file says of the rows that it was trained on: enough to know them again, and none of them.
 
+use crate::io::hash;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -47,7 +48,7 @@ impl End {
     /// Of `inputs [T,I]` and `targets [T,D]` the first rows were trained on.
     pub fn of(inputs: &Tensor, targets: &Tensor, train_rows: usize) -> Self {
         let last = hash_of_last(inputs, train_rows).unwrap_or_default();
-        let table = hash([inputs.data(), targets.data()].into_iter().flatten());
+        let table = hash::of_values([inputs.data(), targets.data()].into_iter().flatten());
         Self { train_rows, last, table }
     }
 }
@@ -57,17 +58,7 @@ fn hash_of_last(table: &Tensor, rows: usize) -> Option<u64> {
     let width = table.rows().1;
     let end = rows.checked_mul(width)?;
     let rows = table.data().get(rows.saturating_sub(LAST) * width..end)?;
-    (!rows.is_empty()).then(|| hash(rows))
-}
-
-/// A hash of the bits of numbers.
-fn hash<'a>(values: impl IntoIterator<Item = &'a f32>) -> u64 {
-    fnv1a(values.into_iter().flat_map(|value| value.to_le_bytes()))
-}
-
-/// FNV-1a, 64 bits: Fowler, Noll and Vo. The standard library's hash may be another one tomorrow.
-fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    (!rows.is_empty()).then(|| hash::of_values(rows))
 }
 
 #[cfg(test)]
@@ -82,13 +73,6 @@ mod tests {
     fn unseen(tables: &[(&Tensor, usize)]) -> Unseen {
         let ends = tables.iter().map(|(table, rows)| End::of(table, table, *rows)).collect();
         Unseen { ends, errors: vec![] }
-    }
-
-    #[test]
-    fn a_known_hash() {
-        // of "foobar", from the authors' page
-        assert_eq!(fnv1a(b"foobar".iter().copied()), 0x8594_4171_f739_67e8);
-        assert_eq!(hash(&[f32::from_le_bytes(*b"foob")]), fnv1a(b"foob".iter().copied()));
     }
 
     #[test]

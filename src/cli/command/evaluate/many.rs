@@ -8,7 +8,8 @@ use super::{EvaluateArgs, Report, ahead_said, goes_with, own_job, refuse_recipe,
 use crate::cli::args::device::Work;
 use crate::cli::args::job::{Job, Named};
 use crate::cli::args::many;
-use crate::cli::args::many::{Folder, OneSeries, side_by_side};
+use crate::cli::args::many::{Folder, OneSeries};
+use crate::cli::output::progress::progress;
 use crate::cli::output::report;
 use crate::cli::output::report::LEARNED_NOTHING;
 use crate::cli::output::screen::Screen;
@@ -51,9 +52,8 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
             (Models::One(Box::new(model)), (!learned).then_some(LEARNED_NOTHING))
         }
     };
-    let bar = many::progress(all.len(), "series");
-    let found = side_by_side(
-        &threads,
+    let bar = progress(Some(all.len() as u64), "{bar:30} {pos}/{len} series  {elapsed}, {eta} left");
+    let found = threads.side_by_side(
         all.len(),
         || false,
         |i| {

@@ -16,12 +16,13 @@ use crate::cli::args::many::Folder;
 use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
 use crate::cli::args::{config, number};
+use crate::cli::output::progress::progress;
 use crate::cli::output::report::{LEARNED_NOTHING, describe};
-use crate::cli::output::screen::{Screen, person_reads_stderr};
+use crate::cli::output::screen::Screen;
 use crate::cli::{Failure, threads};
 use clap::Args;
 use clap::parser::ValueSource;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::split;
 use rnnstep::evaluate::backtest::{Evaluation, Protocol, Window, evaluate};
@@ -274,7 +275,14 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             // many series are walked over side by side: one thread for each, and a bar over all
             let one_of_many = named.series.is_some();
             let threads = args.threads.filter(|_| !one_of_many).unwrap_or(1);
-            let (bar, mut silent) = (if one_of_many { ProgressBar::hidden() } else { progress() }, 0);
+            let (bar, mut silent) = (
+                if one_of_many {
+                    ProgressBar::hidden()
+                } else {
+                    progress(Some(1), "{bar:30} training {pos} of {len}  {elapsed}")
+                },
+                0,
+            );
             let evaluation = evaluate(&named.table, &protocol, &device, |rows, fold, folds| {
                 bar.set_length(folds as u64);
                 bar.set_position(fold as u64);
@@ -364,10 +372,4 @@ fn no_windows(job: &Job) -> Failure {
     let reason =
         "holds windows already cut, which have no order to walk along; give a series, .csv or .npy [T, columns]";
     job.in_data(Error::Invalid(reason.into())).into()
-}
-
-fn progress() -> ProgressBar {
-    let bar = if person_reads_stderr() { ProgressBar::new(1) } else { ProgressBar::hidden() };
-    let style = ProgressStyle::with_template("{bar:30} training {pos} of {len}  {elapsed}");
-    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }

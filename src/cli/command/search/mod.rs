@@ -7,14 +7,15 @@ use crate::cli::args::job::{Job, StateMode, TargetAs};
 use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
 use crate::cli::args::{config, number};
+use crate::cli::output::progress::progress;
 use crate::cli::output::report::{LEARNED_NOTHING, describe};
-use crate::cli::output::screen::{Screen, person_reads_stderr};
+use crate::cli::output::screen::Screen;
 use crate::cli::signals;
 use crate::cli::signals::AtOnce;
 use crate::cli::{Failure, threads};
 use clap::Args;
 use clap::parser::ValueSource;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use rnnstep::data::windows::split;
 use rnnstep::evaluate::search::{Attempt, Journal, Search};
 use rnnstep::model::file;
@@ -104,7 +105,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     let start = Instant::now();
     let stop = || signals::came() || args.budget.is_some_and(|budget| start.elapsed() >= budget);
     let tries = args.tries.or(args.budget.is_none().then_some(TRIES));
-    let (bar, best) = (progress(tries.map(|tries| search.trainings(tries))), Mutex::new(f64::INFINITY));
+    let (bar, best) = (bar_of(tries.map(|tries| search.trainings(tries))), Mutex::new(f64::INFINITY));
     bar.inc(journal.attempts().len() as u64);
     let seen = |attempt: &Attempt| {
         paths::write(&journal_path, || journal.add(attempt))?;
@@ -279,15 +280,11 @@ fn counted(count: usize, what: &str) -> String {
     crate::cli::output::report::counted(u32::try_from(count).unwrap_or(u32::MAX), what)
 }
 
-fn progress(trainings: Option<usize>) -> ProgressBar {
-    if !person_reads_stderr() {
-        return ProgressBar::hidden();
+fn bar_of(trainings: Option<usize>) -> ProgressBar {
+    match trainings {
+        Some(all) => progress(Some(all as u64), "{bar:30} {pos}/{len} trainings  best {msg}  {elapsed}"),
+        None => progress(None, "{spinner} {pos} trainings  best {msg}  {elapsed}"),
     }
-    let (bar, template) = match trainings {
-        Some(all) => (ProgressBar::new(all as u64), "{bar:30} {pos}/{len} trainings  best {msg}  {elapsed}"),
-        None => (ProgressBar::new_spinner(), "{spinner} {pos} trainings  best {msg}  {elapsed}"),
-    };
-    ProgressStyle::with_template(template).map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }
 
 /// `60s`, `5m`, `2h`.

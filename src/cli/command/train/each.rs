@@ -3,7 +3,8 @@
 use super::{TrainArgs, begin, ends, job_of, job_paths, metadata, random, write_model};
 use crate::cli::args::job::{Job, Named, Prepared};
 use crate::cli::args::many;
-use crate::cli::args::many::{Folder, OneSeries, Row, Status, side_by_side};
+use crate::cli::args::many::{Folder, OneSeries, Row, Status};
+use crate::cli::output::progress::progress;
 use crate::cli::output::report;
 use crate::cli::output::report::HeldOut;
 use crate::cli::output::screen::Screen;
@@ -71,8 +72,9 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let side = threads.count().min(all.len());
     eprintln!("a model for each of {} series of {data}, {side} at a time, {}", all.len(), rnnstep::Device::from(cpu));
 
-    let (start, bar) = (Instant::now(), many::progress(all.len(), "models"));
-    let found = side_by_side(&threads, all.len(), signals::came, |i| {
+    let (start, bar) =
+        (Instant::now(), progress(Some(all.len() as u64), "{bar:30} {pos}/{len} models  {elapsed}, {eta} left"));
+    let found = threads.side_by_side(all.len(), signals::came, |i| {
         let rows = each.one(&all[i], &files[i]);
         bar.inc(1);
         rows
