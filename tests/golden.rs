@@ -1,4 +1,4 @@
-//! Against PyTorch: outputs, states, every gradient. Truth is float64; the tolerances are those of the README.
+//! Against PyTorch: outputs, states, every gradient. Truth is float64; the tolerances are those of CONTRIBUTING.md.
 
 mod common;
 
