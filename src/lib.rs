@@ -98,6 +98,4 @@ mod pages {
     struct Streaming;
     #[doc = include_str!("../docs/guide/learning-online.md")]
     struct LearningOnline;
-    #[doc = include_str!("../docs/guide/embedded.md")]
-    struct Embedded;
 }

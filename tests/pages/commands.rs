@@ -1,6 +1,7 @@
 //! Each command of a page runs, in order, in a folder with the example data; what a page shows of its output is what it prints.
 
 use crate::{Page, complete, pages};
+use std::process::Stdio;
 
 /// Whether `text` is what `shown` says, where `...` stands for anything.
 fn matches(shown: &str, text: &str) -> bool {
@@ -92,9 +93,7 @@ fn commands(page: &Page) -> (Vec<Command>, Vec<String>) {
 }
 
 /// Runs the commands of a page and returns what went wrong.
-#[cfg(unix)]
 fn run(page: &Page) -> Result<usize, String> {
-    use std::process::Stdio;
     let (commands, _) = commands(page);
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -133,7 +132,6 @@ fn run(page: &Page) -> Result<usize, String> {
     Ok(commands.len())
 }
 
-#[cfg(unix)]
 #[test]
 fn every_command_of_a_page_runs() {
     if !complete() {

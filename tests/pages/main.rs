@@ -3,7 +3,9 @@
 //!
 //! A block of commands is ```` ```sh ```` (run, and may not fail) or ```` ```console ```` (run, and its output compared). One that
 //! cannot run in a test says why behind its language: ```` ```sh not-run: needs a card ````.
+#![cfg_attr(not(all(unix, feature = "cli")), allow(dead_code, reason = "commands need a shell and the program"))]
 
+#[cfg(all(unix, feature = "cli"))]
 mod commands;
 mod map;
 mod paths;

@@ -134,9 +134,7 @@ fn anchor(heading: &str) -> String {
 }
 
 fn has_heading(page: &Page, name: &str) -> bool {
-    let headings =
-        page.prose().into_iter().filter_map(|(_, line)| line.starts_with('#').then(|| line.trim_start_matches('#')));
-    headings.into_iter().any(|heading| anchor(heading) == name)
+    page.prose().into_iter().any(|(_, line)| line.starts_with('#') && anchor(line.trim_start_matches('#')) == name)
 }
 
 #[test]
