@@ -33,7 +33,7 @@ fn main() {
             reference::check(&id("stream"), y, &truth, TOLERANCE);
             let [predict, advance] = times(&x, |x| {
                 let start = Instant::now();
-                black_box(stream.predict(&[x]).unwrap());
+                black_box(stream.step(&[x]).unwrap());
                 let answered = Instant::now();
                 stream.advance();
                 [answered - start, answered.elapsed()]

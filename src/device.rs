@@ -4,8 +4,12 @@ use crate::cpu;
 use crate::cpu::Threads;
 #[cfg(feature = "cuda")]
 use crate::cuda::{self, Cuda};
+#[cfg(feature = "std")]
+use crate::data::windows::Windows;
 use crate::error::Result;
 use crate::net::pass::{Head, Purpose};
+#[cfg(feature = "std")]
+use crate::net::recipe::{Recipe, Step, Trained};
 use crate::net::shape::Shape;
 use crate::net::state::State;
 use crate::net::weight_format::Weights;
@@ -59,6 +63,17 @@ impl fmt::Display for Device {
             Self::Cuda(cuda) => cuda.fmt(f),
         }
     }
+}
+
+/// The same words for whatever runs, where both kinds of device have the same function.
+macro_rules! on_either {
+    ($this:expr, $run:ident => $words:expr) => {
+        match $this {
+            Self::Cpu($run) => $words,
+            #[cfg(feature = "cuda")]
+            Self::Cuda($run) => $words,
+        }
+    };
 }
 
 /// A network at work on a device, for whole forward passes.
@@ -118,19 +133,173 @@ impl Network {
 
     /// Rows of y that were asked for.
     pub fn head_rows(&self) -> Range<usize> {
-        match self {
-            Self::Cpu(network) => network.head_rows(),
-            #[cfg(feature = "cuda")]
-            Self::Cuda(network) => network.head_rows(),
-        }
+        on_either!(self, network => network.head_rows())
     }
 
     /// The output of row `row = t·B + b` of the last window, O values (H without a head).
     pub fn y(&self, row: usize) -> &[f32] {
-        match self {
-            Self::Cpu(network) => network.y(row),
+        on_either!(self, network => network.y(row))
+    }
+}
+
+/// A network that takes single steps of one sequence on a device.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and never a row of them")]
+pub(crate) enum Runner {
+    Cpu(cpu::Stepper),
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Stepper),
+}
+
+impl Runner {
+    /// A runner of `params`, the parameters in f32, and of `step`, the same as single steps of a processor have them.
+    ///
+    /// # Errors
+    /// If the memory cannot be had, or a card has no kernels for it.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only a card wants the parameters in f32"))]
+    pub fn new(device: &Device, shape: &Shape, params: &[f32], step: (Weights, &[f32])) -> Result<Self> {
+        match device {
+            Device::Cpu(cpu) => Ok(Self::Cpu(cpu::Stepper::try_new(*cpu, shape, step.0, step.1)?)),
             #[cfg(feature = "cuda")]
-            Self::Cuda(network) => network.y(row),
+            Device::Cuda(cuda) => Ok(Self::Cuda(cuda::Stepper::new(cuda, shape, params)?)),
         }
+    }
+
+    /// y of `x [I]`; on a processor `state` becomes that after it, on a card it stays there: see [`Runner::fetch`]. `params` are
+    /// those of single steps.
+    ///
+    /// # Errors
+    /// If a card fails. A processor does not.
+    #[inline]
+    pub fn step(&mut self, params: &[f32], state: &mut State, x: &[f32], y: &mut [f32]) -> Result<()> {
+        match self {
+            Self::Cpu(stepper) => y.copy_from_slice(stepper.bind(params, state).step(x)),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(stepper) => y.copy_from_slice(stepper.step(state, x)?),
+        }
+        Ok(())
+    }
+
+    /// What a step can do before its x is there; a card does nothing ahead.
+    #[inline]
+    pub fn advance(&mut self, params: &[f32], state: &mut State) {
+        match self {
+            Self::Cpu(stepper) => stepper.bind(params, state).advance(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => {}
+        }
+    }
+
+    /// The stepper of a processor; `None` on a card.
+    pub fn on_cpu(&mut self) -> Option<&mut cpu::Stepper> {
+        match self {
+            Self::Cpu(stepper) => Some(stepper),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => None,
+        }
+    }
+
+    /// The state has been changed by somebody else.
+    pub fn state_changed(&mut self) {
+        on_either!(self, stepper => stepper.state_changed());
+    }
+
+    /// Brings the state from a card, if it is there.
+    ///
+    /// # Errors
+    /// If a card fails.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "on a processor it is here"))]
+    pub fn fetch(&self, state: &mut State) -> Result<()> {
+        match self {
+            Self::Cpu(_) => Ok(()),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(stepper) => stepper.fetch(state),
+        }
+    }
+}
+
+/// A network in training on a device.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and never a row of them")]
+pub(crate) enum Training {
+    Cpu(cpu::Training),
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Training),
+}
+
+#[cfg(feature = "std")]
+impl Training {
+    /// Room for the windows. `threads` are those of a processor; a card has its own.
+    ///
+    /// # Errors
+    /// If the windows are larger than makes sense, or the device cannot: no memory, no kernels for it.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only a card wants the recipe here"))]
+    pub fn new(device: &Device, threads: Threads, shape: &Shape, windows: &Windows, recipe: &Recipe) -> Result<Self> {
+        match device {
+            Device::Cpu(cpu) => Ok(Self::Cpu(cpu::Training::new(*cpu, threads, shape, windows)?)),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(cuda) => Ok(Self::Cuda(cuda::Training::new(cuda, shape, windows, recipe)?)),
+        }
+    }
+
+    /// Steps from number `first` on, up to `count` of them, each given to `seen`; how many they are, one at least. A card
+    /// takes what `at` holds before its first step and keeps it: see [`Training::fetch`].
+    ///
+    /// # Errors
+    /// If a card fails. A processor does not.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only a card takes several steps at once"))]
+    pub fn steps(
+        &mut self,
+        recipe: &Recipe,
+        windows: &mut Windows,
+        at: Trained<'_>,
+        first: u64,
+        count: usize,
+        seen: &mut dyn FnMut(Step),
+    ) -> Result<usize> {
+        match self {
+            Self::Cpu(training) => {
+                seen(training.step(recipe, windows, at, first));
+                Ok(1)
+            }
+            #[cfg(feature = "cuda")]
+            Self::Cuda(training) => training.steps(windows, &at, first, count, seen),
+        }
+    }
+
+    /// Brings everything that a card keeps to `to`.
+    ///
+    /// # Errors
+    /// If a card fails.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "on a processor everything is there"))]
+    pub fn fetch(&self, to: Trained<'_>) -> Result<()> {
+        match self {
+            Self::Cpu(_) => Ok(()),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(training) => training.fetch(to),
+        }
+    }
+
+    /// Brings y of the last window from a card.
+    ///
+    /// # Errors
+    /// If a card fails.
+    pub fn fetch_y(&mut self) -> Result<()> {
+        match self {
+            Self::Cpu(_) => Ok(()),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(training) => training.fetch_y(),
+        }
+    }
+
+    /// Rows of y that were asked for.
+    pub fn head_rows(&self) -> Range<usize> {
+        on_either!(self, training => training.head_rows())
+    }
+
+    /// The output of row `row = t·B + b` of the last window, O values (H without a head).
+    pub fn y(&self, row: usize) -> &[f32] {
+        on_either!(self, training => training.y(row))
     }
 }

@@ -39,9 +39,14 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// A device or an instruction set that this machine does not have. A compiler may have more than one line to say.
-    #[error("{}", some_lines(.0))]
-    Device(String),
+    /// A device that is not there, or not up to what is asked of it. A compiler may have more than one line to say.
+    #[error("{}", escaped_lines(message))]
+    Device {
+        /// What a program that has another device may decide by.
+        kind: DeviceErrorKind,
+        /// What is wrong and what to do.
+        message: String,
+    },
 
     /// A file that was read but does not hold what it should.
     #[cfg(feature = "std")]
@@ -88,7 +93,31 @@ pub enum Error {
     },
 }
 
+/// Why a device is of no use: the kind of an [`Error::Device`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeviceErrorKind {
+    /// There is no such device: no GPU, or none of this number; no instruction set of this name, or not in this processor.
+    NoDevice,
+    /// There is no driver, or it is too old, not complete or does not start.
+    NoDriver,
+    /// There is no compiler for the kernels.
+    NoCompiler,
+    /// A driver or a compiler is there, but was not opened, since somebody else could have changed it.
+    NotTrusted,
+    /// The device has not enough memory, or the host none to share with it.
+    OutOfMemory,
+    /// The device, its driver or the compiler cannot do what is asked of it, or not at this time.
+    Unsupported,
+    /// The device or the compiler failed at its work.
+    Failed,
+}
+
 impl Error {
+    pub(crate) fn device(kind: DeviceErrorKind, message: impl Into<String>) -> Self {
+        Self::Device { kind, message: message.into() }
+    }
+
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::Invalid(message.into())
     }
@@ -203,11 +232,6 @@ fn one_line(reason: &str) -> String {
     written(reason, LONGEST_REASON, |c| must_be_escaped(c).then_some(c))
 }
 
-/// A reason that may be a compiler's.
-fn some_lines(reason: &str) -> String {
-    escaped_lines(reason)
-}
-
 /// The name of a file; of one that is longer than makes sense the end.
 #[cfg(feature = "std")]
 fn place(path: &Path) -> String {
@@ -268,7 +292,7 @@ mod tests {
             assert!(!text.chars().any(must_be_escaped), "{text:?}");
             assert!(text.contains(r"a\u{1b}]0;x\u{7}\nb\rc\u{202e}"), "{text}");
         }
-        let said = Error::Device("two\nlines \u{1b}[2J".into()).to_string();
+        let said = Error::device(DeviceErrorKind::Failed, "two\nlines \u{1b}[2J").to_string();
         assert_eq!(said, "two\nlines \\u{1b}[2J");
         assert!(Error::Invalid("x".repeat(1 << 20)).to_string().len() < 3000);
     }

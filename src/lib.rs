@@ -63,7 +63,7 @@ pub use cell::kind::{CellKind, Nonlinearity};
 #[cfg(feature = "alloc")]
 pub use device::Device;
 #[cfg(feature = "alloc")]
-pub use error::{Error, Result};
+pub use error::{DeviceErrorKind, Error, Result};
 #[cfg(feature = "alloc")]
 pub use learner::{Learned, Learner, LearnerOptions};
 pub use model::fixed::{Fixed, FixedStream};

@@ -224,7 +224,7 @@ impl<N: FixedShape, const M: usize> Memory<N, M> {
 
     /// y of `x`; the state becomes that after it.
     #[inline]
-    pub fn predict<const P: usize, const I: usize, const O: usize>(
+    pub fn step<const P: usize, const I: usize, const O: usize>(
         &mut self,
         params: &Params<N, P>,
         x: &[f32; I],

@@ -16,6 +16,8 @@ mod stepper;
 mod stored;
 #[cfg(feature = "alloc")]
 mod threads;
+#[cfg(feature = "std")]
+mod training;
 #[cfg(feature = "alloc")]
 mod update;
 
@@ -29,3 +31,5 @@ pub use stepper::{Bound, Stepper};
 pub use stored::{Bf16, F16, F32, Int8, Stored};
 #[cfg(feature = "alloc")]
 pub use threads::Threads;
+#[cfg(feature = "std")]
+pub(crate) use training::Training;

@@ -1,7 +1,7 @@
 //! One step of one sequence, the state in place: what a stream and a network of fixed size have in common.
 //!
 //! What a step costs is split. `W_hh h + b_hh` needs nothing of the next x, so it can be worked out as soon as the last
-//! answer is out: advance. What is left between x and y is predict: of one layer the cell and two short products, and no
+//! answer is out: advance. What is left between x and y is, of one layer, the cell and two short products, and no
 //! recurrent product at all. Every sum is that of the same row in a long sequence, in the same order: the same bits,
 //! whoever calls what when.
 #![allow(

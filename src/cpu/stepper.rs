@@ -12,7 +12,6 @@ use crate::net::weight_format::Weights;
 use crate::simd::isa::Cpu;
 use crate::simd::lanes::{Lanes, Pass, padded};
 use crate::tensor::Buffer;
-use crate::units::transform::Past;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -84,7 +83,7 @@ impl Stepper {
         assert!(params.len() == self.params);
         assert!(state.batch() == 1 && state.hidden() == shape.hidden && state.h.len() == len);
         assert!(!shape.cell.has_c() || state.c.len() == len);
-        let State { h, c, past, .. } = state;
+        let State { h, c, .. } = state;
         let (room, h) = (self.room.as_mut_ptr(), h.as_mut_ptr());
         // SAFETY: within the room, within h.
         let y = unsafe { if shape.output.is_some() { room.add(Room::of(shape).y) } else { h.add(len - width) } };
@@ -97,7 +96,7 @@ impl Stepper {
             c: c.as_mut_ptr(),
             turn: &raw mut self.turn,
         };
-        Bound { call, y, step: self.step, past, owner: PhantomData }
+        Bound { call, y, step: self.step, owner: PhantomData }
     }
 
     /// Whether [`Bound::advance`] was called for the state at hand.
@@ -117,8 +116,6 @@ pub struct Bound<'a> {
     call: Call<'a>,
     y: *const f32,
     step: Compiled,
-    /// What the state holds besides: a step in the network's own units has no use for it.
-    pub(crate) past: &'a mut Past,
     owner: PhantomData<(&'a mut Stepper, &'a mut Buffer)>,
 }
 
@@ -131,7 +128,7 @@ impl Bound<'_> {
     /// # Panics
     /// If there are not I values.
     #[inline]
-    pub fn predict(&mut self, x: &[f32]) -> &[f32] {
+    pub fn step(&mut self, x: &[f32]) -> &[f32] {
         assert!(x.len() == self.call.shape.input);
         // SAFETY: `bind` checked the lengths, and `Stepper::new` chose what this processor can run; y has as many values.
         unsafe {
@@ -140,7 +137,7 @@ impl Bound<'_> {
         }
     }
 
-    /// What can be done before the next x is there. Without it [`Bound::predict`] does it first.
+    /// What can be done before the next x is there. Without it [`Bound::step`] does it first.
     #[inline]
     pub fn advance(&mut self) {
         // SAFETY: the same.
@@ -151,7 +148,7 @@ impl Bound<'_> {
     pub fn keep(&self) -> Kept {
         let (h, c) = self.state();
         // SAFETY: h and, for a cell that has one, c are so long, and borrowed by this value alone.
-        unsafe { Kept { h: (*h).to_vec(), c: (*c).to_vec(), past: self.past.clone(), ahead: (*self.call.turn).ahead } }
+        unsafe { Kept { h: (*h).to_vec(), c: (*c).to_vec(), ahead: (*self.call.turn).ahead } }
     }
 
     /// Puts the state back, bit for bit, ahead or not.
@@ -167,7 +164,6 @@ impl Bound<'_> {
             (*c).copy_from_slice(&kept.c);
             (*self.call.turn).ahead = false;
         }
-        self.past.follow(&kept.past);
         if kept.ahead {
             self.advance();
         }
@@ -187,7 +183,6 @@ impl Bound<'_> {
 pub struct Kept {
     h: Vec<f32>,
     c: Vec<f32>,
-    past: Past,
     ahead: bool,
 }
 
@@ -208,7 +203,7 @@ struct Call<'a> {
     turn: *mut Turn,
 }
 
-/// A step as it was compiled for one instruction set, cell and format, and perhaps one size: with x that of [`Bound::predict`],
+/// A step as it was compiled for one instruction set, cell and format, and perhaps one size: with x that of [`Bound::step`],
 /// without it that of [`Bound::advance`].
 ///
 /// # Safety

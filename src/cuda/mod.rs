@@ -1,7 +1,7 @@
 //! The GPU: NVIDIA's driver, the compiler of the kernels, and what is kept of its work.
 //!
 //! - [`driver`] opens a device: memory, modules, launches, graphs. Both libraries are looked for when the program runs,
-//!   so a build with this feature starts on a machine that has neither; what is missing is an [`Error::Device`].
+//!   so a build with this feature starts on a machine that has neither; what is missing is an [`Error::Device`](crate::error::Error::Device).
 //! - [`nvrtc`] finds NVIDIA's run-time compiler, [`compile`] turns a [`compile::Program`] into an image for one
 //!   architecture; neither needs a GPU.
 //! - [`cache`] keeps images on disk, [`bundle`] carries them to a machine that has no compiler.
@@ -20,18 +20,12 @@ pub use card::{Cuda, Images};
 pub use driver::{Gpu, Properties, devices};
 pub use image::Arch;
 pub use library::trust::shown;
-pub use network::{Network, Queued, Recorded};
+pub use network::{Network, Queued, Recorded, Stepper};
 pub use plan::{Dtype, Frame};
-pub(crate) use training::{Task, Training, Turn};
+pub(crate) use training::Training;
 pub use worth::{Choice, Work, ready, worth};
 
-use crate::error::Error;
 use std::fmt::Write;
-
-/// What a device or its compiler refuses.
-fn device(message: impl Into<String>) -> Error {
-    Error::Device(message.into())
-}
 
 /// Bytes as hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {

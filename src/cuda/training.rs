@@ -9,47 +9,21 @@ use crate::cuda::launch::steps::{Arena, Numbers, PARTS, Queue, Scored, Steps, Wi
 use crate::cuda::launch::whole::{Whole, WholeSteps};
 use crate::data::windows::Windows;
 use crate::error::{Error, Result};
-use crate::net::pass::{Dropout, Head, Purpose};
+use crate::net::pass::{Head, Purpose};
+use crate::net::recipe::{Recipe, Step, Trained};
 use crate::net::shape::Shape;
-use crate::net::state::State;
-use crate::objective::loss::Loss;
 use crate::objective::optimizer::Update;
-use crate::tensor::Buffer;
 use std::ops::Range;
 
-/// What training is to do, as far as a card must know.
-#[derive(Debug, Clone, Copy)]
-pub struct Task {
-    /// Steps of a window that count.
-    pub head: Head,
-    /// What to make small.
-    pub loss: Loss,
-    /// D, the target columns.
-    pub targets: usize,
-    /// The optimiser; of its numbers those that do not change from step to step.
-    pub update: Update,
-    /// Largest norm of the gradient.
-    pub clip: Option<f64>,
-    /// Whether to climb.
-    pub maximize: bool,
-    /// Whether there is dropout between layers.
-    pub drops: bool,
-}
-
-/// What is different about one step.
-#[derive(Debug, Clone, Copy)]
-pub struct Turn {
-    /// The optimiser's numbers.
-    pub update: Update,
-    /// Whether the state starts at zero.
-    pub restart: bool,
-}
-
-/// A network that trains on a card.
+/// A network that trains on a card. The twin of `cpu::Training`.
 #[derive(Debug)]
 pub struct Training {
     cuda: Cuda,
-    task: Task,
+    recipe: Recipe,
+    /// The optimiser; of its numbers those that do not change from step to step.
+    update: Update,
+    /// D, the target columns.
+    targets: usize,
     network: Network,
     steps: Steps,
     /// T and the largest B.
@@ -86,28 +60,27 @@ impl Training {
     /// The most values of windows that are laid out for one queue.
     const AHEAD: usize = 1 << 24;
 
-    /// Room for windows of `steps` steps of up to `batch` sequences.
+    /// Room for the windows, and the kernels of `recipe`.
     ///
     /// # Errors
     /// If the card has too little memory, or its kernels cannot be had.
-    pub fn new(cuda: &Cuda, shape: &Shape, steps: usize, batch: usize, task: Task) -> Result<Self> {
+    pub fn new(cuda: &Cuda, shape: &Shape, windows: &Windows, recipe: &Recipe) -> Result<Self> {
+        let (steps, batch, targets) = (windows.seq_len(), windows.batch(), windows.output());
         let (gpu, network) = (cuda.gpu(), Network::new(cuda, shape, steps, batch, Purpose::Training)?);
-        let kept = match task.update {
-            Update::Adam { amsgrad, .. } => [true, true, amsgrad],
-            Update::Sgd { momentum, .. } => [momentum != 0.0, false, false],
-        };
+        let (update, kept) = (recipe.update(0), recipe.optimizer.keeps());
         let moment = |kept: bool| kept.then(|| gpu.zeros(network.params.len())).transpose();
         let [m, v, v_max] = kept.map(moment);
-        let adam = matches!(task.update, Update::Adam { .. });
+        let adam = matches!(update, Update::Adam { .. });
         let plain = cuda.dtype() == Dtype::F32 && cuda.frame().is_none_or(|frame| frame == Frame::OneBlock);
-        let whole = if adam && plain && !task.drops { WholeSteps::load(cuda, shape, steps, batch)? } else { None };
+        let whole =
+            if adam && plain && recipe.dropout == 0.0 { WholeSteps::load(cuda, shape, steps, batch)? } else { None };
         Ok(Self {
             steps: Steps::load(cuda)?,
             sizes: [steps, batch],
             has_weights: false,
             moments: [m?, v?, v_max?],
             data: None,
-            target: gpu.zeros(target_steps(task.head, steps) * batch * task.targets)?,
+            target: gpu.zeros(target_steps(recipe.loss_on, steps) * batch * targets)?,
             starts: gpu.zeros(Self::QUEUE * 2 * batch)?,
             numbers: gpu.zeros(Self::QUEUE)?,
             step: gpu.zeros(1)?,
@@ -118,47 +91,41 @@ impl Training {
             whole,
             graph: None,
             cuda: cuda.clone(),
+            recipe: recipe.clone(),
+            update,
+            targets,
             network,
-            task,
         })
     }
 
-    /// Whether [`Training::write`] was called.
-    pub fn has_weights(&self) -> bool {
-        self.has_weights
-    }
-
     /// Takes parameters, moments and the state to begin with.
-    ///
-    /// # Errors
-    /// If the state is not of this shape, or the card fails.
-    pub fn write(&mut self, params: &[f32], moments: &[Buffer; 3], state: &State) -> Result<()> {
+    fn write(&mut self, from: &Trained<'_>) -> Result<()> {
+        let Trained { params, moments, state, .. } = from;
         state.check(self.network.shape(), None, state.batch())?;
         self.network.set_params(params)?;
-        for (to, from) in self.moments.iter_mut().zip(moments) {
+        for (to, from) in self.moments.iter_mut().zip(moments.iter()) {
             if let Some(to) = to {
                 to.upload(0, from)?;
             }
         }
         let [steps, _] = self.sizes;
-        self.network.set_window(steps, state.batch(), self.task.head)?;
+        self.network.set_window(steps, state.batch(), self.recipe.loss_on)?;
         self.network.write_state(state, steps)?;
         self.has_weights = true;
         Ok(())
     }
 
-    /// Gives all that changed back. `state` is of as many sequences as [`Training::batch`].
+    /// Gives all that changed back.
     ///
     /// # Errors
     /// If the card fails.
-    pub fn read(
-        &self,
-        params: &mut [f32],
-        grads: &mut [f32],
-        moments: &mut [Buffer; 3],
-        state: &mut State,
-    ) -> Result<()> {
-        state.check(self.network.shape(), None, self.batch())?;
+    pub fn fetch(&self, to: Trained<'_>) -> Result<()> {
+        if !self.has_weights {
+            return Ok(());
+        }
+        let Trained { params, grads, moments, state } = to;
+        state.set_batch(self.network.batch());
+        state.check(self.network.shape(), None, self.network.batch())?;
         self.network.params.download(0, params)?;
         self.network.grads.download(0, grads)?;
         for (from, to) in self.moments.iter().zip(moments) {
@@ -167,20 +134,6 @@ impl Training {
             }
         }
         self.network.read_state(state)
-    }
-
-    /// B of the last window.
-    pub fn batch(&self) -> usize {
-        self.network.batch()
-    }
-
-    /// Draws the masks of the next step, which has `batch` sequences.
-    ///
-    /// # Errors
-    /// If the card fails.
-    pub fn set_masks(&mut self, batch: usize, dropout: &mut dyn Dropout) -> Result<()> {
-        self.network.set_window(self.sizes[0], batch, self.task.head)?;
-        self.network.set_masks(dropout)
     }
 
     /// Brings y of the last window to the host.
@@ -201,25 +154,33 @@ impl Training {
         self.network.head_rows()
     }
 
-    /// Steps from number `first` on, up to `count` of them and as many as have the same number of sequences. `turn`
-    /// says what each is to do. Gives loss and norm (0 without clipping) of each.
+    /// Steps from number `first` on, up to `count` of them and as many as have the same number of sequences, each given to
+    /// `seen`; how many they are. Parameters, moments and state are taken from `at` before the first, and stay on the card.
     ///
     /// # Errors
     /// If the card fails.
-    pub fn run(
+    pub fn steps(
         &mut self,
         windows: &mut Windows,
+        at: &Trained<'_>,
         first: u64,
-        count: usize,
-        mut turn: impl FnMut(u64, &Windows) -> Turn,
-    ) -> Result<Vec<(f32, f32)>> {
+        mut count: usize,
+        seen: &mut dyn FnMut(Step),
+    ) -> Result<usize> {
+        if !self.has_weights {
+            self.write(at)?;
+        }
+        if let Some(mut masks) = self.recipe.masks(first) {
+            count = 1; // the masks of a step are drawn on the host
+            self.network.set_window(self.sizes[0], windows.batch_at(first), self.recipe.loss_on)?;
+            self.network.set_masks(&mut masks)?;
+        }
         let (batch, starts) = self.lay_out(windows, first, count.min(Self::QUEUE))?;
         let count = starts.len() / (2 * batch);
         let numbers: Vec<Numbers> = (first..first + count as u64)
-            .map(|k| turn(k, windows))
-            .map(|turn| Numbers::new(&turn.update, turn.restart))
+            .map(|k| Numbers::new(&self.recipe.update(k), self.recipe.restarts(k, windows)))
             .collect();
-        self.network.set_window(self.sizes[0], batch, self.task.head)?;
+        self.network.set_window(self.sizes[0], batch, self.recipe.loss_on)?;
         self.starts.upload(0, &starts)?;
         self.numbers.upload(0, &numbers)?;
         self.step.upload(0, &[0])?;
@@ -231,7 +192,10 @@ impl Training {
         let (mut losses, mut norms) = (vec![0.0; count], vec![0.0; count]);
         self.losses.download(0, &mut losses)?;
         self.norms.download(0, &mut norms)?;
-        Ok(losses.into_iter().zip(norms).collect())
+        for (k, (&loss, &norm)) in (first..).zip(losses.iter().zip(&norms)) {
+            seen(Step { loss, lr: self.recipe.rate(k), norm: self.recipe.clip.map(|_| f64::from(norm)) });
+        }
+        Ok(count)
     }
 
     /// One launch of a recorded graph for each step.
@@ -262,14 +226,14 @@ impl Training {
             losses: Part::of(&self.losses),
             norms: Part::of(&self.norms),
         };
-        whole.run(&self.task.update, &at, self.network.barriers(), count)
+        whole.run(&self.update, &at, self.network.barriers(), count)
     }
 
     /// Sees to it that the windows of the next steps are on the card. Gives how many sequences they have, and for each
     /// step `[2·B]` first rows; fewer than `count` where the number of sequences changes or not all fit.
     fn lay_out(&mut self, windows: &mut Windows, first: u64, count: usize) -> Result<(usize, Vec<i32>)> {
         let [steps, most] = self.sizes;
-        let (input, columns) = (self.network.shape().input, self.task.targets);
+        let (input, columns) = (self.network.shape().input, self.targets);
         let mut starts = Vec::with_capacity(count * 2 * most);
         if self.data.is_none()
             && let Some((x, target)) = windows.rows()
@@ -288,7 +252,7 @@ impl Training {
                 starts.extend_from_slice(&of_x[..found]);
                 starts.extend_from_slice(&of_target[..found]);
             }
-            let targets = target_steps(self.task.head, steps);
+            let targets = target_steps(self.recipe.loss_on, steps);
             let inside = |starts: &[i32], steps: usize, rows: usize| {
                 starts.iter().all(|&start| start >= 0 && start as usize + steps <= rows)
             };
@@ -301,7 +265,7 @@ impl Training {
             return Ok((batch, starts));
         }
         // windows of the next steps one after the other, each [T][B]
-        let targets = target_steps(self.task.head, steps);
+        let targets = target_steps(self.recipe.loss_on, steps);
         let (x_len, target_len) = (steps * most * input, targets * most * columns);
         let count = count.min((Self::AHEAD / (x_len + target_len)).max(1));
         let (mut x, mut target) = (vec![0.0; count * x_len], vec![0.0; count * target_len]);
@@ -354,12 +318,13 @@ impl Training {
     /// One step: window, forward, loss, backward, norm, clip, update. Only queued.
     fn queue(&self) -> Result<()> {
         let Some(window) = self.window() else { return Ok(()) };
-        let (network, task, scored, arena) = (&self.network, &self.task, self.scored()?, self.arena());
+        let (network, scored, arena) = (&self.network, self.scored()?, self.arena());
+        let drops = self.recipe.dropout > 0.0;
         self.steps.window(&window)?;
-        network.queue_forward(task.drops)?;
+        network.queue_forward(drops)?;
         self.steps.loss(&scored)?;
-        network.queue_backward(task.drops, false)?;
-        self.steps.update(&task.update, self.queue_of_steps(), &arena)?;
+        network.queue_backward(drops, false)?;
+        self.steps.update(&self.update, self.queue_of_steps(), &arena)?;
         self.steps.finish(&scored, &arena, Part::of(&self.step), Part::of(&self.losses), Part::of(&self.norms))
     }
 
@@ -382,8 +347,8 @@ impl Training {
             c: network.c.as_ref().map(Part::of),
             layer: network.layer(),
             apart: if data.whole { 1 } else { batch },
-            sizes: [steps, batch, shape.input, self.task.targets],
-            target_steps: target_steps(self.task.head, steps),
+            sizes: [steps, batch, shape.input, self.targets],
+            target_steps: target_steps(self.recipe.loss_on, steps),
             network: [shape.layers, shape.hidden],
         })
     }
@@ -391,14 +356,14 @@ impl Training {
     fn scored(&self) -> Result<Scored<'_>> {
         let network = &self.network;
         Ok(Scored {
-            loss: self.task.loss,
+            loss: self.recipe.loss,
             y: network.y_part()?,
             target: Part::of(&self.target),
             dy: network.dy_part()?,
             parts: Part::of(&self.loss_parts),
             rows: network.head_rows().len(),
             output: network.shape().width_out(),
-            targets: self.task.targets,
+            targets: self.targets,
         })
     }
 
@@ -408,9 +373,9 @@ impl Training {
             params: Part::of(&self.network.params),
             grads: Part::of(&self.network.grads),
             moments: [m, v, v_max].map(|moment| moment.as_ref().map(Part::of)),
-            norm_parts: self.task.clip.map(|_| Part::of(&self.norm_parts)),
-            clip: self.task.clip.unwrap_or(f64::INFINITY) as f32,
-            maximize: self.task.maximize,
+            norm_parts: self.recipe.clip.map(|_| Part::of(&self.norm_parts)),
+            clip: self.recipe.clip.unwrap_or(f64::INFINITY) as f32,
+            maximize: self.recipe.maximize,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Tables in long form: the rows of many series, and a column that says whose each row is.
 
+use crate::data::csv::text::text;
 use crate::data::series::{Series, Time};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -45,7 +46,7 @@ impl Members {
     /// Whose a row is that says so in `cell`: a number, in the order of first rows.
     pub(super) fn of(&mut self, cell: &[u8]) -> Result<usize, &'static str> {
         let name = str::from_utf8(cell).map_err(|_| "holds bytes that are not UTF-8; save the file as UTF-8")?;
-        let name = crate::data::csv::text(name.trim());
+        let name = text(name.trim());
         if name.is_empty() {
             return Err("does not say which series this row belongs to; fill it in or use --missing drop");
         }

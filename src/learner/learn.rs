@@ -3,7 +3,7 @@
 use super::guard::Found;
 use super::memory::Snapshot;
 use super::{Learned, Learner, score};
-use crate::objective::optimizer::norm;
+use crate::objective::optimizer::{clipped, norm};
 use crate::simd::math::{all_finite, settle};
 use crate::units::transform::Form;
 
@@ -57,7 +57,7 @@ impl Learner {
         self.scale_x(row);
         let (good, before) = (&mut self.now.good, &mut self.window.state);
         before.copy_from(&good.state);
-        good.y.copy_from_slice(self.beside.bind(&good.params, &mut good.state).predict(&self.x));
+        good.y.copy_from_slice(self.beside.bind(&good.params, &mut good.state).step(&self.x));
         let finite = good.state.is_finite();
         if !finite {
             good.state.copy_from(before);
@@ -96,7 +96,7 @@ impl Learner {
         self.now.numbers.asked = true;
         self.now.rows.copy(newest, 0); // with the answer that was given
         self.scale_x(0);
-        self.stepper.bind(&self.now.params, &mut self.now.state).predict(&self.x);
+        self.stepper.bind(&self.now.params, &mut self.now.state).step(&self.x);
     }
 
     /// Looks after the loss of the answer of `row`, the last but one, and learns from it if it is time to.
@@ -176,7 +176,7 @@ impl Learner {
         self.grads.fill(0.0);
         self.network.backward(&now.params, &mut self.grads, x, false);
         let norm = norm(&self.grads);
-        let scale = options.clip.map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0));
+        let scale = clipped(options.clip, norm);
         // not for NaN
         if !(loss.is_finite() && norm * scale < LARGEST) {
             return Updated::Not;

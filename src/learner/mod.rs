@@ -229,7 +229,7 @@ impl Learner {
         Ok((&self.y, learned))
     }
 
-    /// The answer to `x [I]`, O values (H for a network without a head): what [`Stream::predict`](crate::model::stream::Stream::predict) gives
+    /// The answer to `x [I]`, O values (H for a network without a head): what [`Stream::step`](crate::model::stream::Stream::step) gives
     /// with these weights and this state, and as soon. Called twice without [`Learner::learn`] in between, the truth that would
     /// have come counts as unknown.
     ///
@@ -245,11 +245,11 @@ impl Learner {
         rows.set_x(row, x);
         if let Some(units) = &self.units {
             before.copy_from_slice(past.before_next());
-            units.take_form(past, rows.x_mut(row));
+            units.difference(past, rows.x_mut(row));
         }
         self.step(row);
         if let Some(units) = &self.units {
-            units.give_form(&self.now.past, &mut self.y);
+            units.integrate(&self.now.past, &mut self.y);
         }
         self.now.numbers.asked = true;
         Ok(&self.y)
@@ -423,7 +423,7 @@ impl Learner {
     fn step(&mut self, row: usize) {
         self.scale_x(row);
         let mut steps = self.stepper.bind(&self.now.params, &mut self.now.state);
-        self.y.copy_from_slice(steps.predict(&self.x));
+        self.y.copy_from_slice(steps.step(&self.x));
         self.now.rows.set_y(row, &self.y);
         if let Some(units) = &self.units {
             units.y().undo(&mut self.y);

@@ -156,7 +156,7 @@ impl Throughput {
 pub struct Singles {
     /// [`Stream::step`]: all of a step between x and y.
     pub step: Distribution,
-    /// [`Stream::predict`] after an `advance`: from x to y.
+    /// [`Stream::step`] after an [`Stream::advance`]: from x to y.
     pub predict: Distribution,
     /// [`Stream::advance`]: what is left to do once y is out.
     pub advance: Distribution,
@@ -201,7 +201,7 @@ fn ticks(time: Duration) -> usize {
 }
 
 impl Singles {
-    /// Steps, and then pairs of `predict` and `advance`, for `time` each.
+    /// Steps alone, and then steps each with an `advance` after it, for `time` each.
     fn collect<'a>(
         stream: &mut Stream,
         rows: &mut impl Iterator<Item = &'a [f32]>,
@@ -219,7 +219,7 @@ impl Singles {
         let [predict, advance] = collect(time, most, pause, || {
             let x = rows.next().unwrap_or_default();
             let start = Instant::now();
-            black_box(stream.predict(x)?);
+            black_box(stream.step(x)?);
             let answered = Instant::now();
             stream.advance();
             Ok([answered - start, Instant::now() - answered])

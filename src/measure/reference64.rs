@@ -5,7 +5,7 @@ use crate::cell::kind::{CellKind, Nonlinearity};
 #[cfg(feature = "cuda")]
 use crate::cuda::Dtype;
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::{DeviceErrorKind, Error, Result};
 use crate::memory;
 use crate::model::Model;
 use crate::model::stream::Stream;
@@ -266,7 +266,10 @@ impl Answers {
 
     fn wrong(&self, device: &Device, at: usize, found: f32, expected: String) -> Error {
         let step = at / self.model.shape().width_out();
-        Error::Device(format!("{device}: the answer to step {step} is {found}, but {expected}: nothing was timed"))
+        Error::device(
+            DeviceErrorKind::Failed,
+            format!("{device}: the answer to step {step} is {found}, but {expected}: nothing was timed"),
+        )
     }
 }
 

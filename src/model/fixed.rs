@@ -17,9 +17,9 @@
 //!
 //! let mut stream = MODEL.stream(); // the state, inline as well: put it where you like
 //! for x in [0.1, 0.2, 0.3] {
-//!     let [y] = stream.predict([x]); // the short way from x to y
+//!     let [y] = stream.step([x]);
 //!     assert!(y.is_finite());
-//!     stream.advance(); // what can be done before the next x is there
+//!     stream.advance(); // what can be done before the next x is there: the next step is sooner
 //! }
 //! ```
 //!
@@ -241,21 +241,14 @@ impl<'a, N: FixedShape, const I: usize, const O: usize, const P: usize, const M:
 {
     /// The next prediction, in raw units if the model has scalers.
     #[inline]
-    pub fn step(&mut self, x: [f32; I]) -> [f32; O] {
-        self.predict(x)
-    }
-
-    /// The same answer as [`FixedStream::step`], bit for bit, sooner if [`FixedStream::advance`] was called since the last:
-    /// then a network of one layer has no recurrent product left to do.
-    #[inline]
-    pub fn predict(&mut self, mut x: [f32; I]) -> [f32; O] {
+    pub fn step(&mut self, mut x: [f32; I]) -> [f32; O] {
         if let Some((scaler, _)) = &self.model.scalers {
             for ((value, shift), scale) in x.iter_mut().zip(scaler.shift).zip(scaler.scale) {
                 *value = (*value - shift) / scale;
             }
         }
         settle(&mut x);
-        let mut y = self.memory.predict(&self.model.params, &x);
+        let mut y = self.memory.step(&self.model.params, &x);
         if let Some((_, scaler)) = &self.model.scalers {
             for ((value, shift), scale) in y.iter_mut().zip(scaler.shift).zip(scaler.scale) {
                 *value = *value * scale + shift;
@@ -264,8 +257,9 @@ impl<'a, N: FixedShape, const I: usize, const O: usize, const P: usize, const M:
         y
     }
 
-    /// Does what can be done before the next x is there; call it when the last answer is out. It changes no answer, and
-    /// may be left out or called twice.
+    /// Does what can be done before the next x is there, so that the next step is sooner: a network of one layer then has no
+    /// recurrent product left to do. Call it when the last answer is out. It changes no answer, and may be left out or called
+    /// twice.
     #[inline]
     pub fn advance(&mut self) {
         self.memory.advance(&self.model.params);

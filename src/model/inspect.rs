@@ -10,8 +10,8 @@ use crate::model::Model;
 use crate::net::pass::{Head, Purpose};
 use crate::net::state::State;
 use crate::simd::isa::Cpu;
-use crate::simd::math::settle;
 use crate::tensor::Tensor;
+use crate::units::transform::Past;
 
 /// Steps that go through the network at once.
 const STEPS: usize = 1024;
@@ -61,11 +61,8 @@ pub fn read(model: &Model, cpu: Cpu, x: &Tensor) -> Result<Reading> {
     let (steps, input) = x.rows();
     Error::check_length("x [T,I]: columns", shape.input, input)?;
     let mut x = x.data().to_vec();
-    if let Some(units) = model.units() {
-        let mut past = units.past(1);
-        x.chunks_exact_mut(input.max(1)).for_each(|x| units.take(&mut past, x));
-    }
-    settle(&mut x); // as a stream does
+    let mut past = model.units().map_or_else(Past::default, |units| units.past(1));
+    model.enter_rows(&mut past, &mut x, 1);
     let names: &'static [&'static str] = match shape.cell {
         CellKind::Rnn => &["h"],
         CellKind::Lstm => &["i", "f", "g", "o", "learn", "forget", "remember", "use"],

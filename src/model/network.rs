@@ -13,6 +13,7 @@ use crate::simd::math::settle;
 use crate::tensor::{Buffer, Tensor};
 use crate::units::Units;
 use crate::units::scaler::Scaler;
+use crate::units::transform::Past;
 use alloc::{format, string::String, vec, vec::Vec};
 
 /// Rows that a forward pass takes through the network at once. Longer sequences are cut, which changes no bit.
@@ -276,6 +277,31 @@ impl Model {
         self.layout.entries().iter().map(tensor).collect()
     }
 
+    /// Raw rows `x [B,I]` of one time step to what the network computes with, in place; `past` is that of B sequences.
+    #[inline(always)]
+    pub(crate) fn enter(&self, past: &mut Past, x: &mut [f32]) {
+        if let Some(units) = &self.units {
+            units.enter(past, x);
+        }
+        settle(x);
+    }
+
+    /// What the network says to the rows that entered last, `y [B,O]`, to raw values, in place.
+    #[inline(always)]
+    pub(crate) fn leave(&self, past: &Past, y: &mut [f32]) {
+        if let Some(units) = &self.units {
+            units.leave(past, y);
+        }
+    }
+
+    /// [`Model::enter`] for whole sequences `x [T,B,I]`.
+    pub(crate) fn enter_rows(&self, past: &mut Past, x: &mut [f32], batch: usize) {
+        if let Some(units) = &self.units {
+            units.enter_rows(past, x, batch);
+        }
+        settle(x);
+    }
+
     /// y of whole sequences.
     ///
     /// `x` is `[T,I]`, or `[B,T,I]` (`[T,B,I]` with [`Order::TimeMajor`]); y comes back in the same order with O in
@@ -308,12 +334,8 @@ impl Model {
         let (weights, params) = self.pass_params();
         let mut network = Network::new(&device.into(), &self.shape, &self.params, weights, steps, batch)?;
         let mut after = state.clone();
-        let before = self.units.as_ref().map(|units| {
-            let before = after.past_of(units).clone();
-            rows.chunks_exact_mut((batch * input).max(1)).for_each(|x| units.take(&mut after.past, x));
-            before
-        });
-        settle(&mut rows); // as a stream does
+        let before = self.units.as_ref().map(|units| after.past_of(units).clone());
+        self.enter_rows(&mut after.past, &mut rows, batch);
         let out = self.shape.width_out();
         let mut y = Vec::with_capacity(rows.len() / input * out);
         for x in rows.chunks((steps * batch * input).max(1)) {
@@ -323,7 +345,7 @@ impl Model {
             }
         }
         if let (Some(units), Some(before)) = (&self.units, before) {
-            units.give_rows(before, raw, &mut y, batch);
+            units.leave_rows(before, raw, &mut y, batch);
         }
         let mut dims = time_major.as_ref().unwrap_or(x).dims().to_vec();
         if let Some(last) = dims.last_mut() {

@@ -3,6 +3,7 @@
 use crate::cpu::{Many, Threads};
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::net::pass::Around;
 use crate::net::state::State;
 use crate::simd::isa::Cpu;
 use crate::simd::lanes::padded;
@@ -217,19 +218,19 @@ impl Streams {
 
     /// The rows that [`Streams::take_rows`] took.
     fn step_rows(&mut self, handles: &[Handle], x: &[f32], y: &mut [f32]) {
-        let (arena, scalers) = (self.model.pass_params().1, self.model.scalers());
+        let (arena, around) = (self.model.pass_params().1, scalers(&self.model));
         let Some(units) = forms(&self.model) else {
-            return self.many.step(arena, x, y, scalers);
+            return self.many.step(arena, x, y, around);
         };
         let (input, out) = (units.x().width(), units.y().width());
         let rows = &mut self.x[..x.len()];
         rows.copy_from_slice(x);
         for (handle, x) in handles.iter().zip(rows.chunks_exact_mut(input)) {
-            units.take_form(&mut self.pasts[handle.slot as usize], x);
+            units.difference(&mut self.pasts[handle.slot as usize], x);
         }
-        self.many.step(arena, rows, y, scalers);
+        self.many.step(arena, rows, y, around);
         for (handle, y) in handles.iter().zip(y.chunks_exact_mut(out)) {
-            units.give_form(&self.pasts[handle.slot as usize], y);
+            units.integrate(&self.pasts[handle.slot as usize], y);
         }
     }
 
@@ -256,7 +257,7 @@ impl Streams {
     /// in, and neither do [`Streams::open`] within the capacity, [`Streams::close`] and [`Streams::reset`]. Allocates itself,
     /// so it belongs before the loop. What it cannot do: see [`Stream::warm_up`](crate::model::stream::Stream::warm_up).
     pub fn warm_up(&mut self) {
-        self.many.warm_up(self.model.pass_params().1, self.model.scalers());
+        self.many.warm_up(self.model.pass_params().1, scalers(&self.model));
         // the way to it: a call without rows, and one that is refused
         let _ = self.step_many(&[], &[], &mut []);
         let nobody = Handle { owner: self.owner, slot: u32::MAX, generation: 0 };
@@ -341,6 +342,22 @@ impl Streams {
     /// The processor they run on.
     pub fn cpu(&self) -> Cpu {
         self.many.cpu()
+    }
+}
+
+/// The scalers of a model are applied to a block of rows at a time, by the thread that works on it: for small networks one thread
+/// that scaled all rows would keep the others waiting.
+fn scalers(model: &Model) -> Option<&dyn Around> {
+    model.units().map(|units| units as &dyn Around)
+}
+
+impl Around for Units {
+    fn before(&self, x: &mut [f32]) {
+        self.x().apply(x);
+    }
+
+    fn after(&self, y: &mut [f32]) {
+        self.y().undo(y);
     }
 }
 

@@ -3,6 +3,8 @@
 pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod pass;
+#[cfg(feature = "std")]
+pub(crate) mod recipe;
 pub mod shape;
 #[cfg(feature = "alloc")]
 pub mod state;

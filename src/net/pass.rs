@@ -25,3 +25,12 @@ pub trait Dropout {
     /// Fills in the factors of a `[T·B][H]` array above `layer`: 0, or `1 / (1 - p)`.
     fn factors(&mut self, layer: usize, rows: &mut dyn Iterator<Item = &mut [f32]>);
 }
+
+/// What happens to rows on their way into a network and out of it, by whoever knows what the numbers mean. A pass over many rows
+/// calls it for a block of them at a time, on the thread that works on the block.
+pub trait Around: Sync {
+    /// Rows of x, `[n,I]`, in place, before the network sees them.
+    fn before(&self, x: &mut [f32]);
+    /// Rows of y, `[n,O]`, in place, once the network has given them.
+    fn after(&self, y: &mut [f32]);
+}

@@ -56,7 +56,7 @@ use serde::Serialize;
 #[cfg_attr(feature = "alloc", derive(Deserialize), serde(try_from = "Unchecked"))]
 pub struct Shape {
     // These are private to the crate, and nothing in it puts them together but this file and, from constants, the steps
-    // of fixed size: `tests/house.rs` holds that.
+    // of fixed size: `tests/house/main.rs` holds that.
     pub(crate) cell: CellKind,
     pub(crate) nonlinearity: Nonlinearity,
     pub(crate) input: usize,

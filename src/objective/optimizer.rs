@@ -257,6 +257,11 @@ pub(crate) fn norm(grads: &[f32]) -> f64 {
     libm::sqrt(sums.iter().sum())
 }
 
+/// What gradients of this norm are multiplied by: PyTorch's `clip_grad_norm_`, its small constant included.
+pub(crate) fn clipped(clip: Option<f64>, norm: f64) -> f64 {
+    clip.map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0))
+}
+
 /// `Ok` if `value` is 0 or more and finite as the f32 that is computed with.
 pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
     if value >= 0.0 && (value as f32).is_finite() {

@@ -10,7 +10,7 @@
 //! that would have held the part it promises: the rule of split-conformal prediction (Vovk, Gammerman and Shafer 2005; Lei et al.
 //! 2018), with the distance from the median over half the band's width on that side as the score. Its guarantee is for rows that
 //! could be exchanged; rows of a series cannot, and these have chosen the weights as well, so what is held is measured
-//! (`tests/bands.rs`).
+//! (`tests/series/prediction_intervals.rs`).
 
 pub use crate::series::residuals::{Errors, Says};
 pub use crate::series::simulate::{Simulator, Start};

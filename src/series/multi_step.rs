@@ -39,7 +39,10 @@ pub fn ahead(stream: &mut Stream, history: &Tensor, steps: usize) -> Result<(Ten
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CellKind, Cpu, Model, Shape};
+    use crate::cell::kind::CellKind;
+    use crate::model::Model;
+    use crate::net::shape::Shape;
+    use crate::simd::isa::Cpu;
 
     #[test]
     fn feeds_back_what_it_said() {

@@ -111,7 +111,7 @@ impl Simulator {
         let first = first.max(self.lag());
         for (t, row) in history.data().chunks_exact(columns).enumerate() {
             x.copy_from_slice(row);
-            self.units.take(&mut past, &mut x);
+            self.units.enter(&mut past, &mut x);
             let y = stream.step(&x)?;
             if let Some(came) = history.data().get((t + 1) * columns..(t + 2) * columns).filter(|_| t + 1 >= first) {
                 truth.copy_from_slice(came);
@@ -178,7 +178,7 @@ impl Simulator {
         let (mut x, mut values) = (vec![0.0; paths * columns], vec![0.0; each]);
         for step in 0..steps {
             if step > 0 {
-                self.units.take(&mut past, &mut x);
+                self.units.enter(&mut past, &mut x);
                 streams.step_many(&handles, &x, &mut y)?;
             }
             for (path, (x, y)) in x.chunks_exact_mut(columns).zip(y.chunks_exact(out)).enumerate() {

@@ -1,6 +1,6 @@
 //! Instruction sets by name, and what can fail about them.
 
-use crate::error::{Error, Result};
+use crate::error::{DeviceErrorKind, Error, Result};
 use crate::simd::isa::{Cpu, Isa};
 use crate::simd::lanes::{LANES, Lanes, Pass};
 use alloc::{format, string::String, vec::Vec};
@@ -19,7 +19,10 @@ impl FromStr for Isa {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|isa| isa.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
             let known: Vec<_> = Self::ALL.iter().map(|isa| isa.name()).collect();
-            Error::Device(format!("instruction set {name:?}: not one of {}", known.join(", ")))
+            Error::device(
+                DeviceErrorKind::NoDevice,
+                format!("instruction set {name:?}: not one of {}", known.join(", ")),
+            )
         })
     }
 }
@@ -34,7 +37,7 @@ impl Cpu {
         match std::env::var("RNNSTEP_ISA") {
             Ok(name) if !name.is_empty() => {
                 let cpu = name.parse().and_then(Self::new);
-                cpu.map_err(|error| Error::Device(format!("RNNSTEP_ISA: {error}")))
+                cpu.map_err(|error| Error::device(DeviceErrorKind::NoDevice, format!("RNNSTEP_ISA: {error}")))
             }
             _ => Ok(Self::widest()),
         }
@@ -49,11 +52,10 @@ impl Cpu {
             return Ok(Self { isa });
         }
         let here: Vec<String> = Isa::available().iter().map(|isa| isa.name().into()).collect();
-        Err(Error::Device(format!(
-            "instruction set {}: this processor does not have it; it has {}",
-            isa.name(),
-            here.join(", ")
-        )))
+        Err(Error::device(
+            DeviceErrorKind::NoDevice,
+            format!("instruction set {}: this processor does not have it; it has {}", isa.name(), here.join(", ")),
+        ))
     }
 
     /// tanh and sigmoid of every value, as the cells compute them.
@@ -88,5 +90,18 @@ impl Pass for Activations {
             crate::simd::math::sigmoid(x).store(sigmoid.as_mut_ptr());
         }
         (tanh, sigmoid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instruction_set_that_is_not_there_is_a_device_that_is_not_there() {
+        let missing = Isa::ALL.into_iter().find(|isa| !isa.is_available()).map(|isa| Cpu::new(isa).unwrap_err());
+        for error in missing.into_iter().chain(["mmx".parse::<Isa>().unwrap_err()]) {
+            assert!(matches!(error, Error::Device { kind: DeviceErrorKind::NoDevice, .. }), "{error}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Both keep a relative error below 3.5e-7 over the whole range of f32 (where the result is not subnormal; there
 //! they are within one step of it), have the right limits, never leave [-1, 1] and [0, 1], and pass NaN on.
-//! `tests/activations.rs` holds them against higher precision.
+//! `tests/numerics/activations.rs` holds them against higher precision.
 //!
 //! Subnormal numbers, those below 1.2e-38, take many processors a hundred times as long as others. Nothing here makes one
 //! of an argument that is none, but for a sigmoid beyond -87, which is one; and what is kept from step to step is

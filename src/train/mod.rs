@@ -5,6 +5,7 @@ mod fit;
 mod pooled;
 mod trainer;
 
+pub use crate::net::recipe::{Recipe, Step};
 pub use fit::*;
 pub use pooled::{LeftOut, PreparedMany};
-pub use trainer::{Recipe, Step, Trainer, mean_loss};
+pub use trainer::{Trainer, mean_loss};

@@ -198,29 +198,26 @@ impl Units {
 
     /// Raw rows `x [B,I]` of one time step to the network's, in place.
     #[inline]
-    pub(crate) fn take(&self, past: &mut Past, x: &mut [f32]) {
-        self.take_form(past, x);
+    pub(crate) fn enter(&self, past: &mut Past, x: &mut [f32]) {
+        self.difference(past, x);
         self.x.apply(x);
     }
 
-    /// The half of [`Units::take`] that looks back; the scaler is applied afterwards.
+    /// What the network says to the rows that entered last, `y [B,O]`, to raw values, in place.
     #[inline]
-    pub(crate) fn take_form(&self, past: &mut Past, x: &mut [f32]) {
-        if self.form != Form::Value {
-            past.take(&self.columns, x);
-        }
-    }
-
-    /// What the network says to the rows that were taken last, `y [B,O]`, to raw values, in place.
-    #[inline]
-    pub(crate) fn give(&self, past: &Past, y: &mut [f32]) {
+    pub(crate) fn leave(&self, past: &Past, y: &mut [f32]) {
         self.y.undo(y);
-        self.give_form(past, y);
+        self.integrate(past, y);
     }
 
-    /// What the network says to whole sequences, `y [T,B,O]`, to raw values, in place. `x [T,B,I]` are the raw rows and `past` is what
-    /// there was before them.
-    pub(crate) fn give_rows(&self, mut past: Past, x: &[f32], y: &mut [f32], batch: usize) {
+    /// [`Units::enter`] for whole sequences `x [T,B,I]`.
+    pub(crate) fn enter_rows(&self, past: &mut Past, x: &mut [f32], batch: usize) {
+        x.chunks_exact_mut((batch * self.x.width()).max(1)).for_each(|x| self.enter(past, x));
+    }
+
+    /// [`Units::leave`] for whole sequences `y [T,B,O]`. `x [T,B,I]` are the raw rows and `past` is what there was before
+    /// them.
+    pub(crate) fn leave_rows(&self, mut past: Past, x: &[f32], y: &mut [f32], batch: usize) {
         self.y.undo(y);
         if self.form == Form::Value {
             return;
@@ -229,8 +226,17 @@ impl Units {
         let mut row = vec![0.0; batch * self.x.width()];
         for (x, y) in x.chunks_exact(row.len().max(1)).zip(y.chunks_exact_mut((batch * self.y.width()).max(1))) {
             row.copy_from_slice(x);
-            self.take_form(&mut past, &mut row);
-            self.give_form(&past, y);
+            self.difference(&mut past, &mut row);
+            self.integrate(&past, y);
+        }
+    }
+
+    /// The half of [`Units::enter`] that looks back; the scaler comes after it. Alone where the scaler is applied later: to the
+    /// rows of a learner, whose scalers move, and to those of many streams, whose blocks each thread scales by itself.
+    #[inline]
+    pub(crate) fn difference(&self, past: &mut Past, x: &mut [f32]) {
+        if self.form != Form::Value {
+            past.take(&self.columns, x);
         }
     }
 
@@ -268,9 +274,9 @@ impl Units {
         }
     }
 
-    /// The half of [`Units::give`] that looks back; the scaler was undone before.
+    /// The half of [`Units::leave`] that looks back; the scaler was undone before.
     #[inline]
-    pub(crate) fn give_form(&self, past: &Past, y: &mut [f32]) {
+    pub(crate) fn integrate(&self, past: &Past, y: &mut [f32]) {
         if self.form == Form::Value {
             return;
         }
@@ -391,7 +397,7 @@ mod tests {
             let mut past = units.past(1);
             for (t, row) in inputs.chunks(2).enumerate() {
                 let mut seen = row.to_vec();
-                units.take(&mut past, &mut seen);
+                units.enter(&mut past, &mut seen);
                 if t < form.lag() {
                     continue;
                 }
@@ -399,7 +405,7 @@ mod tests {
                 // an answer that is right in the network's units is right in raw ones
                 if let Some(&said) = y.get(t - form.lag() + 1) {
                     let mut answer = [said];
-                    units.give(&past, &mut answer);
+                    units.leave(&past, &mut answer);
                     assert!((answer[0] - targets[t + 1]).abs() < 1e-4, "{form:?} {t}: {answer:?}");
                 }
             }
@@ -425,12 +431,12 @@ mod tests {
                 (2, units.rows(inputs, (&targets, 2)).unwrap())
             );
             let mut past = units.past(1);
-            series.chunks(2).for_each(|row| units.take(&mut past, &mut row.to_vec()));
+            series.chunks(2).for_each(|row| units.enter(&mut past, &mut row.to_vec()));
             let said = [0.3_f32, -1.1, 0.7, 0.4];
             let (mut y, mut low, mut high) = (said, [said[0], said[1]], [said[2], said[3]]);
-            units.give(&past, &mut y);
-            plain.give(&past, &mut low);
-            plain.give(&past, &mut high);
+            units.leave(&past, &mut y);
+            plain.leave(&past, &mut low);
+            plain.leave(&past, &mut high);
             assert_eq!(y[..2], low, "{form:?} {says}");
             match says {
                 Loss::Gaussian => {
@@ -438,8 +444,8 @@ mod tests {
                         // what one deviation is, in raw units
                         let (mut at, mut one) = (low, low);
                         (at[d], one[d]) = (0.0, 1.0);
-                        plain.give(&past, &mut at);
-                        plain.give(&past, &mut one);
+                        plain.leave(&past, &mut at);
+                        plain.leave(&past, &mut one);
                         let deviation = (one[d] - at[d]).abs();
                         let expected = said[2 + d] + 2.0 * deviation.ln();
                         assert!((y[2 + d] - expected).abs() < 1e-4, "{form:?} {d}: {} {expected}", y[2 + d]);

@@ -1,4 +1,4 @@
-//! `rnnstep bench`: what is printed and written. How long anything takes is for no test to say.
+//! `rnnstep bench` prints and writes what was asked for. No test checks how long anything takes.
 
 use super::run::{Answer, Run};
 use rnnstep::{CellKind, Cpu, Isa};

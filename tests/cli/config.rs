@@ -1,4 +1,4 @@
-//! Options from a file, and the recipe of a model as one.
+//! Options can be read from a file, and the recipe of a model is written as such a file.
 
 use super::run::Run;
 

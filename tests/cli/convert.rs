@@ -1,4 +1,5 @@
-//! `rnnstep convert`: a model as Rust source. That the source is the model is held by tests/fixed.
+//! `rnnstep convert` writes a model as Rust source. `tests/streaming/fixed` proves that the source
+//! gives the model's bits.
 
 use super::run::Run;
 use rnnstep::model::fixed;

@@ -1,4 +1,5 @@
-//! `rnnstep evaluate`, and models that predict changes on their way through every command.
+//! `rnnstep evaluate` prints and writes a backtest; models that predict changes work in every
+//! command.
 
 use super::run::{Run, numbers};
 use rnnstep::{Form, Model, Stream};

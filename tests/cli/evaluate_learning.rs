@@ -1,4 +1,5 @@
-//! `rnnstep evaluate --learn`: the same model learning beside the one that stays as it is; and `--plot`, which draws both.
+//! `rnnstep evaluate --learn` scores the model that learns next to the one that does not, and
+//! `--plot` draws both.
 
 use super::run::{Run, numbers};
 use rnnstep::objective::optimizer::{Adam, Optimizer};

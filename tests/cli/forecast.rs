@@ -1,4 +1,5 @@
-//! `rnnstep forecast`: many steps ahead.
+//! `rnnstep forecast` predicts many steps ahead, with prediction intervals, and refuses what it
+//! cannot forecast.
 
 use super::run::{Run, numbers};
 use rnnstep::data::{npy, sine};

@@ -1,4 +1,5 @@
-//! `rnnstep gates`: the lesson's names, checked against their definitions.
+//! `rnnstep gates` prints the gates of a cell under the lesson's names; the values are checked
+//! against their definitions.
 
 use super::run::{Run, numbers};
 use rnnstep::{CellKind, Cpu, Order, State, Tensor};

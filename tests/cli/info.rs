@@ -1,4 +1,4 @@
-//! `rnnstep info`: about the machine, and about a model.
+//! `rnnstep info` describes the machine, or a model.
 
 use super::run::{Run, relu};
 use rnnstep::{CellKind, Cpu, Isa, Model, Weights};

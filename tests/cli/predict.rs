@@ -1,4 +1,4 @@
-//! `rnnstep predict`: from and to every kind of file, states in and out.
+//! `rnnstep predict` reads and writes every kind of file, and takes and returns states.
 
 use super::run::{Run, numbers};
 use rnnstep::data::npy;

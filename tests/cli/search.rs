@@ -1,4 +1,5 @@
-//! `rnnstep search`: what it says, that it goes on where it stopped, and what it refuses.
+//! `rnnstep search` prints what it finds, goes on where it stopped, and refuses what it cannot
+//! search.
 
 use super::run::{Answer, Run};
 use std::collections::BTreeSet;

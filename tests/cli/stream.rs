@@ -1,4 +1,4 @@
-//! `rnnstep stream`: a line in, a line out, at once.
+//! `rnnstep stream` answers each line of input with a line of output at once.
 
 use super::run::{Run, numbers};
 use rnnstep::{CellKind, Weights};

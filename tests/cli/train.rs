@@ -1,4 +1,5 @@
-//! `rnnstep train` with no data: the tutorial, and the options that hold for any data.
+//! `rnnstep train` without data trains the tutorial; the options that hold for any data do what
+//! `--help` says.
 
 use super::run::Run;
 use rnnstep::{CellKind, Cpu, Isa, Model, Shape};

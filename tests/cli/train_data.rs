@@ -1,4 +1,4 @@
-//! `rnnstep train` on files: tables, arrays, windows; what is held out; scaling.
+//! `rnnstep train` on files: tables, arrays, windows, what is held out, scaling.
 
 use super::run::{Run, numbers};
 use rnnstep::data::npy;

@@ -232,7 +232,7 @@ fn steppers(choices: &mut Choices, shape: Shape) {
                     _ => {
                         let len = choices.length(shape.input());
                         let x = choices.values(len);
-                        bound.predict(&x);
+                        bound.step(&x);
                     }
                 }
             }

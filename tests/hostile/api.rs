@@ -134,8 +134,7 @@ fn stream(dice: &mut Dice) -> Outcome {
     for _ in 0..dice.below(30) {
         let x = some(dice, shape.input());
         match dice.below(9) {
-            0..=2 => taken |= call("Stream::step", || stream.step(&x).map(|_| ()))?.is_some(),
-            3 => taken |= call("Stream::predict", || stream.predict(&x).map(|_| ()))?.is_some(),
+            0..=3 => taken |= call("Stream::step", || stream.step(&x).map(|_| ()))?.is_some(),
             4 => act("Stream::advance", || stream.advance())?,
             5 => kept = state(dice, &shape)?,
             6 => taken |= call("Stream::set_state", || stream.set_state(&kept))?.is_some(),

@@ -39,6 +39,7 @@ pub fn bytes(dice: &mut Dice, bytes: &mut Vec<u8>) {
 }
 
 /// Whether options in a file ask for more work than a test has time for.
+#[cfg(feature = "cli")]
 pub fn asks_for_much(options: &[u8]) -> bool {
     let text = String::from_utf8_lossy(options).replace('_', "-");
     let mut lines = text.lines().filter_map(|line| line.split_once('='));

@@ -1,5 +1,5 @@
 //! Killed at random moments, then gone on with: `stream --learn` and `search`, to the bits of one that nobody killed.
-//! `tests/lost.rs` does the same to `train`, two hundred times, and `tests/cli/many.rs` to a model for each series.
+//! `tests/cli/killed.rs` does the same to `train`, two hundred times, and `tests/cli/many_series.rs` to a model for each series.
 
 use crate::campaign::campaign;
 use crate::program::Place;

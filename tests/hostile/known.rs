@@ -1,4 +1,4 @@
-//! Faults that were found and are not mended yet.
+//! Faults that were found and are not fixed yet.
 
 /// A finding whose text contains `part` is counted and printed, and does not fail the test. A line goes when its fault does.
 pub struct Known {

@@ -9,6 +9,8 @@
 //! - `RNNSTEP_HOSTILE_CASE=123` runs one alone and leaves its files.
 #![cfg(feature = "std")]
 
+#[path = "../common/calls.rs"]
+mod calls;
 #[path = "../common/run.rs"]
 mod run;
 #[path = "../common/shapes.rs"]
@@ -28,6 +30,7 @@ mod kills;
 mod known;
 #[cfg(feature = "cli")]
 mod program;
+mod sound;
 mod tables;
 #[cfg(feature = "cli")]
 mod texts;

@@ -5,7 +5,7 @@ use crate::cli::output::screen::say_once;
 use clap::Args;
 use rnnstep::cuda::driver::Properties;
 use rnnstep::cuda::{self, Cuda, Dtype, Frame, Images};
-use rnnstep::{Cpu, Device, Error, Isa, Shape};
+use rnnstep::{Cpu, Device, DeviceErrorKind, Error, Isa, Shape};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -90,7 +90,7 @@ impl DeviceArgs {
         match self.wanted()? {
             Wanted::Card(_) => {
                 let message = format!("device {}: {command} runs on the CPU only; use --device cpu", self.device);
-                Err(Error::Device(message).into())
+                Err(Error::Device { kind: DeviceErrorKind::Unsupported, message }.into())
             }
             _ => {
                 self.say_what_is_idle();
@@ -150,8 +150,8 @@ impl DeviceArgs {
             None => Images::new(!self.no_cache),
         };
         let named = |error| match error {
-            Error::Device(reason) if !reason.starts_with(&self.device) => {
-                Error::Device(format!("device {}: {reason}", self.device))
+            Error::Device { kind, message } if !message.starts_with(&self.device) => {
+                Error::Device { kind, message: format!("device {}: {message}", self.device) }
             }
             other => other,
         };

@@ -14,13 +14,13 @@ use super::threads::Threads;
 use crate::cell::{Cell, Visitor};
 use crate::error::{Error, Result};
 use crate::net::layout::Offsets;
+use crate::net::pass::Around;
 use crate::net::shape::Shape;
 use crate::net::weight_format::Weights;
 use crate::simd::isa::Cpu;
 use crate::simd::lanes::{LANES, Lanes, Pass, padded};
 use crate::simd::math::settle;
 use crate::tensor::{Buffer, touch, touch_spare};
-use crate::units::scaler::Scaler;
 use alloc::{format, vec, vec::Vec};
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -58,7 +58,7 @@ pub struct Many {
 /// What lies between the x and the y of a block.
 #[derive(Debug)]
 struct Room {
-    /// `[BLOCK][I]`, in the network's units.
+    /// `[BLOCK][I]`
     x: Buffer,
     /// `[BLOCK][Hp]`: h of the layer at hand before the step; after it, of this layer and the one below in turn.
     before: Buffer,
@@ -222,7 +222,7 @@ impl Many {
     ///
     /// # Panics
     /// Where [`Many::step`] does.
-    pub fn warm_up(&mut self, params: &[f32], scalers: Option<(&Scaler, &Scaler)>) {
+    pub fn warm_up(&mut self, params: &[f32], around: Option<&dyn Around>) {
         for Room { x, before, after: [even, odd], gates_x, gates_h, y } in &mut self.rooms {
             for buffer in [x, before, even, odd, gates_x, gates_h, y] {
                 touch(buffer);
@@ -238,7 +238,7 @@ impl Many {
         for rows in 1..=slots {
             self.begin();
             (0..rows as u32).for_each(|slot| assert!(self.add(slot)));
-            self.step(params, &x[..rows * self.shape.input], &mut y[..rows * self.shape.width_out()], scalers);
+            self.step(params, &x[..rows * self.shape.input], &mut y[..rows * self.shape.width_out()], around);
         }
         self.arena[..kept.len()].copy_from_slice(&kept);
     }
@@ -265,16 +265,15 @@ impl Many {
         new
     }
 
-    /// Steps the rows of the call: y `[N,O]` of `x [N,I]`, in raw units if there are scalers for x and y. The states of
-    /// the slots become those after the step. Allocates nothing; several threads have the allocations of their pool.
+    /// Steps the rows of the call: y `[N,O]` of `x [N,I]`, with `around` at both ends if there is one. The states of the
+    /// slots become those after the step. Allocates nothing; several threads have the allocations of their pool.
     ///
     /// # Panics
-    /// If a length is not what the shape and the rows say, or scalers are of another width.
-    pub fn step(&mut self, params: &[f32], x: &[f32], y: &mut [f32], scalers: Option<(&Scaler, &Scaler)>) {
+    /// If a length is not what the shape and the rows say.
+    pub fn step(&mut self, params: &[f32], x: &[f32], y: &mut [f32], around: Option<&dyn Around>) {
         let (n, shape) = (self.rows.len(), self.shape);
         assert!(params.len() == self.params);
         assert!(x.len() == n * shape.input && y.len() == n * shape.width_out());
-        assert!(scalers.is_none_or(|(x, y)| x.width() == shape.input && y.width() == shape.width_out()));
         let step = Step {
             cpu: self.cpu,
             shape,
@@ -285,7 +284,7 @@ impl Many {
             slots: self.rows.as_ptr(),
             x: x.as_ptr(),
             y: y.as_mut_ptr(),
-            scalers,
+            around,
         };
         let rooms = Rooms(self.rooms.as_mut_ptr());
         let parts = self.rooms.len().min(n.div_ceil(SHARE));
@@ -332,7 +331,7 @@ struct Step<'a> {
     x: *const f32,
     /// `[N][O]`
     y: *mut f32,
-    scalers: Option<(&'a Scaler, &'a Scaler)>,
+    around: Option<&'a dyn Around>,
 }
 
 // SAFETY: parts of the rows do not touch each other's slots and y.
@@ -390,8 +389,8 @@ unsafe fn block<V: Lanes, C: Cell, S: Stored>(step: &Step, room: &mut Room, firs
     unsafe {
         let rows = &mut room.x[..n * shape.input];
         rows.copy_from_slice(core::slice::from_raw_parts(step.x.add(first * shape.input), n * shape.input));
-        if let Some((scaler, _)) = step.scalers {
-            scaler.apply(rows);
+        if let Some(around) = step.around {
+            around.before(rows);
         }
         settle(rows);
         let (mut x, mut x_row) = (rows.as_ptr(), shape.input);
@@ -449,8 +448,8 @@ unsafe fn block<V: Lanes, C: Cell, S: Stored>(step: &Step, room: &mut Room, firs
                 core::ptr::copy_nonoverlapping(from.add(r * row), y.add(r * out), out);
             }
         }
-        if let Some((_, scaler)) = step.scalers {
-            scaler.undo(core::slice::from_raw_parts_mut(y, n * out));
+        if let Some(around) = step.around {
+            around.after(core::slice::from_raw_parts_mut(y, n * out));
         }
     }
 }

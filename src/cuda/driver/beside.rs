@@ -1,8 +1,7 @@
 //! Two things at once: kernels on a second stream, in step with the first by points in the work of both.
 
 use super::{BESIDE, Doing, Doomed, Gpu, result, sys};
-use crate::cuda::device;
-use crate::error::{Error, Result};
+use crate::error::{DeviceErrorKind as Kind, Error, Result};
 use crate::memory;
 use std::fmt;
 
@@ -53,10 +52,10 @@ impl Beside {
     ) -> Result<()> {
         let Some((&start, ends)) = self.points.split_first().filter(|(_, ends)| (1..=ends.len()).contains(&pieces))
         else {
-            return Err(device(format!(
-                "{pieces} pieces of work side by side; this was made for {}",
-                self.points.len() - 1
-            )));
+            return Err(Error::device(
+                Kind::Unsupported,
+                format!("{pieces} pieces of work side by side; this was made for {}", self.points.len() - 1),
+            ));
         };
         let (first, second) = (self.gpu.0.stream, self.gpu.0.side);
         self.mark(start, first)?;

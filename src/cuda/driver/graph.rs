@@ -2,8 +2,7 @@
 
 use super::sys::{self, CUresult};
 use super::{Bound, Doing, Doomed, Gpu, Inner, result, this_thread};
-use crate::cuda::device;
-use crate::error::Result;
+use crate::error::{DeviceErrorKind as Kind, Error, Result};
 use std::fmt;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -32,7 +31,10 @@ impl Gpu {
         let inner = &*self.0;
         let what = format_args!("recording a graph");
         if inner.recorded_here() {
-            return Err(device("a graph is being recorded already; one graph cannot hold another"));
+            return Err(Error::device(
+                Kind::Unsupported,
+                "a graph is being recorded already; one graph cannot hold another",
+            ));
         }
         let _turn = inner.turn.write().unwrap_or_else(PoisonError::into_inner);
         let _bound = Bound::to(inner.context).doing(what)?;
@@ -111,7 +113,10 @@ impl Graph {
     pub fn launch(&self) -> Result<()> {
         let inner = &*self.gpu.0;
         if inner.recorded_here() {
-            return Err(device("a graph cannot be launched while another is recorded; launch it before or after"));
+            return Err(Error::device(
+                Kind::Unsupported,
+                "a graph cannot be launched while another is recorded; launch it before or after",
+            ));
         }
         let _entered = self.gpu.enter()?;
         // SAFETY: graph and stream are alive and of the current context; that the memory is, too, was promised when it

@@ -2,8 +2,8 @@
 
 use super::sys::{self, CUresult};
 use super::{Doing, Doomed, Gpu, result};
-use crate::cuda::{bytes, device};
-use crate::error::{Error, Result};
+use crate::cuda::bytes;
+use crate::error::{DeviceErrorKind as Kind, Error, Result};
 use bytemuck::Pod;
 use std::fmt;
 use std::marker::PhantomData;
@@ -54,7 +54,7 @@ impl Gpu {
             // SAFETY: the context is current; the memory is set below before anybody can read it.
             let address = unsafe { result::malloc_host(size, 0) }.doing(what)?;
             let Some(values) = NonNull::new(address.cast::<T>()) else {
-                return Err(device(format!("{what}: the driver gave none")));
+                return Err(Error::device(Kind::OutOfMemory, format!("{what}: the driver gave none")));
             };
             // SAFETY: `size` bytes were allocated, page-aligned; zero bytes are a value of any `Pod`.
             unsafe { values.as_ptr().cast::<u8>().write_bytes(0, size) };
@@ -72,10 +72,13 @@ impl Gpu {
         }
         let free = result::mem_get_info().map_or(String::new(), |(free, _)| format!("{} are free of ", bytes(free)));
         let all = bytes(self.0.properties.memory);
-        device(format!(
-            "{name} has not enough memory: {} asked for, {free}{all}; take a smaller batch or the CPU",
-            bytes(size)
-        ))
+        Error::device(
+            Kind::OutOfMemory,
+            format!(
+                "{name} has not enough memory: {} asked for, {free}{all}; take a smaller batch or the CPU",
+                bytes(size)
+            ),
+        )
     }
 }
 

@@ -24,8 +24,7 @@ pub use memory::{Memory, Pinned};
 pub use module::{Function, Geometry, Module, Resources};
 pub use probe::{Properties, devices};
 
-use super::device;
-use crate::error::{Error, Result};
+use crate::error::{DeviceErrorKind as Kind, Error, Result};
 use cudarc::driver::sys::{self, CUresult};
 use result::DriverError;
 use std::cell::Cell;
@@ -79,7 +78,7 @@ impl Gpu {
         let count = probe::count(driver)?;
         if index >= count {
             let have = if count == 1 { "only cuda:0".to_string() } else { format!("cuda:0 to cuda:{}", count - 1) };
-            return Err(device(format!("cuda:{index}: this machine has {have}")));
+            return Err(Error::device(Kind::NoDevice, format!("cuda:{index}: this machine has {have}")));
         }
         let (handle, properties) = probe::properties(index, driver)?;
         let what = format_args!("opening GPU {index} ({})", properties.name);
@@ -148,10 +147,16 @@ impl Gpu {
     /// [`Gpu::enter`] for what waits, which a graph cannot hold.
     fn enter_to_wait(&self, what: &str) -> Result<Entered<'_>> {
         if self.0.recorded_here() {
-            return Err(device(format!("{what} is not possible while a graph is recorded; do it before or after")));
+            return Err(Error::device(
+                Kind::Unsupported,
+                format!("{what} is not possible while a graph is recorded; do it before or after"),
+            ));
         }
         if self.0.is_beside() {
-            return Err(device(format!("{what} is not possible in work beside other; do it before or after")));
+            return Err(Error::device(
+                Kind::Unsupported,
+                format!("{what} is not possible in work beside other; do it before or after"),
+            ));
         }
         self.enter()
     }
@@ -311,7 +316,14 @@ fn failed(what: fmt::Arguments<'_>, error: DriverError) -> Error {
     } else {
         ""
     };
-    device(format!("{what}: {}{hint}", describe(error)))
+    let kind = if error.is(&[CUresult::CUDA_ERROR_OUT_OF_MEMORY]) {
+        Kind::OutOfMemory
+    } else if error.is(&[CUresult::CUDA_ERROR_NO_DEVICE]) {
+        Kind::NoDevice
+    } else {
+        Kind::Failed
+    };
+    Error::device(kind, format!("{what}: {}{hint}", describe(error)))
 }
 
 /// `CUDA_ERROR_INVALID_VALUE (invalid argument)`, on one line.

@@ -2,8 +2,8 @@
 
 use super::sys::{self, CUfunction_attribute as Attribute, CUresult};
 use super::{Doing, Doomed, Gpu, result};
-use crate::cuda::{bytes, device};
-use crate::error::{Error, Result};
+use crate::cuda::bytes;
+use crate::error::{DeviceErrorKind as Kind, Error, Result};
 use std::ffi::{CString, c_void};
 use std::fmt;
 use std::sync::Arc;
@@ -59,13 +59,16 @@ impl Gpu {
         if !error.is(&of_another) {
             return super::failed(format_args!("{what}"), error);
         }
-        device(format!(
-            "{what}: {}; it was compiled for another architecture, or by an NVRTC that is newer than the driver \
+        Error::device(
+            Kind::Unsupported,
+            format!(
+                "{what}: {}; it was compiled for another architecture, or by an NVRTC that is newer than the driver \
              (CUDA {}.{})",
-            super::describe(error),
-            properties.driver.0,
-            properties.driver.1
-        ))
+                super::describe(error),
+                properties.driver.0,
+                properties.driver.1
+            ),
+        )
     }
 }
 
@@ -82,9 +85,10 @@ impl Module {
         // SAFETY: the module is alive.
         match unsafe { result::module::get_function(self.0.module, &text) } {
             Ok(function) => Ok(Function { module: self.clone(), function, name: name.into() }),
-            Err(error) if error.is(&[CUresult::CUDA_ERROR_NOT_FOUND]) => {
-                Err(device(format!("kernel {name}: not in this module, which was compiled from other sources")))
-            }
+            Err(error) if error.is(&[CUresult::CUDA_ERROR_NOT_FOUND]) => Err(Error::device(
+                Kind::Unsupported,
+                format!("kernel {name}: not in this module, which was compiled from other sources"),
+            )),
             Err(error) => Err(super::failed(format_args!("looking for kernel {name}"), error)),
         }
     }
@@ -164,10 +168,10 @@ impl Function {
         if wanted > properties.shared_per_block {
             let (wanted, most) = (bytes(wanted), bytes(properties.shared_per_block));
             let name = &properties.name;
-            return Err(device(format!(
-                "kernel {}: {wanted} of shared memory, {name} has {most} for a block",
-                self.name
-            )));
+            return Err(Error::device(
+                Kind::Unsupported,
+                format!("kernel {}: {wanted} of shared memory, {name} has {most} for a block", self.name),
+            ));
         }
         let value = i32::try_from(dynamic).unwrap_or(i32::MAX);
         let attribute = Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
@@ -214,7 +218,10 @@ impl Function {
         let gpu = self.gpu();
         if cooperative && !gpu.properties().cooperative {
             let name = &gpu.properties().name;
-            return Err(device(format!("launch of {}: {name} cannot hold all blocks of a launch at once", self.name)));
+            return Err(Error::device(
+                Kind::Unsupported,
+                format!("launch of {}: {name} cannot hold all blocks of a launch at once", self.name),
+            ));
         }
         let _entered = gpu.enter()?;
         let mut pointers = [std::ptr::from_ref(args).cast_mut().cast::<c_void>()];
@@ -279,7 +286,10 @@ fn check_image(image: &[u8]) -> Result<()> {
     if elf && whole() == Some(true) {
         return Ok(());
     }
-    Err(device(if elf { "the image for the GPU is cut short; compile it again" } else { "not an image for a GPU" }))
+    Err(Error::device(
+        Kind::Failed,
+        if elf { "the image for the GPU is cut short; compile it again" } else { "not an image for a GPU" },
+    ))
 }
 
 #[cfg(test)]

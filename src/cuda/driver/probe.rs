@@ -4,8 +4,8 @@
 use super::api::{self, Absent};
 use super::sys::{self, CUdevice_attribute as Attribute, CUresult};
 use super::{Doing, describe, result};
-use crate::cuda::{Arch, device};
-use crate::error::Result;
+use crate::cuda::Arch;
+use crate::error::{DeviceErrorKind as Kind, Error, Result};
 use std::sync::OnceLock;
 
 /// The CUDA version that the driver must have at least: the first whose graphs are instantiated with flags, and that of
@@ -57,14 +57,14 @@ pub(super) fn ready() -> Result<(u32, u32)> {
         return Ok(version);
     }
     let driver = api::open().map_err(|absent| match absent {
-        Absent::None(reason) => device(format!(
+        Absent::None(reason) => Error::device(if api::withheld() { Kind::NotTrusted } else { Kind::NoDriver }, format!(
             "no NVIDIA driver: the system finds no libcuda.so.1 (Windows: nvcuda.dll) that can be opened{reason}; install \
              the driver of this machine's GPU, or use the CPU"
         )),
         Absent::Lacks(Some(version), _) if version < OLDEST => too_old(version),
         Absent::Lacks(version, missing) => {
             let version = version.map_or(String::new(), |(major, minor)| format!(" (CUDA {major}.{minor})"));
-            device(format!(
+            Error::device(Kind::NoDriver, format!(
                 "the NVIDIA driver{version} lacks {missing}: not a complete driver; install the one of this machine's \
                  GPU again, or use the CPU"
             ))
@@ -77,12 +77,15 @@ pub(super) fn ready() -> Result<(u32, u32)> {
     Ok(*READY.get_or_init(|| driver.version))
 }
 
-fn too_old((major, minor): (u32, u32)) -> crate::error::Error {
-    device(format!(
-        "the NVIDIA driver is too old: it has CUDA {major}.{minor}, rnnstep needs {}.{} or later; update the driver, or \
+fn too_old((major, minor): (u32, u32)) -> Error {
+    Error::device(
+        Kind::NoDriver,
+        format!(
+            "the NVIDIA driver is too old: it has CUDA {major}.{minor}, rnnstep needs {}.{} or later; update the driver, or \
          use the CPU",
-        OLDEST.0, OLDEST.1
-    ))
+            OLDEST.0, OLDEST.1
+        ),
+    )
 }
 
 fn initialise((major, minor): (u32, u32)) -> Result<()> {
@@ -90,26 +93,36 @@ fn initialise((major, minor): (u32, u32)) -> Result<()> {
     Err(if error.is(&[CUresult::CUDA_ERROR_NO_DEVICE]) {
         no_device((major, minor))
     } else if error.is(&[CUresult::CUDA_ERROR_STUB_LIBRARY]) {
-        device(
+        Error::device(
+            Kind::NoDriver,
             "the libcuda that the system finds is the toolkit's stub, not a driver; take its folder (…/stubs) out of \
              LD_LIBRARY_PATH, or use the CPU",
         )
     } else if error.is(&[CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH]) {
-        device(format!(
-            "the NVIDIA driver's library (CUDA {major}.{minor}) and its kernel module are of different versions; restart \
+        Error::device(
+            Kind::NoDriver,
+            format!(
+                "the NVIDIA driver's library (CUDA {major}.{minor}) and its kernel module are of different versions; restart \
              the machine, or use the CPU"
-        ))
+            ),
+        )
     } else {
-        device(format!("the NVIDIA driver (CUDA {major}.{minor}) does not start: {}", describe(error)))
+        Error::device(
+            Kind::NoDriver,
+            format!("the NVIDIA driver (CUDA {major}.{minor}) does not start: {}", describe(error)),
+        )
     })
 }
 
-fn no_device((major, minor): (u32, u32)) -> crate::error::Error {
+fn no_device((major, minor): (u32, u32)) -> Error {
     let hidden = match std::env::var("CUDA_VISIBLE_DEVICES") {
         Ok(list) => format!("CUDA_VISIBLE_DEVICES is {list:?}"),
         Err(_) => "is it plugged in, and may this user open /dev/nvidia*".to_string(),
     };
-    device(format!("the NVIDIA driver (CUDA {major}.{minor}) sees no GPU: {hidden}; or use the CPU"))
+    Error::device(
+        Kind::NoDevice,
+        format!("the NVIDIA driver (CUDA {major}.{minor}) sees no GPU: {hidden}; or use the CPU"),
+    )
 }
 
 /// How many devices there are; at least one.

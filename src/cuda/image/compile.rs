@@ -2,8 +2,8 @@
 
 use super::nvrtc::{Failure, Nvrtc};
 use super::sources::{HEADER, SOURCES};
-use crate::cuda::{Arch, device, list};
-use crate::error::{Error, Result};
+use crate::cuda::{Arch, list};
+use crate::error::{DeviceErrorKind as Kind, Error, Result};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -142,7 +142,10 @@ pub fn compile(program: &Program, arch: Arch, verbose: bool) -> Result<Image> {
 /// As there.
 pub fn compile_with(nvrtc: &Nvrtc, program: &Program, arch: Arch, verbose: bool) -> Result<Image> {
     if !nvrtc.archs().contains(&arch) {
-        return Err(device(format!("{nvrtc} does not know {arch}, only {}", list(nvrtc.archs()))));
+        return Err(Error::device(
+            Kind::Unsupported,
+            format!("{nvrtc} does not know {arch}, only {}", list(nvrtc.archs())),
+        ));
     }
     let mut options = program.options(arch);
     if verbose {
@@ -157,7 +160,7 @@ pub fn compile_with(nvrtc: &Nvrtc, program: &Program, arch: Arch, verbose: bool)
         }
         Err(Failure { reason, log }) => {
             let first = format!("{program} does not compile for {arch} with NVRTC {}: {reason}", nvrtc.version_text());
-            Err(device(if log.is_empty() { first } else { format!("{first}\n{log}") }))
+            Err(Error::device(Kind::Failed, if log.is_empty() { first } else { format!("{first}\n{log}") }))
         }
     }
 }

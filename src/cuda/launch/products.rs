@@ -1,11 +1,11 @@
 //! Matrix products over the packed layouts of the arena: the kernels of `kernels/gemm.cu`.
 
 use super::part::Part;
+use crate::cuda::Cuda;
 use crate::cuda::driver::{Function, Geometry, Memory};
 use crate::cuda::image::compile::Program;
 use crate::cuda::plan::Dtype;
-use crate::cuda::{Cuda, device};
-use crate::error::Result;
+use crate::error::{DeviceErrorKind as Kind, Error, Result};
 use crate::simd::lanes::LANES;
 use std::ops::Range;
 
@@ -369,5 +369,9 @@ fn line(blocks: usize, threads: u32) -> Geometry {
 }
 
 fn fits(sizes: bool, what: &str) -> Result<()> {
-    if sizes { Ok(()) } else { Err(device(format!("product {what}: the sizes of its arrays do not go together"))) }
+    if sizes {
+        Ok(())
+    } else {
+        Err(Error::device(Kind::Unsupported, format!("product {what}: the sizes of its arrays do not go together")))
+    }
 }

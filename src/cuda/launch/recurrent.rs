@@ -5,7 +5,7 @@ use crate::cell::kind::CellKind;
 use crate::cuda::Cuda;
 use crate::cuda::driver::{Function, Geometry, Memory};
 use crate::cuda::plan::{Direction, Frame, Pass, Plan};
-use crate::error::Result;
+use crate::error::{DeviceErrorKind, Error, Result};
 use crate::net::pass::Purpose;
 use crate::net::shape::Shape;
 use crate::simd::lanes::padded;
@@ -329,7 +329,7 @@ impl Recurrent {
     }
 
     fn for_backward(&self) -> Result<&Function> {
-        let error = || crate::error::Error::Device("backward: the kernels were loaded for inference".into());
+        let error = || Error::device(DeviceErrorKind::Unsupported, "backward: the kernels were loaded for inference");
         self.backward.as_ref().ok_or_else(error)
     }
 

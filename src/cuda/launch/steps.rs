@@ -4,7 +4,7 @@ use super::part::{Part, optional};
 use crate::cuda::Cuda;
 use crate::cuda::driver::{Function, Geometry};
 use crate::cuda::image::compile::Program;
-use crate::error::{Error, Result};
+use crate::error::{DeviceErrorKind, Error, Result};
 use crate::objective::loss::{Levels, Loss};
 use crate::objective::optimizer::Update;
 use crate::simd::lanes::padded;
@@ -296,7 +296,7 @@ impl Arena<'_> {
     /// If an array is too short, or the update is another one.
     pub(in crate::cuda) fn adam(&self, update: &Update, queue: Queue) -> Result<AdamArgs> {
         let Update::Adam { beta2, fresh, eps, weight_decay, amsgrad, .. } = *update else {
-            return Err(Error::Device("the update is not that of Adam".into()));
+            return Err(Error::device(DeviceErrorKind::Unsupported, "the update is not that of Adam"));
         };
         let (len, [m, v, v_max]) = (self.params.len(), self.moments);
         Ok(AdamArgs {

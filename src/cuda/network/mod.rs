@@ -4,9 +4,10 @@ mod queue;
 mod tick;
 
 pub use queue::{Queued, Recorded};
+pub use tick::Stepper;
 
 use super::Cuda;
-use super::driver::{Beside, Gpu, Graph, Memory, Pinned};
+use super::driver::{Beside, Gpu, Memory, Pinned};
 use super::plan::{Dtype, Frame, Plan};
 use crate::cuda::launch::part::Part;
 use crate::cuda::launch::products::Products;
@@ -73,8 +74,6 @@ pub struct Network {
     /// For windows in pieces, see [`Network::queue_in_pieces`], and how many were asked for.
     beside: Beside,
     pieces: Option<usize>,
-    /// One step of one sequence, recorded; the state goes from its end to its beginning.
-    tick: Option<Graph>,
     gpu: Gpu,
     dx_host: Vec<f32>,
     dstate_host: [Vec<f32>; 2],
@@ -148,7 +147,6 @@ impl Network {
             y_host: gpu.pinned((rows * padded(shape.width_out())).max(1))?,
             beside: gpu.beside(cuda.pieces().unwrap_or(queue::PIECES))?,
             pieces: cuda.pieces(),
-            tick: None,
             gpu: gpu.clone(),
             dx_host: vec![],
             dstate_host: [vec![], vec![]],

@@ -7,7 +7,7 @@ pub use fit::{Limits, whole};
 use super::driver::Properties;
 use crate::cell::kind::{CellKind, Nonlinearity};
 use crate::cuda::image::compile::Program;
-use crate::error::{Error, Result};
+use crate::error::{DeviceErrorKind, Error, Result};
 use crate::net::shape::Shape;
 use crate::simd::lanes::padded;
 use fit::{BACKWARD_OUT, Need, best_of_many_blocks, best_of_one_block, candidates};
@@ -251,7 +251,7 @@ impl Plan {
                 Err(reason) => why.push(format!("{}: {reason}", frame.name())),
             }
         }
-        Err(Error::Device(format!("frame {}", why.join("; "))))
+        Err(Error::device(DeviceErrorKind::Unsupported, format!("frame {}", why.join("; "))))
     }
 
     fn of_frame(frame: Frame, shape: &Shape, batch: usize, dtype: Dtype, card: &Properties) -> Result<Self, String> {
@@ -315,7 +315,7 @@ impl Plan {
                 Err(reason) => why.push(format!("{}: {reason}", frame.name())),
             }
         }
-        Err(Error::Device(format!("frame {}", why.join("; "))))
+        Err(Error::device(DeviceErrorKind::Unsupported, format!("frame {}", why.join("; "))))
     }
 }
 

@@ -13,11 +13,11 @@
 #![no_std]
 #![no_main]
 
-#[path = "../../fixed/written/gru_bf16.rs"]
+#[path = "../../streaming/fixed/written/gru_bf16.rs"]
 mod gru_bf16;
-#[path = "../../fixed/written/lstm.rs"]
+#[path = "../../streaming/fixed/written/lstm.rs"]
 mod lstm;
-#[path = "../../fixed/written/rnn_int8.rs"]
+#[path = "../../streaming/fixed/written/rnn_int8.rs"]
 mod rnn_int8;
 mod semihosting;
 
@@ -48,7 +48,7 @@ macro_rules! holds {
         let (mut steps, mut halves) = ($module::MODEL.stream(), $module::MODEL.stream());
         let mut same = true;
         for (x, y) in $module::X.iter().zip(&$module::Y) {
-            let (whole, half) = (steps.step(black_box(*x)), halves.predict(black_box(*x)));
+            let (whole, half) = (steps.step(black_box(*x)), halves.step(black_box(*x)));
             halves.advance();
             for ((y, whole), half) in y.iter().zip(whole).zip(half) {
                 same &= y.to_bits() == whole.to_bits() && y.to_bits() == half.to_bits();

@@ -1,4 +1,4 @@
-//! Model files: what their headers ask for.
+//! Reading a model file is bounded in memory and time, whatever its header asks for.
 
 use super::{assert_short, container, entry, is_bounded, is_linear, network, scaler, with_header};
 use rnnstep::model::file;

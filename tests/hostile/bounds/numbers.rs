@@ -1,4 +1,5 @@
-//! Every number of every header and of all metadata, in the place of each a number that breaks sums, products and places.
+//! Each number of every header and of all metadata is replaced by ones that break sums, products
+//! and places; reading stays bounded.
 
 use super::{Duration, assert_short, peak, time_of};
 use crate::run::Run;

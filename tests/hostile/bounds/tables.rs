@@ -1,6 +1,6 @@
-//! Tables: .csv in both forms, .npy, journals and bundles.
+//! Reading tables, arrays, journals and bundles is bounded in memory and time.
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "cuda")]
 use super::with_header;
 use super::{assert_short, is_bounded, is_linear};
 use rnnstep::data::csv::{self, CsvOptions, Missing};

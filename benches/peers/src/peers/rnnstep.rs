@@ -131,7 +131,7 @@ impl<const I: usize> Stream for Ticks<I> {
     fn step(&mut self, x: &[f32]) -> f32 {
         let mut row = [0.0; I];
         row.copy_from_slice(x);
-        let [y] = self.ticker.predict(row);
+        let [y] = self.ticker.step(row);
         y
     }
 

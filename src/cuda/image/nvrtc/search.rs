@@ -1,10 +1,9 @@
 //! Where NVRTC may lie.
 
 use super::{Nvrtc, open};
-use crate::cuda::device;
 use crate::cuda::library::trust;
 use crate::cuda::library::{Closed, Places, Refused, named};
-use crate::error::Result;
+use crate::error::{DeviceErrorKind as Kind, Error, Result};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -81,20 +80,20 @@ pub(super) fn first_that_opens(surroundings: Surroundings) -> Search {
     let Surroundings { chosen, places, .. } = &surroundings;
     let mut refused = surroundings.refused.clone();
     let found = match chosen {
-        Err(reason) => Err(device(reason.as_str())),
-        Ok(Some(chosen)) => {
-            Nvrtc::open_with(chosen, places, &mut refused).map_err(|error| device(format!("RNNSTEP_NVRTC: {error}")))
-        }
+        Err(reason) => Err(reason.clone()),
+        Ok(Some(chosen)) => Nvrtc::open_with(chosen, places, &mut refused).map_err(|error| format!("RNNSTEP_NVRTC: {error}")),
         Ok(None) => first_of(&surroundings.files(), places, &mut refused).map_err(|(file, why)| {
             let met = if why.is_empty() { why } else { format!("; {}: {why}", trust::shown(&file)) };
-            device(format!(
+            format!(
                 "no NVRTC (NVIDIA's run-time compiler): not where the system looks for libraries, nor in CUDA_PATH, \
                  CUDA_HOME, /usr/local/cuda* or a virtual environment that is active{met}; install it (pip install \
                  nvidia-cuda-nvrtc in a virtual environment, and activate it), set RNNSTEP_NVRTC to its file or folder, \
                  or bring a bundle that was compiled elsewhere"
-            ))
+            )
         }),
     };
+    let kind = if refused.has_files() { Kind::NotTrusted } else { Kind::NoCompiler };
+    let found = found.map_err(|message| Error::device(kind, message));
     Search { found, refused: refused.lines().to_vec() }
 }
 
@@ -315,6 +314,28 @@ mod tests {
         for file in [root.path().join("libnvrtc.so.12"), root.path().join("missing.so"), root.path().to_path_buf()] {
             let error = chosen(file);
             assert!(error.starts_with("RNNSTEP_NVRTC: ") && error.lines().count() == 1, "{error}");
+        }
+    }
+
+    fn kind(surroundings: Surroundings) -> Kind {
+        match first_that_opens(surroundings).found.unwrap_err() {
+            Error::Device { kind, .. } => kind,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn none_and_one_that_is_not_trusted_are_two_kinds() {
+        let root = folder(&["a/readme", "lib64/libnvrtc.so.12"]);
+        assert_eq!(kind(only(None, vec![])), Kind::NoCompiler);
+        assert_eq!(kind(only(Some(root.path().join("a")), vec![])), Kind::NoCompiler);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let file = root.path().join("lib64/libnvrtc.so.12");
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
+            assert_eq!(kind(only(None, vec![root.path().to_path_buf()])), Kind::NotTrusted);
+            assert_eq!(kind(only(Some(file), vec![])), Kind::NotTrusted);
         }
     }
 

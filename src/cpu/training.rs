@@ -1,0 +1,90 @@
+//! Training on a processor: the window of each step, forward, loss, backward, clipping and update, one after the other.
+
+use super::{Network, Threads};
+use crate::data::windows::Windows;
+use crate::error::Result;
+use crate::net::pass::{Dropout, Purpose};
+use crate::net::recipe::{Recipe, Step, Trained};
+use crate::net::shape::Shape;
+use crate::objective::loss::Loss;
+use crate::objective::optimizer::{clipped, norm};
+use crate::simd::isa::Cpu;
+use crate::tensor::Buffer;
+use core::ops::Range;
+
+/// A network that trains on a processor, which works on parameters, moments and state where they are. The twin of
+/// `cuda::Training`.
+#[derive(Debug)]
+pub struct Training {
+    network: Network,
+    /// `[T,B,I]`
+    x: Buffer,
+    /// `[T,B,D]`, or `[B,D]` if only the last step counts.
+    target: Buffer,
+}
+
+impl Training {
+    /// Room for the windows.
+    ///
+    /// # Errors
+    /// If they are larger than makes sense, or the memory cannot be had.
+    pub fn new(cpu: Cpu, threads: Threads, shape: &Shape, windows: &Windows) -> Result<Self> {
+        let (steps, batch) = (windows.seq_len(), windows.batch());
+        let target_steps = if windows.last_only() { 1 } else { steps };
+        Ok(Self {
+            network: Network::new(cpu, threads, shape, steps, batch, Purpose::Training)?,
+            x: Buffer::try_zeros(steps * batch * shape.input)?,
+            target: Buffer::try_zeros(target_steps * batch * windows.output())?,
+        })
+    }
+
+    /// Step number `k`. Allocates nothing, but for a new order of windows at the start of an epoch.
+    pub fn step(&mut self, recipe: &Recipe, windows: &mut Windows, at: Trained<'_>, k: u64) -> Step {
+        let Trained { params, grads, moments: [m, v, v_max], state } = at;
+        let batch = windows.fill(k, &mut self.x, &mut self.target);
+        if recipe.restarts(k, windows) {
+            state.start(batch);
+        }
+        let x = &self.x[..windows.seq_len() * batch * windows.input()];
+        let mut masks = recipe.masks(k);
+        let drops = masks.is_some();
+        let dropout = masks.as_mut().map(|masks| masks as &mut dyn Dropout);
+        self.network.forward(params, x, state, recipe.loss_on, dropout);
+        let loss = loss(&mut self.network, recipe.loss, &self.target, windows.output());
+        grads.fill(0.0);
+        self.network.backward(params, grads, x, drops);
+        let norm = recipe.clip.map(|_| norm(grads));
+        let clipped = norm.map_or(1.0, |norm| clipped(recipe.clip, norm));
+        let scale = if recipe.maximize { -clipped } else { clipped };
+        self.network.update(recipe.update(k), scale as f32, params, grads, [m, v, v_max]);
+        Step { loss, lr: recipe.rate(k), norm }
+    }
+
+    /// Rows of y that were asked for.
+    pub fn head_rows(&self) -> Range<usize> {
+        self.network.head_rows()
+    }
+
+    /// The output of row `row = t·B + b` of the last window, O values.
+    ///
+    /// # Panics
+    /// If the network has no room for such a row.
+    pub fn y(&self, row: usize) -> &[f32] {
+        self.network.y(row)
+    }
+}
+
+/// The loss of the last forward, and its gradient at y. `target [rows,columns]`.
+fn loss(network: &mut Network, loss: Loss, target: &[f32], columns: usize) -> f32 {
+    let rows = network.head_rows();
+    let count = (rows.len() * loss.elements(columns)) as f32;
+    let mut sum = 0.0;
+    for (target, row) in target.chunks_exact(columns).zip(rows) {
+        let (y, dy) = network.y_and_dy(row);
+        sum += loss.row(y, target, dy);
+        for dy in dy {
+            *dy /= count;
+        }
+    }
+    (sum / f64::from(count)) as f32
+}

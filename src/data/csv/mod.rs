@@ -1,0 +1,576 @@
+//! Tables of numbers as text: CSV with whatever delimiter, header or not, read into a [`Series`]; and CSV written.
+//!
+//! Rows are counted as a text editor counts lines, columns from 1. Empty lines are passed over.
+
+mod dialect;
+mod rows;
+pub(super) mod text;
+
+use crate::data::long::Members;
+use crate::data::series::{Index, Series, Time};
+use crate::error::{Error, Result, listed, quoted};
+use crate::io::atomic::write_whole;
+use crate::memory::{Refused, asking};
+use crate::tensor::Tensor;
+use csv::ByteRecord;
+use dialect::{Cell, Dialect, Kind, Sample};
+use rows::Rows;
+use std::fs::File;
+use std::io::{self, Cursor, Read, Write};
+use std::path::Path;
+pub use text::text;
+use text::{QUOTE, is_formula};
+
+/// What becomes of a row in which a value is missing: empty, or one of NA, N/A, NaN, null and ? in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Missing {
+    /// Stop and say which row it is
+    #[default]
+    Error,
+    /// Take the value of the row before
+    ForwardFill,
+    /// Leave the row out
+    Drop,
+}
+
+/// How a table is read. The default finds everything out and takes all columns of numbers.
+#[derive(Debug, Clone, Default)]
+pub struct CsvOptions {
+    /// What becomes of missing values.
+    pub missing: Missing,
+    /// The column that holds dates or times, by name or by number from 1. `None`: the first column, if it is not
+    /// among `columns` and either holds text or is called date, time, year or the like and only ever increases.
+    pub time: Option<String>,
+    /// If the first row holds names. `None`: it does if none of its cells is a number and one stands over numbers.
+    pub header: Option<bool>,
+    /// What stands between the values. `None`: comma, semicolon, tab, bar or space, whichever fits best.
+    pub delimiter: Option<u8>,
+    /// The columns to read, by name or by number from 1, in the order they shall have; each is read once. Empty: all
+    /// that hold numbers. A column that is not read may hold anything.
+    pub columns: Vec<String>,
+    /// Read all that hold numbers if one of `columns` is not there by that very name, instead of an error.
+    pub or_all: bool,
+}
+
+/// Reads a table from a file.
+///
+/// # Errors
+/// If the file cannot be read or is no table of numbers; the message names the line and the column.
+pub fn read(path: &Path, options: &CsvOptions) -> Result<Series> {
+    read_from(open(path)?, path, options)
+}
+
+/// Reads a table from anywhere; `name` is what messages call it.
+///
+/// **Bounds.** Time is linear in the length of the source. Memory is 4 bytes for each number that is kept, 24 and its own
+/// length for each time, both up to three times while they grow, and 128 MiB at most for the row at hand and the names: a row
+/// has a mebibyte at most.
+///
+/// # Errors
+/// If the source cannot be read or is no table of numbers; the message names the line and the column.
+pub fn read_from(source: impl Read, name: &Path, options: &CsvOptions) -> Result<Series> {
+    table(source, name, options, None)?.finish()
+}
+
+/// Reads a table in long form: the rows of many series, mixed as they may be, and `column`, which says which series a row belongs to.
+/// Gives each series with its name, in the order in which they begin. A value that is no number spoils its own series
+/// alone, and a missing one is filled in from the row before of the same series.
+///
+/// # Errors
+/// If the source cannot be read or is no table, or a row does not say whose it is; the message names the line and the
+/// column.
+pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<(String, Result<Series>)>> {
+    read_long_from(open(path)?, path, options, column)
+}
+
+/// The same from anywhere; `name` is what messages call it.
+///
+/// # Errors
+/// Those of [`read_long`].
+pub fn read_long_from(
+    source: impl Read,
+    name: &Path,
+    options: &CsvOptions,
+    column: &str,
+) -> Result<Vec<(String, Result<Series>)>> {
+    table(source, name, options, Some(column))?.finish_long()
+}
+
+fn open(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    if file.metadata().is_ok_and(|found| found.is_dir()) {
+        return Err(Error::file(path, "is a folder; give the name of a file inside it"));
+    }
+    Ok(file)
+}
+
+fn table<'a>(mut source: impl Read, name: &'a Path, options: &CsvOptions, series: Option<&str>) -> Result<Table<'a>> {
+    let sample = Sample::take(&mut source, name)?;
+    let dialect = Dialect::find(&sample, options.delimiter, options.header)?;
+    let mut rows = Rows::new(Cursor::new(sample.bytes).chain(source), dialect.delimiter);
+    let mut table: Option<Table> = None;
+    while let Some((line, row)) = rows.next().map_err(|(line, stop)| stop.into_error(name, line))? {
+        if let Some(table) = &mut table {
+            table.push(line, row)?;
+            continue;
+        }
+        let mut fresh = Table::new(name, line, row, &dialect, options, series)?;
+        if !dialect.header {
+            fresh.push(line, row)?;
+        }
+        table = Some(fresh);
+    }
+    table.ok_or_else(|| Error::file(name, "is empty; it should hold rows of numbers"))
+}
+
+/// Gives `each` the cells of the columns `names`, as [`text`], row after row of a table that [`write()`] wrote, with the line of the
+/// row. Holds one row at a time, and no row is longer than 1 MiB.
+///
+/// # Errors
+/// If the file cannot be read, lacks one of the columns, has a row of more or fewer cells than its header or one that is no
+/// UTF-8; and those of `each`.
+pub fn read_texts<const N: usize>(
+    path: &Path,
+    names: [&str; N],
+    mut each: impl FnMut(u64, [&str; N]) -> Result<()>,
+) -> Result<()> {
+    let mut rows = Rows::new(open(path)?, b',');
+    let mut header: Option<(usize, [usize; N])> = None;
+    while let Some((line, row)) = rows.next().map_err(|(line, stop)| stop.into_error(path, line))? {
+        let Some((width, places)) = header else {
+            let mut places = [0; N];
+            for (place, name) in places.iter_mut().zip(names) {
+                let found = row.iter().position(|cell| cell == name.as_bytes());
+                *place = found.ok_or_else(|| Error::file(path, format!("has no column {name:?}")))?;
+            }
+            header = Some((row.len(), places));
+            continue;
+        };
+        if row.len() != width {
+            return Err(Error::row(path, line, format!("has {} cells, the header {width}", row.len())));
+        }
+        let mut cells = [""; N];
+        for (cell, place) in cells.iter_mut().zip(places) {
+            let bytes = core::str::from_utf8(&row[place]);
+            *cell = text(bytes.map_err(|_| Error::row(path, line, "is not UTF-8"))?);
+        }
+        each(line, cells)?;
+    }
+    header.map(drop).ok_or_else(|| Error::file(path, "is empty; its first row names its columns"))
+}
+
+/// Writes a table to a file, whole or not at all. An empty `header` is not written.
+///
+/// # Errors
+/// If the file cannot be written, or if a row is not as long as those before it.
+pub fn write(path: &Path, header: &[String], rows: impl IntoIterator<Item = Vec<String>>) -> Result<()> {
+    write_whole(path, |out| write_to(out, header, rows))
+}
+
+/// Writes a table, with commas and line feeds, quoting where it must. An empty `header` is not written.
+///
+/// A text that a spreadsheet would take for a formula, as it begins with `=`, `+`, `-`, `@`, a tab or the like, gets a `'` before
+/// it; numbers stay as they are. Whoever reads a table here gets the text as it was: see [`text`].
+///
+/// # Errors
+/// If `out` fails, or if a row is not as long as those before it.
+pub fn write_to(out: impl Write, header: &[String], rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<()> {
+    // the kind of the error is kept: a closed pipe is not like a full disk
+    let io = |error: csv::Error| match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    };
+    let mut writer = csv::Writer::from_writer(out);
+    if !header.is_empty() {
+        write_record(&mut writer, header).map_err(io)?;
+    }
+    for row in rows {
+        write_record(&mut writer, &row).map_err(io)?;
+    }
+    writer.flush()
+}
+
+fn write_record<W: Write>(writer: &mut csv::Writer<W>, cells: &[String]) -> csv::Result<()> {
+    for cell in cells {
+        if is_formula(cell) {
+            writer.write_field(format!("{QUOTE}{cell}"))?;
+        } else {
+            writer.write_field(cell)?;
+        }
+    }
+    writer.write_record(None::<&[u8]>)
+}
+
+/// The shortest decimal number that reads back as the same f32.
+pub fn number(value: f32) -> String {
+    value.to_string()
+}
+
+/// A table while it is read.
+struct Table<'a> {
+    name: &'a Path,
+    missing: Missing,
+    header: bool,
+    /// The line of the first row, and how many cells it has.
+    first_line: u64,
+    width: usize,
+    /// The names of all columns, read or not.
+    names: Vec<String>,
+    /// The columns that are read, from 0.
+    wanted: Vec<usize>,
+    time: Option<TimeColumn>,
+    /// `[T, wanted]`.
+    values: Vec<f32>,
+    times: Vec<String>,
+    rows: usize,
+    /// Whose the rows are, of a table in long form.
+    members: Option<Members>,
+    /// Where in `values` the last row of each series starts; of a table of one series there is one.
+    last: Vec<Option<usize>>,
+}
+
+/// Where the time is taken from.
+struct TimeColumn {
+    column: usize,
+    guess: Guess,
+}
+
+/// How it was decided that a column is the time.
+enum Guess {
+    /// It was asked for, or it holds text.
+    Certain,
+    /// By its name. It has to go on increasing from this value, in each series, else it is a column like any other.
+    Increasing(Vec<f64>),
+    /// By its name, and it did not go on increasing.
+    Wrong,
+}
+
+impl<'a> Table<'a> {
+    fn new(
+        name: &'a Path,
+        first_line: u64,
+        first: &ByteRecord,
+        dialect: &Dialect,
+        options: &CsvOptions,
+        series: Option<&str>,
+    ) -> Result<Self> {
+        let names = names(first, dialect.header).map_err(|reason| Error::row(name, first_line, reason))?;
+        let numbers: Vec<usize> = (1..=names.len()).collect();
+        let index = Index::new(&names, &numbers);
+        let position = |column: &String| index.find(column).map_err(|reason| Error::file(name, reason));
+        let kind = |column: usize| dialect.kinds.get(column).copied().unwrap_or(Kind::Empty);
+        let series = series.map(|column| position(&column.to_string())).transpose()?;
+
+        let (mut wanted, mut taken) = (Vec::new(), vec![false; names.len()]);
+        let is_there = |column: &String| index.named(column).is_some_and(|column| Some(column) != series);
+        let asked = if options.or_all && !options.columns.iter().all(is_there) { &[][..] } else { &options.columns };
+        for column in asked {
+            let column = position(column)?;
+            if Some(column) == series {
+                let name_of = quoted(&names[column]);
+                let reason = format!(
+                    "column {name_of} says which series a row belongs to; it can neither go in nor be predicted"
+                );
+                return Err(Error::file(name, reason));
+            }
+            if !core::mem::replace(&mut taken[column], true) {
+                wanted.push(column);
+            }
+        }
+        // the first column that says nothing else; one alone is what is to be learned, whatever it is called
+        let first_column = usize::from(series == Some(0));
+        let alone = names.len() <= 1 + usize::from(series.is_some());
+        let time = match &options.time {
+            Some(time) => Some(TimeColumn { column: position(time)?, guess: Guess::Certain }),
+            None if alone || taken[first_column] || series == Some(first_column) => None,
+            None if kind(first_column) == Kind::Text => {
+                Some(TimeColumn { column: first_column, guess: Guess::Certain })
+            }
+            None if kind(first_column) == Kind::Numbers && dialect.header && is_time(&names[first_column]) => {
+                Some(TimeColumn { column: first_column, guess: Guess::Increasing(Vec::new()) })
+            }
+            None => None,
+        };
+        if let Some(time) = time.as_ref().filter(|time| Some(time.column) == series) {
+            let name_of = quoted(&names[time.column]);
+            return Err(Error::file(
+                name,
+                format!("column {name_of} cannot say both the time of a row and its series"),
+            ));
+        }
+        if asked.is_empty() {
+            let certain = |time: &TimeColumn| matches!(time.guess, Guess::Certain).then_some(time.column);
+            let time = time.as_ref().and_then(certain);
+            // what a delimiter at the end of each line makes is no column; one with a name and no value is an error
+            let stray = |column: usize| kind(column) == Kind::Empty && first.get(column).is_none_or(<[u8]>::is_empty);
+            wanted = (0..names.len())
+                .filter(|&column| Some(column) != time && Some(column) != series)
+                .filter(|&column| kind(column) != Kind::Text && !stray(column))
+                .collect();
+        }
+        let table = Self {
+            name,
+            missing: options.missing,
+            header: dialect.header,
+            first_line,
+            width: names.len(),
+            names,
+            wanted,
+            time,
+            values: Vec::new(),
+            times: Vec::new(),
+            rows: 0,
+            members: series.map(Members::new),
+            last: Vec::new(),
+        };
+        Ok(table)
+    }
+
+    fn push(&mut self, line: u64, row: &ByteRecord) -> Result<()> {
+        if row.len() != self.width {
+            if row.iter().all(<[u8]>::is_empty) || (row.len() == 1 && row.as_slice().trim_ascii().is_empty()) {
+                return Ok(());
+            }
+            return Err(self.ragged(line, row.len()));
+        }
+        self.rows += 1;
+        let room = asking(|| self.values.try_reserve(self.wanted.len()).and_then(|()| self.times.try_reserve(1)));
+        if room.is_err() {
+            let bytes = size_of_val(&self.values[..]) + size_of_val(&self.times[..]);
+            return Err(Error::row(self.name, line, Refused(bytes).to_string()));
+        }
+        let Some(member) = self.member(line, row)? else { return Ok(()) };
+        let start = self.values.len();
+        match self.push_values(line, row, member) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.values.truncate(start);
+                return Ok(());
+            }
+            Err(error) => {
+                let Some(members) = &mut self.members else { return Err(error) };
+                members.fail(member, error);
+                self.values.truncate(start);
+                return Ok(());
+            }
+        }
+        self.last[member] = Some(start);
+        if let Some(members) = &mut self.members {
+            members.keep(member);
+        }
+        self.push_time(line, row, member)
+    }
+
+    /// Whose the row is, by number; `None` if it is not wanted.
+    fn member(&mut self, line: u64, row: &ByteRecord) -> Result<Option<usize>> {
+        let member = match &mut self.members {
+            None => 0,
+            Some(members) => {
+                let column = members.column();
+                match members.of(row.get(column).unwrap_or_default()) {
+                    Ok(member) if members.failed(member) => return Ok(None),
+                    Ok(member) => member,
+                    Err(_) if self.missing == Missing::Drop && is_blank(row.get(column)) => return Ok(None),
+                    Err(reason) => return Err(self.error(line, column, reason)),
+                }
+            }
+        };
+        if member >= self.last.len() {
+            self.last.resize(member + 1, None);
+        }
+        Ok(Some(member))
+    }
+
+    /// The values of a row, behind all others; false if the row is to be left out.
+    fn push_values(&mut self, line: u64, row: &ByteRecord, member: usize) -> Result<bool> {
+        for position in 0..self.wanted.len() {
+            let column = self.wanted[position];
+            let cell = row.get(column).unwrap_or_default();
+            let value = match self.value(line, column, cell)? {
+                Some(value) => value,
+                None if self.missing == Missing::Drop => return Ok(false),
+                None => {
+                    let before = self.last[member].and_then(|start| self.values.get(start + position));
+                    *before.ok_or_else(|| {
+                        self.error(
+                            line,
+                            column,
+                            "the value is missing and there is none before it to fill in; begin the file later or use \
+                             --missing drop",
+                        )
+                    })?
+                }
+            };
+            self.values.push(value);
+        }
+        Ok(true)
+    }
+
+    /// The value in a cell, `None` if it is missing.
+    fn value(&self, line: u64, column: usize, cell: &[u8]) -> Result<Option<f32>> {
+        let Ok(text) = core::str::from_utf8(cell) else {
+            return Err(self.error(line, column, "holds bytes that are not UTF-8; save the file as UTF-8"));
+        };
+        let text = text.trim();
+        match Cell::of(text) {
+            Cell::Number(value) if (value as f32).is_finite() => Ok(Some(value as f32)),
+            Cell::Number(_) => {
+                let reason = format!("{} is not finite as a 32-bit number; the largest is 3.4e38", quoted(text));
+                Err(self.error(line, column, &reason))
+            }
+            Cell::Missing if self.missing == Missing::Error => Err(self.error(
+                line,
+                column,
+                "the value is missing; fill it in or use --missing forward-fill or --missing drop",
+            )),
+            Cell::Missing => Ok(None),
+            Cell::DecimalComma => {
+                let reason = format!("{} has a decimal comma; write it with a point", quoted(text));
+                Err(self.error(line, column, &reason))
+            }
+            Cell::Text => Err(self.error(line, column, &format!("{} is not a number", quoted(text)))),
+        }
+    }
+
+    fn push_time(&mut self, line: u64, row: &ByteRecord, member: usize) -> Result<()> {
+        let Some(TimeColumn { column, guess }) = &mut self.time else { return Ok(()) };
+        let (column, cell) = (*column, row.get(*column).unwrap_or_default());
+        if let Guess::Increasing(last) = guess {
+            if member >= last.len() {
+                last.resize(member + 1, f64::NEG_INFINITY);
+            }
+            match Cell::of(&String::from_utf8_lossy(cell)) {
+                Cell::Number(value) if value > last[member] => last[member] = value,
+                _ => {
+                    *guess = Guess::Wrong;
+                    self.times = Vec::new();
+                }
+            }
+        }
+        if matches!(guess, Guess::Wrong) {
+            return Ok(());
+        }
+        match core::str::from_utf8(cell) {
+            Ok(time) => self.times.push(text(time.trim()).to_string()),
+            Err(_) => {
+                return Err(self.error(line, column, "holds bytes that are not UTF-8; save the file as UTF-8"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The series of a table in long form.
+    fn finish_long(mut self) -> Result<Vec<(String, Result<Series>)>> {
+        let Some(members) = self.members.take() else {
+            return Err(Error::invalid("no column says which series a row belongs to"));
+        };
+        // a file without rows is none of its series' fault
+        if self.values.is_empty() && !self.wanted.is_empty() && members.any_failed() {
+            return Ok(members.split(self.name, None));
+        }
+        let name = self.name;
+        let all = self.finish()?;
+        members.check_names(&all).map_err(|reason| Error::file(name, reason))?;
+        Ok(members.split(name, Some(all)))
+    }
+
+    fn finish(mut self) -> Result<Series> {
+        if self.wanted.is_empty() {
+            let names = listed(&self.names);
+            return Err(Error::file(self.name, format!("no column holds numbers; the columns are {names}")));
+        }
+        if self.values.is_empty() {
+            let reason = if self.rows > 0 {
+                "a value is missing in every row, so that --missing drop leaves none"
+            } else if self.header {
+                "holds a header and no rows; add rows of numbers under it"
+            } else {
+                "holds no rows of numbers"
+            };
+            return Err(Error::file(self.name, reason));
+        }
+        let time = match self.time.take() {
+            Some(TimeColumn { column, guess: Guess::Certain }) => Some(column),
+            Some(TimeColumn { column, guess: Guess::Increasing(_) }) => {
+                self.forget(column);
+                Some(column)
+            }
+            _ => None,
+        };
+        if self.wanted.is_empty() {
+            let time = time.and_then(|column| self.names.get(column)).map_or_else(String::new, |name| quoted(name));
+            let reason = format!("no column but the time {time} holds numbers");
+            return Err(Error::file(self.name, reason));
+        }
+        let rows = self.values.len() / self.wanted.len();
+        Ok(Series {
+            values: Tensor::new([rows, self.wanted.len()], self.values)?,
+            columns: self.wanted.iter().map(|&column| self.names[column].clone()).collect(),
+            numbers: self.wanted.iter().map(|&column| column + 1).collect(),
+            time: time.map(|column| Time { name: self.names[column].clone(), values: self.times }),
+        })
+    }
+
+    /// Takes a column out of the values: it turned out to be the time.
+    fn forget(&mut self, column: usize) {
+        let Some(position) = self.wanted.iter().position(|&wanted| wanted == column) else { return };
+        let width = self.wanted.len();
+        let mut index = 0;
+        self.values.retain(|_| {
+            index += 1;
+            (index - 1) % width != position
+        });
+        self.wanted.remove(position);
+    }
+
+    fn error(&self, line: u64, column: usize, reason: &str) -> Error {
+        let name = self.names.get(column).map(|name| quoted(name)).unwrap_or_default();
+        Error::row(self.name, line, format!("column {name}: {reason}"))
+    }
+
+    fn ragged(&self, line: u64, width: usize) -> Error {
+        let values = |n: usize| if n == 1 { "1 value".to_string() } else { format!("{n} values") };
+        let (got, expected, first) = (values(width), values(self.width), self.first_line);
+        Error::row(self.name, line, format!("holds {got}, but line {first} holds {expected}; every row needs as many"))
+    }
+}
+
+/// Whether a cell holds nothing, as [`Members`] see it.
+fn is_blank(cell: Option<&[u8]>) -> bool {
+    cell.is_none_or(|cell| core::str::from_utf8(cell).is_ok_and(|text| text.trim().is_empty()))
+}
+
+/// The names in the first row, or numbers for them.
+fn names(first: &ByteRecord, header: bool) -> Result<Vec<String>, String> {
+    let name = |(column, cell): (usize, &[u8])| match core::str::from_utf8(cell) {
+        Ok(name) if header && !name.trim().is_empty() => Ok(text(name.trim()).to_string()),
+        Err(_) if header => Err("holds bytes that are not UTF-8; save the file as UTF-8".to_string()),
+        _ => Ok((column + 1).to_string()),
+    };
+    first.iter().enumerate().map(name).collect()
+}
+
+/// If a column of numbers with this name is likely to be the time, or a count of the rows.
+fn is_time(name: &str) -> bool {
+    const NAMES: [&str; 16] = [
+        "date",
+        "datetime",
+        "date_time",
+        "day",
+        "days",
+        "hour",
+        "hours",
+        "index",
+        "minute",
+        "month",
+        "second",
+        "seconds",
+        "time",
+        "timestamp",
+        "week",
+        "year",
+    ];
+    NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
+}

@@ -1,0 +1,379 @@
+//! Tables are read from CSV as they were meant, and a bad table is an error of one line that names
+//! the file.
+#![cfg(feature = "std")]
+
+use proptest::prelude::*;
+use rnnstep::data::csv::{self, CsvOptions, Missing};
+use rnnstep::data::npy;
+use rnnstep::data::series::{Series, Time};
+use rnnstep::{Error, Tensor};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+fn read(text: impl AsRef<[u8]>, options: &CsvOptions) -> Result<Series, Error> {
+    csv::read_from(text.as_ref(), Path::new("t.csv"), options)
+}
+
+fn table(text: impl AsRef<[u8]>) -> Series {
+    read(text, &CsvOptions::default()).unwrap()
+}
+
+/// The message, which has to be one line that names the file.
+fn message(error: &Error) -> String {
+    let message = error.to_string();
+    assert!(message.starts_with("t.csv: "), "{message}");
+    assert!(!message.chars().any(char::is_control), "{message:?}");
+    assert!(message.len() < 300, "{message}");
+    message
+}
+
+/// What is said about a file that cannot be read.
+fn bad_with(text: impl AsRef<[u8]>, options: &CsvOptions) -> String {
+    message(&read(text, options).unwrap_err())
+}
+
+fn bad(text: impl AsRef<[u8]>) -> String {
+    bad_with(text, &CsvOptions::default())
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+fn wanted(columns: &[&str]) -> CsvOptions {
+    CsvOptions { columns: strings(columns), ..Default::default() }
+}
+
+fn time(series: &Series) -> (&str, Vec<&str>) {
+    let Time { name, values } = series.time.as_ref().expect("a time column");
+    (name, values.iter().map(String::as_str).collect())
+}
+
+fn contains(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "{part:?} is not in {message:?}");
+    }
+}
+
+#[test]
+fn the_same_table_in_many_dialects() {
+    let plain = "a,b\n1,2\n3,4.5\n";
+    let expected = Series::new(strings(&["a", "b"]), Tensor::new([2, 2], [1., 2., 3., 4.5]).unwrap(), None).unwrap();
+    let mut variants = vec![plain.to_string(), plain.trim_end().into(), plain.replace('\n', "\r\n")];
+    variants.push(plain.replace('\n', "\r"));
+    variants.push(format!("\u{feff}{plain}"));
+    variants.push(format!("\n\n{}\n\n", plain.replace('\n', "\n\n")));
+    variants.extend([";", "\t", "|", " ", ", ", "   "].map(|delimiter| plain.replace(',', delimiter)));
+    variants.push("\"a\",\"b\"\r\n\"1\",\"2\"\r\n\"3\",\"4.5\"".into());
+    for text in variants {
+        assert_eq!(table(&text), expected, "{text:?}");
+    }
+    let forced = CsvOptions { delimiter: Some(b':'), ..Default::default() };
+    assert_eq!(read(plain.replace(',', ":"), &forced).unwrap(), expected);
+    assert!(bad_option(CsvOptions { delimiter: Some(b'\n'), ..Default::default() }).contains("cannot be a delimiter"));
+}
+
+fn bad_option(options: CsvOptions) -> String {
+    read("1,2\n", &options).unwrap_err().to_string()
+}
+
+#[test]
+fn quoted_fields_hold_delimiters_quotes_and_line_breaks() {
+    let series = table("\"a, \"\"b\"\"\nc\",\"d\"\n\"1\",2\n");
+    assert_eq!(series.columns, ["a, \"b\"\nc", "d"]);
+    assert_eq!(series.values.data(), [1., 2.]);
+}
+
+#[test]
+fn no_header_gives_numbers_as_names() {
+    let series = table("1,2\n3,4\n");
+    assert_eq!(series.columns, ["1", "2"]);
+    assert_eq!(series.values.dims(), [2, 2]);
+    // names that are numbers need saying
+    let options = CsvOptions { header: Some(true), ..Default::default() };
+    let series = read("2020,2021\n1,2\n", &options).unwrap();
+    assert_eq!((series.columns, series.values.data()), (strings(&["2020", "2021"]), &[1., 2.][..]));
+    let options = CsvOptions { header: Some(false), ..Default::default() };
+    contains(&bad_with("a,b\n1,2\n", &options), &["line 1", "column \"1\"", "\"a\" is not a number"]);
+}
+
+#[test]
+fn columns_are_asked_for_by_name_or_number() {
+    let text = "date,a,b,note\n2012-01-01,1,2,x\n2012-01-02,3,4,\n";
+    let series = read(text, &wanted(&["b", "2", "a", "3"])).unwrap();
+    assert_eq!((series.columns.clone(), series.numbers.clone()), (strings(&["b", "a"]), vec![3, 2]));
+    assert_eq!(series.values.data(), [2., 1., 4., 3.]);
+    assert_eq!(time(&series).0, "date");
+    // numbers go on meaning the columns of the file
+    assert_eq!(series.positions(&strings(&["2", "b", "3"])).unwrap(), [1, 0, 0]);
+    assert_eq!(series.select(&strings(&["2", "b"])).unwrap(), Tensor::new([2, 2], [1., 2., 3., 4.]).unwrap());
+    let missing = series.select(&strings(&["c"])).unwrap_err();
+    assert!(matches!(&missing, Error::Invalid(_)));
+    contains(&missing.to_string(), &["\"c\"", "\"b\", \"a\""]);
+    assert!(series.select(&strings(&["0"])).is_err());
+    assert!(series.select(&strings(&["1"])).is_err());
+
+    contains(&bad_with(text, &wanted(&["c"])), &["no column \"c\"", "\"date\", \"a\", \"b\", \"note\""]);
+    contains(&bad_with(text, &wanted(&["5"])), &["no column \"5\""]);
+    contains(&bad_with(text, &wanted(&["note"])), &["line 2", "column \"note\"", "\"x\" is not a number"]);
+    contains(&bad_with("a,a\n1,2\n", &wanted(&["a"])), &["two columns", "\"a\"", "number"]);
+    assert_eq!(read("a,a\n1,2\n", &wanted(&["2"])).unwrap().values.data(), [2.]);
+    // a name wins over a number
+    let series = read("2,b\n5,6\n", &CsvOptions { header: Some(true), ..wanted(&["2"]) }).unwrap();
+    assert_eq!(series.values.data(), [5.]);
+}
+
+#[test]
+fn text_in_columns_that_are_not_read_does_not_matter() {
+    let text = b"a,note,b\n1,\xff\xfe,2\n3,?,4\n5,\"x,y\",6\n";
+    assert_eq!(table(text).columns, ["a", "b"]);
+    assert_eq!(read(text, &wanted(&["b"])).unwrap().values.data(), [2., 4., 6.]);
+    // but one wrong number among right ones does
+    contains(&bad("a,b\n1,2\n3,4x\n5,6\n"), &["line 3", "\"b\"", "\"4x\""]);
+    // what a delimiter at the end of the line leaves is no column
+    assert_eq!(table("a,b,\n1,2,\n3,4,\n").columns, ["a", "b"]);
+}
+
+#[test]
+fn time_columns() {
+    let series = table("when,x\n2012-01-01,1\n2012-01-02,2\n");
+    assert_eq!((time(&series), &*series.columns), (("when", vec!["2012-01-01", "2012-01-02"]), &strings(&["x"])[..]));
+    assert_eq!(series.numbers, [2]);
+    // without a header
+    let series = table("2012-01-01,1\n2012-01-02,2\n");
+    assert_eq!((time(&series).0, &*series.columns), ("1", &strings(&["2"])[..]));
+    // numbers with a name that says so
+    let series = table("YEAR,x\n1700,5\n1701,11\n");
+    assert_eq!((time(&series), series.values.data()), (("YEAR", vec!["1700", "1701"]), &[5., 11.][..]));
+    // seconds since 1970 differ by less than an f32 can show
+    assert!(table("timestamp,x\n1700000000,1\n1700000001,2\n").time.is_some());
+    for text in ["day,x\n1,5\n2,6\n1,7\n", "day,x\n1,5\n1,6\n2,7\n", "height,x\n1,5\n2,6\n3,7\n"] {
+        let series = table(text);
+        assert_eq!((series.time, series.values.dims()), (None, &[3, 2][..]), "{text}");
+    }
+    // asked for
+    let options = CsvOptions { time: Some("3".into()), ..Default::default() };
+    let series = read("a,b,c\n1,2,x\n3,4,y\n", &options).unwrap();
+    assert_eq!((time(&series), &*series.columns), (("c", vec!["x", "y"]), &strings(&["a", "b"])[..]));
+    let options = CsvOptions { time: Some("d".into()), ..Default::default() };
+    contains(&bad_with("a,b,c\n1,2,x\n", &options), &["no column \"d\"", "\"c\""]);
+    // a column that is to be learned is no time, and one column alone neither
+    assert_eq!(read("year,x\n1,5\n2,6\n", &wanted(&["year"])).unwrap().values.data(), [1., 2.]);
+    assert_eq!(table("time\n1\n2\n").values.dims(), [2, 1]);
+}
+
+#[test]
+fn missing_values() {
+    for missing in ["", " ", "NA", "n/a", "NaN", "null", "?"] {
+        let text = format!("t,x,y\r\na,1,2\r\nb,{missing},4\r\nc,5,6\r\n");
+        contains(&bad(&text), &["line 3", "\"x\"", "--missing forward-fill", "drop"]);
+        let options = CsvOptions { missing: Missing::ForwardFill, ..Default::default() };
+        assert_eq!(read(&text, &options).unwrap().values.data(), [1., 2., 1., 4., 5., 6.]);
+        let options = CsvOptions { missing: Missing::Drop, ..Default::default() };
+        let series = read(&text, &options).unwrap();
+        assert_eq!((series.values.data(), time(&series).1), (&[1., 2., 5., 6.][..], vec!["a", "c"]));
+        // not in a column that is not read
+        assert_eq!(read(&text, &wanted(&["y"])).unwrap().values.data(), [2., 4., 6.]);
+    }
+    let fill = CsvOptions { missing: Missing::ForwardFill, ..Default::default() };
+    contains(&bad_with("x,y\n1,\n2,3\n", &fill), &["line 2", "\"y\"", "none before"]);
+    let drop = CsvOptions { missing: Missing::Drop, ..Default::default() };
+    contains(&bad_with("x,y\n1,\n2,?\n", &drop), &["every row"]);
+    // a column of nothing is not forgotten in silence
+    contains(&bad("x,y\n1,\n2,\n"), &["line 2", "\"y\"", "missing"]);
+    // pandas writes a missing value alone in its row as quotes
+    contains(&bad("x\n1\n\"\"\n3\n"), &["line 3", "missing"]);
+}
+
+#[test]
+fn bad_tables() {
+    contains(&bad("a,b\n1,2\n3\n5,6\n"), &["line 3", "1 value", "line 1", "2 values"]);
+    contains(&bad("1,2\n\n\n3,4,5\n"), &["line 4", "3 values"]);
+    contains(&bad("a\n1\nx\u{1b}[31m\u{7}y\n2\n3\n"), &["line 3", "\\u{1b}", "not a number"]);
+    let long = bad(format!("a\n1\n{}\n2\n", "z".repeat(5000)));
+    contains(&long, &["line 3", "zzz", "..."]);
+    for empty in ["", "\n\n", "  \n", "\u{feff}"] {
+        contains(&bad(empty), &["is empty"]);
+    }
+    contains(&bad("a,b\n"), &["header", "no rows"]);
+    contains(&bad("a,b"), &["header", "no rows"]);
+    contains(&bad("a,b\nx,y\nz,w\n"), &["no column holds numbers"]);
+    contains(&bad("year,note\n1,x\n2,y\n"), &["no column but the time"]);
+    contains(&bad("a;b\n1,5;2,5\n"), &["line 2", "\"1,5\"", "decimal comma"]);
+    contains(&bad("a\n\"1,5\"\n"), &["line 2", "decimal comma"]);
+    for infinite in ["1e400", "-1e400", "3.5e38", "inf", "-Infinity"] {
+        contains(&bad(format!("a,b\n1,2\n3,{infinite}\n")), &["line 3", "\"b\"", "not finite"]);
+    }
+    contains(&bad(b"a,b\n1,2\n3,\xff\n5,6\n"), &["line 3", "\"b\"", "UTF-8"]);
+    contains(&bad(b"\xe9,b\n1,2\n"), &["line 1", "UTF-8"]);
+    contains(&bad("a,b\n1,2\n\"3,4\n5,6\n"), &["line 3", "quote"]);
+    for text in [&b"a,b\n1,2\n3\0,4\n"[..], b"a,b\n1,2\n\0\0\0\0"] {
+        contains(&bad(text), &["line 3", "NUL"]);
+    }
+    for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+        for text in ["\u{feff}a,b\n1,2\n", "a,b\n1,2\n"] {
+            let utf16: Vec<u8> = text.encode_utf16().flat_map(bytes).collect();
+            contains(&bad(utf16), &["UTF-16", "save it as UTF-8"]);
+        }
+    }
+}
+
+/// Counts what is taken from it.
+struct Counted<R>(R, u64);
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(out)?;
+        self.1 += read as u64;
+        Ok(read)
+    }
+}
+
+#[test]
+fn one_huge_line_is_not_read_to_its_end() {
+    let starts = ["", "a,b\n1,2\n", "a,b\n1,2\n\""];
+    for (start, byte) in starts.iter().flat_map(|start| b"1x, \n;\"".map(|byte| (start, byte))) {
+        let endless = byte == b'\n' && !start.ends_with('"');
+        let mut source = Counted(start.as_bytes().chain(io::repeat(byte).take(200_000_000)), 0);
+        let found = csv::read_from(&mut source, Path::new("t.csv"), &CsvOptions::default());
+        match found {
+            // empty lines are no line at all, but so many are no table either
+            Err(error) => contains(&message(&error), &["line ", "more than 1048576 bytes"]),
+            Ok(_) => assert!(endless),
+        }
+        assert!(source.1 < 4 << 20, "{} bytes read of {start:?} and {byte}", source.1);
+    }
+    // a line that is long but not too long
+    let row = vec!["1"; 300_000].join(",");
+    assert_eq!(table(format!("{row}\n{row}\n")).values.dims(), [2, 300_000]);
+}
+
+#[test]
+fn lines_far_from_the_start_are_counted_right() {
+    let mut text = String::from("x,\"y\r\nz\"\r\n");
+    for row in 0..50_000 {
+        text += &format!("{row},{}\r\n\r\n", row * 2);
+    }
+    let series = table(&text);
+    assert_eq!(series.values.dims(), [50_000, 2]);
+    assert_eq!(series.columns, ["x", "y\nz"]);
+    contains(&bad(text.clone() + "1,oops\r\n"), &["line 100003:", "oops"]);
+    contains(&bad(text + "\r\n1\r\n"), &["line 100004:", "1 value"]);
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("t.npy");
+    let named = |error: Error, path: &Path| {
+        let message = error.to_string();
+        assert!(message.starts_with(&path.display().to_string()) && !message.contains('\n'), "{message}");
+        message
+    };
+    named(csv::read(&absent, &CsvOptions::default()).unwrap_err(), &absent);
+    named(npy::read(&absent).unwrap_err(), &absent);
+    contains(&named(csv::read(folder.path(), &CsvOptions::default()).unwrap_err(), folder.path()), &["folder"]);
+    contains(&named(npy::read(folder.path()).unwrap_err(), folder.path()), &["folder"]);
+    // nor written, and then nothing is left behind
+    let inside = folder.path().join("absent").join("t.csv");
+    named(csv::write(&inside, &[], vec![strings(&["1"])]).unwrap_err(), &inside);
+    let path = folder.path().join("t.csv");
+    let ragged = vec![strings(&["1", "2"]), strings(&["3"])];
+    named(csv::write(&path, &strings(&["a", "b"]), ragged).unwrap_err(), &path);
+    named(npy::write(&inside, &Tensor::zeros([1])).unwrap_err(), &inside);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn shipped_series() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
+    let sunspots = csv::read(&data.join("sunspots.csv"), &CsvOptions::default()).unwrap();
+    assert_eq!((sunspots.len(), &*sunspots.columns), (309, &strings(&["sunspots"])[..]));
+    assert_eq!((time(&sunspots).1[0], time(&sunspots).1[308]), ("1700", "2008"));
+    let weather = csv::read(&data.join("seattle-weather.csv"), &wanted(&["temp_max", "5"])).unwrap();
+    assert_eq!((weather.len(), &*weather.columns), (1461, &strings(&["temp_max", "wind"])[..]));
+    assert_eq!((time(&weather).0, &weather.values.data()[..2]), ("date", &[12.8, 4.7][..]));
+}
+
+#[test]
+fn a_failing_source_or_target_is_an_error() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("the cable is out"))
+        }
+    }
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    for start in [String::new(), "1,2\n".repeat(100_000)] {
+        let source = start.as_bytes().chain(Broken);
+        let error = csv::read_from(source, Path::new("t.csv"), &CsvOptions::default()).unwrap_err();
+        contains(&message(&error), &["the cable is out"]);
+    }
+    let error = csv::write_to(Broken, &strings(&["a"]), vec![strings(&["1"])]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+}
+
+fn finite() -> impl Strategy<Value = f32> {
+    any::<u32>().prop_map(f32::from_bits).prop_filter("finite", |value| value.is_finite())
+}
+
+/// Rows and columns of a table, and its values.
+fn array() -> impl Strategy<Value = (usize, usize, Vec<f32>)> {
+    (1..20_usize, 1..6_usize)
+        .prop_flat_map(|(rows, width)| (Just(rows), Just(width), prop::collection::vec(finite(), rows * width)))
+}
+
+proptest! {
+    #[test]
+    fn csv_written_is_csv_read((rows, width, values) in array(), tail in "[a-z ,;|\t\"'é\n]{0,8}") {
+        let header: Vec<String> = (0..width).map(|column| format!("c{column}{tail}x")).collect();
+        let cells = values.chunks(width).map(|row| row.iter().map(|&value| csv::number(value)).collect());
+        let mut bytes = Vec::new();
+        csv::write_to(&mut bytes, &header, cells).unwrap();
+        let options = CsvOptions { delimiter: Some(b','), ..Default::default() };
+        let series = read(&bytes, &options).unwrap();
+        prop_assert_eq!(&series.columns, &header);
+        prop_assert_eq!(series.values.dims(), [rows, width]);
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(series.values.data()), bits(&values));
+        // and so without a header, delimiter found
+        let cells = values.chunks(width).map(|row| row.iter().map(|&value| csv::number(value)).collect());
+        let mut bytes = Vec::new();
+        csv::write_to(&mut bytes, &[], cells).unwrap();
+        let series = table(&bytes);
+        prop_assert_eq!(bits(series.values.data()), bits(&values));
+    }
+
+    #[test]
+    fn random_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        if let Err(error) = read(&bytes, &CsvOptions::default()) {
+            message(&error);
+        }
+    }
+
+    #[test]
+    fn random_tables_do_not_panic(
+        text in "[-0-9a,;|\t \r\n\"?.éN\u{feff}]{0,200}",
+        missing in 0..3_usize, header in any::<Option<bool>>(), columns in prop::collection::vec("[0-3a]", 0..3),
+        time in prop::option::of("[0-3a]"),
+    ) {
+        let missing = [Missing::Error, Missing::ForwardFill, Missing::Drop][missing];
+        let options = CsvOptions { missing, header, columns, time, ..Default::default() };
+        match read(&text, &options) {
+            Ok(series) => {
+                prop_assert_eq!(series.values.dims(), [series.len(), series.columns.len()]);
+                prop_assert!(!series.is_empty() && series.values.data().iter().all(|value| value.is_finite()));
+                prop_assert!(series.time.is_none_or(|time| time.values.len() == series.values.dims()[0]));
+            }
+            Err(error) => { message(&error); }
+        }
+    }
+}

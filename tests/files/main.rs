@@ -1,0 +1,7 @@
+//! Files that the library reads and writes: tables as CSV, NumPy's arrays, models. They come in as
+//! they were meant, and a bad one is an error of one line that names it.
+#![cfg(feature = "std")]
+
+mod csv;
+mod model;
+mod npy;

@@ -1,0 +1,212 @@
+//! Models that predict changes: values go in and come out, with the same bits on every way through
+//! the library, and a file keeps the kind of change.
+
+use crate::counting::allocations;
+use proptest::prelude::*;
+use rnnstep::Units;
+use rnnstep::cpu::Threads;
+use rnnstep::model::{file, fixed};
+use rnnstep::{CellKind, Cpu, Error, Fixed, Form, Isa, Model, Order, Scaler, Shape, State, Stream, Streams, Tensor};
+
+const INPUT: usize = 3;
+
+fn forms() -> impl Strategy<Value = Form> {
+    prop_oneof![
+        Just(Form::Value),
+        Just(Form::Change),
+        Just(Form::RelativeChange),
+        (1..9_usize).prop_map(|season| Form::SeasonalChange { season }),
+    ]
+}
+
+fn scaler(width: usize) -> Scaler {
+    let rows: Vec<f32> = (0..4 * width).map(|i| ((i * 7 % 11) as f32 - 5.0) * 0.3).collect();
+    Scaler::fit(rnnstep::units::scaler::Scaling::Standard, &rows, width).unwrap()
+}
+
+/// A model of three inputs that predicts the last one and the first one, in this order.
+fn model(cell: CellKind, hidden: usize, layers: usize, form: Form, seed: u64) -> Model {
+    let shape = Shape::new(cell, INPUT, hidden, layers, 2).unwrap();
+    let units = Units::scaled(scaler(INPUT), scaler(2)).with_form(form, &[2, 0]).unwrap();
+    Model::random(shape, seed).unwrap().with_units(units).unwrap()
+}
+
+/// A series that grows, with a zero in it.
+fn series(rows: usize) -> Tensor {
+    let value = |i: usize| if i == 8 { 0.0 } else { (i as f32 * 0.37).sin() + 0.05 * i as f32 };
+    Tensor::new([rows, INPUT], (0..rows * INPUT).map(value).collect::<Vec<_>>()).unwrap()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// y of a network that knows nothing of forms, with the form taken and given back by hand as its description says.
+fn by_hand(model: &Model, x: &Tensor) -> Vec<f32> {
+    let units = model.units().unwrap();
+    let (form, targets) = (units.form(), [2, 0]);
+    let plain = model.clone().with_units(Units::scaled(units.x().clone(), units.y().clone())).unwrap();
+    let before = |t: usize, column: usize| x.data()[t.saturating_sub(form.lag()) * INPUT + column];
+    let mut rows = x.data().to_vec();
+    for t in 0..x.rows().0 {
+        for column in targets {
+            let (b, now) = (before(t, column), x.data()[t * INPUT + column]);
+            rows[t * INPUT + column] = match form {
+                Form::Value => now,
+                Form::Change | Form::SeasonalChange { .. } => now - b,
+                Form::RelativeChange => {
+                    if b == 0.0 {
+                        0.0
+                    } else {
+                        (now - b) / b.abs()
+                    }
+                }
+            };
+        }
+    }
+    let rows = Tensor::new([x.rows().0, INPUT], rows).unwrap();
+    let mut y =
+        plain.forward(Cpu::widest(), &rows, Order::BatchFirst, &mut State::new(plain.shape(), 1)).unwrap().into_data();
+    for t in 0..x.rows().0 {
+        for (d, column) in targets.into_iter().enumerate() {
+            // the answer is about row t + 1
+            let b = if form == Form::Value { 0.0 } else { before(t + 1, column) };
+            let said = y[t * 2 + d];
+            y[t * 2 + d] = match form {
+                Form::Value => said,
+                Form::Change | Form::SeasonalChange { .. } => b + said,
+                Form::RelativeChange => b + b.abs() * said,
+            };
+        }
+    }
+    y
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_way_gives_the_same_values(
+        cell in prop::sample::select(CellKind::ALL.to_vec()),
+        hidden in prop::sample::select(vec![1, 8, 9, 16, 33]),
+        layers in 1..3_usize,
+        form in forms(),
+        rows in 1..40_usize,
+        seed: u64,
+    ) {
+        let (model, x) = (model(cell, hidden, layers, form, seed), series(rows));
+        let expected = by_hand(&model, &x);
+        for isa in Isa::available() {
+            let cpu = Cpu::new(isa).unwrap();
+            let mut state = State::new(model.shape(), 1);
+            let whole = model.forward(cpu, &x, Order::BatchFirst, &mut state).unwrap();
+            prop_assert_eq!(bits(whole.data()), bits(&expected));
+            // step by step; a stream that goes on from the state; a ticker; many
+            let (mut stream, mut other) = (Stream::on(cpu, model.clone()).unwrap(), Stream::on(cpu, model.clone()).unwrap());
+            let mut streams = Streams::new(model.clone(), cpu, Threads::default(), 1).unwrap();
+            let handles = [streams.open().unwrap(), streams.open().unwrap(), streams.open().unwrap()];
+            streams.close(handles[1]).unwrap();
+            stream.warm_up();
+            streams.warm_up();
+            for (t, (x, y)) in x.data().chunks(INPUT).zip(expected.chunks(2)).enumerate() {
+                prop_assert_eq!(bits(stream.step(x).unwrap()), bits(y));
+                if t % 3 == 0 {
+                    stream.advance();
+                }
+                let mut ticker = other.ticker::<INPUT, 2>().unwrap();
+                if t % 4 == 1 {
+                    ticker.warm_up();
+                }
+                prop_assert_eq!(bits(&ticker.step([x[0], x[1], x[2]])), bits(y));
+                if t % 5 == 2 {
+                    let kept = stream.state().unwrap().clone();
+                    other = Stream::on(cpu, model.clone()).unwrap();
+                    other.set_state(&kept).unwrap();
+                    let moved = streams.state(handles[0]).unwrap();
+                    streams.set_state(handles[0], &moved).unwrap();
+                }
+                let mut many = [0.0; 4];
+                let twice = [x, &[9.0, t as f32, -4.0]].concat();
+                streams.step_many(&[handles[0], handles[2]], &twice, &mut many).unwrap();
+                prop_assert_eq!(bits(&many[..2]), bits(y));
+            }
+            prop_assert_eq!(stream.state().unwrap().past(), state.past());
+            // a stream that starts anew has forgotten the values as well
+            stream.reset();
+            streams.reset(handles[0]).unwrap();
+            let first = &x.data()[..INPUT];
+            prop_assert_eq!(bits(stream.step(first).unwrap()), bits(&expected[..2]));
+            prop_assert_eq!(bits(streams.step(handles[0], first).unwrap()), bits(&expected[..2]));
+            // in two calls, the state handed over; several sequences at once
+            let mut state = State::new(model.shape(), 1);
+            let mut parts = vec![];
+            for range in [0..rows / 2, rows / 2..rows] {
+                let part = x.part(range).unwrap();
+                parts.extend(model.forward(cpu, &part, Order::BatchFirst, &mut state).unwrap().into_data());
+            }
+            prop_assert_eq!(bits(&parts), bits(&expected));
+            let two = [x.data(), &vec![2.5; rows * INPUT][..]].concat();
+            let two = Tensor::new([2, rows, INPUT], two).unwrap();
+            let y = model.forward(cpu, &two, Order::BatchFirst, &mut State::new(model.shape(), 2)).unwrap();
+            prop_assert_eq!(bits(&y.data()[..rows * 2]), bits(&expected));
+        }
+    }
+}
+
+#[test]
+fn a_step_allocates_nothing() {
+    for form in [Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 5 }] {
+        let model = model(CellKind::Lstm, 17, 1, form, 1);
+        let mut stream = Stream::new(model.clone()).unwrap();
+        let mut streams = Streams::new(model, Cpu::widest(), Threads::default(), 2).unwrap();
+        let handles = [streams.open().unwrap(), streams.open().unwrap()];
+        let (x, mut y) = (series(2), [0.0; 4]);
+        let made = allocations(|| {
+            for t in 0..20 {
+                stream.step(&[t as f32, 1.0, -2.0]).unwrap();
+                stream.advance();
+                streams.step_many(&handles, x.data(), &mut y).unwrap();
+                streams.step(handles[1], &x.data()[..INPUT]).unwrap();
+                streams.reset(handles[0]).unwrap();
+            }
+            stream.reset();
+        });
+        assert_eq!(made, 0, "{form:?}");
+    }
+}
+
+#[test]
+fn a_file_keeps_the_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.safetensors");
+    for form in [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 12 }] {
+        let model = model(CellKind::Gru, 9, 1, form, 3);
+        model.save(&path).unwrap();
+        let read = file::load(&path, None, Cpu::widest()).unwrap();
+        assert_eq!(read.model.units(), model.units());
+        // a program that knows no forms refuses a file that has one, and reads any other
+        assert_eq!(read.metadata.version, if form == Form::Value { 1 } else { 2 });
+    }
+    let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+    assert!(text.contains(r#""target\":{\"as\":\"seasonal-change\",\"season\":12,\"inputs\":[2,0]}"#), "{text}");
+    // a column that is no input
+    let bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(5).position(|part| part == b"[2,0]").unwrap();
+    let mut broken = bytes.clone();
+    broken[at + 1] = b'7';
+    std::fs::write(&path, &broken).unwrap();
+    let error = file::load(&path, None, Cpu::widest()).unwrap_err().to_string();
+    assert!(error.contains("m.safetensors") && error.contains("column 7 is none of the 3 inputs"), "{error}");
+}
+
+#[test]
+fn a_fixed_model_has_no_values_of_before_and_says_so() {
+    type Small = rnnstep::model!(Gru { input: 3, hidden: 9, layers: 1, output: Some(2), bias: true, weights: F32 });
+    let changes = model(CellKind::Gru, 9, 1, Form::Change, 3);
+    let said = [fixed::source(&changes, "x").map(drop), Small::from_model(&changes).map(drop)];
+    for result in said {
+        let Err(Error::Invalid(message)) = result else { panic!("a fixed model of changes") };
+        assert!(message.contains("predicts changes"), "{message}");
+    }
+    let _: Small = Fixed::from_model(&model(CellKind::Gru, 9, 1, Form::Value, 3)).unwrap();
+}
