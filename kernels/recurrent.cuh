@@ -5,7 +5,7 @@
 //     step.cuh           any size, any card: a product, then the cell, for every step
 //     whole.cuh          small networks again: whole training steps in one block
 //
-// src/cuda/plan.rs chooses between them, and the constants that tile.cuh lists.
+// src/cuda/plan/mod.rs chooses between them, and the constants that tile.cuh lists.
 #pragma once
 #include "many_blocks.cuh"
 #include "one_block.cuh"

@@ -9,7 +9,7 @@
 //     weights of a thread   OUT x VALUES x 4 x CHUNKS, in registers but for the last SPILLED chunks, which lie in shared
 //                           memory as [chunk][weight][thread]: also without conflict
 //
-// Constants of the program (src/cuda/plan.rs chooses them): HIDDEN, LANES, OUT, ROWS, SPILLED, THREADS, BLOCKS.
+// Constants of the program (src/cuda/plan/mod.rs chooses them): HIDDEN, LANES, OUT, ROWS, SPILLED, THREADS, BLOCKS.
 #pragma once
 #include "cell.cuh"
 
@@ -25,7 +25,7 @@ static_assert(THREADS % 32 == 0, "a block has whole warps");
 #define BACKWARD_OUT OUT
 #endif
 
-// Packed gate order, the layout of src/layout.rs: gate g of unit u is number (u/16*GATES + g)*16 + u%16.
+// Packed gate order, the layout of src/net/layout.rs: gate g of unit u is number (u/16*GATES + g)*16 + u%16.
 template <int GATES>
 __device__ __forceinline__ int packed(int unit, int gate) {
     return (unit / 16 * GATES + gate) * 16 + unit % 16;

@@ -88,7 +88,13 @@ pub use units::scaler::Scaler;
 #[cfg(feature = "alloc")]
 pub use units::transform::Form;
 
-/// The README's example compiles.
+/// The examples of the pages compile, and those that can run do.
 #[cfg(all(doctest, feature = "std"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/guide/streaming.md")]
+    struct Streaming;
+    #[doc = include_str!("../docs/guide/learning-online.md")]
+    struct LearningOnline;
+}

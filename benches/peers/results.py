@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 TOLERANCE = 1e-5
 TAIL = ("p50", "p99", "p99.9", "max")
 OURS = "rnnstep"
-# columns of the README's table
+# columns of the table in docs/guide/speed.md
 PEERS = ("PyTorch", "libtorch", "ONNX Runtime", "tract", "candle", "burn", "nexus-inference", "RTNeural")
 
 
@@ -131,7 +131,7 @@ class Results:
                 )
 
     def markdown(self):
-        """The README's table: rnnstep's time, and how many times as long each peer's best variant takes."""
+        """The table of docs/guide/speed.md: rnnstep's time, and how many times as long each peer's best variant takes."""
         yield "| | rnnstep | " + " | ".join(PEERS) + " |"
         yield "|---|---|" + "---|" * len(PEERS)
         for (workload, threads), results in self.workloads().items():

@@ -52,7 +52,7 @@ impl Stream {
         Self::on(Cpu::detect()?, model)
     }
 
-    /// The same on a given device. A card takes some microseconds to be asked anything: see the README for the sizes
+    /// The same on a given device. A card takes some microseconds to be asked anything: see docs/guide/gpu.md for the sizes
     /// from which it is worth that.
     ///
     /// # Errors

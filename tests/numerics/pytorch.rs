@@ -1,5 +1,5 @@
 //! Outputs, states and every gradient against PyTorch. Truth is float64; the tolerances are those
-//! of the README.
+//! of CONTRIBUTING.md.
 
 use crate::golden::{Case, cases, largest_error};
 use rnnstep::cpu::{Network, Threads};
