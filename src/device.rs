@@ -252,10 +252,9 @@ impl Training {
     ///
     /// # Errors
     /// If the windows are larger than makes sense, or the device cannot: no memory, no kernels for it.
-    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only a card wants the recipe here"))]
     pub fn new(device: &Device, threads: Threads, shape: &Shape, windows: &Windows, recipe: &Recipe) -> Result<Self> {
         match device {
-            Device::Cpu(cpu) => Ok(Self::Cpu(cpu::Training::new(*cpu, threads, shape, windows)?)),
+            Device::Cpu(cpu) => Ok(Self::Cpu(cpu::Training::new(*cpu, threads, shape, windows, recipe)?)),
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => Ok(Self::Cuda(cuda::Training::new(cuda, shape, windows, recipe)?)),
         }
@@ -266,37 +265,23 @@ impl Training {
     ///
     /// # Errors
     /// If a card fails. A processor does not.
-    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only a card takes several steps at once"))]
     pub fn steps(
         &mut self,
-        recipe: &Recipe,
         windows: &mut Windows,
         at: Trained<'_>,
         first: u64,
         count: usize,
         seen: &mut dyn FnMut(Step),
     ) -> Result<usize> {
-        match self {
-            Self::Cpu(training) => {
-                seen(training.step(recipe, windows, at, first));
-                Ok(1)
-            }
-            #[cfg(feature = "cuda")]
-            Self::Cuda(training) => training.steps(windows, &at, first, count, seen),
-        }
+        on_either!(self, training => training.steps(windows, at, first, count, seen))
     }
 
     /// Brings everything that a card keeps to `to`.
     ///
     /// # Errors
     /// If a card fails.
-    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "on a processor everything is there"))]
     pub fn fetch(&self, to: Trained<'_>) -> Result<()> {
-        match self {
-            Self::Cpu(_) => Ok(()),
-            #[cfg(feature = "cuda")]
-            Self::Cuda(training) => training.fetch(to),
-        }
+        on_either!(self, training => training.fetch(to))
     }
 
     /// Brings y of the last window from a card.
@@ -304,11 +289,7 @@ impl Training {
     /// # Errors
     /// If a card fails.
     pub fn fetch_y(&mut self) -> Result<()> {
-        match self {
-            Self::Cpu(_) => Ok(()),
-            #[cfg(feature = "cuda")]
-            Self::Cuda(training) => training.fetch_y(),
-        }
+        on_either!(self, training => training.fetch_y())
     }
 
     /// Rows of y that were asked for.

@@ -13,9 +13,10 @@ use crate::tensor::Buffer;
 use core::ops::Range;
 
 /// A network that trains on a processor, which works on parameters, moments and state where they are. The twin of
-/// `cuda::Training`.
+/// `cuda::Training`, with the same functions; none of them fails here.
 #[derive(Debug)]
 pub struct Training {
+    recipe: Recipe,
     network: Network,
     /// `[T,B,I]`
     x: Buffer,
@@ -28,19 +29,29 @@ impl Training {
     ///
     /// # Errors
     /// If they are larger than makes sense, or the memory cannot be had.
-    pub fn new(cpu: Cpu, threads: Threads, shape: &Shape, windows: &Windows) -> Result<Self> {
+    pub fn new(cpu: Cpu, threads: Threads, shape: &Shape, windows: &Windows, recipe: &Recipe) -> Result<Self> {
         let (steps, batch) = (windows.seq_len(), windows.batch());
         let target_steps = if windows.last_only() { 1 } else { steps };
         Ok(Self {
+            recipe: recipe.clone(),
             network: Network::new(cpu, threads, shape, steps, batch, Purpose::Training)?,
             x: Buffer::try_zeros(steps * batch * shape.input)?,
             target: Buffer::try_zeros(target_steps * batch * windows.output())?,
         })
     }
 
-    /// Step number `k`. Allocates nothing, but for a new order of windows at the start of an epoch.
-    pub fn step(&mut self, recipe: &Recipe, windows: &mut Windows, at: Trained<'_>, k: u64) -> Step {
+    /// Of the steps from number `k` on the first, given to `seen`: one. Allocates nothing, but for a new order of windows at the
+    /// start of an epoch.
+    pub fn steps(
+        &mut self,
+        windows: &mut Windows,
+        at: Trained<'_>,
+        k: u64,
+        _count: usize,
+        seen: &mut dyn FnMut(Step),
+    ) -> Result<usize> {
         let Trained { params, grads, moments: [m, v, v_max], state } = at;
+        let recipe = &self.recipe;
         let batch = windows.fill(k, &mut self.x, &mut self.target);
         if recipe.restarts(k, windows) {
             state.start(batch);
@@ -57,7 +68,18 @@ impl Training {
         let clipped = norm.map_or(1.0, |norm| clipped(recipe.clip, norm));
         let scale = if recipe.maximize { -clipped } else { clipped };
         self.network.update(recipe.update(k), scale as f32, params, grads, [m, v, v_max]);
-        Step { loss, lr: recipe.rate(k), norm }
+        seen(Step { loss, lr: recipe.rate(k), norm });
+        Ok(1)
+    }
+
+    /// Everything is there already.
+    pub fn fetch(&self, _: Trained<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// It is here already.
+    pub fn fetch_y(&mut self) -> Result<()> {
+        Ok(())
     }
 
     /// Rows of y that were asked for.

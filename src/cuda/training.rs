@@ -162,13 +162,13 @@ impl Training {
     pub fn steps(
         &mut self,
         windows: &mut Windows,
-        at: &Trained<'_>,
+        at: Trained<'_>,
         first: u64,
         mut count: usize,
         seen: &mut dyn FnMut(Step),
     ) -> Result<usize> {
         if !self.has_weights {
-            self.write(at)?;
+            self.write(&at)?;
         }
         if let Some(mut masks) = self.recipe.masks(first) {
             count = 1; // the masks of a step are drawn on the host

@@ -82,9 +82,9 @@ impl Trainer {
     pub fn steps(&mut self, count: usize, mut seen: impl FnMut(Step)) -> Result<()> {
         let mut left = count;
         while left > 0 {
-            let Self { work, windows, recipe, model, grads, moments, state, .. } = self;
+            let Self { work, windows, model, grads, moments, state, .. } = self;
             let at = Trained { params: &mut model.params, grads, moments, state };
-            let done = work.steps(recipe, windows, at, self.step, left, &mut seen)?;
+            let done = work.steps(windows, at, self.step, left, &mut seen)?;
             self.step += done as u64;
             left -= done;
         }

@@ -69,7 +69,7 @@ impl Peer for Usual {
     }
 }
 
-/// `Ticker::predict` with `Ticker::advance` between two ticks.
+/// `Ticker::step` with `Ticker::advance` between two ticks.
 pub struct Ahead;
 
 impl Peer for Ahead {
