@@ -21,7 +21,6 @@ use std::path::Path;
 /// What becomes of a row in which a value is missing: empty, or one of NA, N/A, NaN, null and ? in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Missing {
     /// Stop and say which row it is
     #[default]
