@@ -30,7 +30,7 @@ pub mod data;
 pub mod device;
 #[cfg(feature = "alloc")]
 pub mod error;
-#[cfg(feature = "std")]
+#[cfg(feature = "evaluate")]
 pub mod evaluate;
 #[cfg(feature = "std")]
 mod io;

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 /// The kind of recurrent cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum CellKind {
     /// Elman RNN: `h' = tanh(W_ih x + b_ih + W_hh h + b_hh)`, or relu in place of tanh.
@@ -45,7 +44,6 @@ impl CellKind {
 
 /// The activation of an Elman RNN. LSTM and GRU have none to choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Nonlinearity {
     /// Hyperbolic tangent.

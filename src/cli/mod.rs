@@ -14,6 +14,7 @@ mod signals;
 
 use args::device::DeviceArgs;
 use args::paths::Paths;
+use args::value;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use output::screen::Screen;
 use rnnstep::cpu::Threads;
@@ -63,11 +64,11 @@ struct ModelArgs {
     #[arg(value_name = "MODEL")]
     model: std::path::PathBuf,
     /// Activation of an Elman RNN whose file does not say it [default: tanh]
-    #[arg(long, value_enum, value_name = "NAME")]
+    #[arg(long, value_parser = value::nonlinearity(), value_name = "NAME")]
     nonlinearity: Option<Nonlinearity>,
     /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory, a card
     /// computes with the rounded weights in f32
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(long, value_parser = value::weights(), value_name = "FORMAT", default_value = "f32")]
     weights: Weights,
     #[command(flatten)]
     device: DeviceArgs,

@@ -11,7 +11,6 @@ pub enum Purpose {
 
 /// Which steps of a window go through the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Head {
     /// Every step.

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 /// A number format for `weight_ih` and `weight_hh`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Weights {
     /// 32 bits, as trained.

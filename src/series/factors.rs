@@ -1,6 +1,7 @@
 //! By how much bands are stretched so that they hold the part that they promise.
 
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use super::residuals::normal_deviate;
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Fewer known futures say nothing about a distance: then the factor of a shorter one counts.
 const LEAST_ORIGINS: usize = 20;
@@ -129,9 +130,8 @@ fn factor(scores: &mut [f64], origins: usize, level: f64, apart: usize) -> f64 {
 /// from them: Student's deviate and √(1+1/n), over the normal deviate.
 fn of_few(level: f64, errors: usize) -> f64 {
     let (part, n) = (0.5 + 0.5 * level, errors as f64);
-    StudentsT::new(0.0, 1.0, n - 1.0).map_or(1.0, |student| {
-        student.inverse_cdf(part) * (1.0 + 1.0 / n).sqrt() / Normal::standard().inverse_cdf(part)
-    })
+    StudentsT::new(0.0, 1.0, n - 1.0)
+        .map_or(1.0, |student| student.inverse_cdf(part) * (1.0 + 1.0 / n).sqrt() / normal_deviate(part))
 }
 
 #[cfg(test)]

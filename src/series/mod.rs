@@ -1,9 +1,13 @@
 //! Forecasts of a series: one step and many steps ahead, prediction intervals, and the naive methods they are held against.
 
+#[cfg(feature = "evaluate")]
 mod factors;
+#[cfg(feature = "evaluate")]
 pub mod interval;
 pub mod multi_step;
+#[cfg(feature = "evaluate")]
 pub mod naive;
 pub mod one_step;
-mod residuals;
+pub mod residuals;
+#[cfg(feature = "evaluate")]
 mod simulate;

@@ -1,10 +1,12 @@
 //! Errors one step ahead, in units of how sure the model was: what a path takes one of at each step.
 
+#[cfg(feature = "evaluate")]
 use super::factors::quantile;
 use crate::error::{Error, Result};
 use crate::objective::loss::{LEAST_S, Levels, Loss};
+#[cfg(feature = "evaluate")]
 use crate::random::{Purpose, Random};
-use statrs::distribution::{ContinuousCDF, Normal};
+use core::f64::consts::{PI, SQRT_2};
 
 /// Beyond so many deviations nothing is told apart.
 const FAR: f32 = 10.0;
@@ -25,9 +27,9 @@ impl Says {
     /// What a network says that was trained with `loss`.
     pub fn new(loss: Loss) -> Self {
         let mut deviates = [0.0; Levels::MOST];
-        if let (Loss::Quantiles(levels), normal) = (loss, Normal::standard()) {
+        if let Loss::Quantiles(levels) = loss {
             for (deviate, &level) in deviates.iter_mut().zip(levels.as_slice()) {
-                *deviate = normal.inverse_cdf(f64::from(level)) as f32;
+                *deviate = normal_deviate(f64::from(level)) as f32;
             }
         }
         Self { loss, deviates }
@@ -85,6 +87,26 @@ impl Says {
 #[inline]
 fn deviation(s: f32) -> f32 {
     libm::expf(0.5 * if s < LEAST_S { LEAST_S } else { s })
+}
+
+/// The standard normal deviate below which the part `part` lies, above 0 and below 1. Newton's method on the logarithm of the
+/// part beyond a deviate, which is nearly a parabola; from a deviate that is too far out it never goes too far.
+pub(super) fn normal_deviate(part: f64) -> f64 {
+    let tail = part.min(1.0 - part);
+    // the part beyond z is at most half of exp(-z²/2)
+    let mut deviate = (-2.0 * libm::log(2.0 * tail)).sqrt();
+    for _ in 0..50 {
+        let at = deviate / SQRT_2;
+        // how much too large the part beyond is, by the function of the two that loses no digits here
+        let over = 0.5 * if tail > 0.25 { 1.0 - 2.0 * tail - libm::erf(at) } else { libm::erfc(at) - 2.0 * tail };
+        let density = libm::exp(-at * at) / (2.0 * PI).sqrt();
+        let step = libm::log1p(over / tail) * (tail + over) / density;
+        deviate += step;
+        if step.abs() <= f64::EPSILON * deviate.abs() {
+            break;
+        }
+    }
+    if part < 0.5 { -deviate } else { deviate }
 }
 
 /// What a deviate beyond the outermost levels adds: by the slope from the first level to the last.
@@ -153,21 +175,6 @@ impl Errors {
         Ok(Self { rows, columns })
     }
 
-    /// Normal deviates: what a distribution says of itself, where nobody has looked whether it is right.
-    pub(super) fn normal(columns: usize, seed: u64) -> Self {
-        let (mut random, normal) = (Random::new(seed, Purpose::Paths, u64::MAX), Normal::standard());
-        // one of each thousandth, so that a thousand of them are as normal as can be, in an order of its own for each column
-        let mut rows = vec![0.0; 1000 * columns];
-        for d in 0..columns {
-            let mut deviates: Vec<f32> =
-                (0..1000).map(|i| normal.inverse_cdf((f64::from(i) + 0.5) / 1000.0) as f32).collect();
-            for (left, row) in (1..=1000).rev().zip(rows.chunks_exact_mut(columns)) {
-                row[d] = deviates.swap_remove(random.below(left));
-            }
-        }
-        Self { rows, columns }
-    }
-
     /// How many rows.
     pub fn len(&self) -> usize {
         self.rows.len() / self.columns
@@ -186,6 +193,24 @@ impl Errors {
     /// D
     pub fn columns(&self) -> usize {
         self.columns
+    }
+}
+
+#[cfg(feature = "evaluate")]
+impl Errors {
+    /// Normal deviates: what a distribution says of itself, where nobody has looked whether it is right.
+    pub(super) fn normal(columns: usize, seed: u64) -> Self {
+        let mut random = Random::new(seed, Purpose::Paths, u64::MAX);
+        // one of each thousandth, so that a thousand of them are as normal as can be, in an order of its own for each column
+        let mut rows = vec![0.0; 1000 * columns];
+        for d in 0..columns {
+            let mut deviates: Vec<f32> =
+                (0..1000).map(|i| normal_deviate((f64::from(i) + 0.5) / 1000.0) as f32).collect();
+            for (left, row) in (1..=1000).rev().zip(rows.chunks_exact_mut(columns)) {
+                row[d] = deviates.swap_remove(random.below(left));
+            }
+        }
+        Self { rows, columns }
     }
 
     /// The same with what `loss` aims at, at 0: means, medians, or the quantiles of a lone level. What was off on average in some stretch
@@ -216,6 +241,7 @@ impl Errors {
 }
 
 /// The mean of all but what is ten times as far out as the middle half is wide: one glitch of a sensor would move every path.
+#[cfg(feature = "evaluate")]
 fn mean_of_most(sorted: &[f32]) -> f64 {
     let (low, high) = (quantile(sorted, 0.25), quantile(sorted, 0.75));
     let far = 10.0 * (high - low);
@@ -278,6 +304,18 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "evaluate")]
+    fn deviates_of_parts_are_those_of_a_library() {
+        use statrs::distribution::{ContinuousCDF, Normal};
+        let parts = (1..10_000).map(|i| f64::from(i) / 10_000.0);
+        let (far, levels) = ((1..45).map(|i| 10_f64.powi(-i)), (1..1000).map(|i| f64::from(i as f32 / 1000.0)));
+        for part in parts.chain(far).chain(levels) {
+            assert_eq!(normal_deviate(part) as f32, Normal::standard().inverse_cdf(part) as f32, "{part}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "evaluate")]
     fn normal_deviates_are_normal() {
         let errors = Errors::normal(2, 3);
         assert_eq!((errors.len(), errors.columns()), (1000, 2));
@@ -301,6 +339,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "evaluate")]
     fn errors_are_centred_where_the_loss_aims() {
         let errors = || Errors::new(vec![1.0, 10.0, 3.0, 30.0, 11.0, 11.0], 2).unwrap();
         let centred = |loss: &str| errors().centred(loss.parse().unwrap()).values().to_vec();

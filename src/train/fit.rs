@@ -9,7 +9,7 @@ use crate::net::pass::Head;
 use crate::net::shape::Shape;
 use crate::net::state::State;
 use crate::objective::loss::Loss;
-use crate::series::interval::{Errors, Says};
+use crate::series::residuals::{Errors, Says};
 use crate::tensor::Tensor;
 use crate::train::checkpoint::Best;
 use crate::train::{Recipe, Step, Trainer, mean_loss};

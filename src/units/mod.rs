@@ -259,7 +259,7 @@ impl Units {
     }
 
     /// Values `[B,D]` in the network's units to raw ones, in place: what [`Units::form_of`] and [`Units::scale_targets`] undo.
-    #[cfg(feature = "std")]
+    #[cfg(feature = "evaluate")]
     #[inline]
     pub(crate) fn values(&self, past: &Past, rows: &mut [f32]) {
         let mut before = past.before_next().iter();

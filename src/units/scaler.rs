@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 /// How a scaler is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Scaling {
     /// Mean 0 and standard deviation 1 (of the population, as scikit-learn's `StandardScaler`).

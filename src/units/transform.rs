@@ -199,7 +199,7 @@ impl Past {
     }
 
     /// Each of `pasts`, of one sequence and of one form and width, `times` side by side.
-    #[cfg(feature = "std")]
+    #[cfg(feature = "evaluate")]
     pub(crate) fn repeated(pasts: &[&Self], times: usize) -> Self {
         let Some(first) = pasts.first() else { return Self::default() };
         let (columns, lag) = (first.row, first.lag());

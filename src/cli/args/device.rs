@@ -1,6 +1,7 @@
 //! Where a command computes: `--device`, `--isa`, `--dtype` and what goes with them.
 
 use crate::cli::Failure;
+use crate::cli::args::value;
 use crate::cli::output::screen::say_once;
 use clap::Args;
 use rnnstep::cuda::driver::Properties;
@@ -27,10 +28,10 @@ pub struct DeviceArgs {
     #[arg(long, value_name = "ISA", help_heading = "Device")]
     isa: Option<String>,
     /// How a card rounds the factors of products; sums, states and weights stay f32
-    #[arg(long, value_enum, default_value_t, value_name = "DTYPE", help_heading = "Device")]
+    #[arg(long, value_parser = value::dtype(), default_value = "f32", value_name = "DTYPE", help_heading = "Device")]
     dtype: Dtype,
     /// How a card runs the recurrent layers: one-block, many-blocks or step-wise [default: the fastest that fits]
-    #[arg(long, value_enum, value_name = "FRAME", help_heading = "Device")]
+    #[arg(long, value_parser = value::frame(), value_name = "FRAME", help_heading = "Device")]
     frame: Option<Frame>,
     /// Kernels made ahead of time by `rnnstep compile`
     #[arg(long, value_name = "FILE", help_heading = "Device")]

@@ -2,6 +2,7 @@
 
 use super::many::{self, OneSeries};
 use crate::cli::Failure;
+use crate::cli::args::value;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use rnnstep::data::csv::{self, CsvOptions, Missing};
@@ -57,7 +58,7 @@ pub struct SeriesArgs {
 #[serde(rename_all = "kebab-case", default)]
 pub struct TableArgs {
     /// What to do about missing values of a .csv
-    #[arg(long, value_enum, default_value = "error")]
+    #[arg(long, value_parser = value::missing(), default_value = "error")]
     pub missing: Missing,
     /// Column of a .csv that says when [default: found out]
     #[arg(long, value_name = "COLUMN")]

@@ -6,7 +6,7 @@ mod check;
 use super::input::{DataArgs, Files, Source};
 use super::many::{self, OneSeries};
 use crate::cli::Failure;
-use crate::cli::args::{config, number};
+use crate::cli::args::{config, number, value};
 use crate::cli::output::screen::say_once;
 use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::data::series::{Series, Time};
@@ -71,10 +71,10 @@ const BATCH: usize = 32;
 #[command(next_help_heading = "Network")]
 pub struct Job {
     /// Cell
-    #[arg(long, value_enum, default_value = "rnn")]
+    #[arg(long, value_parser = value::cell(), default_value = "rnn")]
     pub cell: CellKind,
     /// Activation of an rnn
-    #[arg(long, value_enum, default_value = "tanh")]
+    #[arg(long, value_parser = value::nonlinearity(), default_value = "tanh")]
     pub nonlinearity: Nonlinearity,
     /// Hidden units of each layer
     #[arg(long, default_value_t = 32, value_name = "H", value_parser = number::whole::<usize>(1..=Shape::MAX_SIZE as u64))]
@@ -102,14 +102,14 @@ pub struct Job {
     #[arg(long, value_enum, default_value = "carry", hide_default_value = true, help_heading = "Windows")]
     pub state: StateMode,
     /// Which steps of a window count [default: all, or last for windows cut with targets [N,B,O]]
-    #[arg(long, value_enum, help_heading = "Windows")]
+    #[arg(long, value_parser = value::loss_on(), help_heading = "Windows")]
     pub loss_on: Option<Head>,
     /// Part of the series, from its end, that is held out for scores and best weights, 0 to below 1
     /// [default: 0.2 for a table, 0 for windows already cut]
     #[arg(long, value_name = "FRACTION", value_parser = number::fraction, help_heading = "Windows")]
     pub val_fraction: Option<f64>,
     /// How columns are scaled, fitted on the training part [default: standard for a table, else none]
-    #[arg(long, value_enum, help_heading = "Windows")]
+    #[arg(long, value_parser = value::scaling(), help_heading = "Windows")]
     pub scale: Option<Scaling>,
     /// What of the predicted columns the network sees and says; predictions are values all the same
     #[arg(long, value_enum, default_value = "value", help_heading = "Windows")]

@@ -7,3 +7,4 @@ pub mod job;
 pub mod many;
 pub mod number;
 pub mod paths;
+pub mod value;

@@ -4,6 +4,7 @@ use crate::cli::Failure;
 use crate::cli::args::number;
 use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
+use crate::cli::args::value;
 use crate::cli::output::report;
 use crate::cli::output::screen::Screen;
 use clap::Args;
@@ -22,7 +23,7 @@ pub struct CompileArgs {
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// Activation of an Elman RNN whose file does not say it [default: tanh]
-    #[arg(long, value_enum, value_name = "NAME")]
+    #[arg(long, value_parser = value::nonlinearity(), value_name = "NAME")]
     nonlinearity: Option<Nonlinearity>,
     /// Architectures of the cards that will run it, such as sm_87 (Jetson Orin) or sm_90 (H100)
     #[arg(long, value_name = "ARCH", value_delimiter = ',', required = true)]
@@ -31,10 +32,10 @@ pub struct CompileArgs {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// How factors of products will be rounded: what will be given to --dtype there
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32", value_name = "DTYPE")]
+    #[arg(long, value_parser = value::dtype(), value_delimiter = ',', default_value = "f32", value_name = "DTYPE")]
     dtype: Vec<Dtype>,
     /// What will be given to --frame there
-    #[arg(long, value_enum, value_name = "FRAME")]
+    #[arg(long, value_parser = value::frame(), value_name = "FRAME")]
     frame: Option<Frame>,
     /// The most sequences side by side
     #[arg(long, default_value_t = 1, value_name = "B", value_parser = number::whole::<usize>(1..=1 << 24))]

@@ -3,6 +3,7 @@
 use crate::cli::Failure;
 use crate::cli::args::config;
 use crate::cli::args::device::DeviceArgs;
+use crate::cli::args::value;
 use crate::cli::output::report;
 use crate::cli::output::report::counted;
 use crate::cli::output::screen::Screen;
@@ -32,7 +33,7 @@ pub struct InfoArgs {
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Activation of an Elman RNN whose file does not say it [default: tanh]
-    #[arg(long, value_enum, value_name = "NAME")]
+    #[arg(long, value_parser = value::nonlinearity(), value_name = "NAME")]
     nonlinearity: Option<Nonlinearity>,
     /// Print how the model was trained, as TOML for `train --config`
     #[arg(long, requires = "model")]

@@ -15,14 +15,12 @@ use half::f16;
 
 /// How a layer's time loop lies on a card. See `kernels/recurrent.cuh`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Frame {
     /// A block runs some sequences from the first step to the last, with all weights on its multiprocessor.
     OneBlock,
     /// Blocks share the weights and meet at a barrier after each step.
     ManyBlocks,
     /// A product and a cell for every step, two launches each.
-    #[cfg_attr(feature = "cli", value(name = "step-wise"))]
     Stepwise,
 }
 
@@ -42,7 +40,6 @@ impl Frame {
 
 /// How factors of products are rounded. Sums, states and weights in memory are always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Dtype {
     /// Not at all.
     #[default]

@@ -24,7 +24,6 @@ use text::{QUOTE, is_formula};
 /// What becomes of a row in which a value is missing: empty, or one of NA, N/A, NaN, null and ? in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Missing {
     /// Stop and say which row it is
     #[default]

@@ -7,6 +7,7 @@ use crate::cli::args::device::{DeviceArgs, Work};
 use crate::cli::args::number;
 use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
+use crate::cli::args::value;
 use crate::cli::output::report;
 use crate::cli::output::screen::Screen;
 use crate::cli::{Failure, ModelArgs};
@@ -37,11 +38,11 @@ pub struct BenchArgs {
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Activation of an Elman RNN whose file does not say it [default: tanh]
-    #[arg(long, value_enum, value_name = "NAME", requires = "model")]
+    #[arg(long, value_parser = value::nonlinearity(), value_name = "NAME", requires = "model")]
     nonlinearity: Option<Nonlinearity>,
     /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory, a card
     /// computes with the rounded weights in f32
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(long, value_parser = value::weights(), value_name = "FORMAT", default_value = "f32")]
     weights: Weights,
     /// Seed of random weights
     #[arg(long, default_value_t = 0, value_name = "SEED", conflicts_with = "model")]
