@@ -2,9 +2,11 @@
 
 pub mod checkpoint;
 mod fit;
+mod options;
 mod pooled;
 mod trainer;
 
+pub use crate::net::pass::Head;
 pub use fit::*;
 pub use pooled::{LeftOut, PreparedMany};
 pub use trainer::{Recipe, Step, Trainer, mean_loss};
