@@ -1,9 +1,12 @@
 //! Where a network computes: chosen once, here; below it everything is concrete.
 
-use crate::cpu;
-use crate::cpu::Threads;
+pub use crate::cpu::Threads;
 #[cfg(feature = "cuda")]
-use crate::cuda::{self, Cuda};
+pub use crate::cuda::{Arch, Cuda, Dtype, Frame, Images, Properties, devices};
+
+use crate::cpu;
+#[cfg(feature = "cuda")]
+use crate::cuda;
 #[cfg(feature = "std")]
 use crate::data::windows::Windows;
 use crate::error::Result;

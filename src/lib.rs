@@ -1,18 +1,114 @@
 //! Learns a time series and predicts its next step inside your process: small recurrent networks (Elman RNN, LSTM,
 //! GRU) with hand-written forward and backward passes, and no framework underneath.
 //!
-//! - [`Model`] is a network with its weights: [`Model::load`] one that rnnstep or PyTorch wrote, [`Model::forward`] whole
-//!   sequences through it.
-//! - [`Stream`] steps a model value by value, without allocating; [`Streams`] thousands of them at once.
-//! - [`Learner`] answers like a stream and learns from what comes, tick by tick.
-//! - [`train::Trainer`] trains one on [`data::windows::Windows`]; [`checkpoint`] lets it stop and go on.
-//! - [`evaluate`](mod@evaluate) says whether a model is worth anything; [`search`] looks for a recipe.
-//! - [`forecast`] scores one step ahead and predicts many; [`gates`] shows what happens inside; [`latency`] times steps.
+//! # Load a model and stream
 //!
-//! Shapes are written in the letters of [`shape`]. Every instruction set and any number of threads give the same bits.
+//! A [`Stream`] keeps the state of one running series. Each step takes one row of inputs `[I]` and returns the
+//! prediction of the next row `[O]`, both in the units of your data.
 //!
-//! Features: `std` (files, data, training; on by default through `cli`), `plot`, `cli`, `cuda` (the GPU). Without `std` the crate is
-//! `no_std`: with `alloc` there are shapes, models, states and streams, without it [`Fixed`] models.
+//! ```
+//! use rnnstep::{Model, Stream};
+//!
+//! # use rnnstep::{CellKind, Shape};
+//! # let path = std::env::temp_dir().join(format!("rnnstep-page-{}.safetensors", std::process::id()));
+//! # Model::random(Shape::new(CellKind::Gru, 1, 8, 1, 1)?, 0)?.save(&path)?;
+//! let model = Model::load(&path)?; // a file of rnnstep, or a PyTorch state_dict as safetensors
+//! let mut stream = Stream::new(model)?;
+//! let mut ticker = stream.ticker::<1, 1>()?; // one value in, one out: the sizes are checked once, here
+//! for x in [0.0, 0.156, 0.309, 0.454] {
+//!     let [y] = ticker.step([x]); // no allocation, no lock, cannot fail
+//!     assert!(y.is_finite());
+//! }
+//! # std::fs::remove_file(&path).ok();
+//! # Ok::<(), rnnstep::Error>(())
+//! ```
+//!
+//! # Train
+//!
+//! A [`Plan`](train::Plan) turns a [`Table`](train::Table) into a model: it fits the scalers, cuts the rows into windows,
+//! holds the last fifth out, and keeps the weights that predict it best. [`data::csv`] and [`data::npy`] read tables from files.
+//!
+//! ```
+//! use rnnstep::device::Threads;
+//! use rnnstep::train::{Length, Plan, Table};
+//! use rnnstep::{CellKind, Cpu, Shape, Tensor};
+//!
+//! let values: Vec<f32> = (0..400).map(|t| (0.2 * t as f32).sin()).collect();
+//! let rows = Tensor::new([400, 1], values)?; // T rows of one column
+//! let table = Table::new(rows.clone(), rows, Some(vec![0]))?; // the column is input 0 and the target
+//!
+//! let shape = Shape::new(CellKind::Gru, 1, 8, 1, 1)?; // I, H, L, O
+//! let plan = Plan::new(shape, Length::Epochs(30));
+//! let outcome = plan.start(&table, Cpu::detect()?, Threads::default())?.finish()?;
+//! assert!(outcome.learned);
+//! # let path = std::env::temp_dir().join(format!("rnnstep-trained-{}.safetensors", std::process::id()));
+//! outcome.model.save(&path)?; // PyTorch can load it
+//! # std::fs::remove_file(&path).ok();
+//! # Ok::<(), rnnstep::Error>(())
+//! ```
+//!
+//! # Evaluate
+//!
+//! A backtest (feature `evaluate`) trains on the first rows, predicts the rest step by step, and compares the model with
+//! the naive forecasts: the last value, that of a season ago, a straight line.
+//!
+//! ```
+//! # #[cfg(feature = "evaluate")]
+//! # fn main() -> rnnstep::Result<()> {
+//! use rnnstep::device::Threads;
+//! use rnnstep::evaluate::backtest::{Protocol, Verdict, evaluate};
+//! use rnnstep::train::{Length, Plan, Table};
+//! use rnnstep::{CellKind, Cpu, Shape, Tensor};
+//!
+//! let values: Vec<f32> = (0..400).map(|t| (0.2 * t as f32).sin()).collect();
+//! let rows = Tensor::new([400, 1], values)?;
+//! let table = Table::new(rows.clone(), rows, Some(vec![0]))?;
+//!
+//! let (cpu, plan) = (Cpu::detect()?, Plan::new(Shape::new(CellKind::Gru, 1, 8, 1, 1)?, Length::Epochs(30)));
+//! let protocol = Protocol::new(300, 1); // rows from 300 on, one step ahead
+//! let found = evaluate(&table, &protocol, &cpu.into(), |rows, _fold, _folds| {
+//!     Ok(plan.start(rows, cpu, Threads::default())?.finish()?.model)
+//! })?;
+//! let comparison = &found.columns[0].comparisons[0];
+//! println!("{}", comparison.sentence());
+//! assert_eq!(comparison.verdict(), Verdict::Better);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "evaluate"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Modules
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`model`](mod@model) | a network with its weights: files, whole sequences, [`Stream`], thousands of [`Streams`], [`Fixed`] models without a heap |
+//! | [`data`] | CSV and `.npy` files, series, windows |
+//! | [`train`] | from a table to a model, with checkpoints |
+//! | [`objective`] | losses, optimisers, schedules |
+//! | [`learner`] | a model that goes on learning while it runs: [`Learner`] |
+//! | [`series`] | forecasts many steps ahead, prediction intervals, naive forecasts |
+//! | `evaluate` | backtests, and the search for a recipe |
+//! | [`units`] | scalers and target transforms: between raw values and the network's |
+//! | [`device`] | where it is computed: [`Cpu`], threads, a card |
+//! | [`measure`] | latencies of single steps, and a reference in float64 |
+//! | `plot` | plots as SVG, PNG and text |
+//! | [`error`] | [`Error`], the one error type |
+//!
+//! Sizes have one letter each: T time steps, B sequences side by side, I inputs, H hidden units, L layers, O outputs,
+//! D predicted columns, G gates. Arrays are f32 and row after row. Every instruction set and any number of threads give the same bits.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | none | `no_std`, no heap: [`Fixed`] models on the instruction set that the compiler was told of |
+//! | `alloc` | models, streams and learners on a heap |
+//! | `std` (default) | files, data, training, several threads, the instruction set chosen at run time |
+//! | `evaluate` | backtests, prediction intervals, the search for a recipe |
+//! | `plot` | plots |
+//! | `cuda` | NVIDIA GPUs; nothing of NVIDIA's is needed to build |
+//! | `cli` | the program `rnnstep`, with all of the above |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![warn(missing_docs)]
 #![warn(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)]
@@ -20,9 +116,25 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+/// The `with_*` functions of a structure of options, one for each field that is named: the options with that field changed.
+#[cfg(feature = "alloc")]
+macro_rules! with_functions {
+    ($($name:ident: $field:ident, $value:ty;)*) => {$(
+        #[doc = concat!("These options with another [`", stringify!($field), "`](Self::", stringify!($field), ").")]
+        #[must_use]
+        pub fn $name(mut self, $field: $value) -> Self {
+            self.$field = $field;
+            self
+        }
+    )*};
+}
+
+#[doc(hidden)]
 pub mod cell;
+#[doc(hidden)]
 pub mod cpu;
 #[cfg(feature = "cuda")]
+#[doc(hidden)]
 pub mod cuda;
 #[cfg(feature = "std")]
 pub mod data;
@@ -39,19 +151,24 @@ pub mod learner;
 #[cfg(feature = "std")]
 pub mod measure;
 #[cfg(feature = "alloc")]
+#[doc(hidden)]
 pub mod memory;
 pub mod model;
+#[doc(hidden)]
 pub mod net;
 #[cfg(feature = "alloc")]
 pub mod objective;
 #[cfg(feature = "plot")]
 pub mod plot;
 #[cfg(feature = "alloc")]
+#[doc(hidden)]
 pub mod random;
 #[cfg(feature = "std")]
 pub mod series;
+#[doc(hidden)]
 pub mod simd;
 #[cfg(feature = "alloc")]
+#[doc(hidden)]
 pub mod tensor;
 #[cfg(feature = "std")]
 pub mod train;

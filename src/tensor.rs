@@ -113,7 +113,7 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// An array of `dims` that holds `data`.
+    /// An array of `dims` that holds `data`, row after row: the last dimension runs fastest.
     ///
     /// # Errors
     /// If `data` is not as long as the product of `dims`.

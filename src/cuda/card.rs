@@ -82,6 +82,7 @@ impl Cuda {
     }
 
     /// The card itself.
+    #[doc(hidden)]
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }

@@ -2,9 +2,9 @@
 //!
 //! - [`driver`] opens a device: memory, modules, launches, graphs. Both libraries are looked for when the program runs,
 //!   so a build with this feature starts on a machine that has neither; what is missing is an [`Error::Device`](crate::error::Error::Device).
-//! - [`nvrtc`] finds NVIDIA's run-time compiler, [`compile`] turns a [`compile::Program`] into an image for one
+//! - [`image::nvrtc`] finds NVIDIA's run-time compiler, [`image::compile`] turns a [`image::compile::Program`] into an image for one
 //!   architecture; neither needs a GPU.
-//! - [`cache`] keeps images on disk, [`bundle`] carries them to a machine that has no compiler.
+//! - [`image::cache`] keeps images on disk, [`image::bundle`] carries them to a machine that has no compiler.
 
 mod card;
 pub mod driver;

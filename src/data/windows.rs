@@ -107,7 +107,8 @@ impl Windows {
         Ok(Self::of_series(series, seq_len, batch, last_only, |series| Source::Lanes { series, walks }))
     }
 
-    /// Windows at every `stride` rows of a series, shuffled anew each epoch, for a state that starts at zero.
+    /// Windows at every `stride` rows of a series, shuffled anew each epoch by `seed`, for a state that starts at zero. `x [T,I]`
+    /// and `target [T,O]` are those of [`Windows::lanes`].
     /// The last batch of an epoch may be smaller.
     ///
     /// # Errors

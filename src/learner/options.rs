@@ -50,6 +50,18 @@ impl Default for LearnerOptions {
 }
 
 impl LearnerOptions {
+    with_functions! {
+        with_window: window, usize;
+        with_every: every, usize;
+        with_loss: loss, Loss;
+        with_loss_on: loss_on, Head;
+        with_optimizer: optimizer, Optimizer;
+        with_lr: lr, f64;
+        with_clip: clip, Option<f64>;
+        with_explode: explode, Option<f64>;
+        with_adapt: adapt, Option<f64>;
+    }
+
     /// The options themselves, if their numbers are in range.
     ///
     /// # Errors

@@ -167,6 +167,9 @@ pub fn deviation(model: &Model, weights: Weights, cpu: Cpu) -> Result<Deviation>
 }
 
 /// The same of several formats, each with what is wrong with it. The answers in float64, which take longest, are worked out once.
+///
+/// # Errors
+/// Each for itself: those of [`deviation`].
 pub fn deviations<const N: usize>(model: &Model, weights: [Weights; N], cpu: Cpu) -> [Result<Deviation>; N] {
     let raw = model.clone().raw();
     let x = waves(&raw, steps(raw.shape()));

@@ -145,6 +145,7 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
     }
 
     /// The same network between raw units: x becomes `(x - x_shift) / x_scale`, y comes back as `y · y_scale + y_shift`.
+    #[must_use]
     pub const fn with_scalers(
         mut self,
         x_shift: [f32; I],
@@ -280,12 +281,12 @@ impl<'a, N: FixedShape, const I: usize, const O: usize, const P: usize, const M:
         self.memory.c(layer)
     }
 
-    /// h of a layer, to go on from another one.
+    /// h of a layer, H values, to go on from another one; `None` if there is no such layer.
     pub fn h_mut(&mut self, layer: usize) -> Option<&mut [f32]> {
         self.memory.h_mut(layer)
     }
 
-    /// c of a layer of an LSTM, to go on from another one.
+    /// c of a layer of an LSTM, H values, to go on from another one; `None` if there is no such layer or the cell has no c.
     pub fn c_mut(&mut self, layer: usize) -> Option<&mut [f32]> {
         self.memory.c_mut(layer)
     }

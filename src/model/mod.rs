@@ -15,4 +15,6 @@ pub mod stream;
 pub mod streams;
 
 #[cfg(feature = "alloc")]
+pub use crate::net::layout::{Entry, LayerRanges, Layout};
+#[cfg(feature = "alloc")]
 pub use network::*;

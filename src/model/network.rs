@@ -225,6 +225,7 @@ impl Model {
     }
 
     /// The model without units: x and y are then what the network itself sees.
+    #[must_use]
     pub fn raw(mut self) -> Self {
         self.units = None;
         self
@@ -260,7 +261,7 @@ impl Model {
         &self.params
     }
 
-    /// Every tensor under PyTorch's name, in PyTorch's order.
+    /// Every tensor under PyTorch's name, in PyTorch's order and shape: `rnn.weight_ih_l0 [G·H,I]` comes first.
     pub fn weights(&self) -> Vec<(String, Tensor)> {
         self.named(&self.params)
     }
@@ -358,6 +359,9 @@ impl Model {
 
     /// A short sequence and what the network makes of it, `x [T,I]` and `y [T,O]` in the network's own units: rides in
     /// the model file, so that whoever loads it can check that the numbers are still the same.
+    ///
+    /// # Errors
+    /// If memory for so large a network cannot be had.
     pub fn reference(&self, cpu: Cpu) -> Result<(Tensor, Tensor)> {
         const STEPS: usize = 4;
         let wave = |i: usize| libm::sinf(0.7 * i as f32);

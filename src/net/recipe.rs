@@ -95,6 +95,7 @@ impl Recipe {
 
 /// What one training step found.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Step {
     /// The loss before the update.
     pub loss: f32,

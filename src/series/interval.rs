@@ -44,6 +44,18 @@ pub struct Options {
     pub seed: u64,
 }
 
+impl Options {
+    /// Bands for the next `steps` rows that hold `levels` of what can come, by 1,000 paths.
+    pub fn new(steps: usize, levels: impl Into<Vec<f64>>) -> Self {
+        Self { levels: levels.into(), steps, paths: 1000, seed: 0 }
+    }
+
+    with_functions! {
+        with_paths: paths, usize;
+        with_seed: seed, u64;
+    }
+}
+
 /// One band, in raw units.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Band {
@@ -57,6 +69,7 @@ pub struct Band {
 
 /// Bands around a forecast, and what they rest on.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Bands {
     /// One for each level.
     pub bands: Vec<Band>,

@@ -46,7 +46,7 @@ impl Naive {
         !matches!(self, Self::Autoregression { .. })
     }
 
-    /// The mean growth from row to row of `training`.
+    /// The mean growth from row to row of `training [T]`, in its own units.
     pub fn drift(training: &[f32]) -> Self {
         let (first, last) = (training.first().copied().unwrap_or(0.0), training.last().copied().unwrap_or(0.0));
         Self::Drift((f64::from(last) - f64::from(first)) / training.len().saturating_sub(1).max(1) as f64)
@@ -99,7 +99,7 @@ impl Naive {
         Some(Self::Autoregression { coefficients, intercept })
     }
 
-    /// The next values after `history`, one for each place of `out`. What is asked for from before the start of history is
+    /// The next values after `history [T]`, in its units, one for each place of `out [N]`; NaN without a history. What is asked for from before the start of history is
     /// its first value.
     pub fn forecast(&self, history: &[f32], out: &mut [f64]) {
         let back = |rows: usize| history.len().checked_sub(rows).and_then(|at| history.get(at)).or(history.first());

@@ -335,6 +335,7 @@ impl HeldOutRows {
 
 /// What came of a training.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Outcome {
     /// The model.
     pub model: Model,

@@ -2,9 +2,11 @@
 
 pub mod checkpoint;
 mod fit;
+mod options;
 mod pooled;
 mod trainer;
 
+pub use crate::net::pass::Head;
 pub use crate::net::recipe::{Recipe, Step};
 pub use fit::*;
 pub use pooled::{LeftOut, PreparedMany};

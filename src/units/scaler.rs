@@ -80,12 +80,12 @@ impl Scaler {
         self.shift.len()
     }
 
-    /// The shift of each column.
+    /// The shift of each column, `[width]`, in raw units.
     pub fn shift(&self) -> &[f32] {
         &self.shift
     }
 
-    /// The scale of each column.
+    /// The scale of each column, `[width]`, in raw units; never 0.
     pub fn scale(&self) -> &[f32] {
         &self.scale
     }
@@ -96,7 +96,7 @@ impl Scaler {
         (self.shift[column], self.scale[column]) = (shift, scale);
     }
 
-    /// Raw units to the network's, in place; any number of rows.
+    /// Raw units to the network's, in place; `rows [n, width]`, any number of them.
     pub fn apply(&self, rows: &mut [f32]) {
         for row in rows.chunks_mut(self.width()) {
             for ((value, shift), scale) in row.iter_mut().zip(&self.shift).zip(&self.scale) {
@@ -105,7 +105,7 @@ impl Scaler {
         }
     }
 
-    /// The network's units to raw ones, in place; any number of rows.
+    /// The network's units to raw ones, in place; `rows [n, width]`, any number of them.
     pub fn undo(&self, rows: &mut [f32]) {
         for row in rows.chunks_mut(self.width()) {
             for ((value, shift), scale) in row.iter_mut().zip(&self.shift).zip(&self.scale) {

@@ -88,6 +88,7 @@ impl Dtype {
     ///
     /// # Errors
     /// If there are no sources for it.
+    #[doc(hidden)]
     pub fn product(self) -> Result<Program> {
         Ok(Program::embedded("gemm.cu")?.define("PRODUCT", self.constant().unwrap_or("F32")))
     }

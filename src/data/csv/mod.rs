@@ -53,6 +53,17 @@ pub struct CsvOptions {
     pub or_all: bool,
 }
 
+impl CsvOptions {
+    with_functions! {
+        with_missing: missing, Missing;
+        with_time: time, Option<String>;
+        with_header: header, Option<bool>;
+        with_delimiter: delimiter, Option<u8>;
+        with_columns: columns, Vec<String>;
+        with_or_all: or_all, bool;
+    }
+}
+
 /// Reads a table from a file.
 ///
 /// # Errors

@@ -28,6 +28,7 @@ pub enum Verdict {
 /// A model held against the best naive forecast, that with the smallest squared error on the very rows it is measured on; or a
 /// learner against the model it began as.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Comparison {
     /// The name of the other one: of a naive forecast, or [`MODEL`](super::MODEL).
     pub other: String,

@@ -24,7 +24,7 @@ use crate::series::naive;
 use crate::series::naive::Naive;
 use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
-use crate::train::Table;
+use crate::train::{Table, WARM_UP};
 use compare::Known;
 use std::ops::Range;
 
@@ -72,6 +72,34 @@ pub struct Protocol {
 }
 
 impl Protocol {
+    /// Forecasts of the rows from `first` on, 1 to `horizon` ahead, by a model that is trained once, on the rows before `first`. The
+    /// season is found, the autoregression has up to 20 lags, and the state is warmed up over up to 1,000 rows.
+    pub fn new(first: usize, horizon: usize) -> Self {
+        Self {
+            first,
+            horizon,
+            window: Window::Expanding,
+            refit: None,
+            gap: 0,
+            season: None,
+            lags: 20,
+            warm_up: 20 * WARM_UP,
+            seed: 0,
+            learner: None,
+        }
+    }
+
+    with_functions! {
+        with_window: window, Window;
+        with_refit: refit, Option<usize>;
+        with_gap: gap, usize;
+        with_season: season, Option<usize>;
+        with_lags: lags, usize;
+        with_warm_up: warm_up, usize;
+        with_seed: seed, u64;
+        with_learner: learner, Option<LearnerOptions>;
+    }
+
     /// The protocol itself, if it can be walked over `table`.
     ///
     /// # Errors
@@ -148,6 +176,7 @@ impl Score {
 
 /// One forecaster's forecasts of one column.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Forecasts {
     /// [`MODEL`], [`LEARNER`], or the name of a naive one.
     pub name: String,
@@ -161,6 +190,7 @@ pub struct Forecasts {
 
 /// All forecasts of one column.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Column {
     /// Which target it is, from 0.
     pub target: usize,
@@ -176,6 +206,7 @@ pub struct Column {
 
 /// What came of a walk.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// The last known row of each forecast.
     pub origins: Range<usize>,

@@ -81,6 +81,7 @@ pub fn rungs(candidates: usize, epochs: u64) -> Vec<Rung> {
 
 /// What came of a search.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Found {
     /// The best candidate: of those that were trained longest, the one with the smallest error.
     pub winner: Option<(Plan, Attempt)>,

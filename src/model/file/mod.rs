@@ -160,6 +160,7 @@ pub struct Columns {
 
 /// A model file that was read: every tensor is there and has the shape that `shape` asks for.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ModelFile {
     /// The network.
     pub shape: Shape,
@@ -275,6 +276,7 @@ pub fn write_tensors(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Res
 ///
 /// # Errors
 /// If the file cannot be written; one that was there before is then still there.
+#[doc(hidden)]
 pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<()> {
     crate::io::atomic::write_whole(path.as_ref(), |out| out.write_all(text.as_bytes()))
 }
@@ -284,6 +286,7 @@ pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<()> {
 ///
 /// # Errors
 /// Those of writing it.
+#[doc(hidden)]
 pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     crate::io::atomic::check(path.as_ref())
 }
@@ -293,6 +296,7 @@ pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
 ///
 /// # Errors
 /// If `path` is a folder, or a circle of links.
+#[doc(hidden)]
 pub fn replaced(path: impl AsRef<Path>) -> Result<Option<PathBuf>> {
     crate::io::atomic::replaced(path.as_ref())
 }

@@ -1,0 +1,54 @@
+//! Plans and recipes, option by option.
+
+use crate::net::shape::Shape;
+use crate::objective::loss::Loss;
+use crate::objective::optimizer::{Optimizer, Schedule};
+use crate::train::{Head, Length, Plan, Recipe};
+use crate::units::scaler::Scaling;
+use crate::units::transform::Form;
+
+impl Plan {
+    /// A plan for a network of `shape`, trained for `length`: windows of 20 rows, one after the other; the last fifth of the rows
+    /// held out; columns scaled to mean 0 and deviation 1; values predicted as they are; the default recipe.
+    pub fn new(shape: Shape, length: Length) -> Self {
+        Self {
+            shape,
+            seq_len: 20,
+            stride: 1,
+            batch: 1,
+            val_fraction: 0.2,
+            scaling: Scaling::default(),
+            form: Form::Value,
+            length,
+            patience: None,
+            recipe: Recipe::default(),
+        }
+    }
+
+    with_functions! {
+        with_seq_len: seq_len, usize;
+        with_stride: stride, usize;
+        with_batch: batch, usize;
+        with_val_fraction: val_fraction, f64;
+        with_scaling: scaling, Scaling;
+        with_form: form, Form;
+        with_patience: patience, Option<u64>;
+        with_recipe: recipe, Recipe;
+    }
+}
+
+impl Recipe {
+    with_functions! {
+        with_loss: loss, Loss;
+        with_loss_on: loss_on, Head;
+        with_optimizer: optimizer, Optimizer;
+        with_lr: lr, f64;
+        with_schedule: schedule, Schedule;
+        with_steps: steps, Option<u64>;
+        with_clip: clip, Option<f64>;
+        with_carry: carry, bool;
+        with_dropout: dropout, f64;
+        with_maximize: maximize, bool;
+        with_seed: seed, u64;
+    }
+}
