@@ -97,7 +97,7 @@ fn parts(arch: Arch) -> Vec<Part> {
         }
         orders.push((shape(cell, 48), Dtype::F32, Some(Frame::Stepwise)));
         orders.push((shape(cell, 64), Dtype::Bf16, None));
-        let one = [Dtype::Bf16, Dtype::Tf32, Dtype::F16][cell as usize];
+        let one = [Dtype::Bf16, Dtype::Tf32, Dtype::F16][cell as usize % 3];
         let thorough = THOROUGH.contains(&arch.number());
         orders.extend(Dtype::ALL.into_iter().filter(|&d| thorough || d == one).map(|d| (shape(cell, WIDE), d, None)));
     }
