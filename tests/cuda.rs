@@ -231,8 +231,8 @@ fn f16_ends_at_its_largest() {
 #[test]
 fn windows_in_pieces() {
     on_a_card("windows_in_pieces", Kind::Plain, 2, |cuda| {
-        for (pieces, cell) in [2, 3, 4].into_iter().zip(CellKind::ALL) {
-            let cuda = cuda.clone().with_pieces(Some(pieces));
+        for (i, cell) in CellKind::ALL.into_iter().enumerate() {
+            let cuda = cuda.clone().with_pieces(Some(2 + i % 3));
             for frame in [Frame::OneBlock, Frame::ManyBlocks] {
                 Check::new(shape(cell, 3, 20, 2, 1), 7, 3).frame(frame).run(&cuda);
             }
