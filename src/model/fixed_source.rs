@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::model::Model;
 use crate::model::stream::Stream;
+use crate::net::shape::Shape;
 use crate::net::weight_format::Weights;
 use crate::simd::isa::Cpu;
 use crate::units::scaler::Scaler;
@@ -39,7 +40,7 @@ pub fn source(model: &Model, title: &str) -> Result<String> {
         "//! {one_line}. Written by `rnnstep convert`, version {}; whoever changes a number here changes the network.\n\n",
         env!("CARGO_PKG_VERSION")
     );
-    let crate::net::shape::Shape { input, hidden, layers, output, bias, .. } = shape;
+    let Shape { input, hidden, layers, output, bias, .. } = shape;
     out += &format!(
         "/// The type of [`MODEL`].\n#[rustfmt::skip]\npub type Model = rnnstep::model!({cell} {{\n    input: {input}, hidden: \
          {hidden}, layers: {layers}, output: {output:?}, bias: {bias}, weights: {weights},\n}});\n\n"
