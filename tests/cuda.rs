@@ -53,6 +53,11 @@ fn gru_at_the_seams() {
 }
 
 #[test]
+fn mgu_at_the_seams() {
+    on_a_card("mgu_at_the_seams", Kind::Plain, 1, |cuda| seams(cuda, |hidden| shape(CellKind::Mgu, 2, hidden, 1, 1)));
+}
+
+#[test]
 fn layers_widths_and_no_bias() {
     on_a_card("layers_widths_and_no_bias", Kind::Plain, 4, |cuda| {
         for cell in CellKind::ALL {

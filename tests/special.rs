@@ -38,9 +38,12 @@ fn fading(shape: Shape) -> Model {
                     _ => *value * 0.1,
                 };
             } else if name.contains("bias") {
-                // what keeps: f of an LSTM, z of a GRU, which are 0.88
-                let keeps = shape.cell() != CellKind::Rnn && name.contains("bias_ih") && gate(i) == 1;
-                *value = if keeps { 2.0 } else { 0.0 };
+                // what keeps: f of an LSTM, z of a GRU, 1 - f of an MGU, which are 0.88
+                *value = match (shape.cell(), gate(i)) {
+                    (CellKind::Lstm | CellKind::Gru, 1) if name.contains("bias_ih") => 2.0,
+                    (CellKind::Mgu, 0) if name.contains("bias_ih") => -2.0,
+                    _ => 0.0,
+                };
             }
         }
         tensor

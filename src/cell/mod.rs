@@ -19,6 +19,8 @@ macro_rules! cells {
             Lstm "lstm"
             /// Gated recurrent unit, PyTorch's reset-after form, gates in the order r z n.
             Gru "gru"
+            /// Minimal gated unit, a GRU with one gate that both resets and updates, gates in the order f n.
+            Mgu "mgu"
         }
     };
 }
@@ -28,10 +30,12 @@ pub(crate) use cells;
 mod gru;
 pub mod kind;
 mod lstm;
+mod mgu;
 mod rnn;
 
 pub use gru::Gru;
 pub use lstm::Lstm;
+pub use mgu::Mgu;
 pub use rnn::{Rnn, RnnRelu};
 
 use crate::cell::kind::{CellKind, Nonlinearity};
