@@ -1,7 +1,9 @@
 //! GRU, reset after the product: `n = tanh(x_n + r·h_n)`, `h' = n + z·(h - n)`, gates r z n.
 //! Formulas: PyTorch, `torch.nn.GRU`.
 
-use super::{Cell, Gradients, MOST, State};
+#[cfg(feature = "std")]
+use super::sigmoid64;
+use super::{Cell, Gradients, MOST, Shown, State};
 use crate::cell::kind::CellKind;
 use crate::simd::lanes::Lanes;
 use crate::simd::lanes::sealed::Sealed;
@@ -19,6 +21,8 @@ impl Cell for Gru {
     const SAVED: usize = 4;
     const HAS_C: bool = false;
     const RESET: bool = true;
+    const SHOWN: &'static [Shown] =
+        &[("r", |[r, ..], _| r), ("z", |[_, z, ..], _| z), ("n", |[_, _, n, _], _| n), ("h", |_, after| after.h)];
 
     #[inline(always)]
     fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
@@ -28,6 +32,13 @@ impl Cell for Gru {
         let n = tanh(r.mul_add(h_n, gates_x[2]));
         let h = z.mul_add(before.h - n, n);
         (State { h, c: before.c }, [r, z, n, h_n])
+    }
+
+    #[cfg(feature = "std")]
+    fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: State<f64>) -> State<f64> {
+        let (r, z) = (sigmoid64(gates_x[0] + gates_h[0]), sigmoid64(gates_x[1] + gates_h[1]));
+        let n = (gates_x[2] + r * gates_h[2]).tanh();
+        State { h: (1.0 - z) * n + z * before.h, c: before.c }
     }
 
     #[inline(always)]

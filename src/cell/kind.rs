@@ -1,48 +1,78 @@
-//! The kinds of recurrent cells, by name.
+//! The kinds of recurrent cells, by name, and what is known of each.
 
+use super::{Cell, MOST};
 use serde::{Deserialize, Serialize};
 
-/// The kind of recurrent cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CellKind {
-    /// Elman RNN: `h' = tanh(W_ih x + b_ih + W_hh h + b_hh)`, or relu in place of tanh.
-    Rnn,
-    /// Long short-term memory, gates in the order i f g o.
-    Lstm,
-    /// Gated recurrent unit, PyTorch's reset-after form, gates in the order r z n.
-    Gru,
-}
-
-impl CellKind {
-    /// Every cell there is.
-    pub const ALL: [Self; 3] = [Self::Rnn, Self::Lstm, Self::Gru];
-
-    /// G, the number of gates.
-    pub const fn gates(self) -> usize {
-        match self {
-            Self::Rnn => 1,
-            Self::Lstm => 4,
-            Self::Gru => 3,
+macro_rules! kinds {
+    ($(#[doc = $about:literal] $kind:ident $name:literal $(($nonlinearity:ident $other:ident))?)+) => {
+        /// The kind of recurrent cell.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum CellKind {
+            $(#[doc = $about] $kind,)+
         }
-    }
 
-    /// Whether the cell keeps a cell state `c` beside `h`.
-    pub const fn has_c(self) -> bool {
-        matches!(self, Self::Lstm)
-    }
+        impl CellKind {
+            /// Every cell there is.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$kind),+];
 
-    /// The name on the command line and in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rnn => "rnn",
-            Self::Lstm => "lstm",
-            Self::Gru => "gru",
+            /// G, the number of gates.
+            pub const fn gates(self) -> usize {
+                match self {
+                    $(Self::$kind => super::$kind::GATES,)+
+                }
+            }
+
+            /// Vectors that forward leaves for backward, next to the states.
+            pub const fn saved(self) -> usize {
+                match self {
+                    $(Self::$kind => super::$kind::SAVED,)+
+                }
+            }
+
+            /// Whether the cell keeps a cell state `c` next to `h`.
+            pub const fn has_c(self) -> bool {
+                match self {
+                    $(Self::$kind => super::$kind::HAS_C,)+
+                }
+            }
+
+            /// Whether a gate acts on `gates_h` alone, so that its two gradients differ.
+            pub const fn resets(self) -> bool {
+                match self {
+                    $(Self::$kind => super::$kind::RESET,)+
+                }
+            }
+
+            /// The name on the command line, in files and of the kernels.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)+
+                }
+            }
+
+            /// What it is, in a sentence.
+            pub const fn about(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $about.trim_ascii(),)+
+                }
+            }
         }
-    }
+    };
 }
+cells!(kinds);
 
-/// The activation of an Elman RNN. LSTM and GRU have none to choose.
+// Arrays of gates and of what is saved are this long, and the loops over them believe the constants of the cell.
+const _: () = {
+    let mut i = 0;
+    while i < CellKind::ALL.len() {
+        let cell = CellKind::ALL[i];
+        assert!(cell.gates() >= 1 && cell.gates() <= MOST && cell.saved() <= MOST, "more than cell::MOST vectors");
+        i += 1;
+    }
+};
+
+/// The activation of an Elman RNN. The other cells have none to choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Nonlinearity {

@@ -1,7 +1,9 @@
 //! LSTM: `c' = f·c + i·g`, `h' = o·tanh(c')`, gates i f g o. Formulas: PyTorch, `torch.nn.LSTM`.
 //! In the words of the lesson: forget is f, learn is i·g, remember is c', use is o·tanh(c').
 
-use super::{Cell, Gradients, MOST, State};
+#[cfg(feature = "std")]
+use super::sigmoid64;
+use super::{Cell, Gradients, MOST, Shown, State};
 use crate::cell::kind::CellKind;
 use crate::simd::lanes::Lanes;
 use crate::simd::lanes::sealed::Sealed;
@@ -19,6 +21,16 @@ impl Cell for Lstm {
     const SAVED: usize = 4;
     const HAS_C: bool = true;
     const RESET: bool = false;
+    const SHOWN: &'static [Shown] = &[
+        ("i", |[i, ..], _| i),
+        ("f", |[_, f, ..], _| f),
+        ("g", |[_, _, g, _], _| g),
+        ("o", |[.., o], _| o),
+        ("learn", |[i, _, g, _], _| i * g),
+        ("forget", |[_, f, ..], _| f),
+        ("remember", |_, after| after.c),
+        ("use", |_, after| after.h),
+    ];
 
     #[inline(always)]
     fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
@@ -29,6 +41,13 @@ impl Cell for Lstm {
         let c = f.value().mul_add(before.c, (i * g).value());
         let h = (o * tanh_ratio(c)).value();
         (State { h, c }, [i.value(), f.value(), g.value().clamp(-1.0, 1.0), o.value()])
+    }
+
+    #[cfg(feature = "std")]
+    fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: State<f64>) -> State<f64> {
+        let sum = |gate: usize| gates_x[gate] + gates_h[gate];
+        let c = sigmoid64(sum(1)) * before.c + sigmoid64(sum(0)) * sum(2).tanh();
+        State { h: sigmoid64(sum(3)) * c.tanh(), c }
     }
 
     #[inline(always)]

@@ -3,15 +3,40 @@
 //! `gates_x = W_ih x + b_ih` and `gates_h = W_hh h + b_hh` come from outside and are kept apart, since the GRU
 //! multiplies one of the second kind by r. Activation gradients are assigned here; parameter gradients are
 //! accumulated by whoever owns the products.
+//!
+//! `cells!` is the one list of cells. Everything else that knows all of them follows from it: [`kind::CellKind`] with its
+//! names, [`visit`], the types of `rnnstep::model!`, the kernels' sources, the command line and the search.
+
+/// The one list of cells, for a macro that makes something of it. An entry is the cell's kind, which is also the name of its type,
+/// and its name on the command line and in files, which is also that of its kernels, `kernels/<name>.cu`; in brackets a
+/// nonlinearity that it may have instead of tanh, and the type of that.
+macro_rules! cells {
+    ($each:ident) => {
+        $each! {
+            /// Elman RNN: `h' = tanh(W_ih x + b_ih + W_hh h + b_hh)`, or relu in place of tanh.
+            Rnn "rnn" (Relu RnnRelu)
+            /// Long short-term memory, gates in the order i f g o.
+            Lstm "lstm"
+            /// Gated recurrent unit, PyTorch's reset-after form, gates in the order r z n.
+            Gru "gru"
+            /// Minimal gated unit, a GRU with one gate that both resets and updates, gates in the order f n.
+            Mgu "mgu"
+        }
+    };
+}
+#[cfg(feature = "cuda")]
+pub(crate) use cells;
 
 mod gru;
 pub mod kind;
 mod lstm;
+mod mgu;
 mod rnn;
 
 pub use gru::Gru;
 pub use lstm::Lstm;
-pub use rnn::{Relu, Rnn, Tanh};
+pub use mgu::Mgu;
+pub use rnn::{Rnn, RnnRelu};
 
 use crate::cell::kind::{CellKind, Nonlinearity};
 use crate::simd::lanes::Lanes;
@@ -40,6 +65,9 @@ pub struct Gradients<V> {
     pub dstate: State<V>,
 }
 
+/// Something to look at: its name, and its value from the activated gates and the state after the step.
+pub type Shown = (&'static str, fn(gates: [f32; MOST], after: State<f32>) -> f32);
+
 /// A recurrent cell. Arrays are [`MOST`] long; a cell with fewer gates leaves the rest alone.
 ///
 /// Memory is laid out by the constants, so there are the cells of this crate and no others:
@@ -57,8 +85,12 @@ pub struct Gradients<V> {
 ///     const SAVED: usize = 99;
 ///     const HAS_C: bool = true;
 ///     const RESET: bool = true;
+///     const SHOWN: &'static [rnnstep::cell::Shown] = &[];
 ///     fn forward<V: Lanes>(x: [V; MOST], _: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
 ///         (before, x)
+///     }
+///     fn exact(_: [f64; MOST], _: [f64; MOST], before: State<f64>) -> State<f64> {
+///         before
 ///     }
 ///     fn backward<V: Lanes>(saved: [V; MOST], _: State<V>, _: State<V>, dafter: State<V>) -> Gradients<V> {
 ///         Gradients { dgates_x: saved, dgates_h: saved, dstate: dafter }
@@ -78,9 +110,15 @@ pub trait Cell: Copy + Send + Sync + Sealed + 'static {
     const HAS_C: bool;
     /// Whether a gate acts on `gates_h` alone, so that the two gradients differ.
     const RESET: bool;
+    /// What there is to look at of a unit after a step.
+    const SHOWN: &'static [Shown];
 
     /// One time step: the state after it, and what backward will want to know (activated gates first).
     fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]);
+
+    /// The same step of one unit in float64, written as the formulas are written: what [`Cell::forward`] is held against.
+    #[cfg(feature = "std")]
+    fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: State<f64>) -> State<f64>;
 
     /// The same step backwards: from `dafter`, the gradient of the loss with respect to the state after the step.
     fn backward<V: Lanes>(saved: [V; MOST], before: State<V>, after: State<V>, dafter: State<V>) -> Gradients<V>;
@@ -94,12 +132,39 @@ pub trait Visitor {
     fn visit<C: Cell>(self) -> Self::Output;
 }
 
-/// The one list of cells: calls `visitor` with the cell of this kind.
-pub fn visit<W: Visitor>(kind: CellKind, nonlinearity: Nonlinearity, visitor: W) -> W::Output {
-    match (kind, nonlinearity) {
-        (CellKind::Rnn, Nonlinearity::Tanh) => visitor.visit::<Rnn<Tanh>>(),
-        (CellKind::Rnn, Nonlinearity::Relu) => visitor.visit::<Rnn<Relu>>(),
-        (CellKind::Lstm, _) => visitor.visit::<Lstm>(),
-        (CellKind::Gru, _) => visitor.visit::<Gru>(),
-    }
+macro_rules! visits {
+    ($($(#[$about:meta])* $kind:ident $name:literal $(($nonlinearity:ident $other:ident))?)+) => {
+        /// Calls `visitor` with the type of this kind of cell.
+        pub fn visit<W: Visitor>(kind: CellKind, nonlinearity: Nonlinearity, visitor: W) -> W::Output {
+            match (kind, nonlinearity) {
+                $(
+                    $((CellKind::$kind, Nonlinearity::$nonlinearity) => visitor.visit::<$other>(),)?
+                    (CellKind::$kind, _) => visitor.visit::<$kind>(),
+                )+
+            }
+        }
+
+        /// What that type is called in `rnnstep::model!`.
+        #[cfg(feature = "alloc")]
+        pub(crate) const fn type_name(kind: CellKind, nonlinearity: Nonlinearity) -> &'static str {
+            match (kind, nonlinearity) {
+                $(
+                    $((CellKind::$kind, Nonlinearity::$nonlinearity) => stringify!($other),)?
+                    (CellKind::$kind, _) => stringify!($kind),
+                )+
+            }
+        }
+
+        /// The types of all cells and nothing else.
+        pub(crate) mod types {
+            pub use super::{$($kind $(, $other)?),+};
+        }
+    };
+}
+cells!(visits);
+
+/// The logistic function in float64, as PyTorch writes it.
+#[cfg(feature = "std")]
+fn sigmoid64(a: f64) -> f64 {
+    1.0 / (1.0 + (-a).exp())
 }

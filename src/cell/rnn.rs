@@ -1,15 +1,20 @@
 //! Elman RNN: `h' = tanh(gates_x + gates_h)`, or relu. Formulas: PyTorch, `torch.nn.RNN`.
 
-use super::{Cell, Gradients, MOST, State};
+use super::{Cell, Gradients, MOST, Shown, State};
 use crate::cell::kind::{CellKind, Nonlinearity};
 use crate::simd::lanes::Lanes;
 use crate::simd::lanes::sealed::Sealed;
 use crate::simd::math::tanh;
 use core::marker::PhantomData;
 
+/// Elman RNN with tanh.
+pub type Rnn = Elman<Tanh>;
+/// Elman RNN with relu.
+pub type RnnRelu = Elman<Relu>;
+
 /// Elman RNN with activation `A`.
 #[derive(Debug, Clone, Copy)]
-pub struct Rnn<A>(PhantomData<A>);
+pub struct Elman<A>(PhantomData<A>);
 
 /// An activation whose derivative follows from its value. Not to be named outside this crate.
 pub trait Activation: Copy + Send + Sync + 'static {
@@ -17,6 +22,9 @@ pub trait Activation: Copy + Send + Sync + 'static {
     const KIND: Nonlinearity;
     /// The value.
     fn value<V: Lanes>(a: V) -> V;
+    /// The value in float64.
+    #[cfg(feature = "std")]
+    fn exact(a: f64) -> f64;
     /// `dh` times the derivative, where the value was `h`.
     fn gradient<V: Lanes>(h: V, dh: V) -> V;
 }
@@ -37,6 +45,11 @@ impl Activation for Tanh {
         tanh(a)
     }
 
+    #[cfg(feature = "std")]
+    fn exact(a: f64) -> f64 {
+        a.tanh()
+    }
+
     #[inline(always)]
     fn gradient<V: Lanes>(h: V, dh: V) -> V {
         dh * (dh.all(1.0) - h * h)
@@ -52,6 +65,11 @@ impl Activation for Relu {
         a.less_than(zero, zero, a)
     }
 
+    #[cfg(feature = "std")]
+    fn exact(a: f64) -> f64 {
+        a.max(0.0)
+    }
+
     #[inline(always)]
     fn gradient<V: Lanes>(h: V, dh: V) -> V {
         let zero = dh.all(0.0);
@@ -59,20 +77,26 @@ impl Activation for Relu {
     }
 }
 
-impl<A: Activation> Sealed for Rnn<A> {}
+impl<A: Activation> Sealed for Elman<A> {}
 
-impl<A: Activation> Cell for Rnn<A> {
+impl<A: Activation> Cell for Elman<A> {
     const KIND: CellKind = CellKind::Rnn;
     const NONLINEARITY: Nonlinearity = A::KIND;
     const GATES: usize = 1;
     const SAVED: usize = 0;
     const HAS_C: bool = false;
     const RESET: bool = false;
+    const SHOWN: &'static [Shown] = &[("h", |_, after| after.h)];
 
     #[inline(always)]
     fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
         let h = A::value(gates_x[0] + gates_h[0]);
         (State { h, c: before.c }, [h; MOST])
+    }
+
+    #[cfg(feature = "std")]
+    fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: State<f64>) -> State<f64> {
+        State { h: A::exact(gates_x[0] + gates_h[0]), c: before.c }
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@
 //! have one. Few outputs are therefore sums of sixteen lanes along h, added up at the end. Which of the two it is
 //! depends on O alone: the bits are the same for a step and a sequence, on every instruction set.
 
-use super::product::{Product, Start};
+use super::product::{Panel, Product, Start};
 use crate::simd::lanes::{LANES, Lanes, Pass, padded};
 use core::ops::Range;
 
@@ -109,7 +109,7 @@ impl Linear {
         Product {
             rows: self.rows,
             depth: self.hidden,
-            panel: 1,
+            panel: Panel::One,
             panels: out / LANES,
             a: self.h,
             a_row: width,

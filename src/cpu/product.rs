@@ -6,6 +6,7 @@
 //! steps bit for bit.
 
 use super::stored::{F32, Stored};
+use crate::cell::kind::CellKind;
 use crate::cell::{Cell, MOST};
 use crate::net::weight_format::Weights;
 use crate::simd::lanes::{LANES, Lanes, Pass};
@@ -26,6 +27,44 @@ pub enum Start {
     Scaled(*const f32, Option<*const f32>),
 }
 
+/// Vectors of a panel: those of the gates of a unit, or one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Panel {
+    /// Of an Elman RNN, and of whatever has no gates.
+    One,
+    /// Of two gates.
+    Two,
+    /// Of three gates.
+    Three,
+    /// Of four gates.
+    Four,
+}
+
+impl Panel {
+    /// The panel of so many vectors.
+    ///
+    /// # Panics
+    /// If no product is written for them; of the gates of a cell that is an error of the compiler.
+    pub const fn of(vectors: usize) -> Self {
+        match vectors {
+            1 => Self::One,
+            2 => Self::Two,
+            3 => Self::Three,
+            4 => Self::Four,
+            _ => panic!("no product is written for a panel of so many vectors"),
+        }
+    }
+}
+
+// A product with another number of gates would read beyond the weights: a cell that has them does not compile.
+const _: () = {
+    let mut i = 0;
+    while i < CellKind::ALL.len() {
+        Panel::of(CellKind::ALL[i].gates());
+        i += 1;
+    }
+};
+
 /// `out[m, n] = start + Σ_k a[m, k] · b[k, n]`, for m < `rows`, k < `depth`, n in `panels` panels of `panel`
 /// vectors. All distances are in values.
 #[derive(Clone, Copy)]
@@ -35,7 +74,7 @@ pub struct Product {
     /// Length of the sums.
     pub depth: usize,
     /// Vectors of a panel: G for gates, 1 else.
-    pub panel: usize,
+    pub panel: Panel,
     /// Panels of `b` and `out`.
     pub panels: usize,
     /// Left side.
@@ -94,12 +133,14 @@ impl<S: Stored> Pass for Apart<S> {
         // wait for each addition before the next; four gates are four chains already.
         unsafe {
             match (product.rows, product.panel) {
-                (1, 1) => product.row::<V, S, 1, 4>(),
-                (1, 3) => product.row::<V, S, 3, 1>(),
-                (1, _) => product.row::<V, S, 4, 1>(),
-                (_, 1) => product.panels::<V, S, 1, 4>(),
-                (_, 3) => product.blocks::<V, S, 3>(),
-                _ => product.blocks::<V, S, 4>(),
+                (1, Panel::One) => product.row::<V, S, 1, 4>(),
+                (1, Panel::Two) => product.row::<V, S, 2, 1>(),
+                (1, Panel::Three) => product.row::<V, S, 3, 1>(),
+                (1, Panel::Four) => product.row::<V, S, 4, 1>(),
+                (_, Panel::One) => product.panels::<V, S, 1, 4>(),
+                (_, Panel::Two) => product.blocks::<V, S, 2>(),
+                (_, Panel::Three) => product.blocks::<V, S, 3>(),
+                (_, Panel::Four) => product.blocks::<V, S, 4>(),
             }
         }
     }
@@ -339,10 +380,19 @@ impl Product {
         // SAFETY: the caller's promise.
         unsafe {
             let mut gates = [[V::splat(0.0); MOST]; PANELS];
+            // conditions that are constants: only the product of this cell is laid out
+            const { Panel::of(C::GATES) };
             if const { C::GATES == 1 } {
                 let [sums] = self.sums::<V, S, 1, PANELS, 1, 4>(0, panel);
                 for q in 0..PANELS {
                     gates[q][0] = sums[q][0];
+                }
+            } else if const { C::GATES == 2 } {
+                let [sums] = self.sums::<V, S, 1, PANELS, 2, 1>(0, panel);
+                for q in 0..PANELS {
+                    for gate in 0..2 {
+                        gates[q][gate] = sums[q][gate];
+                    }
                 }
             } else if const { C::GATES == 3 } {
                 let [sums] = self.sums::<V, S, 1, PANELS, 3, 1>(0, panel);

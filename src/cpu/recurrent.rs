@@ -3,7 +3,7 @@
 //! Rows of all arrays are (t, b), time-major, and padded to whole vectors. A row of gates is `[tile][gate][lane]`.
 //! Rows of the batch do not touch each other, so several threads may take some of them each.
 
-use super::product::{Product, Start};
+use super::product::{Panel, Product, Start};
 use super::stored::Stored;
 use crate::cell::{Cell, MOST, State};
 use crate::simd::lanes::{LANES, Lanes, Pass, padded};
@@ -84,29 +84,29 @@ impl Layer {
     }
 
     /// `W_ih x + b_ih` of `rows` rows from row `first` of step `t` on.
-    fn project_x<S: Stored>(&self, t: usize, first: usize, rows: usize) -> Product {
+    fn project_x<C: Cell, S: Stored>(&self, t: usize, first: usize, rows: usize) -> Product {
         // SAFETY: rows of the window.
         let (a, out) = unsafe {
             let x = self.x.add((t * self.batch + first) * self.x_row);
             (x, self.gates_x.add((self.gates_row(t) + first) * self.gates_width()))
         };
         let start = start(self.scales.map(|(scale_ih, _)| scale_ih), self.biases.map(|(bias_ih, _)| bias_ih));
-        self.project::<S>(rows, self.columns, a, self.x_row, self.weight_ih, out, start)
+        self.project::<C, S>(rows, self.columns, a, self.x_row, self.weight_ih, out, start)
     }
 
     /// `W_hh h + b_hh` for rows of the batch at step `t`.
-    fn project_h<S: Stored>(&self, t: usize, rows: &Range<usize>) -> Product {
+    fn project_h<C: Cell, S: Stored>(&self, t: usize, rows: &Range<usize>) -> Product {
         // SAFETY: rows of the window.
         let (a, out) = unsafe {
             let before = self.h.add((t * self.batch + rows.start) * self.width());
             (before, self.gates_h.add(rows.start * self.gates_width()))
         };
         let start = start(self.scales.map(|(_, scale_hh)| scale_hh), self.biases.map(|(_, bias_hh)| bias_hh));
-        self.project::<S>(rows.len(), self.hidden, a, self.width(), self.weight_hh, out, start)
+        self.project::<C, S>(rows.len(), self.hidden, a, self.width(), self.weight_hh, out, start)
     }
 
     #[allow(clippy::too_many_arguments, reason = "the operands of one product, each of another kind")]
-    fn project<S: Stored>(
+    fn project<C: Cell, S: Stored>(
         &self,
         rows: usize,
         depth: usize,
@@ -120,7 +120,7 @@ impl Layer {
         Product {
             rows,
             depth,
-            panel: self.gates,
+            panel: const { Panel::of(C::GATES) },
             panels: self.tiles(),
             a,
             a_row,
@@ -166,14 +166,14 @@ impl<C: Cell, S: Stored> Pass for Forward<C, S> {
             for first in (0..layer.steps).step_by(together) {
                 let piece = first..layer.steps.min(first + together);
                 if rows.len() == layer.batch {
-                    layer.project_x::<S>(first, 0, piece.len() * layer.batch).run_stored::<V, S>();
+                    layer.project_x::<C, S>(first, 0, piece.len() * layer.batch).run_stored::<V, S>();
                 } else {
                     for t in piece.clone() {
-                        layer.project_x::<S>(t, rows.start, rows.len()).run_stored::<V, S>();
+                        layer.project_x::<C, S>(t, rows.start, rows.len()).run_stored::<V, S>();
                     }
                 }
                 for t in piece {
-                    layer.project_h::<S>(t, &rows).run_stored::<V, S>();
+                    layer.project_h::<C, S>(t, &rows).run_stored::<V, S>();
                     for b in rows.clone() {
                         let gates_x = layer.gates_x.add((layer.gates_row(t) + b) * layer.gates_width());
                         for tile in 0..layer.tiles() {
@@ -254,7 +254,7 @@ impl<C: Cell> Pass for Backward<C> {
                 Product {
                     rows: rows.len(),
                     depth: layer.gates_width(),
-                    panel: 1,
+                    panel: Panel::One,
                     panels: layer.tiles(),
                     a: dgates_h.add(first * layer.gates_width()),
                     a_row: layer.gates_width(),

@@ -11,7 +11,7 @@
 
 use super::beside::Beside;
 use super::linear::Linear;
-use super::product::{Product, Start};
+use super::product::{Panel, Product, Start};
 use super::recurrent::{kept, tail};
 use super::stored::Stored;
 use crate::cell::{Cell, MOST, State as Units};
@@ -290,7 +290,7 @@ impl Matrix {
         Product {
             rows: 1,
             depth: self.columns,
-            panel: C::GATES,
+            panel: const { Panel::of(C::GATES) },
             panels: padded(shape.hidden) / LANES,
             a,
             a_row: 0,

@@ -1,7 +1,8 @@
 //! The same networks in float64, written as the formulas are written, one number at a time, from PyTorch's tensors: what
-//! float32 and smaller weights are held against. It shares nothing with the fast paths but the weights.
+//! float32 and smaller weights are held against. It shares nothing with the fast paths but the weights; the step of a cell is
+//! [`Cell::exact`].
 
-use crate::cell::kind::{CellKind, Nonlinearity};
+use crate::cell::{Cell, MOST, State as Unit, Visitor};
 use crate::device::Device;
 use crate::error::{DeviceErrorKind, Error, Result};
 use crate::memory;
@@ -44,8 +45,14 @@ fn affine(weight: &[f64], bias: &[f64], x: &[f64]) -> Vec<f64> {
     rows.map(|(row, b)| b + row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>()).collect()
 }
 
-fn sigmoid(a: f64) -> f64 {
-    1.0 / (1.0 + (-a).exp())
+/// The step of one unit of a cell.
+struct Exact;
+
+impl Visitor for Exact {
+    type Output = fn([f64; MOST], [f64; MOST], Unit<f64>) -> Unit<f64>;
+    fn visit<C: Cell>(self) -> Self::Output {
+        C::exact
+    }
 }
 
 impl Reference {
@@ -73,32 +80,28 @@ impl Reference {
         State { h: zeros(), c: zeros() }
     }
 
-    /// y of one time step `x [I]`; `state` moves on. Formulas: PyTorch, `torch.nn.RNN`, `LSTM` and `GRU`.
+    /// y of one time step `x [I]`; `state` moves on.
     ///
     /// # Panics
     /// If `x` does not have I values, or `state` is that of another network.
     pub fn step(&self, x: &[f64], state: &mut State) -> Vec<f64> {
         let hidden = self.shape.hidden;
+        let cell = self.shape.visit_cell(Exact);
         let mut x = x.to_vec();
         for (l, layer) in self.layers.iter().enumerate() {
             let gates_x = affine(&layer.weight_ih, &layer.bias_ih, &x);
             let gates_h = affine(&layer.weight_hh, &layer.bias_hh, &state.h[l]);
             for u in 0..hidden {
                 let (h, c) = (&mut state.h[l][u], &mut state.c[l][u]);
-                let sum = |gate: usize| gates_x[gate * hidden + u] + gates_h[gate * hidden + u];
-                match (self.shape.cell, self.shape.nonlinearity) {
-                    (CellKind::Rnn, Nonlinearity::Tanh) => *h = sum(0).tanh(),
-                    (CellKind::Rnn, Nonlinearity::Relu) => *h = sum(0).max(0.0),
-                    (CellKind::Lstm, _) => {
-                        *c = sigmoid(sum(1)) * *c + sigmoid(sum(0)) * sum(2).tanh();
-                        *h = sigmoid(sum(3)) * c.tanh();
+                let of_unit = |gates: &[f64]| {
+                    let mut all = [0.0; MOST];
+                    for (one, &value) in all.iter_mut().zip(gates.iter().skip(u).step_by(hidden)) {
+                        *one = value;
                     }
-                    (CellKind::Gru, _) => {
-                        let (r, z) = (sigmoid(sum(0)), sigmoid(sum(1)));
-                        let n = (gates_x[2 * hidden + u] + r * gates_h[2 * hidden + u]).tanh();
-                        *h = (1.0 - z) * n + z * *h;
-                    }
-                }
+                    all
+                };
+                let after = cell(of_unit(&gates_x), of_unit(&gates_h), Unit { h: *h, c: *c });
+                (*h, *c) = (after.h, after.c);
             }
             x.clone_from(&state.h[l]);
         }
@@ -276,6 +279,7 @@ fn same(a: f32, b: f32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell::kind::CellKind;
     use crate::units::scaler::{Scaler, Scaling};
 
     fn model(cell: CellKind) -> Model {

@@ -26,7 +26,7 @@
 //! Model and stream are two objects, as [`Model`] and [`Stream`](crate::model::stream::Stream) are: the weights may then
 //! stay in read-only memory, and many streams share them. The step is that of a stream, to the last bit.
 
-pub use crate::cell::{Gru, Lstm};
+pub use crate::cell::types::*;
 pub use crate::cpu::{Bf16, F16, F32, FixedShape, Int8, Memory, Net, Params};
 #[cfg(feature = "alloc")]
 pub use crate::model::fixed_source::source;
@@ -40,16 +40,11 @@ use crate::simd::math::settle;
 #[cfg(feature = "alloc")]
 use alloc::format;
 
-/// Elman RNN with tanh.
-pub type Rnn = crate::cell::Rnn<crate::cell::Tanh>;
-/// Elman RNN with relu.
-pub type RnnRelu = crate::cell::Rnn<crate::cell::Relu>;
-
 /// The type of a [`Fixed`] model, from its shape.
 ///
-/// `Lstm { input: I, hidden: H, layers: L, output: Some(O), bias: true, weights: F32 }`, all of it said: the cell is one of
-/// `Rnn`, `RnnRelu`, `Lstm` and `Gru`; `output: None` is a network without a head, which gives h; weights are `F32`,
-/// `Bf16`, `F16` or `Int8`, of which all but the first come packed out of `rnnstep convert`.
+/// `Lstm { input: I, hidden: H, layers: L, output: Some(O), bias: true, weights: F32 }`, all of it said: the cell is a
+/// [`CellKind`](crate::cell::kind::CellKind) or `RnnRelu`; `output: None` is a network without a head, which gives h; weights are
+/// `F32`, `Bf16`, `F16` or `Int8`, of which all but the first come packed out of `rnnstep convert`.
 #[macro_export]
 macro_rules! model {
     ($cell:ident {

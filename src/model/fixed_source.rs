@@ -1,6 +1,5 @@
 //! A model as Rust source, to be compiled into a program that has no files.
 
-use crate::cell::kind::{CellKind, Nonlinearity};
 use crate::error::Result;
 use crate::model::Model;
 use crate::model::stream::Stream;
@@ -29,12 +28,7 @@ const WIDTH: usize = 110;
 pub fn source(model: &Model, title: &str) -> Result<String> {
     crate::model::fixed::refuse_forms(model)?;
     let shape = *model.shape();
-    let cell = match (shape.cell, shape.nonlinearity) {
-        (CellKind::Rnn, Nonlinearity::Tanh) => "Rnn",
-        (CellKind::Rnn, Nonlinearity::Relu) => "RnnRelu",
-        (CellKind::Lstm, _) => "Lstm",
-        (CellKind::Gru, _) => "Gru",
-    };
+    let cell = crate::cell::type_name(shape.cell, shape.nonlinearity);
     let weights = match model.step_weights() {
         Weights::F32 => "F32",
         Weights::Bf16 => "Bf16",

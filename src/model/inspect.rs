@@ -1,9 +1,9 @@
 //! The gates of every step, under the lesson's names and the field's.
 //!
 //! LSTM: forget is f, learn is i·g (what is new and let in), remember is c (the long memory after the step), use is
-//! o·tanh c, which is h. A GRU has r, z and n; an Elman RNN has h alone.
+//! o·tanh c, which is h. A GRU has r, z and n; an Elman RNN has h alone. [`Cell::SHOWN`] says it of each.
 
-use crate::cell::kind::CellKind;
+use crate::cell::{Cell, Shown, State as Unit, Visitor};
 use crate::cpu::{Network, Threads};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -20,7 +20,7 @@ const STEPS: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct Reading {
     /// What the values of a unit are called.
-    pub names: &'static [&'static str],
+    pub names: Vec<&'static str>,
     /// T
     pub steps: usize,
     /// L
@@ -52,6 +52,16 @@ impl Reading {
     }
 }
 
+/// All that there is to look at of a cell.
+struct All;
+
+impl Visitor for All {
+    type Output = &'static [Shown];
+    fn visit<C: Cell>(self) -> Self::Output {
+        C::SHOWN
+    }
+}
+
 /// Runs `x [T,I]` (in raw units, if the model has scalers) through the model from a state of zero and reads the gates.
 ///
 /// # Errors
@@ -63,11 +73,8 @@ pub fn read(model: &Model, cpu: Cpu, x: &Tensor) -> Result<Reading> {
     let mut x = x.data().to_vec();
     let mut past = model.units().map_or_else(Past::default, |units| units.past(1));
     model.enter_rows(&mut past, &mut x, 1);
-    let names: &'static [&'static str] = match shape.cell {
-        CellKind::Rnn => &["h"],
-        CellKind::Lstm => &["i", "f", "g", "o", "learn", "forget", "remember", "use"],
-        CellKind::Gru => &["r", "z", "n", "h"],
-    };
+    let shown = shape.visit_cell(All);
+    let names: Vec<&'static str> = shown.iter().map(|&(name, _)| name).collect();
     let (weights, params) = model.pass_params();
     let network = Network::new(cpu, Threads::default(), &shape, STEPS.min(steps.max(1)), 1, Purpose::Training)?;
     let mut network = network.with_weights(weights);
@@ -81,15 +88,9 @@ pub fn read(model: &Model, cpu: Cpu, x: &Tensor) -> Result<Reading> {
                 network.gates(layer, row, &mut gates);
                 let (h, c) = (network.state_at(layer, row, false), network.state_at(layer, row, true));
                 for unit in 0..shape.hidden {
-                    let gate = |g: usize| gates[g * shape.hidden + unit];
-                    match shape.cell {
-                        CellKind::Rnn => values.push(h[unit]),
-                        CellKind::Lstm => {
-                            let [i, f, g, o] = [0, 1, 2, 3].map(gate);
-                            values.extend([i, f, g, o, i * g, f, c[unit], h[unit]]);
-                        }
-                        CellKind::Gru => values.extend([gate(0), gate(1), gate(2), h[unit]]),
-                    }
+                    let gates = core::array::from_fn(|g| gates.get(g * shape.hidden + unit).copied().unwrap_or(0.0));
+                    let after = Unit { h: h[unit], c: c[unit] };
+                    values.extend(shown.iter().map(|(_, value)| value(gates, after)));
                 }
             }
         }

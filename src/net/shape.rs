@@ -2,7 +2,7 @@
 //!
 //! The letters used in every shape comment of this crate:
 //! **T** `seq_len`, **B** `batch`, **I** `input`, **H** `hidden`, **O** `output`, **L** `layers`,
-//! **G** gates of a cell (RNN 1, LSTM 4, GRU 3); in training **D** target columns, for which O is [`Loss::outputs`].
+//! **G** gates of a cell ([`CellKind::gates`]); in training **D** target columns, for which O is [`Loss::outputs`].
 //!
 //! [`Loss::outputs`]: crate::objective::loss::Loss::outputs
 

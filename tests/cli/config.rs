@@ -97,7 +97,7 @@ fn what_is_wrong_with_a_file_is_said_in_a_line() {
         ("hidden = -3\n", "hidden: expected a whole number, not negative, got -3"),
         ("hidden = 3.5\n", "hidden: expected a whole number, not negative, got 3.5"),
         ("hidden = [3]\n", "hidden: expected a whole number, not negative, got a list"),
-        ("cell = \"lstn\"\n", "cell: \"lstn\" is none of rnn, lstm, gru; the nearest known is lstm"),
+        ("cell = \"lstn\"\n", "cell: \"lstn\" is none of rnn, lstm, gru, mgu; the nearest known is lstm"),
         ("cell = 3\n", "cell: expected a text in quotes, got 3"),
         ("lr = \"high\"\n", "lr: expected a number, got the text \"high\""),
         ("lr = nan\n", "line 1: lr: must be a finite number, not negative"),

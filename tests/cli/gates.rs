@@ -71,7 +71,7 @@ fn lstm_learns_forgets_remembers_uses() {
 }
 
 #[test]
-fn gru_and_rnn() {
+fn gru_mgu_and_rnn() {
     let run = Run::new();
     let input = input(&run);
     run.model("gru.safetensors", CellKind::Gru, [2, 5, 2, 1]);
@@ -81,6 +81,15 @@ fn gru_and_rnn() {
         let [r, z, n, h] = row[..] else { panic!("{row:?}") };
         assert!((0.0..=1.0).contains(&r) && (-1.0..=1.0).contains(&n));
         assert!(close(h, (1.0 - z) * n + z * state[at % 10]), "row {at}: {h}");
+        state[at % 10] = h;
+    }
+    run.model("mgu.safetensors", CellKind::Mgu, [2, 5, 2, 1]);
+    let answer = run.ok(&format!("gates mgu.safetensors {input}"));
+    let mut state = [0.0; 10];
+    for (at, row) in rows(&answer.stdout, "f,n,h", [4, 2, 5]).iter().enumerate() {
+        let [f, n, h] = row[..] else { panic!("{row:?}") };
+        assert!((0.0..=1.0).contains(&f) && (-1.0..=1.0).contains(&n));
+        assert!(close(h, (1.0 - f) * state[at % 10] + f * n), "row {at}: {h}");
         state[at % 10] = h;
     }
     let model = run.model("rnn.safetensors", CellKind::Rnn, [2, 5, 1, 1]);

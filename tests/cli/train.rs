@@ -132,7 +132,7 @@ fn the_same_seed_gives_the_same_bytes_whatever_computes_them() {
     for isa in Isa::available() {
         assert!(first == model(&format!("--isa {}", isa.name())), "{}", isa.name());
     }
-    for cell in ["rnn", "lstm", "gru"] {
+    for cell in CellKind::ALL.map(CellKind::name) {
         run.example("sunspots.csv");
         let args = format!("sunspots.csv --cell {cell} --hidden 33 --layers 2 --batch 9 --dropout 0.3 --state reset");
         let one = model(&args);

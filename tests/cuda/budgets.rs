@@ -1,7 +1,7 @@
 //! Every kernel for every architecture, compiled: no spills, and registers and shared memory within the budget that is
 //! written beside the kernel. Needs NVRTC and no GPU: `RNNSTEP_GATE_NVRTC` names the folders or files of those to use,
 //! with colons between them (CUDA 12 for the old architectures, 13 for the newest). `.ci/kernels` fetches them.
-//! `RNNSTEP_GATE_RECORD=FILE` writes the table down.
+//! `RNNSTEP_GATE_RECORD=FILE` writes the table down; `RNNSTEP_GATE_ONLY=gru` compiles the kernels of that cell alone.
 #![cfg(feature = "cuda")]
 
 use rayon::prelude::*;
@@ -97,7 +97,7 @@ fn parts(arch: Arch) -> Vec<Part> {
         }
         orders.push((shape(cell, 48), Dtype::F32, Some(Frame::Stepwise)));
         orders.push((shape(cell, 64), Dtype::Bf16, None));
-        let one = [Dtype::Bf16, Dtype::Tf32, Dtype::F16][cell as usize];
+        let one = [Dtype::Bf16, Dtype::Tf32, Dtype::F16][cell as usize % 3];
         let thorough = THOROUGH.contains(&arch.number());
         orders.extend(Dtype::ALL.into_iter().filter(|&d| thorough || d == one).map(|d| (shape(cell, WIDE), d, None)));
     }
@@ -141,14 +141,18 @@ fn every_kernel_on_every_architecture() {
         return println!("SKIPPED: RNNSTEP_GATE_NVRTC names no NVRTC to compile with; .ci/kernels does");
     };
     let compilers: Vec<Nvrtc> = std::env::split_paths(&list).map(|path| Nvrtc::open(&path).unwrap()).collect();
-    let (budgets, start) = (budgets(), Instant::now());
+    let (mut budgets, start) = (budgets(), Instant::now());
+    let only = std::env::var("RNNSTEP_GATE_ONLY").ok();
+    let wanted =
+        |program: &Program| only.as_ref().is_none_or(|cell| program.to_string().starts_with(&format!("{cell}.cu")));
+    budgets.retain(|kernel, _| only.as_ref().is_none_or(|cell| kernel.starts_with(&format!("{cell}_"))));
     let jobs: Vec<(&Nvrtc, Arch, Part)> = ARCHS
         .iter()
         .flat_map(|&arch| {
             let arch = Arch::new(arch / 10, arch % 10);
             let compiler = compilers.iter().find(|nvrtc| nvrtc.archs().contains(&arch));
             let compiler = compiler.unwrap_or_else(|| panic!("no NVRTC of RNNSTEP_GATE_NVRTC knows {arch}"));
-            parts(arch).into_iter().map(move |part| (compiler, arch, part))
+            parts(arch).into_iter().filter(|part| wanted(&part.program)).map(move |part| (compiler, arch, part))
         })
         .collect();
     let wrong = Mutex::new(vec![]);

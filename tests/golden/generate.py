@@ -75,13 +75,46 @@ LOSSES = {
 }  # fmt: skip
 
 
+class Mgu(nn.Module):
+    """The minimal gated unit, which PyTorch has no class for, reset after the product: a layer is two linear layers, gates
+    f and n. Their parameters have the names that those of nn.GRU have."""
+
+    def __init__(self, input_size, hidden_dim, n_layers, *, batch_first, bias=True):
+        super().__init__()
+        assert batch_first
+        columns = [input_size] + [hidden_dim] * (n_layers - 1)
+        # in a plain list, since modules in a module would give their own names to the parameters
+        self.layers = [(nn.Linear(c, 2 * hidden_dim, bias), nn.Linear(hidden_dim, 2 * hidden_dim, bias)) for c in columns]
+        for number, layer in enumerate(self.layers):
+            for side, linear in zip(("ih", "hh"), layer):
+                self.register_parameter(f"weight_{side}_l{number}", linear.weight)
+                if bias:
+                    self.register_parameter(f"bias_{side}_l{number}", linear.bias)
+
+    def forward(self, x, hidden):
+        last = []
+        for (ih, hh), h in zip(self.layers, hidden):
+            out = []
+            for t in range(x.shape[1]):
+                (x_f, x_n), (h_f, h_n) = ih(x[:, t]).chunk(2, dim=-1), hh(h).chunk(2, dim=-1)
+                f = torch.sigmoid(x_f + h_f)
+                h = (1.0 - f) * h + f * torch.tanh(x_n + f * h_n)
+                out.append(h)
+            x = torch.stack(out, dim=1)
+            last.append(h)
+        return x, torch.stack(last)
+
+
+# The recurrent layers by name, and how many gates they have.
+CELLS = {"rnn": (nn.RNN, 1), "lstm": (nn.LSTM, 4), "gru": (nn.GRU, 3), "mgu": (Mgu, 2)}
+
+
 class Lesson(nn.Module):
     """The lesson's class `RNN(input_size, output_size, hidden_dim, n_layers)`, with the kind of cell as an argument."""
 
     def __init__(self, cell, input_size, output_size, hidden_dim, n_layers, **options):
         super().__init__()
-        layer = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell]
-        self.rnn = layer(input_size, hidden_dim, n_layers, batch_first=True, **options)
+        self.rnn = CELLS[cell][0](input_size, hidden_dim, n_layers, batch_first=True, **options)
         self.fc = nn.Linear(hidden_dim, output_size) if output_size else None
 
     def forward(self, x, hidden):
@@ -125,8 +158,7 @@ class Draw:
         """Uniform within 1 / sqrt(H), as PyTorch begins; `gain` times as wide for the recurrent layers."""
         narrow = 1.0 / np.sqrt(case["hidden"])
         limit = gain * narrow
-        gates = {"rnn": 1, "lstm": 4, "gru": 3}[case["cell"]]
-        rows, weights = gates * case["hidden"], {}
+        rows, weights = CELLS[case["cell"]][1] * case["hidden"], {}
         for layer in range(case["layers"]):
             columns = case["hidden"] if layer else case["input"]
             weights[f"rnn.weight_ih_l{layer}"] = self.uniform((rows, columns), limit)
@@ -236,6 +268,15 @@ NETS = [
     ("gru", 1, 33, 1, 2, 3, 2, ""),
     ("gru", 1, 64, 1, 1, 1, 2, "state"),
     ("gru", 3, 9, 1, 1, 5, 5, "saturated"),
+    ("mgu", 1, 1, 2, 1, 33, 1, "state"),
+    ("mgu", 2, 7, 1, None, 5, 5, "state"),
+    ("mgu", 1, 8, 3, 1, 1, 20, "nobias"),
+    ("mgu", 3, 9, 2, 17, 3, 5, "state"),
+    ("mgu", 17, 16, 1, 1, 1, 2, ""),
+    ("mgu", 2, 17, 1, None, 1, 20, "nobias state"),
+    ("mgu", 3, 31, 1, 1, 1, 1, "state"),
+    ("mgu", 1, 33, 1, 2, 3, 2, ""),
+    ("mgu", 3, 9, 1, 1, 5, 5, "saturated"),
 ]
 
 
@@ -324,7 +365,7 @@ def special(folder, kind, what, hidden):
 
 
 def specials(folder):
-    for kind in ("rnn", "rnn_relu", "lstm", "gru"):
+    for kind in ("rnn", "rnn_relu", "lstm", "gru", "mgu"):
         for what, hidden in [
             ("x", 5), ("x", 17), ("state", 17), ("weight_ih_inf", 17), ("weight_hh_inf", 5),
             ("weight_hh_inf_state", 5), ("bias_nan", 17), ("fc", 5),
@@ -445,6 +486,9 @@ TRAININGS = {
     "gru_adam_betas_clip": recipe(
         spec("gru", 2, 7, 1, 1, 3, 6), steps=25, clip=1.0, state="carry",
         optimizer=ADAM | {"lr": 0.02, "betas": [0.8, 0.95], "eps": 1e-4},
+    ),
+    "mgu_adam_clip": recipe(
+        spec("mgu", 2, 9, 2, 1, 3, 6), steps=25, clip=1.0, state="carry", optimizer=ADAM | {"lr": 0.02}
     ),
     "rnn_sgd_dampening": recipe(
         spec("rnn", 1, 16, 2, 1, 5, 6), steps=30, optimizer=SGD | {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}

@@ -40,6 +40,7 @@ CASES = {
     ),
     "gru_k7": how("gru", 1, 15, 1, 1, window=7, every=1, clip=0.5, optimizer=ADAM | {"lr": 0.01}),
     "gru_k16_every3_two_layers": how("gru", 2, 9, 2, 1, window=16, every=3, optimizer=ADAM | {"lr": 0.01}),
+    "mgu_k7": how("mgu", 1, 15, 1, 1, window=7, every=1, clip=0.5, optimizer=ADAM | {"lr": 0.01}),
     "gru_k1_every3": how("gru", 1, 8, 1, 1, window=1, every=3, optimizer=ADAM | {"lr": 0.02}),
 }  # fmt: skip
 

@@ -368,9 +368,9 @@ fn numbers_beyond_all_measure() {
     for (hidden, layers) in [(0, 2), (5, 0), (0, 0), (usize::MAX, 2), (5, usize::MAX), (usize::MAX, usize::MAX)] {
         (reading.hidden, reading.layers) = (hidden, layers);
         assert_eq!(reading.rows().count(), 3 * 2 * 5);
-        reading.names = &[];
+        reading.names = vec![];
         assert_eq!(reading.rows().count(), 3 * 2 * 5 * 8);
-        reading.names = &["one"; 8];
+        reading.names = vec!["one"; 8];
     }
 
     // the last values of a season of many columns, of which a state would have to make room for terabytes

@@ -10,12 +10,10 @@ use rnnstep::{CellKind, Cpu, Isa, Model, Nonlinearity, Order, Shape, State, Stre
 
 const TINY: f32 = f32::from_bits((127 - 95) << 23); // 2^-95
 
-const CELLS: [(CellKind, Nonlinearity); 4] = [
-    (CellKind::Rnn, Nonlinearity::Tanh),
-    (CellKind::Rnn, Nonlinearity::Relu),
-    (CellKind::Lstm, Nonlinearity::Tanh),
-    (CellKind::Gru, Nonlinearity::Tanh),
-];
+/// Every cell, and that with relu.
+fn cells() -> impl Iterator<Item = (CellKind, Nonlinearity)> {
+    CellKind::ALL.map(|cell| (cell, Nonlinearity::Tanh)).into_iter().chain([(CellKind::Rnn, Nonlinearity::Relu)])
+}
 
 fn shape(cell: CellKind, nonlinearity: Nonlinearity, hidden: usize, output: Option<usize>) -> Shape {
     Shape::new(cell, 2, hidden, 2, 1).unwrap().with_nonlinearity(nonlinearity).unwrap().with_output(output).unwrap()
@@ -40,9 +38,12 @@ fn fading(shape: Shape) -> Model {
                     _ => *value * 0.1,
                 };
             } else if name.contains("bias") {
-                // what keeps: f of an LSTM, z of a GRU, which are 0.88
-                let keeps = shape.cell() != CellKind::Rnn && name.contains("bias_ih") && gate(i) == 1;
-                *value = if keeps { 2.0 } else { 0.0 };
+                // what keeps: f of an LSTM, z of a GRU, 1 - f of an MGU, which are 0.88
+                *value = match (shape.cell(), gate(i)) {
+                    (CellKind::Lstm | CellKind::Gru, 1) if name.contains("bias_ih") => 2.0,
+                    (CellKind::Mgu, 0) if name.contains("bias_ih") => -2.0,
+                    _ => 0.0,
+                };
             }
         }
         tensor
@@ -73,7 +74,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// Steps of a stream, of streams and of a sequence that fade: one and the same, and nothing below 2^-95 is kept.
 #[test]
 fn what_fades_becomes_zero() {
-    for (cell, nonlinearity) in CELLS {
+    for (cell, nonlinearity) in cells() {
         let shape = shape(cell, nonlinearity, 21, Some(2));
         let model = fading(shape);
         let steps = 1500;
@@ -105,7 +106,7 @@ fn what_fades_becomes_zero() {
 /// A state handed in is no exception.
 #[test]
 fn a_state_from_outside_keeps_nothing_tiny() {
-    for (cell, nonlinearity) in CELLS {
+    for (cell, nonlinearity) in cells() {
         let shape = shape(cell, nonlinearity, 17, None);
         for tiny in [f32::from_bits(1), 1e-40, f32::MIN_POSITIVE, TINY * 0.999] {
             assert!(bits(&values(&state_of(&shape, tiny))).iter().all(|&bits| bits == 0));
@@ -121,7 +122,7 @@ fn a_state_from_outside_keeps_nothing_tiny() {
 /// again as new.
 #[test]
 fn what_is_not_a_number_is_not_a_number() {
-    for (cell, nonlinearity) in CELLS {
+    for (cell, nonlinearity) in cells() {
         // float64's max takes a number before NaN
         let relu = nonlinearity == Nonlinearity::Relu;
         for special in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].into_iter().filter(|v| !relu || !v.is_nan()) {
@@ -250,7 +251,7 @@ mod seen_by_the_processor {
 
     #[test]
     fn steps_that_fade_meet_no_subnormal_number() {
-        for (cell, nonlinearity) in CELLS {
+        for (cell, nonlinearity) in cells() {
             for hidden in [8, 21, 32] {
                 let shape = shape(cell, nonlinearity, hidden, Some(1));
                 let model = fading(shape);

@@ -82,6 +82,7 @@ fn training() {
         (CellKind::Rnn, Nonlinearity::Relu, sgd, 0xcf76_e70a_4e50_1b36),
         (CellKind::Lstm, Nonlinearity::Tanh, adam, 0x9e56_5d24_ad58_dc99),
         (CellKind::Gru, Nonlinearity::Tanh, adam, 0xaea0_d153_c186_c60a),
+        (CellKind::Mgu, Nonlinearity::Tanh, adam, 0x67ac_4880_4c62_266e),
     ] {
         for (isa, threads) in Isa::available().into_iter().flat_map(|isa| [(isa, 1), (isa, 2)]) {
             let found = train(shape(cell, nonlinearity), optimizer, isa, threads);
@@ -98,6 +99,7 @@ fn streaming() {
         (CellKind::Rnn, Nonlinearity::Relu, 0x9328_29e4_e8a0_7e4f),
         (CellKind::Lstm, Nonlinearity::Tanh, 0x5878_4f11_4538_4271),
         (CellKind::Gru, Nonlinearity::Tanh, 0xa37e_7774_311c_9e9f),
+        (CellKind::Mgu, Nonlinearity::Tanh, 0x4249_dcb3_35ba_c844),
     ] {
         for isa in Isa::available() {
             let found = stream(shape(cell, nonlinearity), isa);

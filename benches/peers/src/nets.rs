@@ -51,10 +51,11 @@ impl Net {
         Self { size: size.into(), model, steps, batch, x, target: values(steps * batch), y }
     }
 
-    /// One value in and one out, every cell at every H, and a stack of two layers.
+    /// One value in and one out, each of these cells at every H, and a stack of two layers.
     pub fn streams() -> Vec<Self> {
         let mut nets = Vec::new();
-        for cell in CellKind::ALL {
+        // the cells that other libraries have
+        for cell in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru] {
             for hidden in HIDDEN {
                 let shape = Shape::new(cell, 1, hidden, 1, 1).expect("a shape that makes sense");
                 nets.push(Self::new(&format!("H{hidden}"), shape, STEPS, 1, values(STEPS)));

@@ -20,12 +20,7 @@ where
 }
 
 pub fn cell() -> impl TypedValueParser<Value = CellKind> {
-    let help = |cell| match cell {
-        CellKind::Rnn => "Elman RNN: `h' = tanh(W_ih x + b_ih + W_hh h + b_hh)`, or relu in place of tanh",
-        CellKind::Lstm => "Long short-term memory, gates in the order i f g o",
-        CellKind::Gru => "Gated recurrent unit, PyTorch's reset-after form, gates in the order r z n",
-    };
-    one_of(CellKind::ALL.map(|cell| (cell, cell.name(), help(cell))))
+    one_of(CellKind::ALL.map(|cell| (cell, cell.name(), cell.about().trim_end_matches('.'))))
 }
 
 pub fn nonlinearity() -> impl TypedValueParser<Value = Nonlinearity> {

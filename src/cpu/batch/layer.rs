@@ -1,7 +1,7 @@
 //! One layer of a block of rows: product and cell, tile after tile.
 
 use super::super::beside::Beside;
-use super::super::product::{Product, Start};
+use super::super::product::{Panel, Product, Start};
 use super::super::recurrent::{kept, tail};
 use super::super::stored::Stored;
 use super::BLOCK;
@@ -117,7 +117,7 @@ impl Layer {
             Product {
                 rows: self.rows,
                 depth,
-                panel: C::GATES,
+                panel: const { Panel::of(C::GATES) },
                 panels: tiles.len(),
                 a,
                 a_row,

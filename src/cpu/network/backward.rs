@@ -1,8 +1,8 @@
 //! Backward through a whole network: head, layers from the top down, all gradients.
 
-use super::super::product::{Product, Start, transpose};
+use super::super::product::{Panel, Product, Start, transpose};
 use super::super::recurrent::{Backward, Layer};
-use super::{Facts, Network};
+use super::Network;
 use crate::cell::{Cell, Visitor};
 use crate::net::pass::Purpose;
 use crate::net::weight_format::Weights;
@@ -56,7 +56,7 @@ impl Network {
             let shape = self.shape;
             self.threads.split(self.batch, |rows| shape.visit_cell((&run, rows)));
 
-            let resets = self.shape.visit_cell(Facts).1;
+            let resets = self.shape.cell.resets();
             let dgates_h = if resets { layer.gates_h } else { layer.gates_x }.cast_const();
             let dgates_x = layer.gates_x.cast_const();
             let gates_of = |at| Rows { at, width: gates, gates: self.shape.gates(), count: rows };
@@ -73,7 +73,7 @@ impl Network {
             self.run_rows(Product {
                 rows,
                 depth: gates,
-                panel: 1,
+                panel: Panel::One,
                 panels: padded(columns) / LANES,
                 a: dgates_x,
                 a_row: gates,
@@ -122,7 +122,7 @@ impl Network {
         self.run_rows(Product {
             rows: rows.len(),
             depth: self.shape.width_out(),
-            panel: 1,
+            panel: Panel::One,
             panels: width / LANES,
             a: dy,
             a_row: out,
@@ -148,7 +148,7 @@ impl Network {
         let product = Product {
             rows: columns,
             depth: d.count,
-            panel: d.gates,
+            panel: Panel::of(d.gates),
             panels: d.width / panel,
             a: a.at,
             a_row: 1,

@@ -92,7 +92,7 @@ impl Network {
         let training = purpose == Purpose::Training;
         let zeros = Buffer::try_zeros;
         let when = |wanted: bool, len: usize| zeros(if wanted { len } else { 0 });
-        let (saved, resets) = shape.visit_cell(Facts);
+        let (saved, resets) = (shape.cell.saved(), shape.cell.resets());
         let tape = |layer: usize| -> Result<Tape> {
             Ok(Tape {
                 gates_x: zeros(gates * batch * if training { steps } else { steps.min(Layer::piece(batch)) })?,
@@ -282,7 +282,7 @@ impl Network {
     /// # Panics
     /// If there is no such layer, or no room for such a row; in a network for inference there is none for any.
     pub fn gates(&self, layer: usize, row: usize, out: &mut Vec<f32>) {
-        let (saved, _) = self.shape.visit_cell(Facts);
+        let saved = self.shape.cell.saved();
         let width = padded(self.shape.hidden);
         let from = &self.tapes[layer].saved[row * saved * width..][..saved * width];
         out.clear();
@@ -388,16 +388,6 @@ fn y_rows<'a>(shape: &Shape, y: &'a Buffer, tapes: &'a [Tape]) -> &'a [f32] {
     match shape.output {
         Some(_) => y,
         None => &tapes[tapes.len() - 1].h,
-    }
-}
-
-/// Vectors that the cell saves, and whether it resets.
-struct Facts;
-
-impl Visitor for Facts {
-    type Output = (usize, bool);
-    fn visit<C: Cell>(self) -> Self::Output {
-        (C::SAVED, C::RESET)
     }
 }
 

@@ -1,26 +1,31 @@
 //! The kernels' text, part of the program.
 
-/// Every file of `kernels/`, as (name, text).
-pub const SOURCES: &[(&str, &str)] = &[
-    ("cell.cuh", include_str!("../../../kernels/cell.cuh")),
-    ("dropout.cu", include_str!("../../../kernels/dropout.cu")),
-    ("gemm.cu", include_str!("../../../kernels/gemm.cu")),
-    ("gru.cu", include_str!("../../../kernels/gru.cu")),
-    ("lstm.cu", include_str!("../../../kernels/lstm.cu")),
-    ("many_blocks.cuh", include_str!("../../../kernels/many_blocks.cuh")),
-    ("math.cuh", include_str!("../../../kernels/math.cuh")),
-    ("one_block.cuh", include_str!("../../../kernels/one_block.cuh")),
-    ("passes.cuh", include_str!("../../../kernels/passes.cuh")),
-    ("prelude.cuh", include_str!("../../../kernels/prelude.cuh")),
-    ("recurrent.cuh", include_str!("../../../kernels/recurrent.cuh")),
-    ("rnn.cu", include_str!("../../../kernels/rnn.cu")),
-    ("step.cuh", include_str!("../../../kernels/step.cuh")),
-    ("tensor_part.cuh", include_str!("../../../kernels/tensor_part.cuh")),
-    ("tile.cuh", include_str!("../../../kernels/tile.cuh")),
-    ("training.cu", include_str!("../../../kernels/training.cu")),
-    ("training.cuh", include_str!("../../../kernels/training.cuh")),
-    ("whole.cuh", include_str!("../../../kernels/whole.cuh")),
-];
+use crate::cell::cells;
+
+macro_rules! sources {
+    ($($(#[$about:meta])* $kind:ident $name:literal $(($nonlinearity:ident $other:ident))?)+) => {
+        /// Every file of `kernels/`, as (name, text): those of the cells, one each, and the others.
+        pub const SOURCES: &[(&str, &str)] = &[
+            $((concat!($name, ".cu"), include_str!(concat!("../../../kernels/", $name, ".cu"))),)+
+            ("cell.cuh", include_str!("../../../kernels/cell.cuh")),
+            ("dropout.cu", include_str!("../../../kernels/dropout.cu")),
+            ("gemm.cu", include_str!("../../../kernels/gemm.cu")),
+            ("many_blocks.cuh", include_str!("../../../kernels/many_blocks.cuh")),
+            ("math.cuh", include_str!("../../../kernels/math.cuh")),
+            ("one_block.cuh", include_str!("../../../kernels/one_block.cuh")),
+            ("passes.cuh", include_str!("../../../kernels/passes.cuh")),
+            ("prelude.cuh", include_str!("../../../kernels/prelude.cuh")),
+            ("recurrent.cuh", include_str!("../../../kernels/recurrent.cuh")),
+            ("step.cuh", include_str!("../../../kernels/step.cuh")),
+            ("tensor_part.cuh", include_str!("../../../kernels/tensor_part.cuh")),
+            ("tile.cuh", include_str!("../../../kernels/tile.cuh")),
+            ("training.cu", include_str!("../../../kernels/training.cu")),
+            ("training.cuh", include_str!("../../../kernels/training.cuh")),
+            ("whole.cuh", include_str!("../../../kernels/whole.cuh")),
+        ];
+    };
+}
+cells!(sources);
 
 /// Ending of the files that others include.
 pub(in crate::cuda) const HEADER: &str = ".cuh";
@@ -43,6 +48,9 @@ mod tests {
             }
         }
         let embedded = SOURCES.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
-        assert_eq!(files, embedded, "give each file of kernels/ a line in SOURCES");
+        assert_eq!(
+            files, embedded,
+            "give each file of kernels/ a line in SOURCES, or a cell in the list of src/cell/mod.rs"
+        );
     }
 }

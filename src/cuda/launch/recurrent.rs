@@ -1,7 +1,6 @@
 //! The kernels of a recurrent layer, `kernels/recurrent.cuh`, compiled for one shape and plan.
 
 use super::part::{Part, optional};
-use crate::cell::kind::CellKind;
 use crate::cuda::Cuda;
 use crate::cuda::driver::{Function, Geometry, Memory};
 use crate::cuda::plan::{Direction, Frame, Pass, Plan};
@@ -12,19 +11,6 @@ use crate::simd::lanes::padded;
 
 /// Words from the barrier of one group of blocks to that of the next, as in `kernels/passes.cuh`.
 const BARRIER: usize = 32;
-
-/// Vectors that a cell leaves for backward: SAVED of its struct, in Rust and in CUDA.
-pub const fn saved(cell: CellKind) -> usize {
-    match cell {
-        CellKind::Rnn => 0,
-        CellKind::Lstm | CellKind::Gru => 4,
-    }
-}
-
-/// Whether the two gradients of its gates differ: RESET of its struct.
-pub const fn resets(cell: CellKind) -> bool {
-    matches!(cell, CellKind::Gru)
-}
 
 /// What forward of a layer reads and writes: `struct Forward` of `kernels/passes.cuh`, with its shapes.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +71,7 @@ impl Forward<'_> {
             gates_x: self.gates_x.range(shape.gates() * row..)?,
             h: self.h.range(row..)?,
             c: self.c.map(|c| c.range(row..)).transpose()?,
-            saved: self.saved.map(|part| part.range(saved(shape.cell) * row..)).transpose()?,
+            saved: self.saved.map(|part| part.range(shape.cell.saved() * row..)).transpose()?,
             steps,
             ..*self
         })
@@ -100,7 +86,7 @@ impl Forward<'_> {
             gates_x: self.gates_x.holds("gates_x [T·B,G·Hp]", rows * gates * width)?,
             h: self.h.holds("h [(T+1)·B,Hp]", states)?,
             c: needed(shape.cell.has_c(), self.c, "c [(T+1)·B,Hp]", states)?,
-            saved: optional(self.saved, "saved [T·B,SAVED·Hp]", rows * saved(shape.cell) * width)?,
+            saved: optional(self.saved, "saved [T·B,SAVED·Hp]", rows * shape.cell.saved() * width)?,
             barrier: barriers.holds("barriers", BARRIER)?,
             steps: self.steps as i32,
             batch: self.batch as i32,
@@ -114,14 +100,14 @@ impl Backward<'_> {
         let (rows, row) = (self.steps * self.batch, self.batch * width);
         Ok(BackwardArgs {
             weight_hh: self.weight_hh.holds("weight_hh [G·Hp,H]", gates * width * shape.hidden)?,
-            saved: needed(saved(cell) > 0, self.saved, "saved [T·B,SAVED·Hp]", rows * saved(cell) * width)?,
+            saved: needed(cell.saved() > 0, self.saved, "saved [T·B,SAVED·Hp]", rows * cell.saved() * width)?,
             h: self.h.holds("h [(T+1)·B,Hp]", rows * width + row)?,
             c: needed(cell.has_c(), self.c, "c [(T+1)·B,Hp]", rows * width + row)?,
             dabove: self.dabove.holds("dabove [T·B,Hp]", rows * width)?,
             dgates_x: self.dgates_x.holds("dgates_x [T·B,G·Hp]", rows * gates * width)?,
             dgates_h: match self.dgates_h {
                 Some(dgates_h) => dgates_h.holds("dgates_h [T·B,G·Hp]", rows * gates * width)?,
-                None => needed(resets(cell), None, "dgates_h [T·B,G·Hp]", rows * gates * width)?,
+                None => needed(cell.resets(), None, "dgates_h [T·B,G·Hp]", rows * gates * width)?,
             },
             dh: self.dh.holds("dh [B,Hp]", row)?,
             dc: needed(cell.has_c(), self.dc, "dc [B,Hp]", row)?,
@@ -279,7 +265,7 @@ impl Recurrent {
         let (row, now, next) = (at.batch * width, t * at.batch, (t + 1) * at.batch);
         let after = |state: Part<'_>| state.range(next * width..)?.holds("h [(T+1)·B,Hp]", row);
         let saved = match at.saved {
-            Some(all) => all.range(now * saved(cell) * width..)?.holds("saved", row * saved(cell))?,
+            Some(all) => all.range(now * cell.saved() * width..)?.holds("saved", row * cell.saved())?,
             None => 0,
         };
         let args = StepArgs {
@@ -310,8 +296,8 @@ impl Recurrent {
         let dgates = |all: Part<'_>| all.range(now * gates * width..)?.holds("dgates [B,G·Hp]", row * gates);
         let args = StepBackwardArgs {
             saved: match at.saved {
-                Some(all) => all.range(now * saved(cell) * width..)?.holds("saved", row * saved(cell))?,
-                None => needed(saved(cell) > 0, None, "saved", row * saved(cell))?,
+                Some(all) => all.range(now * cell.saved() * width..)?.holds("saved", row * cell.saved())?,
+                None => needed(cell.saved() > 0, None, "saved", row * cell.saved())?,
             },
             h: state(at.h, now)?,
             c: at.c.map_or_else(|| needed(cell.has_c(), None, "c", row), |c| state(c, now))?,
@@ -319,7 +305,7 @@ impl Recurrent {
             c_after: at.c.map_or(Ok(0), |c| state(c, next))?,
             dabove: at.dabove.range(now * width..)?.holds("dabove [B,Hp]", row)?,
             dgates_x: dgates(at.dgates_x)?,
-            dgates_h: at.dgates_h.map_or_else(|| needed(resets(cell), None, "dgates_h", row), dgates)?,
+            dgates_h: at.dgates_h.map_or_else(|| needed(cell.resets(), None, "dgates_h", row), dgates)?,
             dh: at.dh.holds("dh [B,Hp]", row)?,
             dc: needed(cell.has_c(), at.dc, "dc [B,Hp]", row)?,
             batch: at.batch as i32,

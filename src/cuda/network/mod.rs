@@ -11,7 +11,7 @@ use super::driver::{Beside, Gpu, Memory, Pinned};
 use super::plan::{Dtype, Frame, Plan};
 use crate::cuda::launch::part::Part;
 use crate::cuda::launch::products::Products;
-use crate::cuda::launch::recurrent::{Recurrent, resets, saved};
+use crate::cuda::launch::recurrent::Recurrent;
 use crate::cuda::launch::whole::Ends;
 use crate::error::{Error, Result};
 use crate::net::layout::Layout;
@@ -101,8 +101,8 @@ impl Network {
             let between = training && layer + 1 < shape.layers;
             Ok(Tape {
                 gates_x: zeros(rows * gates)?,
-                saved: (training && saved(shape.cell) > 0)
-                    .then(|| zeros(rows * saved(shape.cell) * width))
+                saved: (training && shape.cell.saved() > 0)
+                    .then(|| zeros(rows * shape.cell.saved() * width))
                     .transpose()?,
                 dropout: between.then(|| Ok::<_, Error>([zeros(rows * width)?, zeros(rows * width)?])).transpose()?,
             })
@@ -117,7 +117,7 @@ impl Network {
         } else {
             vec![]
         };
-        let many = if training && resets(shape.cell) {
+        let many = if training && shape.cell.resets() {
             rows
         } else if stepwise {
             batch

@@ -4,7 +4,7 @@ use super::Network;
 use crate::cuda::driver::{Graph, Memory};
 use crate::cuda::launch::part::Part;
 use crate::cuda::launch::products::{Packed, Products, Rows};
-use crate::cuda::launch::recurrent::{Backward, Forward, resets};
+use crate::cuda::launch::recurrent::{Backward, Forward};
 use crate::cuda::plan::Frame;
 use crate::error::Result;
 use crate::simd::lanes::padded;
@@ -304,7 +304,7 @@ impl Network {
             c: self.c.as_ref().map(|c| self.states(c, l)).transpose()?,
             dabove: Part::of(&self.dabove),
             dgates_x: Part::of(&tape.gates_x),
-            dgates_h: resets(self.shape.cell).then(|| Part::of(&self.gates_h)),
+            dgates_h: self.shape.cell.resets().then(|| Part::of(&self.gates_h)),
             dh: Part::of(&self.dh).range(l * row..)?,
             dc: self.dc.as_ref().map(|dc| Part::of(dc).range(l * row..)).transpose()?,
             steps: self.steps,

@@ -3,7 +3,6 @@
 //! gradients, 6 and 10 more for each further sequence.
 
 use super::{Direction, Dtype, Frame, Pass};
-use crate::cell::kind::CellKind;
 use crate::cuda::{Arch, Properties};
 use crate::net::shape::Shape;
 use crate::simd::lanes::padded;
@@ -66,13 +65,12 @@ pub(super) struct Need {
 impl Need {
     pub fn of(shape: &Shape, direction: Direction, dtype: Dtype) -> Self {
         let (gates, units) = (shape.gates() as u32, padded(shape.hidden) as u32);
-        let resets = shape.cell == CellKind::Gru;
         match direction {
             Direction::Forward => {
                 Self { gates, units, values: gates, length: units, registers: [60, 6], backward: false, dtype }
             }
             Direction::Backward => {
-                let more = if resets { 14 } else { 0 };
+                let more = if shape.cell.resets() { 14 } else { 0 };
                 Self {
                     gates,
                     units,

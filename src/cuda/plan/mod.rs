@@ -5,7 +5,7 @@ mod fit;
 pub use fit::{Limits, whole};
 
 use super::driver::Properties;
-use crate::cell::kind::{CellKind, Nonlinearity};
+use crate::cell::kind::Nonlinearity;
 use crate::cuda::image::compile::Program;
 use crate::error::{DeviceErrorKind, Error, Result};
 use crate::net::shape::Shape;
@@ -190,14 +190,8 @@ impl Pass {
 
     /// The file of the cell, with what the shape alone decides.
     fn of_cell(&self, shape: &Shape) -> Result<Program> {
-        let file = match shape.cell {
-            CellKind::Rnn => "rnn.cu",
-            CellKind::Lstm => "lstm.cu",
-            CellKind::Gru => "gru.cu",
-        };
-        let program = Program::embedded(file)?.define("HIDDEN", shape.hidden);
-        let relu = (shape.cell, shape.nonlinearity) == (CellKind::Rnn, Nonlinearity::Relu);
-        Ok(if relu { program.define("RELU", 1) } else { program })
+        let program = Program::embedded(&format!("{}.cu", shape.cell.name()))?.define("HIDDEN", shape.hidden);
+        Ok(if shape.nonlinearity == Nonlinearity::Relu { program.define("RELU", 1) } else { program })
     }
 
     const STEPWISE: Self = Self {
@@ -320,6 +314,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell::kind::CellKind;
     use crate::cuda::Arch;
     use crate::cuda::image::ahead::Order;
 

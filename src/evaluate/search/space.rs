@@ -49,7 +49,7 @@ impl Space {
         }
         let fits = |&length: &usize| length == 10 || length * WINDOWS <= first;
         Self {
-            cells: vec![CellKind::Rnn, CellKind::Lstm, CellKind::Gru],
+            cells: CellKind::ALL.to_vec(),
             hidden: vec![4, 8, 16, 32, 64],
             layers: vec![1, 2],
             seq_lens: [10, 20, 40, 80].into_iter().filter(fits).collect(),

@@ -1,4 +1,5 @@
-//! What network a set of PyTorch tensors is: cell, sizes, layers and biases, from names and shapes alone.
+//! What network a set of PyTorch tensors is: cell, sizes, layers and biases, from names and shapes alone; where the shapes are
+//! those of several cells, from what the file says as well.
 
 use super::container::{Container, shape as shown};
 use crate::cell::kind::{CellKind, Nonlinearity};
@@ -8,7 +9,7 @@ use crate::net::shape::Shape;
 use std::collections::BTreeMap;
 
 /// What is said wherever something else is found.
-const SUPPORTED: &str = "supported are the tensors of one nn.RNN, nn.LSTM or nn.GRU and of at most one nn.Linear";
+const SUPPORTED: &str = "supported are the tensors of one recurrent network, such as nn.RNN, nn.LSTM or nn.GRU, and of at most one nn.Linear";
 
 /// The network in a file and, for each entry of its layout, where its values come from.
 pub(super) struct Found {
@@ -24,14 +25,15 @@ pub(super) enum Source {
     Zeros(String),
 }
 
-/// Sorts the tensors of `file` into a network. Names that begin with `skip` are nobody's weights.
+/// Sorts the tensors of `file` into a network. Names that begin with `skip` are nobody's weights. If the tensors are those of
+/// the cell that the file `says` it has, it is that one.
 ///
 /// # Errors
 /// If a tensor is unknown, missing, there twice, of a wrong shape or of a kind of network that is not supported.
 /// The message names it.
-pub(super) fn infer(file: &Container, nonlinearity: Nonlinearity, skip: &str) -> Result<Found> {
+pub(super) fn infer(file: &Container, says: Option<CellKind>, nonlinearity: Nonlinearity, skip: &str) -> Result<Found> {
     let groups = Groups::collect(file, skip)?;
-    let shape = groups.shape(file, nonlinearity)?;
+    let shape = groups.shape(file, says, nonlinearity)?;
     let layout = Layout::new(&shape);
     let mut sources = Vec::with_capacity(layout.entries().len());
     for entry in layout.entries() {
@@ -133,7 +135,7 @@ impl<'a> Groups<'a> {
     }
 
     /// The shape that the tensors of layer 0 and of the head have, with all its sizes checked.
-    fn shape(&self, file: &Container, nonlinearity: Nonlinearity) -> Result<Shape> {
+    fn shape(&self, file: &Container, says: Option<CellKind>, nonlinearity: Nonlinearity) -> Result<Shape> {
         if self.recurrent.is_empty() {
             return Err(Error::file(
                 file.path(),
@@ -143,14 +145,7 @@ impl<'a> Groups<'a> {
         let (_, input) = matrix(file, self.recurrent_tensor(file, "weight_ih_l0")?)?;
         let name = self.recurrent_tensor(file, "weight_hh_l0")?;
         let (rows, hidden) = matrix(file, name)?;
-        let gates = rows / hidden;
-        let cell = CellKind::ALL.into_iter().find(|cell| cell.gates() == gates && rows % hidden == 0);
-        let Some(cell) = cell else {
-            let reason = format!(
-                "its shape is [{rows}, {hidden}]; rows should be 1 (rnn), 3 (gru) or 4 (lstm) times the columns"
-            );
-            return Err(file.error(name, reason));
-        };
+        let cell = cell_of(&CellKind::ALL, [rows, hidden], says).map_err(|reason| file.error(name, reason))?;
         let output = match self.head_prefix {
             Some(prefix) => Some(matrix(file, self.head_tensor(file, prefix, "weight")?)?.0),
             None => None,
@@ -186,6 +181,38 @@ impl<'a> Groups<'a> {
     }
 }
 
+/// The cell among `cells` whose weight_hh has this shape: the one that the file says, if that is one of them.
+fn cell_of(cells: &[CellKind], [rows, hidden]: [usize; 2], says: Option<CellKind>) -> Result<CellKind, String> {
+    let fits = |cell: &CellKind| Some(rows) == hidden.checked_mul(cell.gates());
+    let fitting: Vec<CellKind> = cells.iter().copied().filter(fits).collect();
+    match (fitting.as_slice(), says) {
+        (fitting, Some(says)) if fitting.contains(&says) => Ok(says),
+        (&[cell], _) => Ok(cell),
+        ([], _) => {
+            let mut cells = cells.to_vec();
+            cells.sort_by_key(|cell| cell.gates());
+            let all = either(cells.iter().map(|cell| format!("{} ({})", cell.gates(), cell.name())));
+            Err(format!("its shape is [{rows}, {hidden}]; rows should be {all} times the columns"))
+        }
+        (&[first, ..], _) => {
+            let (all, first) = (either(fitting.iter().map(|cell| cell.name().into())), first.name());
+            Err(format!(
+                "its shape is [{rows}, {hidden}], which may be {all}; write the file with the metadata {{\"cell\": \"{first}\"}} \
+                 or the other that it is"
+            ))
+        }
+    }
+}
+
+/// `a, b or c`.
+fn either(names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
+    }
+}
+
 /// Rows and columns of a matrix, neither of them zero.
 fn matrix(file: &Container, name: &str) -> Result<(usize, usize)> {
     match file.dims(name) {
@@ -212,6 +239,25 @@ fn recurrent_leaf(leaf: &str) -> Option<(&str, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_is_what_the_file_says_if_it_can_be_or_else_what_the_rows_say() {
+        for cell in CellKind::ALL {
+            assert_eq!(cell_of(&CellKind::ALL, [cell.gates() * 7, 7], Some(cell)), Ok(cell));
+            assert_eq!(cell_of(&[cell], [cell.gates() * 7, 7], None), Ok(cell));
+        }
+        assert_eq!(cell_of(&CellKind::ALL, [28, 7], Some(CellKind::Gru)), Ok(CellKind::Lstm), "the rows are right");
+        let none = cell_of(&CellKind::ALL, [29, 7], Some(CellKind::Gru)).unwrap_err();
+        assert!(none.contains("rows should be 1 (rnn), ") && none.contains(" or 4 (lstm) times the columns"), "{none}");
+        // no two cells have the same number of gates today; the same cell twice stands for two
+        let two = [CellKind::Gru, CellKind::Gru];
+        assert_eq!(cell_of(&two, [21, 7], Some(CellKind::Gru)), Ok(CellKind::Gru));
+        let unclear = cell_of(&two, [21, 7], None).unwrap_err();
+        assert!(
+            unclear.contains("may be gru or gru; write the file with the metadata {\"cell\": \"gru\"}"),
+            "{unclear}"
+        );
+    }
 
     #[test]
     fn leaves_are_read_as_pytorch_writes_them() {

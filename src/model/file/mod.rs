@@ -11,7 +11,7 @@ mod plain;
 mod reference;
 mod unseen;
 
-use crate::cell::kind::Nonlinearity;
+use crate::cell::kind::{CellKind, Nonlinearity};
 use crate::error::{Error, Result, brief, quoted};
 use crate::net::layout::Layout;
 use crate::net::shape::Shape;
@@ -32,6 +32,8 @@ pub use unseen::{End, Unseen};
 
 /// The key of our metadata in the header.
 const KEY: &str = "rnnstep";
+/// The key by which a file that is not ours may say its cell; ours say it in [`Metadata::shape`].
+const CELL: &str = "cell";
 /// Tensors with this prefix are no weights: a checkpoint keeps the state of its optimiser in them.
 const EXTRA: &str = "rnnstep.";
 
@@ -176,7 +178,9 @@ pub struct ModelFile {
 
 /// Reads a model from a safetensors file, of this crate or of PyTorch (`save_file(model.state_dict(), path)`).
 ///
-/// Cell, sizes, layers and biases are inferred from the tensors. Recurrent tensors may have any one prefix
+/// Cell, sizes, layers and biases are inferred from the tensors. The cell is the one that the file says, in our metadata or, of
+/// another program, in a metadata entry `cell` (`save_file(..., metadata={"cell": "gru"})`), if the tensors are those of it;
+/// a file that says none has the cell with as many gates. Recurrent tensors may have any one prefix
 /// (`rnn.weight_ih_l0`, `weight_ih_l0`, `module.lstm.weight_ih_l0`), those of a linear head any other (`fc.weight`,
 /// `out.weight`). F32, F16, BF16 and F64 are converted to f32. A head without a bias gets one of zeros. Whether an
 /// Elman RNN is a relu one cannot be seen from its tensors: `nonlinearity` says so, unless the metadata does;
@@ -311,8 +315,18 @@ fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<Mo
             format!("its metadata says nonlinearity {}, not {}; leave the option out", word(said), word(asked));
         return Err(Error::file(file.path(), reason));
     }
-    let found = infer::infer(file, nonlinearity.or(said).unwrap_or_default(), EXTRA)?;
+    let says = match metadata.shape {
+        Some(shape) => Some(shape.cell),
+        None => read_cell(file)?,
+    };
+    let found = infer::infer(file, says, nonlinearity.or(said).unwrap_or_default(), EXTRA)?;
     let shape = found.shape;
+    if let (None, Some(says)) = (metadata.shape, says)
+        && says != shape.cell
+    {
+        let (says, shape) = (says.name(), infer::describe(&shape));
+        return Err(Error::file(file.path(), format!("its metadata says cell {says}, but its tensors are {shape}")));
+    }
     if let Some(said) = metadata.shape
         && said != shape
     {
@@ -362,6 +376,15 @@ fn check_columns(metadata: &Metadata, shape: &Shape) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The cell that a file of another program says it has.
+fn read_cell(file: &Container) -> Result<Option<CellKind>> {
+    let Some(word) = file.metadata(CELL) else { return Ok(None) };
+    let cell = CellKind::ALL.into_iter().find(|cell| cell.name() == word);
+    let known = CellKind::ALL.map(CellKind::name).join(", ");
+    let error = || Error::file(file.path(), format!("metadata {CELL:?}: {} is none of {known}", quoted(word)));
+    cell.map(Some).ok_or_else(error)
 }
 
 fn read_metadata(file: &Container) -> Result<Metadata> {

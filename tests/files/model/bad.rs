@@ -45,7 +45,7 @@ fn networks_of_other_kinds_are_refused_by_name() {
         refused_tensors(&changed(name, &[0, 3]), &["[0, 3]"]);
         refused_tensors(&changed(name, &[12, 3, 1]), &[name, "[12, 3, 1]"]);
     }
-    refused_tensors(&changed("rnn.weight_hh_l0", &[6, 3]), &["rnn.weight_hh_l0", "[6, 3]", "3 (gru)"]);
+    refused_tensors(&changed("rnn.weight_hh_l0", &[15, 3]), &["rnn.weight_hh_l0", "[15, 3]", "3 (gru)"]);
     refused_tensors(&changed("rnn.weight_hh_l0", &[13, 3]), &["rnn.weight_hh_l0", "[13, 3]"]);
     refused_tensors(&changed("rnn.weight_hh_l0", &[3, 0]), &["rnn.weight_hh_l0", "[3, 0]"]);
     refused_tensors(&changed("rnn.weight_hh_l0", &[0, 3]), &["rnn.weight_hh_l0", "[0, 3]"]);

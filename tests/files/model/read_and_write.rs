@@ -229,6 +229,22 @@ fn metadata_of_others_is_ignored() {
 }
 
 #[test]
+fn a_file_of_another_program_may_say_its_cell() {
+    let tensors = raw_model(&shape(CellKind::Gru), "rnn.", "fc.");
+    let bytes = container(&tensors, None);
+    let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = std::str::from_utf8(&bytes[8..end]).unwrap();
+    let says = |cell: &str| {
+        let entry = format!(r#"{{"__metadata__":{{"cell":"{cell}"}},"#);
+        with_header(&header.replacen('{', &entry, 1), &bytes[end..])
+    };
+    let back = read(&says("gru")).unwrap();
+    assert_eq!((back.shape.cell(), back.metadata), (CellKind::Gru, Metadata::default()));
+    assert_refused(&says("lstm"), &["metadata says cell lstm", "tensors are gru of input 2"]);
+    assert_refused(&says("sru"), &["\"cell\"", "\"sru\" is none of rnn, lstm, gru"]);
+}
+
+#[test]
 fn tensors_are_read_and_written_by_name() {
     let (_folder, path) = folder();
     let (x, h) = (Tensor::new([2, 1, 2], [0.1, -0.0, f32::NAN, 4.0]).unwrap(), Tensor::new([], [7.0]).unwrap());

@@ -148,6 +148,8 @@ fn every_cell_equals_its_stream_at_the_seams() {
         Lstm 8 -> 64 x 2 -> Some(1), true, F32;
         Gru 3 -> 31 x 2 -> Some(16), true, F32;
         Gru 1 -> 33 x 1 -> None, false, F32;
+        Mgu 3 -> 17 x 2 -> Some(2), true, F32;
+        Mgu 1 -> 64 x 1 -> None, false, F32;
     }
 }
 
@@ -158,6 +160,8 @@ fn small_weights_equal_their_streams() {
         Lstm 1 -> 33 x 1 -> Some(1), true, Bf16;
         Gru 4 -> 32 x 1 -> None, true, F16;
         Gru 1 -> 64 x 1 -> Some(1), false, Int8;
+        Mgu 1 -> 33 x 2 -> Some(1), true, Int8;
+        Mgu 2 -> 32 x 1 -> Some(1), false, Bf16;
     }
 }
 

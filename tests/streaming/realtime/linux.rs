@@ -77,13 +77,8 @@ fn multiplications(isa: Isa) -> usize {
 /// format of weights, every instruction set; single streams and many. The first `most` of them, or one more.
 fn cases(most: usize) -> Vec<Case> {
     let mut cases = vec![];
-    let cells = [
-        (CellKind::Rnn, Nonlinearity::Tanh),
-        (CellKind::Rnn, Nonlinearity::Relu),
-        (CellKind::Lstm, Nonlinearity::Tanh),
-        (CellKind::Gru, Nonlinearity::Tanh),
-    ];
-    for (cell, nonlinearity) in cells {
+    let cells = CellKind::ALL.map(|cell| (cell, Nonlinearity::Tanh));
+    for (cell, nonlinearity) in cells.into_iter().chain([(CellKind::Rnn, Nonlinearity::Relu)]) {
         for (input, hidden, layers, output) in [(1, 8, 1, Some(1)), (3, 33, 2, None), (1, 256, 2, Some(5))] {
             for weights in Weights::ALL {
                 let shape = Shape::new(cell, input, hidden, layers, 1)

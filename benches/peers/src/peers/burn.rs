@@ -52,6 +52,7 @@ impl Peer for Burn {
                     y(out)
                 })
             }
+            _ => return Err("no such cell".into()),
         })
     }
 

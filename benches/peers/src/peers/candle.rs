@@ -27,6 +27,7 @@ impl Peer for Candle {
                 stream(vec![layer], |state| state.h(), head, input)
             }
             CellKind::Gru => Err("no stack of GRUs".into()),
+            _ => Err("no such cell".into()),
         }
     }
 

@@ -26,12 +26,12 @@ impl Peer for Nexus {
                 let mut net = TinyGru::from_parts(input, hidden, 1, w, u, b, c, head, bias)?;
                 Box::new(move |x: &[f32]| net.predict(x))
             }
-            (cell, data) => {
+            (CellKind::Lstm | CellKind::Gru, data) => {
                 let of_layers =
                     |i: usize| data.iter().copied().skip(i).step_by(4).take(shape.layers()).collect::<Vec<_>>();
                 let [w, u, b, c] = [0, 1, 2, 3].map(of_layers);
                 let (head, bias) = (data[4 * shape.layers()], data[4 * shape.layers() + 1]);
-                if cell == CellKind::Lstm {
+                if shape.cell() == CellKind::Lstm {
                     let mut net = StackedLstm::from_parts(input, hidden, 1, &w, &u, &b, &c, head, bias)?;
                     Box::new(move |x: &[f32]| net.predict(x))
                 } else {
@@ -39,6 +39,7 @@ impl Peer for Nexus {
                     Box::new(move |x: &[f32]| net.predict(x))
                 }
             }
+            _ => return Err("no such cell".into()),
         })
     }
 
