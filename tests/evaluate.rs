@@ -20,7 +20,7 @@ fn device() -> Device {
 }
 
 fn walk(values: &[f32], protocol: &Protocol, plan: &Plan) -> Evaluation {
-    let fit = |rows: &Table, _, _| Ok(plan.start(rows, device(), Default::default())?.finish()?.model);
+    let fit = |rows: &Table, _, _| Ok(plan.start(&[rows], device(), Default::default())?.finish()?.model);
     evaluate(&table(values), protocol, &device(), fit).unwrap()
 }
 
@@ -156,7 +156,7 @@ fn further_ahead_is_fed_back() {
     let table = Table::new(rows.clone(), Tensor::new([300, 2], targets).unwrap(), Some(vec![1, 0])).unwrap();
     for form in [Form::Value, Form::Change, Form::SeasonalChange { season: 7 }] {
         let plan = Plan { shape: Shape::new(CellKind::Gru, 2, 9, 1, 2).unwrap(), ..plan(form, 2, 4) };
-        let model = plan.start(&table, device(), Default::default()).unwrap().finish().unwrap().model;
+        let model = plan.start(&[&table], device(), Default::default()).unwrap().finish().unwrap().model;
         let walk = Protocol { horizon: 5, warm_up: 1000, ..protocol(20, 5) };
         let found = evaluate(&table, &walk, &device(), |_, _, _| Ok(model.clone())).unwrap();
         let mut stream = Stream::new(model).unwrap();

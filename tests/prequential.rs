@@ -50,7 +50,7 @@ fn device() -> Device {
 }
 
 fn walk(table: &Table, protocol: &Protocol, plan: &Plan) -> Evaluation {
-    let fit = |rows: &Table, _, _| Ok(plan.start(rows, device(), Default::default())?.finish()?.model);
+    let fit = |rows: &Table, _, _| Ok(plan.start(&[rows], device(), Default::default())?.finish()?.model);
     evaluate(table, protocol, &device(), fit).unwrap()
 }
 
@@ -89,7 +89,7 @@ fn it_is_a_learner_driven_by_hand() {
             let found = walk(&table, &protocol, &plan);
             let (mut differs, mut learned) = (false, Learned::default());
             for (fold, from) in (89..119).step_by(13).enumerate() {
-                let model = plan.start(&table.part(0..from + 1).unwrap(), device(), Default::default());
+                let model = plan.start(&[table.part(0..from + 1).unwrap()], device(), Default::default());
                 let model = model.unwrap().finish().unwrap().model;
                 let units = model.units().unwrap().clone();
                 let mut by_hand = Learner::new(model, learner, Cpu::widest()).unwrap();

@@ -2,14 +2,15 @@
 
 mod each;
 mod outputs;
+mod sine;
 
 use crate::cli::args::device::{DeviceArgs, Work};
-use crate::cli::args::job::{Job, Named, Prepared};
+use crate::cli::args::job::{Job, Named, Ready};
 use crate::cli::args::number;
 use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
 use crate::cli::output::report;
-use crate::cli::output::report::SineWindow;
+use crate::cli::output::report::Scored;
 use crate::cli::output::save::{SaveEvery, Saver};
 use crate::cli::output::screen::{Screen, person_reads_stderr};
 use crate::cli::signals;
@@ -19,17 +20,16 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use outputs::{Outputs, checkpoint_beside};
 use rnnstep::cpu::Threads;
-use rnnstep::data::windows::Windows;
 use rnnstep::error::listed;
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, End, Metadata, Unseen};
-use rnnstep::net::pass::Head;
 use rnnstep::plot::{Figure, Plot};
-use rnnstep::train::Trainer;
+use rnnstep::series::one_step::{self, HeldOut};
 use rnnstep::train::checkpoint;
-use rnnstep::train::checkpoint::{Best, Checkpoint};
-use rnnstep::train::{Fit, HeldOut, Outcome};
-use rnnstep::{Device, Error, Model, Shape, Tensor, Units};
+use rnnstep::train::checkpoint::Checkpoint;
+use rnnstep::train::{Fit, Outcome};
+use rnnstep::{Device, Error, Model, Tensor};
+use sine::SineWindow;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -123,10 +123,6 @@ pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) ->
         None => Run::start(args, outputs, matches, threads)?,
     };
     let (total, first) = (run.fit.total(), run.fit.trainer.steps_done());
-    if first > total {
-        let message = format!("steps {total}: the training to resume has done {first} already; ask for more");
-        return Err(Error::Invalid(message).into());
-    }
     run.announce(total)?;
     let (spent, interrupted) = run.train(total, screen)?;
     run.finish(first, spent, interrupted, screen)
@@ -154,13 +150,16 @@ impl<'a> Run<'a> {
             None => None,
         };
         // a shape that makes no sense is found before the data is read
-        let shape = job.shape(1, 1)?;
-        let Prepared { windows, held_out, units, tables } = job.prepare()?;
-        job.say_what_is_idle(held_out.is_some());
-        let choose = |shape: &Shape, batch| args.device.choose(shape, batch, Work::Training);
-        let model = init.map_or_else(|| random(&job, shape, &windows), Ok)?;
-        let trainer = begin(&mut job, model, windows, units, choose, threads)?;
-        Self::new(args, outputs, job, trainer, tables, held_out, None)
+        job.shape(1, 1)?;
+        let Ready { plan, data, tables } = job.prepare()?;
+        job.say_what_is_idle(data.validation.is_some());
+        let shape = match &init {
+            Some(model) => *model.shape(),
+            None => plan.shape_for(data.windows.input(), data.windows.output())?,
+        };
+        let device = args.device.choose(&shape, data.windows.batch(), Work::Training)?;
+        let fit = plan.begin(data, init, device, threads)?;
+        Self::new(args, outputs, job, fit, tables)
     }
 
     fn resume(
@@ -187,34 +186,23 @@ impl<'a> Run<'a> {
         outputs.spare(&job)?;
         let wrong = |reason| Error::File { path: path.into(), reason };
         job.check_model(checkpoint.model()).map_err(wrong)?;
-        let Prepared { windows, tables, held_out, .. } = job.prepare()?;
+        let Ready { plan, data, tables } = job.prepare()?;
         same_columns(&job, &tables, &checkpoint.metadata().columns)?;
-        let recipe = recipe_for(&job, &windows)?;
-        let device = args.device.choose(checkpoint.model().shape(), windows.batch(), Work::Training)?;
+        let device = args.device.choose(checkpoint.model().shape(), data.windows.batch(), Work::Training)?;
         let (frames, last) = frames_of(&checkpoint, path, &job, !args.no_plot)?;
         if let Some(moved) = checkpoint.moved_to(&device) {
             eprintln!("note: {moved}");
         }
-        let (trainer, best) = checkpoint.into_trainer(windows, recipe, device, threads)?;
-        let mut run = Self::new(args, outputs, job, trainer, tables, held_out, best)?;
+        let fit = plan.resume(checkpoint, data, device, threads)?;
+        let mut run = Self::new(args, outputs, job, fit, tables)?;
         run.log = run.log_so_far();
         Ok(Self { frames, last, ..run })
     }
 
-    fn new(
-        args: &'a TrainArgs,
-        outputs: Outputs,
-        job: Job,
-        trainer: Trainer,
-        tables: Vec<Named>,
-        held_out: Option<HeldOut>,
-        best: Option<Best>,
-    ) -> Result<Self, Failure> {
+    fn new(args: &'a TrainArgs, outputs: Outputs, job: Job, fit: Fit, tables: Vec<Named>) -> Result<Self, Failure> {
         let metadata = metadata(&job, tables.first())?;
         let log = "step,loss,lr,val_loss\n".into();
-        let total = job.total_steps(trainer.windows());
-        let first = trainer.steps_done();
-        let fit = Fit::new(trainer, held_out, best, total, job.patience);
+        let first = fit.trainer.steps_done();
         Ok(Self { args, outputs, job, fit, tables, metadata, log, first, frames: vec![], last: None })
     }
 
@@ -425,10 +413,10 @@ impl<'a> Run<'a> {
         }
         let mut held_out = Vec::new();
         for table in &self.tables {
-            held_out.extend(report::HeldOut::of(table, model, trainer.device(), self.job.seq_len)?);
+            held_out.extend(scored(table, model, trainer.device(), self.job.seq_len)?);
         }
         if self.job.data.data.is_none() {
-            held_out.push(report::HeldOut::of_sine(trainer)?);
+            held_out.push(sine::scored(trainer)?);
         }
         let figure = self.figure(&held_out, screen)?;
         if self.job.data.has_several() {
@@ -448,7 +436,7 @@ impl<'a> Run<'a> {
     }
 
     /// What the plot file shows; a table's is shown here as well.
-    fn figure(&self, held_out: &[report::HeldOut], screen: &mut Screen) -> Result<Option<Figure>, Failure> {
+    fn figure(&self, held_out: &[Scored], screen: &mut Screen) -> Result<Option<Figure>, Failure> {
         if self.args.no_plot {
             return Ok(None);
         }
@@ -459,7 +447,7 @@ impl<'a> Run<'a> {
             let frames: Vec<Plot> = self.frames.iter().chain(last).map(SineWindow::plot).collect();
             return Ok((!frames.is_empty()).then(|| Figure::grid(title, frames, 3)));
         }
-        let mut plots: Vec<Plot> = held_out.iter().flat_map(report::HeldOut::plots).collect();
+        let mut plots: Vec<Plot> = held_out.iter().flat_map(Scored::plots).collect();
         plots.truncate(rnnstep::plot::MAX_PANELS);
         // many would hide the scores
         for plot in plots.iter().filter(|_| !self.job.data.has_several()) {
@@ -528,28 +516,17 @@ fn job_paths(args: &TrainArgs) -> Paths<'_> {
     Paths::of_job(&args.job).reads("DATA", &args.more).reads("--bundle", args.device.bundle())
 }
 
-/// A model of random weights for these windows.
-fn random(job: &Job, shape: Shape, windows: &Windows) -> Result<Model, Failure> {
-    let (input, output) = (windows.input(), Some(job.loss.outputs(windows.output())));
-    Ok(Model::random(shape.with_input(input)?.with_output(output)?, job.seed)?)
-}
-
-/// A training from its start.
-fn begin(
-    job: &mut Job,
-    mut model: Model,
-    windows: Windows,
-    units: Option<Units>,
-    choose: impl FnOnce(&Shape, usize) -> Result<Device, Failure>,
-    threads: Threads,
-) -> Result<Trainer, Failure> {
-    if let Some(units) = units {
-        model = model.with_units(units)?;
+/// One step ahead over the held-out rows of a table; `None` if no row is held out.
+fn scored(named: &Named, model: &Model, device: &Device, seq_len: usize) -> Result<Option<Scored>, Failure> {
+    let (table, rows) = (&named.table, named.train_rows..named.table.rows());
+    if rows.is_empty() {
+        return Ok(None);
     }
-    job.settle_length(&windows);
-    let recipe = recipe_for(job, &windows)?;
-    let device = choose(model.shape(), windows.batch())?;
-    Ok(Trainer::new(model, windows, recipe, device, threads)?)
+    let warm_up = one_step::warm_up(seq_len);
+    let held_out = HeldOut::of(model, device, table.inputs(), table.targets(), rows.clone(), warm_up)?;
+    let about = format!("the last {} rows, held out", rows.len());
+    let times = named.time.as_ref().map(|time| time.values[rows].to_vec()).unwrap_or_default();
+    Ok(Some(Scored { series: named.series.clone(), names: named.target_names.clone(), held_out, times, about }))
 }
 
 /// What a model file says besides: columns, as those of the `first` table are called, and the recipe.
@@ -575,10 +552,6 @@ fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata, tables: &[Na
     let unseen = (!tables.is_empty()).then(|| Unseen { ends: ends(tables), errors });
     let metadata = Metadata { unseen, ..metadata.clone() };
     paths::write(path, || file::save(path, &outcome.model, &metadata, &[]))
-}
-
-fn recipe_for(job: &Job, windows: &Windows) -> Result<rnnstep::train::Recipe, Failure> {
-    job.recipe(if windows.last_only() { Head::Last } else { Head::All }, Some(job.total_steps(windows)))
 }
 
 fn loss_line(k: u64, loss: f32) -> String {

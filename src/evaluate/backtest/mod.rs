@@ -16,12 +16,12 @@ use crate::cpu::Threads;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::learner::LearnerOptions;
+use crate::model::Model;
 use crate::model::stream::Stream;
 use crate::model::streams::{Handle, Streams};
-use crate::model::{Model, Order};
-use crate::net::state::State;
 use crate::series::naive;
 use crate::series::naive::Naive;
+use crate::series::one_step;
 use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
 use crate::train::Table;
@@ -291,14 +291,14 @@ fn model_forecasts(
     horizon: usize,
     warm_up: usize,
 ) -> Result<Vec<f32>> {
-    let from = origins.start.saturating_sub(warm_up.saturating_add(model.lag()));
     let width = table.targets().rows().1;
     let says = model.units().map_or(model.shape().width_out(), |units| units.targets());
     Error::check_length("columns that the model predicts", width, says)?;
     if horizon == 1 {
-        let x = table.inputs().part(from..origins.end)?;
-        let y = model.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
-        return Ok(model.point(&y)?.data()[(origins.start - from) * width..].to_vec());
+        // an origin is the row before the one that is forecast
+        let rows = origins.start + 1..origins.end + 1;
+        let y = one_step::outputs(model, device, table.inputs(), rows, warm_up)?;
+        return Ok(model.point(&y)?.data().to_vec());
     }
     let inputs = table.inputs().rows().1;
     let sources = fed_back(table)?;
@@ -308,7 +308,7 @@ fn model_forecasts(
     let handles: Vec<Handle> = (0..SIDE_BY_SIDE.min(origins.len())).map(|_| beside.open()).collect::<Result<_>>()?;
     let mut said = vec![0.0; origins.len() * horizon * width];
     let row = |t: usize| row_of(table.inputs(), t);
-    for t in from..origins.start {
+    for t in one_step::warm_up_start(origins.start + 1, warm_up, model.lag())..origins.start {
         stream.step(row(t))?;
     }
     let out = model.shape().width_out();

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::learner::{Learner, LearnerOptions};
 use crate::model::Model;
 use crate::model::stream::Stream;
+use crate::series::one_step;
 use crate::simd::isa::Cpu;
 use crate::train::Table;
 use std::ops::{AddAssign, Range};
@@ -68,7 +69,7 @@ pub(super) fn forecasts(
     let mut learner = Learner::new(model.clone(), options, cpu)?;
     let mut said = Vec::with_capacity(origins.len() * horizon * table.targets().rows().1);
     learner.pause();
-    for t in origins.start.saturating_sub(warm_up.saturating_add(model.lag()))..origins.end {
+    for t in one_step::warm_up_start(origins.start + 1, warm_up, model.lag())..origins.end {
         let mut y = model.point_of(learner.predict(row_of(table.inputs(), t))?).to_vec();
         if t >= origins.start {
             said.extend_from_slice(&y);

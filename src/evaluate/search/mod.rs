@@ -16,10 +16,10 @@ use crate::cpu::Threads;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::backtest::{Evaluation, Protocol, Window, evaluate};
-use crate::model::{Model, Order};
-use crate::net::state::State;
+use crate::model::Model;
+use crate::series::one_step::{self, HeldOut};
 use crate::simd::isa::Cpu;
-use crate::train::{Fit, Length, Plan, Table, WARM_UP};
+use crate::train::{Fit, Length, Plan, Table};
 use crate::units::transform::Form;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -31,8 +31,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub const BRACKET: usize = 27;
 /// Of so many candidates one goes on, for so many times the epochs.
 const ETA: usize = 3;
-/// Training steps between two looks at whether to stop.
-const STEPS: u64 = 256;
 
 /// What a training within a search found: a line of a [`Journal`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -306,15 +304,10 @@ impl Search {
         let trained = || -> Result<Option<(f64, Fit)>> {
             let mut fit = match fit {
                 Some(fit) => fit,
-                None => plan.start(&self.training.part(0..self.first)?, self.device.clone(), Threads::default())?,
+                None => plan.start(&[self.training.part(0..self.first)?], self.device.clone(), Threads::default())?,
             };
-            let goal = Length::Epochs(epochs).steps(fit.trainer.windows());
-            let mut steps = Vec::new();
-            while fit.trainer.steps_done() < goal && !fit.is_done() {
-                if stop() {
-                    return Ok(None);
-                }
-                fit.advance(goal.min(fit.trainer.steps_done() + STEPS), &mut steps)?;
+            if !fit.train_until(Length::Epochs(epochs).steps(fit.trainer.windows()), stop)? {
+                return Ok(None);
             }
             let score = self.score(&fit.outcome()?.model, plan.seq_len)?;
             Ok(Some((score, fit)))
@@ -331,15 +324,10 @@ impl Search {
     /// The error of `model` one step ahead over the scored rows, its state warmed up on those before, as a part of that of the
     /// best naive forecast; the mean over the targets.
     fn score(&self, model: &Model, seq_len: usize) -> Result<f64> {
-        let lag = model.lag();
-        let from = (self.first - 1).saturating_sub(WARM_UP.saturating_mul(seq_len).saturating_add(lag));
-        let end = self.training.rows();
-        let x = self.training.inputs().part(from..end - 1)?;
-        let y = model.forward(self.device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
-        let y = model.point(&y)?.part(self.first - 1 - from..end - 1 - from)?;
-        let came = self.training.targets().part(self.first - 1..end)?;
-        let scores = crate::series::one_step::scores(&y, &came)?;
-        let parts = scores.iter().zip(&self.naive).map(|(score, naive)| score.rmse / naive);
+        let (table, rows) = (&self.training, self.first..self.training.rows());
+        let warm_up = one_step::warm_up(seq_len);
+        let found = HeldOut::of(model, &self.device, table.inputs(), table.targets(), rows, warm_up)?;
+        let parts = found.scores.iter().zip(&self.naive).map(|(score, naive)| score.rmse / naive);
         Ok(parts.sum::<f64>() / self.naive.len() as f64)
     }
 
@@ -373,7 +361,7 @@ impl Search {
             gap: 0,
             season: season.or(of_form),
             lags: plan.seq_len,
-            warm_up: WARM_UP.saturating_mul(plan.seq_len),
+            warm_up: one_step::warm_up(plan.seq_len),
             seed: plan.recipe.seed,
             learner: None,
         }
@@ -388,7 +376,7 @@ impl Search {
         let protocol = self.protocol(plan, self.training.rows(), None);
         let mut learned = true;
         let evaluation = evaluate(table, &protocol, &self.device, |rows, _, _| {
-            let outcome = plan.start(rows, self.device.clone(), Threads::default())?.finish()?;
+            let outcome = plan.start(&[rows], self.device.clone(), Threads::default())?.finish()?;
             learned = outcome.learned;
             Ok(outcome.model)
         })?;

@@ -17,7 +17,7 @@ use rnnstep::error::quoted;
 use rnnstep::evaluate::backtest::{Comparison, Verdict};
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, Loaded, Metadata};
-use rnnstep::train::Table;
+use rnnstep::train::{HELD_OUT, Table};
 use rnnstep::{Error, Model};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -130,7 +130,7 @@ fn once(args: &EvaluateArgs, why: &str) -> Result<(), Failure> {
 
 /// One model, trained on what comes before the part that is forecast of every series; and whether it learned anything.
 fn one_over_all(args: &EvaluateArgs, job: &mut Job, all: &[OneSeries]) -> Result<(Loaded, bool), Failure> {
-    let test_fraction = args.test_fraction.unwrap_or(0.2);
+    let test_fraction = args.test_fraction.unwrap_or(HELD_OUT);
     let mut tables = Vec::new();
     for one in all {
         // what cannot be read is listed where it is walked over
@@ -147,7 +147,7 @@ fn one_over_all(args: &EvaluateArgs, job: &mut Job, all: &[OneSeries]) -> Result
     let widths = tables.first().map_or((1, 1), |table| (table.inputs().rows().1, table.targets().rows().1));
     let device = args.device.choose(&plan.shape_for(widths.0, widths.1)?, plan.batch, Work::Training)?;
     let threads = threads(args.threads.unwrap_or(1))?;
-    let outcome = plan.start_many(&tables, device, threads).and_then(|mut fit| fit.finish());
+    let outcome = plan.start(&tables, device, threads).and_then(|mut fit| fit.finish());
     let outcome = outcome.map_err(|error| job.in_data(error))?;
     let recipe = serde_json::to_value(&*job).map_err(|error| Error::Invalid(error.to_string()))?;
     let metadata = Metadata { recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };

@@ -28,7 +28,8 @@ use rnnstep::evaluate::backtest::{Evaluation, Protocol, Window, evaluate};
 use rnnstep::model::file;
 use rnnstep::model::file::Loaded;
 use rnnstep::plot::picture;
-use rnnstep::train::WARM_UP;
+use rnnstep::series::one_step;
+use rnnstep::train::HELD_OUT;
 use rnnstep::{Device, Error, Form, Model, Shape};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -204,7 +205,7 @@ fn split_at(rows: usize, test_fraction: f64) -> Result<(Range<usize>, Range<usiz
 }
 
 fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>) -> Result<Report, Failure> {
-    let test_fraction = args.test_fraction.or(loaded.as_ref().and(job.val_fraction)).unwrap_or(0.2);
+    let test_fraction = args.test_fraction.or(loaded.as_ref().and(job.val_fraction)).unwrap_or(HELD_OUT);
     let (train, test) = split_at(named.table.rows(), test_fraction)?;
     if test.is_empty() {
         let message =
@@ -221,7 +222,7 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
         gap: args.gap,
         season: job.season,
         lags: job.seq_len,
-        warm_up: WARM_UP.saturating_mul(job.seq_len),
+        warm_up: one_step::warm_up(job.seq_len),
         seed: job.seed,
         learner: args.learn.is_asked(LEARN_LR)?.then(|| args.learn.options(loss)),
     };
@@ -249,7 +250,7 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             if let Some(Form::SeasonalChange { season }) = loaded.model.units().map(|units| units.form()) {
                 protocol.season = protocol.season.or(Some(season));
             }
-            let held_out = job.val_fraction.unwrap_or(0.2);
+            let held_out = job.held_out();
             let end = loaded.metadata.unseen.as_ref().and_then(|unseen| unseen.first_of(named.table.inputs()));
             if let Some(end) = end.filter(|&end| end > train.end) {
                 let of_these = end - train.end;
@@ -278,7 +279,7 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             let evaluation = evaluate(&named.table, &protocol, &device, |rows, fold, folds| {
                 bar.set_length(folds as u64);
                 bar.set_position(fold as u64);
-                let mut fit = plan.start(rows, device.clone(), Threads::new(threads)?)?;
+                let mut fit = plan.start(&[rows], device.clone(), Threads::new(threads)?)?;
                 let outcome = fit.finish()?;
                 silent += usize::from(!outcome.learned);
                 Ok::<Model, Error>(outcome.model)

@@ -18,7 +18,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::data::windows::split;
 use rnnstep::evaluate::search::{Attempt, Journal, Search};
 use rnnstep::model::file;
-use rnnstep::train::Plan;
+use rnnstep::train::{HELD_OUT, Plan};
 use rnnstep::{Error, Form};
 use serde_json::json;
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Search")]
     budget: Option<Duration>,
     /// Part of the rows, from their end, that the search never looks at, above 0 and below 1; as large a part of the rest scores
-    #[arg(long, default_value_t = 0.2, value_name = "FRACTION", value_parser = number::part, help_heading = "Search")]
+    #[arg(long, default_value_t = HELD_OUT, value_name = "FRACTION", value_parser = number::part, help_heading = "Search")]
     test_fraction: f64,
     /// Recipe to write, for `train --config`
     #[arg(long, default_value = "recipe.toml", value_name = "FILE.toml", help_heading = "Files")]

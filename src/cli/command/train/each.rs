@@ -1,17 +1,15 @@
 //! `rnnstep train --per-series`: a model for each series, in a folder.
 
-use super::{TrainArgs, begin, ends, job_of, job_paths, metadata, random, write_model};
-use crate::cli::args::job::{Job, Named, Prepared};
+use super::{TrainArgs, ends, job_of, job_paths, metadata, scored, write_model};
+use crate::cli::args::job::{Job, Named};
 use crate::cli::args::many;
 use crate::cli::args::many::{Folder, OneSeries, Row, Status, side_by_side};
 use crate::cli::output::report;
-use crate::cli::output::report::HeldOut;
 use crate::cli::output::screen::Screen;
 use crate::cli::{Failure, signals, threads};
 use rnnstep::cpu::Threads;
 use rnnstep::error::quoted;
 use rnnstep::model::file;
-use rnnstep::train::Fit;
 use rnnstep::{Cpu, Error, Model};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,8 +18,6 @@ use std::time::Instant;
 
 /// Where the models go if nobody says otherwise.
 const OUT: &str = "models";
-/// Training steps between two looks at Ctrl-C.
-const STEPS: u64 = 256;
 
 /// Trainings side by side.
 struct Each<'a> {
@@ -154,34 +150,24 @@ impl Each<'_> {
         let mut job = self.job.of_one(one);
         let (path, cpu) = (self.folder.join(file), self.cpu);
         let mut work = || -> Result<Option<Vec<Row>>, Failure> {
-            let shape = job.shape(1, 1)?;
-            let Prepared { windows, held_out, units, tables } = job.prepare_series(series)?;
-            let model = random(&job, shape, &windows)?;
-            let trainer = begin(&mut job, model, windows, units, |_, _| Ok(cpu.into()), Threads::default())?;
-            let metadata = metadata(&job, tables.first())?;
-            let total = job.total_steps(trainer.windows());
-            let mut fit = Fit::new(trainer, held_out, None, total, job.patience);
-            let model = match self.there(&path, &metadata, &tables) {
+            let (plan, data, named) = job.prepare_series(series)?;
+            let metadata = metadata(&job, Some(&named))?;
+            let mut fit = plan.begin(data, None, cpu, Threads::default())?;
+            let model = match self.there(&path, &metadata, &named) {
                 Some(model) => model,
                 None => {
-                    let mut steps = Vec::new();
-                    while !fit.is_done() {
-                        if signals::came() {
-                            return Ok(None);
-                        }
-                        fit.advance(fit.trainer.steps_done() + STEPS, &mut steps)?;
+                    if !fit.train_until(u64::MAX, signals::came)? {
+                        return Ok(None);
                     }
                     let outcome = fit.outcome()?;
-                    write_model(&path, &outcome, &metadata, &tables)?;
+                    write_model(&path, &outcome, &metadata, std::slice::from_ref(&named))?;
                     outcome.model
                 }
             };
             let row = Row { series: one.name.clone(), file: file.into(), rows: series.len(), ..Row::default() };
             let row = Row { val_loss: fit.held_out_loss(&model)?, reason: remark(&model), ..row };
-            let Some(table) = tables.first() else { return Ok(Some(vec![row])) };
-            let scored = HeldOut::of(table, &model, &cpu.into(), job.seq_len)?;
-            let rows: Vec<Row> = match &scored {
-                None => table.target_names.iter().map(|column| Row { column: column.clone(), ..row.clone() }).collect(),
+            let rows: Vec<Row> = match &scored(&named, &model, &cpu.into(), job.seq_len)? {
+                None => named.target_names.iter().map(|column| Row { column: column.clone(), ..row.clone() }).collect(),
                 Some(scored) => scored
                     .scores()
                     .map(|(column, score)| Row {
@@ -199,12 +185,12 @@ impl Each<'_> {
     }
 
     /// The model that is there already, if it comes of the same recipe and the same rows.
-    fn there(&self, path: &Path, metadata: &file::Metadata, tables: &[Named]) -> Option<Model> {
+    fn there(&self, path: &Path, metadata: &file::Metadata, named: &Named) -> Option<Model> {
         if !self.resumes || !path.is_file() {
             return None;
         }
         let found = file::load(path, None, self.cpu).ok()?;
-        let same_rows = found.metadata.unseen.is_some_and(|unseen| unseen.ends == ends(tables));
+        let same_rows = found.metadata.unseen.is_some_and(|unseen| unseen.ends == ends(std::slice::from_ref(named)));
         let same = same_rows && found.metadata.recipe == metadata.recipe;
         if same {
             self.kept.fetch_add(1, Ordering::Relaxed);
