@@ -82,14 +82,14 @@ pub struct Score {
     /// Root of the mean squared error of the model.
     pub rmse: f64,
     /// The same for the forecast that the next value is the last one.
-    pub last_value_rmse: f64,
+    pub persistence_rmse: f64,
 }
 
 impl Score {
     /// By what part the model's error is smaller than that of the last value; negative if it is larger.
     /// NaN if the series never changed and so the last value was never wrong.
     pub fn gain(&self) -> f64 {
-        1.0 - self.rmse / self.last_value_rmse
+        1.0 - self.rmse / self.persistence_rmse
     }
 }
 
@@ -110,7 +110,7 @@ pub fn scores(y: &Tensor, series: &Tensor) -> Result<Vec<Score>> {
         let sum: f64 = errors.map(|(y, t)| (f64::from(*y) - f64::from(*t)).powi(2)).sum();
         (sum / rows as f64).sqrt()
     };
-    let score = |column| Score { rmse: rmse(y.data(), column), last_value_rmse: rmse(series.data(), column) };
+    let score = |column| Score { rmse: rmse(y.data(), column), persistence_rmse: rmse(series.data(), column) };
     Ok((0..width).map(score).collect())
 }
 
@@ -123,8 +123,8 @@ mod tests {
         let series = Tensor::new([3, 2], [0.0, 10.0, 1.0, 10.0, 3.0, 10.0]).unwrap();
         let y = Tensor::new([2, 2], [1.0, 11.0, 1.0, 9.0]).unwrap();
         let found = scores(&y, &series).unwrap();
-        assert_eq!(found[0], Score { rmse: 2.0_f64.sqrt(), last_value_rmse: 2.5_f64.sqrt() });
-        assert_eq!(found[1], Score { rmse: 1.0, last_value_rmse: 0.0 });
+        assert_eq!(found[0], Score { rmse: 2.0_f64.sqrt(), persistence_rmse: 2.5_f64.sqrt() });
+        assert_eq!(found[1], Score { rmse: 1.0, persistence_rmse: 0.0 });
         assert!(scores(&y, &y).is_err());
     }
 }

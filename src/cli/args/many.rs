@@ -3,6 +3,7 @@
 use super::input::{extension, read_series};
 use super::paths;
 use crate::cli::Failure;
+use crate::cli::output::report::LEARNED_NOTHING;
 use crate::cli::output::screen::{Screen, person_reads_stderr};
 use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::cpu::Threads;
@@ -139,26 +140,38 @@ pub fn file_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// What became of a series.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Status {
-    #[default]
-    Done,
-    Failed,
+    /// There is a model; `learned` as in [`rnnstep::train::Outcome`].
+    Done {
+        learned: bool,
+    },
+    /// There is none, and why.
+    Failed(String),
     Interrupted,
 }
 
 impl Status {
-    fn word(self) -> &'static str {
+    fn word(&self) -> &'static str {
         match self {
-            Self::Done => "ok",
-            Self::Failed => "failed",
+            Self::Done { .. } => "ok",
+            Self::Failed(_) => "failed",
             Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// What there is to say besides.
+    fn reason(&self) -> &str {
+        match self {
+            Self::Done { learned: false } => LEARNED_NOTHING,
+            Self::Failed(reason) => reason,
+            Self::Done { learned: true } | Self::Interrupted => "",
         }
     }
 }
 
 /// What is said of one series, or of one of its predicted columns.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Row {
     pub series: String,
     /// Its model, as a file of the folder.
@@ -166,11 +179,19 @@ pub struct Row {
     pub column: String,
     pub rows: usize,
     pub status: Status,
-    pub reason: String,
     pub rmse: Option<f64>,
     pub last_value: Option<f64>,
     pub gain: Option<f64>,
     pub val_loss: Option<f64>,
+}
+
+impl Row {
+    /// Of a series with so many rows, without a model and scores.
+    pub fn new(series: &str, rows: usize, status: Status) -> Self {
+        let (file, column) = (String::new(), String::new());
+        let series = series.into();
+        Self { series, file, column, rows, status, rmse: None, last_value: None, gain: None, val_loss: None }
+    }
 }
 
 /// A folder with a model for each series, and the table that says which is whose.
@@ -306,7 +327,7 @@ impl Folder {
         let cells = |row: &Row| {
             let text = [&row.series, &row.file, &row.column].map(String::clone);
             let numbers = [row.rmse, row.last_value, row.gain, row.val_loss].map(shown);
-            let middle = [row.rows.to_string(), row.status.word().into(), row.reason.clone()];
+            let middle = [row.rows.to_string(), row.status.word().into(), row.status.reason().into()];
             [&text[..], &middle, &numbers].concat()
         };
         let table = Self::table(path);

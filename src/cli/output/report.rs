@@ -47,7 +47,7 @@ impl Scored {
                 gain if gain.is_nan() => "the series does not change there".into(),
                 _ => "no better than the last value".into(),
             };
-            let (model, last) = (score.rmse, score.last_value_rmse);
+            let (model, last) = (score.rmse, score.persistence_rmse);
             let name = shown(name);
             screen.line(format_args!("  {name}: RMSE {model:.5} (last value {last:.5}), {verdict}"))?;
         }
@@ -97,7 +97,7 @@ pub fn print_several(all: &[Scored], screen: &mut Screen) -> Result<(), Failure>
     let rows: Vec<Vec<String>> = scores()
         .map(|(one, column, score)| {
             let name = one.series.clone().unwrap_or_default();
-            let numbers = [score.rmse, score.last_value_rmse].map(|value| format!("{value:.5}"));
+            let numbers = [score.rmse, score.persistence_rmse].map(|value| format!("{value:.5}"));
             [&[name, column.into(), one.rows().to_string()][..], &numbers, &[gain(score.gain())]].concat()
         })
         .collect();

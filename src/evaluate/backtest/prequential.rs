@@ -1,7 +1,7 @@
 //! Prequential forecasts: a model that at each row answers first and then learns from it, which Gama, Sebastião and Rodrigues
 //! 2013 ("On evaluating stream learning algorithms") call test-then-train.
 
-use super::{Comparison, fed_back, row_of};
+use super::{Comparison, Protocol, fed_back, row_of};
 use crate::device::Device;
 use crate::error::Result;
 use crate::learner::{Learner, LearnerOptions};
@@ -62,8 +62,7 @@ pub(super) fn forecasts(
     table: &Table,
     cpu: Cpu,
     origins: Range<usize>,
-    horizon: usize,
-    warm_up: usize,
+    &Protocol { horizon, warm_up, .. }: &Protocol,
 ) -> Result<(Vec<f32>, Learned)> {
     let sources = if horizon > 1 { fed_back(table)? } else { Vec::new() };
     let mut learner = Learner::new(model.clone(), options, cpu)?;

@@ -338,7 +338,7 @@ impl Search {
         let protocol = self.protocol(&self.base, self.first, season);
         let evaluation = evaluate(&self.training, &protocol, &self.device, |_, _, _| Ok(model.clone()))?;
         let error = |column: &crate::evaluate::backtest::Column| {
-            let naive = column.forecasters.iter().filter(|forecasts| forecasts.naive);
+            let naive = column.forecasters.iter().filter(|forecasts| forecasts.forecaster.is_naive());
             naive.map(|forecasts| forecasts.scores[0].rmse()).fold(f64::INFINITY, f64::min)
         };
         let errors: Vec<f64> = evaluation.columns.iter().map(error).collect();

@@ -53,7 +53,7 @@ pub fn page(report: &Report) -> Result<String, Failure> {
         }
     }
     for remark in &report.remarks {
-        add(&mut page, format_args!("<p class=\"small\">Note: {}.</p>\n", escaped(remark)));
+        add(&mut page, format_args!("<p class=\"small\">Note: {}.</p>\n", escaped(&remark.to_string())));
     }
     add(&mut page, format_args!("<p class=\"small\">rnnstep {}</p>\n</body></html>\n", env!("CARGO_PKG_VERSION")));
     Ok(page)

@@ -3,6 +3,7 @@
 //! Each series is divided by its own rows, whatever their times: one model over series that end at different times has seen
 //! rows of others that are later than those it forecasts.
 
+use super::remark::Remark;
 use super::table::{self, Cells, Make};
 use super::{EvaluateArgs, Report, ahead_said, goes_with, own_job, refuse_recipe, split_at, walk};
 use crate::cli::args::device::Work;
@@ -78,8 +79,8 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         screen.line(format_args!("{data}: the last rows of each of {count} series, forecast {ahead} {what}"))?;
         screen.line(&first.about)?;
         print(&reports, screen)?;
-        let silent =
-            reports.iter().filter(|(_, report)| report.remarks.iter().any(|one| one.starts_with(LEARNED_NOTHING)));
+        let learned_nothing = |remark: &Remark| matches!(remark, Remark::LearnedNothing { .. });
+        let silent = reports.iter().filter(|(_, report)| report.remarks.iter().any(learned_nothing));
         match (remark, silent.count()) {
             (Some(remark), _) => screen.line(format_args!("note: {remark}"))?,
             (None, 0) => {}

@@ -3,6 +3,7 @@
 mod html;
 mod many;
 mod plots;
+mod remark;
 mod table;
 
 pub use table::{how, print_one_step};
@@ -16,12 +17,13 @@ use crate::cli::args::many::Folder;
 use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
 use crate::cli::args::{config, number};
-use crate::cli::output::report::{LEARNED_NOTHING, describe};
+use crate::cli::output::report::describe;
 use crate::cli::output::screen::{Screen, person_reads_stderr};
 use crate::cli::{Failure, threads};
 use clap::Args;
 use clap::parser::ValueSource;
 use indicatif::{ProgressBar, ProgressStyle};
+use remark::Remark;
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::split;
 use rnnstep::evaluate::backtest::{Evaluation, Protocol, Window, evaluate};
@@ -97,7 +99,7 @@ struct Report {
     rows: String,
     /// The same, and by what.
     walk: String,
-    remarks: Vec<String>,
+    remarks: Vec<Remark>,
     named: Named,
     evaluation: Evaluation,
 }
@@ -253,14 +255,11 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             let held_out = job.held_out();
             let end = loaded.metadata.unseen.as_ref().and_then(|unseen| unseen.first_of(named.table.inputs()));
             if let Some(end) = end.filter(|&end| end > train.end) {
-                let of_these = end - train.end;
-                remarks.push(format!("the model was trained on {of_these} of these rows, so its scores are too kind"));
+                remarks.push(Remark::TrainedOn(end - train.end));
             } else if loaded.metadata.recipe.is_some() && held_out >= test_fraction && held_out > 0.0 {
-                remarks.push(
-                    "these rows chose the weights of the model in training, so its scores are a little kind".into(),
-                );
+                remarks.push(Remark::ChoseTheWeights);
             } else {
-                remarks.push("whether the model was trained on these rows is for you to know".into());
+                remarks.push(Remark::Unknown);
             }
             let device = choose(loaded.model.shape(), 1, Work::Sequences)?;
             let evaluation = evaluate(&named.table, &protocol, &device, |_, _, _| Ok(loaded.model.clone()))?;
@@ -287,17 +286,14 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             .map_err(|error| job.in_data(error))?;
             bar.finish_and_clear();
             if silent > 0 {
-                let times = if evaluation.folds == 1 {
-                    String::new()
-                } else {
-                    format!(", in {silent} of {} trainings", evaluation.folds)
-                };
-                remarks.push(format!("{LEARNED_NOTHING}{times}"));
+                remarks.push(Remark::LearnedNothing { silent, trainings: evaluation.folds });
             }
             (device, evaluation, describe(&shape))
         }
     };
-    remarks.extend(learner_said(&protocol, &evaluation));
+    if let (Some(options), Some(learned)) = (protocol.learner, evaluation.learned) {
+        remarks.push(Remark::Learner { options, learned, trainings: evaluation.folds });
+    }
     let form = serde_json::to_value(job.target_as).ok().and_then(|name| name.as_str().map(String::from));
     let about = format!("{about}, target as {}, on {device}", form.unwrap_or_default());
     let rows = rows_said(&protocol, named.table.rows());
@@ -327,18 +323,6 @@ fn said(protocol: &Protocol, evaluation: &Evaluation, as_it_is: bool) -> String 
     };
     let gap = if gap == 0 { String::new() } else { format!(", {gap} rows left out in between") };
     format!("{trained}{gap}")
-}
-
-/// What the learner is and did, if there is one.
-fn learner_said(protocol: &Protocol, evaluation: &Evaluation) -> Option<String> {
-    let (options, learned) = (protocol.learner?, evaluation.learned?);
-    let adapt = options.adapt.map_or_else(String::new, |adapt| format!(", scalers that keep {adapt}"));
-    let anew = if evaluation.folds > 1 { "; after each training it begins anew" } else { "" };
-    Some(format!(
-        "the learner is the same model, which answers each row first and learns from it then, and never from one before the part to \
-         forecast: every {}, window {}, learning rate {}{adapt}; {} updates, weights taken back {} times{anew}",
-        options.every, options.window, options.lr, learned.updates, learned.rollbacks
-    ))
 }
 
 /// With a model its own recipe counts.

@@ -75,21 +75,13 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     });
     bar.finish_and_clear();
     let spent = start.elapsed();
-    let interrupted = |one: &OneSeries| {
-        vec![Row { series: one.name.clone(), status: Status::Interrupted, rows: rows_of(one), ..Row::default() }]
-    };
+    let interrupted = |one: &OneSeries| vec![Row::new(&one.name, rows_of(one), Status::Interrupted)];
     let rows: Vec<Vec<Row>> =
         all.iter().zip(found).map(|(one, found)| found.flatten().unwrap_or_else(|| interrupted(one))).collect();
     let rows = rows.concat();
     Folder::write(&folder, &rows)?;
 
-    let done: Vec<&Row> = rows.iter().filter(|row| row.status == Status::Done).collect();
-    let series = |status: Status| {
-        let mut names: Vec<&str> =
-            rows.iter().filter(|row| row.status == status).map(|row| row.series.as_str()).collect();
-        names.dedup();
-        names.len()
-    };
+    let done: Vec<&Row> = rows.iter().filter(|row| matches!(row.status, Status::Done { .. })).collect();
     if !done.is_empty() {
         print(&done, screen)?;
     }
@@ -97,7 +89,11 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         0 => String::new(),
         kept => format!(", {kept} of them were there already"),
     };
-    let (ok, failed, left) = (series(Status::Done), series(Status::Failed), series(Status::Interrupted));
+    let (ok, failed, left) = (
+        counted(&rows, |status| matches!(status, Status::Done { .. })),
+        counted(&rows, |status| matches!(status, Status::Failed(_))),
+        counted(&rows, |status| *status == Status::Interrupted),
+    );
     screen.line(format_args!("{ok} of {} models in {}{kept}", all.len(), report::duration(spent)))?;
     screen.line(format_args!("models  {}", folder.display()))?;
     screen.line(format_args!("scores  {}", Folder::table(&folder).display()))?;
@@ -109,9 +105,11 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         screen.line(format_args!("next    rnnstep evaluate {files} {folder}{series}"))?;
     }
     screen.flush()?;
-    let failures = rows.iter().filter(|row| row.status == Status::Failed);
-    let failures: Vec<String> =
-        failures.map(|row| format!("failed: series {}: {}", quoted(&row.series), row.reason)).collect();
+    let failed_row = |row: &Row| match &row.status {
+        Status::Failed(reason) => Some(format!("failed: series {}: {reason}", quoted(&row.series))),
+        _ => None,
+    };
+    let failures: Vec<String> = rows.iter().filter_map(failed_row).collect();
     many::tell(&failures, "more failed; the table has them all");
     Ok(if failed + left > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
@@ -136,11 +134,7 @@ impl Each<'_> {
     fn one(&self, one: &OneSeries, file: &str) -> Option<Vec<Row>> {
         match self.train(one, file) {
             Ok(rows) => rows,
-            Err(error) => {
-                let row =
-                    Row { series: one.name.clone(), status: Status::Failed, rows: rows_of(one), ..Row::default() };
-                Some(vec![Row { reason: error, ..row }])
-            }
+            Err(reason) => Some(vec![Row::new(&one.name, rows_of(one), Status::Failed(reason))]),
         }
     }
 
@@ -164,8 +158,9 @@ impl Each<'_> {
                     outcome.model
                 }
             };
-            let row = Row { series: one.name.clone(), file: file.into(), rows: series.len(), ..Row::default() };
-            let row = Row { val_loss: fit.held_out_loss(&model)?, reason: remark(&model), ..row };
+            let status = Status::Done { learned: !model.has_constant_head() };
+            let row = Row::new(&one.name, series.len(), status);
+            let row = Row { file: file.into(), val_loss: fit.held_out_loss(&model)?, ..row };
             let rows: Vec<Row> = match &scored(&named, &model, &cpu.into(), job.seq_len)? {
                 None => named.target_names.iter().map(|column| Row { column: column.clone(), ..row.clone() }).collect(),
                 Some(scored) => scored
@@ -173,7 +168,7 @@ impl Each<'_> {
                     .map(|(column, score)| Row {
                         column: column.into(),
                         rmse: Some(score.rmse),
-                        last_value: Some(score.last_value_rmse),
+                        last_value: Some(score.persistence_rmse),
                         gain: Some(score.gain()),
                         ..row.clone()
                     })
@@ -199,11 +194,11 @@ impl Each<'_> {
     }
 }
 
-/// What there is to say of a model whose head has no weights.
-fn remark(model: &Model) -> String {
-    let silent =
-        |(name, tensor): &(String, rnnstep::Tensor)| name == "fc.weight" && tensor.data().iter().all(|w| *w == 0.0);
-    if model.weights().iter().any(silent) { report::LEARNED_NOTHING.into() } else { String::new() }
+/// How many series there are of a status; a row is one column of a series.
+fn counted(rows: &[Row], status: impl Fn(&Status) -> bool) -> usize {
+    let mut names: Vec<&str> = rows.iter().filter(|row| status(&row.status)).map(|row| row.series.as_str()).collect();
+    names.dedup();
+    names.len()
 }
 
 fn rows_of(one: &OneSeries) -> usize {
@@ -225,9 +220,8 @@ fn print(done: &[&Row], screen: &mut Screen) -> Result<(), Failure> {
     if !gains.is_empty() {
         screen.line(report::summary(&gains))?;
     }
-    // a row is one column of a series
-    let mut silent: Vec<&str> =
-        done.iter().filter(|row| !row.reason.is_empty()).map(|row| row.series.as_str()).collect();
+    let silent = done.iter().filter(|row| row.status == Status::Done { learned: false });
+    let mut silent: Vec<&str> = silent.map(|row| row.series.as_str()).collect();
     silent.dedup();
     if !silent.is_empty() {
         screen.line(format_args!("note: of {} series, {}", silent.len(), report::LEARNED_NOTHING))?;
