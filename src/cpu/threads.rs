@@ -46,6 +46,30 @@ impl Threads {
             _ => work(0..n),
         }
     }
+
+    /// Calls `work` with the numbers below `count`, each thread with the next one, and gives back what it gave, in order; `None`
+    /// where `stop` came first. Which thread does what changes nothing.
+    pub fn map<T: Send>(
+        &self,
+        count: usize,
+        stop: impl Fn() -> bool + Sync,
+        work: impl Fn(usize) -> T + Sync,
+    ) -> Vec<Option<T>> {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        use std::sync::{Mutex, PoisonError};
+        let (next, done) = (AtomicUsize::new(0), Mutex::new((0..count).map(|_| None).collect::<Vec<Option<T>>>()));
+        self.split(self.count().min(count), |_| {
+            while !stop() {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= count {
+                    break;
+                }
+                let result = work(i);
+                done.lock().unwrap_or_else(PoisonError::into_inner)[i] = Some(result);
+            }
+        });
+        done.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(not(feature = "std"))]
@@ -58,5 +82,21 @@ impl Threads {
     /// Calls `work` with all of `0..n`.
     pub fn split(&self, n: usize, work: impl Fn(Range<usize>) + Sync) {
         work(0..n);
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_stand_in_order_whoever_found_them() {
+        for threads in [1, 3, 8] {
+            let threads = Threads::new(threads).unwrap();
+            let found = threads.map(20, || false, |i| i * i);
+            assert_eq!(found, (0..20).map(|i| Some(i * i)).collect::<Vec<_>>());
+            assert!(threads.map(0, || false, |i| i).is_empty());
+            assert_eq!(threads.map(3, || true, |i| i), [None; 3]);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Where a command computes: `--device`, `--isa`, `--dtype` and what goes with them.
 
-use crate::cli::Failure;
+use crate::cli::failure::Failure;
 use crate::cli::output::screen::say_once;
 use clap::Args;
 use rnnstep::cuda::driver::Properties;

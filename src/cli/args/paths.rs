@@ -1,13 +1,10 @@
 //! The files of a command, and what it does with each: nothing that is read is overwritten, and nothing is written twice.
 
-use super::input::Files;
-use super::job::Job;
-use crate::cli::Failure;
-use crate::cli::signals;
+use crate::cli::failure::Failure;
 use rnnstep::Error;
 use rnnstep::model::file;
 use std::collections::HashMap;
-use std::io::{ErrorKind, stderr, stdin, stdout};
+use std::io::{stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 /// What a command does with its files. One name may come in several ways: through links, `./` and `a/../`, or as another name
@@ -31,12 +28,6 @@ enum Identity {
 }
 
 impl<'a> Paths<'a> {
-    /// What is read for a job.
-    pub fn of_job(job: &'a Job) -> Self {
-        let data = job.data.data.as_ref().map_or(&[][..], Files::paths);
-        Self::default().reads("DATA", data).reads("--config", &job.config)
-    }
-
     /// A file or folder to read, under the name of its flag or argument.
     pub fn reads(
         mut self,
@@ -147,15 +138,6 @@ pub fn twice(files: &[PathBuf]) -> Option<[&Path; 2]> {
         let before = *places.entry(Identity::of(file)).or_insert(file.as_path());
         (!std::ptr::eq(before, file.as_path())).then_some([before, file.as_path()])
     })
-}
-
-/// Writes one of the files of a command. If it is a pipe, a signal ends the wait for its reader, and one whose reader has gone
-/// is like a stdout that is closed: no failure, and no reason to leave out another file.
-pub fn write(path: &Path, write: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
-    match signals::writing(path, write) {
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
 }
 
 /// What is read, and under which name if that is another one.

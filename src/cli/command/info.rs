@@ -1,8 +1,9 @@
 //! `rnnstep info`
 
-use crate::cli::Failure;
 use crate::cli::args::config;
 use crate::cli::args::device::DeviceArgs;
+use crate::cli::args::model::load;
+use crate::cli::failure::Failure;
 use crate::cli::output::report;
 use crate::cli::output::report::counted;
 use crate::cli::output::screen::Screen;
@@ -46,7 +47,7 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     match &args.model {
         None => machine(cpu.isa(), screen)?,
         Some(path) => {
-            let loaded = crate::cli::load(path, args.nonlinearity, cpu)?;
+            let loaded = load(path, args.nonlinearity, cpu)?;
             if args.recipe {
                 return recipe(&loaded, path, screen);
             }

@@ -1,15 +1,12 @@
 //! What is said at the end of a training: scores against the last value, plots, what to type next.
 
+use super::columns;
 use super::screen::Screen;
-use crate::cli::Failure;
-use crate::cli::args::input::DataArgs;
-use crate::cli::args::many;
+use crate::cli::failure::Failure;
 use rnnstep::error::shown;
-use rnnstep::model::file::Columns;
 use rnnstep::plot::{Line, Plot, Role, terminal};
 use rnnstep::series::one_step::{HeldOut, Score};
 use rnnstep::{CellKind, Nonlinearity, Shape, Tensor};
-use std::path::Path;
 use std::time::Duration;
 
 /// Said of a training after which [`rnnstep::train::Outcome::learned`] is false.
@@ -101,7 +98,7 @@ pub fn print_several(all: &[Scored], screen: &mut Screen) -> Result<(), Failure>
             [&[name, column.into(), one.rows().to_string()][..], &numbers, &[gain(score.gain())]].concat()
         })
         .collect();
-    many::print(&["series", "column", "rows", "RMSE", "last value", "gain"], &rows, screen)?;
+    columns::print(&["series", "column", "rows", "RMSE", "last value", "gain"], &rows, screen)?;
     screen.line(summary(&scores().map(|(.., score)| score.gain()).collect::<Vec<_>>()))
 }
 
@@ -164,21 +161,4 @@ pub fn micros(nanoseconds: f64) -> String {
         us if us < 999.95 => format!("{us:.1}"),
         us => format!("{us:.0}"),
     }
-}
-
-/// What to type next.
-pub fn next(data: &DataArgs, columns: &Columns, model: &Path) -> String {
-    let model = many::typed(&model.display().to_string());
-    let Some(files) = &data.data else { return format!("rnnstep forecast {model} --steps 40") };
-    let path = files.paths()[0].as_path();
-    if !matches!(crate::cli::args::input::extension(path).as_str(), "csv" | "npy") {
-        return format!("rnnstep info {model}");
-    }
-    let of = data.many.said();
-    let path = many::typed(&path.display().to_string());
-    if columns.inputs == columns.targets {
-        return format!("rnnstep forecast {model} {path}{of} --steps 20");
-    }
-    // only a model that predicts all its inputs can feed them back
-    format!("rnnstep predict {model} {path}{of} --out predictions.csv")
 }

@@ -24,7 +24,6 @@ use crate::units::transform::Form;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Candidates that are held against each other from the start; more are tried in further brackets.
@@ -252,22 +251,21 @@ impl Search {
                 standing.iter().copied().filter(|&number| !done.contains_key(&(number, rung.epochs))).collect();
             let desk =
                 Desk { fits: Mutex::new(fits), fresh: Mutex::new(Vec::new()), failed: Mutex::new(None), keep: next };
-            let turn = AtomicUsize::new(0);
-            threads.split(threads.count(), |_| {
-                while let Some(&number) = open.get(turn.fetch_add(1, Ordering::Relaxed)) {
-                    if stop() || locked(&desk.failed).is_some() {
-                        break;
-                    }
+            threads.map(
+                open.len(),
+                || stop() || locked(&desk.failed).is_some(),
+                |i| {
+                    let number = open[i];
                     let fit = locked(&desk.fits).remove(&number).map(|kept: Kept| kept.fit);
                     let Some((attempt, fit)) = self.attempt(&plans[number], number, fit, rung.epochs, stop) else {
-                        break;
+                        return;
                     };
                     if let Err(error) = seen(&attempt) {
                         locked(&desk.failed).get_or_insert(error);
                     }
                     desk.put(attempt, fit);
-                }
-            });
+                },
+            );
             if let Some(error) = locked(&desk.failed).take() {
                 return Err(error);
             }

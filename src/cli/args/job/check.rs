@@ -1,8 +1,7 @@
 //! What is wrong with the options of a training, before any data is read; and which of them have no effect.
 
 use super::{Job, OptimizerName, StateMode, TargetAs};
-use crate::cli::Failure;
-use crate::cli::args::many;
+use crate::cli::failure::Failure;
 use crate::cli::output::report::describe;
 use rnnstep::net::pass::Head;
 use rnnstep::objective::optimizer::Adam;
@@ -32,7 +31,7 @@ impl Job {
     pub fn check_model(&self, model: &Model) -> Result<(), String> {
         let shape = model.shape();
         let own = self.shape(shape.input(), shape.width_out()).and_then(|own| Ok(own.with_output(shape.output())?));
-        let own = own.map_err(|failure| many::why(failure).to_string())?;
+        let own = own.map_err(|failure| failure.into_error().to_string())?;
         if own != *shape {
             let of = |shape: &Shape| format!("{}{}", describe(shape), if shape.bias() { "" } else { " without bias" });
             return Err(format!("its recipe is for {}, its tensors are {}", of(&own), of(shape)));

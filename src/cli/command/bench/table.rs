@@ -1,7 +1,7 @@
 //! What was measured, as tables: for a person in microseconds, as CSV in nanoseconds.
 
 use super::Measured;
-use crate::cli::Failure;
+use crate::cli::failure::Failure;
 use crate::cli::output::report::{describe, micros};
 use crate::cli::output::screen::Screen;
 use rnnstep::measure::latency::{Clock, Distribution, PERCENTILES, Singles, Throughput};

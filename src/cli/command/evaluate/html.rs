@@ -1,7 +1,7 @@
 //! The report as one page that needs nothing else: no script, no font, no picture from elsewhere.
 
 use super::{Report, plots, table};
-use crate::cli::Failure;
+use crate::cli::failure::Failure;
 use rnnstep::evaluate::backtest::Verdict;
 use rnnstep::plot::{Figure, Plot, picture};
 use std::fmt::Write;

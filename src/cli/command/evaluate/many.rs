@@ -7,13 +7,17 @@ use super::remark::Remark;
 use super::table::{self, Cells, Make};
 use super::{EvaluateArgs, Report, ahead_said, goes_with, own_job, refuse_recipe, split_at, walk};
 use crate::cli::args::device::Work;
+use crate::cli::args::folder::Folder;
 use crate::cli::args::job::{Job, Named};
-use crate::cli::args::many;
-use crate::cli::args::many::{Folder, OneSeries, side_by_side};
+use crate::cli::args::model::load;
+use crate::cli::args::series::OneSeries;
+use crate::cli::args::threads::{cores, threads};
+use crate::cli::failure::Failure;
 use crate::cli::output::report;
 use crate::cli::output::report::LEARNED_NOTHING;
 use crate::cli::output::screen::Screen;
-use crate::cli::{Failure, load, threads};
+use crate::cli::output::screen::tell;
+use crate::cli::output::{columns, progress};
 use rnnstep::error::quoted;
 use rnnstep::evaluate::backtest::{Comparison, Verdict};
 use rnnstep::model::file;
@@ -42,7 +46,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
             return Err(Failure::Usage(message));
         }
     }
-    let threads = threads(args.threads.unwrap_or_else(many::cores))?;
+    let threads = threads(args.threads.unwrap_or_else(cores))?;
     let (mut job, models, what) = models(args, matches)?;
     let all = job.data.several()?;
     let (models, remark) = match models {
@@ -52,9 +56,8 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
             (Models::One(Box::new(model)), (!learned).then_some(LEARNED_NOTHING))
         }
     };
-    let bar = many::progress(all.len(), "series");
-    let found = side_by_side(
-        &threads,
+    let bar = progress::of_many(all.len(), "series");
+    let found = threads.map(
         all.len(),
         || false,
         |i| {
@@ -70,7 +73,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
             Ok(report) => reports.push((one.name.clone(), report)),
             // flags that make no sense are no fault of the series
             Err(Failure::Usage(message)) => return Err(Failure::Usage(message)),
-            Err(failure) => failures.push(format!("failed: series {}: {}", quoted(&one.name), many::why(failure))),
+            Err(failure) => failures.push(format!("failed: series {}: {}", quoted(&one.name), failure.into_error())),
         }
     }
     let data = job.data.data.as_ref().map_or_else(String::new, ToString::to_string);
@@ -89,7 +92,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         table::write(args, screen, |table| joined(&reports, table))?;
     }
     screen.flush()?;
-    many::tell(&failures, "more failed");
+    tell(&failures, "more failed");
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -210,7 +213,7 @@ fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failur
     let verdicts: &[&str] = if learns { &["verdict", "learning"] } else { &["verdict"] };
     let header = [&["series", "column", "RMSE", "naive", "best naive", "skill, 95 %"], learner, verdicts].concat();
     screen.line("")?;
-    many::print(&header, &rows, screen)?;
+    columns::print(&header, &rows, screen)?;
     screen.line(over_naive.said("the best naive forecast"))?;
     if learns {
         screen.line(format_args!("learning while it runs, {}", over_model.said("the same model frozen")))?;

@@ -8,21 +8,22 @@ mod table;
 
 pub use table::{how, print_one_step};
 
-use super::learn::{HowToLearn, loss_of};
-use super::predict::check_table;
 use crate::cli::args::device::{DeviceArgs, Work};
+use crate::cli::args::folder::Folder;
 use crate::cli::args::input::Source;
 use crate::cli::args::job::{Job, Named};
-use crate::cli::args::many::Folder;
-use crate::cli::args::paths;
-use crate::cli::args::paths::Paths;
+use crate::cli::args::learn::{HowToLearn, loss_of};
+use crate::cli::args::model;
+use crate::cli::args::table::check_table;
+use crate::cli::args::threads::threads;
 use crate::cli::args::{config, number};
+use crate::cli::failure::Failure;
 use crate::cli::output::report::describe;
-use crate::cli::output::screen::{Screen, person_reads_stderr};
-use crate::cli::{Failure, threads};
+use crate::cli::output::screen::Screen;
+use crate::cli::output::{files, progress};
 use clap::Args;
 use clap::parser::ValueSource;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use remark::Remark;
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::split;
@@ -106,7 +107,7 @@ struct Report {
 
 pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
     args.plot.as_ref().map_or(Ok(()), picture::check_ending)?;
-    let data = Paths::of_job(&args.job).reads("MODEL", &args.model).reads("--bundle", args.device.bundle());
+    let data = args.job.paths().reads("MODEL", &args.model).reads("--bundle", args.device.bundle());
     let tables = data.writes("--out", &args.out).writes("--forecasts", &args.forecasts);
     tables.writes("--html", &args.html).writes("--plot", &args.plot).check()?;
     check_table(args.out.as_deref())?;
@@ -133,12 +134,12 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     table::print(&report, screen)?;
     table::write(args, screen, |table| table(&report))?;
     if let Some(path) = &args.plot {
-        paths::write(path, || picture::save(&plots::figure(&report), path))?;
+        files::write(path, || picture::save(&plots::figure(&report), path))?;
         screen.line(format_args!("plot       {}", path.display()))?;
     }
     if let Some(path) = &args.html {
         let page = html::page(&report)?;
-        paths::write(path, || file::write_text(path, &page))?;
+        files::write(path, || file::write_text(path, &page))?;
         screen.line(format_args!("report     {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -161,7 +162,7 @@ fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &Path) -> Result
         None => None,
     };
     let path = of_one.as_deref().unwrap_or(path);
-    let loaded = crate::cli::load(path, None, args.device.cpu()?)?;
+    let loaded = model::load(path, None, args.device.cpu()?)?;
     let job = own_job(args, &loaded, path)?;
     let Source::Series(series) = job.data.source()? else { return Err(no_windows(&job)) };
     let named = job.named(&series)?;
@@ -274,7 +275,14 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             // many series are walked over side by side: one thread for each, and a bar over all
             let one_of_many = named.series.is_some();
             let threads = args.threads.filter(|_| !one_of_many).unwrap_or(1);
-            let (bar, mut silent) = (if one_of_many { ProgressBar::hidden() } else { progress() }, 0);
+            let (bar, mut silent) = (
+                if one_of_many {
+                    ProgressBar::hidden()
+                } else {
+                    progress::bar(Some(1), "{bar:30} training {pos} of {len}  {elapsed}")
+                },
+                0,
+            );
             let evaluation = evaluate(&named.table, &protocol, &device, |rows, fold, folds| {
                 bar.set_length(folds as u64);
                 bar.set_position(fold as u64);
@@ -349,10 +357,4 @@ fn no_windows(job: &Job) -> Failure {
     let reason =
         "holds windows already cut, which have no order to walk along; give a series, .csv or .npy [T, columns]";
     job.in_data(Error::Invalid(reason.into())).into()
-}
-
-fn progress() -> ProgressBar {
-    let bar = if person_reads_stderr() { ProgressBar::new(1) } else { ProgressBar::hidden() };
-    let style = ProgressStyle::with_template("{bar:30} training {pos} of {len}  {elapsed}");
-    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }

@@ -1,8 +1,8 @@
 //! Scores as text and as tables.
 
 use super::{EvaluateArgs, Report};
-use crate::cli::Failure;
-use crate::cli::args::paths;
+use crate::cli::failure::Failure;
+use crate::cli::output::files;
 use crate::cli::output::screen::Screen;
 use rnnstep::data::csv::{self, number};
 use rnnstep::error::shown;
@@ -179,7 +179,7 @@ pub fn write(args: &EvaluateArgs, screen: &mut Screen, of: impl Fn(Make) -> Cell
     for (what, path, table) in tables {
         let Some(path) = path else { continue };
         let (header, rows) = of(table);
-        paths::write(path, || csv::write(path, &header, rows))?;
+        files::write(path, || csv::write(path, &header, rows))?;
         screen.line(format_args!("{what}{}", path.display()))?;
     }
     Ok(())

@@ -4,17 +4,16 @@ use super::evaluate;
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::input::Source;
 use crate::cli::args::job::{Job, StateMode, TargetAs};
-use crate::cli::args::paths;
-use crate::cli::args::paths::Paths;
+use crate::cli::args::threads::threads;
 use crate::cli::args::{config, number};
+use crate::cli::failure::Failure;
 use crate::cli::output::report::{LEARNED_NOTHING, describe};
-use crate::cli::output::screen::{Screen, person_reads_stderr};
+use crate::cli::output::screen::Screen;
+use crate::cli::output::{files, progress};
 use crate::cli::signals;
 use crate::cli::signals::AtOnce;
-use crate::cli::{Failure, threads};
 use clap::Args;
 use clap::parser::ValueSource;
-use indicatif::{ProgressBar, ProgressStyle};
 use rnnstep::data::windows::split;
 use rnnstep::evaluate::search::{Attempt, Journal, Search};
 use rnnstep::model::file;
@@ -74,7 +73,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
         return Err(Failure::Usage("--epochs: must be at least 1".into()));
     }
     let journal_path = args.journal.clone().unwrap_or_else(|| args.out.with_extension("journal.json"));
-    let reads = Paths::of_job(&args.job).reads("--bundle", args.device.bundle());
+    let reads = args.job.paths().reads("--bundle", args.device.bundle());
     reads.writes("--out", [&args.out]).writes("--journal", [&journal_path]).check()?;
     screen.goes_beside_files();
     if job.data.has_several() {
@@ -104,10 +103,15 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     let start = Instant::now();
     let stop = || signals::came() || args.budget.is_some_and(|budget| start.elapsed() >= budget);
     let tries = args.tries.or(args.budget.is_none().then_some(TRIES));
-    let (bar, best) = (progress(tries.map(|tries| search.trainings(tries))), Mutex::new(f64::INFINITY));
+    let total = tries.map(|tries| search.trainings(tries) as u64);
+    let template = match total {
+        Some(_) => "{bar:30} {pos}/{len} trainings  best {msg}  {elapsed}",
+        None => "{spinner} {pos} trainings  best {msg}  {elapsed}",
+    };
+    let (bar, best) = (progress::bar(total, template), Mutex::new(f64::INFINITY));
     bar.inc(journal.attempts().len() as u64);
     let seen = |attempt: &Attempt| {
-        paths::write(&journal_path, || journal.add(attempt))?;
+        files::write(&journal_path, || journal.add(attempt))?;
         let mut best = best.lock().unwrap_or_else(PoisonError::into_inner);
         *best = attempt.score.unwrap_or(f64::INFINITY).min(*best);
         bar.set_message(format!("{best:.3}"));
@@ -149,7 +153,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
         format!("inside the search, which is optimistic, an error of {score:.3} times that of the best naive forecast"),
     ];
     let recipe = recipe(&job, plan, &comments)?;
-    paths::write(&args.out, || file::write_text(&args.out, &recipe))?;
+    files::write(&args.out, || file::write_text(&args.out, &recipe))?;
     // whatever takes its time from here on is no loss
     let _at_once = (!stopped).then(AtOnce::new);
     if !stopped {
@@ -277,17 +281,6 @@ fn in_words(plan: &Plan) -> String {
 
 fn counted(count: usize, what: &str) -> String {
     crate::cli::output::report::counted(u32::try_from(count).unwrap_or(u32::MAX), what)
-}
-
-fn progress(trainings: Option<usize>) -> ProgressBar {
-    if !person_reads_stderr() {
-        return ProgressBar::hidden();
-    }
-    let (bar, template) = match trainings {
-        Some(all) => (ProgressBar::new(all as u64), "{bar:30} {pos}/{len} trainings  best {msg}  {elapsed}"),
-        None => (ProgressBar::new_spinner(), "{spinner} {pos} trainings  best {msg}  {elapsed}"),
-    };
-    ProgressStyle::with_template(template).map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }
 
 /// `60s`, `5m`, `2h`.

@@ -1,12 +1,16 @@
 //! `rnnstep train --per-series`: a model for each series, in a folder.
 
 use super::{TrainArgs, ends, job_of, job_paths, metadata, scored, write_model};
+use crate::cli::args::folder::{self, Folder, Row, Status};
 use crate::cli::args::job::{Job, Named};
-use crate::cli::args::many;
-use crate::cli::args::many::{Folder, OneSeries, Row, Status, side_by_side};
+use crate::cli::args::series::OneSeries;
+use crate::cli::args::threads::{cores, threads};
+use crate::cli::failure::Failure;
 use crate::cli::output::report;
 use crate::cli::output::screen::Screen;
-use crate::cli::{Failure, signals, threads};
+use crate::cli::output::screen::{tell, typed};
+use crate::cli::output::{columns, progress};
+use crate::cli::signals;
 use rnnstep::cpu::Threads;
 use rnnstep::error::quoted;
 use rnnstep::model::file;
@@ -47,7 +51,7 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         return Err(Error::File { path: folder.into(), reason: reason.into() }.into());
     }
     let cpu = args.device.only_cpu("train --per-series")?;
-    let threads = threads(args.threads.unwrap_or_else(many::cores))?;
+    let threads = threads(args.threads.unwrap_or_else(cores))?;
     job.check_for_each()?;
     // known before anything is read, the others once the series have names
     let table = Folder::table(&folder);
@@ -55,11 +59,11 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         job_paths(args).writes("the table of --out", [&table]).check()?;
     }
     let all = job.data.several()?;
-    let files = many::file_names(all.iter().map(|one| one.name.as_str()));
+    let files = folder::file_names(all.iter().map(|one| one.name.as_str()));
     if folder.is_dir() {
         check_models(args, &folder, &files)?;
     }
-    many::make_folder(&folder)?;
+    folder::make_folder(&folder)?;
     // what is finished is in the folder whatever comes
     signals::watch();
     let each = Each { job, folder: &folder, cpu, resumes: args.resume.is_some(), kept: AtomicUsize::new(0) };
@@ -67,8 +71,8 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let side = threads.count().min(all.len());
     eprintln!("a model for each of {} series of {data}, {side} at a time, {}", all.len(), rnnstep::Device::from(cpu));
 
-    let (start, bar) = (Instant::now(), many::progress(all.len(), "models"));
-    let found = side_by_side(&threads, all.len(), signals::came, |i| {
+    let (start, bar) = (Instant::now(), progress::of_many(all.len(), "models"));
+    let found = threads.map(all.len(), signals::came, |i| {
         let rows = each.one(&all[i], &files[i]);
         bar.inc(1);
         rows
@@ -98,10 +102,10 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     screen.line(format_args!("models  {}", folder.display()))?;
     screen.line(format_args!("scores  {}", Folder::table(&folder).display()))?;
     if left > 0 {
-        let flag = many::typed(&folder.display().to_string());
+        let flag = typed(&folder.display().to_string());
         screen.line(format_args!("interrupted, {left} are left; go on with the same command and --resume {flag}"))?;
     } else if let (Some(_), Some(files), 1..) = (&each.job.data.many.series, &each.job.data.data, ok) {
-        let (folder, series) = (many::typed(&folder.display().to_string()), each.job.data.many.said());
+        let (folder, series) = (typed(&folder.display().to_string()), each.job.data.many.said());
         screen.line(format_args!("next    rnnstep evaluate {files} {folder}{series}"))?;
     }
     screen.flush()?;
@@ -110,7 +114,7 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         _ => None,
     };
     let failures: Vec<String> = rows.iter().filter_map(failed_row).collect();
-    many::tell(&failures, "more failed; the table has them all");
+    tell(&failures, "more failed; the table has them all");
     Ok(if failed + left > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
@@ -139,7 +143,7 @@ impl Each<'_> {
     }
 
     fn train(&self, one: &OneSeries, file: &str) -> Result<Option<Vec<Row>>, String> {
-        let text = |failure: Failure| many::why(failure).to_string();
+        let text = |failure: Failure| failure.into_error().to_string();
         let series = one.series.as_ref().map_err(Error::to_string)?;
         let mut job = self.job.of_one(one);
         let (path, cpu) = (self.folder.join(file), self.cpu);
@@ -215,7 +219,7 @@ fn print(done: &[&Row], screen: &mut Screen) -> Result<(), Failure> {
             [&text[..], &[number(row.rmse), number(row.last_value), gain]].concat()
         })
         .collect();
-    many::print(&["series", "column", "rows", "RMSE", "last value", "gain"], &rows, screen)?;
+    columns::print(&["series", "column", "rows", "RMSE", "last value", "gain"], &rows, screen)?;
     let gains: Vec<f64> = done.iter().filter_map(|row| row.gain).collect();
     if !gains.is_empty() {
         screen.line(report::summary(&gains))?;

@@ -1,6 +1,6 @@
 //! The lesson of the built-in sine: its windows as pictures, and its score on the windows after the training.
 
-use crate::cli::Failure;
+use crate::cli::failure::Failure;
 use crate::cli::output::report::Scored;
 use rnnstep::data::sine;
 use rnnstep::plot::{Line, Plot, Role};

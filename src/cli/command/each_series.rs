@@ -1,12 +1,14 @@
 //! What is said of each of many series, by a model over all or by one of a folder: one table.
 
-use super::extension;
-use crate::cli::args::input::{Sequences, SeriesArgs, TableArgs, options_for, x_of};
-use crate::cli::args::many;
-use crate::cli::args::many::{Folder, OneSeries};
-use crate::cli::args::paths;
+use crate::cli::args::folder::Folder;
+use crate::cli::args::model::ModelArgs;
+use crate::cli::args::sequences::{Sequences, x_of};
+use crate::cli::args::series::{self, OneSeries, SeriesArgs};
+use crate::cli::args::table::{TableArgs, options_for};
+use crate::cli::failure::Failure;
+use crate::cli::output::files::{self, extension};
 use crate::cli::output::screen::Screen;
-use crate::cli::{Failure, ModelArgs};
+use crate::cli::output::screen::tell;
 use rnnstep::Error;
 use rnnstep::data::csv;
 use rnnstep::error::{listed, quoted};
@@ -39,9 +41,9 @@ pub fn each_series(
         (Some(folder), _) => folder.columns(args.device.cpu()?),
         (None, one) => one.as_ref().map(|one| one.metadata.columns.clone()),
     };
-    let mut all = many::read_long(input, &options_for(&columns.unwrap_or_default(), table), column)?;
+    let mut all = series::read_long(input, &options_for(&columns.unwrap_or_default(), table), column)?;
     if let Some(name) = &of.only {
-        all = vec![many::only(all, name)?];
+        all = vec![series::only(all, name)?];
     }
     let model_of = |one_series: &OneSeries| -> Result<(Loaded, PathBuf), Failure> {
         let of_one = match &folder {
@@ -67,7 +69,7 @@ pub fn each_series(
                 break;
             }
             Err(Failure::Usage(message)) => return Err(Failure::Usage(message)),
-            Err(failure) => failures.push((series.name, many::why(failure).to_string())),
+            Err(failure) => failures.push((series.name, failure.into_error().to_string())),
         }
     }
     let nothing = first.is_none();
@@ -80,7 +82,7 @@ pub fn each_series(
                 None
             }
             Err(failure) => {
-                failures.push((series.name, many::why(failure).to_string()));
+                failures.push((series.name, failure.into_error().to_string()));
                 None
             }
         });
@@ -93,7 +95,7 @@ pub fn each_series(
         });
         let header = [&[column.to_string()][..], &names].concat();
         match out {
-            Some(path) => paths::write(path, || csv::write(path, &header, rows))?,
+            Some(path) => files::write(path, || csv::write(path, &header, rows))?,
             None => screen.write(|out| csv::write_to(out, &header, rows))?,
         }
     }
@@ -107,6 +109,6 @@ pub fn each_series(
     }
     let failures: Vec<String> =
         failures.iter().map(|(name, why)| format!("failed: series {}: {why}", quoted(name))).collect();
-    many::tell(&failures, "more failed");
+    tell(&failures, "more failed");
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

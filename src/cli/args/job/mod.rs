@@ -4,10 +4,12 @@
 mod check;
 
 use super::input::{DataArgs, Files, Source};
-use super::many::{self, OneSeries};
-use crate::cli::Failure;
-use crate::cli::args::{config, number};
-use crate::cli::output::screen::say_once;
+use super::model;
+use super::number;
+use super::paths::Paths;
+use super::series::OneSeries;
+use crate::cli::failure::Failure;
+use crate::cli::output::screen::{say_once, tell};
 use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
@@ -19,9 +21,8 @@ use rnnstep::train::{HELD_OUT, Length, Plan, Prepared, Recipe, Table};
 use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Error, Form, Loss, Nonlinearity, Shape};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Names on the command line and in files of the optimisers.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
@@ -201,6 +202,12 @@ pub struct Named {
 }
 
 impl Job {
+    /// What is read for it.
+    pub fn paths(&self) -> Paths<'_> {
+        let data = self.data.data.as_ref().map_or(&[][..], Files::paths);
+        Paths::default().reads("DATA", data).reads("--config", &self.config)
+    }
+
     /// The shape of the network for data of these widths.
     pub fn shape(&self, input: usize, output: usize) -> Result<Shape, Failure> {
         let shape = Shape::new(self.cell, input, self.hidden, self.layers, output)?;
@@ -314,7 +321,7 @@ impl Job {
             let name = tables[one.series].series.as_deref().unwrap_or_default();
             format!("note: series {} is left out: {}", quoted(name), one.reason)
         });
-        many::tell(&left_out.collect::<Vec<_>>(), "more series are left out");
+        tell(&left_out.collect::<Vec<_>>(), "more series are left out");
         for (named, &rows) in tables.iter_mut().zip(&data.train_rows) {
             named.train_rows = rows;
         }
@@ -495,38 +502,6 @@ impl Job {
             _ => Ok(()),
         }
     }
-
-    /// The job of a checkpoint with what the command line may change: how long to train. Anything else that was
-    /// given and differs is refused, since the result would be neither the old training nor a new one.
-    /// `path` is the checkpoint.
-    pub fn resumed(&self, path: &Path, stored: &Value, matches: &clap::ArgMatches) -> Result<Self, Failure> {
-        let mut job = config::job_of(stored).map_err(|reason| Error::File { path: path.into(), reason })?;
-        let given = serde_json::to_value(self).map_err(|error| Error::Invalid(error.to_string()))?;
-        for (name, value) in given.as_object().into_iter().flatten() {
-            let id = name.replace('-', "_");
-            if matches.value_source(&id) != Some(ValueSource::CommandLine) {
-                continue;
-            }
-            match id.as_str() {
-                "steps" => (job.steps, job.epochs) = (self.steps, None),
-                "epochs" => (job.steps, job.epochs) = (None, self.epochs),
-                "patience" => job.patience = self.patience,
-                "data" if job.data.files() != self.data.files() => {
-                    let (was, now) = (job.data.files(), self.data.files());
-                    return Err(Failure::Usage(format!("DATA: the training to resume has {was} files, not {now}")));
-                }
-                "data" => job.data.data.clone_from(&self.data.data),
-                _ if stored.get(name) == Some(value) => {}
-                _ => {
-                    let was = stored.get(name).unwrap_or(&Value::Null);
-                    return Err(Failure::Usage(format!(
-                        "--{name} {value}: the training to resume has {was}; only --steps, --epochs and --patience may change"
-                    )));
-                }
-            }
-        }
-        Ok(job)
-    }
 }
 
 fn schedule(text: &str) -> Result<String, String> {
@@ -543,7 +518,7 @@ impl Job {
     ) -> Result<rnnstep::Model, Failure> {
         let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         let nonlinearity = given("nonlinearity").then_some(self.nonlinearity);
-        let loaded = crate::cli::load(path, nonlinearity, cpu)?;
+        let loaded = model::load(path, nonlinearity, cpu)?;
         let shape = *loaded.model.shape();
         let differs = [
             ("cell", self.cell != shape.cell()),

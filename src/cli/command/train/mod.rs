@@ -2,22 +2,26 @@
 
 mod each;
 mod outputs;
+mod save;
 mod sine;
 
+use crate::cli::args::config;
 use crate::cli::args::device::{DeviceArgs, Work};
+use crate::cli::args::input::DataArgs;
 use crate::cli::args::job::{Job, Named, Ready};
 use crate::cli::args::number;
-use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
+use crate::cli::args::threads::threads;
+use crate::cli::failure::Failure;
+use crate::cli::output::files::{self, extension};
+use crate::cli::output::progress;
 use crate::cli::output::report;
 use crate::cli::output::report::Scored;
-use crate::cli::output::save::{SaveEvery, Saver};
-use crate::cli::output::screen::{Screen, person_reads_stderr};
+use crate::cli::output::screen::Screen;
+use crate::cli::output::screen::typed;
 use crate::cli::signals;
 use crate::cli::signals::AtOnce;
-use crate::cli::{Failure, threads};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use outputs::{Outputs, checkpoint_beside};
 use rnnstep::cpu::Threads;
 use rnnstep::error::listed;
@@ -29,6 +33,7 @@ use rnnstep::train::checkpoint;
 use rnnstep::train::checkpoint::Checkpoint;
 use rnnstep::train::{Fit, Outcome};
 use rnnstep::{Device, Error, Model, Tensor};
+use save::{SaveEvery, Saver};
 use sine::SineWindow;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -182,7 +187,7 @@ impl<'a> Run<'a> {
             let reason = "the checkpoint does not say what it was trained on".into();
             return Err(Error::File { path: path.into(), reason }.into());
         };
-        let mut job = job_of(args).resumed(path, stored, matches)?;
+        let mut job = config::resumed(&job_of(args), path, stored, matches)?;
         outputs.spare(&job)?;
         let wrong = |reason| Error::File { path: path.into(), reason };
         job.check_model(checkpoint.model()).map_err(wrong)?;
@@ -242,7 +247,7 @@ impl<'a> Run<'a> {
         let log = to_log.as_ref().map_or(Ok(()), |path| self.write_log(path));
         let checkpoint = self.looks().and_then(|looks| {
             let (trainer, best) = self.fit.parts();
-            paths::write(to, || checkpoint::save_beside(to, trainer, best, &self.metadata, &looks))
+            files::write(to, || checkpoint::save_beside(to, trainer, best, &self.metadata, &looks))
         });
         Saved { checkpoint, log }
     }
@@ -256,7 +261,7 @@ impl<'a> Run<'a> {
     }
 
     fn write_log(&self, path: &Path) -> Result<(), Error> {
-        paths::write(path, || file::write_text(path, &self.log))
+        files::write(path, || file::write_text(path, &self.log))
     }
 
     /// Takes the log away if it cannot be replaced: such a one is told the whole log at once, at the end, and may wait for its
@@ -299,7 +304,9 @@ impl<'a> Run<'a> {
     /// Trains up to `total` steps; how long the steps took, and whether Ctrl-C stopped them.
     fn train(&mut self, total: u64, screen: &mut Screen) -> Result<(Duration, bool), Failure> {
         signals::watch();
-        let bar = progress_bar(total, self.fit.trainer.steps_done());
+        let bar = progress::bar(Some(total), "{bar:30} {pos}/{len}  loss {msg}  {per_sec}  {eta} left");
+        bar.set_position(self.fit.trainer.steps_done());
+        bar.reset_eta();
         let sine = self.job.data.data.is_none();
         let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) });
         let mut spent = Duration::ZERO;
@@ -322,7 +329,7 @@ impl<'a> Run<'a> {
                 trainer.fetch()?;
                 let grads = trainer.model().named(trainer.grads());
                 let tensors: Vec<_> = grads.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-                paths::write(&path, || file::write_tensors(&path, &tensors))?;
+                files::write(&path, || file::write_tensors(&path, &tensors))?;
             }
             let last = self.fit.trainer.steps_done() - 1;
             for (k, step) in (k..).zip(&steps) {
@@ -427,10 +434,10 @@ impl<'a> Run<'a> {
         screen.line(format_args!("model       {}", out.display()))?;
         screen.line(format_args!("checkpoint  {}", checkpoint.display()))?;
         if let (Some(path), Some(figure)) = (plot, figure) {
-            paths::write(path, || rnnstep::plot::picture::save(&figure, path))?;
+            files::write(path, || rnnstep::plot::picture::save(&figure, path))?;
             screen.line(format_args!("plot        {}", path.display()))?;
         }
-        screen.line(format_args!("next        {}", report::next(&self.job.data, &metadata.columns, out)))?;
+        screen.line(format_args!("next        {}", next(&self.job.data, &metadata.columns, out)))?;
         logged?;
         Ok(ExitCode::SUCCESS)
     }
@@ -513,7 +520,7 @@ fn job_of(args: &TrainArgs) -> Job {
 
 /// What is read for a training.
 fn job_paths(args: &TrainArgs) -> Paths<'_> {
-    Paths::of_job(&args.job).reads("DATA", &args.more).reads("--bundle", args.device.bundle())
+    args.job.paths().reads("DATA", &args.more).reads("--bundle", args.device.bundle())
 }
 
 /// One step ahead over the held-out rows of a table; `None` if no row is held out.
@@ -551,20 +558,26 @@ fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata, tables: &[Na
     let errors = outcome.errors.as_ref().map_or_else(Vec::new, |errors| errors.values().to_vec());
     let unseen = (!tables.is_empty()).then(|| Unseen { ends: ends(tables), errors });
     let metadata = Metadata { unseen, ..metadata.clone() };
-    paths::write(path, || file::save(path, &outcome.model, &metadata, &[]))
+    files::write(path, || file::save(path, &outcome.model, &metadata, &[]))
 }
 
 fn loss_line(k: u64, loss: f32) -> String {
     format!("step {k:>6}  loss {loss:.4e}")
 }
 
-/// A bar with loss, speed and remaining time, where a person reads stderr.
-fn progress_bar(total: u64, done: u64) -> ProgressBar {
-    if !person_reads_stderr() {
-        return ProgressBar::hidden();
+/// What to type next.
+fn next(data: &DataArgs, columns: &Columns, model: &Path) -> String {
+    let model = typed(&model.display().to_string());
+    let Some(files) = &data.data else { return format!("rnnstep forecast {model} --steps 40") };
+    let path = files.paths()[0].as_path();
+    if !matches!(extension(path).as_str(), "csv" | "npy") {
+        return format!("rnnstep info {model}");
     }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  loss {msg}  {per_sec}  {eta} left");
-    let bar = ProgressBar::new(total).with_position(done);
-    bar.reset_eta();
-    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+    let of = data.many.said();
+    let path = typed(&path.display().to_string());
+    if columns.inputs == columns.targets {
+        return format!("rnnstep forecast {model} {path}{of} --steps 20");
+    }
+    // only a model that predicts all its inputs can feed them back
+    format!("rnnstep predict {model} {path}{of} --out predictions.csv")
 }
