@@ -5,7 +5,6 @@ use crate::cli::args::number;
 use crate::cli::args::paths::Paths;
 use crate::cli::failure::Failure;
 use crate::cli::output::files;
-use crate::cli::output::report;
 use crate::cli::output::screen::Screen;
 use clap::Args;
 use rnnstep::cuda::image::ahead;
@@ -52,7 +51,7 @@ pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     let shape = *loaded.model.shape();
     let purpose = if args.training { Purpose::Training } else { Purpose::Inference };
     let mut bundle = ahead::bundle(&shape);
-    screen.line(format_args!("{}: {}", args.model.display(), report::describe(&shape)))?;
+    screen.line(format_args!("{}: {}", args.model.display(), shape))?;
     screen.line(format_args!(
         "{:<8} {:<24} {:>9} {:>9} {:>7} {:>7} {:>8} {:>7}",
         "arch", "kernel", "sequences", "registers", "shared", "spilled", "cubin", "ms"

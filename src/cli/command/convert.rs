@@ -3,7 +3,6 @@
 use crate::cli::args::model::ModelArgs;
 use crate::cli::failure::Failure;
 use crate::cli::output::files;
-use crate::cli::output::report;
 use crate::cli::output::screen::Screen;
 use clap::{Args, ValueEnum};
 use rnnstep::model::{file, fixed};
@@ -33,7 +32,7 @@ pub fn run(args: &ConvertArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     args.model.paths().writes("--out", &args.out).check()?;
     let model = args.model.load()?.model;
     let text = match args.to {
-        Form::Rust => fixed::source(&model, &report::describe(model.shape()))?,
+        Form::Rust => fixed::source(&model, &model.shape().to_string())?,
     };
     match &args.out {
         Some(path) => files::write(path, || file::write_text(path, &text))?,

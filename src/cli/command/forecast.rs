@@ -10,7 +10,6 @@ use crate::cli::args::series::SeriesArgs;
 use crate::cli::args::table::{TableArgs, check_extension};
 use crate::cli::args::{config, number};
 use crate::cli::failure::Failure;
-use crate::cli::output::report;
 use crate::cli::output::screen::{Screen, say_once};
 use crate::cli::output::{files, rows};
 use clap::Args;
@@ -99,7 +98,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     let names = names(columns, said.future.rows().1);
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(
-            format!("{}, {} steps ahead", report::describe(loaded.model.shape()), args.steps),
+            format!("{}, {} steps ahead", loaded.model.shape(), args.steps),
             plots(&names, &history, &said, time.as_ref()),
         );
         files::write(path, || rnnstep::plot::picture::save(&figure, path))?;

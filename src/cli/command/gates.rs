@@ -5,7 +5,6 @@ use crate::cli::args::sequences::read_sequences;
 use crate::cli::args::table::{TableArgs, check_table};
 use crate::cli::failure::Failure;
 use crate::cli::output::files;
-use crate::cli::output::report;
 use crate::cli::output::screen::Screen;
 use clap::Args;
 use rnnstep::Error;
@@ -64,7 +63,7 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         );
     }
     if let Some(path) = &args.plot {
-        let figure = figure(&reading, &report::describe(model.shape()));
+        let figure = figure(&reading, &model.shape().to_string());
         files::write(path, || rnnstep::plot::picture::save(&figure, path))?;
     }
     let header: Vec<String> =

@@ -4,7 +4,6 @@ use crate::cli::args::config;
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::model::load;
 use crate::cli::failure::Failure;
-use crate::cli::output::report;
 use crate::cli::output::report::counted;
 use crate::cli::output::screen::Screen;
 use clap::Args;
@@ -51,7 +50,7 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
             if args.recipe {
                 return recipe(&loaded, path, screen);
             }
-            screen.line(format_args!("{}: {}", path.display(), report::describe(loaded.model.shape())))?;
+            screen.line(format_args!("{}: {}", path.display(), loaded.model.shape()))?;
             model(&loaded, screen)?;
             weights(&loaded, cpu, screen)?;
             plan(loaded.model.shape(), 1, &args.device, screen)?;

@@ -3,10 +3,10 @@
 use super::columns;
 use super::screen::Screen;
 use crate::cli::failure::Failure;
+use rnnstep::Tensor;
 use rnnstep::error::shown;
 use rnnstep::plot::{Line, Plot, Role, terminal};
 use rnnstep::series::one_step::{HeldOut, Score};
-use rnnstep::{CellKind, Nonlinearity, Shape, Tensor};
 use std::time::Duration;
 
 /// Said of a training after which [`rnnstep::train::Outcome::learned`] is false.
@@ -125,17 +125,6 @@ pub fn gain(gain: f64) -> String {
 pub fn plot(plot: &Plot, screen: &mut Screen) -> Result<(), Failure> {
     let text = terminal::render(plot, screen.width(), 14, screen.colour());
     screen.picture(&text)
-}
-
-/// A network in a few words: `LSTM 3 -> 32 x 2 -> 1`.
-pub fn describe(shape: &Shape) -> String {
-    let cell = match (shape.cell(), shape.nonlinearity()) {
-        (CellKind::Rnn, Nonlinearity::Relu) => "RNN (relu)".into(),
-        (cell, _) => cell.name().to_uppercase(),
-    };
-    let layers = if shape.layers() == 1 { String::new() } else { format!(" x {}", shape.layers()) };
-    let head = shape.output().map_or_else(String::new, |output| format!(" -> {output}"));
-    format!("{cell} {} -> {}{layers}{head}", shape.input(), shape.hidden())
 }
 
 /// `1 block`, `2 blocks`.

@@ -2,7 +2,6 @@
 
 use super::{Job, OptimizerName, StateMode, TargetAs};
 use crate::cli::failure::Failure;
-use crate::cli::output::report::describe;
 use rnnstep::net::pass::Head;
 use rnnstep::objective::optimizer::Adam;
 use rnnstep::{Loss, Model, Shape};
@@ -33,7 +32,7 @@ impl Job {
         let own = self.shape(shape.input(), shape.width_out()).and_then(|own| Ok(own.with_output(shape.output())?));
         let own = own.map_err(|failure| failure.into_error().to_string())?;
         if own != *shape {
-            let of = |shape: &Shape| format!("{}{}", describe(shape), if shape.bias() { "" } else { " without bias" });
+            let of = |shape: &Shape| format!("{shape}{}", if shape.bias() { "" } else { " without bias" });
             return Err(format!("its recipe is for {}, its tensors are {}", of(&own), of(shape)));
         }
         let of_many = |says: Loss| says.is_distribution().then_some(says);

@@ -129,7 +129,7 @@ impl BenchArgs {
         match (&self.model, models) {
             (Some(_), [model]) => {
                 let bytes = 4 * Offsets::arena(model.shape(), self.weights);
-                format!("{}, weights {}, {bytes} bytes in memory", report::describe(model.shape()), self.weights)
+                format!("{}, weights {}, {bytes} bytes in memory", model.shape(), self.weights)
             }
             _ => format!("random networks, 1 -> H -> 1, weights {}", self.weights),
         }

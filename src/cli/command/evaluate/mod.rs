@@ -18,7 +18,6 @@ use crate::cli::args::table::check_table;
 use crate::cli::args::threads::threads;
 use crate::cli::args::{config, number};
 use crate::cli::failure::Failure;
-use crate::cli::output::report::describe;
 use crate::cli::output::screen::Screen;
 use crate::cli::output::{files, progress};
 use clap::Args;
@@ -195,7 +194,7 @@ fn goes_with(loaded: &Loaded, named: &Named, path: &Path) -> Result<(), Failure>
     let (inputs, outputs) = (table.inputs().rows().1, table.targets().rows().1);
     let targets = loaded.model.units().map_or(shape.width_out(), |units| units.targets());
     if (shape.input(), targets) != (inputs, outputs) {
-        let reason = format!("{} does not go with {inputs} columns in and {outputs} out", describe(shape));
+        let reason = format!("{} does not go with {inputs} columns in and {outputs} out", shape);
         return Err(Error::File { path: path.into(), reason }.into());
     }
     Ok(())
@@ -264,7 +263,7 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             }
             let device = choose(loaded.model.shape(), 1, Work::Sequences)?;
             let evaluation = evaluate(&named.table, &protocol, &device, |_, _, _| Ok(loaded.model.clone()))?;
-            (device, evaluation, describe(loaded.model.shape()))
+            (device, evaluation, loaded.model.shape().to_string())
         }
         _ => {
             job.settle_season(&[&named.table.part(0..train.end)?])?;
@@ -296,7 +295,7 @@ fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>)
             if silent > 0 {
                 remarks.push(Remark::LearnedNothing { silent, trainings: evaluation.folds });
             }
-            (device, evaluation, describe(&shape))
+            (device, evaluation, shape.to_string())
         }
     };
     if let (Some(options), Some(learned)) = (protocol.learner, evaluation.learned) {

@@ -3,11 +3,11 @@
 use super::evaluate;
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::input::Source;
-use crate::cli::args::job::{Job, StateMode, TargetAs};
+use crate::cli::args::job::{Job, Named, StateMode, TargetAs};
 use crate::cli::args::threads::threads;
 use crate::cli::args::{config, number};
 use crate::cli::failure::Failure;
-use crate::cli::output::report::{LEARNED_NOTHING, describe};
+use crate::cli::output::report::{self, LEARNED_NOTHING};
 use crate::cli::output::screen::Screen;
 use crate::cli::output::{files, progress};
 use crate::cli::signals;
@@ -222,12 +222,7 @@ fn tell_what_is_known(journal: &Journal, path: &std::path::Path) {
 }
 
 /// The one look at the untouched rows.
-fn test(
-    search: &Search,
-    named: &crate::cli::args::job::Named,
-    plan: &Plan,
-    screen: &mut Screen,
-) -> Result<(), Failure> {
+fn test(search: &Search, named: &Named, plan: &Plan, screen: &mut Screen) -> Result<(), Failure> {
     let (evaluation, learned) = search.test(&named.table, plan)?;
     let rows = search.rows();
     screen.line("")?;
@@ -276,11 +271,11 @@ fn in_words(plan: &Plan) -> String {
         Form::RelativeChange => "relative change".into(),
         Form::SeasonalChange { season } => format!("change since {season} rows ago"),
     };
-    format!("{}, windows of {}, lr {}, target as {form}", describe(&plan.shape), plan.seq_len, plan.recipe.lr)
+    format!("{}, windows of {}, lr {}, target as {form}", plan.shape, plan.seq_len, plan.recipe.lr)
 }
 
 fn counted(count: usize, what: &str) -> String {
-    crate::cli::output::report::counted(u32::try_from(count).unwrap_or(u32::MAX), what)
+    report::counted(u32::try_from(count).unwrap_or(u32::MAX), what)
 }
 
 /// `60s`, `5m`, `2h`.

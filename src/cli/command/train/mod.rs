@@ -291,7 +291,7 @@ impl<'a> Run<'a> {
         }
         eprintln!(
             "{} on {data}: {} parameters, {} steps of {} x {}, {}",
-            report::describe(shape),
+            shape,
             shape.parameters(),
             total - trainer.steps_done(),
             trainer.windows().batch(),
@@ -447,7 +447,7 @@ impl<'a> Run<'a> {
         if self.args.no_plot {
             return Ok(None);
         }
-        let title = format!("{}, one step ahead", report::describe(self.fit.trainer.model().shape()));
+        let title = format!("{}, one step ahead", self.fit.trainer.model().shape());
         if self.job.data.data.is_none() {
             let shown = self.frames.last().map(|frame| frame.step);
             let last = self.last.iter().filter(|last| shown != Some(last.step));
