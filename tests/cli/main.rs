@@ -16,6 +16,7 @@ mod info;
 mod many;
 mod numbers;
 mod predict;
+mod readme;
 mod resume;
 mod search;
 mod stream;

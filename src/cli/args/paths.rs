@@ -80,27 +80,7 @@ impl<'a> Paths<'a> {
             let open_already = target.is_none();
             let target = target.unwrap_or_else(|| path.into());
             let identity = Identity::of(&target);
-            if read_from_stdin().is_some_and(|input| input == identity) {
-                return Err(Failure::Usage(format!(
-                    "{what} {}: is what standard input reads; give another name",
-                    path.display()
-                )));
-            }
-            for &(read, source) in &self.reads {
-                let on_purpose = self.on_purpose.contains(&[read, what]);
-                if !on_purpose && source.exists() && Identity::of(source) == identity {
-                    let (shown, read) = (path.display(), named(read, source, path));
-                    return Err(Failure::Usage(format!(
-                        "{what} {shown}: would overwrite {read}, which is to be read; give another name"
-                    )));
-                }
-                if !on_purpose && source.is_dir() && (lies_in(&target, source) || holds(source, &identity)) {
-                    let (shown, folder) = (path.display(), source.display());
-                    return Err(Failure::Usage(format!(
-                        "{what} {shown}: belongs to {folder}, which is to be read as a whole; give a name elsewhere"
-                    )));
-                }
-            }
+            self.check_against_reads(what, path, &target, &identity)?;
             if let Some((_, other, _)) = written.iter().find(|(.., other)| *other == identity) {
                 let (shown, as_well) = (
                     path.display(),
@@ -126,6 +106,32 @@ impl<'a> Paths<'a> {
         for (_, path, _) in &written {
             file::check_writable(path)?;
             note_what_changes(path);
+        }
+        Ok(())
+    }
+
+    /// Whether a file to write is none that is read, by whatever name.
+    fn check_against_reads(&self, what: &str, path: &Path, target: &Path, identity: &Identity) -> Result<(), Failure> {
+        if read_from_stdin().is_some_and(|input| input == *identity) {
+            return Err(Failure::Usage(format!(
+                "{what} {}: is what standard input reads; give another name",
+                path.display()
+            )));
+        }
+        for &(read, source) in &self.reads {
+            let on_purpose = self.on_purpose.iter().any(|pair| *pair == [read, what]);
+            if !on_purpose && source.exists() && Identity::of(source) == *identity {
+                let (shown, read) = (path.display(), named(read, source, path));
+                return Err(Failure::Usage(format!(
+                    "{what} {shown}: would overwrite {read}, which is to be read; give another name"
+                )));
+            }
+            if !on_purpose && source.is_dir() && (lies_in(target, source) || holds(source, identity)) {
+                let (shown, folder) = (path.display(), source.display());
+                return Err(Failure::Usage(format!(
+                    "{what} {shown}: belongs to {folder}, which is to be read as a whole; give a name elsewhere"
+                )));
+            }
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::cli::output::screen::tell;
 use rnnstep::Error;
 use rnnstep::data::csv;
 use rnnstep::error::{listed, quoted};
-use rnnstep::model::file::Loaded;
+use rnnstep::model::file::{Columns, Loaded};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -35,27 +35,15 @@ pub fn each_series(
         return Err(Failure::Usage(message));
     }
     let column = of.series.as_deref().unwrap_or_default();
-    let folder = Folder::open(&args.model)?;
-    let one = if folder.is_none() { Some(args.load()?) } else { None };
-    let columns = match (&folder, &one) {
-        (Some(folder), _) => folder.columns(args.device.cpu()?),
-        (None, one) => one.as_ref().map(|one| one.metadata.columns.clone()),
-    };
-    let mut all = series::read_long(input, &options_for(&columns.unwrap_or_default(), table), column)?;
+    let models = Models::open(args)?;
+    let columns = models.columns()?.unwrap_or_default();
+    let mut all = series::read_long(input, &options_for(&columns, table), column)?;
     if let Some(name) = &of.only {
         all = vec![series::only(all, name)?];
     }
-    let model_of = |one_series: &OneSeries| -> Result<(Loaded, PathBuf), Failure> {
-        let of_one = match &folder {
-            Some(folder) => ModelArgs { model: folder.model(&one_series.name)?, ..args.clone() },
-            None => args.clone(),
-        };
-        let loaded = one.clone().map_or_else(|| of_one.load(), Ok)?;
-        Ok((loaded, of_one.model))
-    };
     let mut said = |series: &OneSeries| -> Result<Said, Failure> {
         let rows = series.series.as_ref().map_err(|error| Error::Invalid(error.to_string()))?;
-        let (loaded, path) = model_of(series)?;
+        let (loaded, path) = models.of(series)?;
         let x = x_of(rows, input, &loaded.metadata.columns, &loaded.model)?;
         say(loaded, &path, &Sequences { x, time: rows.time.clone() })
     };
@@ -86,29 +74,80 @@ pub fn each_series(
                 None
             }
         });
-        // one series after the other: the rows of no other are held meanwhile
-        let rows = std::iter::once((name, rows)).chain(others).flat_map(|(name, rows)| {
-            rows.into_iter().map(move |mut row| {
-                row.insert(0, name.clone());
-                row
-            })
-        });
-        let header = [&[column.to_string()][..], &names].concat();
-        match out {
-            Some(path) => files::write(path, || csv::write(path, &header, rows))?,
-            None => screen.write(|out| csv::write_to(out, &header, rows))?,
-        }
+        write(out, column, &names, std::iter::once((name, rows)).chain(others), screen)?;
     }
     screen.flush()?;
-    // what is wrong with the model is no fault of the series
-    if let (Some(_), [(_, why), rest @ ..]) = (&one, &failures[..])
-        && nothing
-        && rest.iter().all(|(_, other)| other == why)
-    {
-        return Err(Error::Invalid(why.clone()).into());
+    models.end(&failures, nothing)
+}
+
+/// Writes the rows of each series, its name in front. One series after the other: the rows of no other are held meanwhile.
+fn write(
+    out: Option<&Path>,
+    column: &str,
+    names: &[String],
+    all: impl Iterator<Item = (String, Vec<Vec<String>>)>,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let rows = all.flat_map(|(name, rows)| {
+        rows.into_iter().map(move |mut row| {
+            row.insert(0, name.clone());
+            row
+        })
+    });
+    let header = [&[column.to_string()][..], names].concat();
+    match out {
+        Some(path) => Ok(files::write(path, || csv::write(path, &header, rows))?),
+        None => screen.write(|out| csv::write_to(out, &header, rows)),
     }
-    let failures: Vec<String> =
-        failures.iter().map(|(name, why)| format!("failed: series {}: {why}", quoted(name))).collect();
-    tell(&failures, "more failed");
-    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Where the model of a series comes from.
+enum Models<'a> {
+    /// One for all.
+    One(&'a ModelArgs, Box<Loaded>),
+    /// One of a folder for each.
+    Each(&'a ModelArgs, Folder),
+}
+
+impl<'a> Models<'a> {
+    /// Says which series failed and why; `nothing` is whether all of them did.
+    fn end(&self, failures: &[(String, String)], nothing: bool) -> Result<ExitCode, Failure> {
+        // what is wrong with the model is no fault of the series
+        if let (Self::One(..), [(_, why), rest @ ..]) = (self, failures)
+            && nothing
+            && rest.iter().all(|(_, other)| other == why)
+        {
+            return Err(Error::Invalid(why.clone()).into());
+        }
+        let failures: Vec<String> =
+            failures.iter().map(|(name, why)| format!("failed: series {}: {why}", quoted(name))).collect();
+        tell(&failures, "more failed");
+        Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+
+    fn open(args: &'a ModelArgs) -> Result<Self, Failure> {
+        Ok(match Folder::open(&args.model)? {
+            Some(folder) => Self::Each(args, folder),
+            None => Self::One(args, Box::new(args.load()?)),
+        })
+    }
+
+    /// The columns that the models take and predict, if any says so.
+    fn columns(&self) -> Result<Option<Columns>, Failure> {
+        match self {
+            Self::One(_, loaded) => Ok(Some(loaded.metadata.columns.clone())),
+            Self::Each(args, folder) => Ok(folder.columns(args.device.cpu()?)),
+        }
+    }
+
+    /// The model of a series, and its file.
+    fn of(&self, series: &OneSeries) -> Result<(Loaded, PathBuf), Failure> {
+        match self {
+            Self::One(args, loaded) => Ok((loaded.as_ref().clone(), args.model.clone())),
+            Self::Each(args, folder) => {
+                let of_one = ModelArgs { model: folder.model(&series.name)?, ..(*args).clone() };
+                Ok((of_one.load()?, of_one.model))
+            }
+        }
+    }
 }

@@ -26,7 +26,7 @@ use crate::series::naive::Naive;
 use crate::series::one_step;
 use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
-use crate::train::Table;
+use crate::train::{Plan, Table};
 use compare::Known;
 use std::mem::discriminant;
 use std::ops::Range;
@@ -230,6 +230,31 @@ pub fn evaluate(
         learned: by_learner.map(|(_, learned)| learned),
         origins,
     })
+}
+
+/// The same for networks that are trained on the way as `plan` says, on so many threads. `begins` is told the number of each
+/// training and how many there are. Gives back as well how many trainings learned nothing: see [`Outcome::learned`].
+///
+/// # Errors
+/// Those of [`evaluate`], and if a training fails.
+///
+/// [`Outcome::learned`]: crate::train::Outcome::learned
+pub fn evaluate_plan(
+    table: &Table,
+    protocol: &Protocol,
+    device: &Device,
+    plan: &Plan,
+    threads: usize,
+    mut begins: impl FnMut(usize, usize),
+) -> Result<(Evaluation, usize)> {
+    let mut silent = 0;
+    let evaluation = evaluate(table, protocol, device, |rows, fold, folds| {
+        begins(fold, folds);
+        let outcome = plan.start(&[rows], device.clone(), Threads::new(threads)?)?.finish()?;
+        silent += usize::from(!outcome.learned);
+        Ok(outcome.model)
+    })?;
+    Ok((evaluation, silent))
 }
 
 /// A column to forecast, and what naive methods forecast of it.

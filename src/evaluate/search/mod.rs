@@ -15,7 +15,7 @@ pub use space::Space;
 use crate::cpu::Threads;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::evaluate::backtest::{Evaluation, Protocol, Window, evaluate};
+use crate::evaluate::backtest::{Evaluation, Protocol, Window, evaluate, evaluate_plan};
 use crate::model::Model;
 use crate::series::one_step::{self, HeldOut};
 use crate::simd::isa::Cpu;
@@ -372,13 +372,8 @@ impl Search {
     /// If the training fails.
     pub fn test(&self, table: &Table, plan: &Plan) -> Result<(Evaluation, bool)> {
         let protocol = self.protocol(plan, self.training.rows(), None);
-        let mut learned = true;
-        let evaluation = evaluate(table, &protocol, &self.device, |rows, _, _| {
-            let outcome = plan.start(&[rows], self.device.clone(), Threads::default())?.finish()?;
-            learned = outcome.learned;
-            Ok(outcome.model)
-        })?;
-        Ok((evaluation, learned))
+        let (evaluation, silent) = evaluate_plan(table, &protocol, &self.device, plan, 1, |_, _| {})?;
+        Ok((evaluation, silent == 0))
     }
 }
 

@@ -5,7 +5,8 @@
 
 use super::remark::Remark;
 use super::table::{self, Cells, Make};
-use super::{EvaluateArgs, Report, ahead_said, goes_with, own_job, refuse_recipe, split_at, walk};
+use super::walk::{ahead_said, split_at, walk};
+use super::{EvaluateArgs, Report, goes_with, own_job, refuse_recipe};
 use crate::cli::args::device::Work;
 use crate::cli::args::folder::Folder;
 use crate::cli::args::job::{Job, Named};

@@ -5,37 +5,33 @@ mod many;
 mod plots;
 mod remark;
 mod table;
+mod walk;
 
 pub use table::{how, print_one_step};
 
-use crate::cli::args::device::{DeviceArgs, Work};
+use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::folder::Folder;
 use crate::cli::args::input::Source;
 use crate::cli::args::job::{Job, Named};
-use crate::cli::args::learn::{HowToLearn, loss_of};
+use crate::cli::args::learn::HowToLearn;
 use crate::cli::args::model;
 use crate::cli::args::table::check_table;
 use crate::cli::args::threads::threads;
 use crate::cli::args::{config, number};
 use crate::cli::failure::Failure;
+use crate::cli::output::files;
 use crate::cli::output::screen::Screen;
-use crate::cli::output::{files, progress};
 use clap::Args;
 use clap::parser::ValueSource;
-use indicatif::ProgressBar;
 use remark::Remark;
-use rnnstep::cpu::Threads;
-use rnnstep::data::windows::split;
-use rnnstep::evaluate::backtest::{Evaluation, Protocol, Window, evaluate};
+use rnnstep::Error;
+use rnnstep::evaluate::backtest::Evaluation;
 use rnnstep::model::file;
 use rnnstep::model::file::Loaded;
 use rnnstep::plot::picture;
-use rnnstep::series::one_step;
-use rnnstep::train::HELD_OUT;
-use rnnstep::{Device, Error, Form, Model, Shape};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use walk::walk;
 
 /// What the learning rate of a learner is called here, where --lr is that of the training.
 const LEARN_LR: &str = "--learn-lr";
@@ -198,138 +194,6 @@ fn goes_with(loaded: &Loaded, named: &Named, path: &Path) -> Result<(), Failure>
         return Err(Error::File { path: path.into(), reason }.into());
     }
     Ok(())
-}
-
-/// So many rows into those before the part to forecast and that part.
-fn split_at(rows: usize, test_fraction: f64) -> Result<(Range<usize>, Range<usize>), Failure> {
-    let wrong = |_| Error::Invalid(format!("test-fraction {test_fraction:?}: must be above 0 and below 1"));
-    Ok(split(rows, test_fraction).map_err(wrong)?)
-}
-
-fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>) -> Result<Report, Failure> {
-    let test_fraction = args.test_fraction.or(loaded.as_ref().and(job.val_fraction)).unwrap_or(HELD_OUT);
-    let (train, test) = split_at(named.table.rows(), test_fraction)?;
-    if test.is_empty() {
-        let message =
-            format!("test-fraction {test_fraction:?}: leaves none of {} rows to forecast", named.table.rows());
-        return Err(Error::Invalid(message).into());
-    }
-    let of_model = loaded.as_ref().map(|loaded| loss_of(&loaded.metadata, &loaded.model)).transpose();
-    let loss = of_model.map_err(Error::Invalid)?.unwrap_or(job.loss);
-    let mut protocol = Protocol {
-        first: train.end,
-        horizon: args.horizon,
-        window: args.sliding.map_or(Window::Expanding, Window::Sliding),
-        refit: args.refit,
-        gap: args.gap,
-        season: job.season,
-        lags: job.seq_len,
-        warm_up: one_step::warm_up(job.seq_len),
-        seed: job.seed,
-        learner: args.learn.is_asked(LEARN_LR)?.then(|| args.learn.options(loss)),
-    };
-    // what is wrong with them is no matter of the data
-    protocol.learner.map_or(Ok(()), |options| options.checked().map(drop))?;
-    let choose = |shape: &Shape, batch: usize, work: Work| -> Result<Device, Failure> {
-        match protocol.learner {
-            Some(_) => Ok(args.device.only_cpu("evaluate --learn")?.into()),
-            None => args.device.choose(shape, batch, work),
-        }
-    };
-    let drawn = named.target_names.len();
-    let room = plots::columns(args.horizon);
-    if args.plot.is_some() && drawn > room {
-        let message = format!("--plot: room for {room} columns, not {drawn}; name some with --target");
-        return Err(Failure::Usage(message));
-    }
-    let mut remarks = Vec::new();
-    let (device, evaluation, about) = match &loaded {
-        Some(loaded) if args.refit.is_none() => {
-            if args.sliding.is_some() || args.gap > 0 {
-                let message = "--sliding and --gap: a MODEL that is taken as it is has been trained; add --refit ROWS";
-                return Err(Failure::Usage(message.into()));
-            }
-            if let Some(Form::SeasonalChange { season }) = loaded.model.units().map(|units| units.form()) {
-                protocol.season = protocol.season.or(Some(season));
-            }
-            let held_out = job.held_out();
-            let end = loaded.metadata.unseen.as_ref().and_then(|unseen| unseen.first_of(named.table.inputs()));
-            if let Some(end) = end.filter(|&end| end > train.end) {
-                remarks.push(Remark::TrainedOn(end - train.end));
-            } else if loaded.metadata.recipe.is_some() && held_out >= test_fraction && held_out > 0.0 {
-                remarks.push(Remark::ChoseTheWeights);
-            } else {
-                remarks.push(Remark::Unknown);
-            }
-            let device = choose(loaded.model.shape(), 1, Work::Sequences)?;
-            let evaluation = evaluate(&named.table, &protocol, &device, |_, _, _| Ok(loaded.model.clone()))?;
-            (device, evaluation, loaded.model.shape().to_string())
-        }
-        _ => {
-            job.settle_season(&[&named.table.part(0..train.end)?])?;
-            protocol.season = protocol.season.or(job.season);
-            let plan = job.plan()?;
-            let shape = plan.shape_for(named.table.inputs().rows().1, named.table.targets().rows().1)?;
-            let device = choose(&shape, plan.batch, Work::Training)?;
-            // many series are walked over side by side: one thread for each, and a bar over all
-            let one_of_many = named.series.is_some();
-            let threads = args.threads.filter(|_| !one_of_many).unwrap_or(1);
-            let (bar, mut silent) = (
-                if one_of_many {
-                    ProgressBar::hidden()
-                } else {
-                    progress::bar(Some(1), "{bar:30} training {pos} of {len}  {elapsed}")
-                },
-                0,
-            );
-            let evaluation = evaluate(&named.table, &protocol, &device, |rows, fold, folds| {
-                bar.set_length(folds as u64);
-                bar.set_position(fold as u64);
-                let mut fit = plan.start(&[rows], device.clone(), Threads::new(threads)?)?;
-                let outcome = fit.finish()?;
-                silent += usize::from(!outcome.learned);
-                Ok::<Model, Error>(outcome.model)
-            })
-            .map_err(|error| job.in_data(error))?;
-            bar.finish_and_clear();
-            if silent > 0 {
-                remarks.push(Remark::LearnedNothing { silent, trainings: evaluation.folds });
-            }
-            (device, evaluation, shape.to_string())
-        }
-    };
-    if let (Some(options), Some(learned)) = (protocol.learner, evaluation.learned) {
-        remarks.push(Remark::Learner { options, learned, trainings: evaluation.folds });
-    }
-    let form = serde_json::to_value(job.target_as).ok().and_then(|name| name.as_str().map(String::from));
-    let about = format!("{about}, target as {}, on {device}", form.unwrap_or_default());
-    let rows = rows_said(&protocol, named.table.rows());
-    let walk = format!("{rows} {}", said(&protocol, &evaluation, loaded.is_some() && args.refit.is_none()));
-    Ok(Report { data: String::new(), about, rows, walk, remarks, named, evaluation })
-}
-
-/// Which rows are forecast, and how far ahead.
-fn rows_said(protocol: &Protocol, rows: usize) -> String {
-    format!("rows {} to {rows} of {rows}, forecast {}", protocol.first + 1, ahead_said(protocol.horizon))
-}
-
-/// How far ahead.
-fn ahead_said(horizon: usize) -> String {
-    if horizon == 1 { "one step ahead".into() } else { format!("1 to {horizon} steps ahead") }
-}
-
-/// By what.
-fn said(protocol: &Protocol, evaluation: &Evaluation, as_it_is: bool) -> String {
-    let &Protocol { first, gap, .. } = protocol;
-    let trained = match (as_it_is, evaluation.folds, protocol.window) {
-        (true, ..) => "by a model taken as it is".to_string(),
-        (false, 1, Window::Expanding) => format!("by a model trained once, on the {} before", first - gap),
-        (false, 1, Window::Sliding(last)) => format!("by a model trained once, on {} before", last.min(first - gap)),
-        (false, folds, Window::Expanding) => format!("by a model trained {folds} times, on all rows until then"),
-        (false, folds, Window::Sliding(last)) => format!("by a model trained {folds} times, on {last} rows each"),
-    };
-    let gap = if gap == 0 { String::new() } else { format!(", {gap} rows left out in between") };
-    format!("{trained}{gap}")
 }
 
 /// With a model its own recipe counts.

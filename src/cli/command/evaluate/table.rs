@@ -187,67 +187,55 @@ pub fn write(args: &EvaluateArgs, screen: &mut Screen, of: impl Fn(Make) -> Cell
 
 /// Every score: header and rows. A learner has more columns at the end: what it is better by than the model.
 fn scores(report: &Report) -> Cells {
-    let learner = report.evaluation.learned.is_some();
-    let mut header = vec![
-        "column",
-        "ahead",
-        "forecast",
-        "count",
-        "mse",
-        "mae",
-        "rmse",
-        "mase",
-        "direction",
-        "best_naive",
-        "skill",
-        "skill_low",
-        "skill_high",
-        "dm_p_value",
-    ];
-    if learner {
-        header.extend(["over_model", "over_model_low", "over_model_high", "over_model_dm_p_value"]);
-    }
+    const HEADER: &str =
+        "column,ahead,forecast,count,mse,mae,rmse,mase,direction,best_naive,skill,skill_low,skill_high,dm_p_value";
+    const OF_LEARNER: &str = "over_model,over_model_low,over_model_high,over_model_dm_p_value";
+    let learner = report.evaluation.learned.map(|_| OF_LEARNER);
+    let header = HEADER.split(',').chain(learner.iter().flat_map(|names| names.split(',')));
     let mut rows = Vec::new();
     for column in &report.evaluation.columns {
         for forecasts in &column.forecasters {
-            for (ahead, score) in forecasts.scores.iter().enumerate() {
-                let shown =
-                    |value: Option<f64>| value.filter(|v| !v.is_nan()).map_or_else(String::new, |v| v.to_string());
-                let compared = |comparison: Option<&Comparison>| {
-                    let low_high = comparison.and_then(|comparison| comparison.interval);
-                    [
-                        shown(comparison.map(|comparison| comparison.skill)),
-                        shown(low_high.map(|(low, _)| low)),
-                        shown(low_high.map(|(_, high)| high)),
-                        shown(comparison.and_then(|comparison| comparison.p_value)),
-                    ]
-                };
+            for (at, score) in forecasts.scores.iter().enumerate() {
                 let learning = column.learning.as_ref().filter(|_| forecasts.forecaster == Forecaster::Learner);
                 let over_naive = match forecasts.forecaster {
-                    Forecaster::Model => Some(&column.comparisons[ahead]),
-                    _ => learning.map(|learning| &learning.over_naive[ahead]),
+                    Forecaster::Model => Some(&column.comparisons[at]),
+                    _ => learning.map(|learning| &learning.over_naive[at]),
                 };
                 let mut row = vec![
                     report.named.target_names[column.target].clone(),
-                    (ahead + 1).to_string(),
+                    (at + 1).to_string(),
                     forecasts.forecaster.to_string(),
                     score.count.to_string(),
-                    shown(Some(score.mse)),
-                    shown(Some(score.mae)),
-                    shown(Some(score.rmse())),
-                    shown(Some(score.mase)),
-                    shown(score.direction),
-                    over_naive.map_or_else(String::new, |comparison| comparison.other.to_string()),
                 ];
+                row.extend([score.mse, score.mae, score.rmse(), score.mase].map(|value| known(Some(value))));
+                row.push(known(score.direction));
+                row.push(over_naive.map_or_else(String::new, |comparison| comparison.other.to_string()));
                 row.extend(compared(over_naive));
-                if learner {
-                    row.extend(compared(learning.map(|learning| &learning.over_model[ahead])));
+                if learner.is_some() {
+                    row.extend(compared(learning.map(|learning| &learning.over_model[at])));
                 }
                 rows.push(row);
             }
         }
     }
-    (header.into_iter().map(String::from).collect(), rows)
+    (header.map(String::from).collect(), rows)
+}
+
+/// A number, or nothing where there is none.
+fn known(value: Option<f64>) -> String {
+    value.filter(|value| !value.is_nan()).map_or_else(String::new, |value| value.to_string())
+}
+
+/// Skill, the ends of its interval, and the p-value.
+fn compared(comparison: Option<&Comparison>) -> [String; 4] {
+    let interval = comparison.and_then(|comparison| comparison.interval);
+    [
+        comparison.map(|comparison| comparison.skill),
+        interval.map(|(low, _)| low),
+        interval.map(|(_, high)| high),
+        comparison.and_then(|comparison| comparison.p_value),
+    ]
+    .map(known)
 }
 
 /// Every forecast beside what came: header and rows.

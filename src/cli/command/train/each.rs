@@ -18,7 +18,7 @@ use rnnstep::{Cpu, Error, Model};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where the models go if nobody says otherwise.
 const OUT: &str = "models";
@@ -38,18 +38,7 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     if !job.data.has_several() {
         return Err(Failure::Usage("--per-series: give --series COLUMN, or several files".into()));
     }
-    let folder = match (&args.resume, &args.out) {
-        (Some(resume), Some(out)) if resume != out => {
-            let (resume, out) = (resume.display(), out.display());
-            return Err(Failure::Usage(format!("--out {out}: the folder to go on with is {resume}; leave --out out")));
-        }
-        (Some(folder), _) | (None, Some(folder)) => folder.clone(),
-        (None, None) => PathBuf::from(OUT),
-    };
-    if let Some(folder) = args.resume.as_deref().filter(|folder| !folder.is_dir()) {
-        let reason = "is no folder of models to go on with; train without --resume first";
-        return Err(Error::File { path: folder.into(), reason: reason.into() }.into());
-    }
+    let folder = folder_of(args)?;
     let cpu = args.device.only_cpu("train --per-series")?;
     let threads = threads(args.threads.unwrap_or_else(cores))?;
     job.check_for_each()?;
@@ -84,38 +73,24 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         all.iter().zip(found).map(|(one, found)| found.flatten().unwrap_or_else(|| interrupted(one))).collect();
     let rows = rows.concat();
     Folder::write(&folder, &rows)?;
+    each.finish(all.len(), &rows, spent, screen)
+}
 
-    let done: Vec<&Row> = rows.iter().filter(|row| matches!(row.status, Status::Done { .. })).collect();
-    if !done.is_empty() {
-        print(&done, screen)?;
-    }
-    let kept = match each.kept.load(Ordering::Relaxed) {
-        0 => String::new(),
-        kept => format!(", {kept} of them were there already"),
+/// The folder of the models.
+fn folder_of(args: &TrainArgs) -> Result<PathBuf, Failure> {
+    let folder = match (&args.resume, &args.out) {
+        (Some(resume), Some(out)) if resume != out => {
+            let (resume, out) = (resume.display(), out.display());
+            return Err(Failure::Usage(format!("--out {out}: the folder to go on with is {resume}; leave --out out")));
+        }
+        (Some(folder), _) | (None, Some(folder)) => folder.clone(),
+        (None, None) => PathBuf::from(OUT),
     };
-    let (ok, failed, left) = (
-        counted(&rows, |status| matches!(status, Status::Done { .. })),
-        counted(&rows, |status| matches!(status, Status::Failed(_))),
-        counted(&rows, |status| *status == Status::Interrupted),
-    );
-    screen.line(format_args!("{ok} of {} models in {}{kept}", all.len(), report::duration(spent)))?;
-    screen.line(format_args!("models  {}", folder.display()))?;
-    screen.line(format_args!("scores  {}", Folder::table(&folder).display()))?;
-    if left > 0 {
-        let flag = typed(&folder.display().to_string());
-        screen.line(format_args!("interrupted, {left} are left; go on with the same command and --resume {flag}"))?;
-    } else if let (Some(_), Some(files), 1..) = (&each.job.data.many.series, &each.job.data.data, ok) {
-        let (folder, series) = (typed(&folder.display().to_string()), each.job.data.many.said());
-        screen.line(format_args!("next    rnnstep evaluate {files} {folder}{series}"))?;
+    if let Some(folder) = args.resume.as_deref().filter(|folder| !folder.is_dir()) {
+        let reason = "is no folder of models to go on with; train without --resume first";
+        return Err(Error::File { path: folder.into(), reason: reason.into() }.into());
     }
-    screen.flush()?;
-    let failed_row = |row: &Row| match &row.status {
-        Status::Failed(reason) => Some(format!("failed: series {}: {reason}", quoted(&row.series))),
-        _ => None,
-    };
-    let failures: Vec<String> = rows.iter().filter_map(failed_row).collect();
-    tell(&failures, "more failed; the table has them all");
-    Ok(if failed + left > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(folder)
 }
 
 /// Whether no model takes the place of what is read, of the table or of another model: names that are there already may be
@@ -133,6 +108,42 @@ fn check_models(args: &TrainArgs, folder: &Path, files: &[String]) -> Result<(),
 }
 
 impl Each<'_> {
+    /// Says what became of `all` series.
+    fn finish(&self, all: usize, rows: &[Row], spent: Duration, screen: &mut Screen) -> Result<ExitCode, Failure> {
+        let done: Vec<&Row> = rows.iter().filter(|row| matches!(row.status, Status::Done { .. })).collect();
+        if !done.is_empty() {
+            print(&done, screen)?;
+        }
+        let kept = match self.kept.load(Ordering::Relaxed) {
+            0 => String::new(),
+            kept => format!(", {kept} of them were there already"),
+        };
+        let (ok, failed, left) = (
+            counted(rows, |status| matches!(status, Status::Done { .. })),
+            counted(rows, |status| matches!(status, Status::Failed(_))),
+            counted(rows, |status| *status == Status::Interrupted),
+        );
+        let folder = typed(&self.folder.display().to_string());
+        screen.line(format_args!("{ok} of {all} models in {}{kept}", report::duration(spent)))?;
+        screen.line(format_args!("models  {}", self.folder.display()))?;
+        screen.line(format_args!("scores  {}", Folder::table(self.folder).display()))?;
+        if left > 0 {
+            let how = format!("go on with the same command and --resume {folder}");
+            screen.line(format_args!("interrupted, {left} are left; {how}"))?;
+        } else if let (Some(_), Some(files), 1..) = (&self.job.data.many.series, &self.job.data.data, ok) {
+            let series = self.job.data.many.said();
+            screen.line(format_args!("next    rnnstep evaluate {files} {folder}{series}"))?;
+        }
+        screen.flush()?;
+        let reason = |row: &Row| match &row.status {
+            Status::Failed(reason) => Some(format!("failed: series {}: {reason}", quoted(&row.series))),
+            _ => None,
+        };
+        let failures: Vec<String> = rows.iter().filter_map(reason).collect();
+        tell(&failures, "more failed; the table has them all");
+        Ok(if failed + left > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    }
+
     /// What came of one series: a row for each predicted column, or one with the reason why there is no model. `None` if
     /// Ctrl-C came first.
     fn one(&self, one: &OneSeries, file: &str) -> Option<Vec<Row>> {
