@@ -241,7 +241,7 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         let ends = |line: &&str| {
             line.len() - line.trim_start().len() == indent && (line.trim() == "}" || line.trim_end().ends_with(';'))
         };
-        let rest = lines[i + 1..].iter().position(|line| ends(line)).unwrap_or(0);
+        let rest = lines[i + 1..].iter().position(ends).unwrap_or(0);
         found.push((name.to_string(), rest + 2));
     }
     found

@@ -54,7 +54,7 @@ fn walk(table: &Table, protocol: &Protocol, plan: &Plan) -> Evaluation {
     evaluate(table, protocol, &device(), fit).unwrap()
 }
 
-fn said<'a>(evaluation: &'a Evaluation, target: usize, name: Forecaster) -> &'a [f32] {
+fn said(evaluation: &Evaluation, target: usize, name: Forecaster) -> &[f32] {
     let found = evaluation.columns[target].forecasters.iter().find(|forecasts| forecasts.forecaster == name);
     &found.unwrap_or_else(|| panic!("no {name}")).values
 }

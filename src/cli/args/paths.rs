@@ -111,7 +111,13 @@ impl<'a> Paths<'a> {
     }
 
     /// Whether a file to write is none that is read, by whatever name.
-    fn check_against_reads(&self, what: &str, path: &Path, target: &Path, identity: &Identity) -> Result<(), Failure> {
+    fn check_against_reads(
+        &self,
+        what: &'static str,
+        path: &Path,
+        target: &Path,
+        identity: &Identity,
+    ) -> Result<(), Failure> {
         if read_from_stdin().is_some_and(|input| input == *identity) {
             return Err(Failure::Usage(format!(
                 "{what} {}: is what standard input reads; give another name",
@@ -119,7 +125,7 @@ impl<'a> Paths<'a> {
             )));
         }
         for &(read, source) in &self.reads {
-            let on_purpose = self.on_purpose.iter().any(|pair| *pair == [read, what]);
+            let on_purpose = self.on_purpose.contains(&[read, what]);
             if !on_purpose && source.exists() && Identity::of(source) == *identity {
                 let (shown, read) = (path.display(), named(read, source, path));
                 return Err(Failure::Usage(format!(
