@@ -82,3 +82,20 @@ pub enum Nonlinearity {
     /// `max(x, 0)`.
     Relu,
 }
+
+/// The name on the command line and in files.
+impl core::fmt::Display for CellKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The name on the command line and in files.
+impl core::fmt::Display for Nonlinearity {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(match self {
+            Self::Tanh => "tanh",
+            Self::Relu => "relu",
+        })
+    }
+}

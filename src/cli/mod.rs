@@ -8,18 +8,15 @@ macro_rules! eprintln {
 
 mod args;
 mod command;
+mod failure;
 mod memory;
 mod output;
 mod signals;
 
-use args::device::DeviceArgs;
-use args::paths::Paths;
-use args::value;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use failure::Failure;
 use output::screen::Screen;
-use rnnstep::cpu::Threads;
 use rnnstep::error::escaped_lines;
-use rnnstep::{Error, Nonlinearity, Weights};
 use std::any::TypeId;
 use std::process::ExitCode;
 
@@ -55,73 +52,6 @@ enum Command {
     Compile(command::compile::CompileArgs),
     /// Says what this machine has, and what is in a model file
     Info(command::info::InfoArgs),
-}
-
-/// A model file to read.
-#[derive(Args, Clone, Debug)]
-struct ModelArgs {
-    /// Model file (.safetensors), of rnnstep or of PyTorch
-    #[arg(value_name = "MODEL")]
-    model: std::path::PathBuf,
-    /// Activation of an Elman RNN whose file does not say it [default: tanh]
-    #[arg(long, value_parser = value::nonlinearity(), value_name = "NAME")]
-    nonlinearity: Option<Nonlinearity>,
-    /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory, a card
-    /// computes with the rounded weights in f32
-    #[arg(long, value_parser = value::weights(), value_name = "FORMAT", default_value = "f32")]
-    weights: Weights,
-    #[command(flatten)]
-    device: DeviceArgs,
-}
-
-impl ModelArgs {
-    /// What is read for a model.
-    fn paths(&self) -> Paths<'_> {
-        Paths::default().reads("MODEL", [&self.model]).reads("--bundle", self.device.bundle())
-    }
-
-    /// The model. Warnings go to stderr.
-    fn load(&self) -> Result<rnnstep::model::file::Loaded, Failure> {
-        let mut loaded = load(&self.model, self.nonlinearity, self.device.cpu()?)?;
-        let in_file = |error: Error| Error::File { path: self.model.clone(), reason: error.to_string() };
-        loaded.model = loaded.model.with_weights(self.weights).map_err(in_file)?;
-        Ok(loaded)
-    }
-}
-
-/// The model of a file. Warnings go to stderr.
-fn load(
-    path: &std::path::Path,
-    nonlinearity: Option<Nonlinearity>,
-    cpu: rnnstep::Cpu,
-) -> Result<rnnstep::model::file::Loaded, Failure> {
-    if path.is_dir() {
-        let reason =
-            "is a folder; one of models goes with --series COLUMN, of any other give the name of a file inside it";
-        return Err(Error::File { path: path.into(), reason: reason.into() }.into());
-    }
-    let loaded = rnnstep::model::file::load(path, nonlinearity, cpu)?;
-    let warnings: Vec<String> = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
-    args::many::tell(&warnings, "more warnings");
-    Ok(loaded)
-}
-
-/// How a command ends when it does not end well.
-enum Failure {
-    /// The library said no.
-    Library(Error),
-    /// Flags that do not go together.
-    Usage(String),
-    /// Whoever read stdout has gone: a silent end.
-    ClosedPipe,
-    /// A signal came while stdout took nothing: a silent end as well.
-    Interrupted,
-}
-
-impl<E: Into<Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Library(error.into())
-    }
 }
 
 pub fn main() -> ExitCode {
@@ -204,9 +134,4 @@ fn run(matches: &clap::ArgMatches) -> Result<ExitCode, Failure> {
 fn outlive_a_file_too_large() {
     #[cfg(unix)]
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
-}
-
-/// So many threads, as [`args::number::threads`] takes them.
-fn threads(count: usize) -> Result<Threads, Failure> {
-    Ok(Threads::new(count.min(args::number::MOST_THREADS))?)
 }

@@ -51,9 +51,9 @@ impl Threads {
         }
     }
 
-    /// Calls `work` with the numbers below `count`, each as soon as a thread is free, and gives back what it gave, in order;
-    /// `None` where `stop` came first. Who does what changes nothing.
-    pub fn side_by_side<T: Send>(
+    /// Calls `work` with the numbers below `count`, each thread with the next one, and gives back what it gave, in order; `None`
+    /// where `stop` came first. Which thread does what changes nothing.
+    pub fn map<T: Send>(
         &self,
         count: usize,
         stop: impl Fn() -> bool + Sync,
@@ -95,10 +95,10 @@ mod tests {
     fn results_stand_in_order_whoever_found_them() {
         for threads in [1, 3, 8] {
             let threads = Threads::new(threads).unwrap();
-            let found = threads.side_by_side(20, || false, |i| i * i);
+            let found = threads.map(20, || false, |i| i * i);
             assert_eq!(found, (0..20).map(|i| Some(i * i)).collect::<Vec<_>>());
-            assert!(threads.side_by_side(0, || false, |i| i).is_empty());
-            assert_eq!(threads.side_by_side(3, || true, |i| i), [None; 3]);
+            assert!(threads.map(0, || false, |i| i).is_empty());
+            assert_eq!(threads.map(3, || true, |i| i), [None; 3]);
         }
     }
 }

@@ -99,6 +99,13 @@ impl Model {
         model
     }
 
+    /// Whether the head has no weights, so that the network's output is the same whatever comes in: what a training ends with
+    /// that learned nothing.
+    pub fn has_constant_head(&self) -> bool {
+        let weights = self.layout.head.as_ref().map(|(weight, _)| &self.params[weight.clone()]);
+        weights.is_some_and(|weights| weights.iter().all(|weight| *weight == 0.0))
+    }
+
     /// Of y `[.., O]`, the values to name if only one is wanted for each predicted column, `[n,D]`: see [`Units::point`].
     ///
     /// # Errors

@@ -297,3 +297,21 @@ impl Shape {
         Ok(self)
     }
 }
+
+/// In a few words: `LSTM 3 -> 32 x 2 -> 1`, which is I, H, L and O. Biases are not said.
+impl core::fmt::Display for Shape {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        use core::fmt::Write;
+        for letter in self.cell.name().chars() {
+            f.write_char(letter.to_ascii_uppercase())?;
+        }
+        if self.nonlinearity != Nonlinearity::Tanh {
+            write!(f, " ({})", self.nonlinearity)?;
+        }
+        write!(f, " {} -> {}", self.input, self.hidden)?;
+        if self.layers > 1 {
+            write!(f, " x {}", self.layers)?;
+        }
+        self.output.map_or(Ok(()), |output| write!(f, " -> {output}"))
+    }
+}

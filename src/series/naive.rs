@@ -15,8 +15,8 @@ const LAGS: usize = 40;
 /// A forecast that is fitted to the training part alone.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Naive {
-    /// The last value.
-    Last,
+    /// Persistence: the last value.
+    Persistence,
     /// The value of the same place in the last season, of so many rows, at least 1.
     Seasonal(usize),
     /// The last value, and what the training part grew by in a row for each row ahead.
@@ -31,21 +31,6 @@ pub enum Naive {
 }
 
 impl Naive {
-    /// Its name, as it stands in tables and sentences.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Last => "last value",
-            Self::Seasonal(_) => "season ago",
-            Self::Drift(_) => "drift",
-            Self::Autoregression { .. } => "autoregression",
-        }
-    }
-
-    /// Whether it is naive. An autoregression has learned something.
-    pub fn is_naive(&self) -> bool {
-        !matches!(self, Self::Autoregression { .. })
-    }
-
     /// The mean growth from row to row of `training [T]`, in its own units.
     pub fn drift(training: &[f32]) -> Self {
         let (first, last) = (training.first().copied().unwrap_or(0.0), training.last().copied().unwrap_or(0.0));
@@ -105,7 +90,7 @@ impl Naive {
         let back = |rows: usize| history.len().checked_sub(rows).and_then(|at| history.get(at)).or(history.first());
         let value = |rows: usize| back(rows).map_or(f64::NAN, |&v| f64::from(v));
         match self {
-            Self::Last => out.fill(value(1)),
+            Self::Persistence => out.fill(value(1)),
             Self::Seasonal(season) => {
                 let season = (*season).max(1);
                 for (ahead, out) in out.iter_mut().enumerate() {
@@ -209,7 +194,7 @@ mod tests {
     #[test]
     fn what_each_says() {
         let history = [1.0, 2.0, 4.0, 3.0, 5.0];
-        assert_eq!(ahead(&Naive::Last, &history, 2), [5.0, 5.0]);
+        assert_eq!(ahead(&Naive::Persistence, &history, 2), [5.0, 5.0]);
         assert_eq!(ahead(&Naive::Seasonal(2), &history, 3), [3.0, 5.0, 3.0]);
         assert_eq!(ahead(&Naive::Seasonal(9), &history, 2), [1.0, 1.0]);
         assert_eq!(ahead(&Naive::Seasonal(0), &history, 2), ahead(&Naive::Seasonal(1), &history, 2));

@@ -1,7 +1,80 @@
-//! How good forecasts of one step ahead are.
+//! One step ahead over held-out rows: the state is warmed up on the rows before, the sequence is run, what counts is cut out,
+//! and each prediction stands next to the actual value of the row it is for.
 
+use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::model::{Model, Order};
+use crate::net::state::State;
 use crate::tensor::Tensor;
+use std::ops::Range;
+
+/// Windows over which a state is warmed up before the first row that counts.
+const WINDOWS: usize = 50;
+
+/// Rows over which the state of a model with windows of `seq_len` rows is warmed up.
+pub fn warm_up(seq_len: usize) -> usize {
+    WINDOWS.saturating_mul(seq_len)
+}
+
+/// Where the warm-up starts for predictions from row `first` on. The prediction for a row is made at the row before it, and a model
+/// that looks back `lag` rows answers only after those.
+pub fn warm_up_start(first: usize, warm_up: usize, lag: usize) -> usize {
+    first.saturating_sub(warm_up.saturating_add(lag.saturating_add(1)))
+}
+
+/// The outputs `[n,O]` of `model` for the rows `rows` of a table, each made at the row before it. `inputs [T,I]` are all rows of
+/// the table, and the state is warmed up on `warm_up` of those before.
+///
+/// # Errors
+/// If no row is before the first one, the table has not so many rows, the columns are others, or a card fails.
+pub fn outputs(model: &Model, device: &Device, inputs: &Tensor, rows: Range<usize>, warm_up: usize) -> Result<Tensor> {
+    let (Some(before), Some(last)) = (rows.start.checked_sub(1), rows.end.checked_sub(1)) else {
+        return Err(Error::invalid("one step ahead: the first row of a table has none before it"));
+    };
+    let from = warm_up_start(rows.start, warm_up, model.lag());
+    let x = inputs.part(from..last)?;
+    let y = model.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
+    y.part(before - from..last - from)
+}
+
+/// Predictions for held-out rows, next to the actual values.
+#[derive(Debug, Clone)]
+pub struct HeldOut {
+    /// What was predicted for each row, `[n,D]` in raw units: means or medians, where the model predicts distributions.
+    pub predictions: Tensor,
+    /// The actual values in raw units, `[n+1,D]`: those of the row before the first one, and of each row.
+    pub actuals: Tensor,
+    /// How good the predictions are, one score for each target.
+    pub scores: Vec<Score>,
+}
+
+impl HeldOut {
+    /// Predicts the rows `rows` of a table one step ahead and scores them. `inputs [T,I]` and `targets [T,D]` are all its rows,
+    /// and the state is warmed up on `warm_up` of those before: see [`warm_up`].
+    ///
+    /// # Errors
+    /// Those of [`outputs`], and if there is nothing to score.
+    pub fn of(
+        model: &Model,
+        device: &Device,
+        inputs: &Tensor,
+        targets: &Tensor,
+        rows: Range<usize>,
+        warm_up: usize,
+    ) -> Result<Self> {
+        let predictions = model.point(&outputs(model, device, inputs, rows.clone(), warm_up)?)?;
+        let actuals = targets.part(rows.start - 1..rows.end)?;
+        Self::new(predictions, actuals)
+    }
+
+    /// `predictions [n,D]` next to `actuals [n+1,D]`, whose first row is the one before the first prediction.
+    ///
+    /// # Errors
+    /// Those of [`scores`].
+    pub fn new(predictions: Tensor, actuals: Tensor) -> Result<Self> {
+        Ok(Self { scores: scores(&predictions, &actuals)?, predictions, actuals })
+    }
+}
 
 /// Errors of one target column, in its own units.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -9,14 +82,14 @@ pub struct Score {
     /// Root of the mean squared error of the model.
     pub rmse: f64,
     /// The same for the forecast that the next value is the last one.
-    pub last_value_rmse: f64,
+    pub persistence_rmse: f64,
 }
 
 impl Score {
     /// By what part the model's error is smaller than that of the last value; negative if it is larger.
     /// NaN if the series never changed and so the last value was never wrong.
     pub fn gain(&self) -> f64 {
-        1.0 - self.rmse / self.last_value_rmse
+        1.0 - self.rmse / self.persistence_rmse
     }
 }
 
@@ -37,7 +110,7 @@ pub fn scores(y: &Tensor, series: &Tensor) -> Result<Vec<Score>> {
         let sum: f64 = errors.map(|(y, t)| (f64::from(*y) - f64::from(*t)).powi(2)).sum();
         (sum / rows as f64).sqrt()
     };
-    let score = |column| Score { rmse: rmse(y.data(), column), last_value_rmse: rmse(series.data(), column) };
+    let score = |column| Score { rmse: rmse(y.data(), column), persistence_rmse: rmse(series.data(), column) };
     Ok((0..width).map(score).collect())
 }
 
@@ -50,8 +123,8 @@ mod tests {
         let series = Tensor::new([3, 2], [0.0, 10.0, 1.0, 10.0, 3.0, 10.0]).unwrap();
         let y = Tensor::new([2, 2], [1.0, 11.0, 1.0, 9.0]).unwrap();
         let found = scores(&y, &series).unwrap();
-        assert_eq!(found[0], Score { rmse: 2.0_f64.sqrt(), last_value_rmse: 2.5_f64.sqrt() });
-        assert_eq!(found[1], Score { rmse: 1.0, last_value_rmse: 0.0 });
+        assert_eq!(found[0], Score { rmse: 2.0_f64.sqrt(), persistence_rmse: 2.5_f64.sqrt() });
+        assert_eq!(found[1], Score { rmse: 1.0, persistence_rmse: 0.0 });
         assert!(scores(&y, &y).is_err());
     }
 }

@@ -53,6 +53,19 @@ impl Says {
         }
     }
 
+    /// The same of n rows: errors `[n,D]` of `y [n,O]` against the `actuals [n,D]`, D being `columns`.
+    ///
+    /// # Panics
+    /// If y is not as wide as the loss asks for.
+    pub(crate) fn errors_of_rows(&self, y: &[f32], actuals: &[f32], columns: usize) -> Vec<f32> {
+        let mut errors = vec![0.0; actuals.len()];
+        let rows = y.chunks_exact(self.loss.outputs(columns)).zip(actuals.chunks_exact(columns));
+        for ((y, actual), errors) in rows.zip(errors.chunks_exact_mut(columns)) {
+            self.errors(y, actual, errors);
+        }
+        errors
+    }
+
     /// The values `[D]` that `y [O]` means if its `errors [D]` are these, all in the network's units.
     ///
     /// # Panics

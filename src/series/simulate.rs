@@ -105,27 +105,28 @@ impl Simulator {
         }
         let mut stream = Stream::on(self.cpu, Arc::clone(&self.network))?;
         let mut past = self.units.past(1);
-        let (mut x, mut truth) = (vec![0.0; columns], vec![0.0; columns]);
+        let mut x = vec![0.0; columns];
         let (mut starts, mut at) = (Vec::with_capacity(at.len()), at.iter().peekable());
-        let mut errors = Vec::with_capacity(rows.saturating_sub(first) * columns);
+        // what was predicted for each row from `first` on, and its actual values, both in the network's units
         let first = first.max(self.lag());
+        let (mut outputs, mut actuals) = (Vec::new(), Vec::with_capacity(rows.saturating_sub(first) * columns));
         for (t, row) in history.data().chunks_exact(columns).enumerate() {
             x.copy_from_slice(row);
             self.units.enter(&mut past, &mut x);
             let y = stream.step(&x)?;
-            if let Some(came) = history.data().get((t + 1) * columns..(t + 2) * columns).filter(|_| t + 1 >= first) {
-                truth.copy_from_slice(came);
-                self.units.form_of(past.before_next(), &mut truth);
-                self.units.scale_targets(&mut truth);
-                let from = errors.len();
-                errors.resize(from + columns, 0.0);
-                self.says.errors(y, &truth, &mut errors[from..]);
+            if let Some(next) = history.data().get((t + 1) * columns..(t + 2) * columns).filter(|_| t + 1 >= first) {
+                outputs.extend_from_slice(y);
+                x.copy_from_slice(next);
+                self.units.form_of(past.before_next(), &mut x);
+                self.units.scale_targets(&mut x);
+                actuals.extend_from_slice(&x);
             }
             if at.next_if_eq(&&t).is_some() {
                 let y = y.to_vec();
                 starts.push(Start { row: t, state: stream.state()?.clone(), past: past.clone(), y });
             }
         }
+        let errors = self.says.errors_of_rows(&outputs, &actuals, columns);
         Ok((starts, errors))
     }
 

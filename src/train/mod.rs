@@ -1,13 +1,17 @@
-//! Training: from a table or windows to a model, with checkpoints on the way.
+//! Training: from tables or windows to a model, with checkpoints on the way.
 
 pub mod checkpoint;
 mod fit;
 mod options;
-mod pooled;
+mod plan;
+mod table;
 mod trainer;
+mod validation;
 
 pub use crate::net::pass::Head;
 pub use crate::net::recipe::{Recipe, Step};
-pub use fit::*;
-pub use pooled::{LeftOut, PreparedMany};
+pub use fit::{Fit, Outcome};
+pub use plan::{HELD_OUT, LeftOut, Length, Plan, Prepared};
+pub use table::Table;
 pub use trainer::{Trainer, mean_loss};
+pub use validation::Validation;

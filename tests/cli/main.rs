@@ -19,6 +19,7 @@ mod many_series;
 mod model_folder;
 mod option_ranges;
 mod predict;
+mod readme;
 mod resume;
 mod search;
 mod stream;

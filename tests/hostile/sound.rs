@@ -328,16 +328,16 @@ fn what_belongs_to_another_training_is_refused() {
     };
     let rows = |width: usize| Tensor::new([40, width], values(40 * width)).unwrap();
     let [one, two] = [1, 2].map(|targets| Table::new(rows(1), rows(targets), None).unwrap());
-    let trainer = || plan.start(&one, Cpu::widest(), Threads::default()).unwrap().trainer;
+    let trainer = || plan.start(&[&one], Cpu::widest(), Threads::default()).unwrap().trainer;
     let said = |fit: &mut Fit| fit.outcome().unwrap_err().to_string();
     // what is held out has another column to be predicted
-    let mut fit = Fit::new(trainer(), plan.prepare(&two).unwrap().held_out, None, 10, Some(1));
+    let mut fit = Fit::new(trainer(), plan.prepare(&[&two]).unwrap().validation, None, 10, Some(1));
     assert_eq!(said(&mut fit), "outputs for what is held out: expected 2 values, got 1");
     let best = |hidden: usize| {
         let model = Model::random(plan.shape.with_hidden(hidden).unwrap(), 0).unwrap();
         Best { loss: 0.5, step: u64::MAX, model }
     };
-    let mut fit = Fit::new(trainer(), plan.prepare(&one).unwrap().held_out, Some(best(2)), 10, Some(1));
+    let mut fit = Fit::new(trainer(), plan.prepare(&[&one]).unwrap().validation, Some(best(2)), 10, Some(1));
     assert!(!fit.is_done() && said(&mut fit).contains("the best weights are of another network"));
     let saved =
         rnnstep::train::checkpoint::save("/nowhere/at/all", &mut trainer(), Some(&best(2)), &Metadata::default());

@@ -19,6 +19,19 @@ const FLOORS: &[&[&str]] = &[
     &["evaluate"],
 ];
 
+/// The rooms of the command line from the ground up, held to the same rule.
+const FLOORS_OF_CLI: &[&[&str]] = &[&["failure", "memory", "signals"], &["output"], &["args"], &["command"]];
+
+/// What was asked, from the ground up: no file of it knows one above.
+const FLOORS_OF_ARGS: &[&[&str]] = &[
+    &["device", "number", "paths", "table"],
+    &["folder", "model", "sequences", "series", "threads"],
+    &["input"],
+    &["job"],
+    &["config"],
+    &["learn"],
+];
+
 /// Files and folders that may contain `unsafe`: instruction sets, the trait they implement, the GPU, the program's allocator,
 /// and one question to the system about signals.
 const UNSAFE: &[&str] = &["src/cpu/", "src/cuda/", "src/simd/", "src/cli/memory.rs", "src/cli/signals/unix.rs"];
@@ -123,7 +136,11 @@ fn reexports() -> BTreeMap<String, String> {
 }
 
 fn floor(room: &str) -> Option<usize> {
-    FLOORS.iter().position(|rooms| rooms.contains(&room))
+    floor_of(FLOORS, room)
+}
+
+fn floor_of(floors: &[&[&str]], room: &str) -> Option<usize> {
+    floors.iter().position(|rooms| rooms.contains(&room))
 }
 
 #[test]
@@ -156,6 +173,100 @@ fn imports_run_downward() {
     assert!(edges > 50, "only {edges} imports were seen: how they are looked for no longer fits the code");
 }
 
+/// The rooms of a folder import downward only: those that `floors` lists, in files under `folder`, by paths from `prefix` on. How
+/// many such imports there are.
+fn downward(floors: &[&[&str]], folder: &str, prefix: &str) -> usize {
+    let mut edges = 0;
+    for (path, text) in files(folder, &["rs"]) {
+        let room = path[folder.len() + 1..].split(['/', '.']).next().unwrap().to_string();
+        if room == "mod" {
+            continue;
+        }
+        let above = floor_of(floors, &room).unwrap_or_else(|| panic!("{path}: give {room} a floor in tests/house.rs"));
+        let code = code(&text);
+        let mut imports = imported(&code, prefix);
+        let top = path.matches('/').count() == folder.matches('/').count() + 1;
+        if top || path.ends_with(&format!("/{room}/mod.rs")) {
+            imports.extend(imported(code.split("#[cfg(test)]\nmod ").next().unwrap_or(""), "super::"));
+        }
+        for name in imports.iter().filter(|name| **name != room) {
+            // what is no room is a macro or an item of the folder itself
+            let Some(below) = floor_of(floors, name) else { continue };
+            assert!(below < above, "{path}: {room} is on floor {above} and may not import {name} from floor {below}");
+            edges += 1;
+        }
+    }
+    edges
+}
+
+/// What was asked and what is printed know no command, and there is no circle among what was asked.
+#[test]
+fn imports_of_the_command_line_run_downward() {
+    let edges = downward(FLOORS_OF_CLI, "src/cli", "crate::cli::");
+    let of_args = downward(FLOORS_OF_ARGS, "src/cli/args", "crate::cli::args::");
+    assert!(edges > 40 && of_args > 10, "only {edges} and {of_args} imports were seen");
+}
+
+/// The most lines of a function.
+const LINES_OF_FUNCTION: usize = 60;
+
+/// Longer functions that are still to be divided, by their files and names.
+const LONGER: &[(&str, &str)] = &[
+    ("src/cpu/batch/mod.rs", "block"),
+    ("src/cpu/network/backward.rs", "backward"),
+    ("src/cpu/network/mod.rs", "forward"),
+    ("src/cpu/product.rs", "sums"),
+    ("src/cuda/network/mod.rs", "new"),
+    ("src/cuda/plan/fit.rs", "many_blocks"),
+    ("src/cuda/training.rs", "lay_out"),
+    ("src/data/csv.rs", "new"),
+    ("src/learner/mod.rs", "new"),
+    ("src/net/weight_codes.rs", "store"),
+    ("src/plot/terminal.rs", "draw"),
+];
+
+/// The functions of a file as rustfmt writes it, by name, and how many lines each has: from the line with `fn` to the brace
+/// that stands as far to the left.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (i, line) in lines.iter().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        let words: Vec<&str> = line.split("//").next().unwrap_or("").split_whitespace().collect();
+        let Some(at) = words.iter().position(|word| *word == "fn") else { continue };
+        let before = ["pub", "pub(crate)", "pub(super)", "const", "unsafe", "extern", "\"C\""];
+        if !words[..at].iter().all(|word| before.contains(word)) || line.ends_with('}') || line.ends_with(';') {
+            continue;
+        }
+        let name = words.get(at + 1).map_or("", |name| name.split(|c| !is_word(c)).next().unwrap_or(""));
+        let ends = |line: &&str| {
+            line.len() - line.trim_start().len() == indent && (line.trim() == "}" || line.trim_end().ends_with(';'))
+        };
+        let rest = lines[i + 1..].iter().position(ends).unwrap_or(0);
+        found.push((name.to_string(), rest + 2));
+    }
+    found
+}
+
+#[test]
+fn no_function_is_too_long() {
+    let (mut seen, mut longest) = (0, 0);
+    for (path, text) in files("src", &["rs"]) {
+        for (name, lines) in functions(&text) {
+            let known = LONGER.contains(&(path.as_str(), name.as_str()));
+            assert!(
+                lines <= LINES_OF_FUNCTION || known,
+                "{path}: {name} has {lines} lines, {LINES_OF_FUNCTION} are enough; divide it"
+            );
+            (seen, longest) = (seen + 1, longest.max(lines));
+        }
+    }
+    assert!(
+        seen > 1000 && longest > 50,
+        "{seen} functions of up to {longest} lines were seen: how they are found is wrong"
+    );
+}
+
 #[test]
 fn imports_are_found() {
     let code =
@@ -174,7 +285,7 @@ fn shapes_are_made_in_one_place() {
     for (path, text) in library() {
         let code = code(&text);
         let made = code.match_indices("Shape {").filter(|(at, _)| {
-            let path = code[..*at].trim_end_matches("crate::");
+            let path = code[..*at].trim_end_matches("net::shape::").trim_end_matches("crate::");
             let before = path.trim_end_matches([' ', '&']);
             !path.ends_with(is_word)
                 && !["->", "let", "impl", "struct", "for", "mod"].iter().any(|word| before.ends_with(word))

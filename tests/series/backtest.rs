@@ -2,7 +2,7 @@
 //! reported as such.
 
 use crate::series::{self, noise, protocol, table};
-use rnnstep::evaluate::backtest::{Evaluation, Protocol, Verdict, Window, evaluate};
+use rnnstep::evaluate::backtest::{Evaluation, Forecaster, Protocol, Verdict, Window, evaluate};
 use rnnstep::series::naive::Naive;
 use rnnstep::train::Recipe;
 use rnnstep::train::{Plan, Table};
@@ -18,7 +18,7 @@ fn device() -> Device {
 }
 
 fn walk(values: &[f32], protocol: &Protocol, plan: &Plan) -> Evaluation {
-    let fit = |rows: &Table, _, _| Ok(plan.start(rows, device(), Default::default())?.finish()?.model);
+    let fit = |rows: &Table, _, _| Ok(plan.start(&[rows], device(), Default::default())?.finish()?.model);
     evaluate(&table(values), protocol, &device(), fit).unwrap()
 }
 
@@ -82,9 +82,13 @@ fn nothing_looks_ahead() {
             for (a, b) in all.columns[0].forecasters.iter().zip(&changed.columns[0].forecasters) {
                 // origins up to row cut - 1 know nothing of row cut
                 let known = (cut - all.origins.start) * 2;
-                assert_eq!(a.values[..known], b.values[..known], "{} {form:?} {cut}", a.name);
+                assert_eq!(a.values[..known], b.values[..known], "{} {form:?} {cut}", a.forecaster);
                 // the forecasts after it do
-                assert!(known == a.values.len() || a.values[known..] != b.values[known..] || a.name == "season ago");
+                assert!(
+                    known == a.values.len()
+                        || a.values[known..] != b.values[known..]
+                        || matches!(a.forecaster, Forecaster::SeasonalNaive(_))
+                );
             }
         }
     }
@@ -118,9 +122,9 @@ fn folds_are_what_they_should_be() {
     // a straight line: the drift is never wrong, ahead as far as one likes, and the last value by as many as it is ahead
     let (found, _) = run(&Protocol { horizon: 4, ..base.clone() });
     let column = &found.columns[0];
-    let named = |name: &str| column.forecasters.iter().find(|forecasts| forecasts.name == name).unwrap();
+    let of = |who: Forecaster| column.forecasters.iter().find(|forecasts| forecasts.forecaster == who).unwrap();
     for ahead in 0..4 {
-        let (drift, last) = (named("drift").scores[ahead], named("last value").scores[ahead]);
+        let (drift, last) = (of(Forecaster::Drift).scores[ahead], of(Forecaster::Persistence).scores[ahead]);
         assert_eq!((drift.mse, drift.count, last.mae), (0.0, 20 - ahead, (ahead + 1) as f64));
         assert_eq!(last.mase, (ahead + 1) as f64);
         assert_eq!(column.comparisons[ahead].verdict(), Verdict::Unknown);
@@ -154,7 +158,7 @@ fn further_ahead_is_fed_back() {
     let table = Table::new(rows.clone(), Tensor::new([300, 2], targets).unwrap(), Some(vec![1, 0])).unwrap();
     for form in [Form::Value, Form::Change, Form::SeasonalChange { season: 7 }] {
         let plan = Plan { shape: Shape::new(CellKind::Gru, 2, 9, 1, 2).unwrap(), ..plan(form, 2, 4) };
-        let model = plan.start(&table, device(), Default::default()).unwrap().finish().unwrap().model;
+        let model = plan.start(&[&table], device(), Default::default()).unwrap().finish().unwrap().model;
         let walk = Protocol { horizon: 5, warm_up: 1000, ..protocol(20, 5) };
         let found = evaluate(&table, &walk, &device(), |_, _, _| Ok(model.clone())).unwrap();
         let mut stream = Stream::new(model).unwrap();
@@ -206,7 +210,7 @@ fn naive_forecasts_are_fitted_to_the_training_part() {
     let values = waves(300);
     let found = walk(&values, &protocol(240, 2), &plan(Form::Value, 1, 0));
     let column = &found.columns[0];
-    let names: Vec<&str> = column.forecasters.iter().map(|forecasts| forecasts.name.as_str()).collect();
+    let names: Vec<String> = column.forecasters.iter().map(|forecasts| forecasts.forecaster.to_string()).collect();
     assert_eq!(names, ["model", "last value", "season ago", "drift", "autoregression"]);
     let linear = Naive::autoregression(&values[..240], 10).unwrap();
     let said = &column.forecasters[4].values;

@@ -52,7 +52,7 @@ fn way(kind: Kind, rows: usize, seed: u64) -> Vec<f32> {
 fn fit(values: &[f32], form: Form, loss: Loss, seed: u64) -> Model {
     let recipe = Recipe { seed, loss, ..Recipe::default() };
     let plan = Plan { seq_len: 20, ..series::plan(CellKind::Gru, 16, form, 30, recipe) };
-    plan.start(&table(values), Cpu::widest(), Threads::default()).unwrap().finish().unwrap().model
+    plan.start(&[table(values)], Cpu::widest(), Threads::default()).unwrap().finish().unwrap().model
 }
 
 fn options(steps: usize, paths: usize) -> Options {

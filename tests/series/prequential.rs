@@ -2,7 +2,7 @@
 //! row, and is called better only where it is.
 
 use crate::series::{self, noise, table};
-use rnnstep::evaluate::backtest::{Evaluation, LEARNER, Learned, MODEL, Protocol, Verdict, evaluate};
+use rnnstep::evaluate::backtest::{Evaluation, Forecaster, Learned, Protocol, Verdict, evaluate};
 use rnnstep::train::Recipe;
 use rnnstep::train::{Plan, Table};
 use rnnstep::units::scaler::Scaling;
@@ -47,12 +47,12 @@ fn device() -> Device {
 }
 
 fn walk(table: &Table, protocol: &Protocol, plan: &Plan) -> Evaluation {
-    let fit = |rows: &Table, _, _| Ok(plan.start(rows, device(), Default::default())?.finish()?.model);
+    let fit = |rows: &Table, _, _| Ok(plan.start(&[rows], device(), Default::default())?.finish()?.model);
     evaluate(table, protocol, &device(), fit).unwrap()
 }
 
-fn said<'a>(evaluation: &'a Evaluation, target: usize, name: &str) -> &'a [f32] {
-    let found = evaluation.columns[target].forecasters.iter().find(|forecasts| forecasts.name == name);
+fn said(evaluation: &Evaluation, target: usize, name: Forecaster) -> &[f32] {
+    let found = evaluation.columns[target].forecasters.iter().find(|forecasts| forecasts.forecaster == name);
     &found.unwrap_or_else(|| panic!("no {name}")).values
 }
 
@@ -86,7 +86,7 @@ fn it_is_a_learner_driven_by_hand() {
             let found = walk(&table, &protocol, &plan);
             let (mut differs, mut learned) = (false, Learned::default());
             for (fold, from) in (89..119).step_by(13).enumerate() {
-                let model = plan.start(&table.part(0..from + 1).unwrap(), device(), Default::default());
+                let model = plan.start(&[table.part(0..from + 1).unwrap()], device(), Default::default());
                 let model = model.unwrap().finish().unwrap().model;
                 let units = model.units().unwrap().clone();
                 let mut by_hand = Learner::new(model, learner, Cpu::widest()).unwrap();
@@ -100,7 +100,8 @@ fn it_is_a_learner_driven_by_hand() {
                     }
                     by_hand.resume();
                     for (target, y) in y.iter().enumerate() {
-                        let [learner, model] = [LEARNER, MODEL].map(|name| said(&found, target, name)[t - 89]);
+                        let [learner, model] =
+                            [Forecaster::Learner, Forecaster::Model].map(|name| said(&found, target, name)[t - 89]);
                         assert_eq!(learner.to_bits(), y.to_bits(), "{about} {t}");
                         // it begins as the model, in every fold
                         assert!(t > from || learner.to_bits() == model.to_bits(), "{about} {fold}");
@@ -125,12 +126,13 @@ fn without_learning_it_is_the_model() {
         let found = walk(&table, &protocol(90, horizon, learner), &plan(form, loss, 2));
         assert_eq!(found.learned.unwrap().updates, 29);
         for target in 0..table.targets().rows().1 {
-            let [model, learner] = [MODEL, LEARNER].map(|name| bits(said(&found, target, name)));
+            let [model, learner] =
+                [Forecaster::Model, Forecaster::Learner].map(|name| bits(said(&found, target, name)));
             assert_eq!(model, learner, "{form:?} {loss}");
         }
         // and further ahead it does learn from what it has seen
         let found = walk(&table, &protocol(90, horizon, options(loss)), &plan(form, loss, 2));
-        let [model, learner] = [MODEL, LEARNER].map(|name| said(&found, 0, name));
+        let [model, learner] = [Forecaster::Model, Forecaster::Learner].map(|name| said(&found, 0, name));
         // the answer at the second origin is out before the first row is learned from
         assert_eq!(bits(&model[..2 * horizon]), bits(&learner[..2 * horizon]));
         for ahead in 0..horizon {
@@ -154,7 +156,7 @@ fn it_does_not_look_ahead() {
             let mut other = values.clone();
             other[cut..].iter_mut().enumerate().for_each(|(i, v)| *v = 1000.0 - 77.0 * i as f32);
             let changed = walk(&table(&other), &protocol, &plan);
-            let [all, changed] = [&all, &changed].map(|found| said(found, 0, LEARNER));
+            let [all, changed] = [&all, &changed].map(|found| said(found, 0, Forecaster::Learner));
             // origins up to row cut - 1 know nothing of row cut
             let known = (cut - 139) * 2;
             assert_eq!(bits(&all[..known]), bits(&changed[..known]), "{form:?} {cut}");
@@ -173,13 +175,13 @@ fn where_the_rule_changes_learning_is_better() {
     let found = walk(&table(&values), &protocol(1200, 1, options(Loss::Mse)), &plan(Form::Value, Loss::Mse, 30));
     let learning = found.columns[0].learning.as_ref().unwrap();
     let (model, naive) = (&learning.over_model[0], &learning.over_naive[0]);
-    assert_eq!((model.other.as_str(), naive.other.as_str()), (MODEL, "last value"));
+    assert_eq!((model.other, naive.other), (Forecaster::Model, Forecaster::Persistence));
     assert!(model.verdict() == Verdict::Better && model.skill > 0.4 && model.p_value.unwrap() < 1e-3, "{model:?}");
     assert!(model.sentence().starts_with("better than the same model frozen by "), "{}", model.sentence());
     assert_eq!(naive.verdict(), Verdict::Better, "{naive:?}");
     // the score is that of its forecasts
     let square = |(said, came): (&f32, &f32)| f64::from(said - came).powi(2);
-    let mse = said(&found, 0, LEARNER).iter().zip(&values[1200..]).map(square).sum::<f64>() / 1200.0;
+    let mse = said(&found, 0, Forecaster::Learner).iter().zip(&values[1200..]).map(square).sum::<f64>() / 1200.0;
     assert!((found.columns[0].forecasters[1].scores[0].mse / mse - 1.0).abs() < 1e-6);
     // as long as the rule is the old one, there is little to learn
     let before = Table::new(table(&values[..1300]).inputs().clone(), table(&values[..1300]).targets().clone(), None);

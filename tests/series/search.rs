@@ -7,8 +7,9 @@ use rnnstep::data::windows::split;
 use rnnstep::evaluate::backtest::{Protocol, Window, evaluate};
 use rnnstep::evaluate::search::{Attempt, BRACKET, Found, Journal, Rung, Search, rungs};
 use rnnstep::random::{Purpose, Random};
+use rnnstep::series::one_step::warm_up;
 use rnnstep::train::Recipe;
-use rnnstep::train::{Length, Plan, Table, WARM_UP};
+use rnnstep::train::{Length, Plan, Table};
 use rnnstep::{CellKind, Cpu, Error, Form, Tensor};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -202,13 +203,13 @@ fn the_score_is_that_of_a_walk() {
             gap: 0,
             season: Some(14),
             lags: 20,
-            warm_up: WARM_UP * 20,
+            warm_up: warm_up(20),
             seed: 0,
             learner: None,
         };
         let device = Cpu::detect().unwrap().into();
         let walk = evaluate(&training, &protocol, &device, |rows, _, _| {
-            let fit = winner.start(rows, Cpu::detect()?, Threads::default());
+            let fit = winner.start(&[rows], Cpu::detect()?, Threads::default());
             Ok(fit?.finish()?.model)
         });
         let column = &walk.unwrap().columns[0];

@@ -2,10 +2,9 @@
 //! nothing crosses.
 
 use crate::series::{self, column, table};
-use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
-use rnnstep::train::Plan;
 use rnnstep::train::Recipe;
+use rnnstep::train::{Plan, Table};
 use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Cpu, Form, Tensor};
 
@@ -81,21 +80,6 @@ fn windows_never_cross_from_one_series_to_another() {
     );
 }
 
-#[test]
-fn one_series_is_what_it_always_was() {
-    for form in [Form::Value, Form::Change, Form::SeasonalChange { season: 3 }] {
-        for (carry, batch) in [(true, 1), (true, 2), (false, 7)] {
-            let (plan, table) = (plan(form, carry, batch), table(&values(1, 90)));
-            let mut plain = plan.start(&table, Cpu::widest(), Threads::default()).unwrap();
-            let mut many = plan.start_many(&[&table], Cpu::widest(), Threads::default()).unwrap();
-            let (plain_end, many_end) = (plain.finish().unwrap(), many.finish().unwrap());
-            assert_eq!(plain_end.model.params(), many_end.model.params(), "{form:?} {carry}");
-            assert_eq!(plain.best().unwrap().loss, many.best().unwrap().loss);
-            assert_eq!(plain_end.model.units(), many_end.model.units());
-        }
-    }
-}
-
 /// The loss on what is held out is the mean over the rows of all series, each warmed up in itself.
 #[test]
 fn held_out_rows_count_alike() {
@@ -103,17 +87,17 @@ fn held_out_rows_count_alike() {
     let tables = series.each_ref().map(|values| table(values));
     for form in [Form::Value, Form::Change] {
         let plan = plan(form, false, 8);
-        let all = plan.prepare_many(&[&tables[0], &tables[1]]).unwrap();
+        let all = plan.prepare(&[&tables[0], &tables[1]]).unwrap();
         assert_eq!((all.train_rows, all.left_out.len()), (vec![45, 105], 0));
         let shape = plan.shape_for(1, 1).unwrap();
-        let model = rnnstep::Model::random(shape, 5).unwrap().with_units(all.units.clone()).unwrap();
+        let model = rnnstep::Model::random(shape, 5).unwrap().with_units(all.units.clone().unwrap()).unwrap();
         let device = Cpu::widest().into();
-        let found = all.held_out.unwrap().loss(&model, &plan.recipe, &device).unwrap();
+        let found = all.validation.unwrap().loss(&model, &plan.recipe, &device).unwrap();
         // by hand: a stream in raw units, errors in the network's
         let (mut sum, mut count) = (0.0, 0.0);
         for (values, first) in series.iter().zip([45, 105]) {
             let mut stream = rnnstep::Stream::new(model.clone()).unwrap();
-            let scale = f64::from(all.units.y().scale()[0]);
+            let scale = f64::from(all.units.as_ref().unwrap().y().scale()[0]);
             for t in 0..values.len() - 1 {
                 let y = stream.step(&values[t..=t]).unwrap()[0];
                 if t + 1 >= first {
@@ -131,7 +115,7 @@ fn held_out_rows_count_alike() {
 fn scalers_see_the_training_parts_of_all_and_changes_start_anew() {
     let series = [values(0, 60), values(3, 40)];
     let tables = series.each_ref().map(|values| table(values));
-    let of = |form| plan(form, false, 8).prepare_many(&[&tables[0], &tables[1]]).unwrap().units;
+    let of = |form| plan(form, false, 8).prepare(&[&tables[0], &tables[1]]).unwrap().units.unwrap();
     let train: Vec<f64> = [&series[0][..45], &series[1][..30]].concat().into_iter().map(f64::from).collect();
     let mean = train.iter().sum::<f64>() / train.len() as f64;
     assert!((f64::from(of(Form::Value).x().shift()[0]) - mean).abs() < 1e-3);
@@ -147,15 +131,15 @@ fn scalers_see_the_training_parts_of_all_and_changes_start_anew() {
 fn what_is_too_short_is_left_out() {
     let tables = [values(0, 60), values(1, 5), values(2, 60), vec![0.0; 60]].map(|values| table(&values));
     let all = tables.each_ref();
-    let found = plan(Form::RelativeChange, true, 2).prepare_many(&all).unwrap();
+    let found = plan(Form::RelativeChange, true, 2).prepare(&all).unwrap();
     assert_eq!(found.train_rows, [45, 0, 45, 0]);
     let reasons: Vec<(usize, &str)> = found.left_out.iter().map(|one| (one.series, one.reason.as_str())).collect();
     assert_eq!(reasons[0], (1, "4 rows to train on, 12 are needed"));
     assert!(reasons[1].0 == 3 && reasons[1].1.contains("the value of row 1 is 0"), "{reasons:?}");
-    let none = plan(Form::Value, true, 1).prepare_many(&all[1..2]).unwrap_err().to_string();
-    assert!(none.contains("none of the 1 series can be trained on: 4 rows to train on, 6 are needed"), "{none}");
-    assert!(plan(Form::Value, true, 0).prepare_many(&all).unwrap_err().to_string().contains("batch 0"));
-    assert!(plan(Form::Value, true, 1).prepare_many(&[]).is_err());
+    let none = plan(Form::Value, true, 1).prepare(&[all[1], all[1]]).unwrap_err().to_string();
+    assert!(none.contains("none of the 2 series can be trained on: 4 rows to train on, 6 are needed"), "{none}");
+    assert!(plan(Form::Value, true, 0).prepare(&all).unwrap_err().to_string().contains("batch 0"));
+    assert!(plan(Form::Value, true, 1).prepare(&[] as &[Table]).is_err());
 }
 
 /// What is looked for is what the form needs, in all rows, and a reason says which row it is.
@@ -171,7 +155,7 @@ fn changes_that_are_none_leave_a_series_out() {
         let (good, zero, far) = (table(&values(0, 60)), with(row, [0.0, 1.0]), with(row, [-3e38, 3e38]));
         let all = [&good, &zero, &far];
         let reasons = |form| -> Vec<(usize, String)> {
-            let found = plan(form, false, 8).prepare_many(&all).unwrap();
+            let found = plan(form, false, 8).prepare(&all).unwrap();
             found.left_out.into_iter().map(|one| (one.series, one.reason)).collect()
         };
         let none = format!(
@@ -194,7 +178,7 @@ fn another_series_changes_nothing_in_the_windows_of_one() {
     plan.scaling = Scaling::None;
     let windows = |second: &[f32]| {
         let tables = [table(&a), table(second)];
-        epoch(&mut plan.prepare_many(&[&tables[0], &tables[1]]).unwrap().windows)
+        epoch(&mut plan.prepare(&[&tables[0], &tables[1]]).unwrap().windows)
     };
     let (one, two) = (windows(&b), windows(&other));
     assert_eq!(one.len(), 10);

@@ -4,8 +4,7 @@
 //! was typed wins.
 
 use super::job::Job;
-use crate::cli::Failure;
-use crate::cli::args::many;
+use crate::cli::failure::Failure;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
@@ -44,7 +43,7 @@ pub fn applied(command: &mut Command, matches: ArgMatches) -> Result<ArgMatches,
     // what was typed makes sense, and no longer does with what the file says; a search checks what it does not choose itself
     let wrong = |matches: &ArgMatches| {
         let job = Job::from_arg_matches(matches).ok().filter(|_| name != "search")?;
-        job.check().err().map(|failure| many::why(failure).to_string())
+        job.check().err().map(|failure| failure.into_error().to_string())
     };
     if let (None, Some(reason)) = (wrong(given), all.subcommand().and_then(|(_, matches)| wrong(matches))) {
         return Err(refused(reason).into());
@@ -275,7 +274,39 @@ pub fn job_of(recipe: &Json) -> Result<Job, String> {
     }
     parsed(&command, words).map_err(|error| format!("its recipe: {}", in_one_line(&error)))?;
     let job = Job::deserialize(recipe).map_err(|error| format!("its recipe: {error}"))?;
-    job.check().map_err(|failure| format!("its recipe: {}", many::why(failure)))?;
+    job.check().map_err(|failure| format!("its recipe: {}", failure.into_error()))?;
+    Ok(job)
+}
+
+/// The job of a checkpoint, as it is `stored`, with what of `asked` the command line may change: how long to train. Anything else that was
+/// given and differs is refused, since the result would be neither the old training nor a new one.
+/// `path` is the checkpoint.
+pub fn resumed(asked: &Job, path: &Path, stored: &Json, matches: &ArgMatches) -> Result<Job, Failure> {
+    let mut job = job_of(stored).map_err(|reason| Error::File { path: path.into(), reason })?;
+    let given = serde_json::to_value(asked).map_err(|error| Error::Invalid(error.to_string()))?;
+    for (name, value) in given.as_object().into_iter().flatten() {
+        let id = name.replace('-', "_");
+        if matches.value_source(&id) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        match id.as_str() {
+            "steps" => (job.steps, job.epochs) = (asked.steps, None),
+            "epochs" => (job.steps, job.epochs) = (None, asked.epochs),
+            "patience" => job.patience = asked.patience,
+            "data" if job.data.files() != asked.data.files() => {
+                let (was, now) = (job.data.files(), asked.data.files());
+                return Err(Failure::Usage(format!("DATA: the training to resume has {was} files, not {now}")));
+            }
+            "data" => job.data.data.clone_from(&asked.data.data),
+            _ if stored.get(name) == Some(value) => {}
+            _ => {
+                let was = stored.get(name).unwrap_or(&Json::Null);
+                return Err(Failure::Usage(format!(
+                    "--{name} {value}: the training to resume has {was}; only --steps, --epochs and --patience may change"
+                )));
+            }
+        }
+    }
     Ok(job)
 }
 

@@ -1,7 +1,7 @@
 //! Where a command computes: `--device`, `--isa`, `--dtype` and what goes with them.
 
-use crate::cli::Failure;
 use crate::cli::args::value;
+use crate::cli::failure::Failure;
 use crate::cli::output::screen::say_once;
 use clap::Args;
 use rnnstep::cuda::driver::Properties;

@@ -1,19 +1,17 @@
-//! What comes in from files: series, windows, sequences, states.
+//! Which data to train on.
 
-use super::many::{self, OneSeries};
-use crate::cli::Failure;
-use crate::cli::args::value;
+use super::series::{self, OneSeries, SeriesArgs};
+use super::table::{TableArgs, csv_options, read_series};
+use crate::cli::failure::Failure;
+use crate::cli::output::files::extension;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use rnnstep::data::csv::{self, CsvOptions, Missing};
-use rnnstep::data::npy;
-use rnnstep::data::series::{Series, Time};
-use rnnstep::error::{escaped, listed, quoted};
+use rnnstep::Tensor;
+use rnnstep::data::csv::CsvOptions;
+use rnnstep::data::series::Series;
+use rnnstep::error::escaped;
 use rnnstep::model::file;
-use rnnstep::model::file::Columns;
-use rnnstep::{Error, Form, Model, State, Tensor};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Which data to train on.
@@ -37,48 +35,6 @@ pub struct DataArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub table: TableArgs,
-}
-
-/// The series of a table in long form.
-#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct SeriesArgs {
-    /// Column of a .csv that says which of many series a row belongs to
-    #[arg(long, value_name = "COLUMN")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub series: Option<String>,
-    /// Of those series this one alone
-    #[arg(long, value_name = "NAME", requires = "series")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub only: Option<String>,
-}
-
-/// How to read a table.
-#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct TableArgs {
-    /// What to do about missing values of a .csv
-    #[arg(long, value_parser = value::missing(), default_value = "error")]
-    pub missing: Missing,
-    /// Column of a .csv that says when [default: found out]
-    #[arg(long, value_name = "COLUMN")]
-    pub time: Option<String>,
-    /// Whether the first line of a .csv holds names [default: found out]
-    #[arg(long, value_name = "true|false")]
-    pub header: Option<bool>,
-    /// Delimiter of a .csv, one character or \t [default: found out]
-    #[arg(long, value_parser = delimiter, value_name = "CHARACTER")]
-    pub delimiter: Option<u8>,
-}
-
-impl SeriesArgs {
-    /// The flags once more, with a space before them.
-    pub fn said(&self) -> String {
-        let flag = |name: &str, value: &Option<String>| {
-            value.as_ref().map_or_else(String::new, |value| format!(" --{name} {}", many::typed(value)))
-        };
-        flag("series", &self.series) + &flag("only", &self.only)
-    }
 }
 
 /// Files of data, one at least. In a recipe one is a text, several are a list.
@@ -166,7 +122,7 @@ impl DataArgs {
             let all = self.several()?;
             return match &self.many.only {
                 None => Ok(Source::Several(all)),
-                Some(only) => Ok(Source::Series(many::only(all, only)?.series?)),
+                Some(only) => Ok(Source::Series(series::only(all, only)?.series?)),
             };
         };
         if extension(path) == "safetensors" {
@@ -192,12 +148,12 @@ impl DataArgs {
     pub fn several(&self) -> Result<Vec<OneSeries>, Failure> {
         let paths = self.data.as_ref().map_or(&[][..], Files::paths);
         match (&self.many.series, paths) {
-            (Some(column), [path]) => many::read_long(path, &self.options(), column),
+            (Some(column), [path]) => series::read_long(path, &self.options(), column),
             (Some(_), _) => {
                 let message = "--series: goes with one table; of several files each is a series, so leave it out";
                 Err(Failure::Usage(message.into()))
             }
-            (None, paths) => many::read_files(paths, &self.options()),
+            (None, paths) => series::read_files(paths, &self.options()),
         }
     }
 
@@ -215,139 +171,5 @@ impl DataArgs {
     /// The columns to predict.
     pub fn target_columns(&self, series: &Series) -> Result<Vec<String>, Failure> {
         if self.target.is_empty() { self.input_columns(series) } else { Ok(self.target.clone()) }
-    }
-}
-
-/// The most columns of an .npy, each of which gets a name: as many as a row of a .csv has room for.
-const MOST_COLUMNS: usize = 1 << 19;
-
-/// A table from a .csv or .npy file.
-pub fn read_series(path: &Path, options: &CsvOptions) -> Result<Series, Failure> {
-    match extension(path).as_str() {
-        "npy" => {
-            let values = npy::read(path)?;
-            let [_, columns] = *values.dims() else {
-                let reason = format!("expected an array [T, columns], got {:?}", values.dims());
-                return Err(Error::File { path: path.into(), reason }.into());
-            };
-            if columns > MOST_COLUMNS {
-                let reason = format!("has {columns} columns; {MOST_COLUMNS} are the most");
-                return Err(Error::File { path: path.into(), reason }.into());
-            }
-            Ok(Series::new((1..=columns).map(|c| c.to_string()).collect(), values, None)?)
-        }
-        "csv" | "tsv" | "txt" | "" => Ok(csv::read(path, options)?),
-        other => Err(unknown_extension(path, other)),
-    }
-}
-
-/// How to read a .csv, of it the `wanted` columns.
-fn csv_options(table: &TableArgs, wanted: Vec<String>) -> CsvOptions {
-    CsvOptions {
-        missing: table.missing,
-        time: table.time.clone(),
-        header: table.header,
-        delimiter: table.delimiter,
-        columns: wanted,
-        or_all: false,
-    }
-}
-
-/// The same for a model: the columns that go in, if they are there. What is wrong with another one is of no interest.
-pub fn options_for(columns: &Columns, table: &TableArgs) -> CsvOptions {
-    CsvOptions { or_all: true, ..csv_options(table, columns.inputs.clone()) }
-}
-
-/// Sequences for a model, in raw units.
-pub struct Sequences {
-    /// `[T,I]` or `[B,T,I]`
-    pub x: Tensor,
-    /// The time of each row, of a table.
-    pub time: Option<Time>,
-}
-
-/// Reads x for `model`: columns by the names that the model was trained on, else all of them.
-pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: &Model) -> Result<Sequences, Failure> {
-    let input = model.shape().input();
-    let x = match extension(path).as_str() {
-        "safetensors" => file::read_tensors(path, &["x"], &[])?.remove("x").unwrap_or_default(),
-        "npy" => npy::read(path)?,
-        _ => {
-            let series = read_series(path, &options_for(columns, table))?;
-            return Ok(Sequences { x: x_of(&series, path, columns, model)?, time: series.time });
-        }
-    };
-    match x.dims() {
-        [.., width] if matches!(x.dims().len(), 2 | 3) && *width == input => Ok(Sequences { x, time: None }),
-        dims => {
-            let reason = format!("x: the model takes [T,{input}] or [B,T,{input}], this is {dims:?}");
-            Err(Error::File { path: path.into(), reason }.into())
-        }
-    }
-}
-
-/// x of a series for `model`.
-pub fn x_of(series: &Series, path: &Path, columns: &Columns, model: &Model) -> Result<Tensor, Failure> {
-    let input = model.shape().input();
-    let there: HashSet<&String> = series.columns.iter().collect();
-    let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| there.contains(name));
-    let x = if known { series.select(&columns.inputs)? } else { series.values.clone() };
-    if x.rows().1 != input {
-        let found = listed(&series.columns);
-        let names = if columns.inputs.is_empty() { String::new() } else { format!(" ({})", listed(&columns.inputs)) };
-        let reason = format!("the model takes {input} columns{names}, the file has {found}");
-        return Err(Error::File { path: path.into(), reason }.into());
-    }
-    Ok(x)
-}
-
-/// The state of `batch` sequences: that of a file with `h [L,B,H]` (and `c`, and `past` where changes are predicted), or zero.
-pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<State, Failure> {
-    let mut state = State::new(model.shape(), batch);
-    let Some(path) = path else { return Ok(state) };
-    let has_c = model.shape().cell().has_c();
-    let mut tensors = file::read_tensors(path, if has_c { &["h", "c"] } else { &["h"] }, &["past"])?;
-    let past = tensors.remove("past");
-    if let Some(units) = model.units().filter(|units| units.form() != Form::Value) {
-        let wrong = |reason: String| Error::Tensor { path: path.into(), tensor: "past".into(), reason };
-        let expected = [units.form().lag(), batch, units.columns().len()];
-        let Some(past) = past else {
-            let reason = "is missing; a model that predicts changes goes on from the last values as well".into();
-            return Err(wrong(reason).into());
-        };
-        if past.dims() != expected {
-            let reason =
-                format!("expected the shape {expected:?} (rows back, B, predicted columns), got {:?}", past.dims());
-            return Err(wrong(reason).into());
-        }
-        state.set_past(units, past.data())?;
-    }
-    let expected = [model.shape().layers(), batch, model.shape().hidden()];
-    for (name, tensor) in &tensors {
-        if tensor.dims() != expected {
-            let reason = format!("expected the shape {expected:?} (L,B,H), got {:?}", tensor.dims());
-            return Err(Error::Tensor { path: path.into(), tensor: name.clone(), reason }.into());
-        }
-        if name == "h" { state.set_h(tensor.data())? } else { state.set_c(tensor.data())? }
-    }
-    Ok(state)
-}
-
-/// The extension in lower case.
-pub fn extension(path: &Path) -> String {
-    path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default()
-}
-
-/// A file whose extension says nothing that is known.
-pub fn unknown_extension(path: &Path, extension: &str) -> Failure {
-    let reason = format!("extension {}: expected .csv, .npy or .safetensors", quoted(extension));
-    Error::File { path: path.into(), reason }.into()
-}
-
-fn delimiter(text: &str) -> Result<u8, String> {
-    match text.as_bytes() {
-        b"\\t" => Ok(b'\t'),
-        [byte] if byte.is_ascii() => Ok(*byte),
-        _ => Err("expected one ASCII character, or \\t".into()),
     }
 }

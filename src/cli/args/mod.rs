@@ -2,9 +2,15 @@
 
 pub mod config;
 pub mod device;
+pub mod folder;
 pub mod input;
 pub mod job;
-pub mod many;
+pub mod learn;
+pub mod model;
 pub mod number;
 pub mod paths;
+pub mod sequences;
+pub mod series;
+pub mod table;
+pub mod threads;
 pub mod value;

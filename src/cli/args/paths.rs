@@ -1,13 +1,10 @@
 //! The files of a command, and what it does with each: nothing that is read is overwritten, and nothing is written twice.
 
-use super::input::Files;
-use super::job::Job;
-use crate::cli::Failure;
-use crate::cli::signals;
+use crate::cli::failure::Failure;
 use rnnstep::Error;
 use rnnstep::model::file;
 use std::collections::HashMap;
-use std::io::{ErrorKind, stderr, stdin, stdout};
+use std::io::{stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 /// What a command does with its files. One name may come in several ways: through links, `./` and `a/../`, or as another name
@@ -31,12 +28,6 @@ enum Identity {
 }
 
 impl<'a> Paths<'a> {
-    /// What is read for a job.
-    pub fn of_job(job: &'a Job) -> Self {
-        let data = job.data.data.as_ref().map_or(&[][..], Files::paths);
-        Self::default().reads("DATA", data).reads("--config", &job.config)
-    }
-
     /// A file or folder to read, under the name of its flag or argument.
     pub fn reads(
         mut self,
@@ -89,27 +80,7 @@ impl<'a> Paths<'a> {
             let open_already = target.is_none();
             let target = target.unwrap_or_else(|| path.into());
             let identity = Identity::of(&target);
-            if read_from_stdin().is_some_and(|input| input == identity) {
-                return Err(Failure::Usage(format!(
-                    "{what} {}: is what standard input reads; give another name",
-                    path.display()
-                )));
-            }
-            for &(read, source) in &self.reads {
-                let on_purpose = self.on_purpose.contains(&[read, what]);
-                if !on_purpose && source.exists() && Identity::of(source) == identity {
-                    let (shown, read) = (path.display(), named(read, source, path));
-                    return Err(Failure::Usage(format!(
-                        "{what} {shown}: would overwrite {read}, which is to be read; give another name"
-                    )));
-                }
-                if !on_purpose && source.is_dir() && (lies_in(&target, source) || holds(source, &identity)) {
-                    let (shown, folder) = (path.display(), source.display());
-                    return Err(Failure::Usage(format!(
-                        "{what} {shown}: belongs to {folder}, which is to be read as a whole; give a name elsewhere"
-                    )));
-                }
-            }
+            self.check_against_reads(what, path, &target, &identity)?;
             if let Some((_, other, _)) = written.iter().find(|(.., other)| *other == identity) {
                 let (shown, as_well) = (
                     path.display(),
@@ -138,6 +109,38 @@ impl<'a> Paths<'a> {
         }
         Ok(())
     }
+
+    /// Whether a file to write is none that is read, by whatever name.
+    fn check_against_reads(
+        &self,
+        what: &'static str,
+        path: &Path,
+        target: &Path,
+        identity: &Identity,
+    ) -> Result<(), Failure> {
+        if read_from_stdin().is_some_and(|input| input == *identity) {
+            return Err(Failure::Usage(format!(
+                "{what} {}: is what standard input reads; give another name",
+                path.display()
+            )));
+        }
+        for &(read, source) in &self.reads {
+            let on_purpose = self.on_purpose.contains(&[read, what]);
+            if !on_purpose && source.exists() && Identity::of(source) == *identity {
+                let (shown, read) = (path.display(), named(read, source, path));
+                return Err(Failure::Usage(format!(
+                    "{what} {shown}: would overwrite {read}, which is to be read; give another name"
+                )));
+            }
+            if !on_purpose && source.is_dir() && (lies_in(target, source) || holds(source, identity)) {
+                let (shown, folder) = (path.display(), source.display());
+                return Err(Failure::Usage(format!(
+                    "{what} {shown}: belongs to {folder}, which is to be read as a whole; give a name elsewhere"
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The first of several files that is one before it, also by another name, and that one.
@@ -147,15 +150,6 @@ pub fn twice(files: &[PathBuf]) -> Option<[&Path; 2]> {
         let before = *places.entry(Identity::of(file)).or_insert(file.as_path());
         (!std::ptr::eq(before, file.as_path())).then_some([before, file.as_path()])
     })
-}
-
-/// Writes one of the files of a command. If it is a pipe, a signal ends the wait for its reader, and one whose reader has gone
-/// is like a stdout that is closed: no failure, and no reason to leave out another file.
-pub fn write(path: &Path, write: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
-    match signals::writing(path, write) {
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
 }
 
 /// What is read, and under which name if that is another one.

@@ -1,11 +1,11 @@
 //! `rnnstep compile`
 
-use crate::cli::Failure;
+use crate::cli::args::model;
 use crate::cli::args::number;
-use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
 use crate::cli::args::value;
-use crate::cli::output::report;
+use crate::cli::failure::Failure;
+use crate::cli::output::files;
 use crate::cli::output::screen::Screen;
 use clap::Args;
 use rnnstep::cuda::image::ahead;
@@ -48,11 +48,11 @@ pub struct CompileArgs {
 pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     Paths::default().reads("MODEL", [&args.model]).writes("--out", [&args.out]).check()?;
     screen.goes_beside_files();
-    let loaded = crate::cli::load(&args.model, args.nonlinearity, Cpu::detect()?)?;
+    let loaded = model::load(&args.model, args.nonlinearity, Cpu::detect()?)?;
     let shape = *loaded.model.shape();
     let purpose = if args.training { Purpose::Training } else { Purpose::Inference };
     let mut bundle = ahead::bundle(&shape);
-    screen.line(format_args!("{}: {}", args.model.display(), report::describe(&shape)))?;
+    screen.line(format_args!("{}: {}", args.model.display(), shape))?;
     screen.line(format_args!(
         "{:<8} {:<24} {:>9} {:>9} {:>7} {:>7} {:>8} {:>7}",
         "arch", "kernel", "sequences", "registers", "shared", "spilled", "cubin", "ms"
@@ -67,7 +67,7 @@ pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
             }
         }
     }
-    paths::write(&args.out, || bundle.save(&args.out))?;
+    files::write(&args.out, || bundle.save(&args.out))?;
     screen.line(format_args!("{} images in {}", bundle.len(), args.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,9 +1,9 @@
 //! `rnnstep convert`
 
-use crate::cli::args::paths;
-use crate::cli::output::report;
+use crate::cli::args::model::ModelArgs;
+use crate::cli::failure::Failure;
+use crate::cli::output::files;
 use crate::cli::output::screen::Screen;
-use crate::cli::{Failure, ModelArgs};
 use clap::{Args, ValueEnum};
 use rnnstep::model::{file, fixed};
 use std::path::PathBuf;
@@ -32,10 +32,10 @@ pub fn run(args: &ConvertArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     args.model.paths().writes("--out", &args.out).check()?;
     let model = args.model.load()?.model;
     let text = match args.to {
-        Form::Rust => fixed::source(&model, &report::describe(model.shape()))?,
+        Form::Rust => fixed::source(&model, &model.shape().to_string())?,
     };
     match &args.out {
-        Some(path) => paths::write(path, || file::write_text(path, &text))?,
+        Some(path) => files::write(path, || file::write_text(path, &text))?,
         None => screen.write(|out| out.write_all(text.as_bytes()))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,13 +1,17 @@
 //! `rnnstep forecast`
 
-use super::learn::loss_of;
-use super::predict::{check_extension, each_series, say_what_is_not_finite, table_of, write_rows};
+use super::each_series::each_series;
+use super::predict::say_what_is_not_finite;
 use crate::cli::args::device::Work;
-use crate::cli::args::input::{SeriesArgs, TableArgs, read_sequences};
-use crate::cli::args::{config, number, paths};
-use crate::cli::output::report;
+use crate::cli::args::learn::loss_of;
+use crate::cli::args::model::ModelArgs;
+use crate::cli::args::sequences::read_sequences;
+use crate::cli::args::series::SeriesArgs;
+use crate::cli::args::table::{TableArgs, check_extension};
+use crate::cli::args::{config, number};
+use crate::cli::failure::Failure;
 use crate::cli::output::screen::{Screen, say_once};
-use crate::cli::{Failure, ModelArgs};
+use crate::cli::output::{files, rows};
 use clap::Args;
 use rnnstep::data::series::Time;
 use rnnstep::data::windows::Windows;
@@ -94,13 +98,13 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     let names = names(columns, said.future.rows().1);
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(
-            format!("{}, {} steps ahead", report::describe(loaded.model.shape()), args.steps),
+            format!("{}, {} steps ahead", loaded.model.shape(), args.steps),
             plots(&names, &history, &said, time.as_ref()),
         );
-        paths::write(path, || rnnstep::plot::picture::save(&figure, path))?;
+        files::write(path, || rnnstep::plot::picture::save(&figure, path))?;
     }
     let (names, columns) = with_bands(&names, &said)?;
-    write_rows(args.out.as_deref(), &columns, &names, Some(&numbers(args.steps)), screen)?;
+    rows::write(args.out.as_deref(), &columns, &names, Some(&numbers(args.steps)), screen)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -115,7 +119,7 @@ fn of_each_series(args: &ForecastArgs, levels: &[f64], screen: &mut Screen) -> R
         let said = ahead(args, levels, &loaded, path, &history.x)?;
         let (names, future) = with_bands(&names(columns, said.future.rows().1), &said)?;
         let numbers = numbers(args.steps);
-        let (header, rows) = table_of(&future, &names, Some(&numbers));
+        let (header, rows) = rows::table_of(&future, &names, Some(&numbers));
         Ok((header, rows.collect()))
     })
 }

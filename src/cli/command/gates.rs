@@ -1,11 +1,11 @@
 //! `rnnstep gates`
 
-use super::predict::check_table;
-use crate::cli::args::input::{TableArgs, read_sequences};
-use crate::cli::args::paths;
-use crate::cli::output::report;
+use crate::cli::args::model::ModelArgs;
+use crate::cli::args::sequences::read_sequences;
+use crate::cli::args::table::{TableArgs, check_table};
+use crate::cli::failure::Failure;
+use crate::cli::output::files;
 use crate::cli::output::screen::Screen;
-use crate::cli::{Failure, ModelArgs};
 use clap::Args;
 use rnnstep::Error;
 use rnnstep::data::csv;
@@ -63,8 +63,8 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         );
     }
     if let Some(path) = &args.plot {
-        let figure = figure(&reading, &report::describe(model.shape()));
-        paths::write(path, || rnnstep::plot::picture::save(&figure, path))?;
+        let figure = figure(&reading, &model.shape().to_string());
+        files::write(path, || rnnstep::plot::picture::save(&figure, path))?;
     }
     let header: Vec<String> =
         ["step", "layer", "unit"].into_iter().chain(reading.names.iter().copied()).map(String::from).collect();
@@ -73,7 +73,7 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         place.into_iter().chain(values.iter().map(|&value| csv::number(value))).collect::<Vec<_>>()
     });
     match &args.out {
-        Some(path) => paths::write(path, || csv::write(path, &header, rows))?,
+        Some(path) => files::write(path, || csv::write(path, &header, rows))?,
         None => screen.write(|out| csv::write_to(out, &header, rows))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,10 +1,10 @@
 //! `rnnstep info`
 
-use crate::cli::Failure;
 use crate::cli::args::config;
 use crate::cli::args::device::DeviceArgs;
+use crate::cli::args::model::load;
 use crate::cli::args::value;
-use crate::cli::output::report;
+use crate::cli::failure::Failure;
 use crate::cli::output::report::counted;
 use crate::cli::output::screen::Screen;
 use clap::Args;
@@ -47,11 +47,11 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     match &args.model {
         None => machine(cpu.isa(), screen)?,
         Some(path) => {
-            let loaded = crate::cli::load(path, args.nonlinearity, cpu)?;
+            let loaded = load(path, args.nonlinearity, cpu)?;
             if args.recipe {
                 return recipe(&loaded, path, screen);
             }
-            screen.line(format_args!("{}: {}", path.display(), report::describe(loaded.model.shape())))?;
+            screen.line(format_args!("{}: {}", path.display(), loaded.model.shape()))?;
             model(&loaded, screen)?;
             weights(&loaded, cpu, screen)?;
             plan(loaded.model.shape(), 1, &args.device, screen)?;

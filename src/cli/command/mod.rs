@@ -3,11 +3,11 @@
 pub mod bench;
 pub mod compile;
 pub mod convert;
+mod each_series;
 pub mod evaluate;
 pub mod forecast;
 pub mod gates;
 pub mod info;
-pub mod learn;
 pub mod predict;
 pub mod search;
 pub mod stream;

@@ -1,17 +1,16 @@
 //! `rnnstep predict`
 
-mod many;
-
-pub use many::each_series;
-
+use super::each_series::each_series;
 use crate::cli::args::device::Work;
-use crate::cli::args::input::{SeriesArgs, TableArgs, extension, read_sequences, read_state, unknown_extension};
-use crate::cli::args::paths;
+use crate::cli::args::model::ModelArgs;
+use crate::cli::args::sequences::{read_sequences, read_state};
+use crate::cli::args::series::SeriesArgs;
+use crate::cli::args::table::{TableArgs, check_extension};
+use crate::cli::failure::Failure;
+use crate::cli::output::files::extension;
 use crate::cli::output::screen::{Screen, say_once};
-use crate::cli::{Failure, ModelArgs};
+use crate::cli::output::{files, rows};
 use clap::Args;
-use rnnstep::data::series::Time;
-use rnnstep::data::{csv, npy};
 use rnnstep::model::file;
 use rnnstep::{Error, Loss, Order, State, Tensor};
 use std::path::{Path, PathBuf};
@@ -65,7 +64,7 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
                 let says = model.units().map_or(Loss::Mse, |units| units.says());
                 let y = model.forward(device, &x.x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
                 let names = y_names(&loaded.metadata.columns.targets, y.rows().1, says);
-                let (header, rows) = table_of(&y, &names, x.time.as_ref());
+                let (header, rows) = rows::table_of(&y, &names, x.time.as_ref());
                 Ok((header, rows.collect()))
             },
         );
@@ -87,7 +86,7 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
         say_what_is_not_finite(&y);
     }
     let names = y_names(&loaded.metadata.columns.targets, y.rows().1, says);
-    let written = write_rows(args.out.as_deref(), &y, &names, sequences.time.as_ref(), screen);
+    let written = rows::write(args.out.as_deref(), &y, &names, sequences.time.as_ref(), screen);
     // predictions that were lost are asked for again, from the state before them; who closes stdout has what was wanted
     if let (Some(path), Ok(()) | Err(Failure::ClosedPipe)) = (&args.final_state, &written) {
         write_state(path, &state)?;
@@ -127,55 +126,6 @@ fn y_names(targets: &[String], width: usize, says: Loss) -> Vec<String> {
     each.iter().flat_map(|end| next.iter().map(move |name| format!("{name}{end}"))).collect()
 }
 
-/// Rows of `y`, with their times if they have any, to a file by its extension, or to stdout.
-pub fn write_rows(
-    out: Option<&Path>,
-    y: &Tensor,
-    names: &[String],
-    time: Option<&Time>,
-    screen: &mut Screen,
-) -> Result<(), Failure> {
-    let kind = out.map(extension);
-    match (out, kind.as_deref()) {
-        (Some(path), Some("npy")) => return Ok(paths::write(path, || npy::write(path, y))?),
-        (Some(path), Some("safetensors")) => return Ok(paths::write(path, || file::write_tensors(path, &[("y", y)]))?),
-        _ => {}
-    }
-    let (header, rows) = table_of(y, names, time);
-    match out {
-        Some(path) => Ok(paths::write(path, || csv::write(path, &header, rows))?),
-        None => screen.write(|out| csv::write_to(out, &header, rows)),
-    }
-}
-
-/// Rows of `y` as text, with their times if they have any: header and rows.
-pub fn table_of(y: &Tensor, names: &[String], time: Option<&Time>) -> (Vec<String>, impl Iterator<Item = Vec<String>>) {
-    let header = time.map(|time| time.name.clone()).into_iter().chain(names.iter().cloned()).collect();
-    let rows = y.data().chunks(y.rows().1).enumerate().map(move |(row, values)| {
-        let when = time.and_then(|time| time.values.get(row)).cloned();
-        when.into_iter().chain(values.iter().map(|&value| csv::number(value))).collect::<Vec<_>>()
-    });
-    (header, rows)
-}
-
-/// Whether [`write_rows`] knows what to write there; what has no extension gets a table.
-pub fn check_extension(out: Option<&Path>) -> Result<(), Failure> {
-    let Some(path) = out else { return Ok(()) };
-    match extension(path).as_str() {
-        "npy" | "safetensors" | "csv" | "" => Ok(()),
-        other => Err(unknown_extension(path, other)),
-    }
-}
-
-/// A table is written under the name of one: what ends in .npy would be read as that.
-pub fn check_table(out: Option<&Path>) -> Result<(), Failure> {
-    let Some(path) = out else { return Ok(()) };
-    match extension(path).as_str() {
-        "csv" | "tsv" | "txt" | "" => Ok(()),
-        other => Err(Error::File { path: path.into(), reason: format!("is a table: .csv, not .{other}") }.into()),
-    }
-}
-
 /// A table has two dimensions; x and y have as many.
 fn check_dims(out: Option<&Path>, dims: &[usize]) -> Result<(), Failure> {
     if matches!(out.map(extension).as_deref(), Some("npy" | "safetensors")) || dims.len() == 2 {
@@ -191,5 +141,5 @@ fn write_state(path: &Path, state: &State) -> Result<(), Failure> {
         .into_iter()
         .filter_map(|(name, tensor)| tensor.map(|tensor| (name, tensor)))
         .collect();
-    Ok(paths::write(path, || file::write_tensors(path, &tensors))?)
+    Ok(files::write(path, || file::write_tensors(path, &tensors))?)
 }

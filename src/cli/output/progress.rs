@@ -1,14 +1,18 @@
-//! The bar that says how far a command has come.
+//! Progress bars, where a person reads stderr.
 
-use crate::cli::output::screen::person_reads_stderr;
+use super::screen::person_reads_stderr;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar of so many things, or a spinner where nobody knows how many, as indicatif's `template` has it; where a person reads
-/// stderr.
-pub fn progress(all: Option<u64>, template: &str) -> ProgressBar {
+/// A bar that looks like `template`, over `total` of something; without an end where nobody knows the total.
+pub fn bar(total: Option<u64>, template: &str) -> ProgressBar {
     if !person_reads_stderr() {
         return ProgressBar::hidden();
     }
-    let bar = all.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
     ProgressStyle::with_template(template).map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}
+
+/// A bar over so many series or models.
+pub fn of_many(total: usize, what: &str) -> ProgressBar {
+    bar(Some(total as u64), &format!("{{bar:30}} {{pos}}/{{len}} {what}  {{elapsed}}, {{eta}} left"))
 }

@@ -1,6 +1,7 @@
 //! stdout, as something that can close, fill up or wait without a panic and without a model lost; and what stderr can show.
 
-use crate::cli::{Failure, signals};
+use crate::cli::failure::Failure;
+use crate::cli::signals;
 use rnnstep::Error;
 use rnnstep::error::{escaped, escaped_lines};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write, stderr, stdout};
@@ -8,6 +9,9 @@ use std::sync::{Mutex, PoisonError};
 
 /// The most that a pipe takes at once after it said that it takes something.
 const PIECE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+
+/// Lines of one kind on stderr.
+const LINES: usize = 10;
 
 /// Buffered stdout.
 pub struct Screen {
@@ -174,6 +178,16 @@ pub fn talk(text: &str) {
     }
 }
 
+/// Lines on stderr, the first few and how many more there are.
+pub fn tell(lines: &[String], more: &str) {
+    for line in lines.iter().take(LINES) {
+        eprintln!("{line}");
+    }
+    if lines.len() > LINES {
+        eprintln!("{} {more}", lines.len() - LINES);
+    }
+}
+
 /// Whether talk on stderr goes to a person.
 pub fn person_reads_stderr() -> bool {
     stderr().is_terminal()
@@ -195,4 +209,10 @@ pub fn failed(error: io::Error) -> Failure {
         _ if signals::Ended::is_why(&error) => Failure::Interrupted,
         _ => Failure::Library(Error::Io { path: "standard output".into(), source: error }),
     }
+}
+
+/// A word as one types it in a shell.
+pub fn typed(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

@@ -1,6 +1,6 @@
 //! Errors, and whether one forecast's are smaller than another's or it is chance.
 
-use super::{Forecasts, MODEL, Score};
+use super::{Forecaster, Forecasts, Score};
 use crate::random::{Purpose, Random};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 use std::ops::Range;
@@ -9,6 +9,8 @@ use std::ops::Range;
 pub const RESAMPLES: usize = 2000;
 /// The part of resamples inside the interval.
 pub const INSIDE: f64 = 0.95;
+/// The advice of a sentence about a model that is not better than a naive forecast.
+const DO_NOT_USE: &str = ": do not use this";
 /// The fewest forecasts that an interval is given for.
 const FEWEST: usize = 8;
 
@@ -30,8 +32,8 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// The name of the other one: of a naive forecast, or [`MODEL`](super::MODEL).
-    pub other: String,
+    /// The other one: the best naive forecast, or the model.
+    pub other: Forecaster,
     /// By what part the root mean squared error of the model is smaller; negative if it is larger.
     pub skill: f64,
     /// The interval of the skill that holds 95 % of the resamples: a circular block bootstrap (Politis and Romano 1992) of the
@@ -57,38 +59,32 @@ pub(super) struct Known<'a> {
 }
 
 impl Comparison {
-    /// `model` against the best of the naive ones among `forecasters`, `ahead` rows ahead.
+    /// `model` against the best of the `naive` forecasts, `ahead` rows ahead.
     pub(super) fn with_best_naive(
         known: Known<'_>,
         model: &Forecasts,
-        forecasters: &[Forecasts],
+        naive: &[Forecasts],
         ahead: usize,
         seed: u64,
     ) -> Self {
-        let best = forecasters
+        let best = naive
             .iter()
-            .filter(|forecaster| forecaster.naive)
+            .filter(|forecasts| forecasts.forecaster.is_naive())
             .min_by(|a, b| a.scores[ahead - 1].mse.total_cmp(&b.scores[ahead - 1].mse));
-        Self::between(known, model, best, ahead, seed)
+        // persistence is always among them
+        Self::between(known, model, best.unwrap_or(model), ahead, seed)
     }
 
     /// `model` against `other`, `ahead` rows ahead.
-    pub(super) fn between(
-        known: Known<'_>,
-        model: &Forecasts,
-        other: Option<&Forecasts>,
-        ahead: usize,
-        seed: u64,
-    ) -> Self {
+    pub(super) fn between(known: Known<'_>, model: &Forecasts, other: &Forecasts, ahead: usize, seed: u64) -> Self {
         let Known { values, origins, horizon } = known;
-        let squares = |forecaster: &Forecasts| -> Vec<f64> {
-            errors(values, origins, &forecaster.values, horizon, ahead).map(|(error, _)| error * error).collect()
+        let squares = |forecasts: &Forecasts| -> Vec<f64> {
+            errors(values, origins, &forecasts.values, horizon, ahead).map(|(error, _)| error * error).collect()
         };
-        let model = squares(model);
-        let (naive, name) = other.map(|other| (squares(other), other.name.clone())).unwrap_or_default();
+        let (model, naive) = (squares(model), squares(other));
         let block = ahead.max((model.len() as f64).cbrt().ceil() as usize);
         Self {
-            other: name,
+            other: other.forecaster,
             skill: skill(model.iter().sum(), naive.iter().sum()),
             interval: interval(&model, &naive, block, seed),
             block,
@@ -108,15 +104,11 @@ impl Comparison {
 
     /// In a sentence.
     pub fn sentence(&self) -> String {
-        let naive = match self.other.as_str() {
-            "season ago" => "the value of a season ago",
-            "drift" => "the drift",
-            MODEL => "the same model frozen",
-            _ => "the last value",
-        };
-        let (no_better, worse) = match self.other.as_str() {
-            MODEL => ("", ": do not let it learn"),
-            _ => (": do not use this", ": do not use this"),
+        let (naive, no_better, worse) = match self.other {
+            Forecaster::Model | Forecaster::Learner => ("the same model frozen", "", ": do not let it learn"),
+            Forecaster::SeasonalNaive(_) => ("the value of a season ago", DO_NOT_USE, DO_NOT_USE),
+            Forecaster::Drift => ("the drift", DO_NOT_USE, DO_NOT_USE),
+            Forecaster::Persistence | Forecaster::Autoregression => ("the last value", DO_NOT_USE, DO_NOT_USE),
         };
         // as far as the interval reaches towards no skill: its two sides differ, and a sentence must not contradict itself
         let side = |(low, high): (f64, f64)| if self.skill > 0.0 { self.skill - low } else { high - self.skill };
@@ -309,7 +301,7 @@ mod tests {
     #[test]
     fn a_sentence_does_not_contradict_itself() {
         let say = |skill: f64, interval| {
-            let other = "last value".to_string();
+            let other = Forecaster::Persistence;
             Comparison { other, skill, interval: Some(interval), block: 1, p_value: None }.sentence()
         };
         assert_eq!(say(0.24, (-0.02, 0.36)), "no better than the last value (+24 % ± 26 %): do not use this");

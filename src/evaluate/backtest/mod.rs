@@ -7,31 +7,29 @@
 //! the same model and learns from each row once it has been forecast.
 
 mod compare;
+mod forecaster;
 mod prequential;
 
 pub use compare::{Comparison, INSIDE, RESAMPLES, Verdict};
+pub use forecaster::Forecaster;
 pub use prequential::{Learned, Learning};
 
 use crate::cpu::Threads;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::learner::LearnerOptions;
+use crate::model::Model;
 use crate::model::stream::Stream;
 use crate::model::streams::{Handle, Streams};
-use crate::model::{Model, Order};
-use crate::net::state::State;
 use crate::series::naive;
 use crate::series::naive::Naive;
+use crate::series::one_step;
 use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
-use crate::train::{Table, WARM_UP};
+use crate::train::{Plan, Table};
 use compare::Known;
+use std::mem::discriminant;
 use std::ops::Range;
-
-/// The name of the forecasts of the model as it is.
-pub const MODEL: &str = "model";
-/// The name of those of the same model learning while it runs.
-pub const LEARNER: &str = "learner";
 
 /// Origins whose steps further ahead are taken side by side.
 const SIDE_BY_SIDE: usize = 256;
@@ -83,7 +81,7 @@ impl Protocol {
             gap: 0,
             season: None,
             lags: 20,
-            warm_up: 20 * WARM_UP,
+            warm_up: one_step::warm_up(20),
             seed: 0,
             learner: None,
         }
@@ -178,10 +176,8 @@ impl Score {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Forecasts {
-    /// [`MODEL`], [`LEARNER`], or the name of a naive one.
-    pub name: String,
-    /// Whether the model is held against it: naive ones are, the autoregression, the model and the learner are not.
-    pub naive: bool,
+    /// Who made them.
+    pub forecaster: Forecaster,
     /// `[origins][N]`; those of rows beyond the end are there too, and not scored.
     pub values: Vec<f32>,
     /// One for each horizon.
@@ -234,82 +230,142 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     protocol.check(table)?;
     let learner = protocol.learner.map(|options| Ok((options, prequential::cpu(options, device)?))).transpose()?;
-    let (targets, width) = (table.targets().data(), table.targets().rows().1);
-    let columns: Vec<Vec<f32>> = (0..width).map(|d| targets.iter().skip(d).step_by(width).copied().collect()).collect();
     let folds = protocol.folds(table.rows());
-    let horizon = protocol.horizon;
     let first_part = folds.first().map_or(0..0, |(training, _)| training.clone());
-    let seasons: Vec<Option<usize>> =
-        columns.iter().map(|values| protocol.season.or_else(|| naive::season(&values[first_part.clone()]))).collect();
-    let mut model_said = Vec::new();
-    let mut learned = learner.map(|_| (Vec::new(), Learned::default()));
-    let mut naive_said: Vec<Vec<(Naive, Vec<f32>)>> = vec![Vec::new(); width];
+    let mut targets = Target::all(table, protocol, &first_part);
+    let mut by_model = Vec::new();
+    let mut by_learner = learner.map(|_| (Vec::new(), Learned::default()));
     for (number, (training, origins)) in folds.iter().enumerate() {
         let model = model_of(&table.part(training.clone())?, number, folds.len())?;
-        model_said.extend(model_forecasts(&model, table, device, origins.clone(), horizon, protocol.warm_up)?);
-        if let (Some((options, cpu)), Some((said, sum))) = (learner, &mut learned) {
-            let origins = origins.clone();
-            let fold = prequential::forecasts(&model, options, table, cpu, origins, horizon, protocol.warm_up)?;
-            said.extend(fold.0);
-            *sum += fold.1;
+        by_model.extend(model_forecasts(&model, table, device, origins.clone(), protocol)?);
+        if let (Some((options, cpu)), Some((forecasts, sum))) = (learner, &mut by_learner) {
+            let (of_fold, learned) = prequential::forecasts(&model, options, table, cpu, origins.clone(), protocol)?;
+            forecasts.extend(of_fold);
+            *sum += learned;
         }
-        for ((values, season), said) in columns.iter().zip(&seasons).zip(&mut naive_said) {
-            let fitted = naives(&values[training.clone()], *season, protocol.lags);
-            if number == 0 {
-                said.extend(fitted.iter().map(|naive| (naive.clone(), Vec::new())));
-            }
-            for (kind, values_said) in said.iter_mut() {
-                // of another fold, the one of the same kind; what could not be fitted there stays what it was
-                if let Some(fresh) = fitted.iter().find(|naive| naive.name() == kind.name()) {
-                    *kind = fresh.clone();
-                }
-                let mut out = vec![0.0; horizon];
-                for origin in origins.clone() {
-                    kind.forecast(&values[..=origin], &mut out);
-                    values_said.extend(out.iter().map(|&value| value as f32));
-                }
-            }
+        for target in &mut targets {
+            target.forecast(training.clone(), origins.clone(), protocol);
         }
     }
     let origins = protocol.first - 1..table.rows() - 1;
-    let columns =
-        columns.iter().zip(seasons).zip(naive_said).enumerate().map(|(target, ((values, season), naive_said))| {
-            let scale = compare::mase_scale(&values[first_part.clone()], season.unwrap_or(1));
-            let of_target = |said: &[f32]| said.iter().skip(target).step_by(width).copied().collect::<Vec<f32>>();
-            let forecasts = |name: &str, naive: bool, said: Vec<f32>| Forecasts {
-                name: name.into(),
-                naive,
-                scores: (1..=horizon)
-                    .map(|ahead| compare::score(values, &origins, &said, horizon, ahead, scale))
-                    .collect(),
-                values: said,
-            };
-            let mut forecasters = vec![forecasts(MODEL, false, of_target(&model_said))];
-            forecasters.extend(learned.iter().map(|(said, _)| forecasts(LEARNER, false, of_target(said))));
-            forecasters
-                .extend(naive_said.into_iter().map(|(kind, said)| forecasts(kind.name(), kind.is_naive(), said)));
-            let known = Known { values, origins: &origins, horizon };
-            let with_best_naive = |model: &Forecasts| -> Vec<Comparison> {
-                let one = |ahead| Comparison::with_best_naive(known, model, &forecasters, ahead, protocol.seed);
-                (1..=horizon).map(one).collect()
-            };
-            let model = &forecasters[0];
-            let learning = forecasters.iter().find(|forecasts| forecasts.name == LEARNER).map(|learner| Learning {
-                over_model: (1..=horizon)
-                    .map(|ahead| Comparison::between(known, learner, Some(model), ahead, protocol.seed))
-                    .collect(),
-                over_naive: with_best_naive(learner),
-            });
-            Column { target, comparisons: with_best_naive(model), learning, season, forecasters }
+    let width = targets.len();
+    let columns = targets.into_iter().enumerate().map(|(target, of_target)| {
+        let own = |all: &[f32]| all.iter().skip(target).step_by(width).copied().collect::<Vec<f32>>();
+        let learner = by_learner.as_ref().map(|(all, _)| own(all));
+        of_target.column(target, &first_part, &origins, own(&by_model), learner, protocol)
+    });
+    Ok(Evaluation {
+        horizon: protocol.horizon,
+        folds: folds.len(),
+        columns: columns.collect(),
+        learned: by_learner.map(|(_, learned)| learned),
+        origins,
+    })
+}
+
+/// The same for networks that are trained on the way as `plan` says, on so many threads. `begins` is told the number of each
+/// training and how many there are. Gives back as well how many trainings learned nothing: see [`Outcome::learned`].
+///
+/// # Errors
+/// Those of [`evaluate`], and if a training fails.
+///
+/// [`Outcome::learned`]: crate::train::Outcome::learned
+pub fn evaluate_plan(
+    table: &Table,
+    protocol: &Protocol,
+    device: &Device,
+    plan: &Plan,
+    threads: usize,
+    mut begins: impl FnMut(usize, usize),
+) -> Result<(Evaluation, usize)> {
+    let mut silent = 0;
+    let evaluation = evaluate(table, protocol, device, |rows, fold, folds| {
+        begins(fold, folds);
+        let outcome = plan.start(&[rows], device.clone(), Threads::new(threads)?)?.finish()?;
+        silent += usize::from(!outcome.learned);
+        Ok(outcome.model)
+    })?;
+    Ok((evaluation, silent))
+}
+
+/// A column to forecast, and what naive methods forecast of it.
+struct Target {
+    /// All rows.
+    values: Vec<f32>,
+    season: Option<usize>,
+    /// Each as it was fitted last, and all its forecasts, `[origins][N]`.
+    naive: Vec<(Naive, Vec<f32>)>,
+}
+
+impl Target {
+    /// All targets of a table; a season that nobody knows is looked for in the first training part.
+    fn all(table: &Table, protocol: &Protocol, first_part: &Range<usize>) -> Vec<Self> {
+        let (targets, width) = (table.targets().data(), table.widths().1);
+        let target = |d: usize| {
+            let values: Vec<f32> = targets.iter().skip(d).step_by(width).copied().collect();
+            let season = protocol.season.or_else(|| naive::season(&values[first_part.clone()]));
+            Self { values, season, naive: Vec::new() }
+        };
+        (0..width).map(target).collect()
+    }
+
+    /// Fits the naive methods to the rows `training` and forecasts from each of `origins`.
+    fn forecast(&mut self, training: Range<usize>, origins: Range<usize>, protocol: &Protocol) {
+        let fitted = naives(&self.values[training], self.season, protocol.lags);
+        if self.naive.is_empty() {
+            self.naive = fitted.iter().map(|naive| (naive.clone(), Vec::new())).collect();
+        }
+        for (naive, forecasts) in &mut self.naive {
+            // of another fold, the one of the same kind; what could not be fitted there stays what it was
+            if let Some(fresh) = fitted.iter().find(|fresh| discriminant(*fresh) == discriminant(naive)) {
+                *naive = fresh.clone();
+            }
+            let mut out = vec![0.0; protocol.horizon];
+            for origin in origins.clone() {
+                naive.forecast(&self.values[..=origin], &mut out);
+                forecasts.extend(out.iter().map(|&value| value as f32));
+            }
+        }
+    }
+
+    /// All forecasts of this target, number `target`, scored and compared.
+    fn column(
+        self,
+        target: usize,
+        first_part: &Range<usize>,
+        origins: &Range<usize>,
+        by_model: Vec<f32>,
+        by_learner: Option<Vec<f32>>,
+        protocol: &Protocol,
+    ) -> Column {
+        let Self { values, season, naive } = self;
+        let (horizon, seed) = (protocol.horizon, protocol.seed);
+        let scale = compare::mase_scale(&values[first_part.clone()], season.unwrap_or(1));
+        let scored = |forecaster: Forecaster, forecasts: Vec<f32>| {
+            let score = |ahead| compare::score(&values, origins, &forecasts, horizon, ahead, scale);
+            Forecasts { forecaster, scores: (1..=horizon).map(score).collect(), values: forecasts }
+        };
+        let naive: Vec<Forecasts> = naive.into_iter().map(|(naive, all)| scored((&naive).into(), all)).collect();
+        let known = Known { values: &values, origins, horizon };
+        let over_naive = |one: &Forecasts| -> Vec<Comparison> {
+            (1..=horizon).map(|ahead| Comparison::with_best_naive(known, one, &naive, ahead, seed)).collect()
+        };
+        let model = scored(Forecaster::Model, by_model);
+        let learner = by_learner.map(|forecasts| scored(Forecaster::Learner, forecasts));
+        let learning = learner.as_ref().map(|learner| Learning {
+            over_model: (1..=horizon).map(|ahead| Comparison::between(known, learner, &model, ahead, seed)).collect(),
+            over_naive: over_naive(learner),
         });
-    let columns = columns.collect();
-    Ok(Evaluation { horizon, folds: folds.len(), columns, learned: learned.map(|(_, learned)| learned), origins })
+        let comparisons = over_naive(&model);
+        let forecasters = std::iter::once(model).chain(learner).chain(naive).collect();
+        Column { target, comparisons, learning, season, forecasters }
+    }
 }
 
 /// The naive forecasts, fitted to `training`.
 fn naives(training: &[f32], season: Option<usize>, lags: usize) -> Vec<Naive> {
     let seasonal = season.filter(|&season| season > 1).map(Naive::Seasonal);
-    let all = [Some(Naive::Last), seasonal, Some(Naive::drift(training)), Naive::autoregression(training, lags)];
+    let all = [Some(Naive::Persistence), seasonal, Some(Naive::drift(training)), Naive::autoregression(training, lags)];
     all.into_iter().flatten().collect()
 }
 
@@ -319,17 +375,16 @@ fn model_forecasts(
     table: &Table,
     device: &Device,
     origins: Range<usize>,
-    horizon: usize,
-    warm_up: usize,
+    &Protocol { horizon, warm_up, .. }: &Protocol,
 ) -> Result<Vec<f32>> {
-    let from = origins.start.saturating_sub(warm_up.saturating_add(model.lag()));
     let width = table.targets().rows().1;
     let says = model.units().map_or(model.shape().width_out(), |units| units.targets());
     Error::check_length("columns that the model predicts", width, says)?;
     if horizon == 1 {
-        let x = table.inputs().part(from..origins.end)?;
-        let y = model.forward(device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
-        return Ok(model.point(&y)?.data()[(origins.start - from) * width..].to_vec());
+        // an origin is the row before the one that is forecast
+        let rows = origins.start + 1..origins.end + 1;
+        let y = one_step::outputs(model, device, table.inputs(), rows, warm_up)?;
+        return Ok(model.point(&y)?.data().to_vec());
     }
     let inputs = table.inputs().rows().1;
     let sources = fed_back(table)?;
@@ -339,7 +394,7 @@ fn model_forecasts(
     let handles: Vec<Handle> = (0..SIDE_BY_SIDE.min(origins.len())).map(|_| beside.open()).collect::<Result<_>>()?;
     let mut said = vec![0.0; origins.len() * horizon * width];
     let row = |t: usize| row_of(table.inputs(), t);
-    for t in from..origins.start {
+    for t in one_step::warm_up_start(origins.start + 1, warm_up, model.lag())..origins.start {
         stream.step(row(t))?;
     }
     let out = model.shape().width_out();

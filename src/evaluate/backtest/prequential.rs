@@ -1,12 +1,13 @@
 //! Prequential forecasts: a model that at each row answers first and then learns from it, which Gama, Sebastião and Rodrigues
 //! 2013 ("On evaluating stream learning algorithms") call test-then-train.
 
-use super::{Comparison, fed_back, row_of};
+use super::{Comparison, Protocol, fed_back, row_of};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::learner::{Learner, LearnerOptions};
 use crate::model::Model;
 use crate::model::stream::Stream;
+use crate::series::one_step;
 use crate::simd::isa::Cpu;
 use crate::train::Table;
 use std::ops::{AddAssign, Range};
@@ -54,14 +55,13 @@ pub(super) fn forecasts(
     table: &Table,
     cpu: Cpu,
     origins: Range<usize>,
-    horizon: usize,
-    warm_up: usize,
+    &Protocol { horizon, warm_up, .. }: &Protocol,
 ) -> Result<(Vec<f32>, Learned)> {
     let sources = if horizon > 1 { fed_back(table)? } else { Vec::new() };
     let mut learner = Learner::new(model.clone(), options, cpu)?;
     let mut said = Vec::with_capacity(origins.len() * horizon * table.targets().rows().1);
     learner.pause();
-    for t in origins.start.saturating_sub(warm_up.saturating_add(model.lag()))..origins.end {
+    for t in one_step::warm_up_start(origins.start + 1, warm_up, model.lag())..origins.end {
         let mut y = model.point_of(learner.predict(row_of(table.inputs(), t))?).to_vec();
         if t >= origins.start {
             said.extend_from_slice(&y);

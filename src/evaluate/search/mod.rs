@@ -15,12 +15,12 @@ pub use space::Space;
 use crate::cpu::Threads;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::evaluate::backtest::{Evaluation, Protocol, Window, evaluate};
+use crate::evaluate::backtest::{Evaluation, Protocol, Window, evaluate, evaluate_plan};
 use crate::io::hash::fnv1a;
-use crate::model::{Model, Order};
-use crate::net::state::State;
+use crate::model::Model;
+use crate::series::one_step::{self, HeldOut};
 use crate::simd::isa::Cpu;
-use crate::train::{Fit, Length, Plan, Table, WARM_UP};
+use crate::train::{Fit, Length, Plan, Table};
 use crate::units::transform::Form;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -31,8 +31,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub const BRACKET: usize = 27;
 /// Of so many candidates one goes on, for so many times the epochs.
 const ETA: usize = 3;
-/// Training steps between two looks at whether to stop.
-const STEPS: u64 = 256;
 
 /// What a training within a search found: a line of a [`Journal`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -248,17 +246,21 @@ impl Search {
                 standing.iter().copied().filter(|&number| !done.contains_key(&(number, rung.epochs))).collect();
             let desk =
                 Desk { fits: Mutex::new(fits), fresh: Mutex::new(Vec::new()), failed: Mutex::new(None), keep: next };
-            let stops = || stop() || locked(&desk.failed).is_some();
-            threads.side_by_side(open.len(), stops, |i| {
-                let number = open[i];
-                let fit = locked(&desk.fits).remove(&number).map(|kept: Kept| kept.fit);
-                // none where it was stopped
-                let Some((attempt, fit)) = self.attempt(&plans[number], number, fit, rung.epochs, stop) else { return };
-                if let Err(error) = seen(&attempt) {
-                    locked(&desk.failed).get_or_insert(error);
-                }
-                desk.put(attempt, fit);
-            });
+            threads.map(
+                open.len(),
+                || stop() || locked(&desk.failed).is_some(),
+                |i| {
+                    let number = open[i];
+                    let fit = locked(&desk.fits).remove(&number).map(|kept: Kept| kept.fit);
+                    let Some((attempt, fit)) = self.attempt(&plans[number], number, fit, rung.epochs, stop) else {
+                        return;
+                    };
+                    if let Err(error) = seen(&attempt) {
+                        locked(&desk.failed).get_or_insert(error);
+                    }
+                    desk.put(attempt, fit);
+                },
+            );
             if let Some(error) = locked(&desk.failed).take() {
                 return Err(error);
             }
@@ -295,15 +297,10 @@ impl Search {
         let trained = || -> Result<Option<(f64, Fit)>> {
             let mut fit = match fit {
                 Some(fit) => fit,
-                None => plan.start(&self.training.part(0..self.first)?, self.device.clone(), Threads::default())?,
+                None => plan.start(&[self.training.part(0..self.first)?], self.device.clone(), Threads::default())?,
             };
-            let goal = Length::Epochs(epochs).steps(fit.trainer.windows());
-            let mut steps = Vec::new();
-            while fit.trainer.steps_done() < goal && !fit.is_done() {
-                if stop() {
-                    return Ok(None);
-                }
-                fit.advance(goal.min(fit.trainer.steps_done() + STEPS), &mut steps)?;
+            if !fit.train_until(Length::Epochs(epochs).steps(fit.trainer.windows()), stop)? {
+                return Ok(None);
             }
             let score = self.score(&fit.outcome()?.model, plan.seq_len)?;
             Ok(Some((score, fit)))
@@ -320,15 +317,10 @@ impl Search {
     /// The error of `model` one step ahead over the scored rows, its state warmed up on those before, as a part of that of the
     /// best naive forecast; the mean over the targets.
     fn score(&self, model: &Model, seq_len: usize) -> Result<f64> {
-        let lag = model.lag();
-        let from = (self.first - 1).saturating_sub(WARM_UP.saturating_mul(seq_len).saturating_add(lag));
-        let end = self.training.rows();
-        let x = self.training.inputs().part(from..end - 1)?;
-        let y = model.forward(self.device.clone(), &x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
-        let y = model.point(&y)?.part(self.first - 1 - from..end - 1 - from)?;
-        let came = self.training.targets().part(self.first - 1..end)?;
-        let scores = crate::series::one_step::scores(&y, &came)?;
-        let parts = scores.iter().zip(&self.naive).map(|(score, naive)| score.rmse / naive);
+        let (table, rows) = (&self.training, self.first..self.training.rows());
+        let warm_up = one_step::warm_up(seq_len);
+        let found = HeldOut::of(model, &self.device, table.inputs(), table.targets(), rows, warm_up)?;
+        let parts = found.scores.iter().zip(&self.naive).map(|(score, naive)| score.rmse / naive);
         Ok(parts.sum::<f64>() / self.naive.len() as f64)
     }
 
@@ -339,7 +331,7 @@ impl Search {
         let protocol = self.protocol(&self.base, self.first, season);
         let evaluation = evaluate(&self.training, &protocol, &self.device, |_, _, _| Ok(model.clone()))?;
         let error = |column: &crate::evaluate::backtest::Column| {
-            let naive = column.forecasters.iter().filter(|forecasts| forecasts.naive);
+            let naive = column.forecasters.iter().filter(|forecasts| forecasts.forecaster.is_naive());
             naive.map(|forecasts| forecasts.scores[0].rmse()).fold(f64::INFINITY, f64::min)
         };
         let errors: Vec<f64> = evaluation.columns.iter().map(error).collect();
@@ -362,7 +354,7 @@ impl Search {
             gap: 0,
             season: season.or(of_form),
             lags: plan.seq_len,
-            warm_up: WARM_UP.saturating_mul(plan.seq_len),
+            warm_up: one_step::warm_up(plan.seq_len),
             seed: plan.recipe.seed,
             learner: None,
         }
@@ -375,13 +367,8 @@ impl Search {
     /// If the training fails.
     pub fn test(&self, table: &Table, plan: &Plan) -> Result<(Evaluation, bool)> {
         let protocol = self.protocol(plan, self.training.rows(), None);
-        let mut learned = true;
-        let evaluation = evaluate(table, &protocol, &self.device, |rows, _, _| {
-            let outcome = plan.start(rows, self.device.clone(), Threads::default())?.finish()?;
-            learned = outcome.learned;
-            Ok(outcome.model)
-        })?;
-        Ok((evaluation, learned))
+        let (evaluation, silent) = evaluate_plan(table, &protocol, &self.device, plan, 1, |_, _| {})?;
+        Ok((evaluation, silent == 0))
     }
 }
 

@@ -1,9 +1,7 @@
 //! What is wrong with the options of a training, before any data is read; and which of them have no effect.
 
 use super::{Job, OptimizerName, StateMode, TargetAs};
-use crate::cli::Failure;
-use crate::cli::args::many;
-use crate::cli::output::report::describe;
+use crate::cli::failure::Failure;
 use rnnstep::net::pass::Head;
 use rnnstep::objective::optimizer::Adam;
 use rnnstep::{Loss, Model, Shape};
@@ -32,9 +30,9 @@ impl Job {
     pub fn check_model(&self, model: &Model) -> Result<(), String> {
         let shape = model.shape();
         let own = self.shape(shape.input(), shape.width_out()).and_then(|own| Ok(own.with_output(shape.output())?));
-        let own = own.map_err(|failure| many::why(failure).to_string())?;
+        let own = own.map_err(|failure| failure.into_error().to_string())?;
         if own != *shape {
-            let of = |shape: &Shape| format!("{}{}", describe(shape), if shape.bias() { "" } else { " without bias" });
+            let of = |shape: &Shape| format!("{shape}{}", if shape.bias() { "" } else { " without bias" });
             return Err(format!("its recipe is for {}, its tensors are {}", of(&own), of(shape)));
         }
         let of_many = |says: Loss| says.is_distribution().then_some(says);

@@ -4,13 +4,14 @@ mod figure;
 mod table;
 
 use crate::cli::args::device::{DeviceArgs, Work};
+use crate::cli::args::model::ModelArgs;
 use crate::cli::args::number;
-use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
 use crate::cli::args::value;
+use crate::cli::failure::Failure;
+use crate::cli::output::files;
 use crate::cli::output::report;
 use crate::cli::output::screen::Screen;
-use crate::cli::{Failure, ModelArgs};
 use clap::Args;
 use rnnstep::cuda::{self, Cuda};
 use rnnstep::data::csv;
@@ -129,7 +130,7 @@ impl BenchArgs {
         match (&self.model, models) {
             (Some(_), [model]) => {
                 let bytes = 4 * Offsets::arena(model.shape(), self.weights);
-                format!("{}, weights {}, {bytes} bytes in memory", report::describe(model.shape()), self.weights)
+                format!("{}, weights {}, {bytes} bytes in memory", model.shape(), self.weights)
             }
             _ => format!("random networks, 1 -> H -> 1, weights {}", self.weights),
         }
@@ -214,11 +215,11 @@ impl BenchArgs {
             screen.picture(&text)?;
         }
         if let Some(path) = &self.out {
-            paths::write(path, || csv::write(path, &table::header(), table::rows(clock, measured)))?;
+            files::write(path, || csv::write(path, &table::header(), table::rows(clock, measured)))?;
             screen.line(format_args!("table     {}", path.display()))?;
         }
         if let Some(path) = &self.plot {
-            paths::write(path, || picture::save(&figure, path))?;
+            files::write(path, || picture::save(&figure, path))?;
             screen.line(format_args!("plot      {}", path.display()))?;
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! What was measured, as tables: for a person in microseconds, as CSV in nanoseconds.
 
 use super::Measured;
-use crate::cli::Failure;
-use crate::cli::output::report::{describe, micros};
+use crate::cli::failure::Failure;
+use crate::cli::output::report::micros;
 use crate::cli::output::screen::Screen;
 use rnnstep::measure::latency::{Clock, Distribution, PERCENTILES, Singles, Throughput};
 use std::time::Duration;
@@ -110,7 +110,7 @@ pub fn rows<'a>(clock: &'a Clock, measured: &'a [Measured]) -> impl Iterator<Ite
     clock.chain(measured.iter().flat_map(|one| {
         let Measured { shape, weights, device, latency } = one;
         let name = [
-            describe(shape),
+            shape.to_string(),
             shape.cell().name().into(),
             shape.hidden().to_string(),
             weights.to_string(),

@@ -1,7 +1,7 @@
 //! The report as one page that needs nothing else: no script, no font, no picture from elsewhere.
 
 use super::{Report, plots, table};
-use crate::cli::Failure;
+use crate::cli::failure::Failure;
 use rnnstep::evaluate::backtest::Verdict;
 use rnnstep::plot::{Figure, Plot, picture};
 use std::fmt::Write;
@@ -53,7 +53,7 @@ pub fn page(report: &Report) -> Result<String, Failure> {
         }
     }
     for remark in &report.remarks {
-        add(&mut page, format_args!("<p class=\"small\">Note: {}.</p>\n", escaped(remark)));
+        add(&mut page, format_args!("<p class=\"small\">Note: {}.</p>\n", escaped(&remark.to_string())));
     }
     add(&mut page, format_args!("<p class=\"small\">rnnstep {}</p>\n</body></html>\n", env!("CARGO_PKG_VERSION")));
     Ok(page)

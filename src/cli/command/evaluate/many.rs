@@ -3,22 +3,27 @@
 //! Each series is divided by its own rows, whatever their times: one model over series that end at different times has seen
 //! rows of others that are later than those it forecasts.
 
+use super::remark::Remark;
 use super::table::{self, Cells, Make};
-use super::{EvaluateArgs, Report, ahead_said, goes_with, own_job, refuse_recipe, split_at, walk};
+use super::walk::{ahead_said, split_at, walk};
+use super::{EvaluateArgs, Report, goes_with, own_job, refuse_recipe};
 use crate::cli::args::device::Work;
+use crate::cli::args::folder::Folder;
 use crate::cli::args::job::{Job, Named};
-use crate::cli::args::many;
-use crate::cli::args::many::{Folder, OneSeries};
-use crate::cli::output::progress::progress;
+use crate::cli::args::model::load;
+use crate::cli::args::series::OneSeries;
+use crate::cli::args::threads::{cores, threads};
+use crate::cli::failure::Failure;
 use crate::cli::output::report;
 use crate::cli::output::report::LEARNED_NOTHING;
 use crate::cli::output::screen::Screen;
-use crate::cli::{Failure, load, threads};
+use crate::cli::output::screen::tell;
+use crate::cli::output::{columns, progress};
 use rnnstep::error::quoted;
 use rnnstep::evaluate::backtest::{Comparison, Verdict};
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, Loaded, Metadata};
-use rnnstep::train::Table;
+use rnnstep::train::{HELD_OUT, Table};
 use rnnstep::{Error, Model};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -42,7 +47,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
             return Err(Failure::Usage(message));
         }
     }
-    let threads = threads(args.threads.unwrap_or_else(many::cores))?;
+    let threads = threads(args.threads.unwrap_or_else(cores))?;
     let (mut job, models, what) = models(args, matches)?;
     let all = job.data.several()?;
     let (models, remark) = match models {
@@ -52,8 +57,8 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
             (Models::One(Box::new(model)), (!learned).then_some(LEARNED_NOTHING))
         }
     };
-    let bar = progress(Some(all.len() as u64), "{bar:30} {pos}/{len} series  {elapsed}, {eta} left");
-    let found = threads.side_by_side(
+    let bar = progress::of_many(all.len(), "series");
+    let found = threads.map(
         all.len(),
         || false,
         |i| {
@@ -69,7 +74,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
             Ok(report) => reports.push((one.name.clone(), report)),
             // flags that make no sense are no fault of the series
             Err(Failure::Usage(message)) => return Err(Failure::Usage(message)),
-            Err(failure) => failures.push(format!("failed: series {}: {}", quoted(&one.name), many::why(failure))),
+            Err(failure) => failures.push(format!("failed: series {}: {}", quoted(&one.name), failure.into_error())),
         }
     }
     let data = job.data.data.as_ref().map_or_else(String::new, ToString::to_string);
@@ -78,8 +83,8 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         screen.line(format_args!("{data}: the last rows of each of {count} series, forecast {ahead} {what}"))?;
         screen.line(&first.about)?;
         print(&reports, screen)?;
-        let silent =
-            reports.iter().filter(|(_, report)| report.remarks.iter().any(|one| one.starts_with(LEARNED_NOTHING)));
+        let learned_nothing = |remark: &Remark| matches!(remark, Remark::LearnedNothing { .. });
+        let silent = reports.iter().filter(|(_, report)| report.remarks.iter().any(learned_nothing));
         match (remark, silent.count()) {
             (Some(remark), _) => screen.line(format_args!("note: {remark}"))?,
             (None, 0) => {}
@@ -88,7 +93,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         table::write(args, screen, |table| joined(&reports, table))?;
     }
     screen.flush()?;
-    many::tell(&failures, "more failed");
+    tell(&failures, "more failed");
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -130,7 +135,7 @@ fn once(args: &EvaluateArgs, why: &str) -> Result<(), Failure> {
 
 /// One model, trained on what comes before the part that is forecast of every series; and whether it learned anything.
 fn one_over_all(args: &EvaluateArgs, job: &mut Job, all: &[OneSeries]) -> Result<(Loaded, bool), Failure> {
-    let test_fraction = args.test_fraction.unwrap_or(0.2);
+    let test_fraction = args.test_fraction.unwrap_or(HELD_OUT);
     let mut tables = Vec::new();
     for one in all {
         // what cannot be read is listed where it is walked over
@@ -147,7 +152,7 @@ fn one_over_all(args: &EvaluateArgs, job: &mut Job, all: &[OneSeries]) -> Result
     let widths = tables.first().map_or((1, 1), |table| (table.inputs().rows().1, table.targets().rows().1));
     let device = args.device.choose(&plan.shape_for(widths.0, widths.1)?, plan.batch, Work::Training)?;
     let threads = threads(args.threads.unwrap_or(1))?;
-    let outcome = plan.start_many(&tables, device, threads).and_then(|mut fit| fit.finish());
+    let outcome = plan.start(&tables, device, threads).and_then(|mut fit| fit.finish());
     let outcome = outcome.map_err(|error| job.in_data(error))?;
     let recipe = serde_json::to_value(&*job).map_err(|error| Error::Invalid(error.to_string()))?;
     let metadata = Metadata { recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };
@@ -209,7 +214,7 @@ fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failur
     let verdicts: &[&str] = if learns { &["verdict", "learning"] } else { &["verdict"] };
     let header = [&["series", "column", "RMSE", "naive", "best naive", "skill, 95 %"], learner, verdicts].concat();
     screen.line("")?;
-    many::print(&header, &rows, screen)?;
+    columns::print(&header, &rows, screen)?;
     screen.line(over_naive.said("the best naive forecast"))?;
     if learns {
         screen.line(format_args!("learning while it runs, {}", over_model.said("the same model frozen")))?;

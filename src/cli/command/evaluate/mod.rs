@@ -3,37 +3,35 @@
 mod html;
 mod many;
 mod plots;
+mod remark;
 mod table;
+mod walk;
 
 pub use table::{how, print_one_step};
 
-use super::learn::{HowToLearn, loss_of};
-use super::predict::check_table;
-use crate::cli::args::device::{DeviceArgs, Work};
+use crate::cli::args::device::DeviceArgs;
+use crate::cli::args::folder::Folder;
 use crate::cli::args::input::Source;
 use crate::cli::args::job::{Job, Named};
-use crate::cli::args::many::Folder;
-use crate::cli::args::paths;
-use crate::cli::args::paths::Paths;
+use crate::cli::args::learn::HowToLearn;
+use crate::cli::args::model;
+use crate::cli::args::table::check_table;
+use crate::cli::args::threads::threads;
 use crate::cli::args::{config, number};
-use crate::cli::output::progress::progress;
-use crate::cli::output::report::{LEARNED_NOTHING, describe};
+use crate::cli::failure::Failure;
+use crate::cli::output::files;
 use crate::cli::output::screen::Screen;
-use crate::cli::{Failure, threads};
 use clap::Args;
 use clap::parser::ValueSource;
-use indicatif::ProgressBar;
-use rnnstep::cpu::Threads;
-use rnnstep::data::windows::split;
-use rnnstep::evaluate::backtest::{Evaluation, Protocol, Window, evaluate};
+use remark::Remark;
+use rnnstep::Error;
+use rnnstep::evaluate::backtest::Evaluation;
 use rnnstep::model::file;
 use rnnstep::model::file::Loaded;
 use rnnstep::plot::picture;
-use rnnstep::train::WARM_UP;
-use rnnstep::{Device, Error, Form, Model, Shape};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use walk::walk;
 
 /// What the learning rate of a learner is called here, where --lr is that of the training.
 const LEARN_LR: &str = "--learn-lr";
@@ -97,14 +95,14 @@ struct Report {
     rows: String,
     /// The same, and by what.
     walk: String,
-    remarks: Vec<String>,
+    remarks: Vec<Remark>,
     named: Named,
     evaluation: Evaluation,
 }
 
 pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen) -> Result<ExitCode, Failure> {
     args.plot.as_ref().map_or(Ok(()), picture::check_ending)?;
-    let data = Paths::of_job(&args.job).reads("MODEL", &args.model).reads("--bundle", args.device.bundle());
+    let data = args.job.paths().reads("MODEL", &args.model).reads("--bundle", args.device.bundle());
     let tables = data.writes("--out", &args.out).writes("--forecasts", &args.forecasts);
     tables.writes("--html", &args.html).writes("--plot", &args.plot).check()?;
     check_table(args.out.as_deref())?;
@@ -131,12 +129,12 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     table::print(&report, screen)?;
     table::write(args, screen, |table| table(&report))?;
     if let Some(path) = &args.plot {
-        paths::write(path, || picture::save(&plots::figure(&report), path))?;
+        files::write(path, || picture::save(&plots::figure(&report), path))?;
         screen.line(format_args!("plot       {}", path.display()))?;
     }
     if let Some(path) = &args.html {
         let page = html::page(&report)?;
-        paths::write(path, || file::write_text(path, &page))?;
+        files::write(path, || file::write_text(path, &page))?;
         screen.line(format_args!("report     {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -159,7 +157,7 @@ fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &Path) -> Result
         None => None,
     };
     let path = of_one.as_deref().unwrap_or(path);
-    let loaded = crate::cli::load(path, None, args.device.cpu()?)?;
+    let loaded = model::load(path, None, args.device.cpu()?)?;
     let job = own_job(args, &loaded, path)?;
     let Source::Series(series) = job.data.source()? else { return Err(no_windows(&job)) };
     let named = job.named(&series)?;
@@ -192,160 +190,10 @@ fn goes_with(loaded: &Loaded, named: &Named, path: &Path) -> Result<(), Failure>
     let (inputs, outputs) = (table.inputs().rows().1, table.targets().rows().1);
     let targets = loaded.model.units().map_or(shape.width_out(), |units| units.targets());
     if (shape.input(), targets) != (inputs, outputs) {
-        let reason = format!("{} does not go with {inputs} columns in and {outputs} out", describe(shape));
+        let reason = format!("{} does not go with {inputs} columns in and {outputs} out", shape);
         return Err(Error::File { path: path.into(), reason }.into());
     }
     Ok(())
-}
-
-/// So many rows into those before the part to forecast and that part.
-fn split_at(rows: usize, test_fraction: f64) -> Result<(Range<usize>, Range<usize>), Failure> {
-    let wrong = |_| Error::Invalid(format!("test-fraction {test_fraction:?}: must be above 0 and below 1"));
-    Ok(split(rows, test_fraction).map_err(wrong)?)
-}
-
-fn walk(args: &EvaluateArgs, mut job: Job, named: Named, loaded: Option<Loaded>) -> Result<Report, Failure> {
-    let test_fraction = args.test_fraction.or(loaded.as_ref().and(job.val_fraction)).unwrap_or(0.2);
-    let (train, test) = split_at(named.table.rows(), test_fraction)?;
-    if test.is_empty() {
-        let message =
-            format!("test-fraction {test_fraction:?}: leaves none of {} rows to forecast", named.table.rows());
-        return Err(Error::Invalid(message).into());
-    }
-    let of_model = loaded.as_ref().map(|loaded| loss_of(&loaded.metadata, &loaded.model)).transpose();
-    let loss = of_model.map_err(Error::Invalid)?.unwrap_or(job.loss);
-    let mut protocol = Protocol {
-        first: train.end,
-        horizon: args.horizon,
-        window: args.sliding.map_or(Window::Expanding, Window::Sliding),
-        refit: args.refit,
-        gap: args.gap,
-        season: job.season,
-        lags: job.seq_len,
-        warm_up: WARM_UP.saturating_mul(job.seq_len),
-        seed: job.seed,
-        learner: args.learn.is_asked(LEARN_LR)?.then(|| args.learn.options(loss)),
-    };
-    // what is wrong with them is no matter of the data
-    protocol.learner.map_or(Ok(()), |options| options.checked().map(drop))?;
-    let choose = |shape: &Shape, batch: usize, work: Work| -> Result<Device, Failure> {
-        match protocol.learner {
-            Some(_) => Ok(args.device.only_cpu("evaluate --learn")?.into()),
-            None => args.device.choose(shape, batch, work),
-        }
-    };
-    let drawn = named.target_names.len();
-    let room = plots::columns(args.horizon);
-    if args.plot.is_some() && drawn > room {
-        let message = format!("--plot: room for {room} columns, not {drawn}; name some with --target");
-        return Err(Failure::Usage(message));
-    }
-    let mut remarks = Vec::new();
-    let (device, evaluation, about) = match &loaded {
-        Some(loaded) if args.refit.is_none() => {
-            if args.sliding.is_some() || args.gap > 0 {
-                let message = "--sliding and --gap: a MODEL that is taken as it is has been trained; add --refit ROWS";
-                return Err(Failure::Usage(message.into()));
-            }
-            if let Some(Form::SeasonalChange { season }) = loaded.model.units().map(|units| units.form()) {
-                protocol.season = protocol.season.or(Some(season));
-            }
-            let held_out = job.val_fraction.unwrap_or(0.2);
-            let end = loaded.metadata.unseen.as_ref().and_then(|unseen| unseen.first_of(named.table.inputs()));
-            if let Some(end) = end.filter(|&end| end > train.end) {
-                let of_these = end - train.end;
-                remarks.push(format!("the model was trained on {of_these} of these rows, so its scores are too kind"));
-            } else if loaded.metadata.recipe.is_some() && held_out >= test_fraction && held_out > 0.0 {
-                remarks.push(
-                    "these rows chose the weights of the model in training, so its scores are a little kind".into(),
-                );
-            } else {
-                remarks.push("whether the model was trained on these rows is for you to know".into());
-            }
-            let device = choose(loaded.model.shape(), 1, Work::Sequences)?;
-            let evaluation = evaluate(&named.table, &protocol, &device, |_, _, _| Ok(loaded.model.clone()))?;
-            (device, evaluation, describe(loaded.model.shape()))
-        }
-        _ => {
-            job.settle_season(&[&named.table.part(0..train.end)?])?;
-            protocol.season = protocol.season.or(job.season);
-            let plan = job.plan()?;
-            let shape = plan.shape_for(named.table.inputs().rows().1, named.table.targets().rows().1)?;
-            let device = choose(&shape, plan.batch, Work::Training)?;
-            // many series are walked over side by side: one thread for each, and a bar over all
-            let one_of_many = named.series.is_some();
-            let threads = args.threads.filter(|_| !one_of_many).unwrap_or(1);
-            let (bar, mut silent) = (
-                if one_of_many {
-                    ProgressBar::hidden()
-                } else {
-                    progress(Some(1), "{bar:30} training {pos} of {len}  {elapsed}")
-                },
-                0,
-            );
-            let evaluation = evaluate(&named.table, &protocol, &device, |rows, fold, folds| {
-                bar.set_length(folds as u64);
-                bar.set_position(fold as u64);
-                let mut fit = plan.start(rows, device.clone(), Threads::new(threads)?)?;
-                let outcome = fit.finish()?;
-                silent += usize::from(!outcome.learned);
-                Ok::<Model, Error>(outcome.model)
-            })
-            .map_err(|error| job.in_data(error))?;
-            bar.finish_and_clear();
-            if silent > 0 {
-                let times = if evaluation.folds == 1 {
-                    String::new()
-                } else {
-                    format!(", in {silent} of {} trainings", evaluation.folds)
-                };
-                remarks.push(format!("{LEARNED_NOTHING}{times}"));
-            }
-            (device, evaluation, describe(&shape))
-        }
-    };
-    remarks.extend(learner_said(&protocol, &evaluation));
-    let form = serde_json::to_value(job.target_as).ok().and_then(|name| name.as_str().map(String::from));
-    let about = format!("{about}, target as {}, on {device}", form.unwrap_or_default());
-    let rows = rows_said(&protocol, named.table.rows());
-    let walk = format!("{rows} {}", said(&protocol, &evaluation, loaded.is_some() && args.refit.is_none()));
-    Ok(Report { data: String::new(), about, rows, walk, remarks, named, evaluation })
-}
-
-/// Which rows are forecast, and how far ahead.
-fn rows_said(protocol: &Protocol, rows: usize) -> String {
-    format!("rows {} to {rows} of {rows}, forecast {}", protocol.first + 1, ahead_said(protocol.horizon))
-}
-
-/// How far ahead.
-fn ahead_said(horizon: usize) -> String {
-    if horizon == 1 { "one step ahead".into() } else { format!("1 to {horizon} steps ahead") }
-}
-
-/// By what.
-fn said(protocol: &Protocol, evaluation: &Evaluation, as_it_is: bool) -> String {
-    let &Protocol { first, gap, .. } = protocol;
-    let trained = match (as_it_is, evaluation.folds, protocol.window) {
-        (true, ..) => "by a model taken as it is".to_string(),
-        (false, 1, Window::Expanding) => format!("by a model trained once, on the {} before", first - gap),
-        (false, 1, Window::Sliding(last)) => format!("by a model trained once, on {} before", last.min(first - gap)),
-        (false, folds, Window::Expanding) => format!("by a model trained {folds} times, on all rows until then"),
-        (false, folds, Window::Sliding(last)) => format!("by a model trained {folds} times, on {last} rows each"),
-    };
-    let gap = if gap == 0 { String::new() } else { format!(", {gap} rows left out in between") };
-    format!("{trained}{gap}")
-}
-
-/// What the learner is and did, if there is one.
-fn learner_said(protocol: &Protocol, evaluation: &Evaluation) -> Option<String> {
-    let (options, learned) = (protocol.learner?, evaluation.learned?);
-    let adapt = options.adapt.map_or_else(String::new, |adapt| format!(", scalers that keep {adapt}"));
-    let anew = if evaluation.folds > 1 { "; after each training it begins anew" } else { "" };
-    Some(format!(
-        "the learner is the same model, which answers each row first and learns from it then, and never from one before the part to \
-         forecast: every {}, window {}, learning rate {}{adapt}; {} updates, weights taken back {} times{anew}",
-        options.every, options.window, options.lr, learned.updates, learned.rollbacks
-    ))
 }
 
 /// With a model its own recipe counts.

@@ -1,7 +1,7 @@
 //! Pictures of an evaluation.
 
 use super::Report;
-use rnnstep::evaluate::backtest::{Column, Comparison, Forecasts, LEARNER, MODEL};
+use rnnstep::evaluate::backtest::{Column, Comparison, Forecaster, Forecasts};
 use rnnstep::plot::{Area, Figure, Line, MAX_PANELS, Plot, Role};
 
 /// Forecasts that a picture shows, the last ones.
@@ -34,15 +34,20 @@ pub fn figure(report: &Report) -> Figure {
 }
 
 /// What a forecaster is in every picture, so that it has one colour.
-fn role(name: &str) -> Role {
-    match name {
-        MODEL => Role::Prediction,
-        LEARNER => Role::Forecast,
-        "last value" => Role::History,
-        "season ago" => Role::Compared(2),
-        "drift" => Role::Compared(3),
-        _ => Role::Compared(4),
+fn role(forecaster: Forecaster) -> Role {
+    match forecaster {
+        Forecaster::Model => Role::Prediction,
+        Forecaster::Learner => Role::Forecast,
+        Forecaster::Persistence => Role::History,
+        Forecaster::SeasonalNaive(_) => Role::Compared(2),
+        Forecaster::Drift => Role::Compared(3),
+        Forecaster::Autoregression => Role::Compared(4),
     }
+}
+
+/// A line of a forecaster, in its name and colour.
+fn line(forecaster: Forecaster, points: Vec<(f64, f64)>) -> Line {
+    Line::new(forecaster.to_string(), role(forecaster), points)
 }
 
 /// What came and what was said, one step ahead.
@@ -59,8 +64,9 @@ pub fn series(report: &Report, column: &Column) -> Plot {
         |forecasts: &Forecasts| points(&mut forecasts.values.iter().step_by(evaluation.horizon).skip(first).copied());
     let mut plot =
         over_rows(report, row, String::new()).with(Line::new("what came", Role::Target, points(&mut came.copied())));
-    let shown = column.forecasters.iter().filter(|forecasts| [MODEL, LEARNER].contains(&forecasts.name.as_str()));
-    plot.lines.extend(shown.map(|forecasts| Line::new(&forecasts.name, role(&forecasts.name), said(forecasts))));
+    let of_model = |one: &&Forecasts| matches!(one.forecaster, Forecaster::Model | Forecaster::Learner);
+    let shown = column.forecasters.iter().filter(of_model);
+    plot.lines.extend(shown.map(|forecasts| line(forecasts.forecaster, said(forecasts))));
     plot
 }
 
@@ -98,8 +104,8 @@ pub fn errors(report: &Report, column: &Column) -> Plot {
     let targets = report.named.table.targets();
     let width = targets.rows().1;
     let over = (evaluation.origins.len() / 40).max(1);
-    let line = |name: &str| {
-        let forecasts = column.forecasters.iter().find(|forecasts| forecasts.name == name)?;
+    let errors_of = |forecaster: Forecaster| {
+        let forecasts = column.forecasters.iter().find(|forecasts| forecasts.forecaster == forecaster)?;
         let sizes: Vec<f64> = evaluation
             .origins
             .clone()
@@ -107,11 +113,11 @@ pub fn errors(report: &Report, column: &Column) -> Plot {
             .map(|(origin, &said)| f64::from((said - targets.data()[(origin + 1) * width + column.target]).abs()))
             .collect();
         let means = running_means(&sizes, over).into_iter().enumerate();
-        Some(Line::new(name, role(name), means.map(|(i, mean)| (i as f64, mean)).collect()))
+        Some(line(forecaster, means.map(|(i, mean)| (i as f64, mean)).collect()))
     };
     let label = if over == 1 { "|error|".to_string() } else { format!("|error|, mean of {over}") };
     let mut plot = over_rows(report, evaluation.origins.start + 1, label);
-    let lines = [&column.comparisons[0].other, MODEL, LEARNER].map(line);
+    let lines = [column.comparisons[0].other, Forecaster::Model, Forecaster::Learner].map(errors_of);
     plot.lines.extend(lines.into_iter().flatten());
     plot
 }
@@ -121,7 +127,7 @@ pub fn by_horizon(column: &Column) -> Plot {
     let mut plot = Plot::new("", "steps ahead", "RMSE");
     for forecasts in column.forecasters.iter().rev() {
         let points = forecasts.scores.iter().enumerate().map(|(at, score)| ((at + 1) as f64, score.rmse())).collect();
-        plot.lines.push(Line::new(&forecasts.name, role(&forecasts.name), points));
+        plot.lines.push(line(forecasts.forecaster, points));
     }
     plot
 }
@@ -137,12 +143,12 @@ pub fn skill(column: &Column) -> Plot {
         let (low, high) = comparison.interval.unwrap_or((f64::NAN, f64::NAN));
         ((at + 1) as f64, 100.0 * low, 100.0 * high)
     });
-    plot.areas.push(Area::new("95 %", role(MODEL), edges.collect()));
+    plot.areas.push(Area::new("95 %", role(Forecaster::Model), edges.collect()));
     plot.lines.push(Line::new("", Role::Compared(7), points(model, &|_| 0.0)));
-    plot.lines.push(Line::new(MODEL, role(MODEL), points(model, &|comparison| comparison.skill)));
+    plot.lines.push(line(Forecaster::Model, points(model, &|comparison| comparison.skill)));
     if let Some(learning) = &column.learning {
         let learner = points(&learning.over_naive, &|comparison| comparison.skill);
-        plot.lines.push(Line::new(LEARNER, role(LEARNER), learner));
+        plot.lines.push(line(Forecaster::Learner, learner));
     }
     plot
 }

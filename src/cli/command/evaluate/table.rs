@@ -1,12 +1,12 @@
 //! Scores as text and as tables.
 
 use super::{EvaluateArgs, Report};
-use crate::cli::Failure;
-use crate::cli::args::paths;
+use crate::cli::failure::Failure;
+use crate::cli::output::files;
 use crate::cli::output::screen::Screen;
 use rnnstep::data::csv::{self, number};
 use rnnstep::error::shown;
-use rnnstep::evaluate::backtest::{Column, Comparison, Forecasts, LEARNER, MODEL, Verdict};
+use rnnstep::evaluate::backtest::{Column, Comparison, Forecaster, Forecasts, Verdict};
 
 /// The most horizons that a table on the screen has.
 const SHOWN: usize = 12;
@@ -71,7 +71,7 @@ pub fn sentences(name: &str, column: &Column) -> Vec<(String, Verdict)> {
         lines.extend(learning(name, column, last, &ahead_at_last));
     }
     let rmse = |forecasts: &Forecasts| forecasts.scores[0].rmse();
-    let of = |forecasts: &&Forecasts| ![MODEL, LEARNER].contains(&forecasts.name.as_str()) && !forecasts.naive;
+    let of = |forecasts: &&Forecasts| forecasts.forecaster == Forecaster::Autoregression;
     let (model, linear) = (&column.forecasters[0], column.forecasters.iter().find(of));
     if let Some(linear) = linear.filter(|linear| rmse(linear) < rmse(model)) {
         let by = 100.0 * (1.0 - rmse(linear) / rmse(model));
@@ -95,8 +95,10 @@ pub fn scores_one_step(column: &Column) -> Vec<[String; 5]> {
     let header = ["one step ahead", "RMSE", "MAE", "MASE", "direction"].map(String::from);
     let row = |forecasts: &Forecasts| {
         let score = forecasts.scores[0];
-        let season = column.season.filter(|_| forecasts.name == "season ago");
-        let name = season.map_or_else(|| forecasts.name.clone(), |season| format!("season ago ({season} rows)"));
+        let name = match forecasts.forecaster {
+            seasonal @ Forecaster::SeasonalNaive(season) => format!("{seasonal} ({season} rows)"),
+            other => other.to_string(),
+        };
         let direction = score.direction.map_or_else(|| "-".into(), |part| format!("{:.1} %", 100.0 * part));
         [name, digits(score.rmse()), digits(score.mae), format!("{:.3}", score.mase), direction]
     };
@@ -113,14 +115,14 @@ pub fn by_horizon_header(column: &Column) -> Vec<String> {
 /// model.
 pub fn by_horizon(column: &Column, ahead: usize) -> Vec<String> {
     let comparison = &column.comparisons[ahead - 1];
-    let rmse = |name: &str| {
-        let found = column.forecasters.iter().find(|forecasts| forecasts.name == name);
+    let rmse = |forecaster: Forecaster| {
+        let found = column.forecasters.iter().find(|forecasts| forecasts.forecaster == forecaster);
         found.map_or_else(String::new, |forecasts| digits(forecasts.scores[ahead - 1].rmse()))
     };
-    let naive = &comparison.other;
-    let mut cells = vec![ahead.to_string(), rmse(MODEL), rmse(naive), naive.clone(), skill(comparison)];
+    let naive = comparison.other;
+    let mut cells = vec![ahead.to_string(), rmse(Forecaster::Model), rmse(naive), naive.to_string(), skill(comparison)];
     if let Some(learning) = &column.learning {
-        cells.extend([rmse(LEARNER), skill(&learning.over_model[ahead - 1])]);
+        cells.extend([rmse(Forecaster::Learner), skill(&learning.over_model[ahead - 1])]);
     }
     cells
 }
@@ -177,7 +179,7 @@ pub fn write(args: &EvaluateArgs, screen: &mut Screen, of: impl Fn(Make) -> Cell
     for (what, path, table) in tables {
         let Some(path) = path else { continue };
         let (header, rows) = of(table);
-        paths::write(path, || csv::write(path, &header, rows))?;
+        files::write(path, || csv::write(path, &header, rows))?;
         screen.line(format_args!("{what}{}", path.display()))?;
     }
     Ok(())
@@ -185,67 +187,55 @@ pub fn write(args: &EvaluateArgs, screen: &mut Screen, of: impl Fn(Make) -> Cell
 
 /// Every score: header and rows. A learner has more columns at the end: what it is better by than the model.
 fn scores(report: &Report) -> Cells {
-    let learner = report.evaluation.learned.is_some();
-    let mut header = vec![
-        "column",
-        "ahead",
-        "forecast",
-        "count",
-        "mse",
-        "mae",
-        "rmse",
-        "mase",
-        "direction",
-        "best_naive",
-        "skill",
-        "skill_low",
-        "skill_high",
-        "dm_p_value",
-    ];
-    if learner {
-        header.extend(["over_model", "over_model_low", "over_model_high", "over_model_dm_p_value"]);
-    }
+    const HEADER: &str =
+        "column,ahead,forecast,count,mse,mae,rmse,mase,direction,best_naive,skill,skill_low,skill_high,dm_p_value";
+    const OF_LEARNER: &str = "over_model,over_model_low,over_model_high,over_model_dm_p_value";
+    let learner = report.evaluation.learned.map(|_| OF_LEARNER);
+    let header = HEADER.split(',').chain(learner.iter().flat_map(|names| names.split(',')));
     let mut rows = Vec::new();
     for column in &report.evaluation.columns {
         for forecasts in &column.forecasters {
-            for (ahead, score) in forecasts.scores.iter().enumerate() {
-                let shown =
-                    |value: Option<f64>| value.filter(|v| !v.is_nan()).map_or_else(String::new, |v| v.to_string());
-                let compared = |comparison: Option<&Comparison>| {
-                    let low_high = comparison.and_then(|comparison| comparison.interval);
-                    [
-                        shown(comparison.map(|comparison| comparison.skill)),
-                        shown(low_high.map(|(low, _)| low)),
-                        shown(low_high.map(|(_, high)| high)),
-                        shown(comparison.and_then(|comparison| comparison.p_value)),
-                    ]
-                };
-                let learning = column.learning.as_ref().filter(|_| forecasts.name == LEARNER);
-                let over_naive = match forecasts.name.as_str() {
-                    MODEL => Some(&column.comparisons[ahead]),
-                    _ => learning.map(|learning| &learning.over_naive[ahead]),
+            for (at, score) in forecasts.scores.iter().enumerate() {
+                let learning = column.learning.as_ref().filter(|_| forecasts.forecaster == Forecaster::Learner);
+                let over_naive = match forecasts.forecaster {
+                    Forecaster::Model => Some(&column.comparisons[at]),
+                    _ => learning.map(|learning| &learning.over_naive[at]),
                 };
                 let mut row = vec![
                     report.named.target_names[column.target].clone(),
-                    (ahead + 1).to_string(),
-                    forecasts.name.clone(),
+                    (at + 1).to_string(),
+                    forecasts.forecaster.to_string(),
                     score.count.to_string(),
-                    shown(Some(score.mse)),
-                    shown(Some(score.mae)),
-                    shown(Some(score.rmse())),
-                    shown(Some(score.mase)),
-                    shown(score.direction),
-                    over_naive.map_or_else(String::new, |comparison| comparison.other.clone()),
                 ];
+                row.extend([score.mse, score.mae, score.rmse(), score.mase].map(|value| known(Some(value))));
+                row.push(known(score.direction));
+                row.push(over_naive.map_or_else(String::new, |comparison| comparison.other.to_string()));
                 row.extend(compared(over_naive));
-                if learner {
-                    row.extend(compared(learning.map(|learning| &learning.over_model[ahead])));
+                if learner.is_some() {
+                    row.extend(compared(learning.map(|learning| &learning.over_model[at])));
                 }
                 rows.push(row);
             }
         }
     }
-    (header.into_iter().map(String::from).collect(), rows)
+    (header.map(String::from).collect(), rows)
+}
+
+/// A number, or nothing where there is none.
+fn known(value: Option<f64>) -> String {
+    value.filter(|value| !value.is_nan()).map_or_else(String::new, |value| value.to_string())
+}
+
+/// Skill, the ends of its interval, and the p-value.
+fn compared(comparison: Option<&Comparison>) -> [String; 4] {
+    let interval = comparison.and_then(|comparison| comparison.interval);
+    [
+        comparison.map(|comparison| comparison.skill),
+        interval.map(|(low, _)| low),
+        interval.map(|(_, high)| high),
+        comparison.and_then(|comparison| comparison.p_value),
+    ]
+    .map(known)
 }
 
 /// Every forecast beside what came: header and rows.
@@ -255,13 +245,14 @@ fn forecasts(report: &Report) -> Cells {
     let mut header = vec![time.map_or_else(|| "row".into(), |time| time.name.clone())];
     header.extend(["ahead", "column", "came"].map(String::from));
     // the same forecasters for every column, but for a season that only some have
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     for forecasts in evaluation.columns.iter().flat_map(|column| &column.forecasters) {
-        if !names.contains(&forecasts.name.as_str()) {
-            names.push(&forecasts.name);
+        let name = forecasts.forecaster.to_string();
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
-    header.extend(names.iter().map(|name| name.to_string()));
+    header.extend(names.iter().cloned());
     let targets = report.named.table.targets();
     let (rows_in_all, width) = targets.rows();
     let mut rows = Vec::new();
@@ -274,7 +265,7 @@ fn forecasts(report: &Report) -> Cells {
                 line.push(report.named.target_names[column.target].clone());
                 line.push(number(targets.data()[row * width + column.target]));
                 for name in &names {
-                    let found = column.forecasters.iter().find(|forecasts| forecasts.name == *name);
+                    let found = column.forecasters.iter().find(|forecasts| forecasts.forecaster.to_string() == *name);
                     line.push(found.map_or_else(String::new, |forecasts| {
                         number(forecasts.values[i * evaluation.horizon + ahead - 1])
                     }));

@@ -2,27 +2,26 @@
 
 use super::evaluate;
 use crate::cli::args::device::DeviceArgs;
-use crate::cli::args::input::Source;
-use crate::cli::args::job::{Job, StateMode, TargetAs};
-use crate::cli::args::paths;
-use crate::cli::args::paths::Paths;
+use crate::cli::args::input::{Files, Source};
+use crate::cli::args::job::{Job, Named, StateMode, TargetAs};
+use crate::cli::args::threads::threads;
 use crate::cli::args::{config, number};
-use crate::cli::output::progress::progress;
-use crate::cli::output::report::{LEARNED_NOTHING, describe};
+use crate::cli::failure::Failure;
+use crate::cli::output::report::{self, LEARNED_NOTHING};
 use crate::cli::output::screen::Screen;
+use crate::cli::output::{files, progress};
 use crate::cli::signals;
 use crate::cli::signals::AtOnce;
-use crate::cli::{Failure, threads};
 use clap::Args;
 use clap::parser::ValueSource;
-use indicatif::ProgressBar;
+use rnnstep::cpu::Threads;
 use rnnstep::data::windows::split;
-use rnnstep::evaluate::search::{Attempt, Journal, Search};
+use rnnstep::evaluate::search::{Attempt, Found, Journal, Search};
 use rnnstep::model::file;
-use rnnstep::train::Plan;
-use rnnstep::{Error, Form};
+use rnnstep::train::{HELD_OUT, Plan};
+use rnnstep::{Cpu, Error, Form};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,7 +44,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Search")]
     budget: Option<Duration>,
     /// Part of the rows, from their end, that the search never looks at, above 0 and below 1; as large a part of the rest scores
-    #[arg(long, default_value_t = 0.2, value_name = "FRACTION", value_parser = number::part, help_heading = "Search")]
+    #[arg(long, default_value_t = HELD_OUT, value_name = "FRACTION", value_parser = number::part, help_heading = "Search")]
     test_fraction: f64,
     /// Recipe to write, for `train --config`
     #[arg(long, default_value = "recipe.toml", value_name = "FILE.toml", help_heading = "Files")]
@@ -64,7 +63,45 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     let threads = threads(args.threads)?;
     let cpu = args.device.only_cpu("search")?;
-    let mut job = args.job.clone();
+    let journal_path = args.journal.clone().unwrap_or_else(|| args.out.with_extension("journal.json"));
+    let data = check(args, &journal_path)?;
+    screen.goes_beside_files();
+    let Begun { job, named, search } = begin(args, given, cpu)?;
+    let journal = Journal::open(&journal_path, &asked(args, &search, &given)?)?;
+    tell_what_is_known(&journal, &journal_path);
+    signals::watch();
+    let found = look(args, &search, &journal, &journal_path, &threads).map_err(|error| job.in_data(error))?;
+    let stopped = signals::came() && !found.complete;
+    let Some((plan, attempt)) = &found.winner else {
+        let message = if stopped { "interrupted" } else { "the budget was used up" };
+        let message = format!("{message} before the first training was scored; run it again to go on");
+        return Err(Error::Invalid(message).into());
+    };
+    let comments = print(&data, &search, &found, plan, attempt, screen)?;
+    let recipe = recipe(&job, plan, &comments)?;
+    files::write(&args.out, || file::write_text(&args.out, &recipe))?;
+    // whatever takes its time from here on is no loss
+    let _at_once = (!stopped).then(AtOnce::new);
+    if !stopped {
+        test(&search, &named, plan, screen)?;
+    }
+    screen.line(format_args!("recipe   {}", args.out.display()))?;
+    screen.line(format_args!("journal  {}", journal_path.display()))?;
+    screen.line(format_args!("next     rnnstep train --config {}", args.out.display()))?;
+    let what_next = "run the same again to go on; what is done is in the journal";
+    if stopped {
+        screen.line(format_args!("interrupted after {}: {what_next}", counted(found.trainings, "training")))?;
+        return Ok(ExitCode::from(1));
+    }
+    if !found.complete {
+        screen.line(format_args!("the budget is used up: {what_next}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is wrong with the flags, before any data is read; else the data.
+fn check(args: &SearchArgs, journal: &Path) -> Result<Files, Failure> {
+    let job = &args.job;
     let Some(data) = job.data.data.clone() else {
         return Err(Failure::Usage("DATA is missing: give the series to search on, a .csv or .npy file".into()));
     };
@@ -74,14 +111,24 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     if job.epochs == Some(0) {
         return Err(Failure::Usage("--epochs: must be at least 1".into()));
     }
-    let journal_path = args.journal.clone().unwrap_or_else(|| args.out.with_extension("journal.json"));
-    let reads = Paths::of_job(&args.job).reads("--bundle", args.device.bundle());
-    reads.writes("--out", [&args.out]).writes("--journal", [&journal_path]).check()?;
-    screen.goes_beside_files();
+    let reads = job.paths().reads("--bundle", args.device.bundle());
+    reads.writes("--out", [&args.out]).writes("--journal", [journal]).check()?;
     if job.data.has_several() {
         let message = "--series: a search is over one series; say which with --only NAME";
         return Err(Failure::Usage(message.into()));
     }
+    Ok(data)
+}
+
+/// A search that can look for something.
+struct Begun {
+    job: Job,
+    named: Named,
+    search: Search,
+}
+
+fn begin(args: &SearchArgs, given: impl Fn(&str) -> bool, cpu: Cpu) -> Result<Begun, Failure> {
+    let mut job = args.job.clone();
     let Source::Series(series) = job.data.source()? else {
         let reason =
             "holds windows already cut, of which none can be left untouched in order; give a series, .csv or .npy";
@@ -98,33 +145,43 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     let mut search =
         Search::new(&named.table, base.clone(), season, args.test_fraction, cpu).map_err(|error| job.in_data(error))?;
     narrow(&mut search, &base, given);
-    let journal = Journal::open(&journal_path, &asked(args, &search, &given)?)?;
-    tell_what_is_known(&journal, &journal_path);
+    Ok(Begun { job, named, search })
+}
 
-    signals::watch();
+/// Looks, with a bar; whatever is found stands in the journal at once.
+fn look(args: &SearchArgs, search: &Search, journal: &Journal, path: &Path, threads: &Threads) -> Result<Found, Error> {
     let start = Instant::now();
     let stop = || signals::came() || args.budget.is_some_and(|budget| start.elapsed() >= budget);
     let tries = args.tries.or(args.budget.is_none().then_some(TRIES));
-    let (bar, best) = (bar_of(tries.map(|tries| search.trainings(tries))), Mutex::new(f64::INFINITY));
+    let total = tries.map(|tries| search.trainings(tries) as u64);
+    let template = match total {
+        Some(_) => "{bar:30} {pos}/{len} trainings  best {msg}  {elapsed}",
+        None => "{spinner} {pos} trainings  best {msg}  {elapsed}",
+    };
+    let (bar, best) = (progress::bar(total, template), Mutex::new(f64::INFINITY));
     bar.inc(journal.attempts().len() as u64);
     let seen = |attempt: &Attempt| {
-        paths::write(&journal_path, || journal.add(attempt))?;
+        files::write(path, || journal.add(attempt))?;
         let mut best = best.lock().unwrap_or_else(PoisonError::into_inner);
         *best = attempt.score.unwrap_or(f64::INFINITY).min(*best);
         bar.set_message(format!("{best:.3}"));
         bar.inc(1);
         Ok(())
     };
-    let found = search.run(tries, &threads, journal.attempts(), &stop, &seen).map_err(|error| job.in_data(error))?;
+    let found = search.run(tries, threads, journal.attempts(), &stop, &seen);
     bar.finish_and_clear();
-    let stopped = signals::came() && !found.complete;
+    found
+}
 
-    let Some((plan, attempt)) = &found.winner else {
-        let message = if stopped { "interrupted" } else { "the budget was used up" };
-        return Err(
-            Error::Invalid(format!("{message} before the first training was scored; run it again to go on")).into()
-        );
-    };
+/// Says what was found, and gives back what its recipe says of it.
+fn print(
+    data: &Files,
+    search: &Search,
+    found: &Found,
+    plan: &Plan,
+    attempt: &Attempt,
+    screen: &mut Screen,
+) -> Result<[String; 2], Failure> {
     let rows = search.rows();
     let said = format!("{} in {}", counted(found.candidates, "candidate"), counted(found.trainings, "training"));
     screen.line(format_args!(
@@ -145,29 +202,10 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
         "that is optimistic: it is the best of {}, picked by this very score",
         counted(found.candidates, "candidate")
     ))?;
-    let comments = [
+    Ok([
         format!("found by rnnstep search: {said}"),
         format!("inside the search, which is optimistic, an error of {score:.3} times that of the best naive forecast"),
-    ];
-    let recipe = recipe(&job, plan, &comments)?;
-    paths::write(&args.out, || file::write_text(&args.out, &recipe))?;
-    // whatever takes its time from here on is no loss
-    let _at_once = (!stopped).then(AtOnce::new);
-    if !stopped {
-        test(&search, &named, plan, screen)?;
-    }
-    screen.line(format_args!("recipe   {}", args.out.display()))?;
-    screen.line(format_args!("journal  {}", journal_path.display()))?;
-    screen.line(format_args!("next     rnnstep train --config {}", args.out.display()))?;
-    let what_next = "run the same again to go on; what is done is in the journal";
-    if stopped {
-        screen.line(format_args!("interrupted after {}: {what_next}", counted(found.trainings, "training")))?;
-        return Ok(ExitCode::from(1));
-    }
-    if !found.complete {
-        screen.line(format_args!("the budget is used up: {what_next}"))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    ])
 }
 
 /// What is given is not searched.
@@ -208,7 +246,7 @@ fn asked(args: &SearchArgs, search: &Search, given: &impl Fn(&str) -> bool) -> R
     Ok(asked)
 }
 
-fn tell_what_is_known(journal: &Journal, path: &std::path::Path) {
+fn tell_what_is_known(journal: &Journal, path: &Path) {
     let path = path.display();
     if !journal.attempts().is_empty() {
         eprintln!("going on: {} are in {path} already", counted(journal.attempts().len(), "training"));
@@ -219,12 +257,7 @@ fn tell_what_is_known(journal: &Journal, path: &std::path::Path) {
 }
 
 /// The one look at the untouched rows.
-fn test(
-    search: &Search,
-    named: &crate::cli::args::job::Named,
-    plan: &Plan,
-    screen: &mut Screen,
-) -> Result<(), Failure> {
+fn test(search: &Search, named: &Named, plan: &Plan, screen: &mut Screen) -> Result<(), Failure> {
     let (evaluation, learned) = search.test(&named.table, plan)?;
     let rows = search.rows();
     screen.line("")?;
@@ -273,18 +306,11 @@ fn in_words(plan: &Plan) -> String {
         Form::RelativeChange => "relative change".into(),
         Form::SeasonalChange { season } => format!("change since {season} rows ago"),
     };
-    format!("{}, windows of {}, lr {}, target as {form}", describe(&plan.shape), plan.seq_len, plan.recipe.lr)
+    format!("{}, windows of {}, lr {}, target as {form}", plan.shape, plan.seq_len, plan.recipe.lr)
 }
 
 fn counted(count: usize, what: &str) -> String {
-    crate::cli::output::report::counted(u32::try_from(count).unwrap_or(u32::MAX), what)
-}
-
-fn bar_of(trainings: Option<usize>) -> ProgressBar {
-    match trainings {
-        Some(all) => progress(Some(all as u64), "{bar:30} {pos}/{len} trainings  best {msg}  {elapsed}"),
-        None => progress(None, "{spinner} {pos} trainings  best {msg}  {elapsed}"),
-    }
+    report::counted(u32::try_from(count).unwrap_or(u32::MAX), what)
 }
 
 /// `60s`, `5m`, `2h`.

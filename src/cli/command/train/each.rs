@@ -1,28 +1,27 @@
 //! `rnnstep train --per-series`: a model for each series, in a folder.
 
-use super::{TrainArgs, begin, ends, job_of, job_paths, metadata, random, write_model};
-use crate::cli::args::job::{Job, Named, Prepared};
-use crate::cli::args::many;
-use crate::cli::args::many::{Folder, OneSeries, Row, Status};
-use crate::cli::output::progress::progress;
+use super::{TrainArgs, ends, job_of, job_paths, metadata, scored, write_model};
+use crate::cli::args::folder::{self, Folder, Row, Status};
+use crate::cli::args::job::{Job, Named};
+use crate::cli::args::series::OneSeries;
+use crate::cli::args::threads::{cores, threads};
+use crate::cli::failure::Failure;
 use crate::cli::output::report;
-use crate::cli::output::report::HeldOut;
 use crate::cli::output::screen::Screen;
-use crate::cli::{Failure, signals, threads};
+use crate::cli::output::screen::{tell, typed};
+use crate::cli::output::{columns, progress};
+use crate::cli::signals;
 use rnnstep::cpu::Threads;
 use rnnstep::error::quoted;
 use rnnstep::model::file;
-use rnnstep::train::Fit;
 use rnnstep::{Cpu, Error, Model};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where the models go if nobody says otherwise.
 const OUT: &str = "models";
-/// Training steps between two looks at Ctrl-C.
-const STEPS: u64 = 256;
 
 /// Trainings side by side.
 struct Each<'a> {
@@ -39,6 +38,46 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     if !job.data.has_several() {
         return Err(Failure::Usage("--per-series: give --series COLUMN, or several files".into()));
     }
+    let folder = folder_of(args)?;
+    let cpu = args.device.only_cpu("train --per-series")?;
+    let threads = threads(args.threads.unwrap_or_else(cores))?;
+    job.check_for_each()?;
+    // known before anything is read, the others once the series have names
+    let table = Folder::table(&folder);
+    if folder.is_dir() {
+        job_paths(args).writes("the table of --out", [&table]).check()?;
+    }
+    let all = job.data.several()?;
+    let files = folder::file_names(all.iter().map(|one| one.name.as_str()));
+    if folder.is_dir() {
+        check_models(args, &folder, &files)?;
+    }
+    folder::make_folder(&folder)?;
+    // what is finished is in the folder whatever comes
+    signals::watch();
+    let each = Each { job, folder: &folder, cpu, resumes: args.resume.is_some(), kept: AtomicUsize::new(0) };
+    let data = each.job.data.data.as_ref().map_or_else(String::new, ToString::to_string);
+    let side = threads.count().min(all.len());
+    eprintln!("a model for each of {} series of {data}, {side} at a time, {}", all.len(), rnnstep::Device::from(cpu));
+
+    let (start, bar) = (Instant::now(), progress::of_many(all.len(), "models"));
+    let found = threads.map(all.len(), signals::came, |i| {
+        let rows = each.one(&all[i], &files[i]);
+        bar.inc(1);
+        rows
+    });
+    bar.finish_and_clear();
+    let spent = start.elapsed();
+    let interrupted = |one: &OneSeries| vec![Row::new(&one.name, rows_of(one), Status::Interrupted)];
+    let rows: Vec<Vec<Row>> =
+        all.iter().zip(found).map(|(one, found)| found.flatten().unwrap_or_else(|| interrupted(one))).collect();
+    let rows = rows.concat();
+    Folder::write(&folder, &rows)?;
+    each.finish(all.len(), &rows, spent, screen)
+}
+
+/// The folder of the models.
+fn folder_of(args: &TrainArgs) -> Result<PathBuf, Failure> {
     let folder = match (&args.resume, &args.out) {
         (Some(resume), Some(out)) if resume != out => {
             let (resume, out) = (resume.display(), out.display());
@@ -51,75 +90,7 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         let reason = "is no folder of models to go on with; train without --resume first";
         return Err(Error::File { path: folder.into(), reason: reason.into() }.into());
     }
-    let cpu = args.device.only_cpu("train --per-series")?;
-    let threads = threads(args.threads.unwrap_or_else(many::cores))?;
-    job.check_for_each()?;
-    // known before anything is read, the others once the series have names
-    let table = Folder::table(&folder);
-    if folder.is_dir() {
-        job_paths(args).writes("the table of --out", [&table]).check()?;
-    }
-    let all = job.data.several()?;
-    let files = many::file_names(all.iter().map(|one| one.name.as_str()));
-    if folder.is_dir() {
-        check_models(args, &folder, &files)?;
-    }
-    many::make_folder(&folder)?;
-    // what is finished is in the folder whatever comes
-    signals::watch();
-    let each = Each { job, folder: &folder, cpu, resumes: args.resume.is_some(), kept: AtomicUsize::new(0) };
-    let data = each.job.data.data.as_ref().map_or_else(String::new, ToString::to_string);
-    let side = threads.count().min(all.len());
-    eprintln!("a model for each of {} series of {data}, {side} at a time, {}", all.len(), rnnstep::Device::from(cpu));
-
-    let (start, bar) =
-        (Instant::now(), progress(Some(all.len() as u64), "{bar:30} {pos}/{len} models  {elapsed}, {eta} left"));
-    let found = threads.side_by_side(all.len(), signals::came, |i| {
-        let rows = each.one(&all[i], &files[i]);
-        bar.inc(1);
-        rows
-    });
-    bar.finish_and_clear();
-    let spent = start.elapsed();
-    let interrupted = |one: &OneSeries| {
-        vec![Row { series: one.name.clone(), status: Status::Interrupted, rows: rows_of(one), ..Row::default() }]
-    };
-    let rows: Vec<Vec<Row>> =
-        all.iter().zip(found).map(|(one, found)| found.flatten().unwrap_or_else(|| interrupted(one))).collect();
-    let rows = rows.concat();
-    Folder::write(&folder, &rows)?;
-
-    let done: Vec<&Row> = rows.iter().filter(|row| row.status == Status::Done).collect();
-    let series = |status: Status| {
-        let mut names: Vec<&str> =
-            rows.iter().filter(|row| row.status == status).map(|row| row.series.as_str()).collect();
-        names.dedup();
-        names.len()
-    };
-    if !done.is_empty() {
-        print(&done, screen)?;
-    }
-    let kept = match each.kept.load(Ordering::Relaxed) {
-        0 => String::new(),
-        kept => format!(", {kept} of them were there already"),
-    };
-    let (ok, failed, left) = (series(Status::Done), series(Status::Failed), series(Status::Interrupted));
-    screen.line(format_args!("{ok} of {} models in {}{kept}", all.len(), report::duration(spent)))?;
-    screen.line(format_args!("models  {}", folder.display()))?;
-    screen.line(format_args!("scores  {}", Folder::table(&folder).display()))?;
-    if left > 0 {
-        let flag = many::typed(&folder.display().to_string());
-        screen.line(format_args!("interrupted, {left} are left; go on with the same command and --resume {flag}"))?;
-    } else if let (Some(_), Some(files), 1..) = (&each.job.data.many.series, &each.job.data.data, ok) {
-        let (folder, series) = (many::typed(&folder.display().to_string()), each.job.data.many.said());
-        screen.line(format_args!("next    rnnstep evaluate {files} {folder}{series}"))?;
-    }
-    screen.flush()?;
-    let failures = rows.iter().filter(|row| row.status == Status::Failed);
-    let failures: Vec<String> =
-        failures.map(|row| format!("failed: series {}: {}", quoted(&row.series), row.reason)).collect();
-    many::tell(&failures, "more failed; the table has them all");
-    Ok(if failed + left > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(folder)
 }
 
 /// Whether no model takes the place of what is read, of the table or of another model: names that are there already may be
@@ -137,59 +108,82 @@ fn check_models(args: &TrainArgs, folder: &Path, files: &[String]) -> Result<(),
 }
 
 impl Each<'_> {
+    /// Says what became of `all` series.
+    fn finish(&self, all: usize, rows: &[Row], spent: Duration, screen: &mut Screen) -> Result<ExitCode, Failure> {
+        let done: Vec<&Row> = rows.iter().filter(|row| matches!(row.status, Status::Done { .. })).collect();
+        if !done.is_empty() {
+            print(&done, screen)?;
+        }
+        let kept = match self.kept.load(Ordering::Relaxed) {
+            0 => String::new(),
+            kept => format!(", {kept} of them were there already"),
+        };
+        let (ok, failed, left) = (
+            counted(rows, |status| matches!(status, Status::Done { .. })),
+            counted(rows, |status| matches!(status, Status::Failed(_))),
+            counted(rows, |status| *status == Status::Interrupted),
+        );
+        let folder = typed(&self.folder.display().to_string());
+        screen.line(format_args!("{ok} of {all} models in {}{kept}", report::duration(spent)))?;
+        screen.line(format_args!("models  {}", self.folder.display()))?;
+        screen.line(format_args!("scores  {}", Folder::table(self.folder).display()))?;
+        if left > 0 {
+            let how = format!("go on with the same command and --resume {folder}");
+            screen.line(format_args!("interrupted, {left} are left; {how}"))?;
+        } else if let (Some(_), Some(files), 1..) = (&self.job.data.many.series, &self.job.data.data, ok) {
+            let series = self.job.data.many.said();
+            screen.line(format_args!("next    rnnstep evaluate {files} {folder}{series}"))?;
+        }
+        screen.flush()?;
+        let reason = |row: &Row| match &row.status {
+            Status::Failed(reason) => Some(format!("failed: series {}: {reason}", quoted(&row.series))),
+            _ => None,
+        };
+        let failures: Vec<String> = rows.iter().filter_map(reason).collect();
+        tell(&failures, "more failed; the table has them all");
+        Ok(if failed + left > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    }
+
     /// What came of one series: a row for each predicted column, or one with the reason why there is no model. `None` if
     /// Ctrl-C came first.
     fn one(&self, one: &OneSeries, file: &str) -> Option<Vec<Row>> {
         match self.train(one, file) {
             Ok(rows) => rows,
-            Err(error) => {
-                let row =
-                    Row { series: one.name.clone(), status: Status::Failed, rows: rows_of(one), ..Row::default() };
-                Some(vec![Row { reason: error, ..row }])
-            }
+            Err(reason) => Some(vec![Row::new(&one.name, rows_of(one), Status::Failed(reason))]),
         }
     }
 
     fn train(&self, one: &OneSeries, file: &str) -> Result<Option<Vec<Row>>, String> {
-        let text = |failure: Failure| many::why(failure).to_string();
+        let text = |failure: Failure| failure.into_error().to_string();
         let series = one.series.as_ref().map_err(Error::to_string)?;
         let mut job = self.job.of_one(one);
         let (path, cpu) = (self.folder.join(file), self.cpu);
         let mut work = || -> Result<Option<Vec<Row>>, Failure> {
-            let shape = job.shape(1, 1)?;
-            let Prepared { windows, held_out, units, tables } = job.prepare_series(series)?;
-            let model = random(&job, shape, &windows)?;
-            let trainer = begin(&mut job, model, windows, units, |_, _| Ok(cpu.into()), Threads::default())?;
-            let metadata = metadata(&job, tables.first())?;
-            let total = job.total_steps(trainer.windows());
-            let mut fit = Fit::new(trainer, held_out, None, total, job.patience);
-            let model = match self.there(&path, &metadata, &tables) {
+            let (plan, data, named) = job.prepare_series(series)?;
+            let metadata = metadata(&job, Some(&named))?;
+            let mut fit = plan.begin(data, None, cpu, Threads::default())?;
+            let model = match self.there(&path, &metadata, &named) {
                 Some(model) => model,
                 None => {
-                    let mut steps = Vec::new();
-                    while !fit.is_done() {
-                        if signals::came() {
-                            return Ok(None);
-                        }
-                        fit.advance(fit.trainer.steps_done() + STEPS, &mut steps)?;
+                    if !fit.train_until(u64::MAX, signals::came)? {
+                        return Ok(None);
                     }
                     let outcome = fit.outcome()?;
-                    write_model(&path, &outcome, &metadata, &tables)?;
+                    write_model(&path, &outcome, &metadata, std::slice::from_ref(&named))?;
                     outcome.model
                 }
             };
-            let row = Row { series: one.name.clone(), file: file.into(), rows: series.len(), ..Row::default() };
-            let row = Row { val_loss: fit.held_out_loss(&model)?, reason: remark(&model), ..row };
-            let Some(table) = tables.first() else { return Ok(Some(vec![row])) };
-            let scored = HeldOut::of(table, &model, &cpu.into(), job.seq_len)?;
-            let rows: Vec<Row> = match &scored {
-                None => table.target_names.iter().map(|column| Row { column: column.clone(), ..row.clone() }).collect(),
+            let status = Status::Done { learned: !model.has_constant_head() };
+            let row = Row::new(&one.name, series.len(), status);
+            let row = Row { file: file.into(), val_loss: fit.held_out_loss(&model)?, ..row };
+            let rows: Vec<Row> = match &scored(&named, &model, &cpu.into(), job.seq_len)? {
+                None => named.target_names.iter().map(|column| Row { column: column.clone(), ..row.clone() }).collect(),
                 Some(scored) => scored
                     .scores()
                     .map(|(column, score)| Row {
                         column: column.into(),
                         rmse: Some(score.rmse),
-                        last_value: Some(score.last_value_rmse),
+                        last_value: Some(score.persistence_rmse),
                         gain: Some(score.gain()),
                         ..row.clone()
                     })
@@ -201,12 +195,12 @@ impl Each<'_> {
     }
 
     /// The model that is there already, if it comes of the same recipe and the same rows.
-    fn there(&self, path: &Path, metadata: &file::Metadata, tables: &[Named]) -> Option<Model> {
+    fn there(&self, path: &Path, metadata: &file::Metadata, named: &Named) -> Option<Model> {
         if !self.resumes || !path.is_file() {
             return None;
         }
         let found = file::load(path, None, self.cpu).ok()?;
-        let same_rows = found.metadata.unseen.is_some_and(|unseen| unseen.ends == ends(tables));
+        let same_rows = found.metadata.unseen.is_some_and(|unseen| unseen.ends == ends(std::slice::from_ref(named)));
         let same = same_rows && found.metadata.recipe == metadata.recipe;
         if same {
             self.kept.fetch_add(1, Ordering::Relaxed);
@@ -215,11 +209,11 @@ impl Each<'_> {
     }
 }
 
-/// What there is to say of a model whose head has no weights.
-fn remark(model: &Model) -> String {
-    let silent =
-        |(name, tensor): &(String, rnnstep::Tensor)| name == "fc.weight" && tensor.data().iter().all(|w| *w == 0.0);
-    if model.weights().iter().any(silent) { report::LEARNED_NOTHING.into() } else { String::new() }
+/// How many series there are of a status; a row is one column of a series.
+fn counted(rows: &[Row], status: impl Fn(&Status) -> bool) -> usize {
+    let mut names: Vec<&str> = rows.iter().filter(|row| status(&row.status)).map(|row| row.series.as_str()).collect();
+    names.dedup();
+    names.len()
 }
 
 fn rows_of(one: &OneSeries) -> usize {
@@ -236,14 +230,13 @@ fn print(done: &[&Row], screen: &mut Screen) -> Result<(), Failure> {
             [&text[..], &[number(row.rmse), number(row.last_value), gain]].concat()
         })
         .collect();
-    many::print(&["series", "column", "rows", "RMSE", "last value", "gain"], &rows, screen)?;
+    columns::print(&["series", "column", "rows", "RMSE", "last value", "gain"], &rows, screen)?;
     let gains: Vec<f64> = done.iter().filter_map(|row| row.gain).collect();
     if !gains.is_empty() {
         screen.line(report::summary(&gains))?;
     }
-    // a row is one column of a series
-    let mut silent: Vec<&str> =
-        done.iter().filter(|row| !row.reason.is_empty()).map(|row| row.series.as_str()).collect();
+    let silent = done.iter().filter(|row| row.status == Status::Done { learned: false });
+    let mut silent: Vec<&str> = silent.map(|row| row.series.as_str()).collect();
     silent.dedup();
     if !silent.is_empty() {
         screen.line(format_args!("note: of {} series, {}", silent.len(), report::LEARNED_NOTHING))?;

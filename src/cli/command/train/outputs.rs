@@ -1,9 +1,10 @@
 //! Which files a training writes, and what is beside what.
 
-use super::{Failure, OUT, TrainArgs, job_paths};
+use super::{OUT, TrainArgs, job_paths};
 use crate::cli::args::job::Job;
 use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
+use crate::cli::failure::Failure;
 use std::path::{Path, PathBuf};
 
 /// The files that a training writes.
@@ -36,7 +37,7 @@ impl Outputs {
 
     /// None of them is among what a training that is gone on with reads, as its checkpoint says.
     pub fn spare(&self, job: &Job) -> Result<(), Failure> {
-        self.written(Paths::of_job(job)).check()
+        self.written(job.paths()).check()
     }
 
     fn written<'a>(&'a self, reads: Paths<'a>) -> Paths<'a> {

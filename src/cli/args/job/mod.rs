@@ -4,10 +4,13 @@
 mod check;
 
 use super::input::{DataArgs, Files, Source};
-use super::many::{self, OneSeries};
-use crate::cli::Failure;
-use crate::cli::args::{config, number, value};
-use crate::cli::output::screen::say_once;
+use super::model;
+use super::number;
+use super::paths::Paths;
+use super::series::OneSeries;
+use crate::cli::args::value;
+use crate::cli::failure::Failure;
+use crate::cli::output::screen::{say_once, tell};
 use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
@@ -15,16 +18,12 @@ use rnnstep::error::{listed, quoted};
 use rnnstep::net::pass::Head;
 use rnnstep::objective::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::series::naive;
-use rnnstep::train;
-use rnnstep::train::Recipe;
-use rnnstep::train::{HeldOut, Length, Plan, PreparedMany, Table};
+use rnnstep::train::{HELD_OUT, Length, Plan, Prepared, Recipe, Table};
 use rnnstep::units::scaler::Scaling;
-use rnnstep::{CellKind, Error, Form, Loss, Nonlinearity, Shape, Tensor, Units};
+use rnnstep::{CellKind, Error, Form, Loss, Nonlinearity, Shape};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Names on the command line and in files of the optimisers.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
@@ -63,6 +62,8 @@ pub enum TargetAs {
 
 /// Times through all windows of a table, if nobody says.
 const EPOCHS: u64 = 100;
+/// Training steps on the built-in sine, if nobody says.
+const STEPS_OF_SINE: u64 = 75;
 /// Windows of many series side by side, if nobody says.
 const BATCH: usize = 32;
 
@@ -180,12 +181,13 @@ pub struct Job {
     pub data: DataArgs,
 }
 
-/// Windows to train on, what is held out of them and, of a table, everything about the table.
-pub struct Prepared {
-    pub windows: Windows,
-    pub held_out: Option<HeldOut>,
-    pub units: Option<Units>,
-    /// The table, or those of several series.
+/// A training that can begin.
+pub struct Ready {
+    /// How to train.
+    pub plan: Plan,
+    /// What on.
+    pub data: Prepared,
+    /// The table, or those of several series; none for the sine and for windows that came cut.
     pub tables: Vec<Named>,
 }
 
@@ -201,6 +203,12 @@ pub struct Named {
 }
 
 impl Job {
+    /// What is read for it.
+    pub fn paths(&self) -> Paths<'_> {
+        let data = self.data.data.as_ref().map_or(&[][..], Files::paths);
+        Paths::default().reads("DATA", data).reads("--config", &self.config)
+    }
+
     /// The shape of the network for data of these widths.
     pub fn shape(&self, input: usize, output: usize) -> Result<Shape, Failure> {
         let shape = Shape::new(self.cell, input, self.hidden, self.layers, output)?;
@@ -238,15 +246,6 @@ impl Job {
         Ok(recipe.checked()?)
     }
 
-    /// Says how long to train, if nobody did: a file then says it too, and a resumed training ends in the same bytes.
-    pub fn settle_length(&mut self, windows: &Windows) {
-        match (self.steps, self.epochs, windows.steps_per_epoch()) {
-            (None, None, Some(_)) => self.epochs = Some(EPOCHS),
-            (None, None, None) => self.steps = Some(75),
-            _ => {}
-        }
-    }
-
     /// What is not said, for one model over many series: windows of all of them in one step, shuffled. One series after the
     /// other, the weights would follow the last one.
     pub fn settle_several(&mut self, matches: &clap::ArgMatches) {
@@ -259,13 +258,8 @@ impl Job {
         }
     }
 
-    /// Training steps in all.
-    pub fn total_steps(&self, windows: &Windows) -> u64 {
-        self.steps.map_or(Length::Epochs(self.epochs.unwrap_or(0)), Length::Steps).steps(windows)
-    }
-
-    /// Reads the data and cuts it into windows.
-    pub fn prepare(&mut self) -> Result<Prepared, Failure> {
+    /// Reads the data, says how long to train if nobody did, so that a file says it too, and makes all of it ready.
+    pub fn prepare(&mut self) -> Result<Ready, Failure> {
         match self.data.source()? {
             Source::Sine => {
                 self.refuse_table_options("the built-in sine")?;
@@ -277,51 +271,63 @@ impl Job {
                 if self.epochs.is_some() {
                     return Err(Failure::Usage("--epochs: the built-in sine has no end; use --steps".into()));
                 }
-                let windows = Windows::sine(self.seq_len)?;
-                self.check_loss_on(&windows)?;
-                let units = self.units_without_scales(&windows)?;
-                Ok(Prepared { windows, held_out: None, units, tables: vec![] })
+                self.steps = self.steps.or(Some(STEPS_OF_SINE));
+                let plan = self.plan_of_windows()?;
+                let data = plan.prepare_sine()?;
+                self.check_loss_on(&data.windows)?;
+                Ok(Ready { plan, data, tables: vec![] })
             }
             Source::Windows { x, target } => {
                 self.refuse_table_options("windows already cut")?;
                 let all = Windows::cut(x.clone(), target.clone()).map_err(|error| self.in_data(error))?;
                 self.check_loss_on(&all)?;
-                let (windows, held_out) = self.split_windows(all, x, target)?;
-                let units = self.units_without_scales(&windows)?;
-                Ok(Prepared { windows, held_out: held_out.map(HeldOut::Windows), units, tables: vec![] })
+                self.settle_epochs();
+                let plan = self.plan_of_windows()?;
+                Ok(Ready { data: plan.prepare_windows(&x, &target)?, plan, tables: vec![] })
             }
-            Source::Series(series) => self.prepare_series(&series),
+            Source::Series(series) => {
+                let (plan, data, named) = self.prepare_series(&series)?;
+                Ok(Ready { plan, data, tables: vec![named] })
+            }
             Source::Several(all) => self.prepare_several(all),
         }
     }
 
-    /// Cuts one series into windows.
-    pub fn prepare_series(&mut self, series: &Series) -> Result<Prepared, Failure> {
-        let mut named = self.named(series)?;
-        self.settle_season(&[&named.table])?;
-        let prepared = self.plan()?.prepare(&named.table).map_err(|error| self.in_rows(error))?;
-        named.train_rows = prepared.train_rows;
-        let train::Prepared { units, windows, held_out, .. } = prepared;
-        Ok(Prepared { windows, held_out, units: Some(units), tables: vec![named] })
+    fn settle_epochs(&mut self) {
+        if self.steps.is_none() {
+            self.epochs = self.epochs.or(Some(EPOCHS));
+        }
     }
 
-    /// Cuts several series into windows for one model. What is left out is said on stderr.
-    fn prepare_several(&mut self, all: Vec<OneSeries>) -> Result<Prepared, Failure> {
+    /// Makes one series ready.
+    pub fn prepare_series(&mut self, series: &Series) -> Result<(Plan, Prepared, Named), Failure> {
+        let mut named = self.named(series)?;
+        self.settle_season(&[&named.table])?;
+        self.settle_epochs();
+        let plan = self.plan()?;
+        let data = plan.prepare(&[&named.table]).map_err(|error| self.in_rows(error))?;
+        named.train_rows = data.train_rows.iter().sum();
+        Ok((plan, data, named))
+    }
+
+    /// Makes several series ready for one model. What is left out is said on stderr.
+    fn prepare_several(&mut self, all: Vec<OneSeries>) -> Result<Ready, Failure> {
         let mut tables = self.named_several(all)?;
         let all: Vec<&Table> = tables.iter().map(|named| &named.table).collect();
         self.settle_season(&all)?;
-        let prepared = self.plan()?.prepare_many(&all).map_err(|error| self.in_rows(error))?;
-        let left_out = prepared.left_out.iter().map(|one| {
-            let name = quoted(tables[one.series].series.as_deref().unwrap_or_default());
-            format!("warning: series {name} is left out: {}", one.reason)
+        self.settle_epochs();
+        let plan = self.plan()?;
+        let data = plan.prepare(&all).map_err(|error| self.in_rows(error))?;
+        let left_out = data.left_out.iter().map(|one| {
+            let name = tables[one.series].series.as_deref().unwrap_or_default();
+            format!("note: series {} is left out: {}", quoted(name), one.reason)
         });
-        many::tell(&left_out.collect::<Vec<_>>(), "more series are left out");
-        for (named, &rows) in tables.iter_mut().zip(&prepared.train_rows) {
+        tell(&left_out.collect::<Vec<_>>(), "more series are left out");
+        for (named, &rows) in tables.iter_mut().zip(&data.train_rows) {
             named.train_rows = rows;
         }
         tables.retain(|named| named.train_rows > 0);
-        let PreparedMany { units, windows, held_out, .. } = prepared;
-        Ok(Prepared { windows, held_out, units: Some(units), tables })
+        Ok(Ready { plan, data, tables })
     }
 
     /// The columns of several series; all must have the same ones.
@@ -357,16 +363,6 @@ impl Job {
         job
     }
 
-    /// What a file has to say of a model that says more than values, where nothing is scaled.
-    fn units_without_scales(&self, windows: &Windows) -> Result<Option<Units>, Failure> {
-        if !self.loss.is_distribution() {
-            return Ok(None);
-        }
-        let (x, y) = (vec![0.0; windows.input()], vec![0.0; windows.output()]);
-        let (inputs, targets) = ((&x[..], x.len()), (&y[..], y.len()));
-        Ok(Some(Units::fit(Scaling::None, Form::Value, self.loss, inputs, targets, None)?))
-    }
-
     /// The columns of `series` that go in and those to predict.
     pub fn named(&self, series: &Series) -> Result<Named, Failure> {
         let (inputs, targets) = (self.data.input_columns(series)?, self.data.target_columns(series)?);
@@ -395,7 +391,7 @@ impl Job {
         }
         let mut found = BTreeMap::<usize, usize>::new();
         for table in tables {
-            let (train, _) = rnnstep::data::windows::split(table.rows(), self.val_fraction.unwrap_or(0.2))?;
+            let (train, _) = rnnstep::data::windows::split(table.rows(), self.held_out())?;
             let width = table.targets().rows().1;
             let first: Vec<f32> = table.targets().data().iter().step_by(width).take(train.end).copied().collect();
             if let Some(season) = naive::season(&first) {
@@ -424,23 +420,33 @@ impl Job {
         })
     }
 
-    /// How a table becomes a model.
+    /// The part of a table that is held out.
+    pub fn held_out(&self) -> f64 {
+        self.val_fraction.unwrap_or(HELD_OUT)
+    }
+
+    /// How tables become a model.
     pub fn plan(&self) -> Result<Plan, Failure> {
         self.check_stride()?;
         self.say_what_is_named();
-        let length = match (self.steps, self.epochs) {
-            (Some(steps), _) => Length::Steps(steps),
-            (None, epochs) => Length::Epochs(epochs.unwrap_or(EPOCHS)),
-        };
+        self.plan_with(self.form()?, self.held_out())
+    }
+
+    /// The same for windows, which have no columns to scale and of which nothing is held out unless somebody asks for it.
+    fn plan_of_windows(&self) -> Result<Plan, Failure> {
+        self.plan_with(Form::Value, self.val_fraction.unwrap_or(0.0))
+    }
+
+    fn plan_with(&self, form: Form, val_fraction: f64) -> Result<Plan, Failure> {
         Ok(Plan {
             shape: self.shape(1, 1)?,
             seq_len: self.seq_len,
             stride: self.stride.unwrap_or(1),
             batch: self.batch,
-            val_fraction: self.val_fraction.unwrap_or(0.2),
+            val_fraction,
             scaling: self.scale.unwrap_or_default(),
-            form: self.form()?,
-            length,
+            form,
+            length: self.steps.map_or(Length::Epochs(self.epochs.unwrap_or(EPOCHS)), Length::Steps),
             patience: self.patience,
             recipe: self.recipe(self.loss_on.unwrap_or(Head::All), None)?,
         })
@@ -473,21 +479,6 @@ impl Job {
         if sizes.contains(&0) { error } else { self.in_data(error) }
     }
 
-    /// Windows that came cut: the last ones are held out, if asked for.
-    fn split_windows(&self, all: Windows, x: Tensor, target: Tensor) -> Result<(Windows, Option<Windows>), Failure> {
-        let count = x.dims()[0];
-        let (train, held_out) = rnnstep::data::windows::split(count, self.val_fraction.unwrap_or(0.0))?;
-        if held_out.is_empty() {
-            return Ok((all, None));
-        }
-        if train.is_empty() {
-            let message = format!("val-fraction: none of the {count} windows is left to train on");
-            return Err(Error::Invalid(message).into());
-        }
-        let part = |range: &Range<usize>| Windows::cut(x.part(range.clone())?, target.part(range.clone())?);
-        Ok((part(&train)?, Some(part(&held_out)?)))
-    }
-
     fn refuse_table_options(&self, what: &str) -> Result<(), Failure> {
         if self.scale.is_some_and(|scale| scale != Scaling::None)
             || !self.data.column.is_empty()
@@ -512,38 +503,6 @@ impl Job {
             _ => Ok(()),
         }
     }
-
-    /// The job of a checkpoint with what the command line may change: how long to train. Anything else that was
-    /// given and differs is refused, since the result would be neither the old training nor a new one.
-    /// `path` is the checkpoint.
-    pub fn resumed(&self, path: &Path, stored: &Value, matches: &clap::ArgMatches) -> Result<Self, Failure> {
-        let mut job = config::job_of(stored).map_err(|reason| Error::File { path: path.into(), reason })?;
-        let given = serde_json::to_value(self).map_err(|error| Error::Invalid(error.to_string()))?;
-        for (name, value) in given.as_object().into_iter().flatten() {
-            let id = name.replace('-', "_");
-            if matches.value_source(&id) != Some(ValueSource::CommandLine) {
-                continue;
-            }
-            match id.as_str() {
-                "steps" => (job.steps, job.epochs) = (self.steps, None),
-                "epochs" => (job.steps, job.epochs) = (None, self.epochs),
-                "patience" => job.patience = self.patience,
-                "data" if job.data.files() != self.data.files() => {
-                    let (was, now) = (job.data.files(), self.data.files());
-                    return Err(Failure::Usage(format!("DATA: the training to resume has {was} files, not {now}")));
-                }
-                "data" => job.data.data.clone_from(&self.data.data),
-                _ if stored.get(name) == Some(value) => {}
-                _ => {
-                    let was = stored.get(name).unwrap_or(&Value::Null);
-                    return Err(Failure::Usage(format!(
-                        "--{name} {value}: the training to resume has {was}; only --steps, --epochs and --patience may change"
-                    )));
-                }
-            }
-        }
-        Ok(job)
-    }
 }
 
 fn schedule(text: &str) -> Result<String, String> {
@@ -560,7 +519,7 @@ impl Job {
     ) -> Result<rnnstep::Model, Failure> {
         let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         let nonlinearity = given("nonlinearity").then_some(self.nonlinearity);
-        let loaded = crate::cli::load(path, nonlinearity, cpu)?;
+        let loaded = model::load(path, nonlinearity, cpu)?;
         let shape = *loaded.model.shape();
         let differs = [
             ("cell", self.cell != shape.cell()),

@@ -1,12 +1,17 @@
 //! `rnnstep stream`
 
-use super::learn::{LearnArgs, Learning};
+mod learning;
+
 use crate::cli::args::device::Work;
+use crate::cli::args::learn::LearnArgs;
+use crate::cli::args::model::ModelArgs;
 use crate::cli::args::paths;
+use crate::cli::failure::Failure;
 use crate::cli::output::report::duration;
 use crate::cli::output::screen::{Screen, say_once};
-use crate::cli::{Failure, ModelArgs, signals};
+use crate::cli::signals;
 use clap::Args;
+use learning::Learning;
 use rnnstep::data::csv;
 use rnnstep::measure::latency::{Distribution, PERCENTILES};
 use rnnstep::{Error, Stream};

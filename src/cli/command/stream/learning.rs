@@ -1,101 +1,22 @@
-//! `rnnstep stream --learn`: the model learns from what comes in; and how to learn, which `evaluate --learn` asks as well.
+//! `rnnstep stream --learn`: the model learns from what comes in.
 
+use crate::cli::args::learn::{LearnArgs, loss_of};
 use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
-use crate::cli::args::{config, many, number};
-use crate::cli::{Failure, signals};
-use clap::Args;
+use crate::cli::failure::Failure;
+use crate::cli::output::files;
+use crate::cli::signals;
 use rnnstep::error::{brief, quoted};
 use rnnstep::learner::Numbers;
 use rnnstep::model::file;
 use rnnstep::model::file::{LEARNER, Loaded, Metadata};
-use rnnstep::objective::optimizer::{Adam, Optimizer};
-use rnnstep::{Cpu, Error, Learner, LearnerOptions, Loss, Tensor};
+use rnnstep::{Cpu, Error, Learner, LearnerOptions, Tensor};
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Whether to learn while running, and how.
-#[derive(Args, Clone, Debug)]
-pub struct HowToLearn {
-    /// Learn from every row, after its answer is out
-    #[arg(long, help_heading = "Learning")]
-    learn: bool,
-    /// Update the weights every N rows [default: 1]
-    #[arg(long, value_name = "N", value_parser = number::count::<usize>, help_heading = "Learning")]
-    every: Option<usize>,
-    /// Rows that gradients flow back through [default: 16]
-    #[arg(long, value_name = "K", value_parser = number::count::<usize>, help_heading = "Learning")]
-    window: Option<usize>,
-    /// Learning rate of adam [default: 0.001]
-    // an id of its own: beside the options of a training, which have an --lr, it gets another name
-    #[arg(id = "learn_lr", long = "lr", value_name = "RATE", value_parser = number::not_negative, help_heading = "Learning")]
-    lr: Option<f64>,
-    /// Let the scalers follow: how much of their mean and variance they keep from row to row, such as 0.999
-    #[arg(long, value_name = "PART", value_parser = number::fraction, help_heading = "Learning")]
-    adapt: Option<f64>,
-}
-
-impl HowToLearn {
-    /// Whether to learn; `lr` is what the flag of the learning rate is called.
-    pub fn is_asked(&self, lr: &str) -> Result<bool, Failure> {
-        let given = [
-            ("--every", self.every.is_some()),
-            ("--window", self.window.is_some()),
-            (lr, self.lr.is_some()),
-            ("--adapt", self.adapt.is_some()),
-        ];
-        match given.iter().find(|(_, given)| *given && !self.learn) {
-            Some((flag, _)) => Err(Failure::Usage(format!("{flag}: says how to learn; add --learn"))),
-            None => Ok(self.learn),
-        }
-    }
-
-    /// What is given here, and for the rest how a model begins that was trained for `loss`.
-    pub fn options(&self, loss: Loss) -> LearnerOptions {
-        let adam = Optimizer::Adam(Adam::default());
-        self.changed(LearnerOptions { loss, optimizer: adam, ..Default::default() })
-    }
-
-    /// `options` with what is given here.
-    fn changed(&self, mut options: LearnerOptions) -> LearnerOptions {
-        options.window = self.window.unwrap_or(options.window);
-        options.every = self.every.unwrap_or(options.every);
-        options.lr = self.lr.unwrap_or(options.lr);
-        options.adapt = self.adapt.or(options.adapt);
-        options
-    }
-}
-
-#[derive(Args)]
-pub struct LearnArgs {
-    #[command(flatten)]
-    how: HowToLearn,
-    /// Where the model goes that was learned; beside it NAME.learner.safetensors, which `stream --learn` goes on from
-    #[arg(long, value_name = "FILE", help_heading = "Learning")]
-    out: Option<PathBuf>,
-    /// Write both every N rows as well, not only at the end [default: 1000]
-    #[arg(long, value_name = "N", value_parser = number::count::<u64>, help_heading = "Learning")]
-    save_every: Option<u64>,
-}
-
 /// What else `--out` writes.
 const BESIDE: &str = "the learner beside --out";
-
-impl LearnArgs {
-    /// Whether to learn.
-    pub fn is_asked(&self) -> Result<bool, Failure> {
-        let asked = self.how.is_asked("--lr")?;
-        let given = [("--out", self.out.is_some()), ("--save-every", self.save_every.is_some())];
-        match given.iter().find(|(_, given)| *given && !asked) {
-            Some((flag, _)) => Err(Failure::Usage(format!("{flag}: says how to learn; add --learn"))),
-            None if self.save_every.is_some() && self.out.is_none() => {
-                Err(Failure::Usage("--save-every: say where to, with --out FILE".into()))
-            }
-            None => Ok(asked),
-        }
-    }
-}
 
 /// A learner at work, and where it is kept.
 pub struct Learning {
@@ -185,7 +106,7 @@ impl Learning {
 
     /// Writes the model down; a disk that refuses is said once, and does not keep the next answer back.
     fn save_on_the_way(&mut self) {
-        let failed = self.save().err().map(many::why);
+        let failed = self.save().err().map(Failure::into_error);
         match (&failed, self.failed) {
             (Some(error), false) => eprintln!("warning: {error}; answering goes on and will try again"),
             (None, true) => eprintln!("the model is written again"),
@@ -223,8 +144,8 @@ impl Learning {
         }
         let beside = learner_beside(out);
         let of_learner = Metadata { position, ..metadata.clone() };
-        paths::write(&beside, || file::save(&beside, &model, &of_learner, &extra))?;
-        paths::write(out, || file::save(out, &model, &metadata, &[]))?;
+        files::write(&beside, || file::save(&beside, &model, &of_learner, &extra))?;
+        files::write(out, || file::save(out, &model, &metadata, &[]))?;
         Ok(())
     }
 }
@@ -232,13 +153,6 @@ impl Learning {
 /// `model.safetensors` has its learner in `model.learner.safetensors`.
 fn learner_beside(model: &Path) -> PathBuf {
     model.with_extension("learner.safetensors")
-}
-
-/// The loss that a model was trained with, as far as its file says; or what is wrong with what it says.
-pub fn loss_of(metadata: &Metadata, model: &rnnstep::Model) -> Result<Loss, String> {
-    let trained = metadata.recipe.as_ref().map(config::job_of).transpose()?.map(|job| job.loss);
-    let says = model.units().map(|units| units.says()).filter(|says| says.is_distribution());
-    Ok(says.or(trained).unwrap_or_default())
 }
 
 /// Which input each predicted column is: by name, or all of them in order where nobody knows names.

@@ -1,12 +1,10 @@
-//! Many series: where they come from, what their models are called in a folder, and tables that say what became of each.
+//! A folder with a model for each of many series: what the models are called, and the table that says what became of each.
 
-use super::input::{extension, read_series};
-use super::paths;
-use crate::cli::Failure;
-use crate::cli::output::screen::Screen;
-use rnnstep::data::csv::{self, CsvOptions};
-use rnnstep::data::series::Series;
-use rnnstep::error::{listed, quoted, shown};
+use crate::cli::failure::Failure;
+use crate::cli::output::files;
+use crate::cli::output::report::LEARNED_NOTHING;
+use rnnstep::data::csv;
+use rnnstep::error::quoted;
 use rnnstep::model::file;
 use rnnstep::model::file::Columns;
 use rnnstep::{Cpu, Error, memory};
@@ -15,10 +13,6 @@ use std::path::{Path, PathBuf};
 
 /// The table of a folder of models.
 const SCORES: &str = "scores.csv";
-/// Rows of a table on the screen, from its head and from its end, if there are more than both together.
-const SHOWN: [usize; 2] = [15, 5];
-/// Lines of one kind on stderr.
-const LINES: usize = 10;
 /// The longest table of a folder that is read, in bytes.
 const LARGEST: u64 = 1 << 28;
 /// The shortest row that names a model, in bytes: `a,b` and a line break.
@@ -27,77 +21,6 @@ const SHORTEST_ROW: usize = 4;
 const LONGEST_FILE: usize = 255;
 /// The longest name of a file that is made here, in bytes, without what makes it unlike others and without its ending.
 const LONGEST: usize = 100;
-
-/// One of several series.
-pub struct OneSeries {
-    pub name: String,
-    pub file: PathBuf,
-    /// Its rows, or why there are none.
-    pub series: Result<Series, Error>,
-}
-
-/// The series of a table in long form.
-pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<OneSeries>, Failure> {
-    if !matches!(extension(path).as_str(), "csv" | "tsv" | "txt" | "") {
-        let column = quoted(column);
-        let reason = format!("has no column {column} with the ids of the series; --series is for a .csv");
-        return Err(Error::File { path: path.into(), reason }.into());
-    }
-    let all = csv::read_long(path, options, column)?;
-    Ok(all.into_iter().map(|(name, series)| OneSeries { name, file: path.into(), series }).collect())
-}
-
-/// Files, each a series with the name of the file; where two have the same one, with the whole path.
-pub fn read_files(files: &[PathBuf], options: &CsvOptions) -> Result<Vec<OneSeries>, Failure> {
-    let stem = |path: &Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let mut stems: HashMap<String, usize> = HashMap::new();
-    if let Some([first, again]) = paths::twice(files) {
-        let also = if first == again { String::new() } else { format!(", as {} as well", first.display()) };
-        return Err(Failure::Usage(format!("{} is given twice{also}", again.display())));
-    }
-    for path in files {
-        *stems.entry(stem(path)).or_default() += 1;
-    }
-    let read = |path: &PathBuf| {
-        let name = stem(path);
-        let name = if stems[&name] == 1 { name } else { path.display().to_string() };
-        let series = match extension(path).as_str() {
-            "safetensors" => {
-                let reason = "holds windows already cut; several files are several series, .csv or .npy";
-                Err(Error::File { path: path.clone(), reason: reason.into() })
-            }
-            _ => read_series(path, options).map_err(why),
-        };
-        OneSeries { name, file: path.clone(), series }
-    };
-    Ok(files.iter().map(read).collect())
-}
-
-/// Of all series the one with this name.
-pub fn only(mut all: Vec<OneSeries>, name: &str) -> Result<OneSeries, Failure> {
-    if let Some(at) = all.iter().position(|one| one.name == name) {
-        return Ok(all.swap_remove(at));
-    }
-    let path = all.first().map(|one| one.file.clone()).unwrap_or_default();
-    let (name, others) = (quoted(name), listed(all.iter().map(|one| one.name.as_str())));
-    Err(Error::File { path, reason: format!("there is no series {name}; there are {others}") }.into())
-}
-
-/// A word as one types it in a shell.
-pub fn typed(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
-
-/// A failure as an error that can be kept.
-pub fn why(failure: Failure) -> Error {
-    match failure {
-        Failure::Library(error) => error,
-        Failure::Usage(message) => Error::Invalid(message),
-        Failure::ClosedPipe => Error::Invalid("whoever read the output has gone".into()),
-        Failure::Interrupted => Error::Invalid("interrupted".into()),
-    }
-}
 
 /// Names of files for names of series: readable, none twice (also where upper and lower case are the same), and nothing in
 /// them that means something to a file system.
@@ -135,26 +58,38 @@ pub fn file_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// What became of a series.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Status {
-    #[default]
-    Done,
-    Failed,
+    /// There is a model; `learned` as in [`rnnstep::train::Outcome`].
+    Done {
+        learned: bool,
+    },
+    /// There is none, and why.
+    Failed(String),
     Interrupted,
 }
 
 impl Status {
-    fn word(self) -> &'static str {
+    fn word(&self) -> &'static str {
         match self {
-            Self::Done => "ok",
-            Self::Failed => "failed",
+            Self::Done { .. } => "ok",
+            Self::Failed(_) => "failed",
             Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// What there is to say besides.
+    fn reason(&self) -> &str {
+        match self {
+            Self::Done { learned: false } => LEARNED_NOTHING,
+            Self::Failed(reason) => reason,
+            Self::Done { learned: true } | Self::Interrupted => "",
         }
     }
 }
 
 /// What is said of one series, or of one of its predicted columns.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Row {
     pub series: String,
     /// Its model, as a file of the folder.
@@ -162,11 +97,19 @@ pub struct Row {
     pub column: String,
     pub rows: usize,
     pub status: Status,
-    pub reason: String,
     pub rmse: Option<f64>,
     pub last_value: Option<f64>,
     pub gain: Option<f64>,
     pub val_loss: Option<f64>,
+}
+
+impl Row {
+    /// Of a series with so many rows, without a model and scores.
+    pub fn new(series: &str, rows: usize, status: Status) -> Self {
+        let (file, column) = (String::new(), String::new());
+        let series = series.into();
+        Self { series, file, column, rows, status, rmse: None, last_value: None, gain: None, val_loss: None }
+    }
 }
 
 /// A folder with a model for each series, and the table that says which is whose.
@@ -302,59 +245,11 @@ impl Folder {
         let cells = |row: &Row| {
             let text = [&row.series, &row.file, &row.column].map(String::clone);
             let numbers = [row.rmse, row.last_value, row.gain, row.val_loss].map(shown);
-            let middle = [row.rows.to_string(), row.status.word().into(), row.reason.clone()];
+            let middle = [row.rows.to_string(), row.status.word().into(), row.status.reason().into()];
             [&text[..], &middle, &numbers].concat()
         };
         let table = Self::table(path);
-        Ok(paths::write(&table, || csv::write(&table, &header.map(String::from), rows.iter().map(cells)))?)
-    }
-}
-
-/// So many threads as the machine has cores.
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// The first column to the left, the others to the right; of many rows the first and the last.
-pub fn print(header: &[&str], rows: &[Vec<String>], screen: &mut Screen) -> Result<(), Failure> {
-    let [head, tail] = SHOWN;
-    let (first, last) = match rows.len() {
-        n if n > head + tail => (&rows[..head], &rows[n - tail..]),
-        _ => (rows, &[][..]),
-    };
-    let cells = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| shown(cell).chars().count());
-    let width = |column: usize| {
-        let widest = first.iter().chain(last).map(|row| cells(row, column)).max().unwrap_or(0);
-        widest.max(header[column].chars().count())
-    };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let line = |cells: &mut dyn Iterator<Item = String>| {
-        let cells = cells.zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-            0 => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
-    };
-    screen.line(line(&mut header.iter().map(ToString::to_string)))?;
-    for row in first {
-        screen.line(line(&mut row.iter().map(|cell| shown(cell))))?;
-    }
-    if !last.is_empty() {
-        screen.line(format_args!("... {} more ...", rows.len() - head - tail))?;
-    }
-    for row in last {
-        screen.line(line(&mut row.iter().map(|cell| shown(cell))))?;
-    }
-    Ok(())
-}
-
-/// Lines on stderr, the first few and how many more there are.
-pub fn tell(lines: &[String], more: &str) {
-    for line in lines.iter().take(LINES) {
-        eprintln!("{line}");
-    }
-    if lines.len() > LINES {
-        eprintln!("{} {more}", lines.len() - LINES);
+        Ok(files::write(&table, || csv::write(&table, &header.map(String::from), rows.iter().map(cells)))?)
     }
 }
 

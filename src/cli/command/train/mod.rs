@@ -2,34 +2,39 @@
 
 mod each;
 mod outputs;
+mod save;
+mod sine;
 
+use crate::cli::args::config;
 use crate::cli::args::device::{DeviceArgs, Work};
-use crate::cli::args::job::{Job, Named, Prepared};
+use crate::cli::args::input::DataArgs;
+use crate::cli::args::job::{Job, Named, Ready};
 use crate::cli::args::number;
-use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
-use crate::cli::output::progress::progress;
+use crate::cli::args::threads::threads;
+use crate::cli::failure::Failure;
+use crate::cli::output::files::{self, extension};
+use crate::cli::output::progress;
 use crate::cli::output::report;
-use crate::cli::output::report::SineWindow;
-use crate::cli::output::save::{SaveEvery, Saver};
+use crate::cli::output::report::Scored;
 use crate::cli::output::screen::Screen;
+use crate::cli::output::screen::typed;
 use crate::cli::signals;
 use crate::cli::signals::AtOnce;
-use crate::cli::{Failure, threads};
 use clap::Args;
 use outputs::{Outputs, checkpoint_beside};
 use rnnstep::cpu::Threads;
-use rnnstep::data::windows::Windows;
 use rnnstep::error::listed;
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, End, Metadata, Unseen};
-use rnnstep::net::pass::Head;
 use rnnstep::plot::{Figure, Plot};
-use rnnstep::train::Trainer;
+use rnnstep::series::one_step::{self, HeldOut};
 use rnnstep::train::checkpoint;
-use rnnstep::train::checkpoint::{Best, Checkpoint};
-use rnnstep::train::{Fit, HeldOut, Outcome};
-use rnnstep::{Device, Error, Model, Shape, Tensor, Units};
+use rnnstep::train::checkpoint::Checkpoint;
+use rnnstep::train::{Fit, Outcome};
+use rnnstep::{Device, Error, Model, Tensor};
+use save::{SaveEvery, Saver};
+use sine::SineWindow;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -123,10 +128,6 @@ pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) ->
         None => Run::start(args, outputs, matches, threads)?,
     };
     let (total, first) = (run.fit.total(), run.fit.trainer.steps_done());
-    if first > total {
-        let message = format!("steps {total}: the training to resume has done {first} already; ask for more");
-        return Err(Error::Invalid(message).into());
-    }
     run.announce(total)?;
     let (spent, interrupted) = run.train(total, screen)?;
     run.finish(first, spent, interrupted, screen)
@@ -154,13 +155,16 @@ impl<'a> Run<'a> {
             None => None,
         };
         // a shape that makes no sense is found before the data is read
-        let shape = job.shape(1, 1)?;
-        let Prepared { windows, held_out, units, tables } = job.prepare()?;
-        job.say_what_is_idle(held_out.is_some());
-        let choose = |shape: &Shape, batch| args.device.choose(shape, batch, Work::Training);
-        let model = init.map_or_else(|| random(&job, shape, &windows), Ok)?;
-        let trainer = begin(&mut job, model, windows, units, choose, threads)?;
-        Self::new(args, outputs, job, trainer, tables, held_out, None)
+        job.shape(1, 1)?;
+        let Ready { plan, data, tables } = job.prepare()?;
+        job.say_what_is_idle(data.validation.is_some());
+        let shape = match &init {
+            Some(model) => *model.shape(),
+            None => plan.shape_for(data.windows.input(), data.windows.output())?,
+        };
+        let device = args.device.choose(&shape, data.windows.batch(), Work::Training)?;
+        let fit = plan.begin(data, init, device, threads)?;
+        Self::new(args, outputs, job, fit, tables)
     }
 
     fn resume(
@@ -183,38 +187,27 @@ impl<'a> Run<'a> {
             let reason = "the checkpoint does not say what it was trained on".into();
             return Err(Error::File { path: path.into(), reason }.into());
         };
-        let mut job = job_of(args).resumed(path, stored, matches)?;
+        let mut job = config::resumed(&job_of(args), path, stored, matches)?;
         outputs.spare(&job)?;
         let wrong = |reason| Error::File { path: path.into(), reason };
         job.check_model(checkpoint.model()).map_err(wrong)?;
-        let Prepared { windows, tables, held_out, .. } = job.prepare()?;
+        let Ready { plan, data, tables } = job.prepare()?;
         same_columns(&job, &tables, &checkpoint.metadata().columns)?;
-        let recipe = recipe_for(&job, &windows)?;
-        let device = args.device.choose(checkpoint.model().shape(), windows.batch(), Work::Training)?;
+        let device = args.device.choose(checkpoint.model().shape(), data.windows.batch(), Work::Training)?;
         let (frames, last) = frames_of(&checkpoint, path, &job, !args.no_plot)?;
         if let Some(moved) = checkpoint.moved_to(&device) {
             eprintln!("note: {moved}");
         }
-        let (trainer, best) = checkpoint.into_trainer(windows, recipe, device, threads)?;
-        let mut run = Self::new(args, outputs, job, trainer, tables, held_out, best)?;
+        let fit = plan.resume(checkpoint, data, device, threads)?;
+        let mut run = Self::new(args, outputs, job, fit, tables)?;
         run.log = run.log_so_far();
         Ok(Self { frames, last, ..run })
     }
 
-    fn new(
-        args: &'a TrainArgs,
-        outputs: Outputs,
-        job: Job,
-        trainer: Trainer,
-        tables: Vec<Named>,
-        held_out: Option<HeldOut>,
-        best: Option<Best>,
-    ) -> Result<Self, Failure> {
+    fn new(args: &'a TrainArgs, outputs: Outputs, job: Job, fit: Fit, tables: Vec<Named>) -> Result<Self, Failure> {
         let metadata = metadata(&job, tables.first())?;
         let log = "step,loss,lr,val_loss\n".into();
-        let total = job.total_steps(trainer.windows());
-        let first = trainer.steps_done();
-        let fit = Fit::new(trainer, held_out, best, total, job.patience);
+        let first = fit.trainer.steps_done();
         Ok(Self { args, outputs, job, fit, tables, metadata, log, first, frames: vec![], last: None })
     }
 
@@ -254,7 +247,7 @@ impl<'a> Run<'a> {
         let log = to_log.as_ref().map_or(Ok(()), |path| self.write_log(path));
         let checkpoint = self.looks().and_then(|looks| {
             let (trainer, best) = self.fit.parts();
-            paths::write(to, || checkpoint::save_beside(to, trainer, best, &self.metadata, &looks))
+            files::write(to, || checkpoint::save_beside(to, trainer, best, &self.metadata, &looks))
         });
         Saved { checkpoint, log }
     }
@@ -268,7 +261,7 @@ impl<'a> Run<'a> {
     }
 
     fn write_log(&self, path: &Path) -> Result<(), Error> {
-        paths::write(path, || file::write_text(path, &self.log))
+        files::write(path, || file::write_text(path, &self.log))
     }
 
     /// Takes the log away if it cannot be replaced: such a one is told the whole log at once, at the end, and may wait for its
@@ -298,7 +291,7 @@ impl<'a> Run<'a> {
         }
         eprintln!(
             "{} on {data}: {} parameters, {} steps of {} x {}, {}",
-            report::describe(shape),
+            shape,
             shape.parameters(),
             total - trainer.steps_done(),
             trainer.windows().batch(),
@@ -311,8 +304,8 @@ impl<'a> Run<'a> {
     /// Trains up to `total` steps; how long the steps took, and whether Ctrl-C stopped them.
     fn train(&mut self, total: u64, screen: &mut Screen) -> Result<(Duration, bool), Failure> {
         signals::watch();
-        let bar = progress(Some(total), "{bar:30} {pos}/{len}  loss {msg}  {per_sec}  {eta} left");
-        let bar = bar.with_position(self.fit.trainer.steps_done());
+        let bar = progress::bar(Some(total), "{bar:30} {pos}/{len}  loss {msg}  {per_sec}  {eta} left");
+        bar.set_position(self.fit.trainer.steps_done());
         bar.reset_eta();
         let sine = self.job.data.data.is_none();
         let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) });
@@ -336,7 +329,7 @@ impl<'a> Run<'a> {
                 trainer.fetch()?;
                 let grads = trainer.model().named(trainer.grads());
                 let tensors: Vec<_> = grads.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-                paths::write(&path, || file::write_tensors(&path, &tensors))?;
+                files::write(&path, || file::write_tensors(&path, &tensors))?;
             }
             let last = self.fit.trainer.steps_done() - 1;
             for (k, step) in (k..).zip(&steps) {
@@ -427,10 +420,10 @@ impl<'a> Run<'a> {
         }
         let mut held_out = Vec::new();
         for table in &self.tables {
-            held_out.extend(report::HeldOut::of(table, model, trainer.device(), self.job.seq_len)?);
+            held_out.extend(scored(table, model, trainer.device(), self.job.seq_len)?);
         }
         if self.job.data.data.is_none() {
-            held_out.push(report::HeldOut::of_sine(trainer)?);
+            held_out.push(sine::scored(trainer)?);
         }
         let figure = self.figure(&held_out, screen)?;
         if self.job.data.has_several() {
@@ -441,27 +434,27 @@ impl<'a> Run<'a> {
         screen.line(format_args!("model       {}", out.display()))?;
         screen.line(format_args!("checkpoint  {}", checkpoint.display()))?;
         if let (Some(path), Some(figure)) = (plot, figure) {
-            paths::write(path, || rnnstep::plot::picture::save(&figure, path))?;
+            files::write(path, || rnnstep::plot::picture::save(&figure, path))?;
             screen.line(format_args!("plot        {}", path.display()))?;
         }
-        screen.line(format_args!("next        {}", report::next(&self.job.data, &metadata.columns, out)))?;
+        screen.line(format_args!("next        {}", next(&self.job.data, &metadata.columns, out)))?;
         logged?;
         Ok(ExitCode::SUCCESS)
     }
 
     /// What the plot file shows; a table's is shown here as well.
-    fn figure(&self, held_out: &[report::HeldOut], screen: &mut Screen) -> Result<Option<Figure>, Failure> {
+    fn figure(&self, held_out: &[Scored], screen: &mut Screen) -> Result<Option<Figure>, Failure> {
         if self.args.no_plot {
             return Ok(None);
         }
-        let title = format!("{}, one step ahead", report::describe(self.fit.trainer.model().shape()));
+        let title = format!("{}, one step ahead", self.fit.trainer.model().shape());
         if self.job.data.data.is_none() {
             let shown = self.frames.last().map(|frame| frame.step);
             let last = self.last.iter().filter(|last| shown != Some(last.step));
             let frames: Vec<Plot> = self.frames.iter().chain(last).map(SineWindow::plot).collect();
             return Ok((!frames.is_empty()).then(|| Figure::grid(title, frames, 3)));
         }
-        let mut plots: Vec<Plot> = held_out.iter().flat_map(report::HeldOut::plots).collect();
+        let mut plots: Vec<Plot> = held_out.iter().flat_map(Scored::plots).collect();
         plots.truncate(rnnstep::plot::MAX_PANELS);
         // many would hide the scores
         for plot in plots.iter().filter(|_| !self.job.data.has_several()) {
@@ -527,31 +520,20 @@ fn job_of(args: &TrainArgs) -> Job {
 
 /// What is read for a training.
 fn job_paths(args: &TrainArgs) -> Paths<'_> {
-    Paths::of_job(&args.job).reads("DATA", &args.more).reads("--bundle", args.device.bundle())
+    args.job.paths().reads("DATA", &args.more).reads("--bundle", args.device.bundle())
 }
 
-/// A model of random weights for these windows.
-fn random(job: &Job, shape: Shape, windows: &Windows) -> Result<Model, Failure> {
-    let (input, output) = (windows.input(), Some(job.loss.outputs(windows.output())));
-    Ok(Model::random(shape.with_input(input)?.with_output(output)?, job.seed)?)
-}
-
-/// A training from its start.
-fn begin(
-    job: &mut Job,
-    mut model: Model,
-    windows: Windows,
-    units: Option<Units>,
-    choose: impl FnOnce(&Shape, usize) -> Result<Device, Failure>,
-    threads: Threads,
-) -> Result<Trainer, Failure> {
-    if let Some(units) = units {
-        model = model.with_units(units)?;
+/// One step ahead over the held-out rows of a table; `None` if no row is held out.
+fn scored(named: &Named, model: &Model, device: &Device, seq_len: usize) -> Result<Option<Scored>, Failure> {
+    let (table, rows) = (&named.table, named.train_rows..named.table.rows());
+    if rows.is_empty() {
+        return Ok(None);
     }
-    job.settle_length(&windows);
-    let recipe = recipe_for(job, &windows)?;
-    let device = choose(model.shape(), windows.batch())?;
-    Ok(Trainer::new(model, windows, recipe, device, threads)?)
+    let warm_up = one_step::warm_up(seq_len);
+    let held_out = HeldOut::of(model, device, table.inputs(), table.targets(), rows.clone(), warm_up)?;
+    let about = format!("the last {} rows, held out", rows.len());
+    let times = named.time.as_ref().map(|time| time.values[rows].to_vec()).unwrap_or_default();
+    Ok(Some(Scored { series: named.series.clone(), names: named.target_names.clone(), held_out, times, about }))
 }
 
 /// What a model file says besides: columns, as those of the `first` table are called, and the recipe.
@@ -576,13 +558,26 @@ fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata, tables: &[Na
     let errors = outcome.errors.as_ref().map_or_else(Vec::new, |errors| errors.values().to_vec());
     let unseen = (!tables.is_empty()).then(|| Unseen { ends: ends(tables), errors });
     let metadata = Metadata { unseen, ..metadata.clone() };
-    paths::write(path, || file::save(path, &outcome.model, &metadata, &[]))
-}
-
-fn recipe_for(job: &Job, windows: &Windows) -> Result<rnnstep::train::Recipe, Failure> {
-    job.recipe(if windows.last_only() { Head::Last } else { Head::All }, Some(job.total_steps(windows)))
+    files::write(path, || file::save(path, &outcome.model, &metadata, &[]))
 }
 
 fn loss_line(k: u64, loss: f32) -> String {
     format!("step {k:>6}  loss {loss:.4e}")
+}
+
+/// What to type next.
+fn next(data: &DataArgs, columns: &Columns, model: &Path) -> String {
+    let model = typed(&model.display().to_string());
+    let Some(files) = &data.data else { return format!("rnnstep forecast {model} --steps 40") };
+    let path = files.paths()[0].as_path();
+    if !matches!(extension(path).as_str(), "csv" | "npy") {
+        return format!("rnnstep info {model}");
+    }
+    let of = data.many.said();
+    let path = typed(&path.display().to_string());
+    if columns.inputs == columns.targets {
+        return format!("rnnstep forecast {model} {path}{of} --steps 20");
+    }
+    // only a model that predicts all its inputs can feed them back
+    format!("rnnstep predict {model} {path}{of} --out predictions.csv")
 }

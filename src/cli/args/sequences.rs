@@ -1,0 +1,88 @@
+//! Sequences and states for a model that is there already.
+
+use super::table::{TableArgs, options_for, read_series};
+use crate::cli::failure::Failure;
+use crate::cli::output::files::extension;
+use rnnstep::data::npy;
+use rnnstep::data::series::{Series, Time};
+use rnnstep::error::listed;
+use rnnstep::model::file;
+use rnnstep::model::file::Columns;
+use rnnstep::{Error, Form, Model, State, Tensor};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// Sequences for a model, in raw units.
+pub struct Sequences {
+    /// `[T,I]` or `[B,T,I]`
+    pub x: Tensor,
+    /// The time of each row, of a table.
+    pub time: Option<Time>,
+}
+
+/// Reads x for `model`: columns by the names that the model was trained on, else all of them.
+pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: &Model) -> Result<Sequences, Failure> {
+    let input = model.shape().input();
+    let x = match extension(path).as_str() {
+        "safetensors" => file::read_tensors(path, &["x"], &[])?.remove("x").unwrap_or_default(),
+        "npy" => npy::read(path)?,
+        _ => {
+            let series = read_series(path, &options_for(columns, table))?;
+            return Ok(Sequences { x: x_of(&series, path, columns, model)?, time: series.time });
+        }
+    };
+    match x.dims() {
+        [.., width] if matches!(x.dims().len(), 2 | 3) && *width == input => Ok(Sequences { x, time: None }),
+        dims => {
+            let reason = format!("x: the model takes [T,{input}] or [B,T,{input}], this is {dims:?}");
+            Err(Error::File { path: path.into(), reason }.into())
+        }
+    }
+}
+
+/// x of a series for `model`.
+pub fn x_of(series: &Series, path: &Path, columns: &Columns, model: &Model) -> Result<Tensor, Failure> {
+    let input = model.shape().input();
+    let there: HashSet<&String> = series.columns.iter().collect();
+    let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| there.contains(name));
+    let x = if known { series.select(&columns.inputs)? } else { series.values.clone() };
+    if x.rows().1 != input {
+        let found = listed(&series.columns);
+        let names = if columns.inputs.is_empty() { String::new() } else { format!(" ({})", listed(&columns.inputs)) };
+        let reason = format!("the model takes {input} columns{names}, the file has {found}");
+        return Err(Error::File { path: path.into(), reason }.into());
+    }
+    Ok(x)
+}
+
+/// The state of `batch` sequences: that of a file with `h [L,B,H]` (and `c`, and `past` where changes are predicted), or zero.
+pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<State, Failure> {
+    let mut state = State::new(model.shape(), batch);
+    let Some(path) = path else { return Ok(state) };
+    let has_c = model.shape().cell().has_c();
+    let mut tensors = file::read_tensors(path, if has_c { &["h", "c"] } else { &["h"] }, &["past"])?;
+    let past = tensors.remove("past");
+    if let Some(units) = model.units().filter(|units| units.form() != Form::Value) {
+        let wrong = |reason: String| Error::Tensor { path: path.into(), tensor: "past".into(), reason };
+        let expected = [units.form().lag(), batch, units.columns().len()];
+        let Some(past) = past else {
+            let reason = "is missing; a model that predicts changes goes on from the last values as well".into();
+            return Err(wrong(reason).into());
+        };
+        if past.dims() != expected {
+            let reason =
+                format!("expected the shape {expected:?} (rows back, B, predicted columns), got {:?}", past.dims());
+            return Err(wrong(reason).into());
+        }
+        state.set_past(units, past.data())?;
+    }
+    let expected = [model.shape().layers(), batch, model.shape().hidden()];
+    for (name, tensor) in &tensors {
+        if tensor.dims() != expected {
+            let reason = format!("expected the shape {expected:?} (L,B,H), got {:?}", tensor.dims());
+            return Err(Error::Tensor { path: path.into(), tensor: name.clone(), reason }.into());
+        }
+        if name == "h" { state.set_h(tensor.data())? } else { state.set_c(tensor.data())? }
+    }
+    Ok(state)
+}

@@ -1,0 +1,94 @@
+//! Several series: those of a table in long form, or a file each.
+
+use super::paths;
+use super::table::read_series;
+use crate::cli::failure::Failure;
+use crate::cli::output::files::extension;
+use crate::cli::output::screen::typed;
+use clap::Args;
+use rnnstep::Error;
+use rnnstep::data::csv::{self, CsvOptions};
+use rnnstep::data::series::Series;
+use rnnstep::error::{listed, quoted};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// The series of a table in long form.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct SeriesArgs {
+    /// Column of a .csv that says which of many series a row belongs to
+    #[arg(long, value_name = "COLUMN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
+    /// Of those series this one alone
+    #[arg(long, value_name = "NAME", requires = "series")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
+}
+
+impl SeriesArgs {
+    /// The flags once more, with a space before them.
+    pub fn said(&self) -> String {
+        let flag = |name: &str, value: &Option<String>| {
+            value.as_ref().map_or_else(String::new, |value| format!(" --{name} {}", typed(value)))
+        };
+        flag("series", &self.series) + &flag("only", &self.only)
+    }
+}
+
+/// One of several series.
+pub struct OneSeries {
+    pub name: String,
+    pub file: PathBuf,
+    /// Its rows, or why there are none.
+    pub series: Result<Series, Error>,
+}
+
+/// The series of a table in long form.
+pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<OneSeries>, Failure> {
+    if !matches!(extension(path).as_str(), "csv" | "tsv" | "txt" | "") {
+        let column = quoted(column);
+        let reason = format!("has no column {column} with the ids of the series; --series is for a .csv");
+        return Err(Error::File { path: path.into(), reason }.into());
+    }
+    let all = csv::read_long(path, options, column)?;
+    Ok(all.into_iter().map(|(name, series)| OneSeries { name, file: path.into(), series }).collect())
+}
+
+/// Files, each a series with the name of the file; where two have the same one, with the whole path.
+pub fn read_files(files: &[PathBuf], options: &CsvOptions) -> Result<Vec<OneSeries>, Failure> {
+    let stem = |path: &Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let mut stems: HashMap<String, usize> = HashMap::new();
+    if let Some([first, again]) = paths::twice(files) {
+        let also = if first == again { String::new() } else { format!(", as {} as well", first.display()) };
+        return Err(Failure::Usage(format!("{} is given twice{also}", again.display())));
+    }
+    for path in files {
+        *stems.entry(stem(path)).or_default() += 1;
+    }
+    let read = |path: &PathBuf| {
+        let name = stem(path);
+        let name = if stems[&name] == 1 { name } else { path.display().to_string() };
+        let series = match extension(path).as_str() {
+            "safetensors" => {
+                let reason = "holds windows already cut; several files are several series, .csv or .npy";
+                Err(Error::File { path: path.clone(), reason: reason.into() })
+            }
+            _ => read_series(path, options).map_err(Failure::into_error),
+        };
+        OneSeries { name, file: path.clone(), series }
+    };
+    Ok(files.iter().map(read).collect())
+}
+
+/// Of all series the one with this name.
+pub fn only(mut all: Vec<OneSeries>, name: &str) -> Result<OneSeries, Failure> {
+    if let Some(at) = all.iter().position(|one| one.name == name) {
+        return Ok(all.swap_remove(at));
+    }
+    let path = all.first().map(|one| one.file.clone()).unwrap_or_default();
+    let (name, others) = (quoted(name), listed(all.iter().map(|one| one.name.as_str())));
+    Err(Error::File { path, reason: format!("there is no series {name}; there are {others}") }.into())
+}

@@ -1,0 +1,56 @@
+//! The lesson of the built-in sine: its windows as pictures, and its score on the windows after the training.
+
+use crate::cli::failure::Failure;
+use crate::cli::output::report::Scored;
+use rnnstep::data::sine;
+use rnnstep::plot::{Line, Plot, Role};
+use rnnstep::series::one_step::HeldOut;
+use rnnstep::train::Trainer;
+use rnnstep::{Error, Order, Tensor};
+
+/// The five windows that follow those of the training.
+pub fn scored(trainer: &Trainer) -> Result<Scored, Failure> {
+    const WINDOWS: u64 = 5;
+    let (model, seq_len, next) = (trainer.model(), trainer.windows().seq_len(), trainer.steps_done());
+    let windows = next..next + WINDOWS;
+    let mut x: Vec<f32> = windows.clone().flat_map(|k| sine::window(k, seq_len).take(seq_len)).collect();
+    let last = sine::window(windows.end - 1, seq_len).last();
+    let rows = x.len();
+    let input = Tensor::new([rows, 1], x.clone())?;
+    let y = model.forward(trainer.device().clone(), &input, Order::BatchFirst, &mut trainer.state().clone())?;
+    x.extend(last);
+    let held_out = HeldOut::new(model.point(&y)?, Tensor::new([rows + 1, 1], x)?)?;
+    let about = format!("the {rows} points after the training");
+    Ok(Scored { series: None, names: vec!["sine".into()], held_out, times: vec![], about })
+}
+
+/// What a network said to a window of the sine, before the update that it brought.
+#[derive(Clone)]
+pub struct SineWindow {
+    /// The training step, from 0.
+    pub step: u64,
+    /// One value for each point of the window.
+    pub y: Vec<f32>,
+}
+
+impl SineWindow {
+    /// That of the last step.
+    pub fn last(trainer: &mut Trainer) -> Result<Self, Error> {
+        let [.., y] = trainer.last_window()?;
+        let point = trainer.recipe().loss.point();
+        Ok(Self { step: trainer.steps_done().saturating_sub(1), y: y.iter().map(|row| row[point]).collect() })
+    }
+
+    /// The lesson's picture: input and prediction over the times of the window.
+    pub fn plot(&self) -> Plot {
+        let Self { step, y } = self;
+        let points = |values: &mut dyn Iterator<Item = f32>| -> Vec<(f64, f64)> {
+            sine::times(*step, y.len()).skip(1).zip(values).map(|(t, value)| (t, f64::from(value))).collect()
+        };
+        let values = || sine::window(*step, y.len());
+        Plot::new(format!("step {step}"), "time", "")
+            .with(Line::dots("input", Role::Input, points(&mut values())))
+            .with(Line::new("target", Role::Target, points(&mut values().skip(1))))
+            .with(Line::dots("prediction", Role::Prediction, points(&mut y.iter().copied())))
+    }
+}

@@ -1,0 +1,20 @@
+//! The files that a command writes.
+
+use crate::cli::signals;
+use rnnstep::Error;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Writes one of the files of a command. If it is a pipe, a signal ends the wait for its reader, and one whose reader has gone
+/// is like a stdout that is closed: no failure, and no reason to leave out another file.
+pub fn write(path: &Path, write: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    match signals::writing(path, write) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// The extension in lower case.
+pub fn extension(path: &Path) -> String {
+    path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default()
+}

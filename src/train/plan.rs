@@ -1,0 +1,285 @@
+//! How tables become a model: one series or several, windows of all of them, scalers over all of their training parts, weights
+//! chosen by all that is held out.
+
+use super::validation::{SeriesRows, Validation};
+use crate::cpu::Threads;
+use crate::data::windows::{self, Windows};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::net::pass::Head;
+use crate::net::shape::Shape;
+use crate::series::one_step;
+use crate::tensor::Tensor;
+use crate::train::checkpoint::Checkpoint;
+use crate::train::{Fit, Recipe, Table, Trainer};
+use crate::units::scaler::Scaling;
+use crate::units::transform::Form;
+use crate::units::{self, Units};
+use std::borrow::Borrow;
+
+/// The part of a table, from its end, that is held out if nobody says how large it is to be.
+pub const HELD_OUT: f64 = 0.2;
+
+/// How long to train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// So many training steps.
+    Steps(u64),
+    /// So many times through all windows.
+    Epochs(u64),
+}
+
+impl Length {
+    /// Training steps on `windows`.
+    pub fn steps(self, windows: &Windows) -> u64 {
+        match self {
+            Self::Steps(steps) => steps,
+            Self::Epochs(epochs) => epochs.saturating_mul(windows.steps_per_epoch().unwrap_or(1)),
+        }
+    }
+}
+
+/// How tables become a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The network; I and O are those that the tables ask for.
+    pub shape: Shape,
+    /// T, time steps of a window.
+    pub seq_len: usize,
+    /// Rows from the start of one window to the next, where the state is not carried.
+    pub stride: usize,
+    /// B, windows side by side.
+    pub batch: usize,
+    /// The part of the rows, from their end, that weights are chosen by and not trained on.
+    pub val_fraction: f64,
+    /// How columns are scaled, fitted to the rest.
+    pub scaling: Scaling,
+    /// What of the predicted columns the network sees and says.
+    pub form: Form,
+    /// How long to train.
+    pub length: Length,
+    /// Epochs without a better loss on what is held out, after which to stop.
+    pub patience: Option<u64>,
+    /// How to train; its `steps` are set to those of `length`.
+    pub recipe: Recipe,
+}
+
+/// Data made ready for one training.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Between raw values and the network's, fitted to the training parts of all series; `None` where nothing is scaled.
+    pub units: Option<Units>,
+    /// Windows of the training parts; none has rows of two series.
+    pub windows: Windows,
+    /// What weights are chosen by, if anything is held out.
+    pub validation: Option<Validation>,
+    /// Rows of each series that are not held out; 0 for one that is left out.
+    pub train_rows: Vec<usize>,
+    /// Series that nothing could be made of.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A series that takes no part, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Which one, from 0.
+    pub series: usize,
+    /// Why.
+    pub reason: String,
+}
+
+impl Plan {
+    /// Fits units to the training parts of `tables`, which are series of the same columns, and cuts them into windows. The last
+    /// part of each is held out; the state starts from zero and changes start anew in each. Of several series, those that are
+    /// too short for a window, or that have no such change, are left out.
+    ///
+    /// # Errors
+    /// If there is no series that can be trained on, tables differ in their columns, a value is not finite or has no form, or
+    /// a size is 0.
+    pub fn prepare(&self, tables: &[impl Borrow<Table>]) -> Result<Prepared> {
+        self.check()?;
+        let tables: Vec<&Table> = tables.iter().map(Borrow::borrow).collect();
+        let Some(first) = tables.first() else { return Err(Error::invalid("there is no series to train on")) };
+        let widths = first.widths();
+        if tables.iter().any(|table| table.widths() != widths) {
+            return Err(Error::invalid("series of one model must have the same columns"));
+        }
+        let (train_rows, left_out) = self.train_rows(&tables)?;
+        let mut parts = Vec::new();
+        for (table, &rows) in tables.iter().zip(&train_rows).filter(|(_, rows)| **rows > 0) {
+            parts.push(table.part(0..rows)?);
+        }
+        let raw: Vec<_> = parts.iter().map(|part| (part.inputs().data(), part.targets().data())).collect();
+        let units = Units::fit_many(self.scaling, self.form, self.recipe.loss, &raw, widths, first.columns())?;
+        let pairs = parts.iter().map(|part| part.scaled(&units)).collect::<Result<Vec<_>>>()?;
+        let windows = self.cut(pairs)?;
+        let mut held_out = Vec::new();
+        for (table, &rows) in tables.iter().zip(&train_rows).filter(|(table, rows)| (1..table.rows()).contains(*rows)) {
+            held_out.push(self.hold_out(&units, table, rows)?);
+        }
+        let validation = (!held_out.is_empty()).then_some(Validation::Rows(held_out));
+        Ok(Prepared { units: Some(units), windows, validation, train_rows, left_out })
+    }
+
+    /// Windows already cut, `x [N,B,T,I]` and `target [N,B,T,O]` or `[N,B,O]`, of which the last ones are held out. Nothing is
+    /// scaled.
+    ///
+    /// # Errors
+    /// If the arrays have other dimensions or do not go together, or no window is left to train on.
+    pub fn prepare_windows(&self, x: &Tensor, target: &Tensor) -> Result<Prepared> {
+        let count = x.dims().first().copied().unwrap_or(0);
+        let (train, held_out) = windows::split(count, self.val_fraction)?;
+        if train.is_empty() && !held_out.is_empty() {
+            return Err(Error::invalid(format!("val-fraction: none of the {count} windows is left to train on")));
+        }
+        let part = |range: &std::ops::Range<usize>| Windows::cut(x.part(range.clone())?, target.part(range.clone())?);
+        let validation = if held_out.is_empty() { None } else { Some(Validation::Windows(part(&held_out)?)) };
+        self.unscaled(part(&train)?, validation)
+    }
+
+    /// The windows of the built-in sine, which has no end and of which nothing is held out.
+    ///
+    /// # Errors
+    /// If a size is 0.
+    pub fn prepare_sine(&self) -> Result<Prepared> {
+        self.unscaled(Windows::sine(self.seq_len)?, None)
+    }
+
+    /// Windows in the network's own units. A file still has to say of a model that it predicts distributions.
+    fn unscaled(&self, windows: Windows, validation: Option<Validation>) -> Result<Prepared> {
+        let loss = self.recipe.loss;
+        let (x, y) = (vec![0.0; windows.input()], vec![0.0; windows.output()]);
+        let fit = || Units::fit(Scaling::None, Form::Value, loss, (&x, x.len()), (&y, y.len()), None);
+        let units = loss.is_distribution().then(fit).transpose()?;
+        Ok(Prepared { units, windows, validation, train_rows: Vec::new(), left_out: Vec::new() })
+    }
+
+    /// Rows of each series to train on, 0 for one that is left out, and why it is. One alone is never left out: what is wrong
+    /// with it is an error.
+    fn train_rows(&self, tables: &[&Table]) -> Result<(Vec<usize>, Vec<LeftOut>)> {
+        let (mut rows, mut left_out) = (Vec::with_capacity(tables.len()), Vec::new());
+        for (series, table) in tables.iter().enumerate() {
+            let train = windows::split(table.rows(), self.val_fraction)?.0.len();
+            let usable = if tables.len() > 1 { self.usable(table, train) } else { Ok(()) };
+            rows.push(if usable.is_ok() { train } else { 0 });
+            left_out.extend(usable.err().map(|error| LeftOut { series, reason: error.to_string() }));
+        }
+        if rows.iter().all(|rows| *rows == 0) {
+            return Err(Error::invalid(match left_out.first() {
+                Some(one) => format!("none of the {} series can be trained on: {}", tables.len(), one.reason),
+                None => "no rows are left to train on; take a smaller val-fraction".into(),
+            }));
+        }
+        Ok((rows, left_out))
+    }
+
+    /// Whether the plan makes sense by itself, whatever the rows: what fails here fails for every series.
+    ///
+    /// # Errors
+    /// If a size is 0 or the part to hold out is none.
+    pub fn check(&self) -> Result<()> {
+        let sizes = [("seq-len", self.seq_len), ("batch", self.batch), ("stride", self.stride)];
+        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(Error::invalid(format!("{name} 0: must be at least 1")));
+        }
+        windows::split(0, self.val_fraction).map(|_| ())
+    }
+
+    /// Whether the first `train` rows of a series give a window, and all of it the changes that are asked for.
+    fn usable(&self, table: &Table, train: usize) -> Result<()> {
+        let lag = self.form.lag();
+        let needed = Windows::rows_needed(self.seq_len, self.batch, self.recipe.carry).saturating_add(lag);
+        if train < needed {
+            return Err(Error::invalid(format!("{train} rows to train on, {needed} are needed")));
+        }
+        units::check_changes(self.form, (table.targets().data(), table.widths().1))
+    }
+
+    /// Windows of the scaled training parts.
+    fn cut(&self, series: Vec<(Tensor, Tensor)>) -> Result<Windows> {
+        let &Self { seq_len, stride, batch, ref recipe, .. } = self;
+        let last_only = recipe.loss_on == Head::Last;
+        if recipe.carry {
+            Windows::lanes_of(series, seq_len, batch, last_only)
+        } else {
+            Windows::shuffled_of(series, seq_len, stride, batch, last_only, recipe.seed)
+        }
+    }
+
+    /// The rows from `first` on, and those before them that warm a state up.
+    fn hold_out(&self, units: &Units, table: &Table, first: usize) -> Result<SeriesRows> {
+        let lag = units.form().lag();
+        let from = one_step::warm_up_start(first, one_step::warm_up(self.seq_len), lag);
+        let (x, target) = table.part(from..table.rows())?.scaled(units)?;
+        Ok(SeriesRows { x, target, first: first - from - lag })
+    }
+
+    /// A training of `tables` from its start, random weights.
+    ///
+    /// # Errors
+    /// Those of [`Plan::prepare`] and [`Plan::begin`].
+    pub fn start(&self, tables: &[impl Borrow<Table>], device: impl Into<Device>, threads: Threads) -> Result<Fit> {
+        self.begin(self.prepare(tables)?, None, device, threads)
+    }
+
+    /// A training of what is `prepared` from its start: from the weights of `initial`, or from random ones.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::new`], and if the shape makes no sense or `initial` has another number of columns.
+    pub fn begin(
+        &self,
+        prepared: Prepared,
+        initial: Option<Model>,
+        device: impl Into<Device>,
+        threads: Threads,
+    ) -> Result<Fit> {
+        let Prepared { units, windows, validation, .. } = prepared;
+        let random = || Model::random(self.shape_for(windows.input(), windows.output())?, self.recipe.seed);
+        let mut model = initial.map_or_else(random, Ok)?;
+        if let Some(units) = units {
+            model = model.with_units(units)?;
+        }
+        let recipe = self.recipe_for(&windows);
+        let total = self.length.steps(&windows);
+        let trainer = Trainer::new(model, windows, recipe, device, threads)?;
+        Ok(Fit::new(trainer, validation, None, total, self.patience))
+    }
+
+    /// The training of a checkpoint goes on with what is `prepared`, which must be what it began with.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::into_trainer`], and if more steps are done than the plan asks for.
+    pub fn resume(
+        &self,
+        checkpoint: Checkpoint,
+        prepared: Prepared,
+        device: impl Into<Device>,
+        threads: Threads,
+    ) -> Result<Fit> {
+        let Prepared { windows, validation, .. } = prepared;
+        let (recipe, total) = (self.recipe_for(&windows), self.length.steps(&windows));
+        let (trainer, best) = checkpoint.into_trainer(windows, recipe, device, threads)?;
+        let done = trainer.steps_done();
+        if done > total {
+            return Err(Error::invalid(format!(
+                "steps {total}: the training to resume has done {done} already; ask for more"
+            )));
+        }
+        Ok(Fit::new(trainer, validation, best, total, self.patience))
+    }
+
+    /// How to train on these windows.
+    fn recipe_for(&self, windows: &Windows) -> Recipe {
+        let loss_on = if windows.last_only() { Head::Last } else { Head::All };
+        Recipe { steps: Some(self.length.steps(windows)), loss_on, ..self.recipe.clone() }
+    }
+
+    /// The shape of a network for so many columns in, I, and to predict, D.
+    ///
+    /// # Errors
+    /// If it makes no sense.
+    pub fn shape_for(&self, inputs: usize, targets: usize) -> Result<Shape> {
+        self.shape.with_input(inputs)?.with_output(Some(self.recipe.loss.outputs(targets)))
+    }
+}

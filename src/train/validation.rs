@@ -1,0 +1,112 @@
+//! What is held out of a training: weights are chosen by it, and whether anything was learned.
+
+use crate::data::windows::Windows;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::series::residuals::{Errors, Says};
+use crate::series::one_step;
+use crate::tensor::Tensor;
+use crate::train::{Recipe, mean_loss};
+
+/// What is held out of a training, to choose weights by.
+#[derive(Debug)]
+pub enum Validation {
+    /// The last rows of one series or of several; each row counts alike.
+    Rows(Vec<SeriesRows>),
+    /// Windows that came cut.
+    Windows(Windows),
+}
+
+/// Rows of a series in the network's units.
+#[derive(Debug)]
+pub struct SeriesRows {
+    /// `[n,I]`
+    pub(super) x: Tensor,
+    /// `[n,D]`, of the same times.
+    pub(super) target: Tensor,
+    /// The first row that counts; those before it warm the state up.
+    pub(super) first: usize,
+}
+
+impl Validation {
+    /// The mean loss of `model` one step ahead, in the network's units.
+    ///
+    /// # Errors
+    /// If a card fails.
+    pub fn loss(&mut self, model: &Model, recipe: &Recipe, device: &Device) -> Result<f64> {
+        match self {
+            Self::Windows(windows) => mean_loss(model, windows, recipe, device.clone()),
+            Self::Rows(series) => {
+                let losses = losses(series, model, recipe, device)?;
+                Ok(losses.iter().sum::<f64>() / losses.len() as f64)
+            }
+        }
+    }
+
+    /// How far off `model` is one step ahead, at the last rows, as many of one series as of another: see [`Says`]. Of windows that
+    /// came cut nothing is known.
+    ///
+    /// # Errors
+    /// If the model predicts something else than what is held out, or a card fails.
+    pub(super) fn errors(&self, model: &Model, recipe: &Recipe, device: &Device) -> Result<Option<Errors>> {
+        let Self::Rows(all) = self else { return Ok(None) };
+        let (network, says) = (model.clone().raw(), Says::new(recipe.loss));
+        let most = (Errors::MOST / all.len().max(1)).max(1);
+        let (mut errors, mut columns) = (Vec::new(), 1);
+        for series in all {
+            columns = series.target.rows().1;
+            let (wanted, out) = (recipe.loss.outputs(columns), network.shape().width_out());
+            Error::check_length("outputs for what is held out", wanted, out)?;
+            let found = says.errors_of_rows(series.outputs(&network, device)?.data(), series.actuals(), columns);
+            errors.extend_from_slice(&found[found.len().saturating_sub(most * columns)..]);
+        }
+        errors.truncate(Errors::MOST * columns);
+        // weights that predict no numbers have no errors to speak of
+        Ok(Errors::new(errors, columns).ok())
+    }
+
+    /// Whether `model` is better than `other` by more than two standard errors of the mean difference, row by row. Two where the
+    /// rule of Breiman, Friedman, Olshen and Stone 1984 for taking the simpler of two models has one: the weights at hand are the
+    /// best of many epochs, and one of those is always a little better by chance. Windows that came cut are not asked.
+    ///
+    /// # Errors
+    /// If a card fails.
+    pub(super) fn prefers(&self, model: &Model, other: &Model, recipe: &Recipe, device: &Device) -> Result<bool> {
+        let Self::Rows(series) = self else { return Ok(true) };
+        let of = |model| losses(series, model, recipe, device);
+        let gains: Vec<f64> = of(other)?.iter().zip(of(model)?).map(|(other, model)| other - model).collect();
+        let count = gains.len() as f64;
+        let mean = gains.iter().sum::<f64>() / count;
+        let variance = gains.iter().map(|gain| (gain - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+        Ok(mean > 2.0 * (variance / count).sqrt())
+    }
+}
+
+/// The loss of each row that counts.
+fn losses(series: &[SeriesRows], model: &Model, recipe: &Recipe, device: &Device) -> Result<Vec<f64>> {
+    let (network, out) = (model.clone().raw(), model.shape().width_out());
+    let mut dy = vec![0.0; out]; // no gradient is wanted here
+    let mut losses = Vec::new();
+    for series in series {
+        let width = series.target.rows().1;
+        let elements = recipe.loss.elements(width) as f64;
+        let y = series.outputs(&network, device)?;
+        let rows = y.data().chunks_exact(out).zip(series.actuals().chunks_exact(width));
+        losses.extend(rows.map(|(y, actual)| recipe.loss.row(y, actual, &mut dy) / elements));
+    }
+    Ok(losses)
+}
+
+impl SeriesRows {
+    /// The outputs `[n,O]` of `network` for each row that counts, one step ahead.
+    fn outputs(&self, network: &Model, device: &Device) -> Result<Tensor> {
+        // nothing is before the rows that warm the state up
+        one_step::outputs(network, device, &self.x, self.first..self.x.rows().0, self.first)
+    }
+
+    /// The actual values of those rows, `[n,D]`.
+    fn actuals(&self) -> &[f32] {
+        &self.target.data()[self.first * self.target.rows().1..]
+    }
+}
