@@ -174,7 +174,7 @@ fn shapes_are_made_in_one_place() {
     for (path, text) in library() {
         let code = code(&text);
         let made = code.match_indices("Shape {").filter(|(at, _)| {
-            let path = code[..*at].trim_end_matches("crate::");
+            let path = code[..*at].trim_end_matches("crate::net::shape::");
             let before = path.trim_end_matches([' ', '&']);
             !path.ends_with(is_word)
                 && !["->", "let", "impl", "struct", "for", "mod"].iter().any(|word| before.ends_with(word))
