@@ -1,6 +1,7 @@
 //! Tables of one column, trainings and walks over them, as several tests want them; what a test is about it changes itself.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[cfg(feature = "evaluate")]
 use rnnstep::evaluate::backtest::{Protocol, Window};
 use rnnstep::random::{Purpose, Random};
 use rnnstep::train::Recipe;
@@ -34,6 +35,7 @@ pub fn plan(cell: CellKind, hidden: usize, form: Form, epochs: u64, recipe: Reci
 }
 
 /// A walk from row `first` on, with a model that is trained once on all before.
+#[cfg(feature = "evaluate")]
 pub fn protocol(first: usize, horizon: usize) -> Protocol {
     Protocol {
         first,

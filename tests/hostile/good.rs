@@ -6,7 +6,7 @@ use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, End, Metadata, Unseen};
-use rnnstep::series::interval::Errors;
+use rnnstep::series::residuals::Errors;
 use rnnstep::train::checkpoint;
 use rnnstep::train::checkpoint::Best;
 use rnnstep::train::{Recipe, Trainer};

@@ -8,19 +8,23 @@
 //! - `RNNSTEP_HOSTILE_SEED=7` takes others (1 if nobody says otherwise);
 //! - `RNNSTEP_HOSTILE_CASE=123` runs one alone and leaves its files.
 #![cfg(feature = "std")]
+#![cfg_attr(not(feature = "cli"), allow(dead_code, reason = "without the program fewer cases are tried"))]
 
 #[path = "../common/calls.rs"]
 mod calls;
+#[cfg(feature = "cli")]
 #[path = "../common/run.rs"]
 mod run;
 #[path = "../common/shapes.rs"]
 mod shapes;
 
 mod api;
+#[cfg(feature = "cli")]
 mod bounds;
 mod campaign;
 #[cfg(feature = "cli")]
 mod commands;
+#[cfg(feature = "evaluate")]
 mod containers;
 mod damage;
 mod dice;

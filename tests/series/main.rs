@@ -1,11 +1,12 @@
 //! What is made of a series and its model: the backtest, a learner in it, prediction intervals, the
 //! search for a better model, plots.
-#![cfg(feature = "std")]
+#![cfg(feature = "evaluate")]
 
 #[path = "../common/series.rs"]
 mod series;
 
 mod backtest;
+#[cfg(feature = "plot")]
 mod plot;
 mod prediction_intervals;
 mod prequential;
