@@ -4,8 +4,8 @@ use crate::data::windows::Windows;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::series::residuals::{Errors, Says};
 use crate::series::one_step;
+use crate::series::residuals::{Errors, Says};
 use crate::tensor::Tensor;
 use crate::train::{Recipe, mean_loss};
 
