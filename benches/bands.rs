@@ -4,7 +4,7 @@
 //! Before anything is timed, paths without errors are held against a stream that is fed back.
 
 use rnnstep::measure::latency::Distribution;
-use rnnstep::series::interval::{Errors, Options, Simulator, bands};
+use rnnstep::series::interval::{Options, Residuals, Simulator, bands};
 use rnnstep::{CellKind, Cpu, Model, Shape, Stream, Tensor};
 use std::hint::black_box;
 use std::time::Instant;
@@ -25,7 +25,7 @@ fn main() {
         let (starts, _) = simulator.walk(&history, &[HISTORY - 1], HISTORY).unwrap();
         let mut stream = Stream::on(Cpu::widest(), model.clone()).unwrap();
         let (_, future) = rnnstep::series::multi_step::ahead(&mut stream, &history, STEPS).unwrap();
-        let none = Errors::new(vec![0.0], 1).unwrap();
+        let none = Residuals::new(vec![0.0], 1).unwrap();
         simulator
             .paths(&[&starts[0]], PATHS, STEPS, &none, 0, |_, step, _, values| {
                 let expected = future.data()[step];
@@ -33,7 +33,7 @@ fn main() {
             })
             .unwrap();
         let errors =
-            Errors::new((0..500).map(|i| ((i * 7919 % 1000) as f32 / 500.0 - 1.0) * 0.1).collect(), 1).unwrap();
+            Residuals::new((0..500).map(|i| ((i * 7919 % 1000) as f32 / 500.0 - 1.0) * 0.1).collect(), 1).unwrap();
         let id = format!("{}/{}/H32/{PATHS}x{STEPS}", cell.name(), Cpu::widest().isa().name());
         print(&format!("{id} paths"), || {
             let mut quantiles = [0.0; 7];

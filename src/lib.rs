@@ -203,7 +203,7 @@ pub use units::Units;
 #[cfg(feature = "alloc")]
 pub use units::scaler::Scaler;
 #[cfg(feature = "alloc")]
-pub use units::transform::Form;
+pub use units::transform::TargetTransform;
 
 /// The examples of the pages compile, and those that can run do.
 #[cfg(all(doctest, feature = "std"))]

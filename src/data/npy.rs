@@ -4,7 +4,7 @@
 //! three entries; so that header is read here.
 
 use crate::error::{Error, Result, quoted};
-use crate::io::atomic::write_whole;
+use crate::io::atomic::write_atomic;
 use crate::memory;
 use crate::tensor::Tensor;
 use half::f16;
@@ -57,7 +57,7 @@ pub fn write(path: &Path, array: &Tensor) -> Result<()> {
     let padding = (BEFORE + header.len() + 1).next_multiple_of(64) - (BEFORE + header.len() + 1);
     header += &" ".repeat(padding);
     header.push('\n');
-    write_whole(path, |out| {
+    write_atomic(path, |out| {
         let mut out = BufWriter::new(out);
         out.write_all(MAGIC)?;
         out.write_all(&[1, 0])?;

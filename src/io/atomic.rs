@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// If the folder is missing or cannot be written to, or the disk is full; the message names `path`.
-pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let io = |error| Error::io(path, with_advice(error));
     match Place::of(path)? {
         Place::Device(mut device) => write(&mut device).and_then(|()| device.flush()).map_err(io),
@@ -37,10 +37,10 @@ pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io:
     }
 }
 
-/// `Ok` if [`write_whole`] could begin now; leaves no trace, and removes those of processes that were killed there.
+/// `Ok` if [`write_atomic`] could begin now; leaves no trace, and removes those of processes that were killed there.
 ///
 /// # Errors
-/// Those of [`write_whole`], but for a disk that fills up and a pipe that nobody reads.
+/// Those of [`write_atomic`], but for a disk that fills up and a pipe that nobody reads.
 pub(crate) fn check(path: &Path) -> Result<()> {
     if let Some(target) = replaced(path)? {
         Place::beside(path, &target)?;
@@ -64,7 +64,7 @@ fn may_be_written(number: u32) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::PermissionDenied, "was opened for reading only; open it for writing, as in 3>FILE"))
 }
 
-/// The file that [`write_whole`] replaces, links followed to their end, whether it is there or not.
+/// The file that [`write_atomic`] replaces, links followed to their end, whether it is there or not.
 /// `None` for what is written to directly.
 ///
 /// # Errors
@@ -343,14 +343,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model");
         fs::write(&path, "old").unwrap();
-        let error = write_whole(&path, |out| {
+        let error = write_atomic(&path, |out| {
             out.write_all(b"half of the new")?;
             Err(ErrorKind::StorageFull.into())
         });
         assert!(error.unwrap_err().to_string().starts_with(&path.display().to_string()));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        write_whole(&path, |out| out.write_all(b"new")).unwrap();
+        write_atomic(&path, |out| out.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -397,13 +397,13 @@ mod tests {
         // what runs as its owner is nothing that a new file should do
         for (before, after) in [(0o640, 0o640), (0o4755, 0o755), (0o2750, 0o750), (0o1600, 0o600)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
-            write_whole(&link, |out| out.write_all(b"new")).unwrap();
+            write_atomic(&link, |out| out.write_all(b"new")).unwrap();
             assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
             assert_eq!(fs::read(&path).unwrap(), b"new");
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, after);
         }
         // a new file gets the same permissions as any other new file
-        write_whole(&fresh, |out| out.write_all(b"new")).unwrap();
+        write_atomic(&fresh, |out| out.write_all(b"new")).unwrap();
         let other = folder.path().join("d");
         fs::write(&other, "").unwrap();
         assert_eq!(fs::metadata(&fresh).unwrap().mode(), fs::metadata(&other).unwrap().mode());
@@ -417,7 +417,7 @@ mod tests {
         let path = folder.path().join("secret");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        write_whole(&path, |out| {
+        write_atomic(&path, |out| {
             let written: Vec<_> = fs::read_dir(folder.path())?.map(|entry| entry.unwrap().metadata()).collect();
             assert_eq!(written.len(), 2);
             written.into_iter().for_each(|file| assert_eq!(file.unwrap().mode() & 0o077, 0));
@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(replaced(&name("first")).unwrap(), Some(name("far/model")));
         check(&name("first")).unwrap();
         assert_eq!(fs::read_dir(name("far")).unwrap().count(), 0);
-        write_whole(&name("first"), |out| out.write_all(b"new")).unwrap();
+        write_atomic(&name("first"), |out| out.write_all(b"new")).unwrap();
         assert_eq!(fs::read(name("far/model")).unwrap(), b"new");
         assert_eq!(fs::read_link(name("first")).unwrap(), Path::new("second"));
         assert_eq!(fs::read_link(name("second")).unwrap(), Path::new("far/model"));

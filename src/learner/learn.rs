@@ -5,7 +5,7 @@ use super::memory::Snapshot;
 use super::{Learned, Learner, score};
 use crate::objective::optimizer::{clipped, norm};
 use crate::simd::math::{all_finite, settle};
-use crate::units::transform::Form;
+use crate::units::transform::TargetTransform;
 
 /// After so many updates the weights are held against the last good ones.
 const CHECK: u64 = 256;
@@ -198,7 +198,7 @@ impl Learner {
     pub(super) fn follow(&mut self, newest: usize, told: Option<usize>, came: &[f32]) {
         let Some(keep) = self.options.adapt else { return };
         if let (Some(units), Some((x_moments, y_moments))) = (&mut self.units, &mut self.now.numbers.scaling) {
-            let changes = units.form() != Form::Value;
+            let changes = units.transform() != TargetTransform::Value;
             let (x, y) = units.scalers_mut();
             x_moments.follow(self.now.rows.x(newest), keep, x);
             match told {

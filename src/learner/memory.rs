@@ -266,8 +266,8 @@ impl Snapshot {
                 )));
             }
         }
-        if self.past.form() != other.past.form() {
-            let (here, there) = (self.past.form(), other.past.form());
+        if self.past.transform() != other.past.transform() {
+            let (here, there) = (self.past.transform(), other.past.transform());
             return Err(Error::invalid(format!("snapshot: of a model that says {there:?}, this one says {here:?}")));
         }
         let (numbers, count) = (&other.numbers, self.rows.count);

@@ -194,7 +194,7 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
 #[cfg(feature = "alloc")]
 pub(super) fn refuse_forms(model: &Model) -> Result<()> {
     match model.units() {
-        Some(units) if units.form() != crate::units::transform::Form::Value => Err(Error::invalid(
+        Some(units) if units.transform() != crate::units::transform::TargetTransform::Value => Err(Error::invalid(
             "the model predicts changes, which a fixed model cannot add to the value before; train one with --target-as value",
         )),
         _ => Ok(()),

@@ -198,7 +198,7 @@ impl Model {
     pub fn with_units(mut self, units: Units) -> Result<Self> {
         Error::check_length("scaler of x", self.shape.input, units.x().width())?;
         Error::check_length("scaler of y", self.shape.width_out(), units.y().width())?;
-        let (season, columns) = (units.form().lag(), units.columns().len());
+        let (season, columns) = (units.transform().lag(), units.columns().len());
         let most = Self::PAST.saturating_add(self.shape.parameters().saturating_mul(64));
         if season.saturating_mul(columns) > most {
             return Err(Error::invalid(format!(
@@ -243,9 +243,9 @@ impl Model {
         self.units.as_ref()
     }
 
-    /// Rows before the first answer that says something: those that a change is held against. See [`Form::lag`](crate::units::transform::Form::lag).
+    /// Rows before the first answer that says something: those that a change is held against. See [`TargetTransform::lag`](crate::units::transform::TargetTransform::lag).
     pub fn lag(&self) -> usize {
-        self.units.as_ref().map_or(0, |units| units.form().lag())
+        self.units.as_ref().map_or(0, |units| units.transform().lag())
     }
 
     /// The scalers of x and y, if there are any.

@@ -9,7 +9,7 @@ use crate::simd::isa::Cpu;
 use crate::simd::lanes::padded;
 use crate::tensor::{Buffer, touch, touch_spare};
 use crate::units::Units;
-use crate::units::transform::{Form, Past};
+use crate::units::transform::{Past, TargetTransform};
 use alloc::sync::Arc;
 use alloc::{vec, vec::Vec};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -219,7 +219,7 @@ impl Streams {
     /// The rows that [`Streams::take_rows`] took.
     fn step_rows(&mut self, handles: &[Handle], x: &[f32], y: &mut [f32]) {
         let (arena, around) = (self.model.pass_params().1, scalers(&self.model));
-        let Some(units) = forms(&self.model) else {
+        let Some(units) = transforms(&self.model) else {
             return self.many.step(arena, x, y, around);
         };
         let (input, out) = (units.x().width(), units.y().width());
@@ -236,7 +236,7 @@ impl Streams {
 
     /// As many last values as there are slots.
     fn make_room_for_forms(&mut self) {
-        if let Some(units) = forms(&self.model) {
+        if let Some(units) = transforms(&self.model) {
             let slots = self.many.slots();
             self.pasts.resize_with(slots, || units.past(1));
             self.x.resize(slots * units.x().width(), 0.0);
@@ -362,6 +362,6 @@ impl Around for Units {
 }
 
 /// The units of a model that predicts changes.
-fn forms(model: &Model) -> Option<&Units> {
-    model.units().filter(|units| units.form() != Form::Value)
+fn transforms(model: &Model) -> Option<&Units> {
+    model.units().filter(|units| units.transform() != TargetTransform::Value)
 }

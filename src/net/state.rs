@@ -89,13 +89,13 @@ impl State {
                 shape.cell.name()
             )));
         }
-        match units.filter(|units| units.form().lag() > 0 && self.past.oldest().is_some()) {
+        match units.filter(|units| units.transform().lag() > 0 && self.past.oldest().is_some()) {
             Some(units) if !units.has(&self.past, batch) => Err(Error::invalid(format!(
                 "state: its last values are for {:?} of columns {}, and the model predicts {:?} of {}; take the state of a \
                  model that predicts the same",
-                self.past.form(),
+                self.past.transform(),
                 self.past.columns(batch),
-                units.form(),
+                units.transform(),
                 units.columns().len()
             ))),
             _ => Ok(()),
@@ -165,7 +165,7 @@ impl State {
     /// If there are not lag·B·D values; the last values are then what they were.
     pub fn set_past(&mut self, units: &Units, past: &[f32]) -> Result<()> {
         // before there is room for so many
-        let expected = units.form().lag().saturating_mul(self.batch).saturating_mul(units.columns().len());
+        let expected = units.transform().lag().saturating_mul(self.batch).saturating_mul(units.columns().len());
         Error::check_length("past [lag,B,D]", expected, past.len())?;
         let mut read = units.past(self.batch);
         read.set_rows(past)?;

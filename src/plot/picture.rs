@@ -45,7 +45,7 @@ type Rgb = (u8, u8, u8);
 pub fn save(figure: &Figure, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let bytes = if is_svg(path)? { svg(figure)?.into_bytes() } else { png(figure)? };
-    crate::io::atomic::write_whole(path, |out| out.write_all(&bytes))
+    crate::io::atomic::write_atomic(path, |out| out.write_all(&bytes))
 }
 
 /// `Ok` if [`save`] knows the ending of `path`. To know before long work, not after.

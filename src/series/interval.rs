@@ -12,7 +12,7 @@
 //! could be exchanged; rows of a series cannot, and these have chosen the weights as well, so what is held is measured
 //! (`tests/series/prediction_intervals.rs`).
 
-pub use crate::series::residuals::{Errors, Says};
+pub use crate::series::residuals::{OutputKind, Residuals};
 pub use crate::series::simulate::{Simulator, Start};
 
 use crate::error::{Error, Result};
@@ -58,7 +58,7 @@ impl Options {
 
 /// One band, in raw units.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Band {
+pub struct Interval {
     /// The part of what can come that it is to hold.
     pub level: f64,
     /// `[N,D]`
@@ -70,9 +70,9 @@ pub struct Band {
 /// Bands around a forecast, and what they rest on.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Bands {
+pub struct Intervals {
     /// One for each level.
-    pub bands: Vec<Band>,
+    pub bands: Vec<Interval>,
     /// The middle of the paths, `[N,D]` in raw units. Where errors are skewed it is not what a model says that is fed back.
     pub median: Tensor,
     /// Rows of errors that paths drew from; 0: what the model says of itself, unchecked.
@@ -90,9 +90,9 @@ pub fn bands(
     cpu: Cpu,
     history: &Tensor,
     unseen: usize,
-    stored: Option<&Errors>,
+    stored: Option<&Residuals>,
     options: &Options,
-) -> Result<Bands> {
+) -> Result<Intervals> {
     let (calibrated, now) = Calibrated::new(model, cpu, history, unseen, stored, options.clone())?;
     calibrated.bands(&now)
 }
@@ -102,7 +102,7 @@ pub fn bands(
 #[derive(Debug)]
 pub struct Calibrated {
     simulator: Simulator,
-    errors: Errors,
+    errors: Residuals,
     /// Whether anybody has seen the errors made.
     known: bool,
     factors: Factors,
@@ -121,7 +121,7 @@ impl Calibrated {
         cpu: Cpu,
         history: &Tensor,
         unseen: usize,
-        stored: Option<&Errors>,
+        stored: Option<&Residuals>,
         options: Options,
     ) -> Result<(Self, Start)> {
         check(&options)?;
@@ -167,7 +167,7 @@ impl Calibrated {
     ///
     /// # Errors
     /// If `now` is that of another model or not finite, or paths grow beyond all numbers.
-    pub fn bands(&self, now: &Start) -> Result<Bands> {
+    pub fn bands(&self, now: &Start) -> Result<Intervals> {
         let Options { ref levels, steps, paths, seed } = self.options;
         let columns = self.simulator.columns();
         let Some(size) = steps.checked_mul(columns).filter(|&size| size <= MOST_VALUES) else {
@@ -198,8 +198,8 @@ impl Calibrated {
             )));
         }
         let tensor = |values: Vec<f32>| Tensor::new([steps, columns], values);
-        let band = |(&level, (lower, upper))| Ok(Band { level, lower: tensor(lower)?, upper: tensor(upper)? });
-        Ok(Bands {
+        let band = |(&level, (lower, upper))| Ok(Interval { level, lower: tensor(lower)?, upper: tensor(upper)? });
+        Ok(Intervals {
             bands: levels.iter().zip(edges_of).map(band).collect::<Result<_>>()?,
             median: tensor(median)?,
             errors: if self.known { self.errors.len() } else { 0 },
@@ -229,7 +229,13 @@ fn check(options: &Options) -> Result<()> {
 }
 
 /// The errors that paths draw from, and whether anybody has seen them made.
-fn pool(found: Vec<f32>, stored: Option<&Errors>, columns: usize, model: &Model, seed: u64) -> Result<(Errors, bool)> {
+fn pool(
+    found: Vec<f32>,
+    stored: Option<&Residuals>,
+    columns: usize,
+    model: &Model,
+    seed: u64,
+) -> Result<(Residuals, bool)> {
     let found: Vec<f32> =
         found.chunks_exact(columns).filter(|row| row.iter().all(|e| e.is_finite())).flatten().copied().collect();
     let count = found.len() / columns;
@@ -239,11 +245,11 @@ fn pool(found: Vec<f32>, stored: Option<&Errors>, columns: usize, model: &Model,
         return Ok((stored.clone().centred(loss), true));
     }
     if count >= LEAST_ERRORS {
-        let last = found[(count - count.min(Errors::MOST)) * columns..].to_vec();
-        return Ok((Errors::new(last, columns)?.centred(loss), true));
+        let last = found[(count - count.min(Residuals::MOST)) * columns..].to_vec();
+        return Ok((Residuals::new(last, columns)?.centred(loss), true));
     }
     if loss.is_distribution() {
-        return Ok((Errors::normal(columns, seed), false));
+        return Ok((Residuals::normal(columns, seed), false));
     }
     Err(Error::invalid(format!(
         "bands: nothing says how far off the model is: the history has {count} rows that it was not trained on, {LEAST_ERRORS} \

@@ -17,13 +17,13 @@ const FAR: f32 = 10.0;
 /// deviations. Quantiles are a map from a normal deviate to a value, linear between the levels and beyond them: errors are
 /// deviates. All in the network's units.
 #[derive(Debug, Clone)]
-pub struct Says {
+pub struct OutputKind {
     loss: Loss,
     /// The normal deviates of the levels.
     deviates: [f32; Levels::MOST],
 }
 
-impl Says {
+impl OutputKind {
     /// What a network says that was trained with `loss`.
     pub fn new(loss: Loss) -> Self {
         let mut deviates = [0.0; Levels::MOST];
@@ -165,16 +165,16 @@ fn deviate(values: &[f32], deviates: &[f32], value: f32) -> f32 {
 
 /// Errors `[n,D]`, of all columns at the same time in a row: columns that err together do so in every path.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Errors {
+pub struct Residuals {
     rows: Vec<f32>,
     columns: usize,
 }
 
-impl Errors {
+impl Residuals {
     /// As many rows as are worth keeping.
     pub const MOST: usize = 500;
 
-    /// Rows of errors, as [`Says::errors`] gives them.
+    /// Rows of errors, as [`OutputKind::errors`] gives them.
     ///
     /// # Errors
     /// If there is none, or the values are no whole rows or not finite.
@@ -193,7 +193,7 @@ impl Errors {
         self.rows.len() / self.columns
     }
 
-    /// Whether there are none; [`Errors::new`] makes none such.
+    /// Whether there are none; [`Residuals::new`] makes none such.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -210,7 +210,7 @@ impl Errors {
 }
 
 #[cfg(feature = "evaluate")]
-impl Errors {
+impl Residuals {
     /// Normal deviates: what a distribution says of itself, where nobody has looked whether it is right.
     pub(super) fn normal(columns: usize, seed: u64) -> Self {
         let mut random = Random::new(seed, Purpose::Paths, u64::MAX);
@@ -277,7 +277,7 @@ mod tests {
         let losses =
             ["mse", "mae", "gaussian", "quantiles:0.1,0.5,0.9", "quantiles:0.3", "quantiles:0.05,0.2,0.21,0.99"];
         for loss in losses.map(|loss| loss.parse::<Loss>().unwrap()) {
-            let says = Says::new(loss);
+            let says = OutputKind::new(loss);
             // two columns
             let y: Vec<f32> = (0..loss.outputs(2)).map(|i| 0.3 * i as f32 - 0.4 + 0.01 * (i * i) as f32).collect();
             for error in [-3.0, -1.3, -0.2, 0.0, 0.7, 2.5] {
@@ -292,7 +292,7 @@ mod tests {
     /// By hand: a deviate of a level is its value, those between lie between, those beyond go on.
     #[test]
     fn quantiles_are_a_map() {
-        let says = Says::new("quantiles:0.1,0.5,0.9".parse().unwrap());
+        let says = OutputKind::new("quantiles:0.1,0.5,0.9".parse().unwrap());
         let deviate = 1.281_551_6_f32;
         let at = |error: f32, y: [f32; 3]| {
             let mut value = [0.0];
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     #[cfg(feature = "evaluate")]
     fn normal_deviates_are_normal() {
-        let errors = Errors::normal(2, 3);
+        let errors = Residuals::normal(2, 3);
         assert_eq!((errors.len(), errors.columns()), (1000, 2));
         let (mut sum, mut squares, mut product) = ([0.0_f64; 2], [0.0_f64; 2], 0.0);
         for row in errors.values().chunks(2) {
@@ -347,14 +347,14 @@ mod tests {
     #[test]
     fn refuses_what_are_no_rows() {
         for (rows, columns) in [(vec![], 1), (vec![1.0], 0), (vec![1.0; 3], 2), (vec![f32::NAN], 1)] {
-            assert!(Errors::new(rows, columns).is_err());
+            assert!(Residuals::new(rows, columns).is_err());
         }
     }
 
     #[test]
     #[cfg(feature = "evaluate")]
     fn errors_are_centred_where_the_loss_aims() {
-        let errors = || Errors::new(vec![1.0, 10.0, 3.0, 30.0, 11.0, 11.0], 2).unwrap();
+        let errors = || Residuals::new(vec![1.0, 10.0, 3.0, 30.0, 11.0, 11.0], 2).unwrap();
         let centred = |loss: &str| errors().centred(loss.parse().unwrap()).values().to_vec();
         assert_eq!(centred("mse"), [-4.0, -7.0, -2.0, 13.0, 6.0, -6.0]);
         assert_eq!(centred("mse"), centred("quantiles:0.1,0.9"));
@@ -362,10 +362,10 @@ mod tests {
         assert_eq!(centred("quantiles:0.5"), centred("mae"));
         // a glitch moves nothing, whatever its size; where most are alike everything counts
         for glitch in [1e3, 1e9] {
-            let errors = Errors::new(vec![-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, glitch], 1).unwrap();
+            let errors = Residuals::new(vec![-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, glitch], 1).unwrap();
             assert_eq!(errors.centred(Loss::Mse).values()[..6], [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]);
         }
-        let seldom = Errors::new(vec![0.0, 0.0, 0.0, 0.0, 5.0], 1).unwrap().centred(Loss::Mse);
+        let seldom = Residuals::new(vec![0.0, 0.0, 0.0, 0.0, 5.0], 1).unwrap().centred(Loss::Mse);
         assert_eq!(seldom.values(), [-1.0, -1.0, -1.0, -1.0, 4.0]);
         assert_eq!(centred("quantiles:0.75"), [-6.0, -10.5, -4.0, 9.5, 4.0, -9.5]);
     }

@@ -7,7 +7,7 @@ use crate::model::stream::Stream;
 use crate::model::streams::{Handle, Streams};
 use crate::net::state::State;
 use crate::random::{Purpose, Random};
-use crate::series::residuals::{Errors, Says};
+use crate::series::residuals::{OutputKind, Residuals};
 use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
 use crate::units::Units;
@@ -35,7 +35,7 @@ pub struct Start {
 pub struct Simulator {
     network: Arc<Model>,
     units: Units,
-    says: Says,
+    says: OutputKind,
     cpu: Cpu,
 }
 
@@ -78,7 +78,7 @@ impl Simulator {
                 "the model predicts its inputs in another order, in which they cannot be fed back",
             ));
         }
-        let says = Says::new(units.says());
+        let says = OutputKind::new(units.says());
         Ok(Self { network: Arc::new(model.clone().raw()), units, says, cpu })
     }
 
@@ -89,11 +89,11 @@ impl Simulator {
 
     /// Rows at the start of a history that say nothing of errors: there is nothing they could be held against.
     pub fn lag(&self) -> usize {
-        self.units.form().lag().max(1)
+        self.units.transform().lag().max(1)
     }
 
     /// Goes along `history [T,D]`, in raw units: where it stands after each row of `at`, and how far off the model was at the rows from
-    /// `first` on, `[T-first,D]` as [`Says::errors`] gives them.
+    /// `first` on, `[T-first,D]` as [`OutputKind::errors`] gives them.
     ///
     /// # Errors
     /// If the columns are others, or `at` does not rise or has a row that is not there.
@@ -141,13 +141,13 @@ impl Simulator {
         starts: &[&Start],
         each: usize,
         steps: usize,
-        errors: &Errors,
+        errors: &Residuals,
         seed: u64,
         mut sink: impl FnMut(usize, usize, usize, &mut [f32]),
     ) -> Result<()> {
         let (columns, out) = (self.columns(), self.network.shape().width_out());
         Error::check_length("errors: columns", columns, errors.columns())?;
-        let lag = self.units.form().lag();
+        let lag = self.units.transform().lag();
         for start in starts {
             Error::check_length("start: y", out, start.y.len())?;
             let fits = start.past.oldest().is_some() && self.units.has(&start.past, 1);
@@ -158,7 +158,7 @@ impl Simulator {
             }
         }
         let paths = starts.len().saturating_mul(each);
-        if paths.saturating_mul(columns).saturating_mul(self.units.form().lag().max(1)) > MOST_PAST {
+        if paths.saturating_mul(columns).saturating_mul(self.units.transform().lag().max(1)) > MOST_PAST {
             return Err(Error::invalid(format!("paths: {paths} at a time do not fit into memory; take fewer")));
         }
         if paths == 0 {

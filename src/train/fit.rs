@@ -4,10 +4,10 @@ use super::validation::Validation;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::objective::loss::Loss;
-use crate::series::residuals::Errors;
+use crate::series::residuals::Residuals;
 use crate::train::checkpoint::Best;
 use crate::train::{Step, Trainer};
-use crate::units::transform::Form;
+use crate::units::transform::TargetTransform;
 
 /// Training steps between two looks at whether to stop.
 const STEPS: u64 = 256;
@@ -21,7 +21,7 @@ pub struct Outcome {
     /// Whether it is more than one that always says the mean change.
     pub learned: bool,
     /// How far off it is one step ahead on what is held out, if something is.
-    pub errors: Option<Errors>,
+    pub errors: Option<Residuals>,
 }
 
 /// A training under way, which looks at what is held out at the end of each epoch and keeps the best weights.
@@ -174,7 +174,7 @@ impl Fit {
         let (mut model, mut learned) =
             (self.best.as_ref().map_or(self.trainer.model(), |best| &best.model).clone(), true);
         let Some(validation) = &self.validation else { return Ok(Outcome { model, learned, errors: None }) };
-        if model.units().is_some_and(|units| units.form() != Form::Value) {
+        if model.units().is_some_and(|units| units.transform() != TargetTransform::Value) {
             let silent = model.with_constant_head(&self.constant()?);
             learned = validation.prefers(&model, &silent, recipe, device)?;
             if !learned {

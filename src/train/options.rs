@@ -5,7 +5,7 @@ use crate::objective::loss::Loss;
 use crate::objective::optimizer::{Optimizer, Schedule};
 use crate::train::{Head, Length, Plan, Recipe};
 use crate::units::scaler::Scaling;
-use crate::units::transform::Form;
+use crate::units::transform::TargetTransform;
 
 impl Plan {
     /// A plan for a network of `shape`, trained for `length`: windows of 20 rows, one after the other; the last fifth of the rows
@@ -18,7 +18,7 @@ impl Plan {
             batch: 1,
             val_fraction: 0.2,
             scaling: Scaling::default(),
-            form: Form::Value,
+            transform: TargetTransform::Value,
             length,
             patience: None,
             recipe: Recipe::default(),
@@ -31,7 +31,7 @@ impl Plan {
         with_batch: batch, usize;
         with_val_fraction: val_fraction, f64;
         with_scaling: scaling, Scaling;
-        with_form: form, Form;
+        with_transform: transform, TargetTransform;
         with_patience: patience, Option<u64>;
         with_recipe: recipe, Recipe;
     }

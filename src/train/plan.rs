@@ -14,7 +14,7 @@ use crate::tensor::Tensor;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::{Fit, Recipe, Table, Trainer};
 use crate::units::scaler::Scaling;
-use crate::units::transform::Form;
+use crate::units::transform::TargetTransform;
 use crate::units::{self, Units};
 use std::borrow::Borrow;
 
@@ -56,7 +56,7 @@ pub struct Plan {
     /// How columns are scaled, fitted to the rest.
     pub scaling: Scaling,
     /// What of the predicted columns the network sees and says.
-    pub form: Form,
+    pub transform: TargetTransform,
     /// How long to train.
     pub length: Length,
     /// Epochs without a better loss on what is held out, after which to stop.
@@ -111,7 +111,7 @@ impl Plan {
             parts.push(table.part(0..rows)?);
         }
         let raw: Vec<_> = parts.iter().map(|part| (part.inputs().data(), part.targets().data())).collect();
-        let units = Units::fit_many(self.scaling, self.form, self.recipe.loss, &raw, widths, first.columns())?;
+        let units = Units::fit_many(self.scaling, self.transform, self.recipe.loss, &raw, widths, first.columns())?;
         let pairs = parts.iter().map(|part| part.scaled(&units)).collect::<Result<Vec<_>>>()?;
         let windows = self.cut(pairs)?;
         let mut held_out = Vec::new();
@@ -150,7 +150,7 @@ impl Plan {
     fn unscaled(&self, windows: Windows, validation: Option<Validation>) -> Result<Prepared> {
         let loss = self.recipe.loss;
         let (x, y) = (vec![0.0; windows.input()], vec![0.0; windows.output()]);
-        let fit = || Units::fit(Scaling::None, Form::Value, loss, (&x, x.len()), (&y, y.len()), None);
+        let fit = || Units::fit(Scaling::None, TargetTransform::Value, loss, (&x, x.len()), (&y, y.len()), None);
         let units = loss.is_distribution().then(fit).transpose()?;
         Ok(Prepared { units, windows, validation, train_rows: Vec::new(), left_out: Vec::new() })
     }
@@ -188,12 +188,12 @@ impl Plan {
 
     /// Whether the first `train` rows of a series give a window, and all of it the changes that are asked for.
     fn usable(&self, table: &Table, train: usize) -> Result<()> {
-        let lag = self.form.lag();
+        let lag = self.transform.lag();
         let needed = Windows::rows_needed(self.seq_len, self.batch, self.recipe.carry).saturating_add(lag);
         if train < needed {
             return Err(Error::invalid(format!("{train} rows to train on, {needed} are needed")));
         }
-        units::check_changes(self.form, (table.targets().data(), table.widths().1))
+        units::check_changes(self.transform, (table.targets().data(), table.widths().1))
     }
 
     /// Windows of the scaled training parts.
@@ -209,7 +209,7 @@ impl Plan {
 
     /// The rows from `first` on, and those before them that warm a state up.
     fn hold_out(&self, units: &Units, table: &Table, first: usize) -> Result<SeriesRows> {
-        let lag = units.form().lag();
+        let lag = units.transform().lag();
         let from = one_step::warm_up_start(first, one_step::warm_up(self.seq_len), lag);
         let (x, target) = table.part(from..table.rows())?.scaled(units)?;
         Ok(SeriesRows { x, target, first: first - from - lag })

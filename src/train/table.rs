@@ -71,7 +71,7 @@ impl Table {
     pub(super) fn scaled(&self, units: &Units) -> Result<(Tensor, Tensor)> {
         let (inputs, targets) = self.widths();
         let (x, target) = units.rows((self.inputs.data(), inputs), (self.targets.data(), targets))?;
-        let rows = self.rows() - units.form().lag();
+        let rows = self.rows() - units.transform().lag();
         Ok((Tensor::new([rows, inputs], x)?, Tensor::new([rows, targets], target)?))
     }
 }

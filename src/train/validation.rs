@@ -5,7 +5,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::series::one_step;
-use crate::series::residuals::{Errors, Says};
+use crate::series::residuals::{OutputKind, Residuals};
 use crate::tensor::Tensor;
 use crate::train::{Recipe, mean_loss};
 
@@ -44,15 +44,15 @@ impl Validation {
         }
     }
 
-    /// How far off `model` is one step ahead, at the last rows, as many of one series as of another: see [`Says`]. Of windows that
+    /// How far off `model` is one step ahead, at the last rows, as many of one series as of another: see [`OutputKind`]. Of windows that
     /// came cut nothing is known.
     ///
     /// # Errors
     /// If the model predicts something else than what is held out, or a card fails.
-    pub(super) fn errors(&self, model: &Model, recipe: &Recipe, device: &Device) -> Result<Option<Errors>> {
+    pub(super) fn errors(&self, model: &Model, recipe: &Recipe, device: &Device) -> Result<Option<Residuals>> {
         let Self::Rows(all) = self else { return Ok(None) };
-        let (network, says) = (model.clone().raw(), Says::new(recipe.loss));
-        let most = (Errors::MOST / all.len().max(1)).max(1);
+        let (network, says) = (model.clone().raw(), OutputKind::new(recipe.loss));
+        let most = (Residuals::MOST / all.len().max(1)).max(1);
         let (mut errors, mut columns) = (Vec::new(), 1);
         for series in all {
             columns = series.target.rows().1;
@@ -61,9 +61,9 @@ impl Validation {
             let found = says.errors_of_rows(series.outputs(&network, device)?.data(), series.actuals(), columns);
             errors.extend_from_slice(&found[found.len().saturating_sub(most * columns)..]);
         }
-        errors.truncate(Errors::MOST * columns);
+        errors.truncate(Residuals::MOST * columns);
         // weights that predict no numbers have no errors to speak of
-        Ok(Errors::new(errors, columns).ok())
+        Ok(Residuals::new(errors, columns).ok())
     }
 
     /// Whether `model` is better than `other` by more than two standard errors of the mean difference, row by row. Two where the

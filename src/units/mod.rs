@@ -6,7 +6,7 @@ pub mod transform;
 use crate::error::{Error, Result};
 use crate::objective::loss::Loss;
 use crate::units::scaler::{Scaler, Scaling};
-use crate::units::transform::{Form, Past};
+use crate::units::transform::{Past, TargetTransform};
 use alloc::{borrow::Cow, collections::BTreeSet, format, vec, vec::Vec};
 
 /// How raw values become x, and y raw values.
@@ -14,7 +14,7 @@ use alloc::{borrow::Cow, collections::BTreeSet, format, vec, vec::Vec};
 pub struct Units {
     x: Scaler,
     y: Scaler,
-    form: Form,
+    transform: TargetTransform,
     /// Of each predicted column, which input it is: D of them. Empty where only values are predicted, which needs none.
     columns: Vec<usize>,
     /// The loss that says what y is.
@@ -24,7 +24,7 @@ pub struct Units {
 impl Units {
     /// Scalers alone, for a network that sees values and says values.
     pub fn scaled(x: Scaler, y: Scaler) -> Self {
-        Self { x, y, form: Form::Value, columns: Vec::new(), says: Loss::default() }
+        Self { x, y, transform: TargetTransform::Value, columns: Vec::new(), says: Loss::default() }
     }
 
     /// The same for a network that says what `loss` wants to know: of each predicted column a value, mean and logarithm of the
@@ -48,11 +48,11 @@ impl Units {
     ///
     /// # Errors
     /// If the form makes no sense, a column is no input or given twice, or the outputs are no multiple of the columns.
-    pub fn with_form(mut self, form: Form, columns: &[usize]) -> Result<Self> {
-        let form = form.checked()?;
+    pub fn with_transform(mut self, transform: TargetTransform, columns: &[usize]) -> Result<Self> {
+        let transform = transform.checked()?;
         let (inputs, outputs) = (self.x.width(), self.y.width());
-        if form == Form::Value {
-            (self.form, self.columns) = (form, Vec::new());
+        if transform == TargetTransform::Value {
+            (self.transform, self.columns) = (transform, Vec::new());
             return Ok(self);
         }
         let unlike: BTreeSet<usize> = columns.iter().take(outputs + 1).copied().collect();
@@ -66,7 +66,7 @@ impl Units {
         if let Some(column) = columns.iter().find(|&&column| column >= inputs) {
             return Err(Error::invalid(format!("form: predicted column {column} is none of the {inputs} inputs")));
         }
-        (self.form, self.columns) = (form, columns.to_vec());
+        (self.transform, self.columns) = (transform, columns.to_vec());
         Ok(self)
     }
 
@@ -78,13 +78,13 @@ impl Units {
     /// inputs, or a relative change starts from 0.
     pub fn fit(
         scaling: Scaling,
-        form: Form,
+        transform: TargetTransform,
         says: Loss,
         inputs: (&[f32], usize),
         targets: (&[f32], usize),
         columns: Option<&[usize]>,
     ) -> Result<Self> {
-        Self::fit_many(scaling, form, says, &[(inputs.0, targets.0)], (inputs.1, targets.1), columns)
+        Self::fit_many(scaling, transform, says, &[(inputs.0, targets.0)], (inputs.1, targets.1), columns)
     }
 
     /// The same for several series of the same columns, I and D wide: one scaler over the training parts of all of them. A
@@ -94,14 +94,14 @@ impl Units {
     /// Those of [`Units::fit`], of any of the series.
     pub fn fit_many(
         scaling: Scaling,
-        form: Form,
+        transform: TargetTransform,
         says: Loss,
         parts: &[(&[f32], &[f32])],
         (inputs, targets): (usize, usize),
         columns: Option<&[usize]>,
     ) -> Result<Self> {
-        let form = form.checked()?;
-        if form == Form::Value {
+        let transform = transform.checked()?;
+        if transform == TargetTransform::Value {
             let (mut x, mut y) = (Cow::default(), Cow::default());
             for (i, &(inputs, targets)) in parts.iter().enumerate() {
                 // one alone is not copied
@@ -122,21 +122,21 @@ impl Units {
         };
         let (mut x, mut y) = (Vec::new(), Vec::new());
         for &(x_part, y_part) in parts {
-            let (x_part, y_part) = formed(form, (x_part, inputs), (y_part, targets), columns)?;
+            let (x_part, y_part) = formed(transform, (x_part, inputs), (y_part, targets), columns)?;
             x.extend(x_part);
             y.extend(y_part);
         }
         let (x, y) = (Scaler::fit(scaling, &x, inputs)?, Scaler::fit(scaling, &y, targets)?);
-        Self::scaled(x, widened(&y, says)?).with_form(form, columns)?.with_says(says)
+        Self::scaled(x, widened(&y, says)?).with_transform(transform, columns)?.with_says(says)
     }
 
     /// Rows of a series as the network sees them in training: x `[T-lag,I]` and its targets `[T-lag,D]` of the same times. The
-    /// first [`Form::lag`] rows have nothing before them that they could be held against, and are left out.
+    /// first [`TargetTransform::lag`] rows have nothing before them that they could be held against, and are left out.
     ///
     /// # Errors
     /// If there are no more rows than that, or a relative change starts from 0.
     pub fn rows(&self, inputs: (&[f32], usize), targets: (&[f32], usize)) -> Result<(Vec<f32>, Vec<f32>)> {
-        let (mut x, mut y) = formed(self.form, inputs, targets, &self.columns)?;
+        let (mut x, mut y) = formed(self.transform, inputs, targets, &self.columns)?;
         self.x.apply(&mut x);
         self.scale_targets(&mut y);
         Ok((x, y))
@@ -153,8 +153,8 @@ impl Units {
     }
 
     /// The form of the predicted columns.
-    pub fn form(&self) -> Form {
-        self.form
+    pub fn transform(&self) -> TargetTransform {
+        self.transform
     }
 
     /// What a row of y is: what this loss wants to know.
@@ -188,12 +188,12 @@ impl Units {
 
     /// What a sequence, or `batch` of them, has to remember of its last rows.
     pub(crate) fn past(&self, batch: usize) -> Past {
-        Past::new(self.form, batch, self.columns.len())
+        Past::new(self.transform, batch, self.columns.len())
     }
 
     /// Whether `past` is that of `batch` sequences.
     pub(crate) fn has(&self, past: &Past, batch: usize) -> bool {
-        past.fits(self.form, batch, self.columns.len())
+        past.fits(self.transform, batch, self.columns.len())
     }
 
     /// Raw rows `x [B,I]` of one time step to the network's, in place.
@@ -219,7 +219,7 @@ impl Units {
     /// them.
     pub(crate) fn leave_rows(&self, mut past: Past, x: &[f32], y: &mut [f32], batch: usize) {
         self.y.undo(y);
-        if self.form == Form::Value {
+        if self.transform == TargetTransform::Value {
             return;
         }
         // the rows once more, for what each answer is held against
@@ -235,7 +235,7 @@ impl Units {
     /// rows of a learner, whose scalers move, and to those of many streams, whose blocks each thread scales by itself.
     #[inline]
     pub(crate) fn difference(&self, past: &mut Past, x: &mut [f32]) {
-        if self.form != Form::Value {
+        if self.transform != TargetTransform::Value {
             past.take(&self.columns, x);
         }
     }
@@ -244,7 +244,7 @@ impl Units {
     #[inline]
     pub(crate) fn form_of(&self, before: &[f32], came: &mut [f32]) {
         for (came, &before) in came.iter_mut().zip(before) {
-            *came = self.form.of(before, *came);
+            *came = self.transform.of(before, *came);
         }
     }
 
@@ -268,7 +268,7 @@ impl Units {
                 *value = *value * scale + shift;
                 // none is there where values are what is said
                 if let Some(&before) = before.next() {
-                    *value = self.form.value(before, *value);
+                    *value = self.transform.value(before, *value);
                 }
             }
         }
@@ -277,16 +277,16 @@ impl Units {
     /// The half of [`Units::leave`] that looks back; the scaler was undone before.
     #[inline]
     pub(crate) fn integrate(&self, past: &Past, y: &mut [f32]) {
-        if self.form == Form::Value {
+        if self.transform == TargetTransform::Value {
             return;
         }
         let before = past.before_next().chunks_exact(self.columns.len());
         for (y, before) in y.chunks_exact_mut(self.y.width()).zip(before) {
             let (values, variances) = y.split_at_mut(if self.says == Loss::Gaussian { before.len() } else { y.len() });
             for (y, &before) in values.iter_mut().zip(before.iter().cycle()) {
-                *y = self.form.value(before, *y);
+                *y = self.transform.value(before, *y);
             }
-            if self.form == Form::RelativeChange {
+            if self.transform == TargetTransform::RelativeChange {
                 // a part of `before` is so many times that
                 for (s, &before) in variances.iter_mut().zip(before) {
                     *s += 2.0 * libm::logf(libm::fabsf(before));
@@ -312,15 +312,15 @@ fn widened(values: &Scaler, loss: Loss) -> Result<Scaler> {
 
 /// Whether all changes in these rows are numbers.
 #[cfg(feature = "std")]
-pub(crate) fn check_changes(form: Form, (values, width): (&[f32], usize)) -> Result<()> {
-    if form == Form::Value {
+pub(crate) fn check_changes(transform: TargetTransform, (values, width): (&[f32], usize)) -> Result<()> {
+    if transform == TargetTransform::Value {
         return Ok(());
     }
-    let ahead = form.lag().saturating_mul(width);
+    let ahead = transform.lag().saturating_mul(width);
     for (i, (&before, &now)) in values.iter().zip(values.get(ahead..).unwrap_or_default()).enumerate() {
         let row = i / width.max(1) + 1;
-        check_before(form, before, row)?;
-        if !form.of(before, now).is_finite() {
+        check_before(transform, before, row)?;
+        if !transform.of(before, now).is_finite() {
             return Err(Error::invalid(format!("target-as: the change from row {row} on is not finite; use value")));
         }
     }
@@ -328,8 +328,8 @@ pub(crate) fn check_changes(form: Form, (values, width): (&[f32], usize)) -> Res
 }
 
 /// Whether something can be a part of a value, the first row being 1.
-fn check_before(form: Form, before: f32, row: usize) -> Result<()> {
-    if form == Form::RelativeChange && before == 0.0 {
+fn check_before(transform: TargetTransform, before: f32, row: usize) -> Result<()> {
+    if transform == TargetTransform::RelativeChange && before == 0.0 {
         return Err(Error::invalid(format!(
             "target-as relative-change: the value of row {row} is 0, and nothing is a part of that; use change"
         )));
@@ -337,14 +337,14 @@ fn check_before(form: Form, before: f32, row: usize) -> Result<()> {
     Ok(())
 }
 
-/// Rows in `form`, without the first ones, as in [`Units::rows`], not scaled.
+/// Rows in `transform`, without the first ones, as in [`Units::rows`], not scaled.
 fn formed(
-    form: Form,
+    transform: TargetTransform,
     (inputs, width): (&[f32], usize),
     (targets, outputs): (&[f32], usize),
     columns: &[usize],
 ) -> Result<(Vec<f32>, Vec<f32>)> {
-    let (lag, rows) = (form.lag(), inputs.len() / width.max(1));
+    let (lag, rows) = (transform.lag(), inputs.len() / width.max(1));
     Error::check_length("targets: rows", rows, targets.len() / outputs.max(1))?;
     if let Some(column) = columns.iter().find(|&&column| column >= width) {
         return Err(Error::invalid(format!(
@@ -356,11 +356,11 @@ fn formed(
     }
     let of = |values: &[f32], width: usize, t: usize, column: usize| {
         let (before, now) = (values[(t - lag) * width + column], values[t * width + column]);
-        check_before(form, before, t + 1 - lag)?;
-        Ok(form.of(before, now))
+        check_before(transform, before, t + 1 - lag)?;
+        Ok(transform.of(before, now))
     };
     let (mut x, mut y) = (inputs[lag * width..].to_vec(), targets[lag * outputs..].to_vec());
-    if form != Form::Value {
+    if transform != TargetTransform::Value {
         for t in lag..rows {
             for &column in columns {
                 x[(t - lag) * width + column] = of(inputs, width, t, column)?;
@@ -380,7 +380,8 @@ mod tests {
     #[test]
     fn a_column_that_is_not_there_is_refused() {
         let rows = (&[1.0, 2.0, 3.0][..], 1);
-        let fit = |column| Units::fit(Scaling::default(), Form::Change, Loss::Mse, rows, rows, Some(&[column]));
+        let fit =
+            |column| Units::fit(Scaling::default(), TargetTransform::Change, Loss::Mse, rows, rows, Some(&[column]));
         assert!(fit(0).is_ok());
         let error = fit(7).unwrap_err().to_string();
         assert!(error.contains("column 7 of the inputs, which are 1 wide"), "{error}");
@@ -390,23 +391,28 @@ mod tests {
     fn training_rows_are_what_a_stream_sees() {
         let inputs: Vec<f32> = (0..24).map(|i| (i as f32 * 0.7).sin() * 3.0 + i as f32).collect();
         let targets: Vec<f32> = inputs.chunks(2).map(|row| row[1]).collect();
-        for form in [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 4 }] {
+        for transform in [
+            TargetTransform::Value,
+            TargetTransform::Change,
+            TargetTransform::RelativeChange,
+            TargetTransform::SeasonalChange { season: 4 },
+        ] {
             let units =
-                Units::fit(Scaling::Standard, form, Loss::Mse, (&inputs, 2), (&targets, 1), Some(&[1])).unwrap();
+                Units::fit(Scaling::Standard, transform, Loss::Mse, (&inputs, 2), (&targets, 1), Some(&[1])).unwrap();
             let (x, y) = units.rows((&inputs, 2), (&targets, 1)).unwrap();
             let mut past = units.past(1);
             for (t, row) in inputs.chunks(2).enumerate() {
                 let mut seen = row.to_vec();
                 units.enter(&mut past, &mut seen);
-                if t < form.lag() {
+                if t < transform.lag() {
                     continue;
                 }
-                assert_eq!(seen, x[(t - form.lag()) * 2..][..2], "{form:?} {t}");
+                assert_eq!(seen, x[(t - transform.lag()) * 2..][..2], "{transform:?} {t}");
                 // an answer that is right in the network's units is right in raw ones
-                if let Some(&said) = y.get(t - form.lag() + 1) {
+                if let Some(&said) = y.get(t - transform.lag() + 1) {
                     let mut answer = [said];
                     units.leave(&past, &mut answer);
-                    assert!((answer[0] - targets[t + 1]).abs() < 1e-4, "{form:?} {t}: {answer:?}");
+                    assert!((answer[0] - targets[t + 1]).abs() < 1e-4, "{transform:?} {t}: {answer:?}");
                 }
             }
         }
@@ -420,12 +426,18 @@ mod tests {
             (0..40).map(|i| (i as f32 * 0.9).sin() * 2.0 - if i % 2 == 0 { 5.0 } else { 30.0 }).collect();
         let (inputs, columns) = ((&series[..], 2), [1, 0]);
         let targets: Vec<f32> = series.chunks(2).flat_map(|row| [row[1], row[0]]).collect();
-        for (form, says) in [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 3 }]
-            .into_iter()
-            .flat_map(|form| [(form, Loss::Gaussian), (form, quantiles)])
+        for (transform, says) in [
+            TargetTransform::Value,
+            TargetTransform::Change,
+            TargetTransform::RelativeChange,
+            TargetTransform::SeasonalChange { season: 3 },
+        ]
+        .into_iter()
+        .flat_map(|transform| [(transform, Loss::Gaussian), (transform, quantiles)])
         {
-            let plain = Units::fit(Scaling::Standard, form, Loss::Mse, inputs, (&targets, 2), Some(&columns)).unwrap();
-            let units = Units::fit(Scaling::Standard, form, says, inputs, (&targets, 2), Some(&columns)).unwrap();
+            let plain =
+                Units::fit(Scaling::Standard, transform, Loss::Mse, inputs, (&targets, 2), Some(&columns)).unwrap();
+            let units = Units::fit(Scaling::Standard, transform, says, inputs, (&targets, 2), Some(&columns)).unwrap();
             assert_eq!(
                 (units.targets(), plain.rows(inputs, (&targets, 2)).unwrap()),
                 (2, units.rows(inputs, (&targets, 2)).unwrap())
@@ -437,7 +449,7 @@ mod tests {
             units.leave(&past, &mut y);
             plain.leave(&past, &mut low);
             plain.leave(&past, &mut high);
-            assert_eq!(y[..2], low, "{form:?} {says}");
+            assert_eq!(y[..2], low, "{transform:?} {says}");
             match says {
                 Loss::Gaussian => {
                     for d in 0..2 {
@@ -448,31 +460,36 @@ mod tests {
                         plain.leave(&past, &mut one);
                         let deviation = (one[d] - at[d]).abs();
                         let expected = said[2 + d] + 2.0 * deviation.ln();
-                        assert!((y[2 + d] - expected).abs() < 1e-4, "{form:?} {d}: {} {expected}", y[2 + d]);
+                        assert!((y[2 + d] - expected).abs() < 1e-4, "{transform:?} {d}: {} {expected}", y[2 + d]);
                     }
                 }
                 // the higher level is the higher value, wherever the series is
-                _ => assert!(y[2..] == high && y[2] > y[0] && y[3] > y[1], "{form:?}: {y:?}"),
+                _ => assert!(y[2..] == high && y[2] > y[0] && y[3] > y[1], "{transform:?}: {y:?}"),
             }
         }
     }
 
     #[test]
     fn refuses_what_cannot_be() {
-        let fit = |form, inputs: &[f32], columns| {
-            Units::fit(Scaling::Standard, form, Loss::Mse, (inputs, 1), (inputs, 1), columns)
+        let fit = |transform, inputs: &[f32], columns| {
+            Units::fit(Scaling::Standard, transform, Loss::Mse, (inputs, 1), (inputs, 1), columns)
                 .map(drop)
                 .map_err(|e| e.to_string())
         };
-        let said = |form, inputs: &[f32], columns| fit(form, inputs, columns).unwrap_err();
-        assert!(said(Form::Change, &[1.0, 2.0], None).contains("must be among the inputs"));
-        assert!(said(Form::Change, &[1.0], Some(&[0])).contains("the first change needs 1 before it"));
-        assert!(said(Form::SeasonalChange { season: 0 }, &[1.0], Some(&[0])).contains("season 0"));
-        assert!(said(Form::RelativeChange, &[1.0, 0.0, 2.0], Some(&[0])).contains("the value of row 2 is 0"));
-        assert!(fit(Form::RelativeChange, &[1.0, 2.0, 0.0], Some(&[0])).is_ok());
+        let said = |transform, inputs: &[f32], columns| fit(transform, inputs, columns).unwrap_err();
+        assert!(said(TargetTransform::Change, &[1.0, 2.0], None).contains("must be among the inputs"));
+        assert!(said(TargetTransform::Change, &[1.0], Some(&[0])).contains("the first change needs 1 before it"));
+        assert!(said(TargetTransform::SeasonalChange { season: 0 }, &[1.0], Some(&[0])).contains("season 0"));
+        assert!(
+            said(TargetTransform::RelativeChange, &[1.0, 0.0, 2.0], Some(&[0])).contains("the value of row 2 is 0")
+        );
+        assert!(fit(TargetTransform::RelativeChange, &[1.0, 2.0, 0.0], Some(&[0])).is_ok());
         let scaler = || Scaler::fit(Scaling::Standard, &[1.0, 2.0, 3.0, 5.0], 2).unwrap();
         for columns in [&[][..], &[0, 0], &[2], &[0, 1, 0]] {
-            assert!(Units::scaled(scaler(), scaler()).with_form(Form::Change, columns).is_err(), "{columns:?}");
+            assert!(
+                Units::scaled(scaler(), scaler()).with_transform(TargetTransform::Change, columns).is_err(),
+                "{columns:?}"
+            );
         }
     }
 }

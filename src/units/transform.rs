@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// from a series that grows beyond all it was trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "as")]
-pub enum Form {
+pub enum TargetTransform {
     /// The value itself.
     #[default]
     Value,
@@ -27,20 +27,20 @@ pub enum Form {
     },
 }
 
-impl Form {
+impl TargetTransform {
     /// The longest season, in rows.
     pub const LONGEST: usize = 1 << 20;
 
     /// The form itself, if its season is one.
     ///
     /// # Errors
-    /// If the season is 0 or longer than [`Form::LONGEST`].
+    /// If the season is 0 or longer than [`TargetTransform::LONGEST`].
     pub fn checked(self) -> Result<Self> {
         match self {
             Self::SeasonalChange { season } if season == 0 || season > Self::LONGEST => {
                 Err(Error::invalid(format!("season {season}: must be between 1 and {} rows", Self::LONGEST)))
             }
-            form => Ok(form),
+            transform => Ok(transform),
         }
     }
 
@@ -53,7 +53,7 @@ impl Form {
         }
     }
 
-    /// What the network sees of the value `now`; `before` came [`Form::lag`] rows earlier.
+    /// What the network sees of the value `now`; `before` came [`TargetTransform::lag`] rows earlier.
     #[inline]
     pub fn of(self, before: f32, now: f32) -> f32 {
         match self {
@@ -75,13 +75,13 @@ impl Form {
     }
 }
 
-/// The last values of the predicted columns, of each of B sequences: a ring of [`Form::lag`] rows. Part of a
+/// The last values of the predicted columns, of each of B sequences: a ring of [`TargetTransform::lag`] rows. Part of a
 /// [`State`](crate::net::state::State).
 ///
 /// Before its first row a sequence is taken to have been constant, so its first change is 0.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Past {
-    form: Form,
+    transform: TargetTransform,
     /// `[lag][B][D]`
     values: Vec<f32>,
     /// B·D
@@ -94,19 +94,19 @@ pub(crate) struct Past {
 
 impl Past {
     /// Room for `batch` sequences of `columns` predicted columns; nothing came yet.
-    pub fn new(form: Form, batch: usize, columns: usize) -> Self {
+    pub fn new(transform: TargetTransform, batch: usize, columns: usize) -> Self {
         let row = batch * columns;
-        Self { form, values: vec![0.0; form.lag() * row], row, oldest: 0, begun: false }
+        Self { transform, values: vec![0.0; transform.lag() * row], row, oldest: 0, begun: false }
     }
 
     /// Whether it is of this form and has the room that [`Past::new`] would make.
-    pub fn fits(&self, form: Form, batch: usize, columns: usize) -> bool {
-        self.form == form && self.row == batch * columns
+    pub fn fits(&self, transform: TargetTransform, batch: usize, columns: usize) -> bool {
+        self.transform == transform && self.row == batch * columns
     }
 
     /// The form that takes these values away.
-    pub fn form(&self) -> Form {
-        self.form
+    pub fn transform(&self) -> TargetTransform {
+        self.transform
     }
 
     /// D, if it is of `batch` sequences.
@@ -121,7 +121,7 @@ impl Past {
 
     /// The same as `other` if that is of the same form and of as many columns, else as if nothing had come yet.
     pub fn follow(&mut self, other: &Self) {
-        if other.begun && other.form == self.form && other.row == self.row {
+        if other.begun && other.transform == self.transform && other.row == self.row {
             self.values.copy_from_slice(&other.values);
             (self.oldest, self.begun) = (other.oldest, true);
         } else {
@@ -138,7 +138,7 @@ impl Past {
     /// is not finite the value before it is kept, so that the next change is one again.
     #[inline]
     pub fn take(&mut self, columns: &[usize], x: &mut [f32]) {
-        let (form, batch, first) = (self.form, self.row / columns.len().max(1), !self.begun);
+        let (transform, batch, first) = (self.transform, self.row / columns.len().max(1), !self.begun);
         let input = x.len() / batch.max(1);
         if first {
             self.begun = true;
@@ -152,7 +152,7 @@ impl Past {
         for (kept, x) in row.chunks_exact_mut(columns.len()).zip(x.chunks_exact_mut(input)) {
             for (before, &column) in kept.iter_mut().zip(columns) {
                 let now = x[column];
-                x[column] = form.of(*before, now);
+                x[column] = transform.of(*before, now);
                 if now.is_finite() {
                     *before = now;
                 }
@@ -210,7 +210,7 @@ impl Past {
                 (0..times).for_each(|_| values.extend_from_slice(&ring[row * columns..][..columns]));
             }
         }
-        Self { form: first.form, values, row: columns * rings.len() * times, oldest: 0, begun: true }
+        Self { transform: first.transform, values, row: columns * rings.len() * times, oldest: 0, begun: true }
     }
 
     /// Takes what [`Past::rows`] gave.
@@ -231,22 +231,23 @@ mod tests {
 
     #[test]
     fn what_is_taken_away_is_added_back() {
-        let forms = [Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 3 }];
-        for form in forms {
-            let mut past = Past::new(form, 1, 1);
+        let transforms =
+            [TargetTransform::Change, TargetTransform::RelativeChange, TargetTransform::SeasonalChange { season: 3 }];
+        for transform in transforms {
+            let mut past = Past::new(transform, 1, 1);
             let series = [4.0_f32, 5.0, 2.5, 0.0, 3.0, -1.0, 7.0];
             for (t, &now) in series.iter().enumerate() {
                 let mut x = [9.0, now];
-                if t >= form.lag() {
-                    assert_eq!(past.before_next(), [series[t - form.lag()]], "{form:?} {t}");
+                if t >= transform.lag() {
+                    assert_eq!(past.before_next(), [series[t - transform.lag()]], "{transform:?} {t}");
                 }
                 let before = past.before_next()[0];
                 past.take(&[1], &mut x);
                 assert_eq!(x[0], 9.0);
                 match t {
                     0 => assert_eq!(x[1], 0.0),
-                    _ if form == Form::RelativeChange && before == 0.0 => assert_eq!(x[1], 0.0),
-                    _ => assert!((form.value(before, x[1]) - now).abs() < 1e-6, "{form:?} {t}: {}", x[1]),
+                    _ if transform == TargetTransform::RelativeChange && before == 0.0 => assert_eq!(x[1], 0.0),
+                    _ => assert!((transform.value(before, x[1]) - now).abs() < 1e-6, "{transform:?} {t}: {}", x[1]),
                 }
             }
         }
@@ -254,8 +255,8 @@ mod tests {
 
     #[test]
     fn sequences_do_not_mix_and_a_ring_goes_on() {
-        let form = Form::SeasonalChange { season: 2 };
-        let (mut both, mut one) = (Past::new(form, 2, 2), Past::new(form, 1, 2));
+        let transform = TargetTransform::SeasonalChange { season: 2 };
+        let (mut both, mut one) = (Past::new(transform, 2, 2), Past::new(transform, 1, 2));
         for t in 0..7 {
             let row = |b: usize| [t as f32, (b * 10 + t * t) as f32, (b + 3 * t) as f32];
             let (mut x, mut alone) = ([row(0), row(1)].concat(), row(1));
@@ -264,11 +265,11 @@ mod tests {
             assert_eq!(x[3..], alone);
             assert_eq!(both.before_next()[2..], *one.before_next());
             if t == 3 {
-                let mut again = Past::new(form, 1, 2);
+                let mut again = Past::new(transform, 1, 2);
                 again.set_rows(&one.rows().unwrap()).unwrap();
                 one = again;
             }
         }
-        assert!(Past::new(form, 1, 2).rows().is_none() && one.set_rows(&[0.0]).is_err());
+        assert!(Past::new(transform, 1, 2).rows().is_none() && one.set_rows(&[0.0]).is_err());
     }
 }

@@ -2,7 +2,7 @@
 //! command.
 
 use super::run::{Run, numbers};
-use rnnstep::{Form, Model, Stream};
+use rnnstep::{Model, Stream, TargetTransform};
 
 /// A line that grows by steps nobody can foretell, and a wave that everybody can.
 fn series(run: &Run) {
@@ -161,16 +161,16 @@ fn the_largest_number_of_rows_overflows_nothing() {
 fn changes_in_every_command() {
     let run = Run::new();
     series(&run);
-    for (form, expected) in [
-        ("change", Form::Change),
-        ("relative-change", Form::RelativeChange),
-        ("seasonal-change --season 10", Form::SeasonalChange { season: 10 }),
+    for (transform, expected) in [
+        ("change", TargetTransform::Change),
+        ("relative-change", TargetTransform::RelativeChange),
+        ("seasonal-change --season 10", TargetTransform::SeasonalChange { season: 10 }),
     ] {
         run.ok(&format!(
-            "train s.csv --column walk,wave --cell gru --hidden 9 --epochs 8 --no-plot --target-as {form}"
+            "train s.csv --column walk,wave --cell gru --hidden 9 --epochs 8 --no-plot --target-as {transform}"
         ));
         let model = Model::load(run.path("model.safetensors")).unwrap();
-        assert_eq!(model.units().unwrap().form(), expected);
+        assert_eq!(model.units().unwrap().transform(), expected);
         assert!(run.ok("info model.safetensors").stdout.contains("the change of each predicted column"));
         // predict, stream and a stream of the library say the same
         let rows = numbers(&run.text("s.csv"), 1);
@@ -197,14 +197,14 @@ fn changes_in_every_command() {
         run.fails("convert model.safetensors --to rust", &["predicts changes"]);
         // stopped and gone on with
         let whole = run.bytes("model.safetensors");
-        run.ok(&format!("train s.csv --column walk,wave --cell gru --hidden 9 --epochs 3 --no-plot --target-as {form} --out p.safetensors"));
+        run.ok(&format!("train s.csv --column walk,wave --cell gru --hidden 9 --epochs 3 --no-plot --target-as {transform} --out p.safetensors"));
         run.ok("train --resume p.checkpoint.safetensors --epochs 8 --no-plot");
         assert_eq!(run.bytes("p.safetensors"), whole);
     }
     // the season is found, kept, and is what was found once more
     run.ok("train s.csv --column wave --cell rnn --hidden 4 --epochs 1 --no-plot --target-as seasonal-change");
-    let season = Model::load(run.path("model.safetensors")).unwrap().units().unwrap().form();
-    assert_eq!(season, Form::SeasonalChange { season: 10 }, "a period is 10.5 rows");
+    let season = Model::load(run.path("model.safetensors")).unwrap().units().unwrap().transform();
+    assert_eq!(season, TargetTransform::SeasonalChange { season: 10 }, "a period is 10.5 rows");
     for (wrong, code, says) in [
         ("train s.csv --season 4", 2, "only --target-as seasonal-change has one"),
         ("train s.csv --column walk --target-as seasonal-change --season 0", 2, "must be a whole number, 1 or more"),
@@ -233,8 +233,9 @@ fn distributions_in_every_command() {
         ("gaussian", "wave_next,wave_next_ln_variance"),
         ("quantiles:0.1,0.5,0.9", "wave_next_0.1,wave_next_0.5,wave_next_0.9"),
     ] {
-        for form in ["value", "change"] {
-            let train = format!("--column wave --cell gru --hidden 8 --epochs 60 --loss {loss} --target-as {form}");
+        for transform in ["value", "change"] {
+            let train =
+                format!("--column wave --cell gru --hidden 8 --epochs 60 --loss {loss} --target-as {transform}");
             let said = run.ok(&format!("train s.csv {train} --no-plot")).stdout;
             assert!(said.contains("better than the last value"), "{said}");
             let predicted = run.ok("predict model.safetensors s.csv").stdout;
@@ -247,7 +248,7 @@ fn distributions_in_every_command() {
             };
             let counted = (20..299).filter(|&t| inside(&rows[t], came[t + 1][0])).count() as f64 / 279.0;
             let expected = if loss == "gaussian" { 0.683 } else { 0.8 };
-            assert!((counted - expected).abs() < 0.15, "{loss} {form}: {counted}");
+            assert!((counted - expected).abs() < 0.15, "{loss} {transform}: {counted}");
             let point = usize::from(loss != "gaussian");
             let ahead = numbers(&run.ok("forecast model.safetensors s.csv --steps 3").stdout, 1);
             assert_eq!((ahead[0].len(), ahead[0][0]), (1, rows[299][point]));
@@ -263,7 +264,7 @@ fn distributions_in_every_command() {
                 1,
             ));
             run.ok("train --resume p.checkpoint.safetensors --epochs 60 --no-plot");
-            assert_eq!(run.bytes("p.safetensors"), whole, "{loss} {form}");
+            assert_eq!(run.bytes("p.safetensors"), whole, "{loss} {transform}");
         }
         run.ok(&format!("search s.csv --column wave --loss {loss} --tries 3 --epochs 9 --out {}.toml", &loss[..4]));
         run.ok(&format!("train --loss {loss} --plot sine.svg --out sine.safetensors"));

@@ -4,7 +4,7 @@
 use super::run::{Run, numbers};
 use rnnstep::data::{npy, sine};
 use rnnstep::model::file;
-use rnnstep::series::interval::{Errors, Options, bands};
+use rnnstep::series::interval::{Options, Residuals, bands};
 use rnnstep::{CellKind, Cpu, Model, Stream, Tensor};
 
 /// Predictions fed back by hand after `history`.
@@ -114,7 +114,7 @@ fn bands_around_a_forecast() {
     let unseen = loaded.metadata.unseen.unwrap();
     assert_eq!((unseen.ends[0].train_rows, unseen.errors.len()), (247, 62));
     let history = Tensor::new([309, 1], numbers(&run.text("sunspots.csv"), 1).concat()).unwrap();
-    let errors = Errors::new(unseen.errors.clone(), 1).unwrap();
+    let errors = Residuals::new(unseen.errors.clone(), 1).unwrap();
     let options = Options { levels: vec![0.5, 0.8, 0.925], steps: 9, paths: 1000, seed: 0 };
     let made = bands(&loaded.model, Cpu::widest(), &history, 247, Some(&errors), &options).unwrap();
     for (step, row) in rows.iter().enumerate() {

@@ -156,8 +156,8 @@ fn ends_with_its_input() {
 fn learns_and_goes_on() {
     let run = Run::new();
     run.example("sunspots.csv");
-    for form in ["value", "change", "seasonal-change --season 11"] {
-        run.ok(&format!("train sunspots.csv --cell gru --hidden 8 --epochs 3 --no-plot --target-as {form}"));
+    for transform in ["value", "change", "seasonal-change --season 11"] {
+        run.ok(&format!("train sunspots.csv --cell gru --hidden 8 --epochs 3 --no-plot --target-as {transform}"));
         let lines: Vec<String> =
             numbers(&run.text("sunspots.csv"), 1).iter().map(|row| format!("{}\n", row[0])).collect();
         let plain = run.feed_ok("stream model.safetensors", lines.concat()).stdout;
@@ -172,8 +172,8 @@ fn learns_and_goes_on() {
         let first = run.feed_ok(&format!("stream model.safetensors {learn}"), lines[..150].concat()).stdout;
         let on = "stream l.learner.safetensors --learn --out l.safetensors";
         let second = run.feed_ok(on, lines[150..].concat()).stdout;
-        assert_eq!(first + &second, whole.stdout, "{form}");
-        assert!(wholly == [run.bytes("l.safetensors"), run.bytes("l.learner.safetensors")], "{form}");
+        assert_eq!(first + &second, whole.stdout, "{transform}");
+        assert!(wholly == [run.bytes("l.safetensors"), run.bytes("l.learner.safetensors")], "{transform}");
         // what it wrote is a model like any other
         run.ok("predict l.safetensors sunspots.csv --out p.csv");
         run.fails("train --resume l.learner.safetensors", &["l.learner.safetensors"]);

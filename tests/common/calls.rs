@@ -10,8 +10,8 @@ use rnnstep::cpu::{Many, Network, Stepper, Threads};
 use rnnstep::net::pass::{Head, Purpose};
 use rnnstep::objective::optimizer::Optimizer;
 use rnnstep::{
-    CellKind, Cpu, Error, Form, Handle, Isa, Learner, LearnerOptions, Model, Nonlinearity, Order, Scaler, Shape, State,
-    Stream, Streams, Tensor, Units, Weights,
+    CellKind, Cpu, Error, Handle, Isa, Learner, LearnerOptions, Model, Nonlinearity, Order, Scaler, Shape, State,
+    Stream, Streams, TargetTransform, Tensor, Units, Weights,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -88,8 +88,11 @@ impl Choices<'_> {
                 let scaler = |width: usize| Scaler::new(vec![0.5; width], vec![2.0; width]).unwrap();
                 model.with_scalers(scaler(shape.input()), scaler(shape.width_out())).unwrap()
             }
-            2 => changes(model.clone(), [Form::Change, Form::SeasonalChange { season: 3 }][self.below(2)])
-                .unwrap_or(model),
+            2 => changes(
+                model.clone(),
+                [TargetTransform::Change, TargetTransform::SeasonalChange { season: 3 }][self.below(2)],
+            )
+            .unwrap_or(model),
             _ => {
                 let weights = self.of(&[Weights::Bf16, Weights::F16, Weights::Int8]);
                 model.with_weights(weights).unwrap()
@@ -127,11 +130,11 @@ impl Choices<'_> {
 }
 
 /// The model as one of changes of as many of its inputs as it has outputs.
-fn changes(model: Model, form: Form) -> Result<Model, Error> {
+fn changes(model: Model, transform: TargetTransform) -> Result<Model, Error> {
     let (input, out) = (model.shape().input(), model.shape().width_out());
     let scaler = |width: usize| Scaler::new(vec![0.0; width], vec![1.0; width]);
     let columns: Vec<usize> = (0..out.min(input)).collect();
-    let units = Units::scaled(scaler(input)?, scaler(out)?).with_form(form, &columns)?;
+    let units = Units::scaled(scaler(input)?, scaler(out)?).with_transform(transform, &columns)?;
     model.with_units(units)
 }
 
@@ -297,7 +300,7 @@ fn streams(choices: &mut Choices, shape: Shape) {
 fn stream(choices: &mut Choices, shape: Shape) {
     let model = choices.model(shape);
     let mut stream = Stream::on(choices.cpu(), model.clone()).unwrap();
-    let mut forms = changes(model.clone().raw(), Form::SeasonalChange { season: 2 })
+    let mut transforms = changes(model.clone().raw(), TargetTransform::SeasonalChange { season: 2 })
         .ok()
         .and_then(|m| Stream::on(Cpu::widest(), m).ok());
     for _ in 0..choices.below(10) {
@@ -317,9 +320,9 @@ fn stream(choices: &mut Choices, shape: Shape) {
             }
             3 => {
                 // the state of a model that predicts other changes
-                if let Some(forms) = &mut forms {
-                    refused(forms.step(&choices.values(shape.input())).map(drop));
-                    refused(stream.set_state(forms.state().unwrap()));
+                if let Some(transforms) = &mut transforms {
+                    refused(transforms.step(&choices.values(shape.input())).map(drop));
+                    refused(stream.set_state(transforms.state().unwrap()));
                 }
             }
             4 => {

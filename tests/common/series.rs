@@ -7,7 +7,7 @@ use rnnstep::random::{Purpose, Random};
 use rnnstep::train::Recipe;
 use rnnstep::train::{Length, Plan, Table};
 use rnnstep::units::scaler::Scaling;
-use rnnstep::{CellKind, Form, Shape, Tensor};
+use rnnstep::{CellKind, Shape, TargetTransform, Tensor};
 
 pub fn column(values: &[f32]) -> Tensor {
     Tensor::new([values.len(), 1], values).unwrap()
@@ -19,7 +19,7 @@ pub fn table(values: &[f32]) -> Table {
 }
 
 /// A training by windows of 10 rows, side by side by none, the last fifth held out.
-pub fn plan(cell: CellKind, hidden: usize, form: Form, epochs: u64, recipe: Recipe) -> Plan {
+pub fn plan(cell: CellKind, hidden: usize, transform: TargetTransform, epochs: u64, recipe: Recipe) -> Plan {
     Plan {
         shape: Shape::new(cell, 1, hidden, 1, 1).unwrap(),
         seq_len: 10,
@@ -27,7 +27,7 @@ pub fn plan(cell: CellKind, hidden: usize, form: Form, epochs: u64, recipe: Reci
         batch: 1,
         val_fraction: 0.2,
         scaling: Scaling::Standard,
-        form,
+        transform,
         length: Length::Epochs(epochs),
         patience: None,
         recipe,

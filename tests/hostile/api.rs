@@ -10,8 +10,8 @@ use rnnstep::data::windows::Windows;
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::units::scaler::Scaling;
 use rnnstep::{
-    CellKind, Form, Handle, Learner, LearnerOptions, Levels, Loss, Model, Order, Scaler, Shape, State, Stream, Streams,
-    Tensor, Units, Weights,
+    CellKind, Handle, Learner, LearnerOptions, Levels, Loss, Model, Order, Scaler, Shape, State, Stream, Streams,
+    TargetTransform, Tensor, Units, Weights,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -75,7 +75,7 @@ fn model(dice: &mut Dice) -> Model {
         let loss = loss(dice);
         units = units.clone().with_says(loss).unwrap_or(units);
         let columns: Vec<usize> = (0..units.targets().min(shape.input())).collect();
-        units = units.clone().with_form(form(dice), &columns).unwrap_or(units);
+        units = units.clone().with_transform(transform(dice), &columns).unwrap_or(units);
         model = model.with_units(units).unwrap();
     }
     let weights = dice.one(&[Weights::F32, Weights::F32, Weights::Bf16, Weights::F16, Weights::Int8]);
@@ -94,9 +94,14 @@ fn loss(dice: &mut Dice) -> Loss {
     ])
 }
 
-fn form(dice: &mut Dice) -> Form {
+fn transform(dice: &mut Dice) -> TargetTransform {
     let season = dice.one(&[0, 1, 2, 7, 100, usize::MAX]);
-    dice.one(&[Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season }])
+    dice.one(&[
+        TargetTransform::Value,
+        TargetTransform::Change,
+        TargetTransform::RelativeChange,
+        TargetTransform::SeasonalChange { season },
+    ])
 }
 
 /// A length that is right, or nearly, or not at all.
@@ -314,9 +319,9 @@ fn plain(dice: &mut Dice) -> Outcome {
         act("Scaler::apply", || scaler.apply(&mut rows))?;
         act("Scaler::undo", || scaler.undo(&mut rows))?;
         let columns: Vec<usize> = (0..dice.below(4)).map(|_| dice.below(3)).collect();
-        let (loss, form) = (loss(dice), form(dice));
+        let (loss, transform) = (loss(dice), transform(dice));
         let units = Units::scaled(scaler.clone(), scaler);
-        call("Units", || units.with_says(loss)?.with_form(form, &columns))?;
+        call("Units", || units.with_says(loss)?.with_transform(transform, &columns))?;
     }
     let (rows, width) = (some(dice, 6), dice.one(&[1, 2, 3, 0]));
     let scaling = dice.one(&[Scaling::Standard, Scaling::MinMax, Scaling::None]);

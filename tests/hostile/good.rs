@@ -6,12 +6,13 @@ use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, End, Metadata, Unseen};
-use rnnstep::series::residuals::Errors;
+use rnnstep::series::residuals::Residuals;
 use rnnstep::train::checkpoint;
 use rnnstep::train::checkpoint::Best;
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{
-    CellKind, Form, Learner, LearnerOptions, Levels, Loss, Model, Nonlinearity, Scaler, Shape, State, Tensor, Units,
+    CellKind, Learner, LearnerOptions, Levels, Loss, Model, Nonlinearity, Scaler, Shape, State, TargetTransform,
+    Tensor, Units,
 };
 use serde_json::json;
 use std::fs;
@@ -30,16 +31,22 @@ pub fn series(rows: usize, width: usize) -> Tensor {
 pub fn models(folder: &Path) -> Vec<Good> {
     let mut all = vec![];
     let quantiles = Loss::Quantiles(Levels::default());
-    let forms = [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 5 }];
+    let transforms = [
+        TargetTransform::Value,
+        TargetTransform::Change,
+        TargetTransform::RelativeChange,
+        TargetTransform::SeasonalChange { season: 5 },
+    ];
     for (i, cell) in CellKind::ALL.into_iter().enumerate() {
         for (j, loss) in [Loss::Mse, Loss::Gaussian, quantiles].into_iter().enumerate() {
-            let form = forms[(i + j) % 4];
+            let transform = transforms[(i + j) % 4];
             let shape = Shape::new(cell, 2, 3 + j, 1 + i % 2, loss.outputs(2)).unwrap();
             let nonlinearity = if j == 2 && cell == CellKind::Rnn { Nonlinearity::Relu } else { Nonlinearity::Tanh };
             let shape = shape.with_nonlinearity(nonlinearity).unwrap().with_bias(j != 1).unwrap();
             let scaler = |width: usize| Scaler::new(vec![5.0; width], vec![2.0; width]).unwrap();
             let units = Units::scaled(scaler(2), scaler(shape.width_out())).with_says(loss).unwrap();
-            let model = Model::random(shape, 7).unwrap().with_units(units.with_form(form, &[0, 1]).unwrap()).unwrap();
+            let model =
+                Model::random(shape, 7).unwrap().with_units(units.with_transform(transform, &[0, 1]).unwrap()).unwrap();
             let path = folder.join("good.safetensors");
             file::save(&path, &model, &metadata(), &[]).unwrap();
             all.push((format!("{}-{j}", cell.name()), fs::read(path).unwrap()));
@@ -55,7 +62,7 @@ fn metadata() -> Metadata {
         columns: Columns { inputs: names.to_vec(), targets: names.to_vec(), time: Some("t".into()) },
         recipe: Some(json!({ "lr": 0.01, "steps": 75, "loss": "mse", "data": ["good.csv"] })),
         seq_len: Some(20),
-        unseen: Some(Unseen { ends: vec![End::of(&table, &table, 30)], errors: vec![0.1; 2 * Errors::MOST / 10] }),
+        unseen: Some(Unseen { ends: vec![End::of(&table, &table, 30)], errors: vec![0.1; 2 * Residuals::MOST / 10] }),
         ..Metadata::default()
     }
 }

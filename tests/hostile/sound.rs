@@ -13,8 +13,8 @@ use rnnstep::train::{Fit, Length, Plan, Table};
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::units::scaler::Scaling;
 use rnnstep::{
-    CellKind, Cpu, Form, Isa, Learner, LearnerOptions, Model, Order, Scaler, Shape, State, Stream, Streams, Tensor,
-    Units, Weights,
+    CellKind, Cpu, Isa, Learner, LearnerOptions, Model, Order, Scaler, Shape, State, Stream, Streams, TargetTransform,
+    Tensor, Units, Weights,
 };
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -239,25 +239,26 @@ fn states_of_other_networks_are_refused_whole() {
 
 #[test]
 fn last_values_of_another_model_are_refused() {
-    let model = |form: Form| {
+    let model = |transform: TargetTransform| {
         let scaler = || Scaler::new(vec![0.0], vec![1.0]).unwrap();
-        let units = Units::scaled(scaler(), scaler()).with_form(form, &[0]).unwrap();
+        let units = Units::scaled(scaler(), scaler()).with_transform(transform, &[0]).unwrap();
         Model::random(shape(CellKind::Rnn, 1, 3, 1), 0).unwrap().with_units(units).unwrap()
     };
-    let season = |season: usize| Form::SeasonalChange { season };
+    let season = |season: usize| TargetTransform::SeasonalChange { season };
     let mut three = Stream::on(Cpu::widest(), model(season(3))).unwrap();
     let mut five = Stream::on(Cpu::widest(), model(season(5))).unwrap();
     let fresh = five.state().unwrap().clone();
     three.set_state(&fresh).unwrap(); // it has seen nothing, so it has nothing to bring
     five.step(&[2.0]).unwrap();
     // three forms that look one row back: the numbers mean something else in each
-    let forms = [season(3), season(5), season(1), Form::Change, Form::RelativeChange];
-    for (here, there) in forms.iter().flat_map(|&here| forms.map(|there| (here, there))) {
-        let [mut stream, mut other] = [here, there].map(|form| Stream::on(Cpu::widest(), model(form)).unwrap());
+    let transforms = [season(3), season(5), season(1), TargetTransform::Change, TargetTransform::RelativeChange];
+    for (here, there) in transforms.iter().flat_map(|&here| transforms.map(|there| (here, there))) {
+        let [mut stream, mut other] =
+            [here, there].map(|transform| Stream::on(Cpu::widest(), model(transform)).unwrap());
         other.step(&[2.0]).unwrap();
         let set = stream.set_state(other.state().unwrap());
-        let [mut learner, other] =
-            [here, there].map(|form| Learner::new(model(form), LearnerOptions::default(), Cpu::widest()).unwrap());
+        let [mut learner, other] = [here, there]
+            .map(|transform| Learner::new(model(transform), LearnerOptions::default(), Cpu::widest()).unwrap());
         let restored = learner.restore(&other.snapshot());
         if here == there {
             set.unwrap();
@@ -321,7 +322,7 @@ fn what_belongs_to_another_training_is_refused() {
         batch: 1,
         val_fraction: 0.25,
         scaling: Scaling::Standard,
-        form: Form::Value,
+        transform: TargetTransform::Value,
         length: Length::Epochs(1),
         patience: Some(1),
         recipe: Recipe::default(),
@@ -376,8 +377,8 @@ fn numbers_beyond_all_measure() {
     // the last values of a season of many columns, of which a state would have to make room for terabytes
     let scaler = || Scaler::new(vec![0.0; 1 << 16], vec![1.0; 1 << 16]).unwrap();
     let columns: Vec<usize> = (0..1 << 16).collect();
-    let form = Form::SeasonalChange { season: Form::LONGEST };
-    let units = Units::scaled(scaler(), scaler()).with_form(form, &columns).unwrap();
+    let transform = TargetTransform::SeasonalChange { season: TargetTransform::LONGEST };
+    let units = Units::scaled(scaler(), scaler()).with_transform(transform, &columns).unwrap();
     assert!(State::new(model.shape(), 1000).set_past(&units, &[0.0; 4]).is_err());
 }
 

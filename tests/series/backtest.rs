@@ -6,11 +6,11 @@ use rnnstep::evaluate::backtest::{Evaluation, Forecaster, Protocol, Verdict, Win
 use rnnstep::series::naive::Naive;
 use rnnstep::train::Recipe;
 use rnnstep::train::{Plan, Table};
-use rnnstep::{CellKind, Cpu, Device, Form, Model, Shape, Stream, Tensor};
+use rnnstep::{CellKind, Cpu, Device, Model, Shape, Stream, TargetTransform, Tensor};
 use std::cell::RefCell;
 
-fn plan(form: Form, epochs: u64, seed: u64) -> Plan {
-    series::plan(CellKind::Lstm, 8, form, epochs, Recipe { seed, ..Recipe::default() })
+fn plan(transform: TargetTransform, epochs: u64, seed: u64) -> Plan {
+    series::plan(CellKind::Lstm, 8, transform, epochs, Recipe { seed, ..Recipe::default() })
 }
 
 fn device() -> Device {
@@ -41,7 +41,7 @@ fn waves(rows: usize) -> Vec<f32> {
 fn a_random_walk_has_no_skill_and_none_is_claimed() {
     let (mut better, mut skills) = (0, vec![]);
     for seed in 0..20 {
-        let found = walk(&random_walk(400, seed), &protocol(320, 1), &plan(Form::Change, 30, seed));
+        let found = walk(&random_walk(400, seed), &protocol(320, 1), &plan(TargetTransform::Change, 30, seed));
         let comparison = &found.columns[0].comparisons[0];
         better += usize::from(comparison.verdict() == Verdict::Better);
         skills.push(comparison.skill);
@@ -55,10 +55,10 @@ fn a_random_walk_has_no_skill_and_none_is_claimed() {
 
 #[test]
 fn what_can_be_learned_is_found() {
-    for form in [Form::Value, Form::Change] {
-        let found = walk(&waves(500), &protocol(400, 3), &plan(form, 60, 1));
+    for transform in [TargetTransform::Value, TargetTransform::Change] {
+        let found = walk(&waves(500), &protocol(400, 3), &plan(transform, 60, 1));
         for comparison in &found.columns[0].comparisons {
-            assert_eq!(comparison.verdict(), Verdict::Better, "{form:?} {comparison:?}");
+            assert_eq!(comparison.verdict(), Verdict::Better, "{transform:?} {comparison:?}");
             assert!(comparison.p_value.unwrap() < 0.01 && comparison.sentence().starts_with("better than "));
         }
         let direction = found.columns[0].forecasters[0].scores[0].direction.unwrap();
@@ -72,8 +72,8 @@ fn what_can_be_learned_is_found() {
 fn nothing_looks_ahead() {
     let values = waves(200);
     let refit = Protocol { refit: Some(15), horizon: 2, ..protocol(140, 2) };
-    for form in [Form::Value, Form::Change, Form::SeasonalChange { season: 12 }] {
-        let plan = plan(form, 3, 1);
+    for transform in [TargetTransform::Value, TargetTransform::Change, TargetTransform::SeasonalChange { season: 12 }] {
+        let plan = plan(transform, 3, 1);
         let all = walk(&values, &refit, &plan);
         for cut in [155, 171, 199] {
             let mut other = values.clone();
@@ -82,7 +82,7 @@ fn nothing_looks_ahead() {
             for (a, b) in all.columns[0].forecasters.iter().zip(&changed.columns[0].forecasters) {
                 // origins up to row cut - 1 know nothing of row cut
                 let known = (cut - all.origins.start) * 2;
-                assert_eq!(a.values[..known], b.values[..known], "{} {form:?} {cut}", a.forecaster);
+                assert_eq!(a.values[..known], b.values[..known], "{} {transform:?} {cut}", a.forecaster);
                 // the forecasts after it do
                 assert!(
                     known == a.values.len()
@@ -156,8 +156,8 @@ fn further_ahead_is_fed_back() {
     // the targets are the inputs in another order
     let targets: Vec<f32> = rows.data().chunks(2).flat_map(|row| [row[1], row[0]]).collect();
     let table = Table::new(rows.clone(), Tensor::new([300, 2], targets).unwrap(), Some(vec![1, 0])).unwrap();
-    for form in [Form::Value, Form::Change, Form::SeasonalChange { season: 7 }] {
-        let plan = Plan { shape: Shape::new(CellKind::Gru, 2, 9, 1, 2).unwrap(), ..plan(form, 2, 4) };
+    for transform in [TargetTransform::Value, TargetTransform::Change, TargetTransform::SeasonalChange { season: 7 }] {
+        let plan = Plan { shape: Shape::new(CellKind::Gru, 2, 9, 1, 2).unwrap(), ..plan(transform, 2, 4) };
         let model = plan.start(&[&table], device(), Default::default()).unwrap().finish().unwrap().model;
         let walk = Protocol { horizon: 5, warm_up: 1000, ..protocol(20, 5) };
         let found = evaluate(&table, &walk, &device(), |_, _, _| Ok(model.clone())).unwrap();
@@ -172,7 +172,7 @@ fn further_ahead_is_fed_back() {
             for ahead in 0..5 {
                 for (d, &y) in y.iter().enumerate() {
                     let said = found.columns[d].forecasters[0].values[(t - 19) * 5 + ahead];
-                    assert_eq!(said.to_bits(), y.to_bits(), "{form:?} {t} {ahead}");
+                    assert_eq!(said.to_bits(), y.to_bits(), "{transform:?} {t} {ahead}");
                 }
                 y = stream.step(&[y[1], y[0]]).unwrap().to_vec();
             }
@@ -208,7 +208,7 @@ fn a_model_of_other_columns_is_refused() {
 #[test]
 fn naive_forecasts_are_fitted_to_the_training_part() {
     let values = waves(300);
-    let found = walk(&values, &protocol(240, 2), &plan(Form::Value, 1, 0));
+    let found = walk(&values, &protocol(240, 2), &plan(TargetTransform::Value, 1, 0));
     let column = &found.columns[0];
     let names: Vec<String> = column.forecasters.iter().map(|forecasts| forecasts.forecaster.to_string()).collect();
     assert_eq!(names, ["model", "last value", "season ago", "drift", "autoregression"]);

@@ -4,11 +4,11 @@
 use crate::series::{self, column, table};
 use rnnstep::cpu::Threads;
 use rnnstep::random::{Purpose, Random};
-use rnnstep::series::interval::{Bands, Errors, Options, Simulator, bands};
+use rnnstep::series::interval::{Intervals, Options, Residuals, Simulator, bands};
 use rnnstep::train::Plan;
 use rnnstep::train::Recipe;
 use rnnstep::units::scaler::Scaling;
-use rnnstep::{CellKind, Cpu, Form, Isa, Loss, Model, Scaler, Shape, Stream, Tensor, Units};
+use rnnstep::{CellKind, Cpu, Isa, Loss, Model, Scaler, Shape, Stream, TargetTransform, Tensor, Units};
 
 const LEVELS: [f64; 3] = [0.5, 0.8, 0.95];
 
@@ -49,9 +49,9 @@ fn way(kind: Kind, rows: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
-fn fit(values: &[f32], form: Form, loss: Loss, seed: u64) -> Model {
+fn fit(values: &[f32], transform: TargetTransform, loss: Loss, seed: u64) -> Model {
     let recipe = Recipe { seed, loss, ..Recipe::default() };
-    let plan = Plan { seq_len: 20, ..series::plan(CellKind::Gru, 16, form, 30, recipe) };
+    let plan = Plan { seq_len: 20, ..series::plan(CellKind::Gru, 16, transform, 30, recipe) };
     plan.start(&[table(values)], Cpu::widest(), Threads::default()).unwrap().finish().unwrap().model
 }
 
@@ -60,12 +60,12 @@ fn options(steps: usize, paths: usize) -> Options {
 }
 
 /// The part of what came that each band held, near and far: `[level][1 step, up to 5, beyond]`.
-fn held(kind: Kind, form: Form, loss: &str, seeds: u64, table: usize) -> [[f64; 3]; 3] {
+fn held(kind: Kind, transform: TargetTransform, loss: &str, seeds: u64, table: usize) -> [[f64; 3]; 3] {
     const STEPS: usize = 20;
     let (mut inside, mut all) = ([[0.0; 3]; 3], [0.0; 3]);
     for seed in 0..seeds {
         let values = way(kind, table + 400, seed);
-        let model = fit(&values[..table], form, loss.parse().unwrap(), seed);
+        let model = fit(&values[..table], transform, loss.parse().unwrap(), seed);
         for origin in (table..values.len() - STEPS).step_by(40) {
             let history = column(&values[..origin]);
             let made = bands(&model, Cpu::widest(), &history, table * 4 / 5, None, &options(STEPS, 400)).unwrap();
@@ -85,8 +85,8 @@ fn held(kind: Kind, form: Form, loss: &str, seeds: u64, table: usize) -> [[f64; 
 }
 
 /// Of so many futures, those far ahead hanging together, a part may be off by so much.
-fn holds(kind: Kind, form: Form, loss: &str) {
-    let held = held(kind, form, loss, 4, 200);
+fn holds(kind: Kind, transform: TargetTransform, loss: &str) {
+    let held = held(kind, transform, loss, 4, 200);
     for (level, near) in LEVELS.iter().zip(held) {
         // 40 futures one step ahead, 160 a little further, 600 far: and Bursts are of two kinds, for which 200 rows are few
         let allowed = match *level {
@@ -103,20 +103,20 @@ fn holds(kind: Kind, form: Form, loss: &str) {
 #[test]
 fn bands_of_values_hold_their_part() {
     for kind in [Kind::Returning, Kind::Wave, Kind::Bursts] {
-        holds(kind, Form::Value, "mse");
+        holds(kind, TargetTransform::Value, "mse");
     }
 }
 
 #[test]
 fn bands_of_changes_hold_their_part() {
-    holds(Kind::RandomWalk, Form::Change, "mse");
+    holds(Kind::RandomWalk, TargetTransform::Change, "mse");
 }
 
 #[test]
 fn bands_of_distributions_hold_their_part() {
     for loss in ["gaussian", "quantiles:0.1,0.5,0.9"] {
         for kind in [Kind::Returning, Kind::Wave, Kind::Bursts] {
-            holds(kind, Form::Value, loss);
+            holds(kind, TargetTransform::Value, loss);
         }
     }
 }
@@ -125,14 +125,14 @@ fn bands_of_distributions_hold_their_part() {
 #[test]
 fn bands_of_a_lone_quantile_hold_their_part() {
     for loss in ["mae", "quantiles:0.1"] {
-        holds(Kind::Wave, Form::Value, loss);
+        holds(Kind::Wave, TargetTransform::Value, loss);
     }
 }
 
 /// Twelve held-out rows are too few to hold bands against, and twelve errors are not all that there are.
 #[test]
 fn bands_of_a_short_table_hold_most_of_their_part() {
-    let held = held(Kind::Returning, Form::Value, "mse", 6, 60);
+    let held = held(Kind::Returning, TargetTransform::Value, "mse", 6, 60);
     for (level, near) in LEVELS.iter().zip(held) {
         assert!(near.iter().all(|held| (held - level).abs() < 0.17), "{level}: {near:?}");
     }
@@ -144,7 +144,9 @@ fn last_value(columns: usize) -> Model {
     let zeros: Vec<Tensor> =
         Model::random(shape, 0).unwrap().weights().iter().map(|(_, t)| Tensor::zeros(t.dims().to_vec())).collect();
     let as_is = || Scaler::new(vec![0.0; columns], vec![1.0; columns]).unwrap();
-    let units = Units::scaled(as_is(), as_is()).with_form(Form::Change, &(0..columns).collect::<Vec<_>>()).unwrap();
+    let units = Units::scaled(as_is(), as_is())
+        .with_transform(TargetTransform::Change, &(0..columns).collect::<Vec<_>>())
+        .unwrap();
     Model::from_weights(shape, &zeros).unwrap().with_units(units).unwrap()
 }
 
@@ -168,14 +170,14 @@ fn bands_are_held_against_what_came() {
     for (number, (values, least, most)) in ways.into_iter().enumerate() {
         let (mut held, mut plain, mut all) = (0.0, 0.0, 0.0);
         for origin in (400..values.len() - STEPS).step_by(25) {
-            let part = |made: &Bands| {
+            let part = |made: &Intervals| {
                 let band = &made.bands[1];
                 let last = STEPS - 1;
                 let inside = band.lower.data()[last] <= values[origin + last]
                     && values[origin + last] <= band.upper.data()[last];
                 f64::from(u8::from(inside))
             };
-            let make = |from: usize, unseen: usize, errors: Option<&Errors>| {
+            let make = |from: usize, unseen: usize, errors: Option<&Residuals>| {
                 let history = column(&values[from..origin]);
                 bands(&last_value(1), Cpu::widest(), &history, unseen, errors, &options(STEPS, 300)).unwrap()
             };
@@ -183,7 +185,7 @@ fn bands_are_held_against_what_came() {
             assert_eq!((made.calibrated, made.errors), (STEPS, 500.min(origin - 1)));
             held += part(&made);
             let changes: Vec<f32> = values[..origin].windows(2).map(|pair| pair[1] - pair[0]).collect();
-            let errors = Errors::new(changes, 1).unwrap();
+            let errors = Residuals::new(changes, 1).unwrap();
             // one row of history, which says where the series stands and nothing else
             let made = make(origin - 1, 1, Some(&errors));
             assert_eq!((made.calibrated, made.errors), (0, errors.len()));
@@ -200,7 +202,7 @@ fn bands_are_held_against_what_came() {
 #[test]
 fn paths_add_up_what_they_draw() {
     const PATHS: usize = 4000;
-    let errors = Errors::new(vec![1.0, 10.0, -1.0, -10.0], 2).unwrap();
+    let errors = Residuals::new(vec![1.0, 10.0, -1.0, -10.0], 2).unwrap();
     let simulator = Simulator::new(&last_value(2), Cpu::widest()).unwrap();
     let history = Tensor::new([3, 2], vec![5.0, 0.0, 6.0, 0.0, 7.0, 100.0]).unwrap();
     let (starts, _) = simulator.walk(&history, &[1, 2], 1).unwrap();
@@ -227,7 +229,7 @@ fn paths_add_up_what_they_draw() {
 #[test]
 fn no_starts_are_no_paths() {
     let simulator = Simulator::new(&last_value(2), Cpu::widest()).unwrap();
-    let errors = Errors::new(vec![1.0; 2], 2).unwrap();
+    let errors = Residuals::new(vec![1.0; 2], 2).unwrap();
     let (starts, _) = simulator.walk(&Tensor::new([3, 2], [0.5; 6]).unwrap(), &[2], 1).unwrap();
     for (starts, each) in [(&[][..], usize::MAX), (&[], 0), (&[&starts[0]], 0)] {
         simulator.paths(starts, each, 5, &errors, 1, |_, _, _, values| panic!("{values:?}")).unwrap();
@@ -240,7 +242,7 @@ fn a_column_of_which_no_future_is_known() {
     let model = Model::random(Shape::new(CellKind::Lstm, 2, 5, 1, 2).unwrap(), 1).unwrap();
     let values = (0..400).flat_map(|i| [(i as f32 * 0.3).sin(), f32::INFINITY]);
     let history = Tensor::new([400, 2], values.collect::<Vec<_>>()).unwrap();
-    let stored = Errors::new((0..100).map(|i| (i % 7) as f32 - 3.0).collect(), 2).unwrap();
+    let stored = Residuals::new((0..100).map(|i| (i % 7) as f32 - 3.0).collect(), 2).unwrap();
     let options = Options { levels: vec![0.5, 0.9], steps: 5, paths: 50, seed: 0 };
     let found = bands(&model, Cpu::widest(), &history, 300, Some(&stored), &options).unwrap();
     assert!(found.calibrated > 0 && found.bands.iter().all(|band| band.upper.data().iter().all(|v| v.is_finite())));
@@ -249,14 +251,21 @@ fn a_column_of_which_no_future_is_known() {
 /// Without errors, all paths are the forecast itself: in every form, for every head, of every cell.
 #[test]
 fn paths_without_errors_are_the_forecast() {
-    let forms = [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 4 }];
+    let transforms = [
+        TargetTransform::Value,
+        TargetTransform::Change,
+        TargetTransform::RelativeChange,
+        TargetTransform::SeasonalChange { season: 4 },
+    ];
     let losses = ["mse", "gaussian", "quantiles:0.1,0.5,0.9", "quantiles:0.5"];
     let values: Vec<f32> = (0..80).map(|i| 10.0 + (i as f32 * 0.7).sin() + 0.01 * i as f32).collect();
     let history = Tensor::new([40, 2], values).unwrap();
     let rows = (history.data(), 2);
-    for (i, (form, loss)) in forms.into_iter().flat_map(|form| losses.map(|loss| (form, loss))).enumerate() {
+    for (i, (transform, loss)) in
+        transforms.into_iter().flat_map(|transform| losses.map(|loss| (transform, loss))).enumerate()
+    {
         let loss: Loss = loss.parse().unwrap();
-        let units = Units::fit(Scaling::Standard, form, loss, rows, rows, Some(&[0, 1])).unwrap();
+        let units = Units::fit(Scaling::Standard, transform, loss, rows, rows, Some(&[0, 1])).unwrap();
         let shape = Shape::new(CellKind::ALL[i % 3], 2, 9, 1 + i % 2, loss.outputs(2)).unwrap();
         let mut model = Model::random(shape, i as u64).unwrap();
         if matches!(loss, Loss::Quantiles(_)) {
@@ -272,12 +281,15 @@ fn paths_without_errors_are_the_forecast() {
         let (_, future) = rnnstep::series::multi_step::ahead(&mut stream, &history, 9).unwrap();
         let simulator = Simulator::new(&model, Cpu::widest()).unwrap();
         let (starts, _) = simulator.walk(&history, &[39], 1).unwrap();
-        let none = Errors::new(vec![0.0; 2], 2).unwrap();
+        let none = Residuals::new(vec![0.0; 2], 2).unwrap();
         simulator
             .paths(&[&starts[0]], 3, 9, &none, 0, |_, step, d, values| {
                 let expected = future.data()[step * 2 + d];
                 for value in values.iter() {
-                    assert!((value - expected).abs() < 2e-4, "{form:?} {loss} {step} {d}: {value}, not {expected}");
+                    assert!(
+                        (value - expected).abs() < 2e-4,
+                        "{transform:?} {loss} {step} {d}: {value}, not {expected}"
+                    );
                 }
             })
             .unwrap();
@@ -288,7 +300,7 @@ fn paths_without_errors_are_the_forecast() {
 #[test]
 fn the_same_seed_gives_the_same_bands() {
     let values = way(Kind::Returning, 150, 3);
-    let model = fit(&values, Form::Value, Loss::Gaussian, 3);
+    let model = fit(&values, TargetTransform::Value, Loss::Gaussian, 3);
     let make = |cpu: Cpu, seed: u64| {
         let options = Options { seed, ..options(7, 100) };
         bands(&model, cpu, &column(&values), 120, None, &options).unwrap()
@@ -323,7 +335,8 @@ fn what_cannot_be_is_said() {
     // a Gaussian says it of itself
     let shape = Shape::new(CellKind::Rnn, 1, 4, 1, 2).unwrap();
     let rows_of = (&rows[..], 1);
-    let units = Units::fit(Scaling::Standard, Form::Value, Loss::Gaussian, rows_of, rows_of, Some(&[0])).unwrap();
+    let units =
+        Units::fit(Scaling::Standard, TargetTransform::Value, Loss::Gaussian, rows_of, rows_of, Some(&[0])).unwrap();
     let gaussian = Model::random(shape, 0).unwrap().with_units(units).unwrap();
     let made = bands(&gaussian, Cpu::widest(), &column(&rows[..5]), 5, None, &options(3, 500)).unwrap();
     assert_eq!((made.errors, made.calibrated), (0, 0));
@@ -333,7 +346,7 @@ fn what_cannot_be_is_said() {
     assert!(error.contains("takes 2 values and gives 1"), "{error}");
     // growth without end
     let far =
-        Errors::new([f32::MAX; 20].into_iter().zip([-f32::MAX; 20]).flat_map(|(a, b)| [a, b]).collect(), 1).unwrap();
+        Residuals::new([f32::MAX; 20].into_iter().zip([-f32::MAX; 20]).flat_map(|(a, b)| [a, b]).collect(), 1).unwrap();
     let made = bands(&model, Cpu::widest(), &column(&[1.0]), 1, Some(&far), &options(3, 100)).unwrap_err();
     assert!(made.to_string().contains("grow beyond all numbers"), "{made}");
     // no number to go on from; one further back is no matter
@@ -344,7 +357,7 @@ fn what_cannot_be_is_said() {
     assert!(error.contains("after row 91 of the history the model says no number"), "{error}");
     // too few errors in the file are none
     for count in [1, 9] {
-        let few = Errors::new((0..count).map(|i| i as f32).collect(), 1).unwrap();
+        let few = Residuals::new((0..count).map(|i| i as f32).collect(), 1).unwrap();
         assert!(bands(&model, Cpu::widest(), &column(&rows[..5]), 5, Some(&few), &options(3, 100)).is_err());
         let made = bands(&gaussian, Cpu::widest(), &column(&rows[..5]), 5, Some(&few), &options(3, 100)).unwrap();
         assert_eq!(made.errors, 0);

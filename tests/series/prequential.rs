@@ -6,11 +6,11 @@ use rnnstep::evaluate::backtest::{Evaluation, Forecaster, Learned, Protocol, Ver
 use rnnstep::train::Recipe;
 use rnnstep::train::{Plan, Table};
 use rnnstep::units::scaler::Scaling;
-use rnnstep::{CellKind, Cpu, Device, Form, Learner, LearnerOptions, Levels, Loss, Model, Shape, Tensor};
+use rnnstep::{CellKind, Cpu, Device, Learner, LearnerOptions, Levels, Loss, Model, Shape, TargetTransform, Tensor};
 use std::cell::Cell;
 
-fn plan(form: Form, loss: Loss, epochs: u64) -> Plan {
-    series::plan(CellKind::Gru, 9, form, epochs, Recipe { seed: 3, loss, ..Recipe::default() })
+fn plan(transform: TargetTransform, loss: Loss, epochs: u64) -> Plan {
+    series::plan(CellKind::Gru, 9, transform, epochs, Recipe { seed: 3, loss, ..Recipe::default() })
 }
 
 fn options(loss: Loss) -> LearnerOptions {
@@ -61,25 +61,25 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 /// Forms, heads that say a distribution, and columns that do not go in.
-fn kinds() -> Vec<(Table, Form, Loss)> {
+fn kinds() -> Vec<(Table, TargetTransform, Loss)> {
     let quantiles = Loss::Quantiles(Levels::new(&[0.1, 0.5, 0.9]).unwrap());
     vec![
-        (crossed(120), Form::Value, Loss::Mse),
-        (crossed(120), Form::Change, Loss::Huber),
-        (crossed(120), Form::SeasonalChange { season: 12 }, Loss::Mse),
-        (crossed(120), Form::Change, Loss::Gaussian),
-        (crossed(120), Form::Value, quantiles),
-        (apart(120), Form::Value, Loss::Mse),
-        (apart(120), Form::Value, Loss::Gaussian),
+        (crossed(120), TargetTransform::Value, Loss::Mse),
+        (crossed(120), TargetTransform::Change, Loss::Huber),
+        (crossed(120), TargetTransform::SeasonalChange { season: 12 }, Loss::Mse),
+        (crossed(120), TargetTransform::Change, Loss::Gaussian),
+        (crossed(120), TargetTransform::Value, quantiles),
+        (apart(120), TargetTransform::Value, Loss::Mse),
+        (apart(120), TargetTransform::Value, Loss::Gaussian),
     ]
 }
 
 #[test]
 fn it_is_a_learner_driven_by_hand() {
-    for (table, form, loss) in kinds() {
-        let about = format!("{form:?} {loss}");
+    for (table, transform, loss) in kinds() {
+        let about = format!("{transform:?} {loss}");
         let (inputs, width) = (table.inputs().rows().1, table.targets().rows().1);
-        let plan = plan(form, loss, 2);
+        let plan = plan(transform, loss, 2);
         for adapt in [None, Some(0.99)].into_iter().take(if loss.is_distribution() { 1 } else { 2 }) {
             let learner = LearnerOptions { window: 7, every: 2, adapt, ..options(loss) };
             let protocol = Protocol { refit: Some(13), ..protocol(90, 1, learner) };
@@ -91,7 +91,7 @@ fn it_is_a_learner_driven_by_hand() {
                 let units = model.units().unwrap().clone();
                 let mut by_hand = Learner::new(model, learner, Cpu::widest()).unwrap();
                 by_hand.pause();
-                for t in from - 50 - form.lag()..(from + 13).min(119) {
+                for t in from - 50 - transform.lag()..(from + 13).min(119) {
                     let (x, came) = (&table.inputs().data()[t * inputs..], &table.targets().data()[t * width..]);
                     let y = units.point(by_hand.predict(&x[..inputs]).unwrap()).to_vec();
                     by_hand.learn(&came[..width]).unwrap();
@@ -120,24 +120,24 @@ fn it_is_a_learner_driven_by_hand() {
 /// A learner that does not learn is the model, any number of steps ahead.
 #[test]
 fn without_learning_it_is_the_model() {
-    for (table, form, loss) in kinds() {
+    for (table, transform, loss) in kinds() {
         let horizon = if table.columns().is_some() { 5 } else { 1 };
         let learner = LearnerOptions { lr: 0.0, ..options(loss) };
-        let found = walk(&table, &protocol(90, horizon, learner), &plan(form, loss, 2));
+        let found = walk(&table, &protocol(90, horizon, learner), &plan(transform, loss, 2));
         assert_eq!(found.learned.unwrap().updates, 29);
         for target in 0..table.targets().rows().1 {
             let [model, learner] =
                 [Forecaster::Model, Forecaster::Learner].map(|name| bits(said(&found, target, name)));
-            assert_eq!(model, learner, "{form:?} {loss}");
+            assert_eq!(model, learner, "{transform:?} {loss}");
         }
         // and further ahead it does learn from what it has seen
-        let found = walk(&table, &protocol(90, horizon, options(loss)), &plan(form, loss, 2));
+        let found = walk(&table, &protocol(90, horizon, options(loss)), &plan(transform, loss, 2));
         let [model, learner] = [Forecaster::Model, Forecaster::Learner].map(|name| said(&found, 0, name));
         // the answer at the second origin is out before the first row is learned from
         assert_eq!(bits(&model[..2 * horizon]), bits(&learner[..2 * horizon]));
         for ahead in 0..horizon {
             let differ = |at: &usize| model[at * horizon + ahead] != learner[at * horizon + ahead];
-            assert!((2..30).filter(differ).count() > 25, "{form:?} {loss} {ahead}");
+            assert!((2..30).filter(differ).count() > 25, "{transform:?} {loss} {ahead}");
         }
     }
 }
@@ -146,11 +146,14 @@ fn without_learning_it_is_the_model() {
 #[test]
 fn it_does_not_look_ahead() {
     let values = waves(200, 1);
-    for (form, adapt) in [(Form::Value, Some(0.99)), (Form::Change, None), (Form::SeasonalChange { season: 12 }, None)]
-    {
+    for (transform, adapt) in [
+        (TargetTransform::Value, Some(0.99)),
+        (TargetTransform::Change, None),
+        (TargetTransform::SeasonalChange { season: 12 }, None),
+    ] {
         let learner = LearnerOptions { adapt, ..options(Loss::Mse) };
         let protocol = Protocol { refit: Some(25), ..protocol(140, 2, learner) };
-        let plan = plan(form, Loss::Mse, 3);
+        let plan = plan(transform, Loss::Mse, 3);
         let all = walk(&table(&values), &protocol, &plan);
         for cut in [141, 155, 164, 165, 171, 199] {
             let mut other = values.clone();
@@ -159,8 +162,8 @@ fn it_does_not_look_ahead() {
             let [all, changed] = [&all, &changed].map(|found| said(found, 0, Forecaster::Learner));
             // origins up to row cut - 1 know nothing of row cut
             let known = (cut - 139) * 2;
-            assert_eq!(bits(&all[..known]), bits(&changed[..known]), "{form:?} {cut}");
-            assert!(known == all.len() || all[known..] != changed[known..], "{form:?} {cut}");
+            assert_eq!(bits(&all[..known]), bits(&changed[..known]), "{transform:?} {cut}");
+            assert!(known == all.len() || all[known..] != changed[known..], "{transform:?} {cut}");
         }
     }
 }
@@ -172,7 +175,8 @@ fn where_the_rule_changes_learning_is_better() {
         .zip(noise(2400, 4))
         .map(|(t, e)| (if t < 1300 { 0.3 } else { 1.1 } * t as f32).sin() * 5.0 + 0.05 * e + 20.0)
         .collect();
-    let found = walk(&table(&values), &protocol(1200, 1, options(Loss::Mse)), &plan(Form::Value, Loss::Mse, 30));
+    let found =
+        walk(&table(&values), &protocol(1200, 1, options(Loss::Mse)), &plan(TargetTransform::Value, Loss::Mse, 30));
     let learning = found.columns[0].learning.as_ref().unwrap();
     let (model, naive) = (&learning.over_model[0], &learning.over_naive[0]);
     assert_eq!((model.other, naive.other), (Forecaster::Model, Forecaster::Persistence));
@@ -185,7 +189,8 @@ fn where_the_rule_changes_learning_is_better() {
     assert!((found.columns[0].forecasters[1].scores[0].mse / mse - 1.0).abs() < 1e-6);
     // as long as the rule is the old one, there is little to learn
     let before = Table::new(table(&values[..1300]).inputs().clone(), table(&values[..1300]).targets().clone(), None);
-    let found = walk(&before.unwrap(), &protocol(1200, 1, options(Loss::Mse)), &plan(Form::Value, Loss::Mse, 30));
+    let found =
+        walk(&before.unwrap(), &protocol(1200, 1, options(Loss::Mse)), &plan(TargetTransform::Value, Loss::Mse, 30));
     let skill = found.columns[0].learning.as_ref().unwrap().over_model[0].skill;
     assert!(skill < 0.4, "{skill}");
 }
@@ -201,7 +206,7 @@ fn where_nothing_can_be_learned_learning_is_not_called_better() {
             at
         });
         let table = table(&walked.collect::<Vec<f32>>());
-        let found = walk(&table, &protocol(320, 1, options(Loss::Mse)), &plan(Form::Change, Loss::Mse, 5));
+        let found = walk(&table, &protocol(320, 1, options(Loss::Mse)), &plan(TargetTransform::Change, Loss::Mse, 5));
         let comparison = &found.columns[0].learning.as_ref().unwrap().over_model[0];
         better += usize::from(comparison.verdict() == Verdict::Better);
         said.push(comparison.sentence());

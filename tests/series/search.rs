@@ -10,14 +10,14 @@ use rnnstep::random::{Purpose, Random};
 use rnnstep::series::one_step::warm_up;
 use rnnstep::train::Recipe;
 use rnnstep::train::{Length, Plan, Table};
-use rnnstep::{CellKind, Cpu, Error, Form, Tensor};
+use rnnstep::{CellKind, Cpu, Error, TargetTransform, Tensor};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn plan(epochs: u64) -> Plan {
     let recipe = Recipe { seed: 5, ..Recipe::default() };
-    Plan { seq_len: 20, ..series::plan(CellKind::Rnn, 8, Form::Value, epochs, recipe) }
+    Plan { seq_len: 20, ..series::plan(CellKind::Rnn, 8, TargetTransform::Value, epochs, recipe) }
 }
 
 fn wave(rows: usize) -> Vec<f32> {
@@ -86,28 +86,28 @@ fn candidates_are_balanced_and_do_not_depend_on_how_many_there_are() {
     // where little can be chosen there are few
     let space = search.space();
     (space.cells, space.hidden, space.lr) = (vec![CellKind::Gru], vec![3], (0.01, 0.01));
-    (space.layers, space.forms) = (vec![1], vec![Form::Value, Form::Change]);
+    (space.layers, space.transforms) = (vec![1], vec![TargetTransform::Value, TargetTransform::Change]);
     assert_eq!(search.candidates(1000).len(), 1 + 2 * search.space().seq_lens.len());
 }
 
 #[test]
 fn forms_are_those_that_the_rows_allow() {
-    let forms = |values: &[f32]| search(values, &plan(1)).space().forms.clone();
+    let transforms = |values: &[f32]| search(values, &plan(1)).space().transforms.clone();
     let noise: Vec<f32> = {
         let mut random = Random::new(4, Purpose::Order, 0);
         (0..300).map(|_| random.uniform() + 1.0).collect()
     };
-    assert_eq!(forms(&noise), [Form::Value, Form::Change, Form::RelativeChange]);
-    assert_eq!(forms(&wave(300)).last(), Some(&Form::SeasonalChange { season: 14 }));
+    assert_eq!(transforms(&noise), [TargetTransform::Value, TargetTransform::Change, TargetTransform::RelativeChange]);
+    assert_eq!(transforms(&wave(300)).last(), Some(&TargetTransform::SeasonalChange { season: 14 }));
     let mut zero = noise.clone();
     zero[299] = 0.0;
-    assert_eq!(forms(&zero).len(), 3, "a zero that is not looked at");
+    assert_eq!(transforms(&zero).len(), 3, "a zero that is not looked at");
     zero[3] = 0.0;
-    assert_eq!(forms(&zero), [Form::Value, Form::Change]);
+    assert_eq!(transforms(&zero), [TargetTransform::Value, TargetTransform::Change]);
     let column = |values: &[f32]| Tensor::new([values.len(), 1], values.to_vec()).unwrap();
     let other = Table::new(column(&noise), column(&wave(300)), None).unwrap();
     let mut search = Search::new(&other, plan(1), None, 0.2, Cpu::detect().unwrap()).unwrap();
-    assert_eq!(search.space().forms, [Form::Value], "a target that is no input has no last value");
+    assert_eq!(search.space().transforms, [TargetTransform::Value], "a target that is no input has no last value");
 }
 
 #[test]
@@ -188,8 +188,8 @@ fn rows_of_the_test_part_are_never_looked_at() {
 #[test]
 fn the_score_is_that_of_a_walk() {
     let values = wave(300);
-    for form in [Form::Value, Form::Change, Form::SeasonalChange { season: 14 }] {
-        let plan = Plan { form, ..plan(12) };
+    for transform in [TargetTransform::Value, TargetTransform::Change, TargetTransform::SeasonalChange { season: 14 }] {
+        let plan = Plan { transform, ..plan(12) };
         let search = search(&values, &plan);
         let (found, _) = run(&search, 1, 1, &[]);
         let (winner, attempt) = found.winner.unwrap();
@@ -214,7 +214,7 @@ fn the_score_is_that_of_a_walk() {
         });
         let column = &walk.unwrap().columns[0];
         let score = 1.0 - column.comparisons[0].skill;
-        assert!((attempt.score.unwrap() - score).abs() < 1e-6 * score, "{form:?}: {attempt:?} {score}");
+        assert!((attempt.score.unwrap() - score).abs() < 1e-6 * score, "{transform:?}: {attempt:?} {score}");
     }
 }
 
@@ -229,7 +229,7 @@ fn what_grows_is_told_by_its_changes() {
     let search = search(&values, &plan(20));
     let (found, _) = run(&search, 27, 2, &[]);
     let (plan, attempt) = found.winner.unwrap();
-    assert!(matches!(plan.form, Form::Change | Form::RelativeChange), "{plan:?}");
+    assert!(matches!(plan.transform, TargetTransform::Change | TargetTransform::RelativeChange), "{plan:?}");
     assert!(attempt.score.unwrap() < 1.1, "{attempt:?}");
     let (evaluation, _) = search.test(&table(&values), &plan).unwrap();
     assert_eq!(evaluation.origins, 319..399);
@@ -241,7 +241,7 @@ fn an_obviously_better_candidate_wins() {
     let mut lame = plan(30);
     lame.recipe.lr = 1e-7;
     let mut search = search(&wave(400), &lame);
-    search.space().forms = vec![Form::Value];
+    search.space().transforms = vec![TargetTransform::Value];
     let (found, attempts) = run(&search, 12, 2, &[]);
     let (winner, attempt) = found.winner.unwrap();
     let base = attempts.iter().find(|text| text.contains("candidate: 0,")).unwrap();

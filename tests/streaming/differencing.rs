@@ -6,16 +6,18 @@ use proptest::prelude::*;
 use rnnstep::Units;
 use rnnstep::cpu::Threads;
 use rnnstep::model::{file, fixed};
-use rnnstep::{CellKind, Cpu, Error, Fixed, Form, Isa, Model, Order, Scaler, Shape, State, Stream, Streams, Tensor};
+use rnnstep::{
+    CellKind, Cpu, Error, Fixed, Isa, Model, Order, Scaler, Shape, State, Stream, Streams, TargetTransform, Tensor,
+};
 
 const INPUT: usize = 3;
 
-fn forms() -> impl Strategy<Value = Form> {
+fn transforms() -> impl Strategy<Value = TargetTransform> {
     prop_oneof![
-        Just(Form::Value),
-        Just(Form::Change),
-        Just(Form::RelativeChange),
-        (1..9_usize).prop_map(|season| Form::SeasonalChange { season }),
+        Just(TargetTransform::Value),
+        Just(TargetTransform::Change),
+        Just(TargetTransform::RelativeChange),
+        (1..9_usize).prop_map(|season| TargetTransform::SeasonalChange { season }),
     ]
 }
 
@@ -25,9 +27,9 @@ fn scaler(width: usize) -> Scaler {
 }
 
 /// A model of three inputs that predicts the last one and the first one, in this order.
-fn model(cell: CellKind, hidden: usize, layers: usize, form: Form, seed: u64) -> Model {
+fn model(cell: CellKind, hidden: usize, layers: usize, transform: TargetTransform, seed: u64) -> Model {
     let shape = Shape::new(cell, INPUT, hidden, layers, 2).unwrap();
-    let units = Units::scaled(scaler(INPUT), scaler(2)).with_form(form, &[2, 0]).unwrap();
+    let units = Units::scaled(scaler(INPUT), scaler(2)).with_transform(transform, &[2, 0]).unwrap();
     Model::random(shape, seed).unwrap().with_units(units).unwrap()
 }
 
@@ -44,17 +46,17 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// y of a network that knows nothing of forms, with the form taken and given back by hand as its description says.
 fn by_hand(model: &Model, x: &Tensor) -> Vec<f32> {
     let units = model.units().unwrap();
-    let (form, targets) = (units.form(), [2, 0]);
+    let (transform, targets) = (units.transform(), [2, 0]);
     let plain = model.clone().with_units(Units::scaled(units.x().clone(), units.y().clone())).unwrap();
-    let before = |t: usize, column: usize| x.data()[t.saturating_sub(form.lag()) * INPUT + column];
+    let before = |t: usize, column: usize| x.data()[t.saturating_sub(transform.lag()) * INPUT + column];
     let mut rows = x.data().to_vec();
     for t in 0..x.rows().0 {
         for column in targets {
             let (b, now) = (before(t, column), x.data()[t * INPUT + column]);
-            rows[t * INPUT + column] = match form {
-                Form::Value => now,
-                Form::Change | Form::SeasonalChange { .. } => now - b,
-                Form::RelativeChange => {
+            rows[t * INPUT + column] = match transform {
+                TargetTransform::Value => now,
+                TargetTransform::Change | TargetTransform::SeasonalChange { .. } => now - b,
+                TargetTransform::RelativeChange => {
                     if b == 0.0 {
                         0.0
                     } else {
@@ -70,12 +72,12 @@ fn by_hand(model: &Model, x: &Tensor) -> Vec<f32> {
     for t in 0..x.rows().0 {
         for (d, column) in targets.into_iter().enumerate() {
             // the answer is about row t + 1
-            let b = if form == Form::Value { 0.0 } else { before(t + 1, column) };
+            let b = if transform == TargetTransform::Value { 0.0 } else { before(t + 1, column) };
             let said = y[t * 2 + d];
-            y[t * 2 + d] = match form {
-                Form::Value => said,
-                Form::Change | Form::SeasonalChange { .. } => b + said,
-                Form::RelativeChange => b + b.abs() * said,
+            y[t * 2 + d] = match transform {
+                TargetTransform::Value => said,
+                TargetTransform::Change | TargetTransform::SeasonalChange { .. } => b + said,
+                TargetTransform::RelativeChange => b + b.abs() * said,
             };
         }
     }
@@ -90,11 +92,11 @@ proptest! {
         cell in prop::sample::select(CellKind::ALL.to_vec()),
         hidden in prop::sample::select(vec![1, 8, 9, 16, 33]),
         layers in 1..3_usize,
-        form in forms(),
+        transform in transforms(),
         rows in 1..40_usize,
         seed: u64,
     ) {
-        let (model, x) = (model(cell, hidden, layers, form, seed), series(rows));
+        let (model, x) = (model(cell, hidden, layers, transform, seed), series(rows));
         let expected = by_hand(&model, &x);
         for isa in Isa::available() {
             let cpu = Cpu::new(isa).unwrap();
@@ -155,8 +157,10 @@ proptest! {
 
 #[test]
 fn a_step_allocates_nothing() {
-    for form in [Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 5 }] {
-        let model = model(CellKind::Lstm, 17, 1, form, 1);
+    for transform in
+        [TargetTransform::Change, TargetTransform::RelativeChange, TargetTransform::SeasonalChange { season: 5 }]
+    {
+        let model = model(CellKind::Lstm, 17, 1, transform, 1);
         let mut stream = Stream::new(model.clone()).unwrap();
         let mut streams = Streams::new(model, Cpu::widest(), Threads::default(), 2).unwrap();
         let handles = [streams.open().unwrap(), streams.open().unwrap()];
@@ -171,7 +175,7 @@ fn a_step_allocates_nothing() {
             }
             stream.reset();
         });
-        assert_eq!(made, 0, "{form:?}");
+        assert_eq!(made, 0, "{transform:?}");
     }
 }
 
@@ -179,13 +183,18 @@ fn a_step_allocates_nothing() {
 fn a_file_keeps_the_form() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
-    for form in [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 12 }] {
-        let model = model(CellKind::Gru, 9, 1, form, 3);
+    for transform in [
+        TargetTransform::Value,
+        TargetTransform::Change,
+        TargetTransform::RelativeChange,
+        TargetTransform::SeasonalChange { season: 12 },
+    ] {
+        let model = model(CellKind::Gru, 9, 1, transform, 3);
         model.save(&path).unwrap();
         let read = file::load(&path, None, Cpu::widest()).unwrap();
         assert_eq!(read.model.units(), model.units());
         // a program that knows no forms refuses a file that has one, and reads any other
-        assert_eq!(read.metadata.version, if form == Form::Value { 1 } else { 2 });
+        assert_eq!(read.metadata.version, if transform == TargetTransform::Value { 1 } else { 2 });
     }
     let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
     assert!(text.contains(r#""target\":{\"as\":\"seasonal-change\",\"season\":12,\"inputs\":[2,0]}"#), "{text}");
@@ -202,11 +211,11 @@ fn a_file_keeps_the_form() {
 #[test]
 fn a_fixed_model_has_no_values_of_before_and_says_so() {
     type Small = rnnstep::model!(Gru { input: 3, hidden: 9, layers: 1, output: Some(2), bias: true, weights: F32 });
-    let changes = model(CellKind::Gru, 9, 1, Form::Change, 3);
+    let changes = model(CellKind::Gru, 9, 1, TargetTransform::Change, 3);
     let said = [fixed::source(&changes, "x").map(drop), Small::from_model(&changes).map(drop)];
     for result in said {
         let Err(Error::Invalid(message)) = result else { panic!("a fixed model of changes") };
         assert!(message.contains("predicts changes"), "{message}");
     }
-    let _: Small = Fixed::from_model(&model(CellKind::Gru, 9, 1, Form::Value, 3)).unwrap();
+    let _: Small = Fixed::from_model(&model(CellKind::Gru, 9, 1, TargetTransform::Value, 3)).unwrap();
 }

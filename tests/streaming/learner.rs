@@ -435,14 +435,19 @@ fn what_cannot_be_is_refused() {
 #[test]
 fn forms_and_distributions() {
     use rnnstep::units::scaler::Scaling;
-    use rnnstep::{Form, Loss, Units};
-    let forms = [Form::Value, Form::Change, Form::RelativeChange, Form::SeasonalChange { season: 5 }];
+    use rnnstep::{Loss, TargetTransform, Units};
+    let transforms = [
+        TargetTransform::Value,
+        TargetTransform::Change,
+        TargetTransform::RelativeChange,
+        TargetTransform::SeasonalChange { season: 5 },
+    ];
     let losses = ["mse", "gaussian", "quantiles:0.2,0.5,0.7"];
     let series: Vec<f32> = (0..400).map(|t| 20.0 + 0.05 * t as f32 + (0.4 * t as f32).sin()).collect();
-    for (form, loss) in forms.into_iter().flat_map(|form| losses.map(|loss| (form, loss))) {
+    for (transform, loss) in transforms.into_iter().flat_map(|transform| losses.map(|loss| (transform, loss))) {
         let loss: Loss = loss.parse().unwrap();
         let column = (&series[..100], 1);
-        let units = Units::fit(Scaling::Standard, form, loss, column, column, Some(&[0])).unwrap();
+        let units = Units::fit(Scaling::Standard, transform, loss, column, column, Some(&[0])).unwrap();
         let shape = Shape::new(CellKind::Gru, 1, 9, 1, loss.outputs(1)).unwrap();
         let model = Model::random(shape, 4).unwrap().with_units(units).unwrap();
         let options = LearnerOptions { loss, lr: 0.01, ..LearnerOptions::default() };
@@ -451,7 +456,7 @@ fn forms_and_distributions() {
         learner.warm_up();
         learner.pause();
         for v in &series[..50] {
-            assert_eq!(learner.predict(&[*v]).unwrap(), stream.step(&[*v]).unwrap(), "{form:?} {loss}");
+            assert_eq!(learner.predict(&[*v]).unwrap(), stream.step(&[*v]).unwrap(), "{transform:?} {loss}");
             learner.learn(&[*v]).unwrap();
         }
         learner.resume();
@@ -462,7 +467,7 @@ fn forms_and_distributions() {
             losses.extend(learned.loss);
         }
         let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
-        assert!(mean(&losses[200..]) < mean(&losses[..30]), "{form:?} {loss}: {losses:?}");
+        assert!(mean(&losses[200..]) < mean(&losses[..30]), "{transform:?} {loss}: {losses:?}");
         // a value that is none is not learnt from, and spoils nothing that comes after it
         learner.tick(&[f32::NAN], &[f32::NAN]).unwrap();
         let mut other = Learner::new(model.clone(), options, Cpu::widest()).unwrap();
@@ -474,15 +479,15 @@ fn forms_and_distributions() {
         other.restore(&fresh).unwrap();
         for v in &series[301..] {
             let y = learner.tick(&[*v], &[*v]).unwrap().0.to_vec();
-            assert!(y.iter().all(|y| y.is_finite()), "{form:?} {loss}");
-            assert_eq!(other.tick(&[*v], &[*v]).unwrap().0, y, "{form:?} {loss}");
+            assert!(y.iter().all(|y| y.is_finite()), "{transform:?} {loss}");
+            assert_eq!(other.tick(&[*v], &[*v]).unwrap().0, y, "{transform:?} {loss}");
         }
         let bits = |learner: &Learner| learner.model().params().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&learner), bits(&other));
         // a stream goes on from a learner's state
         let mut stream = Stream::new(learner.model()).unwrap();
         stream.set_state(&learner.state()).unwrap();
-        assert_eq!(stream.step(&[9.5]).unwrap(), learner.predict(&[9.5]).unwrap(), "{form:?} {loss}");
+        assert_eq!(stream.step(&[9.5]).unwrap(), learner.predict(&[9.5]).unwrap(), "{transform:?} {loss}");
     }
     let plain = Model::random(Shape::new(CellKind::Gru, 1, 9, 1, 1).unwrap(), 4).unwrap();
     let options = LearnerOptions { loss: Loss::Gaussian, ..LearnerOptions::default() };

@@ -6,16 +6,16 @@ use rnnstep::data::windows::Windows;
 use rnnstep::train::Recipe;
 use rnnstep::train::{Plan, Table};
 use rnnstep::units::scaler::Scaling;
-use rnnstep::{CellKind, Cpu, Form, Tensor};
+use rnnstep::{CellKind, Cpu, TargetTransform, Tensor};
 
 /// Series number `n`, so many rows of one column.
 fn values(n: usize, rows: usize) -> Vec<f32> {
     (0..rows).map(|t| n as f32 * 100.0 + (t as f32 * (0.3 + 0.2 * n as f32)).sin() * 5.0 + 7.0).collect()
 }
 
-fn plan(form: Form, carry: bool, batch: usize) -> Plan {
+fn plan(transform: TargetTransform, carry: bool, batch: usize) -> Plan {
     let recipe = Recipe { carry, ..Recipe::default() };
-    Plan { seq_len: 5, batch, val_fraction: 0.25, ..series::plan(CellKind::Gru, 6, form, 4, recipe) }
+    Plan { seq_len: 5, batch, val_fraction: 0.25, ..series::plan(CellKind::Gru, 6, transform, 4, recipe) }
 }
 
 /// x and target of every step of an epoch, one row a sequence.
@@ -85,8 +85,8 @@ fn windows_never_cross_from_one_series_to_another() {
 fn held_out_rows_count_alike() {
     let series = [values(0, 60), values(1, 140)];
     let tables = series.each_ref().map(|values| table(values));
-    for form in [Form::Value, Form::Change] {
-        let plan = plan(form, false, 8);
+    for transform in [TargetTransform::Value, TargetTransform::Change] {
+        let plan = plan(transform, false, 8);
         let all = plan.prepare(&[&tables[0], &tables[1]]).unwrap();
         assert_eq!((all.train_rows, all.left_out.len()), (vec![45, 105], 0));
         let shape = plan.shape_for(1, 1).unwrap();
@@ -107,7 +107,7 @@ fn held_out_rows_count_alike() {
             }
         }
         assert_eq!(count, 15.0 + 35.0);
-        assert!((found - sum / count).abs() < 2e-3 * found, "{form:?}: {found} {}", sum / count);
+        assert!((found - sum / count).abs() < 2e-3 * found, "{transform:?}: {found} {}", sum / count);
     }
 }
 
@@ -115,31 +115,31 @@ fn held_out_rows_count_alike() {
 fn scalers_see_the_training_parts_of_all_and_changes_start_anew() {
     let series = [values(0, 60), values(3, 40)];
     let tables = series.each_ref().map(|values| table(values));
-    let of = |form| plan(form, false, 8).prepare(&[&tables[0], &tables[1]]).unwrap().units.unwrap();
+    let of = |transform| plan(transform, false, 8).prepare(&[&tables[0], &tables[1]]).unwrap().units.unwrap();
     let train: Vec<f64> = [&series[0][..45], &series[1][..30]].concat().into_iter().map(f64::from).collect();
     let mean = train.iter().sum::<f64>() / train.len() as f64;
-    assert!((f64::from(of(Form::Value).x().shift()[0]) - mean).abs() < 1e-3);
+    assert!((f64::from(of(TargetTransform::Value).x().shift()[0]) - mean).abs() < 1e-3);
     let changes: Vec<f64> = [&series[0][..45], &series[1][..30]]
         .iter()
         .flat_map(|s| s.windows(2).map(|two| f64::from(two[1] - two[0])))
         .collect();
     let mean = changes.iter().sum::<f64>() / changes.len() as f64;
-    assert!((f64::from(of(Form::Change).x().shift()[0]) - mean).abs() < 1e-4, "300 in between would be 4");
+    assert!((f64::from(of(TargetTransform::Change).x().shift()[0]) - mean).abs() < 1e-4, "300 in between would be 4");
 }
 
 #[test]
 fn what_is_too_short_is_left_out() {
     let tables = [values(0, 60), values(1, 5), values(2, 60), vec![0.0; 60]].map(|values| table(&values));
     let all = tables.each_ref();
-    let found = plan(Form::RelativeChange, true, 2).prepare(&all).unwrap();
+    let found = plan(TargetTransform::RelativeChange, true, 2).prepare(&all).unwrap();
     assert_eq!(found.train_rows, [45, 0, 45, 0]);
     let reasons: Vec<(usize, &str)> = found.left_out.iter().map(|one| (one.series, one.reason.as_str())).collect();
     assert_eq!(reasons[0], (1, "4 rows to train on, 12 are needed"));
     assert!(reasons[1].0 == 3 && reasons[1].1.contains("the value of row 1 is 0"), "{reasons:?}");
-    let none = plan(Form::Value, true, 1).prepare(&[all[1], all[1]]).unwrap_err().to_string();
+    let none = plan(TargetTransform::Value, true, 1).prepare(&[all[1], all[1]]).unwrap_err().to_string();
     assert!(none.contains("none of the 2 series can be trained on: 4 rows to train on, 6 are needed"), "{none}");
-    assert!(plan(Form::Value, true, 0).prepare(&all).unwrap_err().to_string().contains("batch 0"));
-    assert!(plan(Form::Value, true, 1).prepare(&[] as &[Table]).is_err());
+    assert!(plan(TargetTransform::Value, true, 0).prepare(&all).unwrap_err().to_string().contains("batch 0"));
+    assert!(plan(TargetTransform::Value, true, 1).prepare(&[] as &[Table]).is_err());
 }
 
 /// What is looked for is what the form needs, in all rows, and a reason says which row it is.
@@ -154,8 +154,8 @@ fn changes_that_are_none_leave_a_series_out() {
     for row in [20, 55] {
         let (good, zero, far) = (table(&values(0, 60)), with(row, [0.0, 1.0]), with(row, [-3e38, 3e38]));
         let all = [&good, &zero, &far];
-        let reasons = |form| -> Vec<(usize, String)> {
-            let found = plan(form, false, 8).prepare(&all).unwrap();
+        let reasons = |transform| -> Vec<(usize, String)> {
+            let found = plan(transform, false, 8).prepare(&all).unwrap();
             found.left_out.into_iter().map(|one| (one.series, one.reason)).collect()
         };
         let none = format!(
@@ -163,9 +163,9 @@ fn changes_that_are_none_leave_a_series_out() {
             row + 1
         );
         let huge = format!("target-as: the change from row {} on is not finite; use value", row + 1);
-        assert_eq!(reasons(Form::Change), [(2, huge.clone())]);
-        assert_eq!(reasons(Form::RelativeChange)[0], (1, none));
-        assert_eq!(reasons(Form::Value), []);
+        assert_eq!(reasons(TargetTransform::Change), [(2, huge.clone())]);
+        assert_eq!(reasons(TargetTransform::RelativeChange)[0], (1, none));
+        assert_eq!(reasons(TargetTransform::Value), []);
     }
 }
 
@@ -174,7 +174,7 @@ fn changes_that_are_none_leave_a_series_out() {
 fn another_series_changes_nothing_in_the_windows_of_one() {
     let (a, b) = (values(0, 40), values(1, 40));
     let other: Vec<f32> = b.iter().map(|v| v * 3.0 + 1.0).collect();
-    let mut plan = plan(Form::Value, true, 1);
+    let mut plan = plan(TargetTransform::Value, true, 1);
     plan.scaling = Scaling::None;
     let windows = |second: &[f32]| {
         let tables = [table(&a), table(second)];

@@ -8,7 +8,7 @@ use rnnstep::data::series::{Series, Time};
 use rnnstep::error::listed;
 use rnnstep::model::file;
 use rnnstep::model::file::Columns;
-use rnnstep::{Error, Form, Model, State, Tensor};
+use rnnstep::{Error, Model, State, TargetTransform, Tensor};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -62,9 +62,9 @@ pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<St
     let has_c = model.shape().cell().has_c();
     let mut tensors = file::read_tensors(path, if has_c { &["h", "c"] } else { &["h"] }, &["past"])?;
     let past = tensors.remove("past");
-    if let Some(units) = model.units().filter(|units| units.form() != Form::Value) {
+    if let Some(units) = model.units().filter(|units| units.transform() != TargetTransform::Value) {
         let wrong = |reason: String| Error::Tensor { path: path.into(), tensor: "past".into(), reason };
-        let expected = [units.form().lag(), batch, units.columns().len()];
+        let expected = [units.transform().lag(), batch, units.columns().len()];
         let Some(past) = past else {
             let reason = "is missing; a model that predicts changes goes on from the last values as well".into();
             return Err(wrong(reason).into());

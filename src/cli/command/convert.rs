@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 /// What a model can be written as.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Form {
+enum TargetTransform {
     /// A Rust module, to compile into a program without files or an operating system
     Rust,
 }
@@ -22,7 +22,7 @@ pub struct ConvertArgs {
     model: ModelArgs,
     /// What to write
     #[arg(long, value_enum, value_name = "FORM")]
-    to: Form,
+    to: TargetTransform,
     /// Where it goes [default: stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -32,7 +32,7 @@ pub fn run(args: &ConvertArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     args.model.paths().writes("--out", &args.out).check()?;
     let model = args.model.load()?.model;
     let text = match args.to {
-        Form::Rust => fixed::source(&model, &model.shape().to_string())?,
+        TargetTransform::Rust => fixed::source(&model, &model.shape().to_string())?,
     };
     match &args.out {
         Some(path) => files::write(path, || file::write_text(path, &text))?,

@@ -18,7 +18,7 @@ use rnnstep::data::windows::Windows;
 use rnnstep::error::listed;
 use rnnstep::model::file::{Columns, Loaded, Metadata, Unseen};
 use rnnstep::plot::{Area, Figure, Line, Plot, Role};
-use rnnstep::series::interval::{Band, Bands, Errors, Options};
+use rnnstep::series::interval::{Interval, Intervals, Options, Residuals};
 use rnnstep::{Error, Model, Stream, Tensor};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -163,7 +163,7 @@ struct Said {
     fitted: Tensor,
     /// What the model says when that is fed back; where bands are wanted, the middle of what can come.
     future: Tensor,
-    bands: Vec<Band>,
+    bands: Vec<Interval>,
 }
 
 /// What the model of the file `path` says of the rows after `history`.
@@ -186,7 +186,7 @@ fn ahead(args: &ForecastArgs, levels: &[f64], loaded: &Loaded, path: &Path, hist
     if levels.is_empty() {
         return Ok(Said { fitted, future, bands: vec![] });
     }
-    let Bands { bands, median, .. } = bands(args, levels, &aiming(loaded, path)?, &loaded.metadata, history)?;
+    let Intervals { bands, median, .. } = bands(args, levels, &aiming(loaded, path)?, &loaded.metadata, history)?;
     Ok(Said { fitted, future: median, bands })
 }
 
@@ -208,7 +208,7 @@ fn bands(
     model: &Model,
     metadata: &Metadata,
     history: &Tensor,
-) -> Result<Bands, Failure> {
+) -> Result<Intervals, Failure> {
     let options = &Options { levels: levels.to_vec(), steps: args.steps, paths: args.paths, seed: args.seed };
     let cpu = args.model.device.cpu()?;
     let unseen = metadata.unseen.as_ref();
@@ -220,7 +220,7 @@ fn bands(
     });
     // of many series, those of the others are for one that has too few of its own
     let wanted = |unseen: &&Unseen| unseen.ends.len() == 1 || rows.saturating_sub(first) < ENOUGH_ERRORS;
-    let stored = unseen.filter(wanted).and_then(|unseen| Errors::new(unseen.errors.clone(), history.rows().1).ok());
+    let stored = unseen.filter(wanted).and_then(|unseen| Residuals::new(unseen.errors.clone(), history.rows().1).ok());
     let made = rnnstep::series::interval::bands(model, cpu, history, first, stored.as_ref(), options)?;
     if known.is_none() && first < rows {
         say_once(
@@ -261,7 +261,7 @@ fn with_bands(names: &[String], Said { future, bands, .. }: &Said) -> Result<(Ve
     let mut all = Vec::new();
     for name in names {
         all.push(name.clone());
-        for Band { level, .. } in bands {
+        for Interval { level, .. } in bands {
             all.extend(["lower", "upper"].map(|edge| format!("{name}_{edge}_{}", percent(*level))));
         }
     }

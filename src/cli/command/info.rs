@@ -15,7 +15,7 @@ use rnnstep::error::shown;
 use rnnstep::measure::reference64::{deviations, steps};
 use rnnstep::model::file::Loaded;
 use rnnstep::net::layout::Offsets;
-use rnnstep::{Cpu, Error, Form, Isa, Nonlinearity, Shape, Weights};
+use rnnstep::{Cpu, Error, Isa, Nonlinearity, Shape, TargetTransform, Weights};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -229,11 +229,17 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
             }
         }
     }
-    if let Some(units) = loaded.model.units().filter(|units| units.form() != Form::Value) {
-        let what = match units.form() {
-            Form::RelativeChange => "the change of each predicted column as a part of the value before".into(),
-            Form::SeasonalChange { season } => format!("the change of each predicted column since {season} rows ago"),
-            Form::Change | Form::Value => "the change of each predicted column since the row before".to_string(),
+    if let Some(units) = loaded.model.units().filter(|units| units.transform() != TargetTransform::Value) {
+        let what = match units.transform() {
+            TargetTransform::RelativeChange => {
+                "the change of each predicted column as a part of the value before".into()
+            }
+            TargetTransform::SeasonalChange { season } => {
+                format!("the change of each predicted column since {season} rows ago")
+            }
+            TargetTransform::Change | TargetTransform::Value => {
+                "the change of each predicted column since the row before".to_string()
+            }
         };
         screen.line(format_args!("  target      {what}; in and out are values"))?;
     }

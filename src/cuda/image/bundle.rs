@@ -12,7 +12,7 @@ use crate::cuda::library::trust;
 use crate::cuda::library::trust::Unfit;
 use crate::cuda::{Arch, hex, list};
 use crate::error::{Error, Result};
-use crate::io::atomic::write_whole;
+use crate::io::atomic::write_atomic;
 use crate::memory::asking;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
@@ -108,7 +108,7 @@ impl Bundle {
         let metadata = metadata.map(|(name, value)| (name.to_string(), value));
         let bytes = safetensors::serialize(tensors, Some(HashMap::from(metadata)));
         let bytes = bytes.map_err(|error| Error::file(path, error.to_string()))?;
-        write_whole(path, |out| out.write_all(&bytes))?;
+        write_atomic(path, |out| out.write_all(&bytes))?;
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

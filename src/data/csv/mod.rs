@@ -9,7 +9,7 @@ pub(super) mod text;
 use crate::data::long::Members;
 use crate::data::series::{Index, Series, Time};
 use crate::error::{Error, Result, listed, quoted};
-use crate::io::atomic::write_whole;
+use crate::io::atomic::write_atomic;
 use crate::memory::{Refused, asking};
 use crate::tensor::Tensor;
 use csv::ByteRecord;
@@ -176,7 +176,7 @@ pub fn read_texts<const N: usize>(
 /// # Errors
 /// If the file cannot be written, or if a row is not as long as those before it.
 pub fn write(path: &Path, header: &[String], rows: impl IntoIterator<Item = Vec<String>>) -> Result<()> {
-    write_whole(path, |out| write_to(out, header, rows))
+    write_atomic(path, |out| write_to(out, header, rows))
 }
 
 /// Writes a table, with commas and line feeds, quoting where it must. An empty `header` is not written.

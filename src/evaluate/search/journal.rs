@@ -2,7 +2,7 @@
 
 use super::Attempt;
 use crate::error::{Error, Result};
-use crate::io::atomic::{open, replaced, write_whole};
+use crate::io::atomic::{open, replaced, write_atomic};
 use crate::memory::asking;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,7 +61,7 @@ impl Journal {
         }
         if bytes.is_empty() {
             let head = line(&path, &Head { version: VERSION, asked: asked.clone() })?;
-            write_whole(&path, |out| out.write_all(head.as_bytes()))?;
+            write_atomic(&path, |out| out.write_all(head.as_bytes()))?;
         }
         let text = String::from_utf8_lossy(&bytes);
         let mut lines = text.lines();

@@ -21,7 +21,7 @@ use crate::model::Model;
 use crate::series::one_step::{self, HeldOut};
 use crate::simd::isa::Cpu;
 use crate::train::{Fit, Length, Plan, Table};
-use crate::units::transform::Form;
+use crate::units::transform::TargetTransform;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -345,7 +345,7 @@ impl Search {
 
     /// One step ahead from row `first` on, by a model trained once.
     fn protocol(&self, plan: &Plan, first: usize, season: Option<usize>) -> Protocol {
-        let of_form = if let Form::SeasonalChange { season } = plan.form { Some(season) } else { None };
+        let of_form = if let TargetTransform::SeasonalChange { season } = plan.transform { Some(season) } else { None };
         Protocol {
             first,
             horizon: 1,
@@ -413,14 +413,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A candidate in a few words.
 fn about(plan: &Plan) -> String {
-    let Plan { shape, seq_len, form, recipe, .. } = plan;
-    let form = serde_json::to_value(form).ok().and_then(|form| Some(form.get("as")?.as_str()?.to_string()));
+    let Plan { shape, seq_len, transform, recipe, .. } = plan;
+    let transform =
+        serde_json::to_value(transform).ok().and_then(|transform| Some(transform.get("as")?.as_str()?.to_string()));
     format!(
         "cell {} hidden {} layers {} seq-len {seq_len} lr {} target-as {}",
         shape.cell.name(),
         shape.hidden,
         shape.layers,
         recipe.lr,
-        form.unwrap_or_default()
+        transform.unwrap_or_default()
     )
 }

@@ -7,7 +7,7 @@ use crate::net::shape::Shape;
 use crate::random::{Purpose, Random};
 use crate::series::naive;
 use crate::train::{Plan, Table};
-use crate::units::transform::Form;
+use crate::units::transform::TargetTransform;
 use std::collections::HashSet;
 
 /// Draws in a row that bring nothing new, after which there is taken to be nothing new.
@@ -29,7 +29,7 @@ pub struct Space {
     /// The smallest and the largest learning rate; between them the logarithm is even.
     pub lr: (f64, f64),
     /// What of the predicted columns the network sees and says.
-    pub forms: Vec<Form>,
+    pub transforms: Vec<TargetTransform>,
 }
 
 impl Space {
@@ -38,14 +38,16 @@ impl Space {
     /// target before the row `first`.
     pub fn for_table(training: &Table, first: usize, season: Option<usize>) -> Self {
         let (targets, width) = (training.targets().data(), training.targets().rows().1);
-        let mut forms = vec![Form::Value];
+        let mut transforms = vec![TargetTransform::Value];
         if training.columns().is_some() {
-            forms.push(Form::Change);
+            transforms.push(TargetTransform::Change);
             if targets.iter().all(|&value| value != 0.0) {
-                forms.push(Form::RelativeChange);
+                transforms.push(TargetTransform::RelativeChange);
             }
             let known: Vec<f32> = targets.iter().step_by(width.max(1)).take(first).copied().collect();
-            forms.extend(season.or_else(|| naive::season(&known)).map(|season| Form::SeasonalChange { season }));
+            transforms.extend(
+                season.or_else(|| naive::season(&known)).map(|season| TargetTransform::SeasonalChange { season }),
+            );
         }
         let fits = |&length: &usize| length == 10 || length * WINDOWS <= first;
         Self {
@@ -54,7 +56,7 @@ impl Space {
             layers: vec![1, 2],
             seq_lens: [10, 20, 40, 80].into_iter().filter(fits).collect(),
             lr: (1e-3, 3e-2),
-            forms,
+            transforms,
         }
     }
 
@@ -90,7 +92,7 @@ impl Space {
             Err(error) => return Some(Err(error)),
         };
         plan.seq_len = *choice(&self.seq_lens, seed, 3, position)?;
-        plan.form = *choice(&self.forms, seed, 4, position)?;
+        plan.transform = *choice(&self.transforms, seed, 4, position)?;
         let (low, high) = self.lr;
         let part = f64::from(Random::new(seed, Purpose::Search, place(5, position)).uniform());
         // two digits: nobody wants to read more in a recipe
@@ -123,11 +125,11 @@ fn place(dimension: u64, round: usize) -> u64 {
     dimension << 48 | round as u64
 }
 
-type Key = (CellKind, usize, usize, usize, u64, Form);
+type Key = (CellKind, usize, usize, usize, u64, TargetTransform);
 
 fn key(plan: &Plan) -> Key {
     let shape = &plan.shape;
-    (shape.cell, shape.hidden, shape.layers, plan.seq_len, plan.recipe.lr.to_bits(), plan.form)
+    (shape.cell, shape.hidden, shape.layers, plan.seq_len, plan.recipe.lr.to_bits(), plan.transform)
 }
 
 /// Rows of a table that a search trains on, and that it may look at: `(first, end)`. Those between are scored.

@@ -18,7 +18,7 @@ use crate::net::shape::Shape;
 use crate::objective::loss::Loss;
 use crate::tensor::Tensor;
 use crate::units::scaler::Scaler;
-use crate::units::transform::Form;
+use crate::units::transform::TargetTransform;
 use container::{Container, MAX_FILE, MAX_HEADER};
 use infer::Source;
 pub use model::{Loaded, load, save};
@@ -97,7 +97,7 @@ impl Metadata {
 pub struct Target {
     /// What of them the network sees and says.
     #[serde(flatten)]
-    pub form: Form,
+    pub transform: TargetTransform,
     /// Of each, which input it is, from 0.
     pub inputs: Vec<usize>,
 }
@@ -107,7 +107,7 @@ pub struct Target {
 #[derive(Deserialize)]
 struct RawTarget {
     #[serde(rename = "as")]
-    form: String,
+    transform: String,
     season: Option<usize>,
     inputs: Vec<usize>,
 }
@@ -115,16 +115,16 @@ struct RawTarget {
 impl TryFrom<RawTarget> for Target {
     type Error = String;
 
-    fn try_from(RawTarget { form, season, inputs }: RawTarget) -> Result<Self, String> {
-        let form = match (form.as_str(), season) {
-            ("value", _) => Form::Value,
-            ("change", _) => Form::Change,
-            ("relative-change", _) => Form::RelativeChange,
-            ("seasonal-change", Some(season)) => Form::SeasonalChange { season },
+    fn try_from(RawTarget { transform, season, inputs }: RawTarget) -> Result<Self, String> {
+        let transform = match (transform.as_str(), season) {
+            ("value", _) => TargetTransform::Value,
+            ("change", _) => TargetTransform::Change,
+            ("relative-change", _) => TargetTransform::RelativeChange,
+            ("seasonal-change", Some(season)) => TargetTransform::SeasonalChange { season },
             ("seasonal-change", None) => return Err("target: a seasonal change without a season".into()),
             (other, _) => return Err(format!("target: unknown form {}", quoted(other))),
         };
-        Ok(Self { form, inputs })
+        Ok(Self { transform, inputs })
     }
 }
 
@@ -282,7 +282,7 @@ pub fn write_tensors(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Res
 /// If the file cannot be written; one that was there before is then still there.
 #[doc(hidden)]
 pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<()> {
-    crate::io::atomic::write_whole(path.as_ref(), |out| out.write_all(text.as_bytes()))
+    crate::io::atomic::write_atomic(path.as_ref(), |out| out.write_all(text.as_bytes()))
 }
 
 /// `Ok` if a file could be written to `path` now; leaves no trace, and removes temporary files that processes which were
@@ -480,5 +480,5 @@ fn write_file<'a>(
         );
         return Err(Error::file(path, reason));
     }
-    crate::io::atomic::write_whole(path, |out| out.write_all(&bytes))
+    crate::io::atomic::write_atomic(path, |out| out.write_all(&bytes))
 }

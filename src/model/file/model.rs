@@ -8,7 +8,7 @@ use crate::net::state::State;
 use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
 use crate::units::Units;
-use crate::units::transform::Form;
+use crate::units::transform::TargetTransform;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -41,7 +41,7 @@ pub fn load(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>, cpu: Cpu
         (Some(x), Some(y)) => {
             let mut units = Units::scaled(x.clone(), y.clone());
             if let Some(target) = &file.metadata.target {
-                units = units.with_form(target.form, &target.inputs).map_err(in_file)?;
+                units = units.with_transform(target.transform, &target.inputs).map_err(in_file)?;
             }
             if let Some(says) = file.metadata.says {
                 units = units.with_says(says).map_err(in_file)?;
@@ -70,8 +70,8 @@ pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &
         says: model.units().map(|units| units.says()).filter(|says| says.is_distribution()),
         target: model
             .units()
-            .filter(|units| units.form() != Form::Value)
-            .map(|units| Target { form: units.form(), inputs: units.columns().to_vec() }),
+            .filter(|units| units.transform() != TargetTransform::Value)
+            .map(|units| Target { transform: units.transform(), inputs: units.columns().to_vec() }),
         reference: Some(Reference { x: x.into_data(), y: y.into_data(), seq_len }),
         ..metadata.clone()
     };

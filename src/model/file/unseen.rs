@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 pub struct Unseen {
     /// Of each series, where it is.
     pub ends: Vec<End>,
-    /// Errors one step ahead at rows after that `[n,D]`, as [`Says::errors`](crate::series::residuals::Says::errors) gives them.
+    /// Errors one step ahead at rows after that `[n,D]`, as [`OutputKind::errors`](crate::series::residuals::OutputKind::errors) gives them.
     pub errors: Vec<f32>,
 }
 

@@ -59,7 +59,7 @@ fn wrong_forms(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let header: Value = serde_json::from_slice(&bytes[8..end]).unwrap();
     let inside: Value = serde_json::from_str(header["__metadata__"]["rnnstep"].as_str().unwrap()).unwrap();
     let file = |header: &str| [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes[end..]].concat();
-    let mut forms = Vec::new();
+    let mut transforms = Vec::new();
     let (mut outer, mut inner) = (vec![], vec![]);
     places(&header, "", &mut outer);
     places(&inside, "", &mut inner);
@@ -67,14 +67,14 @@ fn wrong_forms(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
         for place in &inner {
             let mut header = header.clone();
             header["__metadata__"]["rnnstep"] = with(&inside, place, number).into();
-            forms.push((format!("{place} {number}"), file(&header.to_string())));
+            transforms.push((format!("{place} {number}"), file(&header.to_string())));
         }
         // of all tensors, one of a matrix, one of a list
         for place in outer.iter().filter(|place| place.contains("hh_l0/") || place.contains("rows.x/")) {
-            forms.push((format!("{place} {number}"), file(&with(&header, place, number))));
+            transforms.push((format!("{place} {number}"), file(&with(&header, place, number))));
         }
     }
-    forms
+    transforms
 }
 
 /// A model, its checkpoint and a learner of it, with all that metadata can say.

@@ -10,7 +10,7 @@ impl Job {
     /// Whether its options go together.
     pub fn check(&self) -> Result<(), Failure> {
         let job = self.with_some_season();
-        job.form()?;
+        job.transform()?;
         job.check_stride()?;
         job.shape(1, 1)?;
         job.recipe(Head::All, None).map(drop)

@@ -20,7 +20,7 @@ use rnnstep::objective::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::series::naive;
 use rnnstep::train::{HELD_OUT, Length, Plan, Prepared, Recipe, Table};
 use rnnstep::units::scaler::Scaling;
-use rnnstep::{CellKind, Error, Form, Loss, Nonlinearity, Shape};
+use rnnstep::{CellKind, Error, Loss, Nonlinearity, Shape, TargetTransform};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -408,15 +408,17 @@ impl Job {
     }
 
     /// What the network sees and says of the predicted columns.
-    pub fn form(&self) -> Result<Form, Failure> {
+    pub fn transform(&self) -> Result<TargetTransform, Failure> {
         if self.season.is_some() && self.target_as != TargetAs::SeasonalChange {
             return Err(Failure::Usage("--season: only --target-as seasonal-change has one".into()));
         }
         Ok(match self.target_as {
-            TargetAs::Value => Form::Value,
-            TargetAs::Change => Form::Change,
-            TargetAs::RelativeChange => Form::RelativeChange,
-            TargetAs::SeasonalChange => Form::SeasonalChange { season: self.season.unwrap_or(0) }.checked()?,
+            TargetAs::Value => TargetTransform::Value,
+            TargetAs::Change => TargetTransform::Change,
+            TargetAs::RelativeChange => TargetTransform::RelativeChange,
+            TargetAs::SeasonalChange => {
+                TargetTransform::SeasonalChange { season: self.season.unwrap_or(0) }.checked()?
+            }
         })
     }
 
@@ -429,15 +431,15 @@ impl Job {
     pub fn plan(&self) -> Result<Plan, Failure> {
         self.check_stride()?;
         self.say_what_is_named();
-        self.plan_with(self.form()?, self.held_out())
+        self.plan_with(self.transform()?, self.held_out())
     }
 
     /// The same for windows, which have no columns to scale and of which nothing is held out unless somebody asks for it.
     fn plan_of_windows(&self) -> Result<Plan, Failure> {
-        self.plan_with(Form::Value, self.val_fraction.unwrap_or(0.0))
+        self.plan_with(TargetTransform::Value, self.val_fraction.unwrap_or(0.0))
     }
 
-    fn plan_with(&self, form: Form, val_fraction: f64) -> Result<Plan, Failure> {
+    fn plan_with(&self, transform: TargetTransform, val_fraction: f64) -> Result<Plan, Failure> {
         Ok(Plan {
             shape: self.shape(1, 1)?,
             seq_len: self.seq_len,
@@ -445,7 +447,7 @@ impl Job {
             batch: self.batch,
             val_fraction,
             scaling: self.scale.unwrap_or_default(),
-            form,
+            transform,
             length: self.steps.map_or(Length::Epochs(self.epochs.unwrap_or(EPOCHS)), Length::Steps),
             patience: self.patience,
             recipe: self.recipe(self.loss_on.unwrap_or(Head::All), None)?,

@@ -13,7 +13,7 @@ use rnnstep::evaluate::backtest::{Evaluation, Protocol, Window, evaluate, evalua
 use rnnstep::model::file::Loaded;
 use rnnstep::series::one_step;
 use rnnstep::train::HELD_OUT;
-use rnnstep::{Device, Error, Form, Shape};
+use rnnstep::{Device, Error, Shape, TargetTransform};
 use std::ops::Range;
 
 /// So many rows into those before the part to forecast and that part.
@@ -48,8 +48,8 @@ pub fn walk(args: &EvaluateArgs, job: Job, named: Named, loaded: Option<Loaded>)
     if let (Some(options), Some(learned)) = (protocol.learner, evaluation.learned) {
         remarks.push(Remark::Learner { options, learned, trainings: evaluation.folds });
     }
-    let form = serde_json::to_value(target_as).ok().and_then(|name| name.as_str().map(String::from));
-    let about = format!("{shape}, target as {}, on {device}", form.unwrap_or_default());
+    let transform = serde_json::to_value(target_as).ok().and_then(|name| name.as_str().map(String::from));
+    let about = format!("{shape}, target as {}, on {device}", transform.unwrap_or_default());
     let rows = rows_said(&protocol, named.table.rows());
     let walk = format!("{rows} {}", said(&protocol, &evaluation, unchanged.is_some()));
     Ok(Report { data: String::new(), about, rows, walk, remarks, named, evaluation })
@@ -112,7 +112,7 @@ fn by_model(
         let message = "--sliding and --gap: a MODEL that is taken as it is has been trained; add --refit ROWS";
         return Err(Failure::Usage(message.into()));
     }
-    if let Some(Form::SeasonalChange { season }) = loaded.model.units().map(|units| units.form()) {
+    if let Some(TargetTransform::SeasonalChange { season }) = loaded.model.units().map(|units| units.transform()) {
         protocol.season = protocol.season.or(Some(season));
     }
     let held_out = job.held_out();

@@ -19,7 +19,7 @@ use rnnstep::data::windows::split;
 use rnnstep::evaluate::search::{Attempt, Found, Journal, Search};
 use rnnstep::model::file;
 use rnnstep::train::{HELD_OUT, Plan};
-use rnnstep::{Cpu, Error, Form};
+use rnnstep::{Cpu, Error, TargetTransform};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -227,7 +227,7 @@ fn narrow(search: &mut Search, base: &Plan, given: impl Fn(&str) -> bool) {
         space.lr = (base.recipe.lr, base.recipe.lr);
     }
     if given("target_as") {
-        space.forms = vec![base.form];
+        space.transforms = vec![base.transform];
     }
 }
 
@@ -282,11 +282,11 @@ fn recipe(job: &Job, plan: &Plan, comments: &[String]) -> Result<String, Failure
     let mut job = job.clone();
     (job.cell, job.hidden, job.layers) = (plan.shape.cell(), plan.shape.hidden(), plan.shape.layers());
     (job.seq_len, job.lr) = (plan.seq_len, plan.recipe.lr);
-    (job.target_as, job.season) = match plan.form {
-        Form::Value => (TargetAs::Value, None),
-        Form::Change => (TargetAs::Change, None),
-        Form::RelativeChange => (TargetAs::RelativeChange, None),
-        Form::SeasonalChange { season } => (TargetAs::SeasonalChange, Some(season)),
+    (job.target_as, job.season) = match plan.transform {
+        TargetTransform::Value => (TargetAs::Value, None),
+        TargetTransform::Change => (TargetAs::Change, None),
+        TargetTransform::RelativeChange => (TargetAs::RelativeChange, None),
+        TargetTransform::SeasonalChange { season } => (TargetAs::SeasonalChange, Some(season)),
     };
     if job.state == StateMode::Carry {
         // it would have to be the length of a window, which was searched
@@ -300,13 +300,13 @@ fn recipe(job: &Job, plan: &Plan, comments: &[String]) -> Result<String, Failure
 }
 
 fn in_words(plan: &Plan) -> String {
-    let form = match plan.form {
-        Form::Value => "value".into(),
-        Form::Change => "change".into(),
-        Form::RelativeChange => "relative change".into(),
-        Form::SeasonalChange { season } => format!("change since {season} rows ago"),
+    let transform = match plan.transform {
+        TargetTransform::Value => "value".into(),
+        TargetTransform::Change => "change".into(),
+        TargetTransform::RelativeChange => "relative change".into(),
+        TargetTransform::SeasonalChange { season } => format!("change since {season} rows ago"),
     };
-    format!("{}, windows of {}, lr {}, target as {form}", plan.shape, plan.seq_len, plan.recipe.lr)
+    format!("{}, windows of {}, lr {}, target as {transform}", plan.shape, plan.seq_len, plan.recipe.lr)
 }
 
 fn counted(count: usize, what: &str) -> String {
