@@ -10,7 +10,7 @@ use crate::cuda;
 #[cfg(feature = "std")]
 use crate::data::windows::Windows;
 use crate::error::Result;
-use crate::net::pass::{Head, Purpose};
+use crate::net::pass::{HeadSteps, Mode};
 #[cfg(feature = "std")]
 use crate::net::recipe::{Recipe, Step, Trained};
 use crate::net::shape::Shape;
@@ -123,13 +123,13 @@ impl Network {
     ) -> Result<Self> {
         match device {
             Device::Cpu(cpu) => {
-                let (threads, purpose) = (Threads::default(), Purpose::Inference);
+                let (threads, purpose) = (Threads::default(), Mode::Inference);
                 let network = cpu::Network::new(*cpu, threads, shape, steps, batch, purpose)?;
                 Ok(Self::Cpu(network.with_weights(weights)))
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => {
-                let mut network = cuda::Network::new(cuda, shape, steps, batch, Purpose::Inference)?;
+                let mut network = cuda::Network::new(cuda, shape, steps, batch, Mode::Inference)?;
                 network.set_params(params)?;
                 Ok(Self::Cuda(network))
             }
@@ -141,7 +141,7 @@ impl Network {
     ///
     /// # Errors
     /// If a card fails. A processor does not.
-    pub fn forward(&mut self, params: &[f32], x: &[f32], state: &mut State, head: Head) -> Result<()> {
+    pub fn forward(&mut self, params: &[f32], x: &[f32], state: &mut State, head: HeadSteps) -> Result<()> {
         match self {
             Self::Cpu(network) => {
                 network.forward(params, x, state, head, None);

@@ -3,7 +3,7 @@
 use crate::values::{self, TARGET, X};
 use rnnstep::cpu::{self, Threads};
 use rnnstep::cuda::{self, Dtype};
-use rnnstep::net::pass::{Head, Purpose};
+use rnnstep::net::pass::{HeadSteps, Mode};
 use rnnstep::{Cpu, Error, Model, Result, State};
 use serde_json::{Value, json};
 
@@ -42,8 +42,8 @@ impl Truth {
         let (shape, rows) = (*model.shape(), STEPS * batch);
         let (x, target) = (values::values(X, rows * shape.input()), values::values(TARGET, rows));
         let threads = Threads::new(std::thread::available_parallelism().map_or(1, usize::from))?;
-        let mut network = cpu::Network::new(Cpu::widest(), threads, &shape, STEPS, batch, Purpose::Training).unwrap();
-        network.forward(model.params(), &x, &mut State::new(&shape, batch), Head::All, None);
+        let mut network = cpu::Network::new(Cpu::widest(), threads, &shape, STEPS, batch, Mode::Training).unwrap();
+        network.forward(model.params(), &x, &mut State::new(&shape, batch), HeadSteps::All, None);
         let y: Vec<f32> = (0..rows).map(|row| network.y(row)[0]).collect();
         for (row, dy) in gradient(&y, &target).enumerate() {
             network.y_and_dy(row).1[0] = dy;
@@ -56,7 +56,7 @@ impl Truth {
     /// Compares, and gives what `torch_peer.py` compares once more: the last values of y and the norm of each gradient.
     pub fn hold(&self, card: &mut cuda::Network, model: &Model, batch: usize, dtype: Dtype) -> Result<Value> {
         let shape = *card.shape();
-        card.forward(&self.x, &mut State::new(&shape, batch), Head::All)?;
+        card.forward(&self.x, &mut State::new(&shape, batch), HeadSteps::All)?;
         let y: Vec<f32> = (0..STEPS * batch).map(|row| card.y(row)[0]).collect();
         let dy: Vec<f32> = gradient(&y, &self.target).collect();
         let mut grads = vec![f32::NAN; self.grads.len()];

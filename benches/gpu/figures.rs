@@ -8,7 +8,7 @@ use crate::values::{self, TARGET, X};
 use rnnstep::cpu::Threads;
 use rnnstep::cuda::{Cuda, Network, Queued};
 use rnnstep::data::windows::Windows;
-use rnnstep::net::pass::{Head, Purpose};
+use rnnstep::net::pass::{HeadSteps, Mode};
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{CellKind, Error, Model, Result, Shape, State, Tensor};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const QUEUE: (f64, usize) = (20e-3, 100);
 
 /// The kernels of a network, compiled if they are not in the cache.
 pub fn load(cuda: &Cuda, shape: Shape, steps: usize, batch: usize) -> Result<()> {
-    Network::new(cuda, &shape, 1, batch, Purpose::Inference)?;
+    Network::new(cuda, &shape, 1, batch, Mode::Inference)?;
     trainer(cuda, &values::model(shape)?, steps, batch).map(drop)
 }
 
@@ -35,7 +35,7 @@ pub fn network(grid: &Grid, cuda: &Cuda, [hidden, batch]: [usize; 2], cell: Cell
         name["dtype"] = dtype.name().into();
         let mut measure = || -> Result<()> {
             let longest = grid.steps.iter().copied().fold(check::STEPS, usize::max);
-            let mut network = Network::new(&cuda, &shape, longest, batch, Purpose::Training)?;
+            let mut network = Network::new(&cuda, &shape, longest, batch, Mode::Training)?;
             network.set_params(model.params())?;
             lines.say("answers", &[&name, &truth.hold(&mut network, &model, batch, dtype)?]);
             for &steps in &grid.steps {
@@ -75,7 +75,11 @@ fn passes(
     lines: &mut Lines,
 ) -> Result<()> {
     let (shape, steps) = (*network.shape(), steps_of(name));
-    network.forward(&values::values(X, steps * batch * shape.input()), &mut State::new(&shape, batch), Head::All)?;
+    network.forward(
+        &values::values(X, steps * batch * shape.input()),
+        &mut State::new(&shape, batch),
+        HeadSteps::All,
+    )?;
     network.backward(&values::values(TARGET, steps * batch), &mut vec![0.0; params(&shape)], false)?;
     let frame = json!({"frame": network.plan().frame().name()});
     lines.say("fwdbwd", &[name, &frame, &both(grid, cuda, network, Queued::ForwardBackward)?]);
@@ -92,9 +96,13 @@ fn params(shape: &Shape) -> usize {
 /// Forward alone, with nothing kept.
 fn inference(grid: &Grid, cuda: &Cuda, model: &Model, batch: usize, name: &Value, lines: &mut Lines) -> Result<()> {
     let (shape, steps) = (*model.shape(), steps_of(name));
-    let mut network = Network::new(cuda, &shape, steps, batch, Purpose::Inference)?;
+    let mut network = Network::new(cuda, &shape, steps, batch, Mode::Inference)?;
     network.set_params(model.params())?;
-    network.forward(&values::values(X, steps * batch * shape.input()), &mut State::new(&shape, batch), Head::All)?;
+    network.forward(
+        &values::values(X, steps * batch * shape.input()),
+        &mut State::new(&shape, batch),
+        HeadSteps::All,
+    )?;
     let frame = json!({"frame": network.plan().frame().name()});
     lines.say("fwd", &[name, &frame, &both(grid, cuda, &network, Queued::Forward)?]);
     Ok(())

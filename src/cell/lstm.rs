@@ -3,7 +3,7 @@
 
 #[cfg(feature = "std")]
 use super::sigmoid64;
-use super::{Cell, Gradients, MOST, Shown, State};
+use super::{Cell, CellState, Gradients, MOST, Shown};
 use crate::cell::kind::CellKind;
 use crate::simd::lanes::Lanes;
 use crate::simd::lanes::sealed::Sealed;
@@ -33,25 +33,30 @@ impl Cell for Lstm {
     ];
 
     #[inline(always)]
-    fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
+    fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: CellState<V>) -> (CellState<V>, [V; MOST]) {
         let i = sigmoid_ratio(gates_x[0] + gates_h[0]);
         let f = sigmoid_ratio(gates_x[1] + gates_h[1]);
         let g = tanh_ratio(gates_x[2] + gates_h[2]);
         let o = sigmoid_ratio(gates_x[3] + gates_h[3]);
         let c = f.value().mul_add(before.c, (i * g).value());
         let h = (o * tanh_ratio(c)).value();
-        (State { h, c }, [i.value(), f.value(), g.value().clamp(-1.0, 1.0), o.value()])
+        (CellState { h, c }, [i.value(), f.value(), g.value().clamp(-1.0, 1.0), o.value()])
     }
 
     #[cfg(feature = "std")]
-    fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: State<f64>) -> State<f64> {
+    fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: CellState<f64>) -> CellState<f64> {
         let sum = |gate: usize| gates_x[gate] + gates_h[gate];
         let c = sigmoid64(sum(1)) * before.c + sigmoid64(sum(0)) * sum(2).tanh();
-        State { h: sigmoid64(sum(3)) * c.tanh(), c }
+        CellState { h: sigmoid64(sum(3)) * c.tanh(), c }
     }
 
     #[inline(always)]
-    fn backward<V: Lanes>(saved: [V; MOST], before: State<V>, after: State<V>, dafter: State<V>) -> Gradients<V> {
+    fn backward<V: Lanes>(
+        saved: [V; MOST],
+        before: CellState<V>,
+        after: CellState<V>,
+        dafter: CellState<V>,
+    ) -> Gradients<V> {
         let [i, f, g, o] = saved;
         let one = i.all(1.0);
         let tanh_c = tanh(after.c);
@@ -61,6 +66,6 @@ impl Cell for Lstm {
         let dg = dc * i * (one - g * g);
         let do_ = dafter.h * tanh_c * o * (one - o);
         let dgates = [di, df, dg, do_];
-        Gradients { dgates_x: dgates, dgates_h: dgates, dstate: State { h: i.all(0.0), c: dc * f } }
+        Gradients { dgates_x: dgates, dgates_h: dgates, dstate: CellState { h: i.all(0.0), c: dc * f } }
     }
 }

@@ -4,7 +4,7 @@
 
 #[cfg(feature = "std")]
 use super::sigmoid64;
-use super::{Cell, Gradients, MOST, Shown, State};
+use super::{Cell, CellState, Gradients, MOST, Shown};
 use crate::cell::kind::CellKind;
 use crate::simd::lanes::Lanes;
 use crate::simd::lanes::sealed::Sealed;
@@ -25,23 +25,28 @@ impl Cell for Mgu {
     const SHOWN: &'static [Shown] = &[("f", |[f, ..], _| f), ("n", |[_, n, ..], _| n), ("h", |_, after| after.h)];
 
     #[inline(always)]
-    fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
+    fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: CellState<V>) -> (CellState<V>, [V; MOST]) {
         let f = sigmoid(gates_x[0] + gates_h[0]);
         let h_n = gates_h[1];
         let n = tanh(f.mul_add(h_n, gates_x[1]));
         let h = (f.all(1.0) - f).mul_add(before.h - n, n);
-        (State { h, c: before.c }, [f, n, h_n, h_n])
+        (CellState { h, c: before.c }, [f, n, h_n, h_n])
     }
 
     #[cfg(feature = "std")]
-    fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: State<f64>) -> State<f64> {
+    fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: CellState<f64>) -> CellState<f64> {
         let f = sigmoid64(gates_x[0] + gates_h[0]);
         let n = (gates_x[1] + f * gates_h[1]).tanh();
-        State { h: (1.0 - f) * before.h + f * n, c: before.c }
+        CellState { h: (1.0 - f) * before.h + f * n, c: before.c }
     }
 
     #[inline(always)]
-    fn backward<V: Lanes>(saved: [V; MOST], before: State<V>, _: State<V>, dafter: State<V>) -> Gradients<V> {
+    fn backward<V: Lanes>(
+        saved: [V; MOST],
+        before: CellState<V>,
+        _: CellState<V>,
+        dafter: CellState<V>,
+    ) -> Gradients<V> {
         let [f, n, h_n, _] = saved;
         let one = f.all(1.0);
         let dh = dafter.h;
@@ -50,7 +55,7 @@ impl Cell for Mgu {
         Gradients {
             dgates_x: [df, dn, dn, dn],
             dgates_h: [df, dn * f, dn, dn],
-            dstate: State { h: dh * (one - f), c: dafter.c },
+            dstate: CellState { h: dh * (one - f), c: dafter.c },
         }
     }
 }

@@ -47,7 +47,7 @@ pub const MOST: usize = 4;
 
 /// What a cell passes from one time step to the next. Cells without `c` leave it as it is.
 #[derive(Clone, Copy)]
-pub struct State<V> {
+pub struct CellState<V> {
     /// Hidden state, also the output.
     pub h: V,
     /// Cell state of an LSTM.
@@ -62,18 +62,18 @@ pub struct Gradients<V> {
     /// With respect to `gates_h`: the same but for a cell that has [`Cell::RESET`].
     pub dgates_h: [V; MOST],
     /// With respect to the state before the step, without the part that runs through `gates_h`.
-    pub dstate: State<V>,
+    pub dstate: CellState<V>,
 }
 
 /// Something to look at: its name, and its value from the activated gates and the state after the step.
-pub type Shown = (&'static str, fn(gates: [f32; MOST], after: State<f32>) -> f32);
+pub type Shown = (&'static str, fn(gates: [f32; MOST], after: CellState<f32>) -> f32);
 
 /// A recurrent cell. Arrays are [`MOST`] long; a cell with fewer gates leaves the rest alone.
 ///
 /// Memory is laid out by the constants, so there are the cells of this crate and no others:
 ///
 /// ```compile_fail,E0277
-/// use rnnstep::cell::{Cell, Gradients, MOST, State};
+/// use rnnstep::cell::{Cell, Gradients, MOST, CellState};
 /// use rnnstep::simd::lanes::Lanes;
 ///
 /// #[derive(Clone, Copy)]
@@ -86,13 +86,13 @@ pub type Shown = (&'static str, fn(gates: [f32; MOST], after: State<f32>) -> f32
 ///     const HAS_C: bool = true;
 ///     const RESET: bool = true;
 ///     const SHOWN: &'static [rnnstep::cell::Shown] = &[];
-///     fn forward<V: Lanes>(x: [V; MOST], _: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
+///     fn forward<V: Lanes>(x: [V; MOST], _: [V; MOST], before: CellState<V>) -> (CellState<V>, [V; MOST]) {
 ///         (before, x)
 ///     }
-///     fn exact(_: [f64; MOST], _: [f64; MOST], before: State<f64>) -> State<f64> {
+///     fn exact(_: [f64; MOST], _: [f64; MOST], before: CellState<f64>) -> CellState<f64> {
 ///         before
 ///     }
-///     fn backward<V: Lanes>(saved: [V; MOST], _: State<V>, _: State<V>, dafter: State<V>) -> Gradients<V> {
+///     fn backward<V: Lanes>(saved: [V; MOST], _: CellState<V>, _: CellState<V>, dafter: CellState<V>) -> Gradients<V> {
 ///         Gradients { dgates_x: saved, dgates_h: saved, dstate: dafter }
 ///     }
 /// }
@@ -114,14 +114,19 @@ pub trait Cell: Copy + Send + Sync + Sealed + 'static {
     const SHOWN: &'static [Shown];
 
     /// One time step: the state after it, and what backward will want to know (activated gates first).
-    fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]);
+    fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: CellState<V>) -> (CellState<V>, [V; MOST]);
 
     /// The same step of one unit in float64, written as the formulas are written: what [`Cell::forward`] is held against.
     #[cfg(feature = "std")]
-    fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: State<f64>) -> State<f64>;
+    fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: CellState<f64>) -> CellState<f64>;
 
     /// The same step backwards: from `dafter`, the gradient of the loss with respect to the state after the step.
-    fn backward<V: Lanes>(saved: [V; MOST], before: State<V>, after: State<V>, dafter: State<V>) -> Gradients<V>;
+    fn backward<V: Lanes>(
+        saved: [V; MOST],
+        before: CellState<V>,
+        after: CellState<V>,
+        dafter: CellState<V>,
+    ) -> Gradients<V>;
 }
 
 /// Something to do with the cell of a network once its type is known.

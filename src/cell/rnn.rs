@@ -1,6 +1,6 @@
 //! Elman RNN: `h' = tanh(gates_x + gates_h)`, or relu. Formulas: PyTorch, `torch.nn.RNN`.
 
-use super::{Cell, Gradients, MOST, Shown, State};
+use super::{Cell, CellState, Gradients, MOST, Shown};
 use crate::cell::kind::{CellKind, Nonlinearity};
 use crate::simd::lanes::Lanes;
 use crate::simd::lanes::sealed::Sealed;
@@ -89,20 +89,20 @@ impl<A: Activation> Cell for Elman<A> {
     const SHOWN: &'static [Shown] = &[("h", |_, after| after.h)];
 
     #[inline(always)]
-    fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: State<V>) -> (State<V>, [V; MOST]) {
+    fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: CellState<V>) -> (CellState<V>, [V; MOST]) {
         let h = A::value(gates_x[0] + gates_h[0]);
-        (State { h, c: before.c }, [h; MOST])
+        (CellState { h, c: before.c }, [h; MOST])
     }
 
     #[cfg(feature = "std")]
-    fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: State<f64>) -> State<f64> {
-        State { h: A::exact(gates_x[0] + gates_h[0]), c: before.c }
+    fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: CellState<f64>) -> CellState<f64> {
+        CellState { h: A::exact(gates_x[0] + gates_h[0]), c: before.c }
     }
 
     #[inline(always)]
-    fn backward<V: Lanes>(_: [V; MOST], _: State<V>, after: State<V>, dafter: State<V>) -> Gradients<V> {
+    fn backward<V: Lanes>(_: [V; MOST], _: CellState<V>, after: CellState<V>, dafter: CellState<V>) -> Gradients<V> {
         let dgates = [A::gradient(after.h, dafter.h); MOST];
-        let dstate = State { h: dafter.h.all(0.0), c: dafter.c };
+        let dstate = CellState { h: dafter.h.all(0.0), c: dafter.c };
         Gradients { dgates_x: dgates, dgates_h: dgates, dstate }
     }
 }

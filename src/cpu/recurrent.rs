@@ -5,7 +5,7 @@
 
 use super::product::{Panel, Product, Start};
 use super::stored::Stored;
-use crate::cell::{Cell, MOST, State};
+use crate::cell::{Cell, CellState, MOST};
 use crate::simd::lanes::{LANES, Lanes, Pass, padded};
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -288,7 +288,7 @@ impl<C: Cell> Backward<C> {
             let dstate = b * layer.width() + tile * LANES;
             let dh = self.dh.add(dstate);
             let h = V::load(dh) + V::load(self.dabove.add(at));
-            let dafter = State { h, c: if C::HAS_C { V::load(self.dc.add(dstate)) } else { h } };
+            let dafter = CellState { h, c: if C::HAS_C { V::load(self.dc.add(dstate)) } else { h } };
             let gradients = C::backward(saved, before, after, dafter);
             let mask = tail::<V>(layer.hidden - tile * LANES);
             let gates = (row * layer.tiles() + tile) * C::GATES * LANES;
@@ -320,11 +320,11 @@ unsafe fn load_all<V: Lanes>(row: *const f32, tile: usize, count: usize) -> [V; 
 }
 
 #[inline(always)]
-unsafe fn load_state<V: Lanes, C: Cell>(layer: &Layer, at: usize) -> State<V> {
+unsafe fn load_state<V: Lanes, C: Cell>(layer: &Layer, at: usize) -> CellState<V> {
     // SAFETY: the promise of the layer.
     unsafe {
         let h = V::load(layer.h.add(at));
-        State { h, c: if C::HAS_C { V::load(layer.c.add(at)) } else { h } }
+        CellState { h, c: if C::HAS_C { V::load(layer.c.add(at)) } else { h } }
     }
 }
 

@@ -14,7 +14,7 @@ use super::linear::Linear;
 use super::product::{Panel, Product, Start};
 use super::recurrent::{kept, tail};
 use super::stored::Stored;
-use crate::cell::{Cell, MOST, State as Units};
+use crate::cell::{Cell, CellState, MOST};
 use crate::net::layout::Offsets;
 use crate::net::shape::Shape;
 use crate::simd::lanes::{LANES, Lanes, Pass, padded};
@@ -231,7 +231,7 @@ impl Layer {
             let gates_x = beside(ih.gates::<V, C, S, TILES>(first));
             let at = first * LANES;
             let (h, c) = (self.h.add(at), self.c.add(at));
-            let before = Units { h: Beside::load(h), c: Beside::load(c) };
+            let before = CellState { h: Beside::load(h), c: Beside::load(c) };
             let (after, _) = C::forward(gates_x, beside(gates_h), before);
             let mut mask = Beside([V::splat(0.0); TILES]);
             for tile in 0..TILES {

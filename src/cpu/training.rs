@@ -3,7 +3,7 @@
 use super::{Network, Threads};
 use crate::data::windows::Windows;
 use crate::error::Result;
-use crate::net::pass::{Dropout, Purpose};
+use crate::net::pass::{Dropout, Mode};
 use crate::net::recipe::{Recipe, Step, Trained};
 use crate::net::shape::Shape;
 use crate::objective::loss::Loss;
@@ -34,7 +34,7 @@ impl Training {
         let target_steps = if windows.last_only() { 1 } else { steps };
         Ok(Self {
             recipe: recipe.clone(),
-            network: Network::new(cpu, threads, shape, steps, batch, Purpose::Training)?,
+            network: Network::new(cpu, threads, shape, steps, batch, Mode::Training)?,
             x: Buffer::try_zeros(steps * batch * shape.input)?,
             target: Buffer::try_zeros(target_steps * batch * windows.output())?,
         })

@@ -9,7 +9,7 @@ use crate::cuda::launch::steps::{Arena, Numbers, PARTS, Queue, Scored, Steps, Wi
 use crate::cuda::launch::whole::{Whole, WholeSteps};
 use crate::data::windows::Windows;
 use crate::error::{Error, Result};
-use crate::net::pass::{Head, Purpose};
+use crate::net::pass::{HeadSteps, Mode};
 use crate::net::recipe::{Recipe, Step, Trained};
 use crate::net::shape::Shape;
 use crate::objective::optimizer::Update;
@@ -66,7 +66,7 @@ impl Training {
     /// If the card has too little memory, or its kernels cannot be had.
     pub fn new(cuda: &Cuda, shape: &Shape, windows: &Windows, recipe: &Recipe) -> Result<Self> {
         let (steps, batch, targets) = (windows.seq_len(), windows.batch(), windows.output());
-        let (gpu, network) = (cuda.gpu(), Network::new(cuda, shape, steps, batch, Purpose::Training)?);
+        let (gpu, network) = (cuda.gpu(), Network::new(cuda, shape, steps, batch, Mode::Training)?);
         let (update, kept) = (recipe.update(0), recipe.optimizer.keeps());
         let moment = |kept: bool| kept.then(|| gpu.zeros(network.params.len())).transpose();
         let [m, v, v_max] = kept.map(moment);
@@ -380,9 +380,9 @@ impl Training {
     }
 }
 
-fn target_steps(head: Head, steps: usize) -> usize {
+fn target_steps(head: HeadSteps, steps: usize) -> usize {
     match head {
-        Head::All => steps,
-        Head::Last => 1,
+        HeadSteps::All => steps,
+        HeadSteps::Last => 1,
     }
 }

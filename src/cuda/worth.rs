@@ -9,7 +9,7 @@ use super::plan::{Dtype, Frame, Plan};
 use super::{Cuda, Network};
 use crate::cuda::launch::steps::Steps;
 use crate::error::Result;
-use crate::net::pass::Purpose;
+use crate::net::pass::Mode;
 use crate::net::shape::Shape;
 
 /// What is to be done.
@@ -73,7 +73,7 @@ pub fn worth(shape: &Shape, batch: usize, work: Work, card: &Properties) -> Choi
 /// # Errors
 /// What stands in the way, or too little memory for a single step.
 pub fn ready(cuda: &Cuda, shape: &Shape, batch: usize, work: Work) -> Result<()> {
-    let purpose = if work == Work::Training { Purpose::Training } else { Purpose::Inference };
+    let purpose = if work == Work::Training { Mode::Training } else { Mode::Inference };
     Network::new(cuda, shape, 1, batch, purpose)?;
     if work == Work::Training {
         Steps::load(cuda)?;

@@ -194,18 +194,18 @@ impl Learner {
         Updated::Yes
     }
 
-    /// Moves the scalers after the tick of row `newest`, in which `came` was the truth of the row `told`.
-    pub(super) fn follow(&mut self, newest: usize, told: Option<usize>, came: &[f32]) {
+    /// Moves the scalers after the tick of row `newest`, in which `actual` was the truth of the row `predicted`.
+    pub(super) fn follow(&mut self, newest: usize, predicted: Option<usize>, actual: &[f32]) {
         let Some(keep) = self.options.adapt else { return };
         if let (Some(units), Some((x_moments, y_moments))) = (&mut self.units, &mut self.now.numbers.scaling) {
             let changes = units.transform() != TargetTransform::Value;
             let (x, y) = units.scalers_mut();
             x_moments.follow(self.now.rows.x(newest), keep, x);
-            match told {
+            match predicted {
                 // a change was worked out with its row
                 Some(row) if changes => y_moments.follow(self.now.rows.truth(row), keep, y),
                 None if changes => {}
-                _ => y_moments.follow(came, keep, y),
+                _ => y_moments.follow(actual, keep, y),
             }
         }
     }

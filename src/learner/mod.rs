@@ -13,7 +13,7 @@ pub use options::LearnerOptions;
 use crate::cpu::{Network, Stepper, Threads};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::net::pass::Purpose;
+use crate::net::pass::Mode;
 use crate::net::state::State;
 use crate::net::weight_format::Weights;
 use crate::simd::isa::Cpu;
@@ -141,7 +141,7 @@ impl Learner {
             return Err(Error::invalid("learner: a weight of the model is not finite"));
         }
         let (out, each) = (shape.width_out(), options.loss.outputs(1));
-        let says = model.units().map_or(options.loss, |units| units.says());
+        let says = model.units().map_or(options.loss, |units| units.loss());
         if !out.is_multiple_of(each)
             || says.outputs(1) != each
             || says.is_distribution() != options.loss.is_distribution()
@@ -155,7 +155,7 @@ impl Learner {
         if options.adapt.is_some() && units.is_none() {
             return Err(Error::invalid("adapt: the model has no scalers; give it some, or leave adapt out"));
         }
-        let network = Network::new(cpu, Threads::default(), &shape, options.window, 1, Purpose::Training)?;
+        let network = Network::new(cpu, Threads::default(), &shape, options.window, 1, Mode::Training)?;
         let (len, state) = (model.params().len(), State::try_new(&shape, 1)?);
         let zeros = Buffer::try_zeros;
         let moments = || Buffer::moments(options.optimizer.keeps(), len);
@@ -220,12 +220,12 @@ impl Learner {
     /// [`Learner::predict`], then [`Learner::learn`]: the answer comes when both are done. To have it sooner, call them yourself.
     ///
     /// # Errors
-    /// If `x` has not I values or `came` not D; nothing has happened then.
-    pub fn tick(&mut self, x: &[f32], came: &[f32]) -> Result<(&[f32], Learned)> {
+    /// If `x` has not I values or `actual` not D; nothing has happened then.
+    pub fn tick(&mut self, x: &[f32], actual: &[f32]) -> Result<(&[f32], Learned)> {
         Error::check_length("x [I]", self.x.len(), x.len())?;
-        Error::check_length("came [D]", self.truth.len(), came.len())?;
+        Error::check_length("came [D]", self.truth.len(), actual.len())?;
         self.predict(x)?;
-        let learned = self.learn(came)?;
+        let learned = self.learn(actual)?;
         Ok((&self.y, learned))
     }
 
@@ -255,22 +255,22 @@ impl Learner {
         Ok(&self.y)
     }
 
-    /// Takes `came [D]`, the truth for the answer before the last: its loss, and perhaps an update; to be called once after each
+    /// Takes `actual [D]`, the truth for the answer before the last: its loss, and perhaps an update; to be called once after each
     /// [`Learner::predict`], when the answer is out. Makes ready for the next x, as [`Stream::advance`](crate::model::stream::Stream::advance) does.
     ///
     /// # Errors
     /// If there are not D values, or no predict went before; nothing has happened then.
-    pub fn learn(&mut self, came: &[f32]) -> Result<Learned> {
-        Error::check_length("came [D]", self.truth.len(), came.len())?;
+    pub fn learn(&mut self, actual: &[f32]) -> Result<Learned> {
+        Error::check_length("came [D]", self.truth.len(), actual.len())?;
         if !self.now.numbers.asked {
             return Err(Error::invalid("learn: each needs a predict before it"));
         }
         let mut learned = Learned::default();
         if let Some(row) = self.now.numbers.waiting {
             let truth = self.now.rows.truth_mut(row);
-            truth.copy_from_slice(came);
+            truth.copy_from_slice(actual);
             if let Some(units) = &self.units {
-                units.form_of(&self.now.before, truth);
+                units.transform_rows(&self.now.before, truth);
             }
             self.truth.copy_from_slice(truth);
             if let Some(units) = &self.units {
@@ -281,11 +281,11 @@ impl Learner {
                 self.improve(row, loss, &mut learned);
             }
         }
-        let (newest, told) = (self.now.numbers.next, self.now.numbers.waiting);
+        let (newest, predicted) = (self.now.numbers.next, self.now.numbers.waiting);
         self.end_tick();
         learned.rolled_back |= core::mem::take(&mut self.now.numbers.untold);
         if !self.now.numbers.paused {
-            self.follow(newest, told, came);
+            self.follow(newest, predicted, actual);
         }
         self.stepper.bind(&self.now.params, &mut self.now.state).advance();
         Ok(learned)
@@ -400,16 +400,16 @@ impl Learner {
     /// code is there, and forgets it. Allocates, so it belongs before the loop: see [`Stream::warm_up`](crate::model::stream::Stream::warm_up).
     pub fn warm_up(&mut self) {
         let before = self.snapshot();
-        let (x, came) = (vec![0.0; self.x.len()], vec![0.0; self.truth.len()]);
+        let (x, actual) = (vec![0.0; self.x.len()], vec![0.0; self.truth.len()]);
         // a window is filled without learning, so that the work is that of one update, whatever its length
         self.pause();
         for _ in 0..=self.options.window {
-            let _ = self.tick(&x, &came); // of the right length: no error
+            let _ = self.tick(&x, &actual); // of the right length: no error
         }
         self.resume();
         let every = core::mem::replace(&mut self.options.every, 1);
         for _ in 0..2 {
-            let _ = self.tick(&x, &came);
+            let _ = self.tick(&x, &actual);
         }
         self.options.every = every;
         self.keep();

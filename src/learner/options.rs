@@ -1,7 +1,7 @@
 //! How to learn while running.
 
 use crate::error::{Error, Result};
-use crate::net::pass::Head;
+use crate::net::pass::HeadSteps;
 use crate::objective::loss::Loss;
 use crate::objective::optimizer::{Optimizer, check_clip, not_negative};
 use alloc::format;
@@ -18,7 +18,7 @@ pub struct LearnerOptions {
     /// What to make small.
     pub loss: Loss,
     /// Whether every row of the window counts, or the newest one only.
-    pub loss_on: Head,
+    pub loss_on: HeadSteps,
     /// The optimiser.
     pub optimizer: Optimizer,
     /// The learning rate. Less for a while when weights had to be taken back: see [`Learner`](super::Learner).
@@ -39,7 +39,7 @@ impl Default for LearnerOptions {
             window: 16,
             every: 1,
             loss: Loss::Mse,
-            loss_on: Head::All,
+            loss_on: HeadSteps::All,
             optimizer: Optimizer::default(),
             lr: 1e-3,
             clip: Some(1.0),
@@ -54,7 +54,7 @@ impl LearnerOptions {
         with_window: window, usize;
         with_every: every, usize;
         with_loss: loss, Loss;
-        with_loss_on: loss_on, Head;
+        with_loss_on: loss_on, HeadSteps;
         with_optimizer: optimizer, Optimizer;
         with_lr: lr, f64;
         with_clip: clip, Option<f64>;

@@ -7,15 +7,15 @@ use crate::objective::loss::{Levels, Loss};
 /// those of the others. A column at a time, with what the network says of it side by side: `y [O]`, `truth [D]`.
 fn row(loss: Loss, y: &[f32], truth: &[f32], dy: &mut [f32]) -> f64 {
     let (columns, each) = (truth.len(), loss.outputs(1));
-    let (mut said, mut slopes) = ([0.0; Levels::MOST], [0.0; Levels::MOST]);
+    let (mut predicted, mut slopes) = ([0.0; Levels::MOST], [0.0; Levels::MOST]);
     let mut sum = 0.0;
     for (d, truth) in truth.chunks_exact(1).enumerate() {
         let known = truth[0].is_finite();
-        for (i, said) in said[..each].iter_mut().enumerate() {
-            *said = y[i * columns + d];
+        for (i, predicted) in predicted[..each].iter_mut().enumerate() {
+            *predicted = y[i * columns + d];
         }
         if known {
-            sum += loss.row(&said[..each], truth, &mut slopes[..each]);
+            sum += loss.row(&predicted[..each], truth, &mut slopes[..each]);
         }
         for (i, slope) in slopes[..each].iter().enumerate() {
             dy[i * columns + d] = if known { *slope } else { 0.0 };

@@ -2,7 +2,7 @@
 //! float32 and smaller weights are held against. It shares nothing with the fast paths but the weights; the step of a cell is
 //! [`Cell::exact`].
 
-use crate::cell::{Cell, MOST, State as Unit, Visitor};
+use crate::cell::{Cell, CellState, MOST, Visitor};
 use crate::device::Device;
 use crate::error::{DeviceErrorKind, Error, Result};
 use crate::memory;
@@ -49,7 +49,7 @@ fn affine(weight: &[f64], bias: &[f64], x: &[f64]) -> Vec<f64> {
 struct Exact;
 
 impl Visitor for Exact {
-    type Output = fn([f64; MOST], [f64; MOST], Unit<f64>) -> Unit<f64>;
+    type Output = fn([f64; MOST], [f64; MOST], CellState<f64>) -> CellState<f64>;
     fn visit<C: Cell>(self) -> Self::Output {
         C::exact
     }
@@ -100,7 +100,7 @@ impl Reference {
                     }
                     all
                 };
-                let after = cell(of_unit(&gates_x), of_unit(&gates_h), Unit { h: *h, c: *c });
+                let after = cell(of_unit(&gates_x), of_unit(&gates_h), CellState { h: *h, c: *c });
                 (*h, *c) = (after.h, after.c);
             }
             x.clone_from(&state.h[l]);

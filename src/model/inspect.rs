@@ -3,11 +3,11 @@
 //! LSTM: forget is f, learn is i·g (what is new and let in), remember is c (the long memory after the step), use is
 //! o·tanh c, which is h. A GRU has r, z and n; an Elman RNN has h alone. [`Cell::SHOWN`] says it of each.
 
-use crate::cell::{Cell, Shown, State as Unit, Visitor};
+use crate::cell::{Cell, CellState, Shown, Visitor};
 use crate::cpu::{Network, Threads};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::net::pass::{Head, Purpose};
+use crate::net::pass::{HeadSteps, Mode};
 use crate::net::state::State;
 use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
@@ -76,20 +76,20 @@ pub fn read(model: &Model, cpu: Cpu, x: &Tensor) -> Result<Reading> {
     let shown = shape.visit_cell(All);
     let names: Vec<&'static str> = shown.iter().map(|&(name, _)| name).collect();
     let (weights, params) = model.pass_params();
-    let network = Network::new(cpu, Threads::default(), &shape, STEPS.min(steps.max(1)), 1, Purpose::Training)?;
+    let network = Network::new(cpu, Threads::default(), &shape, STEPS.min(steps.max(1)), 1, Mode::Training)?;
     let mut network = network.with_weights(weights);
     let mut state = State::new(&shape, 1);
     let mut values = Vec::with_capacity(steps * shape.layers * shape.hidden * names.len());
     let mut gates = Vec::new();
     for window in x.chunks(STEPS * input) {
-        network.forward(params, window, &mut state, Head::All, None);
+        network.forward(params, window, &mut state, HeadSteps::All, None);
         for row in 0..window.len() / input {
             for layer in 0..shape.layers {
                 network.gates(layer, row, &mut gates);
                 let (h, c) = (network.state_at(layer, row, false), network.state_at(layer, row, true));
                 for unit in 0..shape.hidden {
                     let gates = core::array::from_fn(|g| gates.get(g * shape.hidden + unit).copied().unwrap_or(0.0));
-                    let after = Unit { h: h[unit], c: c[unit] };
+                    let after = CellState { h: h[unit], c: c[unit] };
                     values.extend(shown.iter().map(|(_, value)| value(gates, after)));
                 }
             }

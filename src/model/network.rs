@@ -3,7 +3,7 @@
 use crate::device::{Device, Network};
 use crate::error::{Error, Result};
 use crate::net::layout::{Layout, Offsets};
-use crate::net::pass::Head;
+use crate::net::pass::HeadSteps;
 use crate::net::shape::Shape;
 use crate::net::state::State;
 use crate::net::weight_format::Weights;
@@ -347,7 +347,7 @@ impl Model {
         let out = self.shape.width_out();
         let mut y = Vec::with_capacity(rows.len() / input * out);
         for x in rows.chunks((steps * batch * input).max(1)) {
-            network.forward(params, x, &mut after, Head::All)?;
+            network.forward(params, x, &mut after, HeadSteps::All)?;
             for row in network.head_rows() {
                 y.extend_from_slice(network.y(row));
             }

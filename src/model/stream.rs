@@ -33,7 +33,7 @@ use alloc::vec;
 pub struct Stream {
     model: Arc<Model>,
     runner: Runner,
-    /// Its last values are those of `past` only once [`Stream::state`] was asked for it.
+    /// It has last values of its own, those of `past`, only once [`Stream::state`] was asked for it: of a long season they are many.
     state: State,
     /// The last values of the columns of which changes are predicted.
     past: Past,
@@ -63,8 +63,8 @@ impl Stream {
         let step = (model.step_weights(), model.step_params());
         let runner = Runner::new(&device.into(), &shape, &model.params, step)?;
         let (x, y) = (Buffer::zeros(shape.input), Buffer::zeros(shape.width_out()));
-        let mut state = State::try_new(&shape, 1)?;
-        let past = model.units().map_or_else(Past::default, |units| state.past_of(units).clone());
+        let state = State::try_new(&shape, 1)?;
+        let past = model.units().map_or_else(Past::default, |units| units.past(1));
         Ok(Self { runner, state, past, x, y, model })
     }
 
@@ -142,7 +142,9 @@ impl Stream {
     /// If a card fails, which it has to be fetched from. On a processor it is here.
     pub fn state(&mut self) -> Result<&State> {
         self.runner.fetch(&mut self.state)?;
-        self.state.past.follow(&self.past);
+        if let Some(units) = self.model.units() {
+            self.state.past_of(units).follow(&self.past);
+        }
         Ok(&self.state)
     }
 

@@ -2,7 +2,7 @@
 
 /// Whether backward will follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum Mode {
     /// Forward only: the least memory.
     Inference,
     /// Forward keeps what backward needs.
@@ -12,7 +12,7 @@ pub enum Purpose {
 /// Which steps of a window go through the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Head {
+pub enum HeadSteps {
     /// Every step.
     All,
     /// The last step only.

@@ -2,7 +2,7 @@
 
 use crate::data::windows::Windows;
 use crate::error::{Error, Result};
-use crate::net::pass::{Dropout, Head};
+use crate::net::pass::{Dropout, HeadSteps};
 use crate::net::state::State;
 use crate::objective::loss::Loss;
 use crate::objective::optimizer::{Optimizer, Schedule, Update, check_clip, not_negative};
@@ -16,7 +16,7 @@ pub struct Recipe {
     /// What to make small.
     pub loss: Loss,
     /// Whether every step of a window counts, or the last one only.
-    pub loss_on: Head,
+    pub loss_on: HeadSteps,
     /// The optimiser.
     pub optimizer: Optimizer,
     /// Learning rate at the start.
@@ -41,7 +41,7 @@ impl Default for Recipe {
     fn default() -> Self {
         Self {
             loss: Loss::Mse,
-            loss_on: Head::All,
+            loss_on: HeadSteps::All,
             optimizer: Optimizer::default(),
             lr: 0.01,
             schedule: Schedule::Constant,

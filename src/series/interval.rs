@@ -239,7 +239,7 @@ fn pool(
     let found: Vec<f32> =
         found.chunks_exact(columns).filter(|row| row.iter().all(|e| e.is_finite())).flatten().copied().collect();
     let count = found.len() / columns;
-    let loss = model.units().map_or_else(Loss::default, |units| units.says());
+    let loss = model.units().map_or_else(Loss::default, |units| units.loss());
     let stored = stored.filter(|stored| stored.columns() == columns);
     if let Some(stored) = stored.filter(|stored| stored.len() >= count.max(LEAST_ERRORS)) {
         return Ok((stored.clone().centred(loss), true));
@@ -252,7 +252,7 @@ fn pool(
         return Ok((Residuals::normal(columns, seed), false));
     }
     Err(Error::invalid(format!(
-        "bands: nothing says how far off the model is: the history has {count} rows that it was not trained on, {LEAST_ERRORS} \
+        "bands: nothing kind how far off the model is: the history has {count} rows that it was not trained on, {LEAST_ERRORS} \
          are needed; give more of them, or train with a held-out part (--val-fraction) or --loss gaussian"
     )))
 }

@@ -218,9 +218,9 @@ mod tests {
         assert!((mean - 100.0).abs() < 0.5, "{mean}");
         // a sine is told by two lags without an error, and a third adds nothing that is unique
         let sine: Vec<f32> = (0..300).map(|t| (t as f32 * 0.3).sin()).collect();
-        let said = ahead(&Naive::autoregression(&sine, 20).unwrap(), &sine, 20);
-        for (ahead, said) in said.iter().enumerate() {
-            assert!((said - ((300 + ahead) as f64 * 0.3).sin()).abs() < 1e-2, "{ahead}: {said}");
+        let predicted = ahead(&Naive::autoregression(&sine, 20).unwrap(), &sine, 20);
+        for (ahead, predicted) in predicted.iter().enumerate() {
+            assert!((predicted - ((300 + ahead) as f64 * 0.3).sin()).abs() < 1e-2, "{ahead}: {predicted}");
         }
         for few in [&[][..], &[1.0], &[1.0; 8]] {
             let found = Naive::autoregression(few, 5);

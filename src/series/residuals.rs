@@ -277,13 +277,13 @@ mod tests {
         let losses =
             ["mse", "mae", "gaussian", "quantiles:0.1,0.5,0.9", "quantiles:0.3", "quantiles:0.05,0.2,0.21,0.99"];
         for loss in losses.map(|loss| loss.parse::<Loss>().unwrap()) {
-            let says = OutputKind::new(loss);
+            let kind = OutputKind::new(loss);
             // two columns
             let y: Vec<f32> = (0..loss.outputs(2)).map(|i| 0.3 * i as f32 - 0.4 + 0.01 * (i * i) as f32).collect();
             for error in [-3.0, -1.3, -0.2, 0.0, 0.7, 2.5] {
                 let (mut values, mut errors) = ([0.0; 2], [0.0; 2]);
-                says.values(&y, &[error, -error], &mut values);
-                says.errors(&y, &values, &mut errors);
+                kind.values(&y, &[error, -error], &mut values);
+                kind.errors(&y, &values, &mut errors);
                 assert!(near(errors[0], error) && near(errors[1], -error), "{loss} {error}: {values:?} {errors:?}");
             }
         }
@@ -292,11 +292,11 @@ mod tests {
     /// By hand: a deviate of a level is its value, those between lie between, those beyond go on.
     #[test]
     fn quantiles_are_a_map() {
-        let says = OutputKind::new("quantiles:0.1,0.5,0.9".parse().unwrap());
+        let kind = OutputKind::new("quantiles:0.1,0.5,0.9".parse().unwrap());
         let deviate = 1.281_551_6_f32;
         let at = |error: f32, y: [f32; 3]| {
             let mut value = [0.0];
-            says.values(&y, &[error], &mut value);
+            kind.values(&y, &[error], &mut value);
             value[0]
         };
         for y in [[-1.0, 0.0, 3.0], [3.0, -1.0, 0.0]] {
@@ -307,7 +307,7 @@ mod tests {
         // one value for all levels: it came, or something else did
         let of = |truth: f32, y: [f32; 3]| {
             let mut error = [0.0];
-            says.errors(&y, &[truth], &mut error);
+            kind.errors(&y, &[truth], &mut error);
             error[0]
         };
         assert!(near(of(2.0, [2.0; 3]), 0.0));

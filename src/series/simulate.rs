@@ -35,7 +35,7 @@ pub struct Start {
 pub struct Simulator {
     network: Arc<Model>,
     units: Units,
-    says: OutputKind,
+    kind: OutputKind,
     cpu: Cpu,
 }
 
@@ -78,8 +78,8 @@ impl Simulator {
                 "the model predicts its inputs in another order, in which they cannot be fed back",
             ));
         }
-        let says = OutputKind::new(units.says());
-        Ok(Self { network: Arc::new(model.clone().raw()), units, says, cpu })
+        let kind = OutputKind::new(units.loss());
+        Ok(Self { network: Arc::new(model.clone().raw()), units, kind, cpu })
     }
 
     /// D, the columns that go in and are predicted.
@@ -117,7 +117,7 @@ impl Simulator {
             if let Some(next) = history.data().get((t + 1) * columns..(t + 2) * columns).filter(|_| t + 1 >= first) {
                 outputs.extend_from_slice(y);
                 x.copy_from_slice(next);
-                self.units.form_of(past.before_next(), &mut x);
+                self.units.transform_rows(past.before_next(), &mut x);
                 self.units.scale_targets(&mut x);
                 actuals.extend_from_slice(&x);
             }
@@ -126,7 +126,7 @@ impl Simulator {
                 starts.push(Start { row: t, state: stream.state()?.clone(), past: past.clone(), y });
             }
         }
-        let errors = self.says.errors_of_rows(&outputs, &actuals, columns);
+        let errors = self.kind.errors_of_rows(&outputs, &actuals, columns);
         Ok((starts, errors))
     }
 
@@ -183,7 +183,7 @@ impl Simulator {
                 streams.step_many(&handles, &x, &mut y)?;
             }
             for (path, (x, y)) in x.chunks_exact_mut(columns).zip(y.chunks_exact(out)).enumerate() {
-                self.says.values(y, errors.draw(&mut randoms[path / each]), x);
+                self.kind.values(y, errors.draw(&mut randoms[path / each]), x);
             }
             self.units.values(&past, &mut x);
             for (start, x) in x.chunks_exact((each * columns).max(1)).enumerate() {

@@ -8,7 +8,7 @@ mod table;
 mod trainer;
 mod validation;
 
-pub use crate::net::pass::Head;
+pub use crate::net::pass::HeadSteps;
 pub use crate::net::recipe::{Recipe, Step};
 pub use fit::{Fit, Outcome};
 pub use plan::{HELD_OUT, LeftOut, Length, Plan, Prepared};

@@ -3,7 +3,7 @@
 use crate::net::shape::Shape;
 use crate::objective::loss::Loss;
 use crate::objective::optimizer::{Optimizer, Schedule};
-use crate::train::{Head, Length, Plan, Recipe};
+use crate::train::{HeadSteps, Length, Plan, Recipe};
 use crate::units::scaler::Scaling;
 use crate::units::transform::TargetTransform;
 
@@ -40,7 +40,7 @@ impl Plan {
 impl Recipe {
     with_functions! {
         with_loss: loss, Loss;
-        with_loss_on: loss_on, Head;
+        with_loss_on: loss_on, HeadSteps;
         with_optimizer: optimizer, Optimizer;
         with_lr: lr, f64;
         with_schedule: schedule, Schedule;

@@ -7,7 +7,7 @@ use crate::data::windows::{self, Windows};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::net::pass::Head;
+use crate::net::pass::HeadSteps;
 use crate::net::shape::Shape;
 use crate::series::one_step;
 use crate::tensor::Tensor;
@@ -199,7 +199,7 @@ impl Plan {
     /// Windows of the scaled training parts.
     fn cut(&self, series: Vec<(Tensor, Tensor)>) -> Result<Windows> {
         let &Self { seq_len, stride, batch, ref recipe, .. } = self;
-        let last_only = recipe.loss_on == Head::Last;
+        let last_only = recipe.loss_on == HeadSteps::Last;
         if recipe.carry {
             Windows::lanes_of(series, seq_len, batch, last_only)
         } else {
@@ -271,7 +271,7 @@ impl Plan {
 
     /// How to train on these windows.
     fn recipe_for(&self, windows: &Windows) -> Recipe {
-        let loss_on = if windows.last_only() { Head::Last } else { Head::All };
+        let loss_on = if windows.last_only() { HeadSteps::Last } else { HeadSteps::All };
         Recipe { steps: Some(self.length.steps(windows)), loss_on, ..self.recipe.clone() }
     }
 

@@ -6,7 +6,7 @@ use crate::device;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::net::pass::Head;
+use crate::net::pass::HeadSteps;
 use crate::net::recipe::{Recipe, Step, Trained};
 use crate::net::shape::Shape;
 use crate::net::state::State;
@@ -47,7 +47,7 @@ impl Trainer {
         let (recipe, device) = (recipe.checked()?, device.into());
         let shape = *model.shape();
         check_widths(&shape, &windows, recipe.loss)?;
-        if windows.last_only() != (recipe.loss_on == Head::Last) {
+        if windows.last_only() != (recipe.loss_on == HeadSteps::Last) {
             return Err(Error::invalid("loss-on: targets [N,B,O] go with last, targets [N,B,T,O] with all"));
         }
         let (len, batch) = (model.params.len(), windows.batch());

@@ -51,14 +51,14 @@ impl Validation {
     /// If the model predicts something else than what is held out, or a card fails.
     pub(super) fn errors(&self, model: &Model, recipe: &Recipe, device: &Device) -> Result<Option<Residuals>> {
         let Self::Rows(all) = self else { return Ok(None) };
-        let (network, says) = (model.clone().raw(), OutputKind::new(recipe.loss));
+        let (network, kind) = (model.clone().raw(), OutputKind::new(recipe.loss));
         let most = (Residuals::MOST / all.len().max(1)).max(1);
         let (mut errors, mut columns) = (Vec::new(), 1);
         for series in all {
             columns = series.target.rows().1;
             let (wanted, out) = (recipe.loss.outputs(columns), network.shape().width_out());
             Error::check_length("outputs for what is held out", wanted, out)?;
-            let found = says.errors_of_rows(series.outputs(&network, device)?.data(), series.actuals(), columns);
+            let found = kind.errors_of_rows(series.outputs(&network, device)?.data(), series.actuals(), columns);
             errors.extend_from_slice(&found[found.len().saturating_sub(most * columns)..]);
         }
         errors.truncate(Residuals::MOST * columns);

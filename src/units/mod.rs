@@ -18,13 +18,13 @@ pub struct Units {
     /// Of each predicted column, which input it is: D of them. Empty where only values are predicted, which needs none.
     columns: Vec<usize>,
     /// The loss that says what y is.
-    says: Loss,
+    loss: Loss,
 }
 
 impl Units {
     /// Scalers alone, for a network that sees values and says values.
     pub fn scaled(x: Scaler, y: Scaler) -> Self {
-        Self { x, y, transform: TargetTransform::Value, columns: Vec::new(), says: Loss::default() }
+        Self { x, y, transform: TargetTransform::Value, columns: Vec::new(), loss: Loss::default() }
     }
 
     /// The same for a network that says what `loss` wants to know: of each predicted column a value, mean and logarithm of the
@@ -32,14 +32,14 @@ impl Units {
     ///
     /// # Errors
     /// If the outputs are no multiple of that.
-    pub fn with_says(mut self, loss: Loss) -> Result<Self> {
+    pub fn with_loss(mut self, loss: Loss) -> Result<Self> {
         if !self.y.width().is_multiple_of(loss.outputs(1)) {
             let (outputs, each) = (self.y.width(), loss.outputs(1));
             return Err(Error::invalid(format!(
                 "{outputs} outputs are not {each} for each predicted column, as {loss} has"
             )));
         }
-        self.says = loss;
+        self.loss = loss;
         Ok(self)
     }
 
@@ -79,12 +79,12 @@ impl Units {
     pub fn fit(
         scaling: Scaling,
         transform: TargetTransform,
-        says: Loss,
+        loss: Loss,
         inputs: (&[f32], usize),
         targets: (&[f32], usize),
         columns: Option<&[usize]>,
     ) -> Result<Self> {
-        Self::fit_many(scaling, transform, says, &[(inputs.0, targets.0)], (inputs.1, targets.1), columns)
+        Self::fit_many(scaling, transform, loss, &[(inputs.0, targets.0)], (inputs.1, targets.1), columns)
     }
 
     /// The same for several series of the same columns, I and D wide: one scaler over the training parts of all of them. A
@@ -95,7 +95,7 @@ impl Units {
     pub fn fit_many(
         scaling: Scaling,
         transform: TargetTransform,
-        says: Loss,
+        loss: Loss,
         parts: &[(&[f32], &[f32])],
         (inputs, targets): (usize, usize),
         columns: Option<&[usize]>,
@@ -113,7 +113,7 @@ impl Units {
                 }
             }
             let (x, y) = (Scaler::fit(scaling, &x, inputs)?, Scaler::fit(scaling, &y, targets)?);
-            return Self::scaled(x, widened(&y, says)?).with_says(says);
+            return Self::scaled(x, widened(&y, loss)?).with_loss(loss);
         }
         let Some(columns) = columns else {
             return Err(Error::invalid(
@@ -127,7 +127,7 @@ impl Units {
             y.extend(y_part);
         }
         let (x, y) = (Scaler::fit(scaling, &x, inputs)?, Scaler::fit(scaling, &y, targets)?);
-        Self::scaled(x, widened(&y, says)?).with_transform(transform, columns)?.with_says(says)
+        Self::scaled(x, widened(&y, loss)?).with_transform(transform, columns)?.with_loss(loss)
     }
 
     /// Rows of a series as the network sees them in training: x `[T-lag,I]` and its targets `[T-lag,D]` of the same times. The
@@ -158,13 +158,13 @@ impl Units {
     }
 
     /// What a row of y is: what this loss wants to know.
-    pub fn says(&self) -> Loss {
-        self.says
+    pub fn loss(&self) -> Loss {
+        self.loss
     }
 
     /// D, the predicted columns.
     pub fn targets(&self) -> usize {
-        self.y.width() / self.says.outputs(1)
+        self.y.width() / self.loss.outputs(1)
     }
 
     /// Of a row of y `[O]`, the D values to name if only one is wanted for each column: means, or medians.
@@ -173,7 +173,7 @@ impl Units {
     /// If `y` does not have O values.
     pub fn point<'a>(&self, y: &'a [f32]) -> &'a [f32] {
         let targets = self.targets();
-        &y[self.says.point() * targets..][..targets]
+        &y[self.loss.point() * targets..][..targets]
     }
 
     /// Scalers that may be moved while a model learns.
@@ -242,9 +242,9 @@ impl Units {
 
     /// Values `[D]` that came, in the form that the network says them in; `before` are those they are held against.
     #[inline]
-    pub(crate) fn form_of(&self, before: &[f32], came: &mut [f32]) {
-        for (came, &before) in came.iter_mut().zip(before) {
-            *came = self.transform.of(before, *came);
+    pub(crate) fn transform_rows(&self, before: &[f32], actual: &mut [f32]) {
+        for (actual, &before) in actual.iter_mut().zip(before) {
+            *actual = self.transform.of(before, *actual);
         }
     }
 
@@ -258,7 +258,7 @@ impl Units {
         }
     }
 
-    /// Values `[B,D]` in the network's units to raw ones, in place: what [`Units::form_of`] and [`Units::scale_targets`] undo.
+    /// Values `[B,D]` in the network's units to raw ones, in place: what [`Units::transform_rows`] and [`Units::scale_targets`] undo.
     #[cfg(feature = "evaluate")]
     #[inline]
     pub(crate) fn values(&self, past: &Past, rows: &mut [f32]) {
@@ -282,7 +282,7 @@ impl Units {
         }
         let before = past.before_next().chunks_exact(self.columns.len());
         for (y, before) in y.chunks_exact_mut(self.y.width()).zip(before) {
-            let (values, variances) = y.split_at_mut(if self.says == Loss::Gaussian { before.len() } else { y.len() });
+            let (values, variances) = y.split_at_mut(if self.loss == Loss::Gaussian { before.len() } else { y.len() });
             for (y, &before) in values.iter_mut().zip(before.iter().cycle()) {
                 *y = self.transform.value(before, *y);
             }
@@ -409,8 +409,8 @@ mod tests {
                 }
                 assert_eq!(seen, x[(t - transform.lag()) * 2..][..2], "{transform:?} {t}");
                 // an answer that is right in the network's units is right in raw ones
-                if let Some(&said) = y.get(t - transform.lag() + 1) {
-                    let mut answer = [said];
+                if let Some(&predicted) = y.get(t - transform.lag() + 1) {
+                    let mut answer = [predicted];
                     units.leave(&past, &mut answer);
                     assert!((answer[0] - targets[t + 1]).abs() < 1e-4, "{transform:?} {t}: {answer:?}");
                 }
@@ -426,7 +426,7 @@ mod tests {
             (0..40).map(|i| (i as f32 * 0.9).sin() * 2.0 - if i % 2 == 0 { 5.0 } else { 30.0 }).collect();
         let (inputs, columns) = ((&series[..], 2), [1, 0]);
         let targets: Vec<f32> = series.chunks(2).flat_map(|row| [row[1], row[0]]).collect();
-        for (transform, says) in [
+        for (transform, loss) in [
             TargetTransform::Value,
             TargetTransform::Change,
             TargetTransform::RelativeChange,
@@ -437,20 +437,20 @@ mod tests {
         {
             let plain =
                 Units::fit(Scaling::Standard, transform, Loss::Mse, inputs, (&targets, 2), Some(&columns)).unwrap();
-            let units = Units::fit(Scaling::Standard, transform, says, inputs, (&targets, 2), Some(&columns)).unwrap();
+            let units = Units::fit(Scaling::Standard, transform, loss, inputs, (&targets, 2), Some(&columns)).unwrap();
             assert_eq!(
                 (units.targets(), plain.rows(inputs, (&targets, 2)).unwrap()),
                 (2, units.rows(inputs, (&targets, 2)).unwrap())
             );
             let mut past = units.past(1);
             series.chunks(2).for_each(|row| units.enter(&mut past, &mut row.to_vec()));
-            let said = [0.3_f32, -1.1, 0.7, 0.4];
-            let (mut y, mut low, mut high) = (said, [said[0], said[1]], [said[2], said[3]]);
+            let predicted = [0.3_f32, -1.1, 0.7, 0.4];
+            let (mut y, mut low, mut high) = (predicted, [predicted[0], predicted[1]], [predicted[2], predicted[3]]);
             units.leave(&past, &mut y);
             plain.leave(&past, &mut low);
             plain.leave(&past, &mut high);
-            assert_eq!(y[..2], low, "{transform:?} {says}");
-            match says {
+            assert_eq!(y[..2], low, "{transform:?} {loss}");
+            match loss {
                 Loss::Gaussian => {
                     for d in 0..2 {
                         // what one deviation is, in raw units
@@ -459,7 +459,7 @@ mod tests {
                         plain.leave(&past, &mut at);
                         plain.leave(&past, &mut one);
                         let deviation = (one[d] - at[d]).abs();
-                        let expected = said[2 + d] + 2.0 * deviation.ln();
+                        let expected = predicted[2 + d] + 2.0 * deviation.ln();
                         assert!((y[2 + d] - expected).abs() < 1e-4, "{transform:?} {d}: {} {expected}", y[2 + d]);
                     }
                 }
@@ -476,12 +476,13 @@ mod tests {
                 .map(drop)
                 .map_err(|e| e.to_string())
         };
-        let said = |transform, inputs: &[f32], columns| fit(transform, inputs, columns).unwrap_err();
-        assert!(said(TargetTransform::Change, &[1.0, 2.0], None).contains("must be among the inputs"));
-        assert!(said(TargetTransform::Change, &[1.0], Some(&[0])).contains("the first change needs 1 before it"));
-        assert!(said(TargetTransform::SeasonalChange { season: 0 }, &[1.0], Some(&[0])).contains("season 0"));
+        let predicted = |transform, inputs: &[f32], columns| fit(transform, inputs, columns).unwrap_err();
+        assert!(predicted(TargetTransform::Change, &[1.0, 2.0], None).contains("must be among the inputs"));
+        assert!(predicted(TargetTransform::Change, &[1.0], Some(&[0])).contains("the first change needs 1 before it"));
+        assert!(predicted(TargetTransform::SeasonalChange { season: 0 }, &[1.0], Some(&[0])).contains("season 0"));
         assert!(
-            said(TargetTransform::RelativeChange, &[1.0, 0.0, 2.0], Some(&[0])).contains("the value of row 2 is 0")
+            predicted(TargetTransform::RelativeChange, &[1.0, 0.0, 2.0], Some(&[0]))
+                .contains("the value of row 2 is 0")
         );
         assert!(fit(TargetTransform::RelativeChange, &[1.0, 2.0, 0.0], Some(&[0])).is_ok());
         let scaler = || Scaler::fit(Scaling::Standard, &[1.0, 2.0, 3.0, 5.0], 2).unwrap();

@@ -64,13 +64,13 @@ impl TargetTransform {
         }
     }
 
-    /// The value that the network means by `said`.
+    /// The value that the network means by `predicted`.
     #[inline]
-    pub fn value(self, before: f32, said: f32) -> f32 {
+    pub fn value(self, before: f32, predicted: f32) -> f32 {
         match self {
-            Self::Value => said,
-            Self::Change | Self::SeasonalChange { .. } => before + said,
-            Self::RelativeChange => before + libm::fabsf(before) * said,
+            Self::Value => predicted,
+            Self::Change | Self::SeasonalChange { .. } => before + predicted,
+            Self::RelativeChange => before + libm::fabsf(before) * predicted,
         }
     }
 }

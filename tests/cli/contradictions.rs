@@ -134,7 +134,7 @@ fn a_recipe_is_of_its_own_model() {
     run.ok("train n.csv --loss quantiles:0.1,0.5,0.9 --epochs 1 --hidden 4 --no-plot --out q.safetensors");
     let loaded = file::load(run.path("q.checkpoint.safetensors"), None, Cpu::widest()).unwrap();
     let units = loaded.model.units().unwrap();
-    assert!(matches!(units.says(), Loss::Quantiles(_)));
+    assert!(matches!(units.loss(), Loss::Quantiles(_)));
     let units = Units::scaled(units.x().clone(), units.y().clone());
     let model = loaded.model.clone().with_units(units).unwrap();
     let extra: Vec<_> = loaded.extra.into_iter().collect();

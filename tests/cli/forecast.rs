@@ -148,7 +148,7 @@ fn bands_know_the_loss() {
     let options = Options { levels: vec![0.8], steps: 5, paths: 1000, seed: 0 };
     let units = loaded.model.units().unwrap().clone();
     let middle = |loss: &str| {
-        let model = loaded.model.clone().with_units(units.clone().with_says(loss.parse().unwrap()).unwrap()).unwrap();
+        let model = loaded.model.clone().with_units(units.clone().with_loss(loss.parse().unwrap()).unwrap()).unwrap();
         bands(&model, Cpu::widest(), &history, 247, None, &options).unwrap().median.data().to_vec()
     };
     let found: Vec<f32> = said.iter().map(|row| row[0]).collect();

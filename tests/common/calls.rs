@@ -7,7 +7,7 @@
 #![allow(dead_code, reason = "a test and a fuzz target use it")]
 
 use rnnstep::cpu::{Many, Network, Stepper, Threads};
-use rnnstep::net::pass::{Head, Purpose};
+use rnnstep::net::pass::{HeadSteps, Mode};
 use rnnstep::objective::optimizer::Optimizer;
 use rnnstep::{
     CellKind, Cpu, Error, Handle, Isa, Learner, LearnerOptions, Model, Nonlinearity, Order, Scaler, Shape, State,
@@ -168,7 +168,7 @@ pub fn run(bytes: &[u8]) {
 }
 
 fn networks(choices: &mut Choices, shape: Shape) {
-    let purpose = choices.of(&[Purpose::Inference, Purpose::Training]);
+    let purpose = choices.of(&[Mode::Inference, Mode::Training]);
     // many sequences now and then: rows of gates are then held for one step only
     let batch = if choices.chance(4) { 65 + choices.below(40) } else { choices.size(3) };
     let (cpu, threads, steps) = (choices.cpu(), choices.threads(), choices.size(6));
@@ -183,7 +183,7 @@ fn networks(choices: &mut Choices, shape: Shape) {
         let rows = t * sequences * shape.input();
         let len_x = choices.length(rows);
         let (x, params) = (choices.values(len_x), &model.params()[..len - usize::from(choices.chance(9))]);
-        let head = choices.of(&[Head::All, Head::Last]);
+        let head = choices.of(&[HeadSteps::All, HeadSteps::Last]);
         let done = may_panic(|| network.forward(params, &x, &mut state, head, None)).is_some();
         if choices.chance(3) {
             let row = choices.size(9);
@@ -195,7 +195,7 @@ fn networks(choices: &mut Choices, shape: Shape) {
         }
         let mut grads = vec![0.0; choices.length(len)];
         if may_panic(|| network.backward(params, &mut grads, &x, choices.chance(4))).is_some() {
-            assert!(purpose == Purpose::Training, "backward of a network for inference");
+            assert!(purpose == Mode::Training, "backward of a network for inference");
             let row = choices.size(9);
             may_panic(|| network.dx(row).len());
             may_panic(|| network.dstate(choices.size(3), row, true).len());

@@ -2,8 +2,8 @@
 
 use rnnstep::cpu::{self, Threads};
 use rnnstep::cuda::{self, Cuda, Dtype, Frame};
-use rnnstep::net::pass::{Head, Purpose};
-use rnnstep::random::{Purpose as For, Random};
+use rnnstep::net::pass::{HeadSteps, Mode};
+use rnnstep::random::{Purpose, Random};
 use rnnstep::{CellKind, Cpu, Model, Shape, State};
 
 /// What is compared, and how far a card may be off: its tanh and sigmoid are off by some 1e-6 relative
@@ -12,7 +12,7 @@ pub struct Check {
     pub shape: Shape,
     pub steps: usize,
     pub batch: usize,
-    pub head: Head,
+    pub head: HeadSteps,
     pub frame: Option<Frame>,
     pub dtype: Dtype,
     /// What the first column of x is in the second step of the first sequence, if it is not like the others.
@@ -32,7 +32,7 @@ impl Check {
     pub fn new(shape: Shape, steps: usize, batch: usize) -> Self {
         let dtype = Dtype::F32;
         let (frame, outlier) = (None, None);
-        Self { shape, steps, batch, head: Head::All, frame, dtype, outlier, output: 1e-5, gradient: 3e-5 }
+        Self { shape, steps, batch, head: HeadSteps::All, frame, dtype, outlier, output: 1e-5, gradient: 3e-5 }
     }
 
     pub fn frame(self, frame: Frame) -> Self {
@@ -58,7 +58,7 @@ impl Check {
     pub fn run(&self, cuda: &Cuda) {
         let Self { shape, steps, batch, head, .. } = *self;
         let cuda = cuda.clone().with_dtype(self.dtype).with_frame(self.frame);
-        let mut random = Random::new(7, For::Weights, (steps * 100 + batch) as u64);
+        let mut random = Random::new(7, Purpose::Weights, (steps * 100 + batch) as u64);
         let mut draw = |n: usize| (0..n).map(|_| 2.0 * random.uniform() - 1.0).collect::<Vec<f32>>();
         let model = Model::random(shape, 3).unwrap();
         let mut x = draw(steps * batch * shape.input());
@@ -75,8 +75,8 @@ impl Check {
         }
 
         let mut truth =
-            cpu::Network::new(Cpu::widest(), Threads::default(), &shape, steps, batch, Purpose::Training).unwrap();
-        let mut card = cuda::Network::new(&cuda, &shape, steps, batch, Purpose::Training).unwrap();
+            cpu::Network::new(Cpu::widest(), Threads::default(), &shape, steps, batch, Mode::Training).unwrap();
+        let mut card = cuda::Network::new(&cuda, &shape, steps, batch, Mode::Training).unwrap();
         assert!(self.frame.is_none_or(|frame| frame == card.plan().frame()));
         card.set_params(model.params()).unwrap();
         let (mut state, mut unrounded, mut state_on_card) = (start.clone(), start.clone(), start);

@@ -11,7 +11,7 @@ use rnnstep::cuda::image::nvrtc::Nvrtc;
 use rnnstep::cuda::image::sources::SOURCES;
 use rnnstep::cuda::plan::{Direction, Dtype, Pass};
 use rnnstep::cuda::{Arch, Frame};
-use rnnstep::net::pass::Purpose;
+use rnnstep::net::pass::Mode;
 use rnnstep::{CellKind, Nonlinearity, Shape};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -105,7 +105,7 @@ fn parts(arch: Arch) -> Vec<Part> {
     let mut seen = BTreeSet::new();
     let mut parts = vec![];
     for (shape, dtype, frame) in orders {
-        let order = Order { shape, batch: 64, dtype, frame, purpose: Purpose::Training };
+        let order = Order { shape, batch: 64, dtype, frame, purpose: Mode::Training };
         let mut all = order.parts(arch).unwrap();
         // of the passes in one direction those with the fewest and the most sequences, by plain FMA and by tensor cores
         let key = |part: &Part| part.pass.map(|(direction, pass)| (direction as u8, pass.tensor));
@@ -253,7 +253,7 @@ fn a_budget_that_is_too_small_is_found() {
         batch: 1,
         dtype: Dtype::F32,
         frame: None,
-        purpose: Purpose::Inference,
+        purpose: Mode::Inference,
     };
     let parts = order.parts(Arch::new(9, 0)).unwrap();
     let (direction, pass) = parts[0].pass.unwrap();
@@ -269,7 +269,7 @@ fn every_pass_of_a_wide_layer_is_gated() {
         let gated: BTreeSet<_> = parts(arch).iter().map(|part| part.program.digest()).collect();
         for (cell, dtype) in CellKind::ALL.into_iter().flat_map(|cell| Dtype::ALL.map(|dtype| (cell, dtype))) {
             let shape = Shape::new(cell, 3, WIDE, 1, 1).unwrap();
-            let order = Order { shape, batch: 64, dtype, frame: None, purpose: Purpose::Training };
+            let order = Order { shape, batch: 64, dtype, frame: None, purpose: Mode::Training };
             for part in order.parts(arch).unwrap() {
                 assert!(gated.contains(&part.program.digest()), "{arch}: {} is not compiled", part.program);
             }

@@ -8,7 +8,7 @@ use crate::emulator::Kind;
 use rnnstep::cuda::image::compile::{Program, compile};
 use rnnstep::cuda::plan::Plan;
 use rnnstep::cuda::{Cuda, Dtype, Frame, Gpu, Network};
-use rnnstep::net::pass::{Head, Purpose};
+use rnnstep::net::pass::{HeadSteps, Mode};
 use rnnstep::{CellKind, DeviceErrorKind, Error, Model, Nonlinearity, Shape, State, Stream, Tensor};
 
 /// `test` of this file on a card, see [`card::on_a_card`].
@@ -63,9 +63,9 @@ fn layers_widths_and_no_bias() {
             Check::new(shape(cell, 17, 20, 3, 5), 7, 3).run(cuda);
             Check::new(shape(cell, 33, 9, 2, 1).with_bias(false).unwrap(), 4, 5).run(cuda);
             Check::new(shape(cell, 2, 9, 2, 1).with_output(None).unwrap(), 6, 2).run(cuda);
-            Check { head: Head::Last, ..Check::new(shape(cell, 2, 9, 1, 3), 6, 2) }.run(cuda);
+            Check { head: HeadSteps::Last, ..Check::new(shape(cell, 2, 9, 1, 3), 6, 2) }.run(cuda);
             let headless = shape(cell, 2, 9, 1, 1).with_output(None).unwrap();
-            Check { head: Head::Last, ..Check::new(headless, 6, 2) }.run(cuda);
+            Check { head: HeadSteps::Last, ..Check::new(headless, 6, 2) }.run(cuda);
         }
     });
 }
@@ -208,9 +208,9 @@ fn f16_ends_at_its_largest() {
                 x[6] = outlier;
                 let mut state = State::new(&of, 2);
                 state.set_h(&vec![h; 2 * 2 * 20]).unwrap();
-                let mut network = Network::new(&cuda, &of, 6, 2, Purpose::Inference).unwrap();
+                let mut network = Network::new(&cuda, &of, 6, 2, Mode::Inference).unwrap();
                 network.set_params(model.params()).unwrap();
-                network.forward(&x, &mut state, Head::All).unwrap();
+                network.forward(&x, &mut state, HeadSteps::All).unwrap();
                 let y: Vec<f32> = (0..12).flat_map(|row| network.y(row).to_vec()).collect();
                 let mut stream = Stream::on(cuda.clone(), model.clone()).unwrap();
                 let ticks = x.chunks(4).map(|x| stream.step(&x[..2]).unwrap()[0]);
@@ -224,7 +224,7 @@ fn f16_ends_at_its_largest() {
             }
             let mut params = model.params().to_vec();
             params[3] = -70_000.0;
-            let mut network = Network::new(&cuda, &of, 1, 1, Purpose::Inference).unwrap();
+            let mut network = Network::new(&cuda, &of, 1, 1, Mode::Inference).unwrap();
             let error = network.set_params(&params).unwrap_err().to_string();
             assert!(error.starts_with("rnn.weight_ih_l0: the value -70000 does not fit into f16 products"), "{error}");
         }
@@ -244,7 +244,7 @@ fn errors_of_a_device_say_their_kind() {
         assert_eq!(kind(cuda.gpu().zeros::<f32>(1 << 40).unwrap_err()), DeviceErrorKind::OutOfMemory);
         let in_one_block = cuda.clone().with_frame(Some(Frame::OneBlock));
         let large = shape(CellKind::Lstm, 1, 4096, 1, 1);
-        let error = Network::new(&in_one_block, &large, 1, 1, Purpose::Inference).unwrap_err();
+        let error = Network::new(&in_one_block, &large, 1, 1, Mode::Inference).unwrap_err();
         assert_eq!(kind(error), DeviceErrorKind::Unsupported);
         let nonsense = Program::from_text("nonsense.cu", "no kernel");
         assert_eq!(kind(compile(&nonsense, cuda.gpu().properties().arch, false).unwrap_err()), DeviceErrorKind::Failed);
@@ -299,10 +299,10 @@ fn one_unit(cuda: &Cuda, cell: CellKind, weight_ih: &[f32], x: &[f32]) -> Vec<f3
     let column = |values: &[f32]| Tensor::new([values.len(), 1], values.to_vec()).unwrap();
     let weights = [column(weight_ih), column(&vec![0.0; weight_ih.len()])];
     let model = Model::from_weights(shape, &weights).unwrap();
-    let mut network = Network::new(cuda, &shape, 1, x.len(), Purpose::Inference).unwrap();
+    let mut network = Network::new(cuda, &shape, 1, x.len(), Mode::Inference).unwrap();
     network.set_params(model.params()).unwrap();
     let mut state = State::new(&shape, x.len());
     state.set_h(&vec![1.0; x.len()]).unwrap();
-    network.forward(x, &mut state, Head::All).unwrap();
+    network.forward(x, &mut state, HeadSteps::All).unwrap();
     state.h().data().to_vec()
 }

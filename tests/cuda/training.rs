@@ -7,7 +7,7 @@ use crate::emulator::Kind;
 use rnnstep::cpu::Threads;
 use rnnstep::cuda::{Cuda, Dtype};
 use rnnstep::data::windows::Windows;
-use rnnstep::net::pass::Head;
+use rnnstep::net::pass::HeadSteps;
 use rnnstep::objective::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::random::{Purpose, Random};
 use rnnstep::train::{Recipe, Step, Trainer, mean_loss};
@@ -115,10 +115,10 @@ fn every_option() {
             (&lanes, Recipe { optimizer: sgd(0.9, 0.3, false), carry: false, ..base.clone() }),
             (&lanes, Recipe { optimizer: sgd(0.9, 0.0, true), clip: Some(0.01), ..base.clone() }),
             (&several, base.clone()),
-            (&last, Recipe { loss_on: Head::Last, loss: Loss::Mae, ..base.clone() }),
+            (&last, Recipe { loss_on: HeadSteps::Last, loss: Loss::Mae, ..base.clone() }),
             (&shuffled, Recipe { schedule: Schedule::Step { every: 4, gamma: 0.5 }, carry: false, ..base.clone() }),
             (&cut_all, Recipe { schedule: Schedule::Cosine { steps: Some(9), min: 0.0 }, ..base.clone() }),
-            (&cut_last, Recipe { loss_on: Head::Last, ..base.clone() }),
+            (&cut_last, Recipe { loss_on: HeadSteps::Last, ..base.clone() }),
             (&lanes, Recipe { dropout: 0.3, ..base.clone() }),
             (&shuffled, Recipe { dropout: 0.3, carry: false, ..base }),
         ];
@@ -183,16 +183,16 @@ fn outliers() {
 fn losses_of_a_distribution() {
     on_a_card("losses_of_a_distribution", Kind::Plain, 5, |cuda| {
         for (loss, targets, loss_on) in [
-            ("gaussian", 1, Head::All),
-            ("gaussian", 2, Head::Last),
-            ("gaussian", 3, Head::All),
-            ("quantiles", 1, Head::Last),
-            ("quantiles:0.05,0.25,0.5,0.75,0.95", 2, Head::All),
-            ("quantiles:0.3", 3, Head::All),
-            ("quantiles:0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9", 9, Head::All),
+            ("gaussian", 1, HeadSteps::All),
+            ("gaussian", 2, HeadSteps::Last),
+            ("gaussian", 3, HeadSteps::All),
+            ("quantiles", 1, HeadSteps::Last),
+            ("quantiles:0.05,0.25,0.5,0.75,0.95", 2, HeadSteps::All),
+            ("quantiles:0.3", 3, HeadSteps::All),
+            ("quantiles:0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9", 9, HeadSteps::All),
         ] {
             let loss: Loss = loss.parse().unwrap();
-            let windows = Windows::lanes(rows(400, 2), rows(400, targets), 6, 4, loss_on == Head::Last).unwrap();
+            let windows = Windows::lanes(rows(400, 2), rows(400, targets), 6, 4, loss_on == HeadSteps::Last).unwrap();
             let recipe = Recipe { loss, loss_on, clip: Some(0.5), seed: 5, ..Recipe::default() };
             let sgd = Sgd { momentum: 0.9, dampening: 0.0, nesterov: true, weight_decay: 0.01 };
             let output = loss.outputs(targets);

@@ -73,7 +73,7 @@ fn model(dice: &mut Dice) -> Model {
         let scaler = |width: usize| Scaler::new(vec![0.5; width], vec![2.0; width]).unwrap();
         let mut units = Units::scaled(scaler(shape.input()), scaler(shape.width_out()));
         let loss = loss(dice);
-        units = units.clone().with_says(loss).unwrap_or(units);
+        units = units.clone().with_loss(loss).unwrap_or(units);
         let columns: Vec<usize> = (0..units.targets().min(shape.input())).collect();
         units = units.clone().with_transform(transform(dice), &columns).unwrap_or(units);
         model = model.with_units(units).unwrap();
@@ -321,7 +321,7 @@ fn plain(dice: &mut Dice) -> Outcome {
         let columns: Vec<usize> = (0..dice.below(4)).map(|_| dice.below(3)).collect();
         let (loss, transform) = (loss(dice), transform(dice));
         let units = Units::scaled(scaler.clone(), scaler);
-        call("Units", || units.with_says(loss)?.with_transform(transform, &columns))?;
+        call("Units", || units.with_loss(loss)?.with_transform(transform, &columns))?;
     }
     let (rows, width) = (some(dice, 6), dice.one(&[1, 2, 3, 0]));
     let scaling = dice.one(&[Scaling::Standard, Scaling::MinMax, Scaling::None]);
@@ -352,7 +352,7 @@ fn trainer(dice: &mut Dice) -> Outcome {
     let odd = dice.one(&[f64::NAN, -1.0, f64::INFINITY, 1e300, 0.0]);
     let recipe = Recipe {
         loss: loss(dice),
-        loss_on: if last { rnnstep::net::pass::Head::Last } else { rnnstep::net::pass::Head::All },
+        loss_on: if last { rnnstep::net::pass::HeadSteps::Last } else { rnnstep::net::pass::HeadSteps::All },
         lr: dice.one(&[0.01, 0.01, 10.0, odd]),
         clip: dice.one(&[None, Some(1.0), Some(odd)]),
         dropout: dice.one(&[0.0, 0.0, 0.5, odd]),

@@ -242,7 +242,7 @@ fn model(dice: &mut Dice, loaded: &Loaded, cpu: Cpu, folder: &Path) -> Result<()
 }
 
 fn learns(dice: &mut Dice, model: &Model, history: &Tensor) -> Result<(), String> {
-    let loss = model.units().map_or(Default::default(), |units| units.says());
+    let loss = model.units().map_or(Default::default(), |units| units.loss());
     let adapt = dice.one(&[None, Some(0.9)]);
     let options = LearnerOptions { loss, window: 3, adapt, ..LearnerOptions::default() };
     let Some(mut learner) = allowed(Learner::new(model.clone(), options, Cpu::widest()))? else { return Ok(()) };

@@ -44,7 +44,7 @@ pub fn models(folder: &Path) -> Vec<Good> {
             let nonlinearity = if j == 2 && cell == CellKind::Rnn { Nonlinearity::Relu } else { Nonlinearity::Tanh };
             let shape = shape.with_nonlinearity(nonlinearity).unwrap().with_bias(j != 1).unwrap();
             let scaler = |width: usize| Scaler::new(vec![5.0; width], vec![2.0; width]).unwrap();
-            let units = Units::scaled(scaler(2), scaler(shape.width_out())).with_says(loss).unwrap();
+            let units = Units::scaled(scaler(2), scaler(shape.width_out())).with_loss(loss).unwrap();
             let model =
                 Model::random(shape, 7).unwrap().with_units(units.with_transform(transform, &[0, 1]).unwrap()).unwrap();
             let path = folder.join("good.safetensors");

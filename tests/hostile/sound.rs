@@ -6,7 +6,7 @@ use rnnstep::cpu::{Many, Network, Stepper, Threads};
 use rnnstep::data::sine;
 use rnnstep::data::windows::Windows;
 use rnnstep::model::file::{End, Metadata};
-use rnnstep::net::pass::{Head, Purpose};
+use rnnstep::net::pass::{HeadSteps, Mode};
 use rnnstep::objective::optimizer::Optimizer;
 use rnnstep::train::checkpoint::Best;
 use rnnstep::train::{Fit, Length, Plan, Table};
@@ -66,7 +66,7 @@ fn sizes_whose_product_wraps_are_refused() {
             if steps.saturating_mul(batch) < 1 << 26 {
                 continue; // that many can be had
             }
-            for purpose in [Purpose::Inference, Purpose::Training] {
+            for purpose in [Mode::Inference, Mode::Training] {
                 let made = Network::new(Cpu::widest(), Threads::default(), &shape, steps, batch, purpose);
                 assert!(made.unwrap_err().to_string().contains("more memory than makes sense"), "{steps} x {batch}");
             }
@@ -117,16 +117,16 @@ fn fewer_sequences_than_a_network_was_made_for() {
         let model = Model::random(shape, 0).unwrap();
         for &most in made_for {
             let make = |steps, batch| {
-                Network::new(Cpu::widest(), Threads::default(), &shape, steps, batch, Purpose::Inference).unwrap()
+                Network::new(Cpu::widest(), Threads::default(), &shape, steps, batch, Mode::Inference).unwrap()
             };
             let mut large = make(steps, most);
             let fewer = (1..=most).filter(|batch| if MIRI { *batch == 1 } else { batch % 7 < 3 });
             for batch in fewer {
                 let x = values(steps * batch * 2);
                 let (mut state, mut alone) = (State::new(&shape, batch), State::new(&shape, batch));
-                large.forward(model.params(), &x, &mut state, Head::All, None);
+                large.forward(model.params(), &x, &mut state, HeadSteps::All, None);
                 let mut fitting = make(steps, batch);
-                fitting.forward(model.params(), &x, &mut alone, Head::All, None);
+                fitting.forward(model.params(), &x, &mut alone, HeadSteps::All, None);
                 for row in large.head_rows() {
                     assert_eq!(large.y(row), fitting.y(row), "{cell:?}: {batch} of {most}, row {row}");
                 }
@@ -138,13 +138,13 @@ fn fewer_sequences_than_a_network_was_made_for() {
 
 #[test]
 fn a_window_that_is_refused_changes_nothing() {
-    for purpose in [Purpose::Inference, Purpose::Training] {
+    for purpose in [Mode::Inference, Mode::Training] {
         let shape = shape(CellKind::Gru, 2, 9, 2);
         let model = Model::random(shape, 0).unwrap();
         let mut network = Network::new(Cpu::widest(), Threads::default(), &shape, 4, 3, purpose).unwrap();
         let x = values(4 * 3 * 2);
         let mut state = State::new(&shape, 3);
-        network.forward(model.params(), &x, &mut state, Head::All, None);
+        network.forward(model.params(), &x, &mut state, HeadSteps::All, None);
         let y: Vec<Vec<f32>> = network.head_rows().map(|row| network.y(row).to_vec()).collect();
         let (h, params) = (state.h(), model.params());
         let other = |shape: Shape, batch| State::new(&shape, batch);
@@ -162,7 +162,7 @@ fn a_window_that_is_refused_changes_nothing() {
         ];
         quietly(|| {
             for (i, (params, x, mut state)) in wrong.into_iter().enumerate() {
-                let forward = || network.forward(params, x, &mut state, Head::Last, None);
+                let forward = || network.forward(params, x, &mut state, HeadSteps::Last, None);
                 assert!(catch_unwind(AssertUnwindSafe(forward)).is_err(), "call {i}");
                 let now: Vec<Vec<f32>> = network.head_rows().map(|row| network.y(row).to_vec()).collect();
                 assert_eq!(now, y, "call {i}");
@@ -171,11 +171,11 @@ fn a_window_that_is_refused_changes_nothing() {
             let mut backward =
                 |x: &[f32]| catch_unwind(AssertUnwindSafe(|| network.backward(params, &mut grads, x, false))).is_ok();
             assert!(!backward(&x[2..]));
-            assert_eq!(backward(&x), purpose == Purpose::Training);
+            assert_eq!(backward(&x), purpose == Mode::Training);
         });
         assert_eq!(state.h(), h);
         // nothing at all is a window as well
-        network.forward(params, &[], &mut state, Head::Last, None);
+        network.forward(params, &[], &mut state, HeadSteps::Last, None);
         assert_eq!((network.head_rows(), state.h()), (0..0, h));
     }
 }
@@ -431,7 +431,7 @@ fn steppers_look_at_every_length() {
 #[test]
 fn moments_and_gradients_of_other_lengths_are_refused() {
     let shape = shape(CellKind::Rnn, 1, 16, 1);
-    let network = Network::new(Cpu::widest(), Threads::default(), &shape, 1, 1, Purpose::Training).unwrap();
+    let network = Network::new(Cpu::widest(), Threads::default(), &shape, 1, 1, Mode::Training).unwrap();
     let len = Model::random(shape, 0).unwrap().params().len();
     let update = Optimizer::default().update(1, 0.01);
     quietly(|| {

@@ -4,7 +4,7 @@
 
 use rnnstep::cpu::{Network, Threads};
 use rnnstep::measure::reference64::Reference;
-use rnnstep::net::pass::Purpose;
+use rnnstep::net::pass::Mode;
 use rnnstep::objective::optimizer::{Adam, Optimizer, Sgd};
 use rnnstep::{CellKind, Cpu, Isa, Model, Nonlinearity, Order, Shape, State, Stream, Streams, Tensor};
 
@@ -178,8 +178,7 @@ fn moments_fade_to_zero() {
     let shape = Shape::new(CellKind::Rnn, 1, 1, 1, 1).unwrap();
     let len = Model::random(shape, 1).unwrap().params().len();
     for isa in Isa::available() {
-        let network =
-            Network::new(Cpu::new(isa).unwrap(), Threads::default(), &shape, 1, 1, Purpose::Training).unwrap();
+        let network = Network::new(Cpu::new(isa).unwrap(), Threads::default(), &shape, 1, 1, Mode::Training).unwrap();
         for eps in [1e-8, 0.0] {
             let adam = Adam { betas: [0.9, 0.99], eps, ..Adam::default() };
             let (mut params, mut m, mut v) = (vec![0.5; len], vec![0.0; len], vec![0.0; len]);
@@ -293,7 +292,7 @@ mod seen_by_the_processor {
         let len = Model::random(shape, 1).unwrap().params().len();
         for isa in isas() {
             let network =
-                Network::new(Cpu::new(isa).unwrap(), Threads::default(), &shape, 1, 1, Purpose::Training).unwrap();
+                Network::new(Cpu::new(isa).unwrap(), Threads::default(), &shape, 1, 1, Mode::Training).unwrap();
             for optimizer in [
                 Optimizer::Adam(Adam { betas: [0.9, 0.99], ..Adam::default() }),
                 Optimizer::Adam(Adam { betas: [0.9, 0.99], amsgrad: true, ..Adam::default() }),

@@ -3,7 +3,7 @@
 
 use crate::golden::{Case, cases, largest_error};
 use rnnstep::cpu::{Network, Threads};
-use rnnstep::net::pass::{Head, Purpose};
+use rnnstep::net::pass::{HeadSteps, Mode};
 use rnnstep::{Cpu, Isa, Loss, Order, Tensor};
 
 /// y within twice PyTorch float32's own error, plus 1e-6.
@@ -57,9 +57,9 @@ fn check_gradients(case: &Case, cpu: Cpu, threads: usize) {
     let x = case.tensor("x").swap_batch_and_time().unwrap();
     let target = case.tensor("target").swap_batch_and_time().unwrap();
     let threads = Threads::new(threads).unwrap();
-    let mut network = Network::new(cpu, threads, &shape, steps, batch, Purpose::Training).unwrap();
+    let mut network = Network::new(cpu, threads, &shape, steps, batch, Mode::Training).unwrap();
     let mut grads = vec![0.0; model.params().len()];
-    network.forward(model.params(), x.data(), &mut case.state(batch), Head::All, None);
+    network.forward(model.params(), x.data(), &mut case.state(batch), HeadSteps::All, None);
     for (row, target) in target.data().chunks(out).enumerate() {
         let (y, dy) = network.y_and_dy(row);
         for ((d, y), t) in dy.iter_mut().zip(y).zip(target) {

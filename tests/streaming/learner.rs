@@ -5,7 +5,7 @@ use crate::counting::allocations;
 use crate::golden::{Case, cases, largest_error};
 use crate::shapes::{bits, shapes};
 use proptest::prelude::*;
-use rnnstep::net::pass::Head;
+use rnnstep::net::pass::HeadSteps;
 use rnnstep::objective::optimizer::{Adam, Optimizer, Sgd};
 use rnnstep::units::scaler::{Scaler, Scaling};
 use rnnstep::{CellKind, Cpu, Isa, Learned, Learner, LearnerOptions, Loss, Model, Shape, State, Stream, Weights};
@@ -18,7 +18,7 @@ fn options(case: &Case) -> LearnerOptions {
         window: case.size("window"),
         every: case.size("every"),
         loss: if case.text("loss") == "MSELoss" { Loss::Mse } else { Loss::Huber },
-        loss_on: if case.text("loss_on") == "last" { Head::Last } else { Head::All },
+        loss_on: if case.text("loss_on") == "last" { HeadSteps::Last } else { HeadSteps::All },
         optimizer: match optimizer["name"].as_str().unwrap() {
             "Adam" => Optimizer::Adam(adam()),
             "AdamW" => Optimizer::AdamW(adam()),

@@ -3,7 +3,7 @@
 use crate::golden::{Case, cases, largest_error};
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::Windows;
-use rnnstep::net::pass::Head;
+use rnnstep::net::pass::HeadSteps;
 use rnnstep::objective::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::train::{Recipe, Trainer, mean_loss};
 use rnnstep::{CellKind, Cpu, Isa, Loss, Model, Shape, Tensor};
@@ -52,7 +52,7 @@ fn recipe(case: &Case) -> Recipe {
             "Quantiles" => case.quantiles(),
             other => panic!("{other}"),
         },
-        loss_on: if case.text("loss_on") == "last" { Head::Last } else { Head::All },
+        loss_on: if case.text("loss_on") == "last" { HeadSteps::Last } else { HeadSteps::All },
         optimizer,
         lr: number("lr"),
         schedule,
@@ -168,10 +168,10 @@ fn heads_of_the_right_width() {
     };
     for (loss, targets, loss_on) in ["gaussian", "quantiles", "quantiles:0.4"]
         .into_iter()
-        .flat_map(|loss| (1..4).flat_map(move |d| [Head::All, Head::Last].map(|head| (loss, d, head))))
+        .flat_map(|loss| (1..4).flat_map(move |d| [HeadSteps::All, HeadSteps::Last].map(|head| (loss, d, head))))
     {
         let loss: Loss = loss.parse().unwrap();
-        let windows = Windows::lanes(rows(2), rows(targets), 5, 2, loss_on == Head::Last).unwrap();
+        let windows = Windows::lanes(rows(2), rows(targets), 5, 2, loss_on == HeadSteps::Last).unwrap();
         let recipe = Recipe { loss, loss_on, lr: 0.0, ..Recipe::default() };
         let output = loss.outputs(targets);
         let model = Model::random(Shape::new(CellKind::Gru, 2, 6, 1, output).unwrap(), 1).unwrap();

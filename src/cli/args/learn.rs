@@ -90,6 +90,6 @@ impl LearnArgs {
 /// The loss that a model was trained with, as far as its file says; or what is wrong with what it says.
 pub fn loss_of(metadata: &Metadata, model: &Model) -> Result<Loss, String> {
     let trained = metadata.recipe.as_ref().map(config::job_of).transpose()?.map(|job| job.loss);
-    let says = model.units().map(|units| units.says()).filter(|says| says.is_distribution());
+    let says = model.units().map(|units| units.loss()).filter(|says| says.is_distribution());
     Ok(says.or(trained).unwrap_or_default())
 }

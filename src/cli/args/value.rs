@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use rnnstep::cuda::{Dtype, Frame};
 use rnnstep::data::csv::Missing;
-use rnnstep::net::pass::Head;
+use rnnstep::net::pass::HeadSteps;
 use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Nonlinearity, Weights};
 
@@ -37,8 +37,8 @@ pub fn weights() -> impl TypedValueParser<Value = Weights> {
     one_of(Weights::ALL.map(|format| (format, format.name(), help(format))))
 }
 
-pub fn loss_on() -> impl TypedValueParser<Value = Head> {
-    one_of([(Head::All, "all", "Every step"), (Head::Last, "last", "The last step only")])
+pub fn loss_on() -> impl TypedValueParser<Value = HeadSteps> {
+    one_of([(HeadSteps::All, "all", "Every step"), (HeadSteps::Last, "last", "The last step only")])
 }
 
 pub fn scaling() -> impl TypedValueParser<Value = Scaling> {

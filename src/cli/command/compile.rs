@@ -12,7 +12,7 @@ use rnnstep::cuda::image::ahead;
 use rnnstep::cuda::image::ahead::Order;
 use rnnstep::cuda::image::compile::{Image, compile};
 use rnnstep::cuda::{Arch, Dtype, Frame};
-use rnnstep::net::pass::Purpose;
+use rnnstep::net::pass::Mode;
 use rnnstep::{Cpu, Nonlinearity};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,7 +50,7 @@ pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     screen.goes_beside_files();
     let loaded = model::load(&args.model, args.nonlinearity, Cpu::detect()?)?;
     let shape = *loaded.model.shape();
-    let purpose = if args.training { Purpose::Training } else { Purpose::Inference };
+    let purpose = if args.training { Mode::Training } else { Mode::Inference };
     let mut bundle = ahead::bundle(&shape);
     screen.line(format_args!("{}: {}", args.model.display(), shape))?;
     screen.line(format_args!(

@@ -196,7 +196,7 @@ fn aiming(loaded: &Loaded, path: &Path) -> Result<Model, Failure> {
     let loss = loss_of(&loaded.metadata, &loaded.model).map_err(in_file)?;
     let model = loaded.model.clone();
     match model.units().cloned() {
-        Some(units) => Ok(model.with_units(units.with_says(loss)?)?),
+        Some(units) => Ok(model.with_units(units.with_loss(loss)?)?),
         None => Ok(model),
     }
 }

@@ -214,6 +214,12 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     screen.line(format_args!("  output      ({batch}, {steps}, {out})"))?;
     let c = if shape.cell().has_c() { ", c the same" } else { "" };
     screen.line(format_args!("  hidden      ({layers}, {batch}, {hidden})  layers, batch, units{c}"))?;
+    units(loaded, screen)?;
+    recipe(loaded, screen)
+}
+
+/// The scalers of the columns, and the target transform.
+fn units(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     match loaded.model.scalers() {
         None => screen.line("  scaler      none")?,
         Some((x, y)) => {
@@ -243,6 +249,11 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
         };
         screen.line(format_args!("  target      {what}; in and out are values"))?;
     }
+    Ok(())
+}
+
+/// The options of the training, as far as a line goes.
+fn recipe(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     match loaded.metadata.recipe.as_ref() {
         None => screen.line("  recipe      not said"),
         Some(Value::Object(recipe)) => {

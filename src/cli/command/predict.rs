@@ -61,7 +61,7 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
             |loaded, _, x| {
                 let model = if args.raw { loaded.model.raw() } else { loaded.model };
                 let device = args.model.device.choose(model.shape(), 1, Work::Sequences)?;
-                let says = model.units().map_or(Loss::Mse, |units| units.says());
+                let says = model.units().map_or(Loss::Mse, |units| units.loss());
                 let y = model.forward(device, &x.x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
                 let names = y_names(&loaded.metadata.columns.targets, y.rows().1, says);
                 let (header, rows) = rows::table_of(&y, &names, x.time.as_ref());
@@ -80,7 +80,7 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     check_dims(args.out.as_deref(), sequences.x.dims())?;
     let mut state = read_state(args.init_state.as_deref(), &model, batch)?;
     let device = args.model.device.choose(model.shape(), batch, Work::Sequences)?;
-    let says = model.units().map_or(Loss::Mse, |units| units.says());
+    let says = model.units().map_or(Loss::Mse, |units| units.loss());
     let y = model.forward(device, &sequences.x, order, &mut state)?;
     if loaded.warnings.is_empty() {
         say_what_is_not_finite(&y);

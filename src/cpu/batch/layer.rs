@@ -5,7 +5,7 @@ use super::super::product::{Panel, Product, Start};
 use super::super::recurrent::{kept, tail};
 use super::super::stored::Stored;
 use super::BLOCK;
-use crate::cell::{Cell, MOST, State as Units};
+use crate::cell::{Cell, CellState, MOST};
 use crate::simd::lanes::{LANES, Lanes, padded};
 use core::ops::Range;
 
@@ -195,13 +195,13 @@ impl Layer {
                 };
             }
             let at = tile * LANES;
-            let mut before = Units { h: rows(self.before.add(row * width + at), width), c: none };
+            let mut before = CellState { h: rows(self.before.add(row * width + at), width), c: none };
             if C::HAS_C {
                 for (n, c) in before.c.0.iter_mut().enumerate() {
                     *c = V::load(self.state(row + n).add(width + at));
                 }
             }
-            let (Units { h, c }, _) = C::forward(gates_x, gates_h, before);
+            let (CellState { h, c }, _) = C::forward(gates_x, gates_h, before);
             let mask = Beside([tail::<V>(self.hidden - at); N]);
             let (h, c) = (kept(h, mask), kept(c, mask));
             for (n, (h, c)) in h.0.into_iter().zip(c.0).enumerate() {

@@ -4,7 +4,7 @@ use super::super::product::{Panel, Product, Start, transpose};
 use super::super::recurrent::{Backward, Layer};
 use super::Network;
 use crate::cell::{Cell, Visitor};
-use crate::net::pass::Purpose;
+use crate::net::pass::Mode;
 use crate::net::weight_format::Weights;
 use crate::simd::isa::Cpu;
 use crate::simd::lanes::{LANES, padded};
@@ -23,7 +23,7 @@ impl Network {
         let rows = self.steps * self.batch;
         let (width, gates) = (padded(self.shape.hidden), self.shape.gates() * padded(self.shape.hidden));
         assert!(self.weights == Weights::F32 && params.len() == self.layout.len() && grads.len() == params.len());
-        assert!(self.purpose == Purpose::Training && x.len() == rows * self.shape.input);
+        assert!(self.purpose == Mode::Training && x.len() == rows * self.shape.input);
         self.head_backward(grads);
         self.dh.fill(0.0);
         self.dc.fill(0.0);

@@ -11,7 +11,7 @@ use super::update::UpdatePass;
 use crate::cell::{Cell, Visitor};
 use crate::error::{Error, Result};
 use crate::net::layout::{Layout, Offsets};
-use crate::net::pass::{Dropout, Head, Purpose};
+use crate::net::pass::{Dropout, HeadSteps, Mode};
 use crate::net::shape::Shape;
 use crate::net::state::State;
 use crate::net::weight_format::Weights;
@@ -47,7 +47,7 @@ pub struct Network {
     threads: Threads,
     shape: Shape,
     layout: Layout,
-    purpose: Purpose,
+    purpose: Mode,
     /// The most rows of a window, and the most sequences: the buffers have room for so many.
     weights: Weights,
     rows: usize,
@@ -55,7 +55,7 @@ pub struct Network {
     /// Those of the last window, within the two: changed only once a window has been checked.
     batch: usize,
     steps: usize,
-    head: Head,
+    head: HeadSteps,
     tapes: Vec<Tape>,
     /// `[B][G·Hp]`, or `[T·B][G·Hp]` for the backward pass of a cell that resets.
     gates_h: Buffer,
@@ -77,19 +77,12 @@ impl Network {
     ///
     /// # Errors
     /// If it would be more than [`Network::MOST`] values, or the memory cannot be had.
-    pub fn new(
-        cpu: Cpu,
-        threads: Threads,
-        shape: &Shape,
-        steps: usize,
-        batch: usize,
-        purpose: Purpose,
-    ) -> Result<Self> {
+    pub fn new(cpu: Cpu, threads: Threads, shape: &Shape, steps: usize, batch: usize, purpose: Mode) -> Result<Self> {
         Self::check_size(shape, steps, batch)?; // no product below wraps
         let layout = Layout::new(shape);
         let (rows, width) = (steps * batch, padded(shape.hidden));
         let gates = shape.gates() * width;
-        let training = purpose == Purpose::Training;
+        let training = purpose == Mode::Training;
         let zeros = Buffer::try_zeros;
         let when = |wanted: bool, len: usize| zeros(if wanted { len } else { 0 });
         let (saved, resets) = (shape.cell.saved(), shape.cell.resets());
@@ -117,7 +110,7 @@ impl Network {
             dh: when(training, shape.layers * batch * width)?,
             dc: when(training && shape.cell.has_c(), shape.layers * batch * width)?,
             shape: *shape,
-            head: Head::All,
+            head: HeadSteps::All,
             cpu,
             threads,
             layout,
@@ -181,7 +174,7 @@ impl Network {
         params: &[f32],
         x: &[f32],
         state: &mut State,
-        head: Head,
+        head: HeadSteps,
         mut dropout: Option<&mut dyn Dropout>,
     ) {
         let batch = state.batch();
@@ -191,7 +184,7 @@ impl Network {
         let rows = steps * batch; // no more than there are values in x
         assert!(rows <= self.rows, "the window is larger than what the network was made for");
         assert!(x.len() == rows * self.shape.input && params.len() == Offsets::arena(&self.shape, self.weights));
-        assert!(dropout.is_none() || self.purpose == Purpose::Training, "only a training drops anything");
+        assert!(dropout.is_none() || self.purpose == Mode::Training, "only a training drops anything");
         (self.batch, self.steps, self.head) = (batch, steps, head);
         let width = padded(self.shape.hidden);
         let layer_len = batch * width;
@@ -271,13 +264,13 @@ impl Network {
     pub fn head_rows(&self) -> Range<usize> {
         let rows = self.steps * self.batch;
         match self.head {
-            Head::All => 0..rows,
-            Head::Last => rows.saturating_sub(self.batch)..rows,
+            HeadSteps::All => 0..rows,
+            HeadSteps::Last => rows.saturating_sub(self.batch)..rows,
         }
     }
 
     /// The activated gates of row `row` in the top layer, PyTorch's order `[G][H]`, into `out`; and how many gates
-    /// there are. An Elman RNN has none to show. Needs [`Purpose::Training`].
+    /// there are. An Elman RNN has none to show. Needs [`Mode::Training`].
     ///
     /// # Panics
     /// If there is no such layer, or no room for such a row; in a network for inference there is none for any.
@@ -338,9 +331,9 @@ impl Network {
         let tape = &mut self.tapes[l];
         let room = tape.gates_x.len() / (self.batch * self.shape.gates() * width);
         let held = match self.purpose {
-            Purpose::Training => self.steps,
+            Mode::Training => self.steps,
             // no more than are worked out together: a piece then never runs over the end of the room
-            Purpose::Inference => room.min(Layer::piece(self.batch)),
+            Mode::Inference => room.min(Layer::piece(self.batch)),
         };
         Layer {
             gates: self.shape.gates(),

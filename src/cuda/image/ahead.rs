@@ -6,7 +6,7 @@ use crate::cuda::Arch;
 use crate::cuda::card::shape_line;
 use crate::cuda::plan::{Direction, Dtype, Frame, Limits, Pass, Plan};
 use crate::error::Result;
-use crate::net::pass::Purpose;
+use crate::net::pass::Mode;
 use crate::net::shape::Shape;
 
 /// What kernels are to be made for.
@@ -21,7 +21,7 @@ pub struct Order {
     /// The frame of the recurrent layers; the fastest that fits if none is given.
     pub frame: Option<Frame>,
     /// Whether it will be trained.
-    pub purpose: Purpose,
+    pub purpose: Mode,
 }
 
 /// A program, and the pass of the recurrent layers that it holds, if it holds one.
@@ -46,7 +46,7 @@ impl Order {
     /// # Errors
     /// If the frame that is asked for does not fit such a card.
     pub fn parts(&self, arch: Arch) -> Result<Vec<Part>> {
-        let training = self.purpose == Purpose::Training;
+        let training = self.purpose == Mode::Training;
         let limits = Limits::of_arch(arch);
         let mut parts = Vec::new();
         for direction in [Direction::Forward, Direction::Backward] {

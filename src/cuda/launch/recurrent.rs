@@ -5,7 +5,7 @@ use crate::cuda::Cuda;
 use crate::cuda::driver::{Function, Geometry, Memory};
 use crate::cuda::plan::{Direction, Frame, Pass, Plan};
 use crate::error::{DeviceErrorKind, Error, Result};
-use crate::net::pass::Purpose;
+use crate::net::pass::Mode;
 use crate::net::shape::Shape;
 use crate::simd::lanes::padded;
 
@@ -202,8 +202,8 @@ impl Recurrent {
     ///
     /// # Errors
     /// If a kernel cannot be had or does not fit the card after all.
-    pub fn load(cuda: &Cuda, shape: &Shape, plan: Plan, purpose: Purpose) -> Result<Self> {
-        let (training, gpu) = (purpose == Purpose::Training, cuda.gpu());
+    pub fn load(cuda: &Cuda, shape: &Shape, plan: Plan, purpose: Mode) -> Result<Self> {
+        let (training, gpu) = (purpose == Mode::Training, cuda.gpu());
         let cell = shape.cell.name();
         let load = |pass: &Pass, direction: Direction| {
             let module = gpu.load(&cuda.image(&pass.program(shape, direction, cuda.dtype())?)?)?;

@@ -15,7 +15,7 @@ use crate::cuda::launch::recurrent::Recurrent;
 use crate::cuda::launch::whole::Ends;
 use crate::error::{Error, Result};
 use crate::net::layout::Layout;
-use crate::net::pass::{Dropout, Head, Purpose};
+use crate::net::pass::{Dropout, HeadSteps, Mode};
 use crate::net::shape::Shape;
 use crate::net::state::State;
 use crate::simd::lanes::padded;
@@ -45,7 +45,7 @@ pub struct Network {
     rows: usize,
     batch: usize,
     steps: usize,
-    head: Head,
+    head: HeadSteps,
     /// Values of h from one layer to the next.
     layer: usize,
     pub(super) params: Memory<f32>,
@@ -84,14 +84,14 @@ impl Network {
     ///
     /// # Errors
     /// If the window is longer than a length can say, the card has too little memory, or its kernels cannot be had.
-    pub fn new(cuda: &Cuda, shape: &Shape, steps: usize, batch: usize, purpose: Purpose) -> Result<Self> {
+    pub fn new(cuda: &Cuda, shape: &Shape, steps: usize, batch: usize, purpose: Mode) -> Result<Self> {
         if shape.values_of_window(steps, batch).is_none() {
             return Err(Error::invalid(format!("{steps} steps of {batch} sequences: more than any memory holds")));
         }
         let (gpu, layout) = (cuda.gpu(), Layout::new(shape));
         let (rows, width) = (steps * batch, padded(shape.hidden));
         let gates = shape.gates() * width;
-        let training = purpose == Purpose::Training;
+        let training = purpose == Mode::Training;
         let plan = Plan::choose(shape, batch, cuda.dtype(), gpu.properties(), cuda.frame())?;
         let stepwise = plan.frame() == Frame::Stepwise;
         // a card has no memory of length zero
@@ -157,7 +157,7 @@ impl Network {
             rows,
             batch,
             steps,
-            head: Head::All,
+            head: HeadSteps::All,
         })
     }
 
@@ -195,7 +195,7 @@ impl Network {
     ///
     /// # Errors
     /// If the window is larger than the network was made for, the state is not of this shape, or the card fails.
-    pub fn forward(&mut self, x: &[f32], state: &mut State, head: Head) -> Result<()> {
+    pub fn forward(&mut self, x: &[f32], state: &mut State, head: HeadSteps) -> Result<()> {
         self.forward_with(x, state, head, None)
     }
 
@@ -207,7 +207,7 @@ impl Network {
         &mut self,
         x: &[f32],
         state: &mut State,
-        head: Head,
+        head: HeadSteps,
         dropout: Option<&mut dyn Dropout>,
     ) -> Result<()> {
         let (batch, input) = (state.batch(), self.shape.input);
@@ -235,7 +235,7 @@ impl Network {
     ///
     /// # Errors
     /// If it is larger than the network was made for.
-    pub(super) fn set_window(&mut self, steps: usize, batch: usize, head: Head) -> Result<()> {
+    pub(super) fn set_window(&mut self, steps: usize, batch: usize, head: HeadSteps) -> Result<()> {
         if steps == 0 || batch == 0 || steps * batch > self.rows {
             return Err(Error::invalid(format!(
                 "window of {steps} steps of {batch} sequences: the network was made for {} rows",
@@ -336,8 +336,8 @@ impl Network {
     pub fn head_rows(&self) -> Range<usize> {
         let rows = self.steps * self.batch;
         match self.head {
-            Head::All => 0..rows,
-            Head::Last => rows - self.batch..rows,
+            HeadSteps::All => 0..rows,
+            HeadSteps::Last => rows - self.batch..rows,
         }
     }
 

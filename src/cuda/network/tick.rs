@@ -4,7 +4,7 @@ use super::Network;
 use crate::cuda::Cuda;
 use crate::cuda::driver::Graph;
 use crate::error::{Error, Result};
-use crate::net::pass::{Head, Purpose};
+use crate::net::pass::{HeadSteps, Mode};
 use crate::net::shape::Shape;
 use crate::net::state::State;
 use crate::simd::lanes::padded;
@@ -25,7 +25,7 @@ impl Stepper {
     /// # Errors
     /// If the card has too little memory, or its kernels cannot be had.
     pub fn new(cuda: &Cuda, shape: &Shape, params: &[f32]) -> Result<Self> {
-        let mut network = Network::new(cuda, shape, 1, 1, Purpose::Inference)?;
+        let mut network = Network::new(cuda, shape, 1, 1, Mode::Inference)?;
         network.set_params(params)?;
         Ok(Self { step: None, network, there: false })
     }
@@ -36,7 +36,7 @@ impl Stepper {
     /// If x has another number of values, the state is not that of one sequence of this shape, or the card fails.
     pub fn step(&mut self, state: &State, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.network.shape.input, x.len())?;
-        self.network.set_window(1, 1, Head::All)?;
+        self.network.set_window(1, 1, HeadSteps::All)?;
         if !self.there {
             state.check(&self.network.shape, None, 1)?;
             self.network.write_state(state, 0)?;

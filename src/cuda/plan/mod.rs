@@ -455,7 +455,7 @@ mod tests {
             assert!(plan.forward.groups > 0 && of(batch).len() <= of(1 << 20).len());
             assert_eq!(whole(&shape, usize::MAX, batch, &limits).is_some(), batch == 0 && hidden == 16, "{batch}");
             let order =
-                Order { shape, batch, dtype: Dtype::F32, frame: None, purpose: crate::net::pass::Purpose::Training };
+                Order { shape, batch, dtype: Dtype::F32, frame: None, purpose: crate::net::pass::Mode::Training };
             assert!(!order.parts(card.arch).unwrap().is_empty());
         }
     }

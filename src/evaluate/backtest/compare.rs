@@ -136,19 +136,20 @@ fn signed(value: f64) -> String {
     if value > 0.0 { format!("+{}", percent(value)) } else { percent(value) }
 }
 
-/// Of each forecast `ahead` rows ahead whose row is there: its error, and `(what it said, what came)` as changes since the
+/// Of each forecast `ahead` rows ahead whose row is there: its error, and `(what it predicted, what actual)` as changes since the
 /// last known value.
 fn errors<'a>(
     values: &'a [f32],
     origins: &'a Range<usize>,
-    said: &'a [f32],
+    predicted: &'a [f32],
     horizon: usize,
     ahead: usize,
 ) -> impl Iterator<Item = (f64, (f64, f64))> + 'a {
-    origins.clone().zip(said.chunks_exact(horizon)).filter(move |(origin, _)| origin + ahead < values.len()).map(
-        move |(origin, said)| {
-            let [said, came, last] = [said[ahead - 1], values[origin + ahead], values[origin]].map(f64::from);
-            (said - came, (said - last, came - last))
+    origins.clone().zip(predicted.chunks_exact(horizon)).filter(move |(origin, _)| origin + ahead < values.len()).map(
+        move |(origin, predicted)| {
+            let [predicted, actual, last] =
+                [predicted[ahead - 1], values[origin + ahead], values[origin]].map(f64::from);
+            (predicted - actual, (predicted - last, actual - last))
         },
     )
 }
@@ -156,21 +157,21 @@ fn errors<'a>(
 pub(super) fn score(
     values: &[f32],
     origins: &Range<usize>,
-    said: &[f32],
+    predicted: &[f32],
     horizon: usize,
     ahead: usize,
     scale: f64,
 ) -> Score {
     let (mut count, mut squares, mut sizes) = (0, 0.0, 0.0);
     let (mut moved, mut right, mut spoke) = (0_usize, 0_usize, false);
-    for (error, (said, came)) in errors(values, origins, said, horizon, ahead) {
+    for (error, (predicted, actual)) in errors(values, origins, predicted, horizon, ahead) {
         count += 1;
         squares += error * error;
         sizes += error.abs();
-        spoke |= said != 0.0;
-        if came != 0.0 {
+        spoke |= predicted != 0.0;
+        if actual != 0.0 {
             moved += 1;
-            right += usize::from(said * came > 0.0);
+            right += usize::from(predicted * actual > 0.0);
         }
     }
     let mae = sizes / count as f64;
@@ -316,11 +317,11 @@ mod tests {
         let values = [1.0, 2.0, 4.0, 4.0, 3.0];
         let origins = 1..4;
         // two rows ahead of each origin
-        let said = [3.0, 5.0, 4.0, 2.0, 3.5, 9.0];
-        let one = score(&values, &origins, &said, 2, 1, 0.5);
+        let predicted = [3.0, 5.0, 4.0, 2.0, 3.5, 9.0];
+        let one = score(&values, &origins, &predicted, 2, 1, 0.5);
         assert_eq!((one.count, one.mse, one.mae, one.mase), (3, (1.0 + 0.0 + 0.25) / 3.0, 0.5, 1.0));
         assert_eq!(one.direction, Some(1.0)); // up and down; the row that did not move does not count
-        let two = score(&values, &origins, &said, 2, 2, 0.5);
+        let two = score(&values, &origins, &predicted, 2, 2, 0.5);
         assert_eq!((two.count, two.mse), (2, 1.0));
         assert_eq!(mase_scale(&values, 1), 1.0);
         assert!(mase_scale(&[2.0; 9], 1).is_nan() && mase_scale(&values, 5).is_nan());

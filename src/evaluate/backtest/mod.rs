@@ -392,7 +392,7 @@ fn model_forecasts(
     let cpu = device.cpu().map_or_else(Cpu::detect, Ok)?;
     let mut beside = Streams::new(model.clone(), cpu, Threads::default(), SIDE_BY_SIDE.min(origins.len()))?;
     let handles: Vec<Handle> = (0..SIDE_BY_SIDE.min(origins.len())).map(|_| beside.open()).collect::<Result<_>>()?;
-    let mut said = vec![0.0; origins.len() * horizon * width];
+    let mut predicted = vec![0.0; origins.len() * horizon * width];
     let row = |t: usize| row_of(table.inputs(), t);
     for t in one_step::warm_up_start(origins.start + 1, warm_up, model.lag())..origins.start {
         stream.step(row(t))?;
@@ -416,11 +416,11 @@ fn model_forecasts(
             }
             for (i, y) in y.chunks_exact(out).take(n).enumerate() {
                 let at = ((first - origins.start + i) * horizon + ahead) * width;
-                said[at..at + width].copy_from_slice(model.point_of(y));
+                predicted[at..at + width].copy_from_slice(model.point_of(y));
             }
         }
     }
-    Ok(said)
+    Ok(predicted)
 }
 
 /// Which target each input is when predictions are fed back.

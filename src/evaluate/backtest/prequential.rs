@@ -59,19 +59,19 @@ pub(super) fn forecasts(
 ) -> Result<(Vec<f32>, Learned)> {
     let sources = if horizon > 1 { fed_back(table)? } else { Vec::new() };
     let mut learner = Learner::new(model.clone(), options, cpu)?;
-    let mut said = Vec::with_capacity(origins.len() * horizon * table.targets().rows().1);
+    let mut predicted = Vec::with_capacity(origins.len() * horizon * table.targets().rows().1);
     learner.pause();
     for t in one_step::warm_up_start(origins.start + 1, warm_up, model.lag())..origins.end {
         let mut y = model.point_of(learner.predict(row_of(table.inputs(), t))?).to_vec();
         if t >= origins.start {
-            said.extend_from_slice(&y);
+            predicted.extend_from_slice(&y);
             if horizon > 1 {
                 let mut ahead = Stream::on(cpu, learner.model())?;
                 ahead.set_state(&learner.state())?;
                 for _ in 1..horizon {
                     let x: Vec<f32> = sources.iter().map(|&source| y[source]).collect();
                     y = model.point_of(ahead.step(&x)?).to_vec();
-                    said.extend_from_slice(&y);
+                    predicted.extend_from_slice(&y);
                 }
             }
         }
@@ -80,5 +80,5 @@ pub(super) fn forecasts(
             learner.resume();
         }
     }
-    Ok((said, Learned { updates: learner.updates(), rollbacks: learner.rollbacks() }))
+    Ok((predicted, Learned { updates: learner.updates(), rollbacks: learner.rollbacks() }))
 }

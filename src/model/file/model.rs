@@ -44,7 +44,7 @@ pub fn load(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>, cpu: Cpu
                 units = units.with_transform(target.transform, &target.inputs).map_err(in_file)?;
             }
             if let Some(says) = file.metadata.says {
-                units = units.with_says(says).map_err(in_file)?;
+                units = units.with_loss(says).map_err(in_file)?;
             }
             model = model.with_units(units).map_err(in_file)?;
         }
@@ -67,7 +67,7 @@ pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &
     let metadata = Metadata {
         x_scaler: model.scalers().map(|(x, _)| x.clone()),
         target_scaler: model.scalers().map(|(_, y)| y.clone()),
-        says: model.units().map(|units| units.says()).filter(|says| says.is_distribution()),
+        says: model.units().map(|units| units.loss()).filter(|says| says.is_distribution()),
         target: model
             .units()
             .filter(|units| units.transform() != TargetTransform::Value)

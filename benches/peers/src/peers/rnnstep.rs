@@ -5,7 +5,7 @@ use crate::peer::{Peer, Result, Stream, Together};
 use rnnstep::cpu::{self, Threads};
 use rnnstep::data::windows::Windows;
 use rnnstep::measure::reference64::Reference;
-use rnnstep::net::pass::{Head, Purpose};
+use rnnstep::net::pass::{HeadSteps, Mode};
 use rnnstep::model::stream::Ticker;
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{Cpu, Model, State, Streams, Tensor, Weights};
@@ -38,10 +38,10 @@ impl Peer for Usual {
         let (model, x, mut state) = (net.model.clone(), net.x.clone(), State::new(net.shape(), net.batch));
         let (cpu, threads) = (Cpu::detect()?, Threads::new(threads)?);
         let mut network =
-            cpu::Network::new(cpu, threads, net.shape(), net.steps, net.batch, Purpose::Inference).unwrap();
+            cpu::Network::new(cpu, threads, net.shape(), net.steps, net.batch, Mode::Inference).unwrap();
         Ok(Box::new(move || {
             state.reset();
-            network.forward(model.params(), &x, &mut state, Head::All, None);
+            network.forward(model.params(), &x, &mut state, HeadSteps::All, None);
             network.head_rows().flat_map(|row| network.y(row)).copied().collect()
         }))
     }

@@ -2,7 +2,7 @@
 
 use super::{Job, OptimizerName, StateMode, TargetAs};
 use crate::cli::failure::Failure;
-use rnnstep::net::pass::Head;
+use rnnstep::net::pass::HeadSteps;
 use rnnstep::objective::optimizer::Adam;
 use rnnstep::{Loss, Model, Shape};
 
@@ -13,7 +13,7 @@ impl Job {
         job.transform()?;
         job.check_stride()?;
         job.shape(1, 1)?;
-        job.recipe(Head::All, None).map(drop)
+        job.recipe(HeadSteps::All, None).map(drop)
     }
 
     /// A state that is carried on comes to every row once.
@@ -36,7 +36,7 @@ impl Job {
             return Err(format!("its recipe is for {}, its tensors are {}", of(&own), of(shape)));
         }
         let of_many = |says: Loss| says.is_distribution().then_some(says);
-        let says = model.units().map_or(Loss::Mse, |units| units.says());
+        let says = model.units().map_or(Loss::Mse, |units| units.loss());
         if of_many(self.loss) != of_many(says) {
             return Err(format!("its recipe has --loss {}, and what it predicts is that of {says}", self.loss));
         }

@@ -15,7 +15,7 @@ use clap::{Args, ValueEnum, parser::ValueSource};
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::windows::Windows;
 use rnnstep::error::{listed, quoted};
-use rnnstep::net::pass::Head;
+use rnnstep::net::pass::HeadSteps;
 use rnnstep::objective::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::series::naive;
 use rnnstep::train::{HELD_OUT, Length, Plan, Prepared, Recipe, Table};
@@ -104,7 +104,7 @@ pub struct Job {
     pub state: StateMode,
     /// Which steps of a window count [default: all, or last for windows cut with targets [N,B,O]]
     #[arg(long, value_parser = value::loss_on(), help_heading = "Windows")]
-    pub loss_on: Option<Head>,
+    pub loss_on: Option<HeadSteps>,
     /// Part of the series, from its end, that is held out for scores and best weights, 0 to below 1
     /// [default: 0.2 for a table, 0 for windows already cut]
     #[arg(long, value_name = "FRACTION", value_parser = number::fraction, help_heading = "Windows")]
@@ -216,7 +216,7 @@ impl Job {
     }
 
     /// The recipe of a training of so many steps.
-    pub fn recipe(&self, loss_on: Head, steps: Option<u64>) -> Result<Recipe, Failure> {
+    pub fn recipe(&self, loss_on: HeadSteps, steps: Option<u64>) -> Result<Recipe, Failure> {
         let decay = self.weight_decay.unwrap_or(if self.optimizer == OptimizerName::AdamW { 0.01 } else { 0.0 });
         let [beta1, beta2] = self.betas[..] else {
             return Err(Failure::Usage(format!("--betas: expected two numbers, got {}", self.betas.len())));
@@ -320,7 +320,7 @@ impl Job {
         let data = plan.prepare(&all).map_err(|error| self.in_rows(error))?;
         let left_out = data.left_out.iter().map(|one| {
             let name = tables[one.series].series.as_deref().unwrap_or_default();
-            format!("note: series {} is left out: {}", quoted(name), one.reason)
+            format!("warning: series {} is left out: {}", quoted(name), one.reason)
         });
         tell(&left_out.collect::<Vec<_>>(), "more series are left out");
         for (named, &rows) in tables.iter_mut().zip(&data.train_rows) {
@@ -450,7 +450,7 @@ impl Job {
             transform,
             length: self.steps.map_or(Length::Epochs(self.epochs.unwrap_or(EPOCHS)), Length::Steps),
             patience: self.patience,
-            recipe: self.recipe(self.loss_on.unwrap_or(Head::All), None)?,
+            recipe: self.recipe(self.loss_on.unwrap_or(HeadSteps::All), None)?,
         })
     }
 
@@ -496,10 +496,10 @@ impl Job {
 
     fn check_loss_on(&self, windows: &Windows) -> Result<(), Failure> {
         match self.loss_on {
-            Some(Head::Last) if !windows.last_only() => {
+            Some(HeadSteps::Last) if !windows.last_only() => {
                 Err(Failure::Usage("--loss-on last: these targets are for every step; give targets [N,B,O]".into()))
             }
-            Some(Head::All) if windows.last_only() => {
+            Some(HeadSteps::All) if windows.last_only() => {
                 Err(Failure::Usage("--loss-on all: these targets are for the last step only; give [N,B,T,O]".into()))
             }
             _ => Ok(()),
