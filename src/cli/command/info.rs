@@ -215,7 +215,7 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     let c = if shape.cell().has_c() { ", c the same" } else { "" };
     screen.line(format_args!("  hidden      ({layers}, {batch}, {hidden})  layers, batch, units{c}"))?;
     units(loaded, screen)?;
-    recipe(loaded, screen)
+    training_options(loaded, screen)
 }
 
 /// The scalers of the columns, and the target transform.
@@ -253,7 +253,7 @@ fn units(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
 }
 
 /// The options of the training, as far as a line goes.
-fn recipe(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
+fn training_options(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     match loaded.metadata.recipe.as_ref() {
         None => screen.line("  recipe      not said"),
         Some(Value::Object(recipe)) => {
