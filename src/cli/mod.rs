@@ -38,7 +38,7 @@ enum Command {
     Stream(command::stream::StreamArgs),
     /// Predicts many steps ahead, feeding predictions back
     Forecast(command::forecast::ForecastArgs),
-    /// Says whether a model is worth anything: walk-forward beside the simplest forecasts there are
+    /// Tells whether a model is worth using: a backtest next to naive forecasts
     Evaluate(Box<command::evaluate::EvaluateArgs>),
     /// Looks for a recipe: successive halving over cell, sizes, window, learning rate and form of the target
     Search(Box<command::search::SearchArgs>),

@@ -12,7 +12,7 @@ fn one_series_by_its_model_in_the_folder() {
     run.ok(&format!("train all.csv --series shop --per-series {SHORT}"));
     let said =
         run.ok("evaluate all.csv models --series shop --only north --out a.csv --html r.html --plot p.svg").stdout;
-    assert!(said.contains("by a model taken as it is") && run.text("r.html").contains("<svg"), "{said}");
+    assert!(said.contains("by a model taken unchanged") && run.text("r.html").contains("<svg"), "{said}");
     run.ok("evaluate shop0.csv models/north.safetensors --out b.csv");
     assert_eq!(run.text("a.csv"), run.text("b.csv"));
     run.ok("evaluate all.csv models --series shop --only north --refit 9");

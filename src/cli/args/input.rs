@@ -26,10 +26,10 @@ pub struct DataArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub many: SeriesArgs,
-    /// Columns that go in, by name or number from 1, separated by commas [default: all that hold numbers]
+    /// Input columns, by name or number from 1, separated by commas [default: all that hold numbers]
     #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
     pub column: Vec<String>,
-    /// Columns to predict [default: those that go in]
+    /// Columns to predict [default: the input columns]
     #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
     pub target: Vec<String>,
     #[command(flatten)]

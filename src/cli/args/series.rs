@@ -18,11 +18,11 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct SeriesArgs {
-    /// Column of a .csv that says which of many series a row belongs to
+    /// Series id column: the column of a .csv that names the series of each row
     #[arg(long, value_name = "COLUMN")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub series: Option<String>,
-    /// Of those series this one alone
+    /// Use only this series
     #[arg(long, value_name = "NAME", requires = "series")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,

@@ -20,13 +20,13 @@ pub struct TableArgs {
     /// What to do about missing values of a .csv
     #[arg(long, value_parser = value::missing(), default_value = "error")]
     pub missing: Missing,
-    /// Column of a .csv that says when [default: found out]
+    /// Time column of a .csv [default: detected]
     #[arg(long, value_name = "COLUMN")]
     pub time: Option<String>,
-    /// Whether the first line of a .csv holds names [default: found out]
+    /// Whether the first line of a .csv holds names [default: detected]
     #[arg(long, value_name = "true|false")]
     pub header: Option<bool>,
-    /// Delimiter of a .csv, one character or \t [default: found out]
+    /// Delimiter of a .csv, one character or \t [default: detected]
     #[arg(long, value_parser = delimiter, value_name = "CHARACTER")]
     pub delimiter: Option<u8>,
 }

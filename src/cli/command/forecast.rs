@@ -37,7 +37,8 @@ const MOST_PATHS: u64 = 1_000_000;
 pub struct ForecastArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// What came before: .csv, .npy [T,I] or .safetensors with `x [T,I]` [default: sine, for a model of the built-in sine]
+    /// Rows before the forecast: .csv, .npy [T,I] or .safetensors with `x [T,I]` [default: sine, for a model of the built-in
+    /// sine]
     #[arg(value_name = "HISTORY")]
     history: Option<PathBuf>,
     /// Steps to predict beyond the history
@@ -46,11 +47,11 @@ pub struct ForecastArgs {
     /// Where predictions go: .csv, .npy, or .safetensors with `y` [default: .csv on stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Bands that hold so many per cent of what can come, such as 50,80,95: two more columns each, the lower and the upper edge, around
-    /// the middle of what can come, which is then the forecast
+    /// Prediction intervals that should hold these percentages of the actual values, such as 50,80,95. Each adds two columns,
+    /// its lower and its upper bound; the forecast is then the median of the simulated paths
     #[arg(long, value_name = "PERCENT,...", value_delimiter = ',', value_parser = number::percent)]
     bands: Vec<f64>,
-    /// Paths that bands are made of
+    /// Simulated paths behind the intervals
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = number::whole::<usize>(LEAST_PATHS..=MOST_PATHS), requires = "bands")]
     paths: usize,
     /// Seed of the paths

@@ -83,10 +83,10 @@ pub struct Job {
     /// Stacked layers
     #[arg(long, default_value_t = 1, value_name = "L", value_parser = number::whole::<usize>(1..=Shape::MAX_LAYERS as u64))]
     pub layers: usize,
-    /// Leave the biases of the recurrent layers out
+    /// Train without biases in the recurrent layers
     #[arg(long)]
     pub no_bias: bool,
-    /// Probability to drop an element between two layers, 0 to below 1
+    /// Probability of dropping an element between two layers, 0 to below 1
     #[arg(long, default_value_t = 0.0, value_name = "P", value_parser = number::fraction)]
     pub dropout: f64,
 
@@ -99,20 +99,20 @@ pub struct Job {
     /// Windows side by side in one training step [default: 1; 32 for one model over many series whose state is reset]
     #[arg(long, default_value_t = 1, hide_default_value = true, value_name = "B", value_parser = number::count::<usize>, help_heading = "Windows")]
     pub batch: usize,
-    /// What becomes of the hidden state from window to window [default: carry; reset for one model over many series]
+    /// What happens to the hidden state between windows [default: carry; reset for one model over many series]
     #[arg(long, value_enum, default_value = "carry", hide_default_value = true, help_heading = "Windows")]
     pub state: StateMode,
     /// Which steps of a window count [default: all, or last for windows cut with targets [N,B,O]]
     #[arg(long, value_parser = value::loss_on(), help_heading = "Windows")]
     pub loss_on: Option<HeadSteps>,
-    /// Part of the series, from its end, that is held out for scores and best weights, 0 to below 1
+    /// Part of the rows, from the end of the series, that is held out to choose the best weights and to score, 0 to below 1
     /// [default: 0.2 for a table, 0 for windows already cut]
     #[arg(long, value_name = "FRACTION", value_parser = number::fraction, help_heading = "Windows")]
     pub val_fraction: Option<f64>,
     /// How columns are scaled, fitted on the training part [default: standard for a table, else none]
     #[arg(long, value_parser = value::scaling(), help_heading = "Windows")]
     pub scale: Option<Scaling>,
-    /// What of the predicted columns the network sees and says; predictions are values all the same
+    /// Target transform: what the network reads and predicts of the target columns; forecasts are plain values all the same
     #[arg(long, value_enum, default_value = "value", help_heading = "Windows")]
     #[serde(default)]
     pub target_as: TargetAs,
@@ -137,7 +137,7 @@ pub struct Job {
     /// Learning rate
     #[arg(long, default_value_t = 0.01, value_name = "RATE", value_parser = number::not_negative, help_heading = "Training")]
     pub lr: f64,
-    /// How slowly the moments of adam and adamw forget
+    /// Decay rates of the two moments of adam and adamw
     #[arg(long, num_args = 1..=2, value_names = ["BETA1", "BETA2"], value_delimiter = ',', default_values_t = [0.9, 0.999], value_parser = number::fraction, help_heading = "Training")]
     pub betas: Vec<f64>,
     /// What adam and adamw add to the root of the second moment
@@ -171,7 +171,7 @@ pub struct Job {
     #[arg(long, default_value_t = 0, value_name = "SEED", help_heading = "Training")]
     pub seed: u64,
 
-    /// Read options from a file, under the names of the flags; what is given here as well wins
+    /// Read options from a file, under the names of the flags; flags given here take precedence
     #[arg(long, value_name = "FILE.toml", help_heading = "Files")]
     #[serde(skip)]
     pub config: Option<PathBuf>,

@@ -111,10 +111,10 @@ fn models(args: &EvaluateArgs, matches: &clap::ArgMatches) -> Result<(Job, Optio
     };
     refuse_recipe(&args.job, matches)?;
     let Some(folder) = Folder::open(path)? else {
-        once(args, "a MODEL over many series is taken as it is; leave them out")?;
+        once(args, "a MODEL over many series is taken unchanged; leave them out")?;
         let loaded = load(path, None, args.device.cpu()?)?;
         let job = own_job(args, &loaded, path)?;
-        return Ok((job, Some(Models::One(Box::new(loaded))), "by one model taken as it is".into()));
+        return Ok((job, Some(Models::One(Box::new(loaded))), "by one model taken unchanged".into()));
     };
     // all were trained on the same columns: no others have to hold numbers
     if job.data.column.is_empty()

@@ -38,16 +38,16 @@ const LEARN_LR: &str = "--learn-lr";
 
 #[derive(Args)]
 #[command(mut_arg("learn_lr", |arg| arg.long(LEARN_LR.trim_start_matches('-'))))]
-#[command(mut_arg("learn", |arg| arg.help("Let the same model walk beside the one that stays as it is, and learn from \
-every row once it has been forecast")))]
+#[command(mut_arg("learn", |arg| arg.help("Also score the same model while it learns: it forecasts each row first and \
+learns from it afterwards")))]
 pub struct EvaluateArgs {
     #[command(flatten)]
     job: Job,
-    /// Model to evaluate as it is, or a folder with a model for each series [default: networks trained on the way, with the
+    /// Model to evaluate unchanged, or a folder with a model for each series [default: networks trained on the way, with the
     /// options of `train`]
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Of many series, a model trained for each on the way, instead of one over all of them
+    /// With many series, train a local model for each on the way, instead of one global model
     #[arg(long, conflicts_with_all = ["only", "model"], help_heading = "Data")]
     per_series: bool,
     /// Part of the rows, from their end, that is forecast, above 0 and below 1 [default: 0.2, or what a MODEL held out]
@@ -68,7 +68,7 @@ pub struct EvaluateArgs {
     /// Write all scores
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
     out: Option<PathBuf>,
-    /// Write all forecasts beside what came
+    /// Write all forecasts next to the actual values
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
     forecasts: Option<PathBuf>,
     /// Draw the pictures of the report

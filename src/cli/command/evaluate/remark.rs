@@ -23,10 +23,10 @@ impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TrainedOn(rows) => {
-                write!(f, "the model was trained on {rows} of these rows, so its scores are too kind")
+                write!(f, "the model was trained on {rows} of these rows, so its scores are too optimistic")
             }
             Self::ChoseTheWeights => {
-                f.write_str("these rows chose the weights of the model in training, so its scores are a little kind")
+                f.write_str("these rows chose the weights of the model in training, so its scores are optimistic")
             }
             Self::Unknown => f.write_str("whether the model was trained on these rows is for you to know"),
             Self::LearnedNothing { trainings: 1, .. } => f.write_str(LEARNED_NOTHING),

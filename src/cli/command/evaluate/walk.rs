@@ -109,7 +109,7 @@ fn by_model(
     test_fraction: f64,
 ) -> Result<Walked, Failure> {
     if args.sliding.is_some() || args.gap > 0 {
-        let message = "--sliding and --gap: a MODEL that is taken as it is has been trained; add --refit ROWS";
+        let message = "--sliding and --gap: a MODEL that is taken unchanged has been trained; add --refit ROWS";
         return Err(Failure::Usage(message.into()));
     }
     if let Some(TargetTransform::SeasonalChange { season }) = loaded.model.units().map(|units| units.transform()) {
@@ -169,7 +169,7 @@ pub fn ahead_said(horizon: usize) -> String {
 fn said(protocol: &Protocol, evaluation: &Evaluation, as_it_is: bool) -> String {
     let &Protocol { first, gap, .. } = protocol;
     let trained = match (as_it_is, evaluation.folds, protocol.window) {
-        (true, ..) => "by a model taken as it is".to_string(),
+        (true, ..) => "by a model taken unchanged".to_string(),
         (false, 1, Window::Expanding) => format!("by a model trained once, on the {} before", first - gap),
         (false, 1, Window::Sliding(last)) => format!("by a model trained once, on {} before", last.min(first - gap)),
         (false, folds, Window::Expanding) => format!("by a model trained {folds} times, on all rows until then"),

@@ -49,7 +49,7 @@ pub struct SearchArgs {
     /// Recipe to write, for `train --config`
     #[arg(long, default_value = "recipe.toml", value_name = "FILE.toml", help_heading = "Files")]
     out: PathBuf,
-    /// What was done so far, to go on from when stopped [default: OUT with .journal.json]
+    /// Results so far, from which a stopped search continues [default: OUT with .journal.json]
     #[arg(long, value_name = "FILE.json", help_heading = "Files")]
     journal: Option<PathBuf>,
     #[command(flatten)]

@@ -56,14 +56,13 @@ pub struct TrainArgs {
     /// More files like DATA, each a series
     #[arg(value_name = "MORE", requires = "data", help_heading = "Data")]
     more: Vec<PathBuf>,
-    /// A model for each series, in a folder, instead of one over all of them
+    /// Train a local model for each series, in a folder, instead of one global model
     #[arg(long, conflicts_with_all = ["only", "init", "log", "save_every", "save_grads", "plot", "print_every"], help_heading = "Data")]
     per_series: bool,
     /// Start from the weights of this model file, its cell and sizes included
     #[arg(long, value_name = "FILE", conflicts_with = "resume", help_heading = "Files")]
     init: Option<PathBuf>,
-    /// Go on with the training of this checkpoint (or of the model beside it); with --per-series a folder, of which the models
-    /// that are there already are kept
+    /// Continue the training of this checkpoint (or of the model next to it); with --per-series a folder, whose finished models are kept
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     resume: Option<PathBuf>,
     /// Model file to write; the checkpoint goes beside it
