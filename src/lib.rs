@@ -39,7 +39,7 @@
 //!
 //! let shape = Shape::new(CellKind::Gru, 1, 8, 1, 1)?; // I, H, L, O
 //! let plan = Plan::new(shape, Length::Epochs(30));
-//! let outcome = plan.start(&table, Cpu::detect()?, Threads::default())?.finish()?;
+//! let outcome = plan.start(&[&table], Cpu::detect()?, Threads::default())?.finish()?;
 //! assert!(outcome.learned);
 //! # let path = std::env::temp_dir().join(format!("rnnstep-trained-{}.safetensors", std::process::id()));
 //! outcome.model.save(&path)?; // PyTorch can load it
@@ -67,7 +67,7 @@
 //! let (cpu, plan) = (Cpu::detect()?, Plan::new(Shape::new(CellKind::Gru, 1, 8, 1, 1)?, Length::Epochs(30)));
 //! let protocol = Protocol::new(300, 1); // rows from 300 on, one step ahead
 //! let found = evaluate(&table, &protocol, &cpu.into(), |rows, _fold, _folds| {
-//!     Ok(plan.start(rows, cpu, Threads::default())?.finish()?.model)
+//!     Ok(plan.start(&[rows], cpu, Threads::default())?.finish()?.model)
 //! })?;
 //! let comparison = &found.columns[0].comparisons[0];
 //! println!("{}", comparison.sentence());
