@@ -1,6 +1,10 @@
 //! The kinds of recurrent cells, by name, and what is known of each.
 
 use super::{Cell, MOST};
+#[cfg(feature = "alloc")]
+use crate::error::{Error, Result, quoted};
+#[cfg(feature = "alloc")]
+use alloc::{format, string::ToString};
 use serde::{Deserialize, Serialize};
 
 macro_rules! kinds {
@@ -97,5 +101,46 @@ impl core::fmt::Display for Nonlinearity {
             Self::Tanh => "tanh",
             Self::Relu => "relu",
         })
+    }
+}
+
+/// The inverse of `Display`, for a name of an option or of a file.
+#[cfg(feature = "alloc")]
+impl core::str::FromStr for CellKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| Error::invalid(format!("{} is none of {}", quoted(name), known())))
+    }
+}
+
+/// The inverse of `Display`.
+#[cfg(feature = "alloc")]
+impl core::str::FromStr for Nonlinearity {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let found = [Self::Tanh, Self::Relu].into_iter().find(|kind| kind.to_string() == name);
+        found.ok_or_else(|| Error::invalid(format!("{} is none of tanh, relu", quoted(name))))
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for kind in CellKind::ALL {
+            assert_eq!(kind.to_string().parse::<CellKind>().unwrap(), kind);
+        }
+        for nonlinearity in [Nonlinearity::Tanh, Nonlinearity::Relu] {
+            assert_eq!(nonlinearity.to_string().parse::<Nonlinearity>().unwrap(), nonlinearity);
+        }
+        let error = "GRU".parse::<CellKind>().unwrap_err().to_string();
+        assert_eq!(error, "\"GRU\" is none of rnn, lstm, gru, mgu");
+        assert!("sigmoid".parse::<Nonlinearity>().is_err());
     }
 }

@@ -381,10 +381,8 @@ fn check_columns(metadata: &Metadata, shape: &Shape) -> Result<(), String> {
 /// The cell that a file of another program says it has.
 fn read_cell(file: &Container) -> Result<Option<CellKind>> {
     let Some(word) = file.metadata(CELL) else { return Ok(None) };
-    let cell = CellKind::ALL.into_iter().find(|cell| cell.name() == word);
-    let known = CellKind::ALL.map(CellKind::name).join(", ");
-    let error = || Error::file(file.path(), format!("metadata {CELL:?}: {} is none of {known}", quoted(word)));
-    cell.map(Some).ok_or_else(error)
+    let error = |reason| Error::file(file.path(), format!("metadata {CELL:?}: {reason}"));
+    word.parse().map(Some).map_err(error)
 }
 
 fn read_metadata(file: &Container) -> Result<Metadata> {
