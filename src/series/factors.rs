@@ -1,6 +1,6 @@
 //! By how much bands are stretched so that they hold the part that they promise.
 
-use super::residuals::normal_deviate;
+use super::quantiles::{normal_deviate, quantile};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Fewer known futures say nothing about a distance: then the factor of a shorter one counts.
@@ -17,15 +17,6 @@ pub fn sorted_middle(values: &mut [f32]) -> f64 {
 /// The values between which the middle part `level` of `sorted` lies.
 pub fn edges(sorted: &[f32], level: f64) -> (f64, f64) {
     (quantile(sorted, 0.5 - 0.5 * level), quantile(sorted, 0.5 + 0.5 * level))
-}
-
-/// Linear between the two values beside the place: Hyndman and Fan 1996, type 7.
-pub fn quantile(sorted: &[f32], part: f64) -> f64 {
-    let place = part * (sorted.len() - 1) as f64;
-    let below = (place as usize).min(sorted.len() - 1);
-    let above = (below + 1).min(sorted.len() - 1);
-    let (low, high) = (f64::from(sorted[below]), f64::from(sorted[above]));
-    low + (place - below as f64) * (high - low)
 }
 
 /// By how much bands are stretched.

@@ -8,6 +8,7 @@ pub mod multi_step;
 #[cfg(feature = "evaluate")]
 pub mod naive;
 pub mod one_step;
+mod quantiles;
 pub mod residuals;
 #[cfg(feature = "evaluate")]
 mod simulate;

@@ -1,12 +1,12 @@
 //! Errors one step ahead, in units of how sure the model was: what a path takes one of at each step.
 
+use super::quantiles::normal_deviate;
 #[cfg(feature = "evaluate")]
-use super::factors::quantile;
+use super::quantiles::quantile;
 use crate::error::{Error, Result};
 use crate::objective::loss::{LEAST_S, Levels, Loss};
 #[cfg(feature = "evaluate")]
 use crate::random::{Purpose, Random};
-use core::f64::consts::{PI, SQRT_2};
 
 /// Beyond so many deviations nothing is told apart.
 const FAR: f32 = 10.0;
@@ -100,26 +100,6 @@ impl OutputKind {
 #[inline]
 fn deviation(s: f32) -> f32 {
     libm::expf(0.5 * if s < LEAST_S { LEAST_S } else { s })
-}
-
-/// The standard normal deviate below which the part `part` lies, above 0 and below 1. Newton's method on the logarithm of the
-/// part beyond a deviate, which is nearly a parabola; from a deviate that is too far out it never goes too far.
-pub(super) fn normal_deviate(part: f64) -> f64 {
-    let tail = part.min(1.0 - part);
-    // the part beyond z is at most half of exp(-z²/2)
-    let mut deviate = (-2.0 * libm::log(2.0 * tail)).sqrt();
-    for _ in 0..50 {
-        let at = deviate / SQRT_2;
-        // how much too large the part beyond is, by the function of the two that loses no digits here
-        let over = 0.5 * if tail > 0.25 { 1.0 - 2.0 * tail - libm::erf(at) } else { libm::erfc(at) - 2.0 * tail };
-        let density = libm::exp(-at * at) / (2.0 * PI).sqrt();
-        let step = libm::log1p(over / tail) * (tail + over) / density;
-        deviate += step;
-        if step.abs() <= f64::EPSILON * deviate.abs() {
-            break;
-        }
-    }
-    if part < 0.5 { -deviate } else { deviate }
 }
 
 /// What a deviate beyond the outermost levels adds: by the slope from the first level to the last.
@@ -314,17 +294,6 @@ mod tests {
         assert_eq!((of(1.0, [2.0; 3]), of(3.0, [2.0; 3])), (-FAR, FAR));
         assert!(of(f32::NAN, [1.0, 2.0, 3.0]).is_nan() && of(2.0, [1.0, f32::NAN, 3.0]).is_nan());
         assert!(near(of(2.0, [2.0, 2.0, 5.0]), -0.5 * deviate) && near(of(2.0, [1.0, 2.0, 5.0]), 0.0));
-    }
-
-    #[test]
-    #[cfg(feature = "evaluate")]
-    fn deviates_of_parts_are_those_of_a_library() {
-        use statrs::distribution::{ContinuousCDF, Normal};
-        let parts = (1..10_000).map(|i| f64::from(i) / 10_000.0);
-        let (far, levels) = ((1..45).map(|i| 10_f64.powi(-i)), (1..1000).map(|i| f64::from(i as f32 / 1000.0)));
-        for part in parts.chain(far).chain(levels) {
-            assert_eq!(normal_deviate(part) as f32, Normal::standard().inverse_cdf(part) as f32, "{part}");
-        }
     }
 
     #[test]
