@@ -35,7 +35,7 @@ const HEIGHT: usize = 14;
 
 #[derive(Args)]
 pub struct BenchArgs {
-    /// Model file [default: random networks of the three cells, H 8 to 256]
+    /// Model file [default: random networks of every cell, H 8 to 256]
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Activation of an Elman RNN whose file does not say it [default: tanh]
