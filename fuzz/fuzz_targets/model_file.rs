@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rnnstep::net::layout::Layout;
 use rnnstep::Nonlinearity;
 use rnnstep::model::file;
+use rnnstep::net::layout::Layout;
 use std::path::Path;
 
 fuzz_target!(|bytes: &[u8]| {

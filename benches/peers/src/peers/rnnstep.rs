@@ -5,8 +5,8 @@ use crate::peer::{Peer, Result, Stream, Together};
 use rnnstep::cpu::{self, Threads};
 use rnnstep::data::windows::Windows;
 use rnnstep::measure::reference64::Reference;
-use rnnstep::net::pass::{HeadSteps, Mode};
 use rnnstep::model::stream::Ticker;
+use rnnstep::net::pass::{HeadSteps, Mode};
 use rnnstep::train::{Recipe, Trainer};
 use rnnstep::{Cpu, Model, State, Streams, Tensor, Weights};
 
@@ -37,8 +37,7 @@ impl Peer for Usual {
     fn forward(&self, net: &Net, threads: usize) -> Result<Box<dyn FnMut() -> Vec<f32>>> {
         let (model, x, mut state) = (net.model.clone(), net.x.clone(), State::new(net.shape(), net.batch));
         let (cpu, threads) = (Cpu::detect()?, Threads::new(threads)?);
-        let mut network =
-            cpu::Network::new(cpu, threads, net.shape(), net.steps, net.batch, Mode::Inference).unwrap();
+        let mut network = cpu::Network::new(cpu, threads, net.shape(), net.steps, net.batch, Mode::Inference).unwrap();
         Ok(Box::new(move || {
             state.reset();
             network.forward(model.params(), &x, &mut state, HeadSteps::All, None);
