@@ -50,7 +50,7 @@
 //! # Evaluate
 //!
 //! A backtest (feature `evaluate`) trains on the first rows, predicts the rest step by step, and compares the model with
-//! the naive forecasts: the last value, that of a season ago, a straight line.
+//! the naive forecasts: the last value, the value one season ago, a straight line.
 //!
 //! ```
 //! # #[cfg(feature = "evaluate")]

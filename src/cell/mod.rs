@@ -45,7 +45,7 @@ use crate::simd::lanes::sealed::Sealed;
 /// The most gates a cell has, and the most vectors it saves.
 pub const MOST: usize = 4;
 
-/// What a cell passes from one time step to the next. Cells without `c` leave it as it is.
+/// What a cell passes from one time step to the next. Cells without `c` leave it unchanged.
 #[derive(Clone, Copy)]
 pub struct CellState<V> {
     /// Hidden state, also the output.

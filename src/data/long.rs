@@ -22,7 +22,7 @@ pub(super) struct Members {
     all: Vec<Member>,
     /// Of each row that was kept, whose it is.
     owners: Vec<u32>,
-    /// Whose the row before was: tables are often sorted.
+    /// The series of the row before: tables are often sorted.
     before: usize,
 }
 
@@ -43,7 +43,7 @@ impl Members {
         self.column
     }
 
-    /// Whose a row is that says so in `cell`: a number, in the order of first rows.
+    /// The number of the series that `cell` names, in the order of first rows.
     pub(super) fn of(&mut self, cell: &[u8]) -> Result<usize, &'static str> {
         let name = str::from_utf8(cell).map_err(|_| "holds bytes that are not UTF-8; save the file as UTF-8")?;
         let name = text(name.trim());

@@ -111,7 +111,7 @@ struct Window {
     steps: usize,
 }
 
-/// What became of one truth.
+/// What was learned from one row of actuals.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Learned {
     /// The loss of the previous answer, in the network's units, the mean over the values that came. `None` if there was no such
@@ -306,7 +306,7 @@ impl Learner {
         self.now.numbers.paused
     }
 
-    /// The model as it is now, scalers included. Allocates.
+    /// A copy of the model with its current weights and scalers. Allocates.
     pub fn model(&self) -> Model {
         let mut model = self.model.clone();
         model.params.copy_from_slice(&self.now.params);

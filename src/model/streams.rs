@@ -51,7 +51,7 @@ static OWNERS: AtomicUsize = AtomicUsize::new(0);
 /// let (a, b, c) = (streams.open()?, streams.open()?, streams.open()?);
 ///
 /// let mut y = [0.0; 2];
-/// streams.step_many(&[c, a], &[0.5, -0.5], &mut y)?; // c sees 0.5, a sees -0.5, b stays as it is
+/// streams.step_many(&[c, a], &[0.5, -0.5], &mut y)?; // c sees 0.5, a sees -0.5, b stays unchanged
 /// streams.step_many(&[a, b], &[0.1, 0.2], &mut y)?;
 /// let alone = streams.step(c, &[0.3])?[0];
 /// assert!(alone.is_finite());

@@ -105,7 +105,7 @@ pub struct Step {
     pub norm: Option<f64>,
 }
 
-/// What a training changes: on a processor always as it is, on a card only where it was fetched.
+/// What a training changes. On a processor it is always up to date, on a card only after it was fetched.
 #[derive(Debug)]
 pub(crate) struct Trained<'a> {
     /// The parameters, packed.

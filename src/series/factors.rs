@@ -45,7 +45,7 @@ impl Factors {
         (step * self.levels.len() + level) * self.columns + d
     }
 
-    /// Paths `values` of a column, and what came.
+    /// Paths `values` of a column, and the actual value.
     pub fn add(&mut self, step: usize, d: usize, values: &mut [f32], truth: f32) {
         let (middle, truth) = (sorted_middle(values), f64::from(truth));
         for (level, &part) in self.levels.iter().enumerate() {

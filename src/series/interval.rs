@@ -26,7 +26,7 @@ use std::ops::Range;
 /// The most rows of the past that paths are started from, and how many from each.
 const ORIGINS: usize = 100;
 const PATHS: usize = 200;
-/// The most steps ahead that bands are held against what came: for more it would take minutes.
+/// The longest horizon at which intervals are compared with actuals; a longer one would take minutes.
 const FARTHEST: usize = 500;
 /// Fewer rows of errors are not used.
 pub const LEAST_ERRORS: usize = 10;
@@ -77,7 +77,7 @@ pub struct Intervals {
     pub median: Tensor,
     /// Rows of errors that paths drew from; 0: what the model says of itself, unchecked.
     pub errors: usize,
-    /// Steps ahead to which bands were held against what came; those further ahead are stretched like the last of them.
+    /// The longest horizon at which intervals were compared with actuals; beyond it they are stretched as at that horizon.
     pub calibrated: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Forecasts that know next to nothing, for a model to be held against: the last value, that of a season ago, a straight
+//! Naive forecasts, for a model to be compared with: the last value, the value one season ago, a straight
 //! line, and a linear autoregression. Each looks at one column.
 
 use nalgebra::{DMatrix, DVector};

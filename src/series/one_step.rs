@@ -93,8 +93,8 @@ impl Score {
     }
 }
 
-/// Scores, target by target, of `y [T,O]` against what came: row t of `y` foretells row t + 1 of `series [T+1,O]`,
-/// for which the last-value forecast is row t.
+/// The score of each target column. Row t of the predictions `y [T,O]` is for row t + 1 of the actuals `series [T+1,O]`;
+/// persistence predicts row t for it.
 ///
 /// # Errors
 /// If there is nothing to score or the arrays do not go together.

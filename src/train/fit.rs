@@ -1,4 +1,4 @@
-//! A whole training: it looks at what is held out at the end of each epoch, keeps the best weights, and says what came of it.
+//! A whole training: after each epoch it scores the held-out rows, it keeps the best weights, and it gives back the outcome.
 
 use super::validation::Validation;
 use crate::error::{Error, Result};
@@ -12,13 +12,13 @@ use crate::units::transform::TargetTransform;
 /// Training steps between two looks at whether to stop.
 const STEPS: u64 = 256;
 
-/// What came of a training.
+/// The outcome of a training.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Outcome {
     /// The model.
     pub model: Model,
-    /// Whether it is more than one that always says the mean change.
+    /// Whether it predicts better than the mean change does.
     pub learned: bool,
     /// How far off it is one step ahead on what is held out, if something is.
     pub errors: Option<Residuals>,
@@ -157,7 +157,7 @@ impl Fit {
         self.best.as_ref()
     }
 
-    /// What came of it: the best weights, or the last ones if nothing is held out.
+    /// The outcome: the best weights, or the last ones if nothing is held out.
     ///
     /// A network that predicts changes has to show that it learned something: on what is held out, it must be better than one that
     /// always says the change that is best for its loss, by more than two standard errors. If it is not, the outcome is that one:

@@ -130,7 +130,7 @@ impl Trainer {
         self.step
     }
 
-    /// The model as it is now. See [`Trainer::fetch`].
+    /// The model with its current weights; on a card those of the last [`Trainer::fetch`].
     pub fn model(&self) -> &Model {
         &self.model
     }

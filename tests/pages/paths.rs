@@ -58,10 +58,10 @@ fn paths_in(line: &str) -> Vec<String> {
         }
         for path in expanded(word) {
             let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "_./-".contains(c));
-            // MACHINE.json stands for a name
-            let placeholder =
+            // in MACHINE.json the capitals stand for any name
+            let any_name =
                 path.split(['/', '.']).any(|part| part.len() > 1 && part.chars().all(|c| c.is_ascii_uppercase()));
-            if plain && (!placeholder || path.ends_with(".md")) {
+            if plain && (!any_name || path.ends_with(".md")) {
                 found.push(path);
             }
         }

@@ -278,8 +278,8 @@ pub fn job_of(recipe: &Json) -> Result<Job, String> {
     Ok(job)
 }
 
-/// The job of a checkpoint, as it is `stored`, with what of `asked` the command line may change: how long to train. Anything else that was
-/// given and differs is refused, since the result would be neither the old training nor a new one.
+/// The job that a checkpoint has `stored`. The command line may change only how long to train; `asked` has that. Any other option that
+/// differs is refused, since the result would be neither the old training nor a new one.
 /// `path` is the checkpoint.
 pub fn resumed(asked: &Job, path: &Path, stored: &Json, matches: &ArgMatches) -> Result<Job, Failure> {
     let mut job = job_of(stored).map_err(|reason| Error::File { path: path.into(), reason })?;

@@ -1,4 +1,4 @@
-//! A folder with a model for each of many series: what the models are called, and the table that says what became of each.
+//! A folder with a model for each of many series: what the models are called, and the table with the result of each.
 
 use crate::cli::failure::Failure;
 use crate::cli::output::files;
@@ -57,7 +57,7 @@ pub fn file_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     names.map(safe).map(unlike).collect()
 }
 
-/// What became of a series.
+/// The result of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
     /// There is a model; `learned` as in [`rnnstep::train::Outcome`].

@@ -244,8 +244,8 @@ fn bands(
     }
     if made.calibrated < options.steps {
         let far = match made.calibrated {
-            0 => "not held against what came".to_string(),
-            steps => format!("held against what came up to {steps} steps ahead, and stretched alike from there on"),
+            0 => "not compared with actual values".to_string(),
+            steps => format!("compared with actual values up to {steps} steps ahead, and stretched alike beyond"),
         };
         let unseen = rows.saturating_sub(first);
         say_once(

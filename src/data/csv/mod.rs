@@ -235,7 +235,7 @@ struct Table<'a> {
     values: Vec<f32>,
     times: Vec<String>,
     rows: usize,
-    /// Whose the rows are, of a table in long form.
+    /// The series of each row, in a table in long form.
     members: Option<Members>,
     /// Where in `values` the last row of each series starts; of a table of one series there is one.
     last: Vec<Option<usize>>,
@@ -373,7 +373,7 @@ impl<'a> Table<'a> {
         self.push_time(line, row, member)
     }
 
-    /// Whose the row is, by number; `None` if it is not wanted.
+    /// The number of the series of the row; `None` if it is not wanted.
     fn member(&mut self, line: u64, row: &ByteRecord) -> Result<Option<usize>> {
         let member = match &mut self.members {
             None => 0,

@@ -200,7 +200,7 @@ pub struct Column {
     pub season: Option<usize>,
 }
 
-/// What came of a walk.
+/// The result of a backtest.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Evaluation {

@@ -15,7 +15,7 @@ use std::ops::{AddAssign, Range};
 /// What it brings, for one column, that the model learns while it runs: one comparison for each number of rows ahead.
 #[derive(Debug, Clone)]
 pub struct Learning {
-    /// The learner held against the model it began as, which stays as it is.
+    /// The learner, compared with the model it began as, which stays unchanged.
     pub over_model: Vec<Comparison>,
     /// The learner held against the best naive forecast.
     pub over_naive: Vec<Comparison>,

@@ -77,7 +77,7 @@ pub fn rungs(candidates: usize, epochs: u64) -> Vec<Rung> {
     counts.into_iter().zip(0..).map(|(candidates, rung)| Rung { candidates, epochs: share(rung) }).collect()
 }
 
-/// What came of a search.
+/// The result of a search.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Found {

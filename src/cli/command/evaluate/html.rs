@@ -36,7 +36,7 @@ pub fn page(report: &Report) -> Result<String, Failure> {
         }
         rows(&mut page, &table::scores_one_step(column));
         add(&mut page, format_args!("<p class=\"small\">{}</p>\n", escaped(&table::how(&column.comparisons[0]))));
-        picture(&mut page, "One step ahead, and what came", plots::series(report, column))?;
+        picture(&mut page, "One step ahead, and the actual values", plots::series(report, column))?;
         picture(&mut page, "Errors over time", plots::errors(report, column))?;
         if report.evaluation.horizon > 1 {
             let ahead = 1..=report.evaluation.horizon;

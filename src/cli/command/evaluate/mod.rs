@@ -148,7 +148,7 @@ fn trained(args: &EvaluateArgs) -> Result<Report, Failure> {
     walk(args, job, named, None)
 }
 
-/// A model as it is in its file, or trained anew on the way by its own recipe.
+/// Evaluates the model of a file: unchanged, or trained again on the way by its own recipe.
 fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &Path) -> Result<Report, Failure> {
     refuse_recipe(&args.job, matches)?;
     // of a folder that of the series

@@ -63,7 +63,7 @@ pub fn series(report: &Report, column: &Column) -> Plot {
     let said =
         |forecasts: &Forecasts| points(&mut forecasts.values.iter().step_by(evaluation.horizon).skip(first).copied());
     let mut plot =
-        over_rows(report, row, String::new()).with(Line::new("what came", Role::Target, points(&mut came.copied())));
+        over_rows(report, row, String::new()).with(Line::new("actual", Role::Target, points(&mut came.copied())));
     let of_model = |one: &&Forecasts| matches!(one.forecaster, Forecaster::Model | Forecaster::Learner);
     let shown = column.forecasters.iter().filter(of_model);
     plot.lines.extend(shown.map(|forecasts| line(forecasts.forecaster, said(forecasts))));

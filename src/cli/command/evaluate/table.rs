@@ -238,7 +238,7 @@ fn compared(comparison: Option<&Comparison>) -> [String; 4] {
     .map(known)
 }
 
-/// Every forecast beside what came: header and rows.
+/// Every forecast next to the actual value: header and rows.
 fn forecasts(report: &Report) -> Cells {
     let evaluation = &report.evaluation;
     let time = report.named.time.as_ref();

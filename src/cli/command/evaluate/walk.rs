@@ -76,7 +76,7 @@ fn protocol(args: &EvaluateArgs, job: &Job, loaded: Option<&Loaded>, first: usiz
     })
 }
 
-/// What came of a walk, and where and by what it was walked.
+/// The result of a backtest, with what it ran on and by which rules.
 struct Walked {
     device: Device,
     protocol: Protocol,

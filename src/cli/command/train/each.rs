@@ -108,7 +108,7 @@ fn check_models(args: &TrainArgs, folder: &Path, files: &[String]) -> Result<(),
 }
 
 impl Each<'_> {
-    /// Says what became of `all` series.
+    /// Prints the result of each of `all` series.
     fn finish(&self, all: usize, rows: &[Row], spent: Duration, screen: &mut Screen) -> Result<ExitCode, Failure> {
         let done: Vec<&Row> = rows.iter().filter(|row| matches!(row.status, Status::Done { .. })).collect();
         if !done.is_empty() {
@@ -144,7 +144,7 @@ impl Each<'_> {
         Ok(if failed + left > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
     }
 
-    /// What came of one series: a row for each predicted column, or one with the reason why there is no model. `None` if
+    /// The result of one series: a row for each predicted column, or one with the reason why there is no model. `None` if
     /// Ctrl-C came first.
     fn one(&self, one: &OneSeries, file: &str) -> Option<Vec<Row>> {
         match self.train(one, file) {

@@ -132,7 +132,7 @@ pub fn run(args: &TrainArgs, matches: &clap::ArgMatches, screen: &mut Screen) ->
     run.finish(first, spent, interrupted, screen)
 }
 
-/// What became of checkpoint and log.
+/// Whether checkpoint and log could be written.
 struct Saved {
     checkpoint: Result<(), Error>,
     log: Result<(), Error>,
@@ -552,7 +552,7 @@ fn ends(tables: &[Named]) -> Vec<End> {
     tables.iter().map(end).collect()
 }
 
-/// Writes what came of a training.
+/// Writes the outcome of a training.
 fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata, tables: &[Named]) -> Result<(), Error> {
     let errors = outcome.errors.as_ref().map_or_else(Vec::new, |errors| errors.values().to_vec());
     let unseen = (!tables.is_empty()).then(|| Unseen { ends: ends(tables), errors });
