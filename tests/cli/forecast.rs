@@ -179,7 +179,10 @@ fn what_bands_rest_on() {
     // the errors in the file are there whatever the history
     run.file("short.csv", lines[0].to_string() + "\n" + &lines[1..8].join("\n"));
     let short = run.ok("forecast model.safetensors short.csv --steps 3 --bands 80");
-    assert!(short.stderr.contains("does not hold the end of the rows") && short.stderr.contains("not held against"));
+    assert!(
+        short.stderr.contains("does not hold the end of the rows")
+            && short.stderr.contains("not compared with actual values")
+    );
     // nothing was held out: the history has to say it
     run.ok("train sunspots.csv --cell gru --epochs 5 --no-plot --val-fraction 0 --out all.safetensors");
     let words = ["bands", "0 rows that it was not trained on", "--val-fraction"];
