@@ -1,7 +1,7 @@
-//! A forecast by simulation: so many paths, so many steps ahead, and the quantiles of each step. Beside it the whole of
-//! [`bands`]: the walk along the history and 100 × 200 paths from its held-out rows before.
+//! A forecast by simulation: paths of many steps, and the quantiles of each step. Next to it all of [`bands`], which
+//! first steps through the history and simulates 100 × 200 paths from its held-out rows.
 //!
-//! Before anything is timed, paths without errors are held against a stream that is fed back.
+//! Before anything is timed, paths without errors are compared with a stream that is fed back.
 
 use rnnstep::measure::latency::Distribution;
 use rnnstep::series::interval::{Options, Residuals, Simulator, bands};
@@ -13,7 +13,7 @@ const PATHS: usize = 1000;
 const STEPS: usize = 100;
 const HISTORY: usize = 300;
 const RUNS: usize = 50;
-/// What a fed-back value may differ by.
+/// How much a fed-back value may differ.
 const TOLERANCE: f32 = 1e-5;
 
 fn main() {

@@ -1,11 +1,11 @@
-"""A forecast of 1,000 paths, 100 steps ahead, of an LSTM 32 in PyTorch, one thread, beside the same here.
+"""A forecast of 1,000 paths, 100 steps ahead, of an LSTM 32 in PyTorch, one thread, next to the same in rnnstep.
 
     cargo bench --bench bands --no-run
     python benches/bands_peer.py target/release/rnnstep examples/data/sunspots.csv
 
-Trains a model here and loads it there; without errors to draw, both have to give the same forecast before anything is timed. Then,
-in turn: all paths stepped side by side, an error drawn for each and fed back, the quantiles of each step. Here that is the bench `bands`.
-Needs torch and safetensors.
+Trains a model in rnnstep and loads it in PyTorch. Without errors to draw, both must give the same forecast before anything is
+timed. Then both are timed in turn: all paths are stepped together, an error is drawn for each and fed back, and the quantiles of
+each step are taken. In rnnstep this is the bench `bands`. Needs torch and safetensors.
 """
 
 import json

@@ -1,7 +1,9 @@
-//! A tick of a model that learns while it runs: the distribution of single ticks, in two halves, the answer and the learning,
-//! beside the step of a plain stream. Ids: `lstm_learner/avx512/H32_K16 predict`. Nanoseconds; each holds one reading of the clock.
+//! A tick of a model that learns while it runs: the distribution of single ticks, in two halves, the answer and the
+//! learning. Next to it a step of a plain stream, after `advance`, and `advance` itself. Ids:
+//! `lstm_learner/avx512/H32_K16 predict`. Times are in nanoseconds and contain one reading of the clock.
 //!
-//! The answers of a paused learner are those of the stream, bit for bit, and those are checked against float64 first.
+//! The answers of a paused learner are those of the stream, bit for bit, and the stream is checked against float64
+//! first.
 
 mod reference;
 
@@ -12,7 +14,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 const HIDDEN: usize = 32;
-/// K, and every how many ticks there is an update.
+/// K, and how many ticks there are between updates.
 const HOW: [(usize, usize); 5] = [(1, 1), (4, 1), (16, 1), (64, 1), (16, 16)];
 /// The K that is also run on every instruction set.
 const EVERY_ISA: usize = 16;
@@ -38,7 +40,7 @@ fn main() {
                 stream.advance();
                 [answered - start, answered.elapsed()]
             });
-            print(&format!("{} predict", id("stream")), &predict);
+            print(&format!("{} step", id("stream")), &predict);
             print(&format!("{} advance", id("stream")), &advance);
             for (window, every) in HOW {
                 if isa != Cpu::widest().isa() && (window, every) != (EVERY_ISA, 1) {

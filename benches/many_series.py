@@ -1,9 +1,9 @@
-"""A thousand series of a thousand rows: how long a model for each takes, and a forecast and a score of each.
+"""A thousand series of a thousand rows: how long it takes to train a model for each, and to forecast and score each.
 
     python benches/many_series.py target/release/rnnstep [RUNS]
 
-Writes a seeded table in long form, a day of all series after the other, into a folder that is removed again, and times whole commands, on
-all cores: the median of RUNS (5 if nobody says) and the slowest. Models have to be the same bytes in every run. Needs nothing but Python.
+Writes a seeded table in long form, day after day for all series, into a folder that is removed again. Then times complete commands
+on all cores: the median of RUNS (5 by default) and the slowest. The files must have the same bytes in every run. Needs only Python.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ def main():
         for command in (
             ["train", *long, "--per-series", "--cell", "gru", "--epochs", "1"],
             ["evaluate", "sales.csv", "models", "--series", "store", "--out", "scores.csv"],
-            ["predict", *of_each, "--out", "said.csv"],
+            ["predict", *of_each, "--out", "predictions.csv"],
             ["forecast", *of_each, "--steps", "30", "--out", "ahead.csv"],
         ):
             times, digests = [], set()

@@ -3,10 +3,10 @@
     rnnstep search examples/data/sunspots.csv --journal j.json
     python benches/search_peer.py j.json examples/data/sunspots.csv target/release/rnnstep
 
-First both train every candidate from the same weights for three epochs, and their best losses on what is held out must agree; then it is
-timed. Prints candidates per second of both: of the journal's trainings here, and of the whole command there, process start, naive
-forecasts and the walk over the test part included. A candidate that goes on to a higher rung goes on from where it stood, here as there.
-Needs torch and safetensors.
+First both train every candidate from the same weights for three epochs, and their best losses on the held-out rows must agree. Then
+both are timed. Prints the candidates per second of both: of the journal's trainings in PyTorch, and of the complete command in
+rnnstep, with the start of the process, the naive forecasts and the backtest over the test part. In both, a candidate that reaches
+a higher rung continues its training. Needs torch and safetensors.
 """
 
 import json
@@ -20,7 +20,8 @@ import torch
 from safetensors.torch import load_file
 
 torch.set_num_threads(1)
-# rounding differs, and grows from step to step, at a rate of 0.02 to a tenth of the loss in ten epochs: so few epochs, and to this part
+# rounding differs, and the difference grows from step to step: at a rate of 0.02 to a tenth of the loss in ten epochs. Hence few
+# epochs, and this relative tolerance.
 EPOCHS, TOLERANCE = 3, 0.005
 
 
@@ -55,7 +56,7 @@ class Candidate:
         self.option = option
         self.seq_len = int(option["seq-len"])
         series = form(values[:first], option["target-as"], 11)
-        train = split(first, 0.2) - (first - len(series))  # what is held out is so before changes are made of it
+        train = split(first, 0.2) - (first - len(series))  # rows are held out before changes are computed
         mean, std = series[:train].mean(), series[:train].std(correction=0)
         scaled = ((series - mean) / std).reshape(-1, 1, 1)
         self.x, self.held_out = scaled[:train], scaled
@@ -76,7 +77,7 @@ class Candidate:
                 self.optimizer.zero_grad()
                 self.loss(y, target).backward()
                 self.optimizer.step()
-            with torch.no_grad():  # the weights that do best on what is held out
+            with torch.no_grad():  # keeps the weights that do best on the held-out rows
                 y, _ = self.net(self.held_out[:-1])
                 loss = float(self.loss(y[self.train - 1 :], self.held_out[self.train :]))
                 if loss < self.best:
@@ -85,7 +86,7 @@ class Candidate:
 
 
 def check(candidates, values, first, program):
-    """Both train from the same weights; their best losses on what is held out must agree."""
+    """Both train from the same weights; their best losses on the held-out rows must agree."""
     worst = 0.0
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder, "part.csv")
@@ -95,7 +96,7 @@ def check(candidates, values, first, program):
             if candidate.option["target-as"] == "seasonal-change":
                 flags += ["--season", "11"]
             train = [program, "train", table, *flags, "--no-plot", "--out", f"{folder}/m.safetensors"]
-            # nothing held out: else a model that has learned nothing is written as one that says a constant
+            # nothing is held out: otherwise a model that has learned nothing is written as one that predicts a constant
             subprocess.run([*train, "--steps", "0", "--val-fraction", "0"], check=True, capture_output=True)
             candidate.net.load_state_dict(load_file(f"{folder}/m.safetensors"))
             said = subprocess.run([*train, "--epochs", str(EPOCHS)], check=True, capture_output=True, text=True).stdout
@@ -104,7 +105,7 @@ def check(candidates, values, first, program):
             off = abs(candidate.best / there - 1)
             worst = max(worst, off)
             if off > TOLERANCE:
-                sys.exit(f"{candidate.option}: loss {candidate.best} here, {there} there: nothing was timed")
+                sys.exit(f"{candidate.option}: loss {candidate.best} in PyTorch, {there} in rnnstep: nothing was timed")
     print(f"answers  {len(candidates)} candidates, {EPOCHS} epochs from the same weights: losses differ by at most {worst:.1e}")
 
 

@@ -1,4 +1,4 @@
-//! Whole sequences forward, as `Model::forward` takes them: `x [B,T,I]`. Ids: `lstm_forward/avx512/T100_B32_H128`.
+//! Sequences forward, as `Model::forward` takes them: `x [B,T,I]`. Ids: `lstm_forward/avx512/T100_B32_H128`.
 //! The answer is checked against a float64 evaluation before anything is timed.
 
 mod reference;

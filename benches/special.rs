@@ -1,7 +1,8 @@
-//! What numbers next to zero, and numbers that are none, cost in a step: what a normal step of the same network takes, timed
+//! How long a step takes with subnormal numbers, NaN and infinities, next to a normal step of the same network, timed
 //! in turn. Ids: `lstm_step_subnormal/avx2/H32`.
 //!
-//! `subnormal` is a network without biases whose x became 1e-40 long ago; `nan` and `infinite` have a state of that.
+//! `subnormal` is a network without biases whose x has been 1e-40 for a long time; `nan` and `infinite` start from a
+//! state of such values.
 
 mod reference;
 

@@ -2,8 +2,8 @@
 //!
 //! The answers of every benchmark are checked against a float64 evaluation before anything is timed.
 //!
-//! A record under `benches/record/` is what `cargo bench` printed on an otherwise idle machine, one file a machine,
-//! headed by the date, the processor, the compiler and the commit:
+//! A record under `benches/record/` is what `cargo bench` printed on an otherwise idle machine. There is one file for
+//! each machine; it begins with the date, the processor, the compiler and the commit:
 //!
 //! ```text
 //! cargo bench | tee benches/record/NAME.txt
@@ -63,7 +63,7 @@ fn small_weights(c: &mut Criterion) {
                 let mut tick = stream.ticker::<1, 1>().unwrap();
                 let x = reference::values(100);
                 let y = x.iter().map(|&x| tick.step([x])[0]);
-                // the model that was rounded, in float64: what rounding does to a model is another matter
+                // the truth is the rounded model in float64: this does not measure what rounding does to a model
                 let truth = Reference::of(&model).forward(&x);
                 reference::check(&format!("{cell:?} {weights:?} H{hidden}"), y, &truth, TOLERANCE);
                 let mut x = 0.5;

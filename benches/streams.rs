@@ -1,8 +1,8 @@
 //! One step of many streams under one set of weights: `x [N,1]`, `y [N,1]`. Ids: `lstm_streams/avx512/N960_H32`.
 //!
-//! Before that, for each cell and H: the share of the core's peak that a step reaches, the two timed in turn. The peak is
-//! what independent multiply-adds in registers reach, on the same instruction set; operations are those of
-//! [`Shape::flops`], activations left out, so what they take counts as idle.
+//! Before that, for each cell and H: the share of the core's peak that a step reaches, the two timed in turn. The peak
+//! is what independent multiply-adds in registers reach, on the same instruction set. Operations are those of
+//! [`Shape::flops`], without activations, so the time of activations counts as idle.
 //!
 //! The answers are checked against a float64 evaluation before anything is timed.
 

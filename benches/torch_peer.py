@@ -1,8 +1,8 @@
-"""PyTorch on the workloads of the other benches, for the same record: one thread, median of the repeats.
+"""PyTorch on the workloads of the other benches, for the same record: one thread, the median of several runs.
 
-    python benches/torch_peer.py            (any Python with torch and numpy; nothing else of the project needs it)
+    python benches/torch_peer.py            (any Python with torch and numpy; nothing else in the project needs them)
 
-Prints the versions, then one line a workload under the id that rnnstep's bench has.
+Prints the versions, then one line for each workload, with the id of rnnstep's bench.
 """
 import statistics, time
 import numpy as np

@@ -2,9 +2,9 @@
 
     python benches/year_of_minutes.py target/release/rnnstep [RUNS]
 
-Writes 500,000 seeded bars into a folder that is removed again, trains a model on them for one epoch, and times whole commands, process
-start and reading of the CSV included: the median of RUNS (5 if nobody says) and the slowest. The file was written just before, so the
-disk is not timed. Every run must say the same. Needs nothing but Python.
+Writes 500,000 seeded bars into a folder that is removed again, and trains a model on them for one epoch. Then times complete
+commands, with the start of the process and the reading of the CSV: the median of RUNS (5 by default) and the slowest. The file was
+written just before, so the disk is not timed. Every run must print the same. Needs only Python.
 """
 
 import datetime
@@ -70,7 +70,7 @@ def main():
             times = [seconds for seconds, _ in all_runs]
             said = all_runs[0][1]
             if any(other != said for _, other in all_runs):
-                sys.exit("two runs said different things")
+                sys.exit("two runs printed different results")
             middle, slowest = statistics.median(times), max(times)
             print(f"{middle:8.3f} s median, {slowest:.3f} s slowest of {runs}    {' '.join(command)}")
             lines = said.splitlines()

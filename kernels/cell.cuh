@@ -8,7 +8,7 @@
 
 constexpr int MOST = 4; // gates of a cell, and values it saves
 
-// What goes from one time step to the next. Cells without c leave it as it is.
+// What goes from one time step to the next. Cells without c leave it unchanged.
 struct State {
     float h, c;
 };
@@ -16,6 +16,6 @@ struct State {
 // What backward of one step gives.
 struct Gradients {
     float dgates_x[MOST];
-    float dgates_h[MOST]; // the same but for a cell that has RESET
+    float dgates_h[MOST]; // the same, except for a cell that has RESET
     State dstate;         // at the state before the step, without the part that runs through gates_h
 };

@@ -1,5 +1,5 @@
-// Elements dropped between two layers in training: out = x times factors, which are 0 or 1 / (1 - p). In place as well,
-// for the gradient. Moves 12 bytes an element.
+// Elements dropped between two layers in training: out = x times factors, which are 0 or 1 / (1 - p). For the gradient
+// out is x itself. Moves 12 bytes an element.
 #include "prelude.cuh"
 
 struct Dropout {

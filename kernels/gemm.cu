@@ -1,13 +1,13 @@
 // Matrix products over the packed layouts of the arena, compiled once for each product dtype:
 //   -D PRODUCT=F32    plain fused multiply-add
 //   -D PRODUCT=TF32, F16 or BF16    operands rounded on the way into shared memory, sums in f32; tensor cores where the
-//                     card has them (f16 from sm_75, all from sm_80), else the same rounding and plain multiply-add
+//                     GPU has them (f16 from sm_75, all from sm_80), else the same rounding and plain multiply-add
 // Everything in global memory is f32. Each element is summed in one fixed order: the same bits run after run.
 //
 // A packed weight of columns k and packed gates n, in panels of P = 16·G: W(k, n) lies at (n/P · K + k) · P + n % P.
 //
-// Three tiles, of which the host takes one by shape alone, never by device: a product has the same bits on every card of one
-// architecture. (A recurrent layer has not: src/cuda/plan/fit.rs spreads it over the multiprocessors that there are.)
+// Three tiles, of which the host takes one by shape alone, never by device: a product has the same bits on every GPU of one
+// architecture. (A recurrent layer does not: src/cuda/plan/fit.rs spreads it over the multiprocessors that there are.)
 //   small   16 × 32 of the result, 8 warps that share the sum: k in blocks of 16 by turns, added up in order at the end
 //   medium  64 × 64, 2 warps, 8 × 8 results a thread
 //   large   128 × 128 on tensor cores, 8 warps; 128 × 64 else, 4 warps, 8 × 8 results a thread
@@ -50,7 +50,7 @@ using Small = Tile<16, 32, 16, 32, 8, 16>;
 using Medium = Tile<64, 64, 32, 64, 1, 16>;
 // Multiply-add is bound by registers, three blocks of 128 × 64 on a multiprocessor; tensor cores by what comes from L2.
 using Large = Tile<128, TENSOR_CORES ? 128 : 64, 32, 64, 1, 16>;
-// On a multiprocessor. Said to the compiler, which else spends the time of the loop on saving registers.
+// Blocks on a multiprocessor. The compiler is told: otherwise it spends the time of the loop on saving registers.
 constexpr int SMALL_BLOCKS = 2, MEDIUM_BLOCKS = TENSOR_CORES ? 6 : ARCH < 60 || ARCH >= 120 ? 4 : 5, LARGE_BLOCKS = TENSOR_CORES ? 2 : 3;
 constexpr int SMALL_THREADS = Small::GROUPS * Small::THREADS;
 
@@ -340,7 +340,7 @@ __device__ __forceinline__ void multiply(const A& a, const B& b, int depth, cons
     };
     float* const own = words + group * Tile::STAGES * Tile::STAGE;
 
-    // The last step, which may be short, comes first: then all that are fetched inside the loop are whole.
+    // The last step, which may be short, comes first: then all that are fetched inside the loop are complete.
     constexpr int STEP = Tile::STEP;
     const int steps = (depth + STEP - 1) / STEP;
     const int first = (group ? group - 1 : steps - 1) * STEP;
@@ -355,8 +355,8 @@ __device__ __forceinline__ void multiply(const A& a, const B& b, int depth, cons
         a_slab.stay();
         b_slab.stay();
     }
-    // With two stages one barrier a step is enough: who writes a stage again has passed the barrier of the step
-    // between, and nobody reaches that one who still reads.
+    // With two stages one barrier a step is enough: a thread that writes a stage again has passed the barrier of the
+    // step between, and a thread that still reads has not reached that one.
     int stage = 0;
 #pragma unroll 1
     for (int step = group; step < steps;) {

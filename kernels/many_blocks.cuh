@@ -12,7 +12,7 @@
 // 1.3 GHz and a barrier of some three trips to its L2, about 1.1 us. What the disassembly of a step shows (NVRTC 12.9,
 // sm_90, LSTM 512): forward 332 instructions, 75 FFMA, 4 LDS.128, 8 SHFL, 10 MUFU, 1 LDG.128 of h; backward 287, 72 FFMA;
 // one fence a barrier, in the release of its atomic.
-// All blocks must run at once: launched cooperatively, so that a grid that does not fit is an error and no deadlock.
+// All blocks must run at once. They are launched cooperatively: a grid that does not fit is an error and no deadlock.
 #pragma once
 #include "passes.cuh"
 
@@ -21,7 +21,7 @@ constexpr int UNITS = 32 / LANES, WARPS = THREADS / 32;
 // The part of a product that a warp of many_blocks has, by plain FMA: see tile.cuh.
 template <int VALUES, int LENGTH>
 struct PlainPart {
-    static constexpr int QUANTUM = 4 * OUT * LANES; // values of the vector are dealt out in such
+    static constexpr int QUANTUM = 4 * OUT * LANES; // values of the vector are dealt out so many at a time
     static constexpr int SPAN = (LENGTH + QUANTUM * WARPS - 1) / (QUANTUM * WARPS) * QUANTUM;
     using Row = float[SPAN];
     Tile<VALUES, SPAN, OUT> tile;
@@ -36,7 +36,7 @@ struct PlainPart {
         *reinterpret_cast<float4*>(&row[i]) = make_float4(factor(x.x), factor(x.y), factor(x.z), factor(x.w));
     }
 
-    // Leaves the sums of this warp where the others' go.
+    // Writes the sums of this warp to its part of the block's sums.
     __device__ __forceinline__ void multiply(const Row* vector, float (&sums)[VALUES][ROWS * UNITS]) const {
         const int unit = threadIdx.x % 32 / LANES, share = threadIdx.x % LANES / TWINS;
         float mine[PER][VALUES];
@@ -80,10 +80,10 @@ struct Share {
         finishes = threadIdx.x < ROWS * UNITS && unit_finished < HP;
     }
 
-    // The warp's part of ROWS rows of a vector that other blocks wrote. A sequence that does not exist is zero.
+    // Reads the warp's part of ROWS rows of a vector that other blocks wrote. A sequence that does not exist is zero.
     __device__ __forceinline__ void gather(const float* rows, int width, int rows_left, Row* vector) const {
         constexpr int FOURS = SPAN / 4;
-#pragma unroll 8 // on their way together: all of them would take the registers of the weights
+#pragma unroll 8 // loads at the same time: all of them would take the registers of the weights
         for (int four = threadIdx.x % 32; four < ROWS * FOURS; four += 32) {
             const int row = four / FOURS, i = four % FOURS * 4;
             float4 x = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -94,7 +94,7 @@ struct Share {
         __syncwarp();
     }
 
-    // The product of the whole block; afterwards a thread that finishes a unit can `total` it.
+    // The product of all warps of the block; afterwards a thread that finishes a unit can `total` it.
     __device__ __forceinline__ void multiply(const Weights& weights, const Row* vector, Sums& sums) const {
         weights.multiply(vector, sums[warp]);
         __syncthreads();
@@ -213,7 +213,7 @@ __device__ __forceinline__ void backward_many_blocks(const Backward& args) {
             part.gather(dgates_h + (step + base) * G * HP, G * HP, args.batch - base, vector);
             part.multiply(weights, vector, parts);
             if (mine)
-                dafter = {part.total(parts, 0) + dstate.h, dstate.c}; // sums that are written anew behind the next barrier
+                dafter = {part.total(parts, 0) + dstate.h, dstate.c}; // the next barrier comes before new sums
         }
         if (mine) {
             args.dh[state_at] = dafter.h;

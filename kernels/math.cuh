@@ -6,7 +6,7 @@
 // Both saturate to exactly 0 or +-1, keep NaN, and never leave their range, so 1 - y*y is never negative.
 // Largest relative errors with the documented errors of ex2.approx (2 ulp) and rcp.approx (1 ulp), over all of f32:
 // tanh 6.6e-7; sigmoid 8e-7, and for negative x 6.5e-8 |x| more, since the argument of ex2 is rounded: 6.5e-6 at -87, of
-// 1e-38. (`tests/cuda/kernels.rs` holds both.) expf and the division of the vendor's library are not used:
+// 1e-38. (`tests/cuda/kernels.rs` checks both.) expf and the division of the vendor's library are not used:
 // the paths they take for rare arguments are longer than all of this.
 #pragma once
 #include "prelude.cuh"

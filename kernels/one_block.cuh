@@ -26,10 +26,10 @@
 // Which unit and sequence a thread of a block is left with after a product.
 struct Own {
     int unit, share, twin, row;
-    bool exists; // a block's last sequences may not: they follow the last one that does, and are never stored
+    bool exists; // a block's last sequences may not exist: they repeat the last one that does, and are never stored
 
     __device__ __forceinline__ explicit Own(int batch) {
-        const unsigned thread = opaque(threadIdx.x); // a program of whole training steps comes here again and again
+        const unsigned thread = opaque(threadIdx.x); // a program of complete training steps comes here again and again
         unit = thread / LANES;
         share = thread % LANES / TWINS;
         twin = thread % TWINS;
@@ -60,7 +60,7 @@ __device__ __forceinline__ void forward_one_block(const Forward& args) {
     const auto gates_x = [&](int row) { return args.gates_x + (size_t)row * (G * HP) + packed<G>(own.unit, 0); };
     const auto saved = [&](int row) { return args.saved + (size_t)row * (Cell::SAVED * HP) + packed<Cell::SAVED>(own.unit, 0); };
     const auto state_at = [&](int row) { return (size_t)row * HP + own.unit; };
-    int row = own.row; // of the step at hand, and of the state before it
+    int row = own.row; // of the current step, and of the state before it
 
     State state = {args.h[state_at(row)], Cell::HAS_C ? args.c[state_at(row)] : 0.0f};
     for (int i = threadIdx.x; i < 2 * ROWS * Weights::VECTOR; i += THREADS)
@@ -125,7 +125,7 @@ __device__ __forceinline__ void backward_one_block(const Backward& args) {
     const auto gates_at = [&](int row) { return (size_t)row * (G * HP) + packed<G>(own.unit, 0); };
     const auto saved_at = [&](int row) { return (size_t)row * (Cell::SAVED * HP) + packed<Cell::SAVED>(own.unit, 0); };
     const auto state_at = [&](int row) { return (size_t)row * HP + own.unit; };
-    int row = (args.steps - 1) * args.batch + own.row; // of the step at hand, and of the state before it
+    int row = (args.steps - 1) * args.batch + own.row; // of the current step, and of the state before it
 
     struct Left { // what forward left of one step, and the gradient from above
         float saved[MOST];

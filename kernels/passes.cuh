@@ -8,14 +8,14 @@ struct Forward {
     const float* weight_hh; // packed, see tile.cuh
     const float* bias_hh;   // [G·Hp], or null
     const float* gates_x;   // [T·B][G·Hp]
-    float* h;               // [(T+1)·B][Hp], the state before the window in front
+    float* h;               // [(T+1)·B][Hp], beginning with the state before the window
     float* c;               // the same, of a cell that has c
     float* saved;           // [T·B][tile][SAVED][lane], or null when no backward follows
-    unsigned* barrier;      // of the first group of blocks; BARRIER numbers further that of the next. Many blocks only
+    unsigned* barrier;      // of the first group of blocks; the next group's is BARRIER numbers later. Many blocks only
     int steps, batch;       // T, B
 };
 
-// The same backward.
+// A layer over a window, backward.
 struct Backward {
     const float* weight_hh;
     const float* saved;  // what forward left: saved, h, c
@@ -23,8 +23,8 @@ struct Backward {
     const float* c;
     const float* dabove; // [T·B][Hp], gradient at the h of every step from above
     float* dgates_x;     // [T·B][G·Hp]
-    float* dgates_h;     // the same; of a cell that has RESET only, else it is dgates_x
-    float* dh;           // [B][Hp]: gradient at the state after the window, then that at the state before it
+    float* dgates_h;     // the same, only for a cell that has RESET; the others use dgates_x
+    float* dh;           // [B][Hp]: at first gradient at the state after the window, at the end at the state before it
     float* dc;
     unsigned* barrier;
     int steps, batch;
@@ -32,7 +32,7 @@ struct Backward {
 
 constexpr int BARRIER = 32; // numbers from one group's barrier to the next: a line of the cache each
 
-// What an earlier kernel left, read through the path for data that nobody writes meanwhile; unless it was the same kernel.
+// Reads what an earlier kernel left, through the path for data that nobody writes meanwhile. In WHOLE it was this one.
 __device__ __forceinline__ float left(const float* p) {
 #ifdef WHOLE
     return *p;
@@ -49,7 +49,7 @@ __device__ __forceinline__ void read_gates(const float* from, float (&gates)[MOS
         gates[gate] = left(from + 16 * gate);
 }
 
-// Writes those that fall to this thread, of those that TWINS threads have alike.
+// Writes this thread's part of the gates: all `twins` threads have the same ones.
 template <int GATES>
 __device__ __forceinline__ void write_gates(float* to, const float (&gates)[MOST], int twin, int twins) {
 #pragma unroll

@@ -1,6 +1,6 @@
 // The words that every kernel uses and that CUDA does not have as plain C++: one instruction each, or a few.
-// Nothing from NVIDIA is included. Where kernels run on a processor instead of a card, EMULATOR is defined and the
-// runner has brought its own twins of the first part.
+// Nothing from NVIDIA is included. Where kernels run on a CPU instead of a GPU, EMULATOR is defined, and the emulator
+// has its own twins of the first part.
 #pragma once
 
 #ifndef EMULATOR
@@ -14,8 +14,8 @@
 
 // ---- one number
 
-/// x, of which the compiler forgets where it comes from: what is worked out from it in a loop stays in the loop, and is
-/// not kept in registers from one turn to the next.
+/// x, but the compiler no longer knows where it comes from. So what is computed from it in a loop stays in the loop,
+/// and is not kept in registers from one turn to the next.
 __device__ __forceinline__ unsigned opaque(unsigned x) {
     asm volatile("" : "+r"(x));
     return x;
@@ -40,8 +40,8 @@ __device__ __forceinline__ float reciprocal_approx(float x) {
 #define SATURATING_F16
 #endif
 
-/// The bits of x as IEEE half, to nearest even. What lies beyond 65504 becomes 65504, an infinity as well: it would be
-/// infinite else, and NaN as soon as it meets a weight that is zero. NaN stays NaN.
+/// The bits of x as IEEE half, to nearest even. What lies beyond 65504 becomes 65504, an infinity as well. Otherwise it
+/// would be infinite, and NaN as soon as it meets a weight that is zero. NaN stays NaN.
 __device__ __forceinline__ unsigned short to_f16(float x) {
     unsigned short bits;
 #ifdef SATURATING_F16
@@ -141,7 +141,7 @@ __device__ __forceinline__ float4 load_fresh(const float4* p) {
 /// An address in shared memory as instructions want it.
 __device__ __forceinline__ unsigned shared_address(const void* p) { return unsigned(__cvta_generic_to_shared(p)); }
 
-/// From shared memory, here and now: weights kept there do not become registers behind our back.
+/// From shared memory, exactly here: the compiler must not move weights that are kept there into registers.
 __device__ __forceinline__ float4 load_in_order(const float4* p) {
     float4 v;
     asm volatile("ld.volatile.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
@@ -149,7 +149,7 @@ __device__ __forceinline__ float4 load_in_order(const float4* p) {
     return v;
 }
 
-/// Copies 16 bytes from global to shared memory without a register in between, where the card can. They are there
+/// Copies 16 bytes from global to shared memory without a register in between, where the GPU can. They are there
 /// after copy_async_commit, copy_async_wait and a barrier.
 __device__ __forceinline__ void copy_async(float4* shared, const float4* global) {
 #if __CUDA_ARCH__ >= 800
@@ -176,10 +176,10 @@ __device__ __forceinline__ void copy_async_wait() {
 
 // ---- all blocks of a cooperative launch
 
-/// Waits until every thread of `blocks` blocks is here, those with the same blockIdx.y and z; what was written before is
-/// to be seen after, by load_fresh. `barrier` is a word, zero before the first launch, that counts arrivals. The group's
-/// first block adds what carries the sum of a round into the top bit, so each round flips that bit and leaves the rest
-/// zero: nothing has to be reset, and the last to arrive writes nothing further.
+/// Waits until every thread of `blocks` blocks is here, those with the same blockIdx.y and z. What was written before
+/// it can be read after it, by load_fresh. `barrier` is a word, zero before the first launch, that counts arrivals. The
+/// group's first block adds a number that carries the sum of a round into the top bit. So each round flips that bit and
+/// leaves the rest zero: nothing has to be reset, and the last to arrive writes nothing further.
 __device__ __forceinline__ void grid_barrier(unsigned* barrier, int blocks) {
     __syncthreads();
     if (threadIdx.x == 0) {
@@ -243,7 +243,7 @@ __device__ __forceinline__ void mma_tf32(float d[4], const unsigned a[4], const 
 
 #endif // EMULATOR
 
-// ---- the same on a card and on a processor
+// ---- the same on a GPU and on a CPU
 
 /// The architecture that is compiled for: 87 for sm_87. An emulated compiler defines __CUDA_ARCH__ like a real one.
 #ifdef __CUDA_ARCH__

@@ -2,8 +2,8 @@
 //
 //     one_block.cuh      small networks: the weights of a layer on one multiprocessor
 //     many_blocks.cuh    larger ones: the weights on many
-//     step.cuh           any size, any card: a product, then the cell, for every step
-//     whole.cuh          small networks again: whole training steps in one block
+//     step.cuh           any size, any GPU: a product, then the cell, for every step
+//     whole.cuh          small networks again: complete training steps in one block
 //
 // src/cuda/plan/mod.rs chooses between them, and the constants that tile.cuh lists.
 #pragma once

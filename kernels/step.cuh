@@ -18,7 +18,7 @@ struct Step {
     int batch;
 };
 
-// The same backward.
+// One time step, backward.
 struct StepBackward {
     const float* saved;
     const float* h;       // before the step
@@ -28,7 +28,7 @@ struct StepBackward {
     const float* dabove;  // [B][Hp]
     float* dgates_x;      // [B][G·Hp]
     float* dgates_h;
-    float* dh;            // [B][Hp]: gradient at the state after the step, then at the one before it, but for the part
+    float* dh;            // [B][Hp]: gradient at the state after the step, then at the one before it, without the part
     float* dc;            // that runs through gates_h
     int batch;
 };

@@ -53,7 +53,7 @@ struct TensorPart {
             for (int step = 0; step < STEPS; ++step)
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {
-                    // eight rows are of one value, and known to be there or not when this is compiled
+                    // eight rows belong to one value, and the compiler knows whether they exist
                     const int eight = tile * 16 + i % 2 * 8, n = step * STEP + (t + i / 2 * 4) * WORD;
                     const int value = eight / UNITS, unit = eight % UNITS + g;
                     if (value < VALUES)
@@ -73,7 +73,7 @@ struct TensorPart {
         }
     }
 
-    // Leaves the sums of this warp where the others' go.
+    // Writes the sums of this warp to its part of the block's sums.
     __device__ __forceinline__ void multiply(const Row* vector, float (&sums)[VALUES][ROWS * UNITS]) const {
         const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
         float d[TILES][COLUMNS][4] = {};

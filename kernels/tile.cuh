@@ -56,7 +56,7 @@ __device__ __forceinline__ float factor(float x) {
 }
 
 // Adds up over lanes that each hold a part of N sums of WIDTH values, and deals them out: number j of a lane is its part
-// of item j ^ own, where own is the lane's number among the N; afterwards item[0] is the whole of item `own`.
+// of item j ^ own, where own is the lane's number among the N; afterwards item[0] is the complete item `own`.
 // APART is how far apart lanes of neighbouring numbers are. No selects, and a fixed order: the same bits in every run.
 template <int N, int APART, int WIDTH>
 __device__ __forceinline__ void deal(float (&item)[N][WIDTH]) {
@@ -108,9 +108,9 @@ struct Tile {
                     spilled[place(chunk, out, value)] = four(chunk, out, value);
     }
 
-    // Multiplies ROWS vectors and adds up over the lanes of a group. A thread is left with the whole sums of its own unit
-    // and, of its rows, number share * PER to (share + 1) * PER - 1; its twins, the other lanes of the same unit and
-    // rows, have the same bits.
+    // Multiplies ROWS vectors and adds up over the lanes of a group. A thread is left with the complete sums of its own
+    // unit and, of its rows, number share * PER to (share + 1) * PER - 1; its twins, the other lanes of the same unit
+    // and rows, have the same bits.
     __device__ __forceinline__ void sums(const float (*vector)[VECTOR], float (&sums)[PER][VALUES]) const {
         float parts[TOGETHER][ROWS * VALUES];
         product(vector, parts);
@@ -130,7 +130,7 @@ struct Tile {
         }
     }
 
-    // four chains of additions at the least: a single one would wait for each FMA to come out
+    // at least four chains of additions: a single one would wait for each FMA to come out
     static constexpr int SUMS = TOGETHER * ROWS * VALUES, CHAINS = SUMS >= 4 ? 1 : SUMS >= 2 ? 2 : 4;
     using Chains = float[CHAINS][TOGETHER][ROWS * VALUES];
 

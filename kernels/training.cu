@@ -1,4 +1,4 @@
-// The kernels of a training step beside those of the network, for networks of any size. See training.cuh.
+// The kernels of a training step other than those of the network, for networks of any size. See training.cuh.
 #include "training.cuh"
 
 constexpr int THREADS = 256; // of a block
@@ -24,7 +24,7 @@ __device__ __forceinline__ Team team() {
     return {(size_t)blockIdx.x * THREADS + threadIdx.x, (size_t)gridDim.x * THREADS};
 }
 
-// The sum of what `blocks` blocks left, to every thread of this one.
+// The sum of what `blocks` blocks left, for every thread of this block.
 __device__ __forceinline__ float total(const float* parts, int blocks, float* warps) {
     return block_sum<THREADS>(threadIdx.x < blocks ? parts[threadIdx.x] : 0.0f, warps);
 }
@@ -67,7 +67,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) sgd(Sgd args) {
     update(args, args.arena.numbers[*args.arena.step], scale_of(args.arena, warps), team());
 }
 
-// The end of a training step: writes down the loss and the norm, and counts on.
+// The end of a training step: stores the loss and the norm, and counts the step.
 // budget finish registers 32 shared 64
 extern "C" __global__ void __launch_bounds__(THREADS) finish(Finish args) {
     SHARED(float, loss_warps, [THREADS / 32]);

@@ -1,8 +1,8 @@
-// A training step but for the network itself: the window, the loss, the update. Each is a function that a number of
+// A training step without the network itself: the window, the loss, the update. Each is a function that a number of
 // threads share, so that it can be a kernel of its own (training.cu) or a part of a larger one (whole.cuh).
 //
-// What changes from step to step was worked out by the host in float64 and lies in a table, and which step it is lies in
-// device memory: so a recorded graph can be launched again and again.
+// The host has computed in float64 what changes from step to step, and put it into a table. The number of the step lies
+// in device memory, so a recorded graph can be launched again and again.
 //
 // Sums come out the same in every run: each thread adds its own numbers, a tree adds the threads of a block, and whoever
 // needs the total adds what the blocks left, in order. No atomics on floats.
@@ -28,7 +28,7 @@ struct Team {
 
 // ---- sums
 
-// The sum over all SIZE threads of a block, to all of them. `warps` has room for one number a warp.
+// The sum over all SIZE threads of a block, for all of them. `warps` has room for one number a warp.
 template <int SIZE>
 __device__ __forceinline__ float block_sum(float mine, float* warps) {
 #pragma unroll
@@ -124,10 +124,10 @@ struct Gaussian {
 // What a mean and the logarithm s of a variance add to the sum, and the derivatives of that by both.
 __device__ __forceinline__ Gaussian gaussian(float mean, float s, float target) {
     const float least = s < LEAST_S ? LEAST_S : s; // NaN stays NaN
-    // by half of s, before it is squared: nothing is too large for f32 that need not be, and so no 0 · inf
+    // scaled by half of s before it is squared: nothing overflows f32 on the way, so there is no 0 · inf
     const float per_deviation = expf(-0.5f * least);
     const float z = (mean - target) * per_deviation;
-    // PyTorch's least variance hides itself from the gradient: de^s / ds over the variance, 1 but below the least
+    // PyTorch's gradient does not see the least variance: this is de^s / ds over the variance, 1 except below the least
     const float share = expf(s - least);
     return {0.5f * (least + z * z), z * per_deviation, 0.5f * (share - share * z * z)};
 }
@@ -141,7 +141,7 @@ __device__ __forceinline__ float2 pinball(float level, float e) {
     return {e, e}; // 0, or NaN, which stays NaN
 }
 
-// A level, by looking at each: arguments that are asked for by a number are copied to the stack first.
+// A level, found by comparing each number: arguments that are indexed by a variable are copied to the stack first.
 __device__ __forceinline__ float level(const Loss& args, int number) {
     float found = 0.0f;
 #pragma unroll
@@ -150,7 +150,7 @@ __device__ __forceinline__ float level(const Loss& args, int number) {
     return found;
 }
 
-// The gradient at y; this thread's part of the sum.
+// Writes the gradient at y. Returns this thread's part of the sum.
 __device__ __forceinline__ float score(const Loss& args, Team team) {
     const size_t count = (size_t)args.rows * args.elements;
     float sum = 0.0f;
@@ -187,7 +187,7 @@ struct Arena {
     const unsigned* step;
     const float* norm_parts; // what the blocks of grad_norm left, or null without clipping
     float clip;              // the largest norm
-    float sign;              // -1 to climb
+    float sign;              // -1 to maximise the loss
     int length;              // a whole number of sixteens
 };
 

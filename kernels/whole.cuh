@@ -1,5 +1,5 @@
-// Whole training steps of a small network in one block: window, forward, head, loss, backward, all gradients, norm, clip,
-// Adam; and then the next step, without coming back to the host. For one recurrent layer whose batch fits one block.
+// Complete training steps of a small network in one block: window, forward, head, loss, backward, all gradients, norm,
+// clip, Adam; and then the next step, without coming back to the host. For one recurrent layer whose batch fits a block.
 //
 // As separate kernels a step of the lesson's network is some fifteen launches of two to three microseconds, in a graph, of
 // which each has next to nothing to do. Here it is 20 x (160 + 300) cycles for the time loops on an H100 and, in
@@ -35,7 +35,7 @@ struct Whole {
     int clips, count; // whether gradients are clipped, and how many steps
 };
 
-// Elsewhere in the block than the layer's own threads.
+// All threads of the block, for what lies between the layer's own loops.
 __device__ __forceinline__ Team block_team() { return {threadIdx.x, BLOCK}; }
 
 // out[row][n] = bias[n] + sum over k of a[row][k] W(k, n): a weight packed in panels of PANEL, four rows at a time.
@@ -161,6 +161,6 @@ __device__ __forceinline__ void train(const Whole& args) {
             args.losses[step] = loss / ((float)scored * args.loss.elements);
             args.norms[step] = sqrtf(norm);
         }
-        // all have met since they last read what the next window overwrites, and meet again before they read a weight
+        // a barrier came after the last read of what the next window overwrites, and one comes before a weight is read
     }
 }

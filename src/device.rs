@@ -1,4 +1,4 @@
-//! Where a network computes: chosen once, here; below it everything is concrete.
+//! Where a network computes. The device is chosen once, here; the code below knows only its own device.
 
 pub use crate::cpu::Threads;
 #[cfg(feature = "cuda")]
@@ -26,7 +26,7 @@ use core::ops::Range;
 pub enum Device {
     /// A processor with one of its instruction sets.
     Cpu(Cpu),
-    /// A card.
+    /// A GPU.
     #[cfg(feature = "cuda")]
     Cuda(Cuda),
 }
@@ -54,7 +54,7 @@ impl Device {
         }
     }
 
-    /// Whether the factors of products are rounded to fewer bits than f32 has, as a card may be asked to.
+    /// Whether the factors of products are rounded to fewer bits than f32 has. A GPU can be asked to do that.
     pub fn rounds_factors(&self) -> bool {
         match self {
             Self::Cpu(_) => false,
@@ -63,9 +63,9 @@ impl Device {
         }
     }
 
-    /// What decides the order in which the device adds up: devices of the same words give the same bits from the same model,
-    /// data and kernels. All processors do; of a card it is the model with the number of its multiprocessors, which
-    /// layers are spread over, and the options that choose a kernel.
+    /// A text for the order in which the device adds up. Devices with the same text give the same bits from the same
+    /// model, data and kernels. All processors have one text. That of a GPU names its model, the number of its
+    /// multiprocessors (layers are spread over them) and the options that choose a kernel.
     pub fn order_of_sums(&self) -> String {
         match self {
             Self::Cpu(_) => "a processor".into(),
@@ -75,7 +75,7 @@ impl Device {
     }
 }
 
-/// The instruction set, or the name of the card.
+/// The instruction set, or the name of the GPU.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -86,7 +86,7 @@ impl fmt::Display for Device {
     }
 }
 
-/// The same words for whatever runs, where both kinds of device have the same function.
+/// One expression for both kinds of device, where both have the same function.
 macro_rules! on_either {
     ($this:expr, $run:ident => $words:expr) => {
         match $this {
@@ -97,7 +97,7 @@ macro_rules! on_either {
     };
 }
 
-/// A network at work on a device, for whole forward passes.
+/// A network on a device, for whole forward passes.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "there is one of it, and never a row of them")]
 pub(crate) enum Network {
@@ -107,12 +107,12 @@ pub(crate) enum Network {
 }
 
 impl Network {
-    /// Room for windows of up to `steps` steps of up to `batch` sequences. A card takes the parameters along, in f32; a
-    /// processor is given them with each pass, as `weights` has them.
+    /// Room for windows of up to `steps` steps of up to `batch` sequences. A GPU copies the parameters here, in f32; a
+    /// processor is given them with each pass, in the format `weights`.
     ///
     /// # Errors
-    /// If the windows are larger than makes sense, or the device cannot: no memory, no kernels for it.
-    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only a card wants the parameters here"))]
+    /// If the windows are larger than makes sense, or the device has too little memory or no kernels for it.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only a GPU needs the parameters here"))]
     pub fn new(
         device: &Device,
         shape: &Shape,
@@ -136,11 +136,11 @@ impl Network {
         }
     }
 
-    /// y of `x [T,B,I]` (time-major) from `state`, which becomes the state after it. `params` are those it was made
-    /// with, as its weights have them.
+    /// y of `x [T,B,I]` (time-major) from `state`, which becomes the state after it. `params` are the parameters that
+    /// the network was made with, in the format of its weights.
     ///
     /// # Errors
-    /// If a card fails. A processor does not.
+    /// If the GPU fails. A processor does not.
     pub fn forward(&mut self, params: &[f32], x: &[f32], state: &mut State, head: HeadSteps) -> Result<()> {
         match self {
             Self::Cpu(network) => {
@@ -173,11 +173,12 @@ pub(crate) enum Runner {
 }
 
 impl Runner {
-    /// A runner of `params`, the parameters in f32, and of `step`, the same as single steps of a processor have them.
+    /// A runner. `params` are the parameters in f32, for a GPU; `step` are the same in the format that single steps on
+    /// a processor read.
     ///
     /// # Errors
-    /// If the memory cannot be had, or a card has no kernels for it.
-    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only a card wants the parameters in f32"))]
+    /// If the memory cannot be had, or there are no kernels for this GPU.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only a GPU needs the parameters in f32"))]
     pub fn new(device: &Device, shape: &Shape, params: &[f32], step: (Weights, &[f32])) -> Result<Self> {
         match device {
             Device::Cpu(cpu) => Ok(Self::Cpu(cpu::Stepper::try_new(*cpu, shape, step.0, step.1)?)),
@@ -186,11 +187,11 @@ impl Runner {
         }
     }
 
-    /// y of `x [I]`; on a processor `state` becomes that after it, on a card it stays there: see [`Runner::fetch`]. `params` are
-    /// those of single steps.
+    /// y of `x [I]`. On a processor `state` becomes the state after the step; on a GPU the state stays there: see
+    /// [`Runner::fetch`]. `params` are the parameters in the format of single steps.
     ///
     /// # Errors
-    /// If a card fails. A processor does not.
+    /// If the GPU fails. A processor does not.
     #[inline]
     pub fn step(&mut self, params: &[f32], state: &mut State, x: &[f32], y: &mut [f32]) -> Result<()> {
         match self {
@@ -201,7 +202,7 @@ impl Runner {
         Ok(())
     }
 
-    /// What a step can do before its x is there; a card does nothing ahead.
+    /// Does the part of a step that does not need x. A GPU does nothing ahead.
     #[inline]
     pub fn advance(&mut self, params: &[f32], state: &mut State) {
         match self {
@@ -211,7 +212,7 @@ impl Runner {
         }
     }
 
-    /// The stepper of a processor; `None` on a card.
+    /// The stepper of a processor; `None` on a GPU.
     pub fn on_cpu(&mut self) -> Option<&mut cpu::Stepper> {
         match self {
             Self::Cpu(stepper) => Some(stepper),
@@ -220,15 +221,15 @@ impl Runner {
         }
     }
 
-    /// The state has been changed by somebody else.
+    /// To be called when the state was changed from outside.
     pub fn state_changed(&mut self) {
         on_either!(self, stepper => stepper.state_changed());
     }
 
-    /// Brings the state from a card, if it is there.
+    /// Copies the state from a GPU into `state`.
     ///
     /// # Errors
-    /// If a card fails.
+    /// If the GPU fails.
     #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "on a processor it is here"))]
     pub fn fetch(&self, state: &mut State) -> Result<()> {
         match self {
@@ -251,10 +252,10 @@ pub(crate) enum Training {
 
 #[cfg(feature = "std")]
 impl Training {
-    /// Room for the windows. `threads` are those of a processor; a card has its own.
+    /// Room for the windows. `threads` are those of a processor; a GPU has its own.
     ///
     /// # Errors
-    /// If the windows are larger than makes sense, or the device cannot: no memory, no kernels for it.
+    /// If the windows are larger than makes sense, or the device has too little memory or no kernels for it.
     pub fn new(device: &Device, threads: Threads, shape: &Shape, windows: &Windows, recipe: &Recipe) -> Result<Self> {
         match device {
             Device::Cpu(cpu) => Ok(Self::Cpu(cpu::Training::new(*cpu, threads, shape, windows, recipe)?)),
@@ -263,11 +264,11 @@ impl Training {
         }
     }
 
-    /// Steps from number `first` on, up to `count` of them, each given to `seen`; how many they are, one at least. A card
-    /// takes what `at` holds before its first step and keeps it: see [`Training::fetch`].
+    /// Does up to `count` steps, from step number `first` on, gives each to `seen` and returns how many it did, at
+    /// least one. A GPU copies what `at` holds before its first step and keeps it: see [`Training::fetch`].
     ///
     /// # Errors
-    /// If a card fails. A processor does not.
+    /// If the GPU fails. A processor does not.
     pub fn steps(
         &mut self,
         windows: &mut Windows,
@@ -279,18 +280,18 @@ impl Training {
         on_either!(self, training => training.steps(windows, at, first, count, seen))
     }
 
-    /// Brings everything that a card keeps to `to`.
+    /// Copies everything that a GPU keeps into `to`.
     ///
     /// # Errors
-    /// If a card fails.
+    /// If the GPU fails.
     pub fn fetch(&self, to: Trained<'_>) -> Result<()> {
         on_either!(self, training => training.fetch(to))
     }
 
-    /// Brings y of the last window from a card.
+    /// Copies y of the last window from a GPU.
     ///
     /// # Errors
-    /// If a card fails.
+    /// If the GPU fails.
     pub fn fetch_y(&mut self) -> Result<()> {
         on_either!(self, training => training.fetch_y())
     }

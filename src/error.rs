@@ -1,8 +1,8 @@
 //! The one error type. Every message is a single line that says what is wrong, where, and what to do.
 //!
-//! Names come from files, and files from anywhere: [`shown`], [`quoted`] and [`listed`] put them into a message so that a
-//! terminal obeys nothing in them and a million of them fill no screen. What an [`Error`] displays is escaped once more
-//! as a whole.
+//! Names come from files, and files from anywhere: [`shown`], [`quoted`] and [`listed`] put them into a message so that
+//! a terminal obeys nothing in them and a million of them fill no screen. What an [`Error`] displays is escaped once
+//! more as a whole.
 
 use alloc::string::String;
 #[cfg(feature = "std")]
@@ -15,11 +15,11 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An option, a size or a combination of them that cannot be.
+    /// An option, a size or a combination of them that is not possible.
     #[error("{}", one_line(.0))]
     Invalid(String),
 
-    /// A slice, an array or a row that has another number of values than the shape asks for.
+    /// A slice, an array or a row whose number of values is not the one that the shape asks for.
     #[error("{what}: expected {expected} values, got {got}")]
     Length {
         /// What was handed over, in the words of the shape comments.
@@ -30,7 +30,8 @@ pub enum Error {
         got: usize,
     },
 
-    /// A handle that names no open stream of the [`Streams`](crate::model::streams::Streams) it was given to, or names one twice.
+    /// A handle that names no open stream of the [`Streams`](crate::model::streams::Streams) it was given to, or names
+    /// one twice.
     #[error("stream handle {row}: {reason}")]
     Handle {
         /// Its place among the handles of the call, from 0.
@@ -39,16 +40,16 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// A device that is not there, or not up to what is asked of it. A compiler may have more than one line to say.
+    /// A device that is missing, or that cannot do what is asked of it. A compiler's message may have several lines.
     #[error("{}", escaped_lines(message))]
     Device {
-        /// What a program that has another device may decide by.
+        /// The reason, so that a program can decide whether to try another device.
         kind: DeviceErrorKind,
         /// What is wrong and what to do.
         message: String,
     },
 
-    /// A file that was read but does not hold what it should.
+    /// A file that was read, but whose content is wrong.
     #[cfg(feature = "std")]
     #[error("{}: {}", place(path), one_line(reason))]
     File {
@@ -88,26 +89,27 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }
 
-/// Why a device is of no use: the kind of an [`Error::Device`].
+/// Why a device cannot be used: the kind of an [`Error::Device`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceErrorKind {
-    /// There is no such device: no GPU, or none of this number; no instruction set of this name, or not in this processor.
+    /// There is no such device: no GPU, or none of this number; no instruction set of this name, or not in this
+    /// processor.
     NoDevice,
     /// There is no driver, or it is too old, not complete or does not start.
     NoDriver,
     /// There is no compiler for the kernels.
     NoCompiler,
-    /// A driver or a compiler is there, but was not opened, since somebody else could have changed it.
+    /// A driver or a compiler is there, but was not opened, because another user could have changed it.
     NotTrusted,
-    /// The device has not enough memory, or the host none to share with it.
+    /// The device has too little memory, or the host has none that it could share with the device.
     OutOfMemory,
-    /// The device, its driver or the compiler cannot do what is asked of it, or not at this time.
+    /// The device, its driver or the compiler cannot do what is asked of it, or cannot do it at this time.
     Unsupported,
     /// The device or the compiler failed at its work.
     Failed,
@@ -154,18 +156,19 @@ const LONGEST_REASON: usize = 2000;
 /// How many characters of a path.
 #[cfg(feature = "std")]
 const LONGEST_PATH: usize = 500;
-/// How many characters of what a parser says.
+/// How many characters of a parser's message.
 #[cfg(feature = "std")]
 const LONGEST_SAID: usize = 160;
 /// How many names of a list.
 const LISTED: usize = 10;
 
-/// A name from a file as a message shows it: in one line, nothing that a terminal obeys, and no longer than 60 characters.
+/// A name from a file as a message shows it: on one line, at most 60 characters, and without anything that a terminal
+/// obeys.
 pub fn shown(name: &str) -> String {
     written(name, LONGEST, |c| must_be_escaped(c).then_some(c))
 }
 
-/// The same in quotes, and what is a quote in it with a backslash before.
+/// The same in quotes. A quote inside the name gets a backslash before it.
 pub fn quoted(name: &str) -> String {
     let inside = written(name, LONGEST, |c| (must_be_escaped(c) || matches!(c, '"' | '\\')).then_some(c));
     alloc::format!("\"{inside}\"")
@@ -185,18 +188,19 @@ pub fn listed<'a>(names: impl IntoIterator<Item = &'a (impl AsRef<str> + ?Sized 
     }
 }
 
-/// `text` as it is, but for what a terminal obeys or nobody sees: that is written as in a Rust string, `\n` and `\u{1b}`.
+/// `text` unchanged, except for what a terminal obeys and what is invisible: that is written as in a Rust string, for
+/// example `\n` and `\u{1b}`.
 pub fn escaped(text: &str) -> String {
     written(text, usize::MAX, |c| must_be_escaped(c).then_some(c))
 }
 
-/// The same of a text that may have several lines.
+/// The same for a text that may have several lines.
 pub fn escaped_lines(text: &str) -> String {
     written(text, usize::MAX, |c| (c != '\n' && must_be_escaped(c)).then_some(c))
 }
 
-/// Control characters, among them those of a terminal's commands; what breaks a line, turns the direction of writing or is
-/// not to be seen. Two that join letters stay: some scripts cannot do without.
+/// Control characters, which include the commands of a terminal; characters that break a line, turn the direction of
+/// writing or are invisible. The two that join letters are kept, because some scripts need them.
 fn must_be_escaped(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
@@ -204,7 +208,7 @@ fn must_be_escaped(c: char) -> bool {
         || matches!(c, '\u{e0000}'..='\u{e007f}')
 }
 
-/// `text` up to `most` characters, those that `escape` names written with a backslash.
+/// The first `most` characters of `text`. Those that `escape` picks are written with a backslash.
 fn written(text: &str, most: usize, escape: impl Fn(char) -> Option<char>) -> String {
     let mut out = String::new();
     let mut letters = text.chars();
@@ -221,7 +225,7 @@ fn written(text: &str, most: usize, escape: impl Fn(char) -> Option<char>) -> St
     out
 }
 
-/// What a parser of somebody else says of a file, which may quote half of it: in one line, and no longer than that.
+/// The message of another crate's parser, which may quote half of the file: shortened to one line.
 #[cfg(feature = "std")]
 pub fn brief(said: impl core::fmt::Display) -> String {
     written(&alloc::format!("{said}"), LONGEST_SAID, |c| must_be_escaped(c).then_some(c))
@@ -232,7 +236,7 @@ fn one_line(reason: &str) -> String {
     written(reason, LONGEST_REASON, |c| must_be_escaped(c).then_some(c))
 }
 
-/// The name of a file; of one that is longer than makes sense the end.
+/// The name of a file; if it is too long, only its end.
 #[cfg(feature = "std")]
 fn place(path: &Path) -> String {
     let path = path.to_string_lossy();

@@ -1,5 +1,5 @@
 //! Learns a time series and predicts its next step inside your process: small recurrent networks (Elman RNN, LSTM,
-//! GRU) with hand-written forward and backward passes, and no framework underneath.
+//! GRU, MGU) with hand-written forward and backward passes, and no framework underneath.
 //!
 //! # Load a model and stream
 //!
@@ -25,8 +25,9 @@
 //!
 //! # Train
 //!
-//! A [`Plan`](train::Plan) turns a [`Table`](train::Table) into a model: it fits the scalers, cuts the rows into windows,
-//! holds the last fifth out, and keeps the weights that predict it best. [`data::csv`] and [`data::npy`] read tables from files.
+//! A [`Plan`](train::Plan) turns a [`Table`](train::Table) into a model: it fits the scalers, cuts the rows into
+//! windows, holds the last fifth out, and keeps the weights that predict it best. [`data::csv`] and [`data::npy`] read
+//! tables from files.
 //!
 //! ```
 //! use rnnstep::device::Threads;
@@ -49,8 +50,9 @@
 //!
 //! # Evaluate
 //!
-//! A backtest (feature `evaluate`) trains on the first rows, predicts the rest step by step, and compares the model with
-//! the naive forecasts: the last value, the value one season ago, a straight line.
+//! A backtest (feature `evaluate`) trains on the first rows, predicts the rest step by step, and compares the model
+//! with the naive forecasts: persistence (the last value), seasonal naive (the value one season ago) and drift (a
+//! straight line).
 //!
 //! ```
 //! # #[cfg(feature = "evaluate")]
@@ -84,25 +86,26 @@
 //! |---|---|
 //! | [`model`](mod@model) | a network with its weights: files, whole sequences, [`Stream`], thousands of [`Streams`], [`Fixed`] models without a heap |
 //! | [`data`] | CSV and `.npy` files, series, windows |
-//! | [`train`] | from a table to a model, with checkpoints |
+//! | [`train`] | training: from a table to a model, with checkpoints |
 //! | [`objective`] | losses, optimisers, schedules |
 //! | [`learner`] | a model that goes on learning while it runs: [`Learner`] |
 //! | [`series`] | forecasts many steps ahead, prediction intervals, naive forecasts |
 //! | `evaluate` | backtests, and the search for a recipe |
 //! | [`units`] | scalers and target transforms: between raw values and the network's |
-//! | [`device`] | where it is computed: [`Cpu`], threads, a card |
+//! | [`device`] | where a network computes: [`Cpu`], threads, a GPU |
 //! | [`measure`] | latencies of single steps, and a reference in float64 |
 //! | `plot` | plots as SVG, PNG and text |
 //! | [`error`] | [`Error`], the one error type |
 //!
 //! Sizes have one letter each: T time steps, B sequences side by side, I inputs, H hidden units, L layers, O outputs,
-//! D predicted columns, G gates. Arrays are f32 and row after row. Every instruction set and any number of threads give the same bits.
+//! D predicted columns, G gates. Arrays are f32 and row after row. Every instruction set and any number of threads give
+//! the same bits.
 //!
 //! # Features
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | none | `no_std`, no heap: [`Fixed`] models on the instruction set that the compiler was told of |
+//! | none | `no_std`, no heap: [`Fixed`] models on the instruction set that the compiler targets |
 //! | `alloc` | models, streams and learners on a heap |
 //! | `std` (default) | files, data, training, several threads, the instruction set chosen at run time |
 //! | `evaluate` | backtests, prediction intervals, the search for a recipe |
@@ -116,7 +119,8 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
-/// The `with_*` functions of a structure of options, one for each field that is named: the options with that field changed.
+/// The `with_*` functions of a structure of options, one for each field that is named. Each returns the options with
+/// that field changed.
 #[cfg(feature = "alloc")]
 macro_rules! with_functions {
     ($($name:ident: $field:ident, $value:ty;)*) => {$(
@@ -205,7 +209,7 @@ pub use units::scaler::Scaler;
 #[cfg(feature = "alloc")]
 pub use units::transform::TargetTransform;
 
-/// The examples of the pages compile, and those that can run do.
+/// The examples of these pages are tests: all of them compile, and those that can run do.
 #[cfg(all(doctest, feature = "std"))]
 mod pages {
     #[doc = include_str!("../README.md")]

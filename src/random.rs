@@ -1,5 +1,5 @@
-//! Random numbers that are a function of the seed, of what they are for, and of how far one is: nothing to save and
-//! restore beside the position, and the same on every machine.
+//! Random numbers. They are a function of the seed, of the purpose and of a position, so that only the position has to
+//! be saved and restored. They are the same on every machine.
 
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::{SplitMix64, Xoshiro256PlusPlus};
@@ -13,11 +13,11 @@ pub enum Purpose {
     Order = 2,
     /// Dropout; the position is the training step.
     Dropout = 3,
-    /// Errors drawn again for an interval; the position is 0.
+    /// The bootstrap of forecast errors behind an interval; the position is 0.
     Resampling = 4,
-    /// What a search tries; the position is the dimension and how often it went round.
+    /// The candidates of a search; the position is the dimension, and how many times all its choices were drawn before.
     Search = 5,
-    /// The errors that paths draw; the position is the row they start after.
+    /// The errors that simulated paths draw; the position is the row after which they start.
     Paths = 6,
 }
 
@@ -27,17 +27,17 @@ pub struct Random(Xoshiro256PlusPlus);
 impl Random {
     /// The generator of `seed` for `purpose` at `position`.
     pub fn new(seed: u64, purpose: Purpose, position: u64) -> Self {
-        // mixed one after the other, so that neighbouring seeds and positions have nothing in common
+        // mixed one after the other, so that neighbouring seeds and positions give unrelated numbers
         let mix = |value| SplitMix64::seed_from_u64(value).next_u64();
         Self(Xoshiro256PlusPlus::seed_from_u64(mix(mix(mix(seed) ^ purpose as u64) ^ position)))
     }
 
-    /// Evenly from [0, 1), in steps of 2^-24.
+    /// A number from [0, 1), uniformly distributed, in steps of 2^-24.
     pub fn uniform(&mut self) -> f32 {
         (self.0.next_u64() >> 40) as f32 / (1 << 24) as f32
     }
 
-    /// Evenly from 0 to `n - 1`. The bias of the plain product is below n / 2^64.
+    /// A number from 0 to `n - 1`, uniformly distributed. The bias of the plain product is below n / 2^64.
     pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.0.next_u64()) * n as u128) >> 64) as usize
     }

@@ -1,4 +1,4 @@
-//! Plain arrays: an aligned buffer for what the kernels touch, and a host tensor for what comes in and goes out.
+//! Plain arrays: an aligned buffer for the kernels, and a tensor on the host for inputs and outputs.
 
 use crate::error::{Error, Result};
 use crate::memory::{Refused, asking};
@@ -11,8 +11,8 @@ use core::ops::{Deref, DerefMut, Range};
 #[repr(C, align(64))]
 struct Line([f32; LANES]);
 
-/// A fixed number of f32 that starts at a cache line and ends with one: never reallocated after construction.
-/// What lies beyond `len` in the last line is zero.
+/// A fixed number of f32 that starts and ends at the border of a cache line. It is never reallocated after
+/// construction. The values beyond `len` in the last line are zero.
 #[derive(Clone)]
 pub struct Buffer {
     lines: Box<[Line]>,
@@ -29,7 +29,7 @@ impl Buffer {
         Self { lines: bytemuck::zeroed_slice_box(len.div_ceil(LANES)), len }
     }
 
-    /// `len` zeros, where the length comes from outside.
+    /// `len` zeros, for a length that comes from outside, such as from a file.
     ///
     /// # Errors
     /// If the memory cannot be had.
@@ -39,7 +39,7 @@ impl Buffer {
         Ok(Self { lines: lines.map_err(refused)?, len })
     }
 
-    /// First moment, second moment, its maximum, of `len` parameters each; empty where one is not kept.
+    /// The first moment, the second moment and its maximum, of `len` parameters each; empty for those not `kept`.
     ///
     /// # Errors
     /// If the memory cannot be had.
@@ -48,7 +48,7 @@ impl Buffer {
         Ok([m?, v?, v_max?])
     }
 
-    /// Where it begins: what a slice gives, without asking for its length.
+    /// A pointer to the first value. Unlike a slice it does not compute the length.
     #[inline]
     pub fn as_ptr(&self) -> *const f32 {
         self.lines.as_ptr().cast()
@@ -89,7 +89,7 @@ impl core::fmt::Debug for Buffer {
     }
 }
 
-/// Writes to every page of `values` what is there already, so that the system has given it.
+/// Writes to every page of `values` what is there already, so that the system has to provide the memory now.
 pub(crate) fn touch(values: &mut [f32]) {
     const PAGE: usize = 4096; // no system has smaller ones
     let ends = values.len().saturating_sub(1)..values.len();
@@ -128,7 +128,7 @@ impl Tensor {
     /// An array of zeros.
     ///
     /// # Panics
-    /// If they are more values than a length can say, as a `Vec` does.
+    /// If there are more values than a `usize` can count, as a `Vec` does.
     pub fn zeros(dims: impl Into<Vec<usize>>) -> Self {
         let dims = dims.into();
         let data = vec![0.0; length(&dims).expect("capacity overflow")];
@@ -186,7 +186,7 @@ impl Tensor {
         let (a, b) = (*a, *b);
         let mut out = Vec::with_capacity(self.data.len());
         if !self.data.is_empty() {
-            let width = self.data.len() / (a * b); // without values a dimension may be as long as it likes
+            let width = self.data.len() / (a * b); // without values, a · b could overflow
             for j in 0..b {
                 for i in 0..a {
                     let at = (i * b + j) * width;
@@ -199,8 +199,8 @@ impl Tensor {
     }
 }
 
-/// The product of `dims`, if a length can say it.
+/// The product of `dims`, if a `usize` can hold it.
 fn length(dims: &[usize]) -> Option<usize> {
-    // whatever the order: an array with a dimension of 0 has no values, however long the others are
+    // first: an array with a dimension of 0 has no values, even if the product of the others would overflow
     if dims.contains(&0) { Some(0) } else { dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim)) }
 }

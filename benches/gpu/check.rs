@@ -1,4 +1,4 @@
-//! The answers of the card, before anything is timed: held against the processor's here, and written down for PyTorch.
+//! The answers of the GPU, before anything is timed: compared with the processor's here, and written down for PyTorch.
 
 use crate::values::{self, TARGET, X};
 use rnnstep::cpu::{self, Threads};
@@ -20,8 +20,8 @@ pub struct Truth {
     grads: Vec<f32>,
 }
 
-/// How far off y may be (its values lie around 1), and gradients as a part of the largest: sums in another order, or
-/// factors of so many bits over twenty steps.
+/// How far off y may be (its values are around 1), and how far gradients, as a part of the largest. The reasons are
+/// sums in another order, or factors with few bits over twenty steps.
 fn tolerances(dtype: Dtype) -> [f64; 2] {
     let rounded = |bits: i32| [8.0 * 0.5_f64.powi(bits), 32.0 * 0.5_f64.powi(bits)];
     match dtype {
@@ -53,7 +53,8 @@ impl Truth {
         Ok(Self { x, target, y, grads })
     }
 
-    /// Compares, and gives what `torch_peer.py` compares once more: the last values of y and the norm of each gradient.
+    /// Compares, and returns what `torch_peer.py` compares once more: the last values of y and the norm of each
+    /// gradient.
     pub fn hold(&self, card: &mut cuda::Network, model: &Model, batch: usize, dtype: Dtype) -> Result<Value> {
         let shape = *card.shape();
         card.forward(&self.x, &mut State::new(&shape, batch), HeadSteps::All)?;

@@ -14,7 +14,7 @@ use rnnstep::{CellKind, Error, Model, Result, Shape, State, Tensor};
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// Steps of training between two looks at the clock: as many as take so many seconds, and so many at the most.
+/// Steps of training between two readings of the clock: as many as take so many seconds, and so many at the most.
 const QUEUE: (f64, usize) = (20e-3, 100);
 
 /// The kernels of a network, compiled if they are not in the cache.
@@ -57,7 +57,7 @@ fn steps_of(name: &Value) -> usize {
     name["T"].as_u64().unwrap_or(1) as usize
 }
 
-/// Plainly launched, and as a recorded graph.
+/// Launched kernel by kernel, and as a recorded graph.
 fn both(grid: &Grid, cuda: &Cuda, network: &Network, work: Queued) -> Result<Value> {
     let plain = Time::of(cuda.gpu(), grid.each(), || network.queue(work))?;
     let graph = network.record(work)?;
@@ -116,8 +116,8 @@ fn trainer(cuda: &Cuda, model: &Model, steps: usize, batch: usize) -> Result<Tra
     Trainer::new(model.clone(), windows, recipe, cuda.clone(), Threads::default())
 }
 
-/// A whole step of training with Adam, as the library runs it: window, forward, loss, backward, update, many of them
-/// between two looks at their losses.
+/// A step of training with Adam, as the library runs it: window, forward, loss, backward, update. Many steps are queued
+/// before their losses are read.
 fn training(grid: &Grid, cuda: &Cuda, model: &Model, batch: usize, name: &Value, lines: &mut Lines) -> Result<()> {
     let mut trainer = trainer(cuda, model, steps_of(name), batch)?;
     let mut losses = vec![];

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The kernels on a card: forward, forward and backward, whole training steps.
+/// The kernels on a GPU: forward, forward and backward, complete training steps.
 #[derive(Debug, Parser)]
 #[command(name = "gpu")]
 pub struct Grid {
@@ -44,13 +44,13 @@ pub struct Grid {
     /// Compile only, this share of so many
     #[arg(long, hide = true, value_parser = share)]
     pub share: Option<(usize, usize)>,
-    /// What cargo says to every bench
+    /// The flag that cargo gives to every bench
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 impl Grid {
-    /// All (cell, H, B), smaller batches first: where time runs out the largest are missing.
+    /// All (cell, H, B), smaller batches first: if time runs out, the largest are missing.
     pub fn networks(&self) -> Vec<(CellKind, usize, usize)> {
         let cells = super::cells().into_iter().filter(|(name, _)| self.cells.iter().any(|wanted| wanted == name));
         let cells: Vec<CellKind> = cells.map(|(_, cell)| cell).collect();

@@ -1,8 +1,8 @@
-//! The kernels on a card, measured: passes and training steps over a grid of shapes, the products alone, the lesson,
-//! single steps. One JSON object a line. `torch_peer.py` beside this file reads the lines, checks the answers in them
+//! The kernels on a GPU, measured: passes and training steps over a grid of shapes, the products alone, the lesson,
+//! single steps. Each line is a JSON object. `torch_peer.py` in this folder reads the lines, checks the answers in them
 //! against PyTorch in float64, and writes the same lines for PyTorch; `report.py` makes a table of both.
 //!
-//! `cargo bench --bench gpu -- --help`. On a machine with a card and without Rust, `.ci/gpu-run` runs all three.
+//! `cargo bench --bench gpu -- --help`. On a machine with a GPU and without Rust, `.ci/gpu-run` runs all three.
 
 mod check;
 mod figures;
@@ -21,14 +21,14 @@ use std::io::{self, Write};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-/// What is said: to the terminal, and to a file.
+/// The lines that are written: to the terminal, and to a file.
 struct Lines {
     out: Option<File>,
     errors: usize,
 }
 
 impl Lines {
-    /// One line of what was measured, and for what.
+    /// Writes one line: what was measured, and for what.
     fn say(&mut self, what: &str, parts: &[&Value]) {
         let mut line = Map::new();
         line.insert("what".into(), what.into());
@@ -45,7 +45,7 @@ impl Lines {
         }
     }
 
-    /// Something that should have been measured and was not.
+    /// Writes that something should have been measured and was not.
     fn fail(&mut self, name: &Value, why: &str) {
         self.errors += 1;
         self.say("error", &[name, &json!({"error": why})]);
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     match run(&grid) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(errors) => {
-            eprintln!("gpu: {errors} errors; the lines above say which");
+            eprintln!("gpu: {errors} errors; see the lines above");
             ExitCode::FAILURE
         }
         Err(error) => {

@@ -1,9 +1,9 @@
-"""A table of what `gpu` and `torch_peer.py` measured: Markdown, every figure of the grid, those where we lose included.
+"""A table in Markdown of what `gpu` and `torch_peer.py` measured: every figure of the grid, also where rnnstep is slower.
 
     python3 report.py rnnstep.jsonl torch.jsonl > grid.md
 
-Ratios are PyTorch's time by ours, so above one we are faster; PyTorch's time is that of its better mode, eager or graph.
-Exits with 1 if a figure of rnnstep has no counterpart, or anything went wrong in either run. Needs Python alone.
+Ratios are PyTorch's time over rnnstep's, so above one rnnstep is faster. PyTorch's time is that of its better mode, eager or
+graph. Exits with 1 if a figure of rnnstep has no counterpart, or anything went wrong in either run. Needs only Python.
 """
 import json
 import math
@@ -20,7 +20,7 @@ TITLES = {
     "product": "Products of all steps at once: microseconds",
 }
 FULL = ("f32", "bf16")
-# What was promised: a name, which figures, and the least ratio.
+# The goals: a name, which figures, and the least ratio.
 GOALS = [
     ("the lesson's training", lambda k: k["what"] == "lesson" and k["cell"] == "rnn", 20),
     ("H up to 128, forward", lambda k: k["what"] == "fwd" and k["H"] <= 128, 1.5),
@@ -34,7 +34,7 @@ GOALS = [
 
 
 def read(path):
-    """The lines of a run, and its figures by what they are of."""
+    """The lines of a run, and its figures by what they measure."""
     with open(path) as file:
         lines = [json.loads(text) for text in file if text.strip()]
     figures = {}
@@ -65,11 +65,11 @@ def main(ours_path, theirs_path):
     (our_lines, ours), (their_lines, theirs) = read(ours_path), read(theirs_path)
     about = [next(line for line in lines if line["what"] == "about") for lines in (our_lines, their_lines)]
     ratios = {key: best(theirs[key]) / best(line) for key, line in ours.items() if key in theirs}
-    print(f"# rnnstep {about[0]['version']} beside PyTorch {about[1]['version']} on {about[0]['device']}\n")
+    print(f"# rnnstep {about[0]['version']} next to PyTorch {about[1]['version']} on {about[0]['device']}\n")
     print(f"{about[1]['date']}. {about[0]['arch']}, {about[0]['multiprocessors']} multiprocessors, driver for CUDA {about[0]['cuda']};"
           f" PyTorch with CUDA {about[1]['cuda']}, cuDNN {about[1]['cudnn']}, on {about[1]['device']}.")
-    if about[0]["device"].startswith("Emulated") or about[1]["cudnn"] is None or "no card" in about[1]["device"]:
-        print("**A trial of the programs, not on one card: no figure here means anything.**\n")
+    if about[0]["device"].startswith("Emulated") or about[1]["cudnn"] is None or "no GPU" in about[1]["device"]:
+        print("**A trial of the programs, not on one GPU: no figure here means anything.**\n")
     print("Medians; PyTorch's better mode of eager and graph; ratio above 1: rnnstep is faster.\n")
     print("## Goals\n\n| figures | goal | geometric mean | least | at the goal | of |\n|---|---|---|---|---|---|")
     for title, wanted, goal in GOALS:

@@ -1,4 +1,4 @@
-//! What is small: the lesson's training from fresh weights, and single steps from host to host.
+//! Small work: the lesson's training from fresh weights, and single steps from host to host.
 
 use crate::Lines;
 use crate::grid::Grid;

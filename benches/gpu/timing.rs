@@ -1,4 +1,4 @@
-//! Times by the card's own clock.
+//! Times by the GPU's own clock.
 
 use rnnstep::Result;
 use rnnstep::cuda::Gpu;
@@ -18,8 +18,8 @@ pub struct Time {
 }
 
 impl Time {
-    /// Of `work`, in bursts of back-to-back calls, each between two events, after two to warm up. It takes about `each`,
-    /// three bursts at least.
+    /// The time of `work`, in bursts of back-to-back calls between two events, after two calls to warm up. Measuring
+    /// takes about `each`, and at least three bursts.
     pub fn of(gpu: &Gpu, each: Duration, mut work: impl FnMut() -> Result<()>) -> Result<Self> {
         let (first, last) = (gpu.event()?, gpu.event()?);
         let mut burst = |calls: usize| {

@@ -1,11 +1,11 @@
-"""PyTorch, with cuDNN, on the same card as the kernels and on the same networks: the lines that benches/gpu writes.
+"""PyTorch, with cuDNN, on the same GPU as the kernels and on the same networks: the lines that benches/gpu writes.
 
     python3 torch_peer.py --against rnnstep.jsonl --out torch.jsonl
 
-Reads what was measured of rnnstep, works out the same answers in float64, holds both against them, and then measures the
-same figures: forward, forward and backward, a training step with fused Adam, the products alone, the lesson, single
-steps. Each eagerly and inside a CUDA graph, after a warm-up, with cuDNN on, by the card's own clock. Needs PyTorch and
-numpy. Without a card it runs on the processor, which is for trying the script itself.
+Reads what was measured of rnnstep, computes the same answers in float64, and compares both with them. Then measures the same
+figures: forward, forward and backward, a training step with fused Adam, the products alone, the lesson, single steps. Each
+is measured eagerly and inside a CUDA graph, after a warm-up, with cuDNN on, by the GPU's own clock. Needs PyTorch and numpy.
+Without a GPU it runs on the processor, which is only for trying the script itself.
 """
 import argparse
 import json
@@ -21,7 +21,7 @@ from torch import nn
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 DTYPES = {"f32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
-# Largest errors of y, and of a gradient's norm relative to it, after 20 steps, as far as rounded factors explain them.
+# Largest errors of y, and of a gradient's norm relative to the largest norm, after 20 steps: what rounded factors explain.
 ALLOWED = {"f32": (2e-5, 1e-4), "tf32": (8 * 2**-10, 32 * 2**-10), "f16": (8 * 2**-10, 32 * 2**-10), "bf16": (8 * 2**-7, 32 * 2**-7)}
 X, TARGET = 100, 101  # sequences of values, as in values.rs
 
@@ -61,7 +61,7 @@ def network(cell, inputs, hidden, dtype):
 
 
 def data(batch, steps, inputs, dtype):
-    """x and targets; rnnstep's are [T][B][I], the order that cuDNN likes, too."""
+    """x and targets, [T][B][I] as in rnnstep, which is also the order that suits cuDNN."""
     x = values(X, steps * batch * inputs).view(steps, batch, inputs).to(DEVICE, dtype)
     return x, values(TARGET, steps * batch).view(steps, batch, 1).to(DEVICE, dtype)
 
@@ -138,7 +138,7 @@ def both(work, each):
         try:
             found["graph_us"] = measure(recorded(work), each)
             best = min(best, found["graph_us"]["median"])
-        except Exception as error:  # some modes of cuDNN cannot be recorded; then the eager one is the best there is
+        except Exception as error:  # some modes of cuDNN cannot be recorded; then only the eager one counts
             found["graph_error"] = str(error).splitlines()[0][:120]
             synchronize()
     return {**found, "best_us": best}
@@ -154,7 +154,7 @@ def answers(net, x, target, rows):
 
 
 def hold(found, truth, dtype):
-    """How far off: y, and the norms of gradients relative to the largest; and whether that is allowed."""
+    """Whether y and the norms of gradients are close enough, and how far off they are; norms are relative to the largest."""
     off_y = max(abs(a - b) for a, b in zip(found["y"], truth["y"]))
     largest = max(truth["gradients"].values())
     off = max(abs(found["gradients"][name] - norm) for name, norm in truth["gradients"].items()) / largest
@@ -163,7 +163,7 @@ def hold(found, truth, dtype):
 
 
 def check(line, lines):
-    """Holds the answers of both against float64. True if the figures of both mean something."""
+    """Compares the answers of both with float64."""
     name = {key: line[key] for key in ("cell", "H", "B", "I", "dtype")}
     x, target = data(line["B"], line["T"], line["I"], torch.float64)
     truth = answers(network(line["cell"], line["I"], line["H"], torch.float64), x, target, len(line["y"]))
@@ -201,7 +201,7 @@ def figure(line, each, lines, cache):
     elif line["what"] == "fwdbwd":
         lines.say("fwdbwd", name, both(backward, each))
     elif line["what"] == "train":
-        # a copy: Adam changes the weights, and a learned network may be another kind of work
+        # a copy: Adam changes the weights, and a trained network might take another time
         copy = network(line["cell"], line["I"], line["H"], dtype)
         adam = torch.optim.Adam(copy.parameters(), lr=1e-3, fused=DEVICE == "cuda", capturable=DEVICE == "cuda")
 
@@ -226,7 +226,7 @@ def figure(line, each, lines, cache):
 
 
 def lesson(line, lines):
-    """The lesson from fresh weights, by the wall clock; its windows are on the card."""
+    """The lesson from fresh weights, by the wall clock; its windows are on the GPU."""
     windows = []
     for k in range(line["steps"]):
         points = np.sin(np.linspace(k * np.pi, (k + 1) * np.pi, 21)).astype(np.float32)
@@ -294,7 +294,7 @@ def main():
     args.add_argument("--seconds", type=float, default=3600, help="begin nothing after so many seconds")
     args = args.parse_args()
     start, lines, cache = time.time(), Lines(args.out), {}
-    name = torch.cuda.get_device_name() if DEVICE == "cuda" else "no card: the processor, for trying this script"
+    name = torch.cuda.get_device_name() if DEVICE == "cuda" else "no GPU: the processor, for trying this script"
     lines.say("about", {"of": "torch", "date": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime()), "version": torch.__version__, "device": name, "cuda": torch.version.cuda,
                         "cudnn": torch.backends.cudnn.version()})
     with open(args.against) as file:

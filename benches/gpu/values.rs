@@ -1,4 +1,4 @@
-//! Weights and data that any language makes again from a formula: `torch_peer.py` has its twin.
+//! Weights and data from a formula, so that any language can make them again: `torch_peer.py` has the same formula.
 
 use rnnstep::{Model, Result, Shape, Tensor};
 

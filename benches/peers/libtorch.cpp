@@ -1,4 +1,4 @@
-// libtorch, as C++ calls it: no Python in between, inference mode, the modules and the functional cells. A peer in
+// libtorch, called from C++ without Python: inference mode, the modules and the functional cells. A peer in
 // another language, as README.md describes it: `libtorch FOLDER` prints a line of JSON for each result.
 #include <torch/torch.h>
 
@@ -125,7 +125,7 @@ double usual(const std::function<void()>& work) {
     return samples[samples.size() / 2];
 }
 
-/// The largest distance from float64; what is not a number is infinitely far.
+/// The largest distance from float64. What is not a number counts as 1e30.
 double largest_error(const std::vector<float>& found, const std::vector<double>& truth) {
     double largest = 0;
     for (size_t i = 0; i < truth.size(); ++i) {

@@ -1,7 +1,7 @@
 """Writes every network of a data folder as an ONNX file with the weights in it: `onnx_files.py FOLDER`.
 
-Inputs x [T,B,I] and the states h0, c0, h1, ... [1,B,H]; outputs y [T,B,1] and h0_next, ...; the graph of a stream has
-T 1.
+Inputs are x [T,B,I] and the states h0, c0, h1, ... [1,B,H]; outputs are y [T,B,1] and h0_next, ...; the graph of a stream
+has T 1.
 """
 import sys
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""What programs print, what it comes to over several passes, and the tables of it."""
+"""The lines that programs print, their results over several passes, and tables of them."""
 import json
 import math
 import statistics
 from dataclasses import dataclass, field
 
-# the largest error of an answer, or of a loss relative to it; src/check.rs has the same
+# the largest error of an answer, or the largest relative error of a loss; src/check.rs has the same
 TOLERANCE = 1e-5
 TAIL = ("p50", "p99", "p99.9", "max")
 OURS = "rnnstep"
@@ -82,7 +82,7 @@ class Result:
 
 
 class Results:
-    """Everything that was found, in the order in which it came."""
+    """All results, in the order in which they came."""
 
     def __init__(self):
         self.all = {}
@@ -100,7 +100,7 @@ class Results:
         return found
 
     def left_out(self):
-        """Who takes no part, and where: a line each."""
+        """The peers that take no part, and where: a line for each."""
         places = {}
         for result in self.all.values():
             if result.left_out is not None:
@@ -112,7 +112,7 @@ class Results:
             yield f"{name}: {why} ({where})"
 
     def text(self):
-        """Every result: for whoever sits before it."""
+        """Every result, for the terminal."""
         yield f"{'ns':>12} {'ratio':>7} {'p50':>8} {'p99':>8} {'p99.9':>9} {'max':>10} {'error':>8}  who"
         for (workload, threads), results in self.workloads().items():
             yield ""
@@ -147,7 +147,7 @@ class Results:
 
 
 def base(results):
-    """rnnstep's own time, as it is called by default."""
+    """rnnstep's own time, without a variant."""
     ours = [result.best() for result in results if result.peer == OURS and result.variant == ""]
     return ours[0] if ours else None
 

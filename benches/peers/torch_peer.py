@@ -46,7 +46,7 @@ def wanted(workload):
 
 
 def usual(work):
-    """ns of one call: the median of thirty samples, as criterion takes them; of five when it is to be quick."""
+    """ns of one call: the median of thirty samples, as criterion takes them; of five if PEERS_QUICK is set."""
 
     def sample(calls):
         start = time.perf_counter_ns()
@@ -131,7 +131,7 @@ def lesson(net, fused):
         return losses
 
     losses = whole()
-    # where nothing was learnt there is nothing to time
+    # if nothing was learnt, the last loss is the error, which leaves the peer out
     error = abs(losses[0] / net.loss() - 1) if losses[-1] < 1e-2 else float(losses[-1])
     show(f"{net.cell}_train/lesson", "nn, Python, fused Adam" if fused else "nn, Python", error, usual(whole))
 

@@ -1,9 +1,10 @@
-//! What the benchmarks hold their answers against: the same networks in float64.
+//! What the benchmarks compare their answers with: the same networks in float64.
 #![allow(dead_code, unused_imports, reason = "each benchmark uses its part")]
 
 pub use rnnstep::measure::reference64::Reference;
 
-/// Mean squared error over sequences `x [B,T,1]` and `target [B,T,O]`, each of `seq_len` steps and from a state of zero.
+/// Mean squared error over sequences `x [B,T,1]` and `target [B,T,O]`, each of `seq_len` steps and from a state of
+/// zero.
 pub fn mean_squared_error(reference: &Reference, x: &[f32], target: &[f32], seq_len: usize) -> f64 {
     let y = x.chunks(seq_len).flat_map(|x| reference.forward(x));
     let squares = y.zip(target).map(|(y, &t)| (y - f64::from(t)) * (y - f64::from(t)));

@@ -66,7 +66,7 @@ macro_rules! kinds {
 }
 cells!(kinds);
 
-// Arrays of gates and of what is saved are this long, and the loops over them believe the constants of the cell.
+// Arrays of gates and of what is saved have MOST elements, and the loops over them rely on the constants of the cell.
 const _: () = {
     let mut i = 0;
     while i < CellKind::ALL.len() {

@@ -1,6 +1,6 @@
-//! Minimal gated unit, reset after the product: `n = tanh(x_n + f·h_n)`, `h' = (1 - f)·h + f·n`, gates f n: a GRU whose one gate
-//! both resets and updates. Formulas: Zhou, Wu, Zhang and Zhou, "Minimal gated unit for recurrent neural networks", 2016, with f
-//! behind the product as the r of `torch.nn.GRU` is.
+//! Minimal gated unit, reset after the product: `n = tanh(x_n + f·h_n)`, `h' = (1 - f)·h + f·n`, gates f n: a GRU whose
+//! one gate both resets and updates. Formulas: Zhou, Wu, Zhang and Zhou, "Minimal gated unit for recurrent neural
+//! networks", 2016, with f behind the product as the r of `torch.nn.GRU` is.
 
 #[cfg(feature = "std")]
 use super::sigmoid64;

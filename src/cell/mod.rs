@@ -1,19 +1,19 @@
-//! The maths of one time step, sixteen hidden units at a time: once for all instruction sets.
+//! The maths of one time step, sixteen hidden units at a time, written once for all instruction sets.
 //!
 //! `gates_x = W_ih x + b_ih` and `gates_h = W_hh h + b_hh` come from outside and are kept apart, since the GRU
 //! multiplies one of the second kind by r. Activation gradients are assigned here; parameter gradients are
 //! accumulated by whoever owns the products.
 //!
-//! `cells!` is the one list of cells. Everything else that knows all of them follows from it: [`kind::CellKind`] with its
-//! names, [`visit`], the types of `rnnstep::model!`, the kernels' sources, the command line and the search.
+//! `cells!` is the one list of cells. Everything else that knows all of them follows from it: [`kind::CellKind`] with
+//! its names, [`visit`], the types of `rnnstep::model!`, the kernels' sources, the command line and the search.
 
-/// The one list of cells, for a macro that makes something of it. An entry is the cell's kind, which is also the name of its type,
-/// and its name on the command line and in files, which is also that of its kernels, `kernels/<name>.cu`; in brackets a
-/// nonlinearity that it may have instead of tanh, and the type of that.
+/// The one list of cells, for macros that generate code from it. An entry has two names. The first is the cell's kind,
+/// and also its type. The second is its name on the command line, in files, and of its kernels, `kernels/<name>.cu`. In
+/// brackets follow a nonlinearity that the cell may have instead of tanh, and the type with that.
 macro_rules! cells {
     ($each:ident) => {
         $each! {
-            /// Elman RNN: `h' = tanh(W_ih x + b_ih + W_hh h + b_hh)`, or relu in place of tanh.
+            /// Elman RNN: `h' = tanh(W_ih x + b_ih + W_hh h + b_hh)`, or relu instead of tanh.
             Rnn "rnn" (Relu RnnRelu)
             /// Long short-term memory, gates in the order i f g o.
             Lstm "lstm"
@@ -54,23 +54,24 @@ pub struct CellState<V> {
     pub c: V,
 }
 
-/// What backward of one step gives.
+/// The result of backward through one step.
 #[derive(Clone, Copy)]
 pub struct Gradients<V> {
     /// With respect to `gates_x`.
     pub dgates_x: [V; MOST],
-    /// With respect to `gates_h`: the same but for a cell that has [`Cell::RESET`].
+    /// With respect to `gates_h`: the same, except for a cell that has [`Cell::RESET`].
     pub dgates_h: [V; MOST],
     /// With respect to the state before the step, without the part that runs through `gates_h`.
     pub dstate: CellState<V>,
 }
 
-/// Something to look at: its name, and its value from the activated gates and the state after the step.
+/// A value that `rnnstep gates` prints: its name, and how it follows from the activated gates and the state after the
+/// step.
 pub type Shown = (&'static str, fn(gates: [f32; MOST], after: CellState<f32>) -> f32);
 
-/// A recurrent cell. Arrays are [`MOST`] long; a cell with fewer gates leaves the rest alone.
+/// A recurrent cell. Arrays have [`MOST`] elements; a cell with fewer gates does not use the rest.
 ///
-/// Memory is laid out by the constants, so there are the cells of this crate and no others:
+/// Memory is laid out by the constants, so no other crate can add a cell:
 ///
 /// ```compile_fail,E0277
 /// use rnnstep::cell::{Cell, Gradients, MOST, CellState};
@@ -98,25 +99,25 @@ pub type Shown = (&'static str, fn(gates: [f32; MOST], after: CellState<f32>) ->
 /// }
 /// ```
 pub trait Cell: Copy + Send + Sync + Sealed + 'static {
-    /// What it is called.
+    /// Its kind.
     const KIND: CellKind;
     /// Its activation, for a cell that has one to choose.
     const NONLINEARITY: Nonlinearity = Nonlinearity::Tanh;
     /// G: gates, in PyTorch's order.
     const GATES: usize;
-    /// Vectors that forward leaves for backward, beside the states.
+    /// Vectors that forward leaves for backward, in addition to the states.
     const SAVED: usize;
     /// Whether there is a cell state `c`.
     const HAS_C: bool;
     /// Whether a gate acts on `gates_h` alone, so that the two gradients differ.
     const RESET: bool;
-    /// What there is to look at of a unit after a step.
+    /// What `rnnstep gates` prints of a unit after a step.
     const SHOWN: &'static [Shown];
 
-    /// One time step: the state after it, and what backward will want to know (activated gates first).
+    /// One time step: the state after it, and what backward needs (activated gates first).
     fn forward<V: Lanes>(gates_x: [V; MOST], gates_h: [V; MOST], before: CellState<V>) -> (CellState<V>, [V; MOST]);
 
-    /// The same step of one unit in float64, written as the formulas are written: what [`Cell::forward`] is held against.
+    /// The same step of one unit in float64, written like the formulas: [`Cell::forward`] is compared with it.
     #[cfg(feature = "std")]
     fn exact(gates_x: [f64; MOST], gates_h: [f64; MOST], before: CellState<f64>) -> CellState<f64>;
 
@@ -129,9 +130,9 @@ pub trait Cell: Copy + Send + Sync + Sealed + 'static {
     ) -> Gradients<V>;
 }
 
-/// Something to do with the cell of a network once its type is known.
+/// Code that needs the type of a network's cell.
 pub trait Visitor {
-    /// What comes back.
+    /// What it returns.
     type Output;
     /// Called with the cell.
     fn visit<C: Cell>(self) -> Self::Output;
@@ -149,7 +150,7 @@ macro_rules! visits {
             }
         }
 
-        /// What that type is called in `rnnstep::model!`.
+        /// The name of that type in `rnnstep::model!`.
         #[cfg(feature = "alloc")]
         pub(crate) const fn type_name(kind: CellKind, nonlinearity: Nonlinearity) -> &'static str {
             match (kind, nonlinearity) {

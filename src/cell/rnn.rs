@@ -18,7 +18,7 @@ pub struct Elman<A>(PhantomData<A>);
 
 /// An activation whose derivative follows from its value. Not to be named outside this crate.
 pub trait Activation: Copy + Send + Sync + 'static {
-    /// What it is called.
+    /// Its kind.
     const KIND: Nonlinearity;
     /// The value.
     fn value<V: Lanes>(a: V) -> V;

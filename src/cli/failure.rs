@@ -1,16 +1,16 @@
-//! How a command ends when it does not end well.
+//! Why a command failed, which decides its message and its exit code.
 
 use rnnstep::Error;
 
-/// How a command ends when it does not end well.
+/// Why a command failed.
 pub enum Failure {
-    /// The library said no.
+    /// The library returned an error.
     Library(Error),
     /// Flags that do not go together.
     Usage(String),
-    /// Whoever read stdout has gone: a silent end.
+    /// The reader of stdout has closed it. The command ends without a message.
     ClosedPipe,
-    /// A signal came while stdout took nothing: a silent end as well.
+    /// A signal came while stdout accepted nothing. The command ends without a message.
     Interrupted,
 }
 
@@ -26,7 +26,7 @@ impl Failure {
         match self {
             Self::Library(error) => error,
             Self::Usage(message) => Error::Invalid(message),
-            Self::ClosedPipe => Error::Invalid("whoever read the output has gone".into()),
+            Self::ClosedPipe => Error::Invalid("the reader of the output has closed it".into()),
             Self::Interrupted => Error::Invalid("interrupted".into()),
         }
     }

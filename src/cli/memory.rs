@@ -1,8 +1,9 @@
-//! What the program does when memory runs out, wherever that is: one line, exit 1.
+//! Running out of memory ends the program with one line and exit code 1, wherever it happens.
 //!
-//! The standard library ends a process whose allocation fails by a signal, after two lines that name neither file nor way
-//! out. So the program's allocator, which hands everything on to the system's, ends it first. Memory that the library asks
-//! for where a file says how much (`rnnstep::memory`) is let fail: there is an error then, which says of what file.
+//! When an allocation fails, the standard library prints two lines that neither name a file nor say what to do, and
+//! ends the process with a signal. So the program has its own allocator, which passes every call on to the system's and
+//! ends the process first. An allocation may fail only if a file decides its size (`rnnstep::memory`): the library then
+//! returns an error that names the file.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
@@ -13,8 +14,8 @@ struct Asked;
 #[global_allocator]
 static ASKED: Asked = Asked;
 
-// SAFETY: every call is handed on to the system's allocator with the arguments as they came, and what that gives back is
-// given back; nothing is kept, and nothing unwinds: where memory was refused, the process ends.
+// SAFETY: every call goes to the system's allocator with unchanged arguments, and its result is returned unchanged.
+// Nothing is kept, and nothing unwinds: if memory is refused, the process ends.
 unsafe impl GlobalAlloc for Asked {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -49,7 +50,7 @@ fn had(at: *mut u8, bytes: usize) -> *mut u8 {
     at
 }
 
-/// Says so and ends, without allocating. Of several threads the first one speaks.
+/// Prints the message and ends the process, without allocating. If several threads get here, only the first one prints.
 #[cold]
 fn end(bytes: usize) -> ! {
     static SAID: AtomicBool = AtomicBool::new(false);
@@ -59,18 +60,18 @@ fn end(bytes: usize) -> ! {
         let mut rest = &mut line[..];
         let _ = writeln!(
             rest,
-            "error: out of memory: {bytes} bytes more cannot be had; take less data, a smaller model, batch or window"
+            "error: out of memory: cannot get {bytes} more bytes; use less data, or a smaller model, batch or window"
         );
         let written = size - rest.len();
         say(&line[..written]);
     }
     #[cfg(unix)]
-    signal_hook::low_level::exit(1); // at once: what else is open is as after a kill
+    signal_hook::low_level::exit(1); // at once: open files are left as after a kill
     #[cfg(not(unix))]
     std::process::exit(1);
 }
 
-/// To stderr past its lock, which this thread may hold.
+/// Writes to stderr without taking its lock, which this thread may hold already.
 fn say(line: &[u8]) {
     #[cfg(unix)]
     {

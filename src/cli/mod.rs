@@ -1,9 +1,10 @@
-//! Parses, calls the library, prints. Results go to stdout, talk to stderr. No arithmetic here.
+//! The command line program: it parses the arguments, calls the library and prints. Results go to stdout, messages to
+//! stderr. No arithmetic is done here.
 
-/// std's, but for a stderr that is closed or on a full disk, which is no reason to panic, and for what a terminal would obey in
-/// a name.
+/// Like the `eprintln!` of std, with two differences. It does not panic if stderr is closed or its disk is full, and it
+/// escapes control characters, which may stand in the name of a file.
 macro_rules! eprintln {
-    ($($said:tt)*) => { crate::cli::output::screen::talk(&format!($($said)*)) };
+    ($($text:tt)*) => { crate::cli::output::screen::talk(&format!($($text)*)) };
 }
 
 mod args;
@@ -30,7 +31,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Trains a network on a series and writes it to a file
+    /// Trains a network on a series and writes the model to a file
     Train(Box<command::train::TrainArgs>),
     /// Predicts one step ahead at every row of a file
     Predict(command::predict::PredictArgs),
@@ -38,19 +39,19 @@ enum Command {
     Stream(command::stream::StreamArgs),
     /// Predicts many steps ahead, feeding predictions back
     Forecast(command::forecast::ForecastArgs),
-    /// Tells whether a model is worth using: a backtest next to naive forecasts
+    /// Backtests a model next to naive forecasts, to show whether it is worth using
     Evaluate(Box<command::evaluate::EvaluateArgs>),
-    /// Looks for a recipe: successive halving over cell, sizes, window, learning rate and form of the target
+    /// Searches for a good cell, sizes, window, learning rate and target transform, by successive halving
     Search(Box<command::search::SearchArgs>),
     /// Shows the gates of every step
     Gates(command::gates::GatesArgs),
-    /// Writes a model in another form: as Rust source to compile into firmware
+    /// Converts a model to Rust source, to compile into firmware
     Convert(command::convert::ConvertArgs),
-    /// Times single steps: their distribution on every instruction set and card, in a row and after a pause
+    /// Measures the distribution of step times on every instruction set and GPU, back to back and after a pause
     Bench(command::bench::BenchArgs),
-    /// Compiles the kernels of a model for cards that are elsewhere
+    /// Compiles the kernels of a model ahead of time, for GPUs of other machines
     Compile(command::compile::CompileArgs),
-    /// Says what this machine has, and what is in a model file
+    /// Shows what this machine has, or what is in a model file
     Info(command::info::InfoArgs),
 }
 
@@ -73,7 +74,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// All commands. A number below zero is taken for the value of an option that wants a number, and refused as such.
+/// All commands. An option that takes a number reads a negative number as its value, and refuses it by its range.
 fn command() -> clap::Command {
     let numbers = [TypeId::of::<f64>(), TypeId::of::<usize>(), TypeId::of::<u64>()];
     let is_number = |arg: &clap::Arg| numbers.iter().any(|number| arg.get_value_parser().type_id() == *number);
@@ -85,19 +86,19 @@ fn work() -> Result<ExitCode, Failure> {
     let mut command = command();
     match command.clone().try_get_matches() {
         Ok(matches) => run(&args::config::applied(&mut command, matches)?),
-        Err(error) => said_by_clap(&error),
+        Err(error) => print_message_of_clap(&error),
     }
 }
 
-/// Help on stdout, or on stderr what is wrong with the arguments.
-fn said_by_clap(error: &clap::Error) -> Result<ExitCode, Failure> {
+/// Prints the help on stdout, or what is wrong with the arguments on stderr.
+fn print_message_of_clap(error: &clap::Error) -> Result<ExitCode, Failure> {
     let text = error.to_string();
     let odd = |arg: std::ffi::OsString| arg.to_string_lossy().chars().any(char::is_control);
     if error.use_stderr() && std::env::args_os().any(odd) {
-        // an argument with a line break in it could say whatever it likes in a line of its own
+        // an argument with a line break in it could forge a line of its own
         output::screen::talk(text.trim_end());
     } else if error.use_stderr() && escaped_lines(&text) != text {
-        // a shell puts names of files among the arguments, whoever gave them
+        // an argument may be the name of a file that somebody else chose: a shell expands `*`
         text.trim_end().lines().for_each(output::screen::talk);
     } else {
         let printed = error.print();
@@ -110,7 +111,7 @@ fn said_by_clap(error: &clap::Error) -> Result<ExitCode, Failure> {
 
 fn run(matches: &clap::ArgMatches) -> Result<ExitCode, Failure> {
     let cli = Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
-    // which flags were given, not just what they say
+    // this knows which flags were given, not only their values
     let given = matches.subcommand().map_or(matches, |(_, given)| given);
     let mut screen = Screen::new();
     let result = match cli.command {
@@ -126,11 +127,11 @@ fn run(matches: &clap::ArgMatches) -> Result<ExitCode, Failure> {
         Command::Compile(args) => command::compile::run(&args, &mut screen),
         Command::Info(args) => command::info::run(&args, &mut screen),
     };
-    // what went wrong first is what is said
+    // of two failures the first one is reported
     result.and_then(|code| screen.finish().map(|()| code))
 }
 
-/// A file that grows beyond `ulimit -f` is then a write that fails, with a message; the system's way is to end the process.
+/// Makes a write beyond `ulimit -f` fail with an error, and so with a message. By default the system ends the process.
 fn outlive_a_file_too_large() {
     #[cfg(unix)]
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());

@@ -1,9 +1,9 @@
-//! INT, TERM and HUP, for a command that has something to save.
+//! The signals INT, TERM and HUP, for a command that has something to save.
 //!
-//! The first one asks: [`came`] says so, waits for a reader or a writer of a pipe end, and the command saves and ends. The
-//! second one ends the process as it would have without all this. One that the process was started to ignore
-//! (`nohup`, `trap '' INT`) stays ignored. Without [`watch`] every signal does what it does by default: a command that has
-//! nothing to save ends at once, wherever it waits.
+//! The first signal is a request: [`came`] returns true, waiting for the other end of a pipe stops, and the command
+//! saves and ends. The second signal ends the process, as it does by default. A signal that the process was started to
+//! ignore (`nohup`, `trap '' INT`) stays ignored. Without [`watch`] every signal has its default effect: a command that
+//! has nothing to save ends at once, even while it waits.
 
 #[cfg(not(unix))]
 mod other;
@@ -19,8 +19,8 @@ use std::path::Path;
 
 pub use system::{came, wait_to_read, wait_to_write, watch};
 
-/// While it lives there is nothing to save, or nothing that could be: a signal ends the process at once, as it does by
-/// default. One that came before it ends it soon after.
+/// While this value lives, there is nothing to save, or nothing can be saved: a signal ends the process at once, as it
+/// does by default. A signal that came earlier ends the process after a short wait.
 pub struct AtOnce(());
 
 impl AtOnce {
@@ -36,14 +36,15 @@ impl Drop for AtOnce {
     }
 }
 
-/// Calls what writes to `path`. If that is a pipe, it may wait for a reader for ever: a signal ends that wait and the process.
+/// Calls `write`, which writes to `path`. If that is a pipe, the call may wait for a reader for ever, and a signal ends
+/// the process.
 pub fn writing<T>(path: &Path, write: impl FnOnce() -> T) -> T {
     let regular = std::fs::metadata(path).map_or(true, |found| found.is_file());
     let _at_once = (!regular).then(AtOnce::new);
     write()
 }
 
-/// That a wait was ended by a signal.
+/// The error of a wait that a signal ended.
 #[derive(Debug)]
 pub struct Ended;
 
@@ -56,7 +57,7 @@ impl std::fmt::Display for Ended {
 impl std::error::Error for Ended {}
 
 impl Ended {
-    /// Whether this is why something could not be read or written.
+    /// Whether a signal is the reason for `error`.
     pub fn is_why(error: &std::io::Error) -> bool {
         error.get_ref().is_some_and(|inner| inner.is::<Self>())
     }

@@ -1,14 +1,14 @@
-//! Several vectors side by side, as one wider vector: so many chains of operations at a time.
-#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment says it of all of them")]
+//! Several vectors side by side, used as one wider vector: several chains of operations run at a time.
+#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment is for all of them")]
 
 use crate::simd::lanes::sealed::Sealed;
 use crate::simd::lanes::{LANES, Lanes, Pass};
 use core::ops::{Add, Div, Mul, Sub};
 
-/// `N` vectors on which every operation is done one after the other. A cell is one long chain of operations, each of which
-/// waits for the one before; two chains leave the processor half as long without work.
+/// `N` vectors on which every operation is done one after the other. A cell is one long chain of operations, each of
+/// which waits for the one before. With two chains the processor is idle for half as long.
 ///
-/// Memory is read and written in `N · 16` values in a row; what lies elsewhere is put together by hand.
+/// Loads and stores are of `N · 16` values in a row. Vectors from other places are put together by hand.
 #[derive(Clone, Copy)]
 pub struct Beside<V, const N: usize>(pub [V; N]);
 
@@ -58,8 +58,9 @@ impl<V: Lanes, const N: usize> Div for Beside<V, N> {
 
 impl<V: Lanes, const N: usize> Sealed for Beside<V, N> {}
 
-// Loops and no closures: a closure is not compiled for the instruction set, and need not be taken into what is.
-// SAFETY of every block below: what each of the vectors asks for, which a value or the caller promises.
+// Loops and no closures: a closure is not compiled for the instruction set, and may not be inlined into code that is.
+// SAFETY of every block below: what each of the vectors requires is given by an existing value, or promised by the
+// caller.
 impl<V: Lanes, const N: usize> Lanes for Beside<V, N> {
     const ACCUMULATORS: usize = V::ACCUMULATORS / N;
 

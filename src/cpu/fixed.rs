@@ -13,9 +13,9 @@ use crate::simd::lanes::sealed::Sealed;
 use crate::simd::lanes::{Lanes, Pass, padded};
 use core::marker::PhantomData;
 
-/// A shape that is a type; [`Net`] is the one there is.
+/// A shape that is a type. [`Net`] is the only one.
 ///
-/// Arrays are as long as the constants say, and what works on them trusts that, so nobody else can say otherwise:
+/// Arrays are as long as the constants say, and unsafe code relies on that. So no other crate can implement this:
 ///
 /// ```compile_fail,E0277
 /// use rnnstep::Shape;
@@ -56,7 +56,7 @@ const fn states(shape: &Shape) -> usize {
     shape.layers * padded(shape.hidden) * if shape.cell.has_c() { 2 } else { 1 }
 }
 
-/// The one [`FixedShape`] there is: cell, format, I, H, L, O (H without a head), whether there are biases and a head.
+/// The only [`FixedShape`]: cell, format, I, H, L, O (H without a head), whether there are biases and a head.
 #[derive(Debug, Clone, Copy)]
 pub struct Net<C, S, const I: usize, const H: usize, const L: usize, const O: usize, const BIAS: bool, const HEAD: bool>(
     PhantomData<(C, S)>,
@@ -88,7 +88,7 @@ impl<
     };
 }
 
-/// The parameters: the arena of [`Offsets`], and behind it fc.weight with lanes along h.
+/// The parameters: the arena of [`Offsets`], and after it fc.weight with lanes along h.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub struct Params<N, const P: usize>([f32; P], PhantomData<N>);
@@ -108,11 +108,11 @@ impl<N: FixedShape, const P: usize> Params<N, P> {
         Some(Self(params, PhantomData))
     }
 
-    /// Those of PyTorch's tensors in PyTorch's order, each row after row, packed when the program is compiled.
+    /// Those of PyTorch's tensors in PyTorch's order, each row by row. They are packed when the program is compiled.
     ///
     /// # Panics
-    /// If there are more tensors than the network has, or fewer, or one has another number of values; or the network has
-    /// smaller weights than f32. In a constant that is an error of the compiler.
+    /// If there are more tensors than the network has, or fewer, or one has another number of values; or the network
+    /// has smaller weights than f32. In a constant, this is a compile error.
     pub const fn of_tensors(tensors: &[&[f32]]) -> Self {
         assert!(matches!(N::Stored::WEIGHTS, Weights::F32), "tensors are of f32; smaller weights come packed");
         let (shape, mut arena) = (N::SHAPE, [0.0; P]);
@@ -142,7 +142,8 @@ impl<N: FixedShape, const P: usize> Params<N, P> {
     }
 }
 
-/// Writes the values of tensor `next`, `[gates·units, columns]`, to their places from `offset` on; which tensor follows.
+/// Writes the values of tensor `next`, `[gates·units, columns]`, to their places from `offset` on. Returns the number
+/// of the tensor after it.
 const fn pack(
     tensors: &[&[f32]],
     next: usize,
@@ -162,13 +163,13 @@ const fn pack(
     next + 1
 }
 
-/// What a sequence works in: gates and y of the step at hand, h `[L][Hp]` and c.
+/// The memory of a sequence: gates and y of the current step, h `[L][Hp]` and c.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub struct Memory<N, const M: usize> {
     values: [f32; M],
     turn: Turn,
-    /// The processor, once it was asked for.
+    /// The processor, once it was detected.
     cpu: Option<Cpu>,
     net: PhantomData<N>,
 }
@@ -211,7 +212,7 @@ impl<N: FixedShape, const M: usize> Memory<N, M> {
         self.values.get(Self::state(layer, true)?)
     }
 
-    /// h of a layer to be written; with it what was made ready for the next step is forgotten.
+    /// h of a layer to be written. What [`Memory::advance`] has computed for the next step is discarded.
     pub fn h_mut(&mut self, layer: usize) -> Option<&mut [f32]> {
         self.turn.ahead = false;
         self.values.get_mut(Self::state(layer, false)?)
@@ -222,7 +223,7 @@ impl<N: FixedShape, const M: usize> Memory<N, M> {
         self.values.get_mut(Self::state(layer, true)?)
     }
 
-    /// y of `x`; the state becomes that after it.
+    /// y of `x`. The state becomes that after the step.
     #[inline]
     pub fn step<const P: usize, const I: usize, const O: usize>(
         &mut self,
@@ -244,7 +245,7 @@ impl<N: FixedShape, const M: usize> Memory<N, M> {
         y
     }
 
-    /// What can be done before the next x is there.
+    /// The early half of the next step, which does not need x. [`Memory::step`] then takes less time.
     #[inline]
     pub fn advance<const P: usize>(&mut self, params: &Params<N, P>) {
         self.run(params, None);
@@ -254,8 +255,8 @@ impl<N: FixedShape, const M: usize> Memory<N, M> {
     fn run<const P: usize>(&mut self, params: &Params<N, P>, x: Option<*const f32>) {
         const { assert!(P == N::PARAMS && M == N::MEMORY) };
         let cpu = *self.cpu.get_or_insert_with(Cpu::widest);
-        // SAFETY: parameters and memory are as long as the shape asks for, which was checked when this was compiled; the
-        // rest is the promise of `run`.
+        // SAFETY: parameters and memory are as long as the shape asks for, which was checked when this was compiled;
+        // the rest is the promise of `run`.
         unsafe {
             cpu.run(Known::<N> {
                 params: params.0.as_ptr(),
@@ -274,7 +275,7 @@ impl<N: FixedShape, const M: usize> Default for Memory<N, M> {
     }
 }
 
-/// A call of [`Memory::run`]. Where things lie is worked out inside the instruction set, by the compiler.
+/// A call of [`Memory::run`]. The compiler works out all places, in the code for each instruction set.
 struct Known<'a, N> {
     params: *const f32,
     memory: *mut f32,

@@ -1,8 +1,8 @@
 //! The head: `y = W h + b`. Formula: PyTorch, `torch.nn.Linear`.
 //!
-//! As a product with lanes across outputs one output costs as much as sixteen, and all those that forecast one series
-//! have one. Few outputs are therefore sums of sixteen lanes along h, added up at the end. Which of the two it is
-//! depends on O alone: the bits are the same for a step and a sequence, on every instruction set.
+//! In a product with lanes across outputs, one output costs as much as sixteen, and a network that forecasts one series
+//! has one. Few outputs are therefore computed with lanes along h: sixteen sums each, added up at the end. Which of the
+//! two is used depends on O alone, so the bits are the same for a step and a sequence, on every instruction set.
 
 use super::product::{Panel, Product, Start};
 use crate::simd::lanes::{LANES, Lanes, Pass, padded};
@@ -13,7 +13,7 @@ const FEW: usize = 4;
 
 /// The head for some rows of h.
 ///
-/// Everyone who makes one promises that its pointers reach what their comments say.
+/// Whoever makes one promises that its pointers are valid for what their comments describe.
 #[derive(Clone, Copy)]
 pub struct Linear {
     /// Rows of h and y.
@@ -30,7 +30,7 @@ pub struct Linear {
     pub weight_transposed: *const f32,
     /// fc.bias, `[Op]`.
     pub bias: *const f32,
-    /// `[rows][Op]`; what lies beyond O is anything.
+    /// `[rows][Op]`; values beyond O are arbitrary.
     pub y: *mut f32,
 }
 
@@ -86,7 +86,7 @@ impl Pass for Linear {
 }
 
 impl Linear {
-    /// The head for one row, where this is called.
+    /// The head for one row, inlined into the caller.
     ///
     /// # Safety
     /// That of [`Linear::run`].
@@ -134,7 +134,8 @@ impl Linear {
         }
     }
 
-    /// `Σ h · weight` of output `o` of a row, even and odd vectors in a chain each. Its lanes are still to be added up.
+    /// `Σ h · weight` of output `o` of a row, with one chain for even and one for odd vectors. Its lanes are not added
+    /// up yet.
     #[inline(always)]
     unsafe fn dot<V: Lanes>(&self, row: usize, o: usize) -> V {
         let (tiles, distance) = (padded(self.hidden) / LANES, padded(self.output) * LANES);

@@ -1,4 +1,4 @@
-//! Whole passes of a network on the processor, and single steps.
+//! Passes of a network on the processor, and single steps.
 #![cfg_attr(not(feature = "alloc"), allow(dead_code, reason = "fixed models take steps only"))]
 
 #[cfg(feature = "alloc")]

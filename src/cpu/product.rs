@@ -22,8 +22,8 @@ pub enum Start {
     Bias(*const f32),
     /// What the result holds already.
     Result,
-    /// Nothing; at the end it is multiplied by the scale of its column and the bias, if there is one, is added. Both are
-    /// laid out as one row of the result. For formats with scales, and only for them.
+    /// Nothing; at the end it is multiplied by the scale of its column and the bias, if there is one, is added. Both
+    /// are laid out as one row of the result. For formats with scales, and only for them.
     Scaled(*const f32, Option<*const f32>),
 }
 
@@ -44,7 +44,7 @@ impl Panel {
     /// The panel of so many vectors.
     ///
     /// # Panics
-    /// If no product is written for them; of the gates of a cell that is an error of the compiler.
+    /// If no product is written for that number. For the gates of a cell, this is a compile error.
     pub const fn of(vectors: usize) -> Self {
         match vectors {
             1 => Self::One,
@@ -56,7 +56,7 @@ impl Panel {
     }
 }
 
-// A product with another number of gates would read beyond the weights: a cell that has them does not compile.
+// A product with another number of gates would read beyond the weights, so a cell with such a number does not compile.
 const _: () = {
     let mut i = 0;
     while i < CellKind::ALL.len() {
@@ -116,8 +116,8 @@ impl Pass for Product {
     }
 }
 
-/// A product with a right side stored as `S`, as a pass of its own: the compiler lays it out once for an instruction set and
-/// not wherever there is a product, which would be most of what there is to compile.
+/// A product with a right side stored as `S`, as a pass of its own. So the compiler generates it once for an
+/// instruction set and not at every call, which would be most of the code.
 struct Apart<S> {
     product: Product,
     stored: PhantomData<S>,
@@ -164,7 +164,7 @@ impl Product {
         Self { a, out, rows: rows.len(), ..self }
     }
 
-    /// The same product for some of its panels only. For a product that starts from a bias this is not to be had.
+    /// The same product for some of its panels only. It must not start from a bias.
     pub fn some_panels(self, panels: Range<usize>) -> Self {
         // SAFETY: panels of the product.
         let (b, out) =
@@ -172,11 +172,11 @@ impl Product {
         Self { b, out, panels: panels.len(), ..self }
     }
 
-    /// For many rows, a part of k after the other: what lies of a panel in it stays in the first cache while the rows go by.
-    /// The sums go on from what they were, so they are the same.
+    /// For many rows, k is cut into parts that are done one after the other. What a panel has in such a part stays in
+    /// the first-level cache for all rows. Each sum goes on from where it was, so the result is the same.
     #[inline(always)]
     unsafe fn blocks<V: Lanes, S: Stored, const PANEL: usize>(&self) {
-        const BLOCK: usize = 16 << 10; // bytes, a third to a half of the first cache of most processors
+        const BLOCK: usize = 16 << 10; // bytes, a third to a half of the first-level cache of most processors
         let depth = BLOCK / (PANEL * LANES * size_of::<f32>());
         if S::WEIGHTS != Weights::F32 || self.rows < 8 || self.depth <= depth {
             // SAFETY: the caller's promise.
@@ -197,7 +197,7 @@ impl Product {
         }
     }
 
-    /// One row has too few sums in a panel to keep the processor busy: those of several panels.
+    /// One row has too few sums in a panel to keep the processor busy, so several panels are taken together.
     #[inline(always)]
     unsafe fn row<V: Lanes, S: Stored, const PANEL: usize, const CHAINS: usize>(&self) {
         let together = (V::ACCUMULATORS / (PANEL * CHAINS)).max(1);
@@ -225,7 +225,8 @@ impl Product {
         // SAFETY: the caller's promise; rows and panels stay below their number.
         unsafe {
             let mut panel = 0;
-            // Four chains of one gate, many rows: two chains after the other two, so that twelve sums share what is read.
+            // One gate in four chains, many rows: two chains come after the other two, so that twelve sums share what
+            // is read.
             let wide = PANEL == 1 && CHAINS == 4 && S::WEIGHTS == Weights::F32;
             while wide && V::ACCUMULATORS >= 24 && self.rows >= 6 && panel + 2 <= self.panels {
                 let mut row = 0;
@@ -296,10 +297,10 @@ impl Product {
         }
     }
 
-    /// The same, left in registers.
+    /// The sums of a tile, left in registers.
     ///
     /// # Safety
-    /// That of [`Product::run`], but that nothing is written; rows and panels of the product.
+    /// That of [`Product::run`], except that nothing is written; rows and panels must be those of the product.
     #[inline(always)]
     unsafe fn sums<
         V: Lanes,
@@ -334,7 +335,7 @@ impl Product {
                     }
                 }
             }
-            // the sums of k mod CHAINS are a chain, however many k come with one load
+            // k belongs to chain k mod CHAINS, however many k come with one load
             let group = if CHAINS > S::RUN { CHAINS } else { S::RUN };
             let mut k = 0;
             while k + group <= self.depth {
@@ -374,13 +375,13 @@ impl Product {
     /// One row of some panels, which are the gates of cell `C`, left in registers.
     ///
     /// # Safety
-    /// That of [`Product::run`], but that nothing is written; panels of the product.
+    /// That of [`Product::run`], except that nothing is written; panels must be those of the product.
     #[inline(always)]
     pub unsafe fn gates<V: Lanes, C: Cell, S: Stored, const PANELS: usize>(&self, panel: usize) -> [[V; MOST]; PANELS] {
         // SAFETY: the caller's promise.
         unsafe {
             let mut gates = [[V::splat(0.0); MOST]; PANELS];
-            // conditions that are constants: only the product of this cell is laid out
+            // the conditions are constants, so only the product of this cell is generated
             const { Panel::of(C::GATES) };
             if const { C::GATES == 1 } {
                 let [sums] = self.sums::<V, S, 1, PANELS, 1, 4>(0, panel);
@@ -408,8 +409,8 @@ impl Product {
         }
     }
 
-    /// A few rows of a few panels of one vector, two of the four chains of each sum at a time: the first two are put down in
-    /// the result until the others are there. The additions are those of [`Product::sums`].
+    /// A few rows of a few panels of one vector, two of the four chains of each sum at a time. The result holds the sum
+    /// of the first two until the others are done. The additions are those of [`Product::sums`].
     #[inline(always)]
     unsafe fn two_turns<V: Lanes, const ROWS: usize, const PANELS: usize, const CHAINS: usize>(
         &self,
@@ -492,7 +493,7 @@ impl Product {
 }
 
 /// Packed weights `[tile][column][gate][lane]` as the right side of a product that runs over gates and units:
-/// `[column / 16][tile][gate][lane][column % 16]`. Columns beyond the last stay as they are in `out`, zero.
+/// `[column / 16][tile][gate][lane][column % 16]`. Columns beyond the last are not written: `out` must be zero there.
 pub const fn transpose(weights: &[f32], gates: usize, columns: usize, out: &mut [f32]) {
     let rows = weights.len() / columns;
     let (mut at, mut tile) = (0, 0);

@@ -12,7 +12,7 @@ use core::ops::Range;
 
 /// One layer and the part of a window that a pass works on.
 ///
-/// Everyone who makes one promises that its pointers reach what their comments say. T steps, B rows a step.
+/// Whoever makes one promises that its pointers are valid for what their comments describe: T steps, B rows a step.
 #[derive(Clone, Copy)]
 pub struct Layer {
     /// G, the gates of the cell.
@@ -37,17 +37,18 @@ pub struct Layer {
     pub biases: Option<(*const f32, *const f32)>,
     /// The scales of the rows of both weights, `[tile][G][lane]`, if their format has them.
     pub scales: Option<(*const f32, *const f32)>,
-    /// Steps that gates_x has room for: all T for backward, else at most [`Layer::piece`] of B; one where there are none.
+    /// Steps that gates_x has room for: all T for backward, else at most [`Layer::piece`] of B; one where there are
+    /// none.
     pub held: usize,
     /// `[held·B][G·Hp]`: gates_x of the last steps after forward, dgates_x after backward.
     pub gates_x: *mut f32,
-    /// `[B][G·Hp]`: gates_h of the step at hand; `[T·B][G·Hp]` in backward of a cell that resets, for dgates_h.
+    /// `[B][G·Hp]`: gates_h of the current step; `[T·B][G·Hp]` in backward of a cell that resets, for dgates_h.
     pub gates_h: *mut f32,
     /// `[(T+1)·B][Hp]`, the first B rows being the state before the window.
     pub h: *mut f32,
-    /// The same of an LSTM; nothing to read or write for other cells.
+    /// The same for c of an LSTM; not used for other cells.
     pub c: *mut f32,
-    /// `[T·B][SAVED·Hp]` for backward, a tile's vectors side by side; null if there will be none.
+    /// `[T·B][SAVED·Hp]` for backward, a tile's vectors side by side; null if no backward follows.
     pub saved: *mut f32,
 }
 
@@ -71,8 +72,8 @@ impl Layer {
         self.gates * self.width()
     }
 
-    /// Steps whose gates_x are worked out together, right before they are used: enough rows for the product, few enough
-    /// that they are still in the cache.
+    /// Steps whose gates_x are computed together, right before they are used: enough rows for the product, and few
+    /// enough that they are still in the cache.
     pub const fn piece(batch: usize) -> usize {
         const ROWS: usize = 64;
         if batch == 0 || batch > ROWS { 1 } else { ROWS / batch }
@@ -221,7 +222,7 @@ pub struct Backward<C> {
     pub rows: Range<usize>,
     /// `[T·B][Hp]`: what arrives at h of each step from above.
     pub dabove: *const f32,
-    /// `[B][Hp]`: what arrives at the last h from after the window; becomes the gradient of the first.
+    /// `[B][Hp]`: before the pass, what arrives at the last h from after the window; then the gradient at the first h.
     pub dh: *mut f32,
     /// The same for c of an LSTM.
     pub dc: *mut f32,
@@ -306,7 +307,7 @@ impl<C: Cell> Backward<C> {
     }
 }
 
-/// The first `count` vectors of a tile in a row that has `count` a tile.
+/// The `count` vectors of a tile, in a row that has `count` vectors for each tile.
 #[inline(always)]
 unsafe fn load_all<V: Lanes>(row: *const f32, tile: usize, count: usize) -> [V; MOST] {
     // SAFETY: the promise of the layer.
@@ -328,16 +329,17 @@ unsafe fn load_state<V: Lanes, C: Cell>(layer: &Layer, at: usize) -> CellState<V
     }
 }
 
-/// What is stored of a vector of states or gradients: nothing beyond the layer's units, as `mask` says, and zero for what is
-/// too small to matter, so that no step meets the subnormal numbers which a state that fades would come to.
+/// What is stored of a vector of states or gradients. Lanes beyond the layer's units become zero, by `mask`. Numbers
+/// that are too small to matter become zero as well. Otherwise a state that fades would end as subnormal numbers, which
+/// are slow.
 #[inline(always)]
 pub fn kept<V: Lanes>(value: V, mask: V) -> V {
     value.settled().and(mask)
 }
 
-/// The mask that keeps the first `units` lanes and clears what is beyond them; all of sixteen or more.
+/// The mask that keeps the first `units` lanes and clears the others. It keeps all of sixteen or more.
 ///
-/// Padding has zero weights, yet zero times an infinite input is NaN; cleared it goes no further.
+/// Padding has zero weights, yet zero times an infinite input is NaN. Cleared, the NaN goes no further.
 ///
 /// # Safety
 /// The processor has the instruction set.

@@ -1,12 +1,12 @@
-//! One step of one sequence, the state in place: what a stream and a network of fixed size have in common.
+//! One step of one sequence, with the state changed in place. Streams and networks of fixed size use it.
 //!
-//! What a step costs is split. `W_hh h + b_hh` needs nothing of the next x, so it can be worked out as soon as the last
-//! answer is out: advance. What is left between x and y is, of one layer, the cell and two short products, and no
-//! recurrent product at all. Every sum is that of the same row in a long sequence, in the same order: the same bits,
-//! whoever calls what when.
+//! A step has two halves. `W_hh h + b_hh` does not need the next x, so it can be computed as soon as the last answer is
+//! out: this early half is `advance`. In a network of one layer, what is then left between x and y is the cell and two
+//! short products, without a recurrent product. Every sum is that of the same row in a long sequence, in the same
+//! order. So the bits are the same, whether and whenever `advance` is called.
 #![allow(
     clippy::needless_range_loop,
-    reason = "loops over tiles and gates with an iterator are laid out too late for what they walk over to stay in registers"
+    reason = "a loop over tiles or gates with an iterator is unrolled too late for its values to stay in registers"
 )]
 
 use super::beside::Beside;
@@ -20,10 +20,10 @@ use crate::net::shape::Shape;
 use crate::simd::lanes::{LANES, Lanes, Pass, padded};
 use core::marker::PhantomData;
 
-/// Where things lie in the memory that a step works in, in values.
+/// The parts of the memory that a step works in: where each begins, in values.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
-    /// `[L][G·Hp]`: `W_hh h + b_hh` of the state at hand, if it is ahead.
+    /// `[L][G·Hp]`: `W_hh h + b_hh` of the current state, if `advance` was called.
     pub gates_h: usize,
     /// `[Hp]`: h of a layer after the step, until every product with the h before it is done.
     pub after: usize,
@@ -48,12 +48,13 @@ impl Room {
     }
 }
 
-/// What carries over from one call to the next, beside the state and gates_h.
+/// What carries over from one call to the next, in addition to the state and gates_h.
 #[derive(Debug, Clone, Copy)]
 pub struct Turn {
-    /// Whether gates_h is that of the state at hand.
+    /// Whether gates_h is that of the current state.
     pub ahead: bool,
-    /// Weights are read forwards and backwards in turn: where they overflow a cache, those read last are still there.
+    /// Whether weights are read backwards this time. The direction alternates: where weights overflow a cache, those
+    /// that were read last are still there.
     pub backwards: bool,
 }
 
@@ -64,10 +65,10 @@ impl Turn {
     }
 }
 
-/// The two halves of a step of cell `C` with weights stored as `S`: what can be done before x is there, unless that was done;
+/// A step of cell `C` with weights stored as `S`. First comes the half that does not need x, unless it was done before;
 /// then, if x is there, the rest.
 ///
-/// Everyone who makes one promises that its pointers reach what their comments say.
+/// Whoever makes one promises that its pointers are valid for what their comments describe.
 pub struct Step<'a, C, S> {
     /// The network.
     pub shape: Shape,
@@ -79,13 +80,13 @@ pub struct Step<'a, C, S> {
     pub room: *mut f32,
     /// `[L][Hp]`, zero beyond H.
     pub h: *mut f32,
-    /// The same of an LSTM; nothing to read or write for other cells.
+    /// The same for c of an LSTM; not used for other cells.
     pub c: *mut f32,
     /// `[I]`
     pub x: Option<*const f32>,
     /// What carries over.
     pub turn: &'a mut Turn,
-    /// Nothing.
+    /// The cell and the format.
     pub kinds: PhantomData<(C, S)>,
 }
 
@@ -154,8 +155,8 @@ impl<C: Cell, S: Stored> Pass for Step<'_, C, S> {
     }
 }
 
-/// One layer of a step. Its tiles are taken a few at a time: their gates and their cells stay in registers from the first
-/// product to the new state.
+/// One layer of a step. Its tiles are taken a few at a time: their gates and their cells stay in registers from the
+/// first product to the new state.
 struct Layer {
     /// H
     hidden: usize,
@@ -166,13 +167,13 @@ struct Layer {
     /// Those of [`Turn`].
     ahead: bool,
     backwards: bool,
-    /// `[G·Hp]`: gates_h, if they are ahead; else, without x, where they go.
+    /// `[G·Hp]`: gates_h, if `ahead`; otherwise, without x, where they are written.
     gates_h: *mut f32,
     /// [`Room::after`]
     after: *mut f32,
     /// `[Hp]`
     h: *mut f32,
-    /// The same of an LSTM.
+    /// The same for c of an LSTM.
     c: *mut f32,
 }
 
@@ -181,9 +182,9 @@ impl Layer {
     /// That of [`Step::run`].
     #[inline(always)]
     unsafe fn run<V: Lanes, C: Cell, S: Stored>(&self) {
-        // One tile alone has too few sums to keep the processor busy, and its cell is one chain of operations that wait for
-        // each other. Four tiles of several gates would be faster still from the first cache, but leave fewer turns between
-        // forwards and backwards beyond it.
+        // One tile alone has too few sums to keep the processor busy, and its cell is one chain of operations that wait
+        // for each other. Four tiles of several gates would be faster still while the weights fit the first-level
+        // cache. Beyond it, fewer groups would leave less to gain from reading forwards and backwards in turn.
         let together = V::ACCUMULATORS / if C::GATES == 1 { 4 } else { C::GATES };
         // SAFETY: the caller's promise; tiles stay below their number.
         unsafe {
@@ -198,7 +199,7 @@ impl Layer {
         }
     }
 
-    /// As many whole groups of tiles as there are from `first` on; how many that was.
+    /// Runs all complete groups of tiles from `first` on. Returns how many there are.
     #[inline(always)]
     unsafe fn groups<V: Lanes, C: Cell, S: Stored, const TILES: usize>(&self, first: usize) -> usize {
         let groups = (padded(self.hidden) / LANES - first) / TILES;
@@ -237,7 +238,7 @@ impl Layer {
             for tile in 0..TILES {
                 mask.0[tile] = tail(self.hidden - (first + tile) * LANES);
             }
-            // the only group: nobody else will want h before the step
+            // in the only group nothing else reads the h before the step
             let all = TILES * LANES == padded(self.hidden);
             kept(after.h, mask).store(if all { h } else { self.after.add(at) });
             if C::HAS_C {
@@ -282,7 +283,7 @@ struct Matrix {
 }
 
 impl Matrix {
-    /// Gates of one row: `W a + bias`, to be had as [`Product::gates`].
+    /// Gates of one row: `W a + bias`, for [`Product::gates`].
     #[inline(always)]
     fn product<C: Cell, S: Stored>(&self, shape: &Shape, a: *const f32) -> Product {
         let run = C::GATES * S::WORDS;

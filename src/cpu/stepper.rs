@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-/// A network that takes single steps, with room for what lies between two of them.
+/// A network that takes single steps, with the memory for what carries over between them.
 #[derive(Debug)]
 pub struct Stepper {
     shape: Shape,
@@ -31,19 +31,19 @@ pub struct Stepper {
 }
 
 impl Stepper {
-    /// Room for the steps of one sequence with `params`, the arena of [`Offsets`] for `weights`; every later call wants
-    /// the same ones.
+    /// A stepper for one sequence with `params`, the arena of [`Offsets`] for `weights`. Every later call must be given
+    /// the same parameters.
     ///
     /// # Panics
-    /// If there are not as many as the shape has, or the memory cannot be had.
+    /// If there are not as many as the shape has, or the memory cannot be allocated.
     pub fn new(cpu: Cpu, shape: &Shape, weights: Weights, params: &[f32]) -> Self {
-        Self::try_new(cpu, shape, weights, params).expect("memory that cannot be had")
+        Self::try_new(cpu, shape, weights, params).expect("the memory of a stepper cannot be allocated")
     }
 
     /// The same, where the shape comes from outside.
     ///
     /// # Errors
-    /// If the memory cannot be had.
+    /// If the memory cannot be allocated.
     pub(crate) fn try_new(cpu: Cpu, shape: &Shape, weights: Weights, params: &[f32]) -> Result<Self> {
         assert!(params.len() == Offsets::arena(shape, weights));
         let (weight, bias, _) = Offsets::head(shape, weights);
@@ -60,7 +60,7 @@ impl Stepper {
         Ok(stepper)
     }
 
-    /// The parameters are others now, as many as before: every later call wants these.
+    /// Takes other parameters, as many as before. Every later call must be given these.
     ///
     /// # Panics
     /// If there are not as many.
@@ -71,11 +71,11 @@ impl Stepper {
         self.turn.ahead = false;
     }
 
-    /// The steps from `state` on.
+    /// Binds the stepper to its parameters and a state, for the steps from `state` on.
     ///
     /// # Panics
-    /// If a length is not that of the shape, or the state is of several sequences or was made for them. Callers see to that
-    /// once.
+    /// If a length is not that of the shape, or the state is of several sequences or was made for them. Callers check
+    /// this once.
     #[inline]
     pub fn bind<'a>(&'a mut self, params: &'a [f32], state: &'a mut State) -> Bound<'a> {
         let (shape, width) = (&self.shape, padded(self.shape.hidden));
@@ -99,19 +99,19 @@ impl Stepper {
         Bound { call, y, step: self.step, owner: PhantomData }
     }
 
-    /// Whether [`Bound::advance`] was called for the state at hand.
+    /// Whether [`Bound::advance`] was called for the current state.
     pub fn is_ahead(&self) -> bool {
         self.turn.ahead
     }
 
-    /// The state has been changed by somebody else.
+    /// The caller has changed the state, so what [`Bound::advance`] has computed is of no use.
     pub fn state_changed(&mut self) {
         self.turn.ahead = false;
     }
 }
 
-/// A stepper with the parameters and the state that it works on, which were checked when it was put together: a step has
-/// nothing left to ask.
+/// A stepper with the parameters and the state that it works on. They were checked when this was made, so a step checks
+/// the length of x only.
 pub struct Bound<'a> {
     call: Call<'a>,
     y: *const f32,
@@ -130,14 +130,15 @@ impl Bound<'_> {
     #[inline]
     pub fn step(&mut self, x: &[f32]) -> &[f32] {
         assert!(x.len() == self.call.shape.input);
-        // SAFETY: `bind` checked the lengths, and `Stepper::new` chose what this processor can run; y has as many values.
+        // SAFETY: `bind` checked the lengths, and `Stepper::new` chose what this processor can run; y has as many
+        // values.
         unsafe {
             (self.step)(&self.call, Some(NonNull::from(x).cast()));
             core::slice::from_raw_parts(self.y, self.call.shape.width_out())
         }
     }
 
-    /// What can be done before the next x is there. Without it [`Bound::step`] does it first.
+    /// The early half of the next step, which does not need x. Without this call, [`Bound::step`] does it first.
     #[inline]
     pub fn advance(&mut self) {
         // SAFETY: the same.
@@ -147,11 +148,11 @@ impl Bound<'_> {
     /// A copy of the state, to put it back later. Allocates it.
     pub fn keep(&self) -> Kept {
         let (h, c) = self.state();
-        // SAFETY: h and, for a cell that has one, c are so long, and borrowed by this value alone.
+        // SAFETY: h and, for a cell that has one, c have these lengths, and are borrowed by this value alone.
         unsafe { Kept { h: (*h).to_vec(), c: (*c).to_vec(), ahead: (*self.call.turn).ahead } }
     }
 
-    /// Puts the state back, bit for bit, ahead or not.
+    /// Puts the state back, bit for bit, with [`Bound::advance`] done if it was done then.
     ///
     /// # Panics
     /// If `kept` is the state of another network: it may come from another value of this type.
@@ -203,11 +204,12 @@ struct Call<'a> {
     turn: *mut Turn,
 }
 
-/// A step as it was compiled for one instruction set, cell and format, and perhaps one size: with x that of [`Bound::step`],
-/// without it that of [`Bound::advance`].
+/// A step as it was compiled for one instruction set, cell and format, and perhaps one size: with x that of
+/// [`Bound::step`], without it that of [`Bound::advance`].
 ///
 /// # Safety
-/// The processor has the instruction set, and the pointers reach what [`Step`] says; the turn is nobody else's.
+/// The processor has the instruction set, and the pointers are valid for what [`Step`] describes; nobody else uses the
+/// turn.
 type Compiled = unsafe fn(&Call, Option<NonNull<f32>>);
 
 /// What [`Compiled`] is chosen by.
@@ -248,8 +250,8 @@ impl<C: Cell, S: Stored> Pass for OfSize<'_, C, S> {
 
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) -> Compiled {
-        // One layer from one value to one value is what most series need: with sizes that the compiler knows, its loops
-        // are laid out without counters. The arithmetic is the same.
+        // Most series need one layer with one input and one output. With sizes that the compiler knows, its loops are
+        // unrolled. The arithmetic is the same.
         let one_to_one = (self.shape.input, self.shape.layers, self.shape.output) == (1, 1, Some(1)) && self.shape.bias;
         match (S::WEIGHTS, self.shape.hidden) {
             _ if !V::SIMD || !one_to_one => step::<V, C, S, 0>,
@@ -269,9 +271,9 @@ unsafe fn step<V: Lanes, C: Cell, S: Stored, const H: usize>(call: &Call, x: Opt
     unsafe { V::run(Known::<C, S, H> { call, x, kinds: PhantomData }) }
 }
 
-/// A call with cell and format known; with H unless it is given as 0, and then it is one layer from one value to one value. Two
-/// words, which go in registers: in memory they would be read in larger pieces than they were written in, for which a processor
-/// waits.
+/// A call whose cell and format are known. If H is not 0, it is known too, and the network is one layer with one input
+/// and one output. The call is two words, which are passed in registers. From memory they would be read in larger
+/// pieces than they were written in, and the processor would wait for that.
 struct Known<'a, C, S, const H: usize> {
     call: &'a Call<'a>,
     x: Option<NonNull<f32>>,

@@ -1,4 +1,4 @@
-//! How the right side of a product comes out of memory: one type for each format of [`Weights`].
+//! How the right side of a product is read from memory: one type for each format of [`Weights`].
 
 use crate::net::weight_format::Weights;
 use crate::simd::lanes::Lanes;
@@ -6,7 +6,7 @@ use crate::simd::lanes::sealed::Sealed;
 
 /// A format that weights are stored in.
 ///
-/// What a load reads follows from the constants, so there are the formats of this crate and no others:
+/// The constants decide what a load reads, so no other crate can add a format:
 ///
 /// ```compile_fail,E0277
 /// use rnnstep::Weights;
@@ -25,14 +25,14 @@ use crate::simd::lanes::sealed::Sealed;
 /// }
 /// ```
 pub trait Stored: Copy + Send + Sync + Sealed + 'static {
-    /// Which.
+    /// The format.
     const WEIGHTS: Weights;
     /// Columns that come with one load, one or two.
     const RUN: usize = Self::WEIGHTS.run();
     /// Words of 32 bits that a load reads.
     const WORDS: usize = Self::WEIGHTS.words();
 
-    /// Sixteen weights of each column of a run; what is beyond [`Stored::RUN`] is not to be used.
+    /// Sixteen weights of each column of a run. Vectors beyond [`Stored::RUN`] must not be used.
     ///
     /// # Safety
     /// The processor has the instruction set, and [`Stored::WORDS`] words can be read at `from`.
@@ -72,7 +72,7 @@ impl Sealed for Bf16 {}
 impl Stored for Bf16 {
     const WEIGHTS: Weights = Weights::Bf16;
 
-    /// The second weight of a word is the word: see [`crate::net::weight_format`].
+    /// The second weight of a word is the word itself, read as f32: the weights were stored with this in mind.
     #[inline(always)]
     unsafe fn load<V: Lanes>(from: *const f32) -> [V; 2] {
         // SAFETY: the caller's promise.

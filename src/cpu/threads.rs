@@ -1,4 +1,4 @@
-//! Several threads, if the caller asked for them. Who computes what never changes a sum.
+//! Several threads, if the caller asked for them. Which thread computes what never changes a sum.
 
 use core::ops::Range;
 #[cfg(feature = "std")]
@@ -6,7 +6,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 #[cfg(feature = "std")]
 use std::sync::{Mutex, PoisonError};
 
-/// As many threads as the caller gave, the calling one among them; none is ever started unasked.
+/// As many threads as the caller asked for. One is the calling thread; several are a pool, for which the calling thread
+/// waits. None is ever started unasked.
 #[derive(Debug, Default)]
 pub struct Threads {
     #[cfg(feature = "std")]
@@ -24,21 +25,21 @@ impl Threads {
             return Ok(Self::default());
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
-        let refused = |e| crate::error::Error::invalid(format!("threads {count}: the system refused: {e}"));
+        let refused = |e| crate::error::Error::invalid(format!("threads {count}: the system refused: {e}; take fewer"));
         Ok(Self { pool: Some(pool.map_err(refused)?) })
     }
 
-    /// How many there are, one at least.
+    /// How many there are, at least one.
     pub fn count(&self) -> usize {
         self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
     }
 
-    /// Calls `work` with parts of `0..n` that together are all of it, at the same time.
+    /// Calls `work` with parts of `0..n`, at the same time. Together, the parts are all of it.
     pub fn split(&self, n: usize, work: impl Fn(Range<usize>) + Sync) {
         match &self.pool {
             Some(pool) if n > 1 => {
                 let parts = pool.current_num_threads().min(n);
-                // n · part / parts, which for a large n is more than a length can say
+                // n · part / parts, written so that it does not overflow for a large n
                 let begin = |part: usize| n / parts * part + n % parts * part / parts;
                 pool.scope(|scope| {
                     for part in 0..parts {
@@ -51,8 +52,8 @@ impl Threads {
         }
     }
 
-    /// Calls `work` with the numbers below `count`, each thread with the next one, and gives back what it gave, in order; `None`
-    /// where `stop` came first. Which thread does what changes nothing.
+    /// Calls `work` with the numbers below `count`, where each thread takes the next one. Returns the results in order,
+    /// and `None` where `stop` came first. Which thread does what changes no result.
     pub fn map<T: Send>(
         &self,
         count: usize,

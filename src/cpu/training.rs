@@ -12,7 +12,7 @@ use crate::simd::isa::Cpu;
 use crate::tensor::Buffer;
 use core::ops::Range;
 
-/// A network that trains on a processor, which works on parameters, moments and state where they are. The twin of
+/// A network that trains on a processor. It works on parameters, moments and state in place. The twin of
 /// `cuda::Training`, with the same functions; none of them fails here.
 #[derive(Debug)]
 pub struct Training {
@@ -25,10 +25,10 @@ pub struct Training {
 }
 
 impl Training {
-    /// Room for the windows.
+    /// Allocates the memory for the windows.
     ///
     /// # Errors
-    /// If they are larger than makes sense, or the memory cannot be had.
+    /// If they are larger than makes sense, or the memory cannot be allocated.
     pub fn new(cpu: Cpu, threads: Threads, shape: &Shape, windows: &Windows, recipe: &Recipe) -> Result<Self> {
         let (steps, batch) = (windows.seq_len(), windows.batch());
         let target_steps = if windows.last_only() { 1 } else { steps };
@@ -40,8 +40,8 @@ impl Training {
         })
     }
 
-    /// Of the steps from number `k` on the first, given to `seen`: one. Allocates nothing, but for a new order of windows at the
-    /// start of an epoch.
+    /// Runs step number `k`, gives it to `seen`, and returns 1: the number of steps that it ran. Allocates nothing,
+    /// except for a new order of windows at the start of an epoch.
     pub fn steps(
         &mut self,
         windows: &mut Windows,
@@ -72,12 +72,12 @@ impl Training {
         Ok(1)
     }
 
-    /// Everything is there already.
+    /// Does nothing: everything is there already.
     pub fn fetch(&self, _: Trained<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// It is here already.
+    /// Does nothing: y is there already.
     pub fn fetch_y(&mut self) -> Result<()> {
         Ok(())
     }

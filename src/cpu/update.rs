@@ -1,8 +1,8 @@
 //! One update of all parameters: a single pass over the flat arena.
 //! Formulas: PyTorch, `torch.optim.Adam`, `AdamW` and `SGD` (single tensor, not capturable).
 //!
-//! Moments of a weight whose gradient has stayed away fade for ever, and would end as subnormal numbers, with which many
-//! processors take their time; what is too small to move a weight is zero instead.
+//! Moments of a weight whose gradient stays zero fade, and would end as subnormal numbers, which are slow on many
+//! processors. So a moment that is too small to move a weight becomes zero.
 
 use crate::objective::optimizer::Update;
 use crate::simd::lanes::TINY;
@@ -12,7 +12,7 @@ use crate::simd::math::settled_below;
 /// The pass. All arrays have the length of the arena, a whole number of vectors.
 pub(super) struct UpdatePass<'a> {
     pub update: Update,
-    /// What gradients are multiplied by first: clipping, or -1 to climb.
+    /// What gradients are multiplied by first: for clipping, and negative to maximise the loss.
     pub scale: f32,
     pub params: &'a mut [f32],
     pub grads: &'a [f32],
@@ -78,7 +78,7 @@ impl Pass for UpdatePass<'_> {
     }
 }
 
-/// Second moments smaller than this are as good as none: their root is lost beside `eps`. Zero if `eps` is.
+/// Second moments smaller than this have no effect, because their root is lost when `eps` is added. Zero if `eps` is.
 #[inline(always)]
 fn swallowed(eps: f32) -> f32 {
     let root = eps * f32::from_bits((127 - 30) << 23);

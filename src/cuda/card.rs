@@ -1,4 +1,4 @@
-//! A card as the rest of the library sees it: open, with its options, and with a way to its kernels.
+//! A GPU as the rest of the library sees it: open, with its options and its compiled kernels.
 
 use super::driver::Gpu;
 use super::plan::{Dtype, Frame};
@@ -17,18 +17,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Images {
     bundle: Option<Arc<Bundle>>,
     cache: Cache,
-    /// What this process has compiled or read, so that no program is compiled twice where nothing is kept on disk.
+    /// Images that this process has compiled or read, so that no program is compiled twice even without a cache on
+    /// disk.
     made: Arc<Mutex<BTreeMap<[u8; 32], Vec<u8>>>>,
 }
 
 impl Images {
-    /// The cache on disk, or with `cached` false none: then kernels are compiled anew each time.
+    /// With the cache on disk. If `cached` is false there is no cache, and every process compiles its kernels anew.
     pub fn new(cached: bool) -> Self {
         Self { bundle: None, cache: Cache::new(cached), made: Arc::default() }
     }
 
-    /// Kernels made ahead of time for a model of this shape, and nothing but these: a machine that runs from a bundle
-    /// may have no compiler.
+    /// Only the kernels of a bundle, which were compiled ahead of time for a model of this shape: a machine that runs
+    /// from a bundle may have no compiler.
     ///
     /// # Errors
     /// Those of [`Bundle::load`].
@@ -38,12 +39,12 @@ impl Images {
     }
 }
 
-/// All that kernels depend on, as a bundle writes it down.
+/// Everything about a model that its kernels depend on, as a bundle stores it.
 pub(super) fn shape_line(shape: &Shape) -> String {
     format!("{shape:?}")
 }
 
-/// An open card. Cheap to clone; all clones share one queue of work.
+/// An open GPU. Cheap to clone; all clones share one queue of work.
 #[derive(Debug, Clone)]
 pub struct Cuda {
     gpu: Gpu,
@@ -54,10 +55,10 @@ pub struct Cuda {
 }
 
 impl Cuda {
-    /// Card number `index`.
+    /// Opens GPU number `index`.
     ///
     /// # Errors
-    /// If there is no driver, it is too old, or there is no such card; one line that says which.
+    /// If there is no driver, the driver is too old, or there is no such GPU. The message is one line with the reason.
     pub fn open(index: usize, images: Images) -> Result<Self> {
         Ok(Self { gpu: Gpu::open(index)?, images, dtype: Dtype::F32, frame: None, pieces: None })
     }
@@ -68,20 +69,20 @@ impl Cuda {
         Self { dtype, ..self }
     }
 
-    /// With recurrent layers in `frame`, whatever would be the fastest.
+    /// With recurrent layers in `frame`, even if another frame would be faster. `None` leaves the choice to the plan.
     #[must_use]
     pub fn with_frame(self, frame: Option<Frame>) -> Self {
         Self { frame, ..self }
     }
 
-    /// With windows in so many pieces, of which the input projection runs ahead of the recurrent layer; whatever would be
-    /// the fastest.
+    /// With windows cut into so many pieces: the input projection of the next piece runs while the recurrent layer
+    /// works on this one. `None` leaves the choice to the network.
     #[must_use]
     pub fn with_pieces(self, pieces: Option<usize>) -> Self {
         Self { pieces, ..self }
     }
 
-    /// The card itself.
+    /// The GPU itself.
     #[doc(hidden)]
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
@@ -110,7 +111,7 @@ impl Cuda {
         format!("{name} ({}, {} multiprocessors), {dtype}{frame}", card.arch, card.multiprocessors)
     }
 
-    /// The image of a program for this card.
+    /// The image of a program for this GPU.
     pub(super) fn image(&self, program: &Program) -> Result<Vec<u8>> {
         let card = self.gpu.properties();
         if let Some(bundle) = &self.images.bundle {
@@ -126,7 +127,7 @@ impl Cuda {
     }
 }
 
-/// The card's name, and the rounding if there is one.
+/// The GPU's name, and the rounding if there is one.
 impl fmt::Display for Cuda {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.gpu.properties().name)?;

@@ -1,9 +1,10 @@
-//! The GPU: NVIDIA's driver, the compiler of the kernels, and what is kept of its work.
+//! The GPU: NVIDIA's driver, the compiler of the kernels, and the compiled kernels that are kept.
 //!
-//! - [`driver`] opens a device: memory, modules, launches, graphs. Both libraries are looked for when the program runs,
-//!   so a build with this feature starts on a machine that has neither; what is missing is an [`Error::Device`](crate::error::Error::Device).
-//! - [`image::nvrtc`] finds NVIDIA's run-time compiler, [`image::compile`] turns a [`image::compile::Program`] into an image for one
-//!   architecture; neither needs a GPU.
+//! - [`driver`] opens a device: memory, modules, launches, graphs. NVIDIA's libraries are looked for when the program
+//!   runs. So a build with this feature also starts on a machine that has none of them, and a missing one is an
+//!   [`Error::Device`](crate::error::Error::Device).
+//! - [`image::nvrtc`] finds NVIDIA's run-time compiler, and [`image::compile`] turns a [`image::compile::Program`] into
+//!   an image for one architecture. Neither needs a GPU.
 //! - [`image::cache`] keeps images on disk, [`image::bundle`] carries them to a machine that has no compiler.
 
 mod card;

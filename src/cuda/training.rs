@@ -1,4 +1,4 @@
-//! Training on a card: parameters, moments, state and data stay there, and a step is one recorded graph.
+//! Training on a GPU: parameters, moments, state and data stay there, and a step is one recorded graph.
 
 use super::Cuda;
 use super::driver::{Graph, Memory};
@@ -15,12 +15,12 @@ use crate::net::shape::Shape;
 use crate::objective::optimizer::Update;
 use std::ops::Range;
 
-/// A network that trains on a card. The twin of `cpu::Training`.
+/// A network that trains on a GPU. The twin of `cpu::Training`.
 #[derive(Debug)]
 pub struct Training {
     cuda: Cuda,
     recipe: Recipe,
-    /// The optimiser; of its numbers those that do not change from step to step.
+    /// The optimiser, with those of its numbers that are the same in every step.
     update: Update,
     /// D, the target columns.
     targets: usize,
@@ -39,9 +39,9 @@ pub struct Training {
     norms: Memory<f32>,
     loss_parts: Memory<f32>,
     norm_parts: Memory<f32>,
-    /// Whole steps in one block, for a network that is small enough.
+    /// The kernel that runs complete steps in one block, for a network that is small enough.
     whole: Option<WholeSteps>,
-    /// The step recorded, and for how many sequences.
+    /// A recorded step, and before it the number of sequences that it was recorded for.
     graph: Option<(usize, Graph)>,
 }
 
@@ -50,20 +50,20 @@ pub struct Training {
 struct Data {
     x: Memory<f32>,
     target: Memory<f32>,
-    /// Whether they are all there are, or the windows of one queue only.
+    /// Whether these are all rows, or only the windows of one queue.
     whole: bool,
 }
 
 impl Training {
-    /// The most steps between two looks at the results.
+    /// The most steps that are queued before their results are read.
     pub const QUEUE: usize = 1024;
-    /// The most values of windows that are laid out for one queue.
+    /// The most values that the windows of one queue may have, where not all rows are on the GPU.
     const AHEAD: usize = 1 << 24;
 
-    /// Room for the windows, and the kernels of `recipe`.
+    /// Allocates the memory for the windows and loads the kernels for `recipe`.
     ///
     /// # Errors
-    /// If the card has too little memory, or its kernels cannot be had.
+    /// If the GPU has too little memory, or its kernels can neither be found nor compiled.
     pub fn new(cuda: &Cuda, shape: &Shape, windows: &Windows, recipe: &Recipe) -> Result<Self> {
         let (steps, batch, targets) = (windows.seq_len(), windows.batch(), windows.output());
         let (gpu, network) = (cuda.gpu(), Network::new(cuda, shape, steps, batch, Mode::Training)?);
@@ -98,7 +98,7 @@ impl Training {
         })
     }
 
-    /// Takes parameters, moments and the state to begin with.
+    /// Copies parameters, moments and the first state to the GPU.
     fn write(&mut self, from: &Trained<'_>) -> Result<()> {
         let Trained { params, moments, state, .. } = from;
         state.check(self.network.shape(), None, state.batch())?;
@@ -115,10 +115,10 @@ impl Training {
         Ok(())
     }
 
-    /// Gives all that changed back.
+    /// Copies everything that training has changed back to the host.
     ///
     /// # Errors
-    /// If the card fails.
+    /// If the GPU fails.
     pub fn fetch(&self, to: Trained<'_>) -> Result<()> {
         if !self.has_weights {
             return Ok(());
@@ -139,7 +139,7 @@ impl Training {
     /// Brings y of the last window to the host.
     ///
     /// # Errors
-    /// If the card fails.
+    /// If the GPU fails.
     pub fn fetch_y(&mut self) -> Result<()> {
         self.network.fetch_y()
     }
@@ -154,11 +154,12 @@ impl Training {
         self.network.head_rows()
     }
 
-    /// Steps from number `first` on, up to `count` of them and as many as have the same number of sequences, each given to
-    /// `seen`; how many they are. Parameters, moments and state are taken from `at` before the first, and stay on the card.
+    /// Runs steps from number `first` on, up to `count` of them, and only while the number of sequences stays the same.
+    /// Gives each to `seen`, and returns how many it ran. The first call copies parameters, moments and state from
+    /// `at`; from then on they stay on the GPU.
     ///
     /// # Errors
-    /// If the card fails.
+    /// If the GPU fails.
     pub fn steps(
         &mut self,
         windows: &mut Windows,
@@ -184,10 +185,9 @@ impl Training {
         self.starts.upload(0, &starts)?;
         self.numbers.upload(0, &numbers)?;
         self.step.upload(0, &[0])?;
-        if self.whole.is_some() {
-            self.run_whole(count)?;
-        } else {
-            self.run_graph(batch, count)?;
+        match &self.whole {
+            Some(whole) => self.run_whole(whole, count)?,
+            None => self.run_graph(batch, count)?,
         }
         let (mut losses, mut norms) = (vec![0.0; count], vec![0.0; count]);
         self.losses.download(0, &mut losses)?;
@@ -200,23 +200,22 @@ impl Training {
 
     /// One launch of a recorded graph for each step.
     fn run_graph(&mut self, batch: usize, count: usize) -> Result<()> {
-        if self.graph.as_ref().is_none_or(|(recorded, _)| *recorded != batch) {
-            let gpu = self.cuda.gpu().clone();
-            // SAFETY: what is recorded reads and writes arrays of this training only, which live as long as the graph.
-            let graph = unsafe { gpu.capture(|| self.queue())? };
-            self.graph = Some((batch, graph));
-        }
-        match &self.graph {
-            Some((_, graph)) => (0..count).try_for_each(|_| graph.launch()),
-            None => Ok(()),
-        }
+        let graph = match self.graph.take() {
+            Some((recorded, graph)) if recorded == batch => graph,
+            _ => {
+                let gpu = self.cuda.gpu().clone();
+                // SAFETY: what is recorded reads and writes arrays of this training only, which live as long as the graph.
+                unsafe { gpu.capture(|| self.queue())? }
+            }
+        };
+        let (_, graph) = self.graph.insert((batch, graph));
+        (0..count).try_for_each(|_| graph.launch())
     }
 
     /// One launch for all steps.
-    fn run_whole(&self, count: usize) -> Result<()> {
-        let (Some(whole), Some(window)) = (&self.whole, self.window()) else { return Ok(()) };
+    fn run_whole(&self, whole: &WholeSteps, count: usize) -> Result<()> {
         let at = Whole {
-            window,
+            window: self.window()?,
             forward: self.network.forward_of(0)?,
             backward: self.network.backward_of(0)?,
             scored: self.scored()?,
@@ -229,8 +228,9 @@ impl Training {
         whole.run(&self.update, &at, self.network.barriers(), count)
     }
 
-    /// Sees to it that the windows of the next steps are on the card. Gives how many sequences they have, and for each
-    /// step `[2·B]` first rows; fewer than `count` where the number of sequences changes or not all fit.
+    /// Makes sure that the windows of the next steps are on the GPU. Returns how many sequences they have, and `[2·B]`
+    /// first rows for each step. These are fewer steps than `count` where the number of sequences changes or not all
+    /// fit.
     fn lay_out(&mut self, windows: &mut Windows, first: u64, count: usize) -> Result<(usize, Vec<i32>)> {
         let [steps, most] = self.sizes;
         let (input, columns) = (self.network.shape().input, self.targets);
@@ -259,7 +259,7 @@ impl Training {
             for step in starts.chunks(2 * batch) {
                 let (of_x, of_target) = step.split_at(batch);
                 if !inside(of_x, steps, x.len() / input) || !inside(of_target, targets, target.len() / columns) {
-                    return Err(Error::invalid("windows: one lies outside the data"));
+                    return Err(Error::invalid("a window lies outside the data"));
                 }
             }
             return Ok((batch, starts));
@@ -285,7 +285,7 @@ impl Training {
         let room = |data: &Data| data.x.len() >= x.len() && data.target.len() >= target.len();
         if !self.data.as_ref().is_some_and(room) {
             let gpu = self.cuda.gpu();
-            self.data = None; // the old memory goes before the new comes
+            self.data = None; // free the old memory before the new is allocated
             self.graph = None;
             self.data = Some(Data { x: gpu.zeros(x.len())?, target: gpu.zeros(target.len())?, whole: false });
         }
@@ -296,7 +296,8 @@ impl Training {
         Ok((batch, starts))
     }
 
-    /// All rows on the card, if it has room for them and their numbers are small enough.
+    /// Copies all rows to the GPU, if an `i32` can count their values and they take at most half of its free memory.
+    /// Otherwise `None`.
     fn whole(&self, x: &[f32], target: &[f32]) -> Result<Option<Data>> {
         let gpu = self.cuda.gpu();
         let bytes = size_of_val(x) + size_of_val(target);
@@ -317,10 +318,9 @@ impl Training {
 
     /// One step: window, forward, loss, backward, norm, clip, update. Only queued.
     fn queue(&self) -> Result<()> {
-        let Some(window) = self.window() else { return Ok(()) };
         let (network, scored, arena) = (&self.network, self.scored()?, self.arena());
         let drops = self.recipe.dropout > 0.0;
-        self.steps.window(&window)?;
+        self.steps.window(&self.window()?)?;
         network.queue_forward(drops)?;
         self.steps.loss(&scored)?;
         network.queue_backward(drops, false)?;
@@ -332,11 +332,13 @@ impl Training {
         Queue { numbers: Part::of(&self.numbers), step: Part::of(&self.step) }
     }
 
-    /// Where windows come from and go to, once there is data.
-    fn window(&self) -> Option<Window<'_>> {
-        let (data, network) = (self.data.as_ref()?, &self.network);
+    /// Where windows come from and go to; an error before [`Training::lay_out`] put them on the GPU.
+    fn window(&self) -> Result<Window<'_>> {
+        let network = &self.network;
+        let missing = || Error::Length { what: "rows on the GPU", expected: self.target.len(), got: 0 };
+        let data = self.data.as_ref().ok_or_else(missing)?;
         let (shape, [steps, _], batch) = (network.shape(), self.sizes, network.batch());
-        Some(Window {
+        Ok(Window {
             x_rows: Part::of(&data.x),
             target_rows: Part::of(&data.target),
             starts: Part::of(&self.starts),

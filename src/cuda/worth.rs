@@ -1,8 +1,8 @@
-//! Whether a card is worth its while, by arithmetic: for `--device auto`.
+//! Whether a GPU would be faster than the CPU, by arithmetic: for `--device auto`.
 //!
-//! What a time step costs on a card is mostly waiting: for a barrier, for the cache, for the next link of a chain. On a
-//! processor it is the FMAs. The figures for a card come from `kernels/one_block.cuh` and `many_blocks.cuh` and were not
-//! measured yet; so a card must be twice as fast by them to be chosen.
+//! A time step on a GPU mostly waits: for a barrier, for the cache, for the operation before. On a CPU most of the time
+//! goes into FMAs. The figures for a GPU come from `kernels/one_block.cuh` and `many_blocks.cuh` and were not measured
+//! yet, so a GPU is chosen only if it is twice as fast by these figures.
 
 use super::driver::Properties;
 use super::plan::{Dtype, Frame, Plan};
@@ -12,12 +12,12 @@ use crate::error::Result;
 use crate::net::pass::Mode;
 use crate::net::shape::Shape;
 
-/// What is to be done.
+/// What the device has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// One step at a time, each asked for and waited for.
+    /// Single steps: the caller waits for each answer before it asks for the next.
     Ticks,
-    /// Whole sequences forward.
+    /// Sequences forward.
     Sequences,
     /// Training.
     Training,
@@ -26,21 +26,21 @@ pub enum Work {
 /// What was chosen, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
-    /// Whether the card.
+    /// Whether the GPU was chosen.
     pub card: bool,
-    /// One line.
+    /// The reason, in one line.
     pub reason: String,
 }
 
-/// Whether `card` runs `work` faster than a processor: on a network of `shape` with `batch` sequences side by side.
+/// Whether the GPU `card` runs `work` faster than a CPU core, for a network of `shape` and `batch` sequences.
 pub fn worth(shape: &Shape, batch: usize, work: Work, card: &Properties) -> Choice {
     /// Floating-point operations a second of one core: measured, LSTM 32 and 128 (`benches/record`).
     const CORE: f64 = 40e9;
-    /// To ask a card for one step and have the answer, seconds.
+    /// Seconds from asking a GPU for one step to having the answer.
     const ROUND_TRIP: f64 = 10e-6;
-    /// Launches of a window, seconds a step of some twenty.
+    /// Seconds that launches take, for each time step of a window of about twenty.
     const LAUNCHES: f64 = 1e-6;
-    /// How much faster it must be.
+    /// How many times as fast the GPU must be.
     const MARGIN: f64 = 2.0;
 
     let flops = shape.flops() as f64 * batch as f64;
@@ -57,21 +57,21 @@ pub fn worth(shape: &Shape, batch: usize, work: Work, card: &Properties) -> Choi
     let peak = f64::from(card.multiprocessors) * 256.0 * f64::from(card.clock_khz) * 1e3;
     let between = if work == Work::Ticks { ROUND_TRIP } else { LAUNCHES };
     let on_card = passes * (waiting + between + flops / (peak / 3.0));
-    let (card, word) = if on_card * MARGIN < processor { (true, "worth it") } else { (false, "not worth a card") };
+    let (card, word) = if on_card * MARGIN < processor { (true, "worth it") } else { (false, "not worth a GPU") };
     let micros = |seconds: f64| format!("{:.1} µs", seconds * 1e6);
     let reason = format!(
-        "{word}: a step of {batch} would take about {} there and {} on a core",
+        "{word}: a step with batch {batch} would take about {} on the GPU and {} on a CPU core",
         micros(on_card),
         micros(processor)
     );
     Choice { card, reason }
 }
 
-/// Compiles the kernels of this work and loads them, so that what stands in the way (no compiler, a card that it does not
-/// know, a driver too old for it) is known before anything begins. They are kept: the work itself finds them made.
+/// Compiles and loads the kernels of this work. So a problem (no compiler, a GPU that the compiler does not know, a
+/// driver that is too old) shows before the work begins. The kernels are kept: the work does not compile them again.
 ///
 /// # Errors
-/// What stands in the way, or too little memory for a single step.
+/// If the kernels cannot be compiled or loaded, or there is too little memory for a single step.
 pub fn ready(cuda: &Cuda, shape: &Shape, batch: usize, work: Work) -> Result<()> {
     let purpose = if work == Work::Training { Mode::Training } else { Mode::Inference };
     Network::new(cuda, shape, 1, batch, purpose)?;

@@ -1,4 +1,4 @@
-//! Tables in long form: the rows of many series, and a column that says whose each row is.
+//! Tables in long form: the rows of many series, with a series id column that names the series of each row.
 
 use crate::data::csv::text::text;
 use crate::data::series::{Series, Time};
@@ -7,20 +7,22 @@ use crate::tensor::Tensor;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// The most series. Each takes a kilobyte beside its rows; more are no series but a table of something else.
+/// The most series of a table. Each takes a kilobyte besides its rows. A column with more names is probably not a
+/// series id column.
 const MOST: usize = 1 << 20;
-/// Bytes that the names of columns, which each series has, may take in all of them together, and so many more for each byte
-/// of the values: a header of a megabyte over a million rows of a few bytes would be a terabyte.
+/// Each series has a copy of the column names. All copies together may take [`NAMES`] bytes, and [`NAMES_A_BYTE`] more
+/// for each byte of the values. Without a limit, a header of a megabyte over a million short rows would take a
+/// terabyte.
 const NAMES: usize = 1 << 28;
 const NAMES_A_BYTE: usize = 16;
 
-/// Who is in a table, and whose the rows are that were kept; found out while it is read.
+/// The series of a table and the series of each row that was kept, collected while the table is read.
 #[derive(Debug)]
 pub(super) struct Members {
     column: usize,
     numbers: HashMap<String, usize>,
     all: Vec<Member>,
-    /// Of each row that was kept, whose it is.
+    /// For each row that was kept, the number of its series.
     owners: Vec<u32>,
     /// The series of the row before: tables are often sorted.
     before: usize,
@@ -34,7 +36,7 @@ struct Member {
 }
 
 impl Members {
-    /// `column` says which series a row belongs to.
+    /// `column` is the series id column.
     pub(super) fn new(column: usize) -> Self {
         Self { column, numbers: HashMap::new(), all: Vec::new(), owners: Vec::new(), before: 0 }
     }
@@ -48,7 +50,7 @@ impl Members {
         let name = str::from_utf8(cell).map_err(|_| "holds bytes that are not UTF-8; save the file as UTF-8")?;
         let name = text(name.trim());
         if name.is_empty() {
-            return Err("does not say which series this row belongs to; fill it in or use --missing drop");
+            return Err("the name of the series is missing; fill it in or use --missing drop");
         }
         if self.all.get(self.before).is_some_and(|member| member.name == name) {
             return Ok(self.before);
@@ -67,7 +69,7 @@ impl Members {
         Ok(number)
     }
 
-    /// Whether nothing can be made of a series any more.
+    /// Whether the series had an error, so that it is not read further.
     pub(super) fn failed(&self, member: usize) -> bool {
         self.all[member].failure.is_some()
     }
@@ -76,12 +78,12 @@ impl Members {
         self.all.iter().any(|member| member.failure.is_some())
     }
 
-    /// Nothing can be made of a series: the first reason counts.
+    /// Marks a series as failed. If there are several reasons, the first one is kept.
     pub(super) fn fail(&mut self, member: usize, why: Error) {
         self.all[member].failure.get_or_insert(why);
     }
 
-    /// A row was kept.
+    /// Counts a row that was kept.
     pub(super) fn keep(&mut self, member: usize) {
         self.all[member].rows += 1;
         self.owners.push(member as u32);
@@ -99,12 +101,10 @@ impl Members {
             return Ok(());
         }
         let count = self.all.len();
-        Err(format!(
-            "its names of columns take {names} bytes, too many for each of {count} series; choose fewer columns"
-        ))
+        Err(format!("its column names take {names} bytes, too many for each of {count} series; choose fewer columns"))
     }
 
-    /// Each series by itself, out of the table with all rows that were kept, if there are any.
+    /// Divides the table into its series. `table` has all rows that were kept; `None` if there is none.
     pub(super) fn split(self, name: &Path, mut table: Option<Series>) -> Vec<(String, Result<Series>)> {
         let mut parts: Vec<(Vec<f32>, Vec<String>)> = Vec::with_capacity(self.all.len());
         let width = table.as_ref().map_or(0, |all| all.columns.len());
@@ -132,7 +132,10 @@ impl Members {
                     let time = all.time.as_ref().map(|time| Time { name: time.name.clone(), values: times });
                     Series { columns: all.columns.clone(), numbers: all.numbers.clone(), values, time }
                 }),
-                _ => Err(Error::file(name, "a value is missing in every row, so that --missing drop leaves none")),
+                _ => Err(Error::file(
+                    name,
+                    "a value is missing in every row, so --missing drop leaves no row; choose other columns",
+                )),
             };
             (member.name, one)
         };
@@ -153,7 +156,7 @@ mod tests {
         read_long_from(text.as_bytes(), Path::new("t.csv"), &options, of)
     }
 
-    /// Name, values and times of each; of a failure its message.
+    /// Name, values and times of each series; for one that failed, the message.
     fn said(text: &str, missing: Missing, columns: &[&str], of: &str) -> Vec<String> {
         let one = |(name, series): (String, Result<Series>)| match series {
             Ok(series) => {
@@ -171,13 +174,13 @@ mod tests {
         let all = said(text, Missing::Error, &[], "shop");
         assert_eq!(all, ["b [1.0, 10.0, 3.0, 30.0] 1 2", "a [2.0, 20.0, 4.0, 40.0, 5.0, 50.0] 1 2 3"]);
         assert_eq!(said(text, Missing::Error, &["back"], "2"), ["b [10.0, 30.0] 1 2", "a [20.0, 40.0, 50.0] 1 2 3"]);
-        // the name of a series may be a number, or stand first
+        // the name of a series may be a number, and its column may come first
         let text = "shop,day,sold\n7,2020-01-01,1\n8,2020-01-01,2\n7,2020-01-02,3\n";
         assert_eq!(
             said(text, Missing::Error, &[], "shop"),
             ["7 [1.0, 3.0] 2020-01-01 2020-01-02", "8 [2.0] 2020-01-01"]
         );
-        // a day that does not go on in one series is no time
+        // a day that does not increase within a series is not a time
         let text = "day,shop,sold\n1,b,1\n1,a,2\n1,b,3\n";
         assert_eq!(said(text, Missing::Error, &[], "shop"), ["b [1.0, 1.0, 1.0, 3.0]", "a [1.0, 2.0]"]);
         assert_eq!(said("shop,sold\nb,1\na,2\nb,3\n", Missing::Error, &[], "shop"), ["b [1.0, 3.0]", "a [2.0]"]);
@@ -213,27 +216,22 @@ mod tests {
         let error = |text: &str, columns: &[&str], of: &str| {
             read(text, Missing::Error, columns, of).map(|_| ()).unwrap_err().to_string()
         };
-        assert!(
-            error(text, &[], "shop").contains("line 3: column \"shop\": does not say which series this row belongs to")
-        );
+        assert!(error(text, &[], "shop").contains("line 3: column \"shop\": the name of the series is missing"));
         assert_eq!(said(text, Missing::Drop, &[], "shop"), ["a [1.0] 1"]);
-        // a blank is nothing as well, whatever it is made of
+        // any kind of blank counts as missing too
         for blank in [" ", "\t", "\u{a0}", "\" \""] {
             let text = format!("day,shop,sold\n1,a,1\n2,{blank},2\n3,a,3\n");
-            assert!(
-                error(&text, &[], "shop")
-                    .contains("line 3: column \"shop\": does not say which series this row belongs to")
-            );
+            assert!(error(&text, &[], "shop").contains("line 3: column \"shop\": the name of the series is missing"));
             assert_eq!(said(&text, Missing::Drop, &[], "shop"), ["a [1.0, 3.0] 1 3"], "{blank:?}");
         }
-        // the column that is the time is named, where that of the series stands before it
+        // the message names the time column, also where the series id column stands before it
         let none = error("shop,year,note\na,1,x\nb,1,y\na,2,z\n", &[], "shop");
-        assert_eq!(none, "t.csv: no column but the time \"year\" holds numbers");
+        assert_eq!(none, "t.csv: no column holds numbers except the time column \"year\"; add a column of numbers");
         let none = error(text, &[], "nosuch");
         assert!(none.contains("no column \"nosuch\"; the columns are \"day\", \"shop\", \"sold\""), "{none}");
-        assert!(error(text, &["shop"], "shop").contains("neither go in nor be predicted"));
+        assert!(error(text, &["shop"], "shop").contains("neither an input nor a target"));
         let options = CsvOptions { time: Some("shop".into()), ..CsvOptions::default() };
         let both = read_long_from(text.as_bytes(), Path::new("t.csv"), &options, "shop").unwrap_err();
-        assert!(both.to_string().contains("both the time of a row and its series"), "{both}");
+        assert!(both.to_string().contains("both the time column and the series id column"), "{both}");
     }
 }

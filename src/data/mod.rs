@@ -1,4 +1,4 @@
-//! Series in, windows out.
+//! Files with series are read here and cut into windows for training.
 
 pub mod csv;
 mod long;

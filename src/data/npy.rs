@@ -1,7 +1,7 @@
-//! NumPy's `.npy` arrays, read into f32 and written. Format: `numpy.lib.format`, versions 1 to 3.
+//! Reads NumPy's `.npy` arrays into f32 and writes them. Format: `numpy.lib.format`, versions 1 to 3.
 //!
-//! The crates for this format bring a parser of Python literals that takes a C compiler to build, for a header of
-//! three entries; so that header is read here.
+//! The header has only three entries. The crates for this format read it with a parser of Python literals that needs a
+//! C compiler to build, so the header is read here instead.
 
 use crate::error::{Error, Result, quoted};
 use crate::io::atomic::write_atomic;
@@ -11,7 +11,7 @@ use half::f16;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
-/// What every file starts with, before two bytes of version and two (from version 2 on four) of length.
+/// Every file starts with this. Two bytes of version follow, and two of length (four from version 2 on).
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// The longest header that NumPy itself accepts, in bytes.
@@ -20,17 +20,17 @@ const LONGEST_HEADER: usize = 10_000;
 /// The dimensions that a [`Tensor`] may have.
 const MOST_DIMS: usize = 4;
 
-/// Reads an array of one to four dimensions as f32. One of shape `[T]` comes back as `[T, 1]`.
+/// Reads an array of one to four dimensions as f32. An array of shape `[T]` becomes `[T, 1]`.
 ///
 /// f16, f32, f64 and integers of 8 to 64 bits are understood, in either byte order, row by row or column by column.
-/// What is not a number in the file (NaN, infinity) stays that.
+/// NaN and infinities in the file are kept.
 ///
-/// **Bounds.** Time is linear in the length of the file. Memory is 4 bytes for each number, twice that for an array that lies
-/// column by column: at most eight times the file, whatever its header says.
+/// **Bounds.** Time is linear in the length of the file. Memory is 4 bytes for each number, twice that for an array
+/// stored column by column: at most eight times the file, whatever its header claims.
 ///
 /// # Errors
-/// If the file cannot be read, holds another kind of data, is not as long as its shape says, or holds a number that
-/// f32 cannot.
+/// If the file cannot be read, holds another kind of data, is not as long as its shape requires, or holds a number that
+/// f32 cannot hold.
 pub fn read(path: &Path) -> Result<Tensor> {
     let (file, len) = crate::io::atomic::open(path)?;
     read_array(BufReader::new(file), len).map_err(|problem| match problem {
@@ -47,7 +47,7 @@ pub fn write(path: &Path, array: &Tensor) -> Result<()> {
     if !(1..=MOST_DIMS).contains(&array.dims().len()) {
         let dims = array.dims();
         return Err(Error::invalid(format!(
-            "an array of shape {dims:?} cannot be written; one to four dimensions can"
+            "an array of shape {dims:?} cannot be written; it needs one to four dimensions"
         )));
     }
     let dims: Vec<String> = array.dims().iter().map(usize::to_string).collect();
@@ -71,7 +71,7 @@ pub fn write(path: &Path, array: &Tensor) -> Result<()> {
     })
 }
 
-/// What is wrong, before the file's name is put to it.
+/// What is wrong, before the file's name is added.
 enum Problem {
     Io(io::Error),
     Content(String),
@@ -98,7 +98,7 @@ impl From<io::Error> for Problem {
     }
 }
 
-/// Reads an array from a source of `size` bytes. Nothing is allocated that `size` does not account for.
+/// Reads an array from a source of `size` bytes. It allocates no more than `size` bytes can fill.
 fn read_array(mut source: impl Read, size: u64) -> Result<Tensor, Problem> {
     let header = raw_header(&mut source)?;
     let text = header_text(&header)?;
@@ -163,10 +163,10 @@ fn raw_header(source: &mut impl Read) -> Result<Vec<u8>, Problem> {
     Ok(header)
 }
 
-/// The text in a header, if it is one that an array of plain numbers has.
+/// The text of a header, if it can be the header of an array of plain numbers.
 ///
-/// The text is a Python literal. Reading one takes time exponential in its depth and memory without bound, so only
-/// a dictionary that holds at most one tuple goes on to be read.
+/// The text is a Python literal. Reading any such literal could take time exponential in its depth and memory without
+/// bound, so only a dictionary with at most one tuple is read further.
 fn header_text(header: &[u8]) -> Result<&str, Problem> {
     let start = if header.get(6) == Some(&1) { 10 } else { 12 };
     let text = header.get(start..).and_then(|text| core::str::from_utf8(text).ok());
@@ -184,9 +184,9 @@ fn header_text(header: &[u8]) -> Result<&str, Problem> {
     Ok(text)
 }
 
-/// The dimensions that a header tells of, if an array may have them.
+/// The dimensions in a header, if an array may have them.
 ///
-/// They are read here, since whoever reads the whole header multiplies them without a check.
+/// They are checked here, because the callers multiply them without a check.
 fn checked_dims(text: &str) -> Result<Vec<u64>, Problem> {
     let unclear = || Problem::from("has a header whose shape cannot be understood");
     let shape = text.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
@@ -204,7 +204,7 @@ fn checked_dims(text: &str) -> Result<Vec<u64>, Problem> {
         return Err(format!("holds an array of shape {dims:?}, which has no values").into());
     }
     let count = dims.iter().try_fold(1_u64, |count, &dim| count.checked_mul(dim));
-    count.map(|_| dims.clone()).ok_or_else(|| format!("says that its shape is {dims:?}, which cannot be").into())
+    count.map(|_| dims.clone()).ok_or_else(|| format!("has the shape {dims:?}, too many values to count").into())
 }
 
 fn unsupported(dtype: &str) -> Problem {
@@ -212,7 +212,7 @@ fn unsupported(dtype: &str) -> Problem {
     format!("holds data of dtype {dtype}; convert it with astype(\"float32\") before saving").into()
 }
 
-/// What an entry of the header's dictionary says, up to the next comma or the end.
+/// The value of an entry of the header's dictionary, up to the next comma or the end.
 fn entry<'a>(text: &'a str, name: &str) -> Result<&'a str, Problem> {
     let quoted = |quote: char| text.split_once(&format!("{quote}{name}{quote}")).map(|(_, rest)| rest.trim_start());
     let value = quoted('\'').or_else(|| quoted('"')).and_then(|rest| rest.strip_prefix(':'));
@@ -220,7 +220,7 @@ fn entry<'a>(text: &'a str, name: &str) -> Result<&'a str, Problem> {
     value.ok_or_else(|| format!("has a header that cannot be understood: it has no {name}").into())
 }
 
-/// How one number lies in the file.
+/// How one number is stored in the file.
 #[derive(Clone, Copy)]
 struct Number {
     big_endian: bool,
@@ -235,7 +235,7 @@ enum Kind {
 }
 
 impl Number {
-    /// The number that a dtype such as `<f4` names, if it is one that is read.
+    /// The number that a dtype such as `<f4` stands for, if it can be read.
     fn of(dtype: &str) -> Option<Self> {
         let mut letters = dtype.chars();
         let big_endian = match letters.next()? {
@@ -260,7 +260,7 @@ impl Number {
         }
     }
 
-    /// The value of its bytes, or the one that f32 has no room for.
+    /// The value of its bytes; as an error, the value if it is too large for f32.
     fn read(self, bytes: &[u8]) -> Result<f32, f64> {
         let bits = bytes.iter().enumerate().fold(0_u64, |bits, (i, &byte)| {
             let place = if self.big_endian { bytes.len() - 1 - i } else { i };
@@ -276,14 +276,14 @@ impl Number {
                 }
                 value as f32
             }
-            // the sign is moved to the top and spread from there
+            // shifted to the top and back, so that the sign fills the upper bits
             Kind::Signed(size) => ((bits << (64 - 8 * size)) as i64 >> (64 - 8 * size)) as f32,
             Kind::Unsigned(_) => bits as f32,
         })
     }
 }
 
-/// Data whose first dimension runs fastest, brought into row-major order.
+/// Brings data whose first dimension runs fastest into row-major order.
 fn row_major(dims: &[usize], data: &[f32]) -> Result<Vec<f32>, memory::Refused> {
     let mut index = vec![0; dims.len()];
     let mut strides = vec![1; dims.len()];

@@ -4,26 +4,26 @@ use crate::error::{Error, Result, listed, quoted};
 use crate::tensor::Tensor;
 use std::collections::HashMap;
 
-/// Named columns of numbers, one row a time step.
+/// Named columns of numbers, one row for each time step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// The names of the columns; for a file without a header their numbers, from 1.
+    /// The names of the columns. If the file had no header, these are their numbers, from 1.
     pub columns: Vec<String>,
-    /// The number, from 1, that each column has in the file it came from. A file may hold columns that were not
-    /// read (text, the time), so these are not always 1, 2, 3.
+    /// The number, from 1, of each column in its file. A file may hold columns that were not read (text, the time), so
+    /// these are not always 1, 2, 3.
     pub numbers: Vec<usize>,
     /// The values, `[T, columns]`.
     pub values: Tensor,
-    /// The dates or times of the rows, for plots and for what is written next to a prediction.
+    /// The dates or times of the rows, for plots and for the files with predictions.
     pub time: Option<Time>,
 }
 
-/// A column of dates or times, kept as the text that stood in the file.
+/// A column of dates or times, kept as the text of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Time {
     /// The name of the column.
     pub name: String,
-    /// One text a row, T of them.
+    /// One text for each row, T of them.
     pub values: Vec<String>,
 }
 
@@ -31,7 +31,8 @@ impl Series {
     /// A series of `values`, `[T, columns]`, whose columns are numbered from 1.
     ///
     /// # Errors
-    /// If `values` is not of two dimensions, or there are not as many names as columns, or as many times as rows.
+    /// If `values` does not have two dimensions, or if the number of names is not that of the columns, or the number of
+    /// times not that of the rows.
     pub fn new(columns: Vec<String>, values: Tensor, time: Option<Time>) -> Result<Self> {
         let &[rows, width] = values.dims() else {
             return Err(Error::invalid(format!(
@@ -56,8 +57,8 @@ impl Series {
         self.len() == 0
     }
 
-    /// Where in [`Series::columns`] the wanted ones lie, in the order asked for. A column is asked for by its name or
-    /// by its number in the file, from 1; where a name is also a number, the name wins.
+    /// The positions in [`Series::columns`] of the wanted columns, in the order asked for. A column is asked for by its
+    /// name or by its number in the file, from 1. If the name of a column is also the number of another, the name wins.
     ///
     /// # Errors
     /// If a column is not there, or if two have the name asked for.
@@ -80,16 +81,16 @@ impl Series {
     }
 }
 
-/// Where columns lie, by name and by number, so that as many as there are can be asked for in one go.
+/// The positions of columns by name and by number, so that looking up every column takes linear time.
 pub(super) struct Index<'a> {
     names: &'a [String],
-    /// The first of each name, and whether there are others.
+    /// The position of the first column of each name, and whether there are others of that name.
     named: HashMap<&'a str, (usize, bool)>,
     numbered: HashMap<usize, usize>,
 }
 
 impl<'a> Index<'a> {
-    /// Of columns with these names and these numbers.
+    /// An index of columns with these names and these numbers.
     pub(super) fn new(names: &'a [String], numbers: &[usize]) -> Self {
         let mut named = HashMap::with_capacity(names.len());
         for (position, name) in names.iter().enumerate() {
@@ -102,12 +103,12 @@ impl<'a> Index<'a> {
         Self { names, named, numbered }
     }
 
-    /// The position of the first column of this very name.
+    /// The position of the first column with exactly this name.
     pub(super) fn named(&self, name: &str) -> Option<usize> {
         self.named.get(name).map(|&(position, _)| position)
     }
 
-    /// The position of the column that `wanted` names, or whose number it is; else a message that says what there is.
+    /// The position of the column with the name or the number `wanted`; otherwise a message that lists the columns.
     pub(super) fn find(&self, wanted: &str) -> Result<usize, String> {
         let wanted = wanted.trim();
         match self.named.get(wanted) {

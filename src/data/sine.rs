@@ -1,4 +1,4 @@
-//! The lesson's data: `numpy.linspace(step·π, (step + 1)·π, seq_len + 1)` and its sine.
+//! The data of the built-in example: `numpy.linspace(step·π, (step + 1)·π, seq_len + 1)` and its sine.
 
 use std::f64::consts::PI;
 
@@ -6,7 +6,7 @@ use std::f64::consts::PI;
 pub fn times(step: u64, seq_len: usize) -> impl Iterator<Item = f64> {
     let (start, stop) = (step as f64 * PI, step.saturating_add(1) as f64 * PI);
     let width = (stop - start) / seq_len as f64;
-    // numpy sets the last point to the end itself, whatever the rounding of the others
+    // numpy sets the last point to `stop` exactly, regardless of rounding
     (0..=seq_len).map(move |i| if i == seq_len { stop } else { i as f64 * width + start })
 }
 

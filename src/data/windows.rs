@@ -1,5 +1,5 @@
-//! Where training gets its windows. Which window a step gets depends on nothing but the number of the step, so a
-//! training that was stopped goes on with the same ones.
+//! The windows of a training. The window of a step depends only on the number of the step, so a training that was
+//! stopped and resumed sees the same windows.
 
 use super::sine;
 use crate::error::{Error, Result};
@@ -21,12 +21,13 @@ pub struct Windows {
 #[derive(Debug, Clone)]
 enum Source {
     Sine,
-    /// Lanes of a series side by side; each step moves every lane on by one window. One series after the other.
+    /// Each series is cut into lanes, and a step moves all lanes on by one window. The series follow one after the
+    /// other.
     Lanes {
         series: Pairs,
         walks: Vec<Walk>,
     },
-    /// Windows at every stride, in an order drawn anew each epoch.
+    /// A window starts every `stride` rows. Each epoch has a new random order.
     Shuffled {
         series: Pairs,
         /// The first row of each window.
@@ -35,7 +36,7 @@ enum Source {
         order: Vec<usize>,
         epoch: Option<u64>,
     },
-    /// Windows that came cut: `x [N,B,T,I]`, target `[N,B,T,O]` or `[N,B,O]`.
+    /// Windows that were already cut: `x [N,B,T,I]`, target `[N,B,T,O]` or `[N,B,O]`.
     Cut {
         x: Tensor,
         target: Tensor,
@@ -43,7 +44,7 @@ enum Source {
     },
 }
 
-/// The steps of an epoch that go along one series.
+/// The steps of an epoch that go through one series.
 #[derive(Debug, Clone)]
 struct Walk {
     /// Its first row.
@@ -54,7 +55,8 @@ struct Walk {
     steps: usize,
 }
 
-/// Rows of one or more series below each other: the target of a row is what the target columns say one row later.
+/// The rows of one or more series, one series after the other. The target of a row is the row after it in the target
+/// columns.
 #[derive(Debug, Clone)]
 struct Pairs {
     x: Tensor,
@@ -62,7 +64,7 @@ struct Pairs {
 }
 
 impl Windows {
-    /// The lesson's sine: step k is `[kπ, (k+1)π]`, one sequence, without end.
+    /// The built-in sine: step k is `[kπ, (k+1)π]`, one sequence. It has no end.
     ///
     /// # Errors
     /// If `seq_len` is 0 or above a million.
@@ -70,16 +72,17 @@ impl Windows {
         const MOST: usize = 1_000_000;
         at_least_one("seq-len", seq_len)?;
         if seq_len > MOST {
-            // no series bounds it here
-            return Err(Error::invalid(format!("seq-len {seq_len}: at most {MOST} points of the sine")));
+            // other sources are bounded by the length of their series
+            return Err(Error::invalid(format!("seq-len {seq_len}: a window of the sine has at most {MOST} points")));
         }
         Ok(Self { source: Source::Sine, seq_len, batch: 1, input: 1, output: 1, last_only: false })
     }
 
-    /// Consecutive windows of a series, for a state that is carried on: the rows are cut into `batch` stretches of
-    /// equal length, and each step takes the next `seq_len` rows of every stretch. What does not fill a window is
-    /// left out at the end of each stretch. `x [T,I]` and `target [T,O]` are rows of the same times; the target of a
-    /// row is the one after it. With `last_only` the target is that of the last row of a window.
+    /// Consecutive windows of a series, for a state that is carried from window to window. The rows are cut into
+    /// `batch` stretches of equal length, and each step takes the next `seq_len` rows of every stretch. Rows at the end
+    /// of a stretch that do not fill a window are left out. `x [T,I]` and `target [T,O]` are rows of the same times;
+    /// the target of a row of x is the next row of `target`. With `last_only` only the last row of a window has a
+    /// target.
     ///
     /// # Errors
     /// If there are fewer rows than one window and one target for each stretch.
@@ -87,10 +90,11 @@ impl Windows {
         Self::lanes_of(vec![(x, target)], seq_len, batch, last_only)
     }
 
-    /// The same for several series: one after the other, each with a state that starts at zero. No window has rows of two.
+    /// The same for several series, one after the other, each with a state that starts at zero. No window has rows of
+    /// two series.
     ///
     /// # Errors
-    /// If there is no series, the widths of two differ, or one has fewer rows than [`Windows::lanes`] needs.
+    /// If there is no series, two differ in width, or one has fewer rows than [`Windows::lanes`] needs.
     pub fn lanes_of(series: Vec<(Tensor, Tensor)>, seq_len: usize, batch: usize, last_only: bool) -> Result<Self> {
         let (series, parts) = joined(series, seq_len, batch)?;
         let (mut walks, mut first) = (Vec::with_capacity(parts.len()), 0);
@@ -107,9 +111,9 @@ impl Windows {
         Ok(Self::of_series(series, seq_len, batch, last_only, |series| Source::Lanes { series, walks }))
     }
 
-    /// Windows at every `stride` rows of a series, shuffled anew each epoch by `seed`, for a state that starts at zero. `x [T,I]`
-    /// and `target [T,O]` are those of [`Windows::lanes`].
-    /// The last batch of an epoch may be smaller.
+    /// Windows of a series for a state that starts at zero. A window starts every `stride` rows, and each epoch has a
+    /// new order that depends on `seed`. `x [T,I]` and `target [T,O]` are those of [`Windows::lanes`]. The last batch
+    /// of an epoch may be smaller.
     ///
     /// # Errors
     /// If there are fewer rows than a window and its target.
@@ -125,10 +129,10 @@ impl Windows {
         Self::shuffled_of(vec![(x, target)], seq_len, stride, batch, last_only, seed)
     }
 
-    /// The same for several series, shuffled together. No window has rows of two.
+    /// The same for several series, shuffled together. No window has rows of two series.
     ///
     /// # Errors
-    /// If there is no series, the widths of two differ, or one has fewer rows than a window and its target.
+    /// If there is no series, two differ in width, or one has fewer rows than a window and its target.
     pub fn shuffled_of(
         series: Vec<(Tensor, Tensor)>,
         seq_len: usize,
@@ -157,14 +161,14 @@ impl Windows {
         }))
     }
 
-    /// The fewest rows of a series that give a window: of [`Windows::lanes`] where the state is carried, else of
+    /// The fewest rows of a series that give a window: for [`Windows::lanes`] if `carry`, otherwise for
     /// [`Windows::shuffled`].
     pub fn rows_needed(seq_len: usize, batch: usize, carry: bool) -> usize {
         seq_len.saturating_mul(if carry { batch } else { 1 }).saturating_add(1)
     }
 
-    /// Windows already cut: `x [N,B,T,I]` and `target [N,B,T,O]`, or `[N,B,O]` for the last step only. Step k takes
-    /// window k mod N.
+    /// Windows that are already cut: `x [N,B,T,I]` and `target [N,B,T,O]`, or `[N,B,O]` for the last step only. Step k
+    /// takes window k mod N.
     ///
     /// # Errors
     /// If the arrays have other dimensions or do not go together.
@@ -204,12 +208,12 @@ impl Windows {
         self.seq_len
     }
 
-    /// B, the most sequences of a step.
+    /// B, the largest number of sequences in a step.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// b, the sequences of step `k`: B but in the last step of a shuffled epoch.
+    /// b, the number of sequences in step `k`: B, or fewer in the last step of a shuffled epoch.
     pub fn batch_at(&self, k: u64) -> usize {
         match &self.source {
             Source::Shuffled { order, .. } => {
@@ -225,7 +229,7 @@ impl Windows {
         self.input
     }
 
-    /// D, the columns of the target: O of the model where the loss takes one value for each.
+    /// D, the columns of the target. It is the O of the model if the loss takes one output for each column.
     pub fn output(&self) -> usize {
         self.output
     }
@@ -235,7 +239,7 @@ impl Windows {
         self.last_only
     }
 
-    /// Steps until every window was taken once; `None` for the sine, which never ends.
+    /// Steps until every window was used once; `None` for the sine, which never ends.
     pub fn steps_per_epoch(&self) -> Option<u64> {
         match &self.source {
             Source::Sine => None,
@@ -245,8 +249,9 @@ impl Windows {
         }
     }
 
-    /// Whether step `k` begins a series, or the series again, so that a state carried from an end means nothing. Windows
-    /// that came cut go round and round, as a loop over them in PyTorch does.
+    /// Whether the state of the step before must not be carried into step `k`: because a series begins (again), or
+    /// because windows are shuffled. Windows that were already cut repeat without a new start, as a loop over them in
+    /// PyTorch does.
     pub fn starts_again(&self, k: u64) -> bool {
         match &self.source {
             Source::Lanes { walks, .. } => walk_at(walks, k).1 == 0,
@@ -255,7 +260,7 @@ impl Windows {
         }
     }
 
-    /// Rows that all windows are cut from, if they are there beforehand: x `[.,I]` and the target `[.,O]`.
+    /// The rows that all windows are cut from, x `[.,I]` and target `[.,O]`; `None` if they are computed on the way.
     pub fn rows(&self) -> Option<(&[f32], &[f32])> {
         match &self.source {
             Source::Sine => None,
@@ -266,11 +271,11 @@ impl Windows {
         }
     }
 
-    /// Which of those rows the window of step `k` is made of: row t of sequence b is row `x[b] + t` of x and row
-    /// `target[b] + t` of the target. Gives back how many sequences there are. Both slices have room for B.
+    /// The rows of [`Windows::rows`] that the window of step `k` is made of: row t of sequence b is row `x[b] + t` of x
+    /// and row `target[b] + t` of the target. Returns the number of sequences. Both slices have room for B.
     pub fn starts(&mut self, k: u64, x: &mut [i32], target: &mut [i32]) -> usize {
         let (seq_len, batch) = (self.seq_len, self.batch);
-        // row numbers fit: a series is no longer than a file that was read into memory, and checked where it is used
+        // row numbers fit into i32: a series comes from a file that fitted into memory, and callers check its length
         let later = if self.last_only { seq_len } else { 1 };
         let fill = |starts: &mut dyn Iterator<Item = usize>, x: &mut [i32], target: &mut [i32]| {
             let mut count = 0;
@@ -298,7 +303,7 @@ impl Windows {
     }
 
     /// Writes the window of step `k`: `x [T,b,I]` and `target [T,b,O]` (`[b,O]` if only the last step counts).
-    /// Gives back b, which is B but in the last step of a shuffled epoch. Both slices have room for B.
+    /// Returns b, which is B, or less in the last step of a shuffled epoch. Both slices have room for B.
     ///
     /// # Panics
     /// If a slice is shorter than that.
@@ -334,7 +339,7 @@ impl Windows {
 }
 
 impl Pairs {
-    /// Windows that start at `starts`, side by side. Gives back how many.
+    /// Writes the windows that start at `starts`, side by side, and returns how many there are.
     fn fill(
         &self,
         starts: impl ExactSizeIterator<Item = usize> + Clone,
@@ -357,7 +362,7 @@ impl Pairs {
     }
 }
 
-/// Window `window` of `[N,B,T,·]` as `[T,B,·]`.
+/// Copies window `window` of `[N,B,T,·]` as `[T,B,·]`.
 fn copy_time_major(from: &Tensor, window: usize, batch: usize, steps: usize, to: &mut [f32]) {
     let width = from.rows().1;
     let window = &from.data()[window * batch * steps * width..][..batch * steps * width];
@@ -372,7 +377,7 @@ fn steps_of(walks: &[Walk]) -> usize {
     walks.last().map_or(1, |last| last.first + last.steps)
 }
 
-/// The walk that step `k` belongs to, and which of its steps it is.
+/// The [`Walk`] that step `k` belongs to, and the number of the step within it.
 fn walk_at(walks: &[Walk], k: u64) -> (&Walk, usize) {
     let step = (k % steps_of(walks) as u64) as usize;
     let walk = &walks[walks.partition_point(|walk| walk.first <= step) - 1];
@@ -409,7 +414,7 @@ fn shuffled<'a>(
     &order[first..order.len().min(first + batch)]
 }
 
-/// All windows, in an order that depends on nothing but `random`.
+/// Puts all windows into an order that depends only on `random`.
 fn shuffle(order: &mut [usize], starts: &[usize], random: &mut Random) {
     order.copy_from_slice(starts);
     for last in (1..order.len()).rev() {
@@ -417,7 +422,7 @@ fn shuffle(order: &mut [usize], starts: &[usize], random: &mut Random) {
     }
 }
 
-/// The rows of training and those held out, which follow them.
+/// The rows to train on, and the held-out rows, which follow them.
 ///
 /// # Errors
 /// If `held_out` is not a fraction from 0 to below 1.
@@ -429,7 +434,7 @@ pub fn split(rows: usize, held_out: f64) -> Result<(Range<usize>, Range<usize>)>
     Ok((0..train, train..rows))
 }
 
-/// Series below each other, and which rows are whose.
+/// Joins series, one after the other. Returns them with the range of rows of each.
 fn joined(mut series: Vec<(Tensor, Tensor)>, seq_len: usize, batch: usize) -> Result<(Pairs, Vec<Range<usize>>)> {
     at_least_one("seq-len", seq_len)?;
     at_least_one("batch", batch)?;
@@ -448,7 +453,7 @@ fn joined(mut series: Vec<(Tensor, Tensor)>, seq_len: usize, batch: usize) -> Re
         end += rows;
     }
     let Some((input, output)) = widths else { return Err(Error::invalid("there is no series to train on")) };
-    // the commonest case need not be copied
+    // a single series, the commonest case, is not copied
     if series.len() == 1
         && let Some((x, target)) = series.pop()
     {

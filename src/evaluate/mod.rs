@@ -1,4 +1,4 @@
-//! Whether a model is worth anything, and which one is best: backtests and the search for a recipe.
+//! Backtests, which compare a model with naive forecasts, and the search for a recipe.
 
 pub mod backtest;
 pub mod search;

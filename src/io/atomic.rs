@@ -1,24 +1,24 @@
-//! A file is written whole or not at all: whoever reads it sees the old one or the new one, never a part.
+//! Writes a file completely or not at all: a reader sees the old file or the new file, never a part.
 //!
-//! That holds for any number of processes that write and read at once, and for one that is killed half-way. What such a
-//! one leaves, a temporary file, is removed by the next that is about to write there. [`open`] is the other side of it: what a
-//! reader is told of a file is told of the very file that it reads.
+//! That holds for any number of processes that write and read at the same time, and for a process that is killed
+//! half-way. Such a process leaves a temporary file, which is removed by the next process that is about to write there.
+//! [`open`] is for readers: the length that it returns is that of the file that it opened.
 
 use crate::error::{Error, Result};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes what `write` gives into a temporary file beside `path`, brings it to the disk and renames it to `path`.
-/// On failure the file that was there before is untouched and the temporary one is gone.
+/// Writes what `write` gives into a temporary file in the folder of `path`, brings it to the disk and renames it to
+/// `path`. On failure the earlier file is unchanged and the temporary file is removed.
 ///
-/// A link is followed and stays a link, also where the file that it names is not there yet. The new file has the permissions
-/// of the old one, without its setuid and setgid bits, and its owner and group where this process may give files to
-/// them. A group that it may not give a file to loses what the old file allowed it beyond what everybody may. Access
-/// control lists and extended attributes are not carried over.
+/// A link is followed and stays a link, even if the file that it names does not exist yet. The new file has the
+/// permissions of the old one, without its setuid and setgid bits. It also has the owner and the group of the old one,
+/// if this process may set them. If it may not set the group, the new file's group gets no more permissions than
+/// everybody. Access control lists and extended attributes are not copied.
 ///
-/// A device, a pipe or what this process has open already (`/dev/null`, `/dev/stdout`, `/dev/fd/3`) cannot be
-/// replaced by a rename, so it is written to directly.
+/// A device, a pipe or a file that this process has open (`/dev/null`, `/dev/stdout`, `/dev/fd/3`) cannot be replaced
+/// by a rename, so it is written to directly.
 ///
 /// # Errors
 /// If the folder is missing or cannot be written to, or the disk is full; the message names `path`.
@@ -27,7 +27,7 @@ pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io
     match Place::of(path)? {
         Place::Device(mut device) => write(&mut device).and_then(|()| device.flush()).map_err(io),
         Place::Beside { target, mut temporary } => {
-            // the file itself, because the wrapper would put its random name into the message
+            // the file itself is written to, because the wrapper would put its random name into error messages
             write(temporary.as_file_mut()).map_err(io)?;
             temporary.as_file().sync_all().map_err(io)?;
             temporary.persist(&target).map_err(|error| io(error.error))?;
@@ -37,10 +37,11 @@ pub(crate) fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io
     }
 }
 
-/// `Ok` if [`write_atomic`] could begin now; leaves no trace, and removes those of processes that were killed there.
+/// `Ok` if [`write_atomic`] could begin now. It leaves no file, and removes temporary files of processes that were
+/// killed there.
 ///
 /// # Errors
-/// Those of [`write_atomic`], but for a disk that fills up and a pipe that nobody reads.
+/// Those of [`write_atomic`], except for a disk that becomes full and a pipe that nobody reads.
 pub(crate) fn check(path: &Path) -> Result<()> {
     if let Some(target) = replaced(path)? {
         Place::beside(path, &target)?;
@@ -51,8 +52,8 @@ pub(crate) fn check(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether an open file of this process was opened to be written to, as far as the system says: to open it once more by its
-/// name would ask only for the permissions of the file.
+/// Checks that an open file of this process was opened for writing, if the system can tell. Opening it again by its
+/// name would check only the permissions of the file.
 fn may_be_written(number: u32) -> io::Result<()> {
     let about = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
     let flags = about.lines().find_map(|line| line.strip_prefix("flags:"));
@@ -64,18 +65,18 @@ fn may_be_written(number: u32) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::PermissionDenied, "was opened for reading only; open it for writing, as in 3>FILE"))
 }
 
-/// The file that [`write_atomic`] replaces, links followed to their end, whether it is there or not.
-/// `None` for what is written to directly.
+/// The file that [`write_atomic`] replaces, after all links are followed, whether it exists or not.
+/// `None` if `path` is written to directly.
 ///
 /// # Errors
-/// If `path` is a folder, or a circle of links.
+/// If `path` is a folder, or a loop of links.
 pub(crate) fn replaced(path: &Path) -> Result<Option<PathBuf>> {
     match fs::metadata(path) {
         Ok(_) if descriptor(path).is_some() => Ok(None),
         Ok(found) if found.is_dir() => Err(Error::file(path, FOLDER)),
         Ok(found) if !found.is_file() => Ok(None),
         Ok(_) => fs::canonicalize(path).map(Some).map_err(|error| Error::io(path, error)),
-        // a name that ends like a folder's is no file's, and would be found out when all is done
+        // a name that ends with a slash cannot be a file; without this check it would fail only after all the work
         Err(error) if error.kind() == ErrorKind::NotFound => match path.as_os_str().as_encoded_bytes() {
             [.., b'/'] => Err(Error::file(path, FOLDER)),
             _ => Ok(Some(end_of_links(path))),
@@ -84,13 +85,14 @@ pub(crate) fn replaced(path: &Path) -> Result<Option<PathBuf>> {
     }
 }
 
-/// What is wrong with a folder where a file should be.
+/// The message for a folder where a file should be.
 const FOLDER: &str = "is a folder; give the name of a file inside it";
 
-/// Opens a regular file to read, and says how long this very file is. Never waits: a pipe is refused, not opened.
+/// Opens a regular file for reading, and returns the length of the opened file. It never waits: a pipe is refused, not
+/// opened.
 ///
 /// # Errors
-/// If it is not there, may not be read, or is no regular file.
+/// If it does not exist, may not be read, or is not a regular file.
 pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
     let io = |error| Error::io(path, error);
     let refuse_other = |found: &Metadata| match (found.is_dir(), found.is_file()) {
@@ -98,23 +100,23 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
         (_, false) => Err(Error::file(path, "is not a regular file; copy its content into one first")),
         _ => Ok(()),
     };
-    // before it is opened, because to open some devices does something
+    // before it is opened, because opening a device can have an effect
     refuse_other(&fs::metadata(path).map_err(io)?)?;
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        // should it have become a pipe by now
+        // in case it was replaced by a pipe in the meantime
         options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
     }
     let file = options.read(true).open(path).map_err(io)?;
-    // and what counts is the file that was opened, not the one that had its name before
+    // again for the file that was opened, because another file may have had its name before
     let found = file.metadata().map_err(io)?;
     refuse_other(&found)?;
     Ok((file, found.len()))
 }
 
-/// What the operating system said of a file that could not be written to its end, and what to do.
+/// Adds advice to the error of a file that could not be written completely.
 fn with_advice(error: io::Error) -> io::Error {
     let advice = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room there, or name another folder",
@@ -124,11 +126,11 @@ fn with_advice(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{error}; {advice}"))
 }
 
-/// Where the bytes go first.
+/// Where the bytes are written.
 enum Place {
-    /// What cannot be replaced by a rename.
+    /// A file that cannot be replaced by a rename.
     Device(File),
-    /// A temporary file in the folder of the target; gone when dropped.
+    /// A temporary file in the folder of the target. It is removed when dropped.
     Beside { target: PathBuf, temporary: tempfile::NamedTempFile },
 }
 
@@ -152,7 +154,7 @@ impl Place {
             }
             _ => Error::io(path, without_path(error)),
         })?;
-        // before anything is in it that not everybody may read
+        // before it holds anything that not everybody may read
         if let Ok(before) = fs::metadata(target) {
             take_after(temporary.as_file(), &before).map_err(|error| Error::io(path, error))?;
         }
@@ -160,7 +162,7 @@ impl Place {
     }
 }
 
-/// What the system said of a temporary file, without its random name.
+/// The system's error about a temporary file, without its random name.
 fn without_path(error: io::Error) -> io::Error {
     match error.to_string().rsplit_once(" at path ") {
         Some((reason, _)) => io::Error::new(error.kind(), reason),
@@ -168,7 +170,7 @@ fn without_path(error: io::Error) -> io::Error {
     }
 }
 
-/// Gives a new file the owner, the group and the permissions of the one that it takes the place of.
+/// Gives a new file the owner, the group and the permissions of the file that it replaces.
 #[cfg(unix)]
 fn take_after(file: &File, before: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -178,7 +180,7 @@ fn take_after(file: &File, before: &Metadata) -> io::Result<()> {
         // only a privileged process may
         let _ = fchown(file, Some(before.uid()), None);
     }
-    // what ran as its owner must not run as whoever writes it now
+    // without setuid and setgid: a program that ran as its old owner must not run as the user who writes it now
     let mode = before.mode() & 0o777;
     let mode = if group_kept { mode } else { mode & (0o707 | (mode & 0o007) << 3) };
     file.set_permissions(fs::Permissions::from_mode(mode))
@@ -189,10 +191,10 @@ fn take_after(file: &File, before: &Metadata) -> io::Result<()> {
     file.set_permissions(before.permissions())
 }
 
-/// How many links one may lead through another; as many as Linux follows.
+/// How many links are followed one after the other; as many as Linux follows.
 const LINKS: usize = 40;
 
-/// Where a link leads, one that leads to no file included; `path` if it is none.
+/// Where a link leads, even if there is no file; `path` if it is not a link.
 fn end_of_links(path: &Path) -> PathBuf {
     let mut at = path.to_path_buf();
     for _ in 0..LINKS {
@@ -204,7 +206,8 @@ fn end_of_links(path: &Path) -> PathBuf {
     at
 }
 
-/// The number of an open file of this process, if `path` is another name of one: `/dev/stdout`, `/dev/fd/3` or a link to such.
+/// The number of an open file of this process, if `path` is a name for it: `/dev/stdout`, `/dev/fd/3` or a link to one
+/// of them.
 #[cfg(unix)]
 fn descriptor(path: &Path) -> Option<u32> {
     let folders = ["/dev/fd", "/proc/self/fd"].map(|folder| fs::canonicalize(folder).ok());
@@ -224,14 +227,15 @@ fn descriptor(_: &Path) -> Option<u32> {
     None
 }
 
-/// An open file of this process once more, to write on where it stands: to open it by its name would begin at its start.
+/// Opens an open file of this process again and continues at its current position. Opening it by its name would begin
+/// at its start.
 #[cfg(unix)]
 fn open_descriptor(path: &Path, number: u32) -> io::Result<File> {
     use std::os::fd::AsFd;
     match number {
         1 => io::stdout().as_fd().try_clone_to_owned().map(File::from),
         2 => io::stderr().as_fd().try_clone_to_owned().map(File::from),
-        // nobody here has it as an object; what is in it stays
+        // opened by its name, as there is no object for it here; appending keeps what is in it
         _ => may_be_written(number).and_then(|()| OpenOptions::new().append(true).open(path)),
     }
 }
@@ -248,13 +252,13 @@ fn folder_of(target: &Path) -> &Path {
     }
 }
 
-/// How the names of temporary files begin and end.
+/// The beginning and the end of the names of temporary files.
 const NAME: [&str; 2] = [".rnnstep-", ".tmp"];
 
-/// A new file with the permissions that any new file gets, not those of a secret.
+/// Makes a temporary file with the permissions that any new file gets; `tempfile` would make it private.
 ///
-/// It is locked for as long as it is open, which tells it from what a killed process left: the system lets go of a lock
-/// when its process ends, however it ends.
+/// It is locked as long as it is open. This distinguishes it from a file that a killed process left, because the system
+/// releases a lock when its process ends, however it ends.
 fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(NAME[0]).suffix(NAME[1]);
@@ -268,34 +272,35 @@ fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
         if keep_from_sweep(temporary.as_file())? {
             return Ok(temporary);
         }
-        // swept away before it was locked; its name is no longer ours to remove
+        // it was swept before it was locked, so the name is not ours any more and must not be removed
         let _ = temporary.keep();
     }
 }
 
-/// Locks a new temporary file; false if another process took it for one that was left, and removed it.
+/// Locks a new temporary file. Returns false if another process took it for a leftover and removed it.
 #[cfg(unix)]
 fn keep_from_sweep(file: &File) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
-    // where nothing can be locked, nothing is swept either
+    // if the file system has no locks, nothing is swept either
     let _ = file.lock();
     Ok(file.metadata()?.nlink() > 0)
 }
 
-/// Windows keeps whoever reads the finished file from what is locked in it, so nothing is locked or swept there.
+/// On Windows a lock would keep others from reading the finished file, so nothing is locked or swept there.
 #[cfg(not(unix))]
 fn keep_from_sweep(_: &File) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Removes the temporary files in `folder` that no living process has. What cannot be removed stays.
+/// Removes the temporary files in `folder` that belong to no running process. Files that cannot be removed are left
+/// there.
 fn sweep(folder: &Path) {
     if !cfg!(unix) {
         return;
     }
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        // six letters and figures between the two, as `tempfile` makes them: another name is somebody's file
+        // `tempfile` puts six letters and digits between the two: a file with another name is not ours
         let between = name.to_str().and_then(|name| name.strip_prefix(NAME[0])?.strip_suffix(NAME[1]));
         if between.is_some_and(|name| name.len() == 6 && name.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
             let _ = remove_if_left(&entry.path());
@@ -303,17 +308,17 @@ fn sweep(folder: &Path) {
     }
 }
 
-/// Removes a temporary file if it can be locked. Whoever has the lock is the only one that may rename or remove it, so
-/// what is found under the lock stays true: this name is that file.
+/// Removes a temporary file if it can be locked. Only the holder of the lock may rename or remove the file, so while it
+/// is locked the name belongs to this file.
 #[cfg(unix)]
 fn remove_if_left(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-    // asked before opening: a link is none of ours, and opening a pipe would wait
+    // checked before it is opened: we make no links, and opening a pipe would wait
     if !fs::symlink_metadata(path)?.is_file() {
         return Ok(());
     }
-    // for writing, because some network file systems lock nothing else; what is in it is not touched
+    // opened for writing, because some network file systems lock only such files; its content is not touched
     let file = OpenOptions::new().write(true).open(path)?;
     if file.try_lock().is_ok() && same(&file.metadata()?, &fs::symlink_metadata(path)?) {
         fs::remove_file(path)?;
@@ -326,8 +331,8 @@ fn remove_if_left(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Brings the rename itself to the disk. Some file systems and all of Windows know no such thing, and by now
-/// the file is complete under its name: a refusal changes nothing for the caller.
+/// Brings the rename itself to the disk. Some file systems, and Windows, cannot do this. An error is ignored, because
+/// by now the file is complete under its name.
 fn sync_folder(folder: &Path) {
     if cfg!(unix) {
         let _ = File::open(folder).and_then(|folder| folder.sync_all());
@@ -374,12 +379,12 @@ mod tests {
         let ours = temporary_in(folder.path()).unwrap();
         check(&name("model")).unwrap();
         let kept = ours.path().file_name().unwrap().to_str().unwrap();
-        // a name that no temporary file gets is somebody's file
+        // a name that no temporary file gets is not ours
         let mut expected =
             vec![".rnnstep-folder.tmp", ".rnnstep-linked.tmp", ".rnnstep-model.tmp", ".rnnstep-notes", kept, "a.tmp"];
         expected.sort_unstable();
         assert_eq!(names(), expected);
-        // a lock ends with its process, and here with its file
+        // a lock ends with its process; here it ends when the file is closed
         let path = ours.keep().unwrap().1;
         assert!(path.exists());
         check(&name("model")).unwrap();
@@ -394,7 +399,7 @@ mod tests {
         let (path, link, fresh) = (folder.path().join("a"), folder.path().join("b"), folder.path().join("c"));
         fs::write(&path, "old").unwrap();
         symlink(&path, &link).unwrap();
-        // what runs as its owner is nothing that a new file should do
+        // a new file must not run as its owner or group
         for (before, after) in [(0o640, 0o640), (0o4755, 0o755), (0o2750, 0o750), (0o1600, 0o600)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
             write_atomic(&link, |out| out.write_all(b"new")).unwrap();

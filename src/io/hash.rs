@@ -1,6 +1,6 @@
-//! A hash that is the same on every machine and in every release. The standard library's may be another one tomorrow.
+//! A hash that is the same on every machine and in every release. The hash of the standard library may change.
 
-/// FNV-1a, 64 bits: Fowler, Noll and Vo. Whoever wants two texts of one hash finds them.
+/// FNV-1a, 64 bits: Fowler, Noll and Vo. It is not cryptographic: two texts with the same hash are easy to find.
 pub fn fnv1a(bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

@@ -1,4 +1,4 @@
-//! Files as a whole, written at once or not at all; and a hash by which what was in them is known again.
+//! Files that are written completely or not at all, and a hash by which content is recognised.
 
 pub(crate) mod atomic;
 pub(crate) mod hash;

@@ -1,49 +1,50 @@
-//! When learning has gone wrong: the loss of the present weights beside that of the last good ones, tick by tick.
+//! Detects when learning has gone wrong: compares the loss of the current weights with that of the last good weights,
+//! tick by tick.
 
 use serde::{Deserialize, Serialize};
 
-/// Over about so many losses run the means that tell an explosion.
+/// The running means that detect an explosion are over about this many losses.
 const RECENT: f64 = 32.0;
-/// Weights that lose so many times what the good ones do, from one check to the next, are bad.
+/// Weights are bad if their loss, from one check to the next, is this many times that of the good weights.
 const WORSE: f64 = 2.0;
-/// Losses count as equal that differ by so little, which is what float32 does to an answer of about one.
+/// Losses that differ by less count as equal: the rounding of float32 in a prediction of about one.
 const NOTHING: f64 = 1e-12;
-/// What the learning rate is multiplied by when weights were taken back,
+/// The factor of the learning rate when weights were taken back.
 const EASE: f64 = 0.25;
-/// and when new ones were kept: 2^(1/16), twice the rate after sixteen times.
+/// The factor of the learning rate when new weights were kept: 2^(1/16), so the rate doubles after sixteen times.
 const REGAIN: f64 = 1.044_273_782_427_413_8;
-/// The least it comes to.
+/// The lower limit of what the learning rate is multiplied by.
 const LEAST: f64 = 1e-12;
-/// So many losses of the good weights that are far above their usual ones, less those in between that are not, are a series that
-/// has changed.
+/// A series has changed after this many losses of the good weights that are far above their usual loss. A loss in
+/// between that is not far above it takes one away from the count.
 const CHANGED: u32 = 8;
 
-/// The losses of the present weights, and of the good ones on the same ticks.
+/// The losses of the current weights, and of the good weights on the same ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Guard {
-    /// Losses seen since the means began.
+    /// The number of losses since the means began.
     seen: u64,
     /// Running means.
     means: [f64; 2],
-    /// Sums since the last check, and of how many.
+    /// The sums since the last check, and the number of losses in them.
     sums: [f64; 2],
     count: u64,
-    /// What the good weights lost on the mean from one check to the next, once that is known.
+    /// The mean loss of the good weights from one check to the next; `None` before the first check.
     usual: Option<f64>,
-    /// Losses of the good weights that were far above it.
+    /// The count of losses of the good weights that were far above `usual`: see [`CHANGED`].
     strikes: u32,
-    /// What the learning rate is multiplied by, 1 unless weights had to be taken back.
+    /// What the learning rate is multiplied by; 1 unless weights had to be taken back.
     pub ease: f64,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Found {
-    /// The present weights are at least as good.
+    /// The current weights are at least as good as the good ones.
     Good,
-    /// They are not, but not bad either.
+    /// The current weights are worse, but not bad.
     Neither,
-    /// They are bad.
+    /// The current weights are bad.
     Bad,
 }
 
@@ -52,7 +53,7 @@ impl Guard {
         Self { seen: 0, means: [0.0; 2], sums: [0.0; 2], count: 0, usual: None, strikes: 0, ease: 1.0 }
     }
 
-    /// Whether it can be, with counts up to `most`.
+    /// Whether its values are possible, with counts up to `most`.
     pub fn is_sound(&self, most: u64) -> bool {
         let losses = self.means.iter().chain(&self.sums).chain(&self.usual);
         self.seen <= most
@@ -62,11 +63,12 @@ impl Guard {
             && losses.into_iter().all(|loss| loss.is_finite())
     }
 
-    /// Takes in what the present weights lost at a tick, and what the good ones would have. Whether that is an explosion, of
-    /// `explode` times the loss; without it only a loss that is not finite is one.
+    /// Adds the losses of the current and of the good weights at a tick. Returns whether learning has exploded: whether
+    /// the mean loss is more than `explode` times that of the good weights. Without `explode`, only a loss that is not
+    /// finite counts.
     pub fn saw(&mut self, present: f64, good: f64, explode: Option<f64>) -> bool {
         if !(present.is_finite() && good.is_finite()) {
-            return good.is_finite(); // if it is not either, the truth was beyond all measure
+            return good.is_finite(); // if neither is finite, the actual value was extreme and the weights may be fine
         }
         self.seen += 1;
         self.count += 1;
@@ -85,7 +87,8 @@ impl Guard {
         worse(self.means, explode)
     }
 
-    /// Compares what was lost since the last check, unless nothing is to be compared.
+    /// Compares the losses since the last check. Without `explode` there is no comparison, and the current weights
+    /// count as good.
     pub fn check(&mut self, explode: Option<f64>) -> Found {
         let sums = self.sums;
         self.usual = Some(sums[1] / self.count.max(1) as f64);
@@ -102,14 +105,14 @@ impl Guard {
         (self.sums, self.count) = ([0.0; 2], 0);
     }
 
-    /// The present weights are the good ones now.
+    /// To be called when the current weights were kept as the good ones.
     pub fn kept(&mut self) {
         self.means[1] = self.means[0];
         self.begin_sums();
         self.ease = (self.ease * REGAIN).min(1.0);
     }
 
-    /// The good weights are the present ones again.
+    /// To be called when the good weights were taken back.
     pub fn went_back(&mut self) {
         self.means[0] = self.means[1];
         self.begin_sums();
@@ -117,7 +120,7 @@ impl Guard {
     }
 }
 
-/// Whether the first loses `times` as much as the second, or more. With a loss that can be negative, by as much more.
+/// Whether the first loss is more than `times` the second. As losses can be negative, the difference is compared.
 fn worse([present, good]: [f64; 2], times: f64) -> bool {
     present - good > (times - 1.0) * good.abs() + NOTHING
 }

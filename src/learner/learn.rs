@@ -1,4 +1,4 @@
-//! What a learner does once an answer is out.
+//! What a learner does after each prediction.
 
 use super::guard::Found;
 use super::memory::Snapshot;
@@ -7,22 +7,23 @@ use crate::objective::optimizer::{clipped, norm};
 use crate::simd::math::{all_finite, settle};
 use crate::units::transform::TargetTransform;
 
-/// After so many updates the weights are held against the last good ones.
+/// The number of updates after which the weights are compared with the last good weights.
 const CHECK: u64 = 256;
-/// A gradient of this norm or more counts as not finite: its square, which the optimiser keeps, would not be.
+/// A gradient with this norm or more counts as not finite, because its square, which the optimiser keeps, would not be
+/// finite.
 const LARGEST: f64 = 1e18;
 
-/// How an update went.
+/// The result of an update.
 enum Updated {
     Yes,
-    /// The loss or the gradient of the window is not finite: the weights are as before.
+    /// The loss or the gradient of the window is not finite, so the weights are unchanged.
     Not,
     /// The weights are no longer finite.
     Broken,
 }
 
 impl Learner {
-    /// What a tick leaves behind once it is answered: its row, or if that cannot be learnt from, nothing.
+    /// Ends a tick after its prediction. Its row is kept, unless nothing can be learned from it.
     pub(super) fn end_tick(&mut self) {
         let row = self.now.numbers.next;
         let known = all_finite(self.now.rows.x(row));
@@ -37,7 +38,7 @@ impl Learner {
             numbers.rows = (numbers.rows + 1).min(rows.count - 1);
             rows.keep_state(numbers.next, state);
             if !good {
-                // what cannot go on is not good
+                // the good weights cannot go on from this row, so they are replaced
                 self.keep();
                 self.now.good.y.copy_from_slice(self.now.rows.y(row));
             }
@@ -52,7 +53,8 @@ impl Learner {
         }
     }
 
-    /// The step of the good weights with the x of a row. Whether their state is finite; if not, it is as before.
+    /// Does the step of the good weights with the x of a row. Returns whether their state is finite; if not, it is left
+    /// unchanged.
     fn step_beside(&mut self, row: usize) -> bool {
         self.scale_x(row);
         let (good, before) = (&mut self.now.good, &mut self.window.state);
@@ -66,7 +68,7 @@ impl Learner {
         finite
     }
 
-    /// Begins anew with the present state.
+    /// Empties the window and continues from the current state.
     pub(super) fn begin_here(&mut self) {
         let Snapshot { state, rows, numbers, .. } = &mut self.now;
         (numbers.next, numbers.rows, numbers.waiting, numbers.asked) = (0, 0, None, false);
@@ -74,32 +76,33 @@ impl Learner {
         self.stepper.state_changed();
     }
 
-    /// The present weights and the present state are good ones.
+    /// Keeps the current weights and the current state as the good ones.
     pub(super) fn keep(&mut self) {
         self.now.keep();
         self.now.numbers.guard.kept();
         self.beside.params_changed(&self.now.good.params);
     }
 
-    /// Back to the good weights, and to their state.
+    /// Goes back to the good weights and their state.
     fn take_back(&mut self) {
         self.now.take_back();
         self.now.numbers.guard.went_back();
         self.stepper.params_changed(&self.now.params);
     }
 
-    /// [`Learner::take_back`] in the middle of a tick, which has been answered: its row is the first of new ones.
+    /// [`Learner::take_back`] in the middle of a tick whose prediction was made. Its row becomes the first of a new
+    /// window.
     pub(super) fn go_back(&mut self) {
         self.take_back();
         let newest = self.now.numbers.next;
         self.begin_here();
         self.now.numbers.asked = true;
-        self.now.rows.copy(newest, 0); // with the answer that was given
+        self.now.rows.copy(newest, 0); // with the prediction that was made
         self.scale_x(0);
         self.stepper.bind(&self.now.params, &mut self.now.state).step(&self.x);
     }
 
-    /// Looks after the loss of the answer of `row`, the last but one, and learns from it if it is time to.
+    /// Checks the loss of the prediction of `row`, the last but one, and learns from it if an update is due.
     pub(super) fn improve(&mut self, row: usize, loss: f32, learned: &mut Learned) {
         let numbers = &mut self.now.numbers;
         let good = score::of_row(self.options.loss, &self.now.good.y, &self.truth, &mut self.dy).unwrap_or(loss);
@@ -133,7 +136,7 @@ impl Learner {
             match numbers.guard.check(self.options.explode) {
                 Found::Good => {
                     self.keep();
-                    // they have not seen the newest x yet
+                    // the good weights have not taken the newest x yet
                     let Snapshot { rows, good, numbers, .. } = &mut self.now;
                     rows.give_state(numbers.next, &mut good.state);
                 }
@@ -146,11 +149,11 @@ impl Learner {
         }
     }
 
-    /// Copies the last rows up to `last`.
+    /// Fills the window with the last rows up to `last`.
     fn fill_window(&mut self, last: usize) {
         let Snapshot { rows, numbers, .. } = &self.now;
         let window = &mut self.window;
-        let steps = numbers.rows; // all but the newest, which is not among them yet
+        let steps = numbers.rows; // all rows but the newest, which is not counted yet
         window.steps = steps;
         window.first = (last + 1 + rows.count - steps) % rows.count;
         let (input, targets) = (self.x.len(), self.truth.len());
@@ -166,7 +169,7 @@ impl Learner {
         settle(&mut window.x[..steps * input]);
     }
 
-    /// One update from the window.
+    /// Does one update from the window.
     fn update(&mut self) -> Updated {
         let (now, options, window) = (&mut self.now, &self.options, &mut self.window);
         let x = &window.x[..window.steps * self.x.len()];
@@ -177,7 +180,7 @@ impl Learner {
         self.network.backward(&now.params, &mut self.grads, x, false);
         let norm = norm(&self.grads);
         let scale = clipped(options.clip, norm);
-        // not for NaN
+        // written so that NaN is refused too
         if !(loss.is_finite() && norm * scale < LARGEST) {
             return Updated::Not;
         }
@@ -194,7 +197,8 @@ impl Learner {
         Updated::Yes
     }
 
-    /// Moves the scalers after the tick of row `newest`, in which `actual` was the truth of the row `predicted`.
+    /// Adapts the scalers after the tick of row `newest`. `actual` has the actual values for the prediction of row
+    /// `predicted`.
     pub(super) fn follow(&mut self, newest: usize, predicted: Option<usize>, actual: &[f32]) {
         let Some(keep) = self.options.adapt else { return };
         if let (Some(units), Some((x_moments, y_moments))) = (&mut self.units, &mut self.now.numbers.scaling) {
@@ -202,7 +206,7 @@ impl Learner {
             let (x, y) = units.scalers_mut();
             x_moments.follow(self.now.rows.x(newest), keep, x);
             match predicted {
-                // a change was worked out with its row
+                // the change was computed when the actual value came, and is kept with the row
                 Some(row) if changes => y_moments.follow(self.now.rows.truth(row), keep, y),
                 None if changes => {}
                 _ => y_moments.follow(actual, keep, y),

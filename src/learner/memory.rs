@@ -1,4 +1,4 @@
-//! All of a learner that changes from tick to tick.
+//! The parts of a learner that change from tick to tick.
 
 use super::guard::Guard;
 use super::moments::Moments;
@@ -13,23 +13,25 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use serde::{Deserialize, Serialize};
 
-/// What a [`Learner`](super::Learner) was at some time: with the same model, options and snapshot it goes on to the same bits.
+/// The state of a [`Learner`](super::Learner) at some time. A learner with the same model, options and snapshot
+/// continues to the same bits.
 ///
-/// It is plain numbers, so that whoever writes files can write it: [`Snapshot::numbers`] (serde) and
-/// [`Snapshot::buffers`]. To read one back, take a snapshot of a learner just made, fill in both, and restore it.
+/// It consists of plain numbers that can be written to a file: [`Snapshot::numbers`] (serde) and [`Snapshot::buffers`].
+/// To read it back, take a snapshot of a new learner, fill in both, and restore it.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// The weights, packed as the model's.
+    /// The weights, packed like those of the model.
     pub(super) params: Buffer,
-    /// First moment, second moment, its maximum; empty where the optimiser has none.
+    /// The first moment, the second moment and its maximum; empty for those that the optimiser does not keep.
     pub(super) moments: [Buffer; 3],
     pub(super) state: State,
     pub(super) rows: Rows,
     pub(super) good: Good,
-    /// The last values of the columns of which changes are predicted, and those that the truth which comes next is held against.
+    /// The last values of the columns whose changes are predicted; and the values that the next actual changes are
+    /// taken from.
     pub(super) past: Past,
     pub(super) before: Buffer,
-    /// All that is no array of f32.
+    /// Everything that is not an array of f32.
     pub numbers: Numbers,
 }
 
@@ -38,42 +40,43 @@ pub struct Snapshot {
 pub struct Numbers {
     /// Ticks that are over.
     pub ticks: u64,
-    /// Updates made, those that were taken back among them.
+    /// Updates made, including those that were taken back.
     pub updates: u64,
     /// How often weights were taken back.
     pub rollbacks: u64,
-    /// The optimiser's count of updates of the weights at hand.
+    /// The optimiser's count of updates of the current weights.
     pub step: u64,
-    /// The same of the last good ones.
+    /// The same for the last good weights.
     pub good_step: u64,
-    /// Updates since the weights were last held against the good ones.
+    /// Updates since the weights were last compared with the good ones.
     pub(super) since_check: u64,
-    /// Answers with a truth since the last update.
+    /// Predictions with a known actual value since the last update.
     pub(super) since: usize,
-    /// Where the row of the next tick goes, or of the tick at hand.
+    /// The place in the ring for the row of the current tick, or of the next tick if none is running.
     pub(super) next: usize,
-    /// How many there are before it, one after the other, up to K.
+    /// The number of rows before it, one after the other, up to K.
     pub(super) rows: usize,
-    /// The row whose truth has not come, the newest.
+    /// The newest row, whose actual values are not known yet.
     pub(super) waiting: Option<usize>,
-    /// Whether the tick at hand was answered, and is not over.
+    /// Whether the prediction of the current tick was made, but the tick is not over.
     pub(super) asked: bool,
-    /// Whether weights were taken back and nobody has been told.
+    /// Whether weights were taken back and the caller does not know yet.
     pub(super) untold: bool,
     /// Whether the learner is paused.
     pub paused: bool,
     pub(super) guard: Guard,
-    /// Moments of raw x and y, if the scalers follow them.
+    /// Moments of raw x and y, if the scalers adapt.
     pub(super) scaling: Option<(Moments, Moments)>,
-    /// The oldest row of the past, once one came.
+    /// The oldest row of the past; `None` before the first row.
     pub(super) past: Option<usize>,
 }
 
-/// The largest count that makes sense: at a nanosecond each it takes a hundred days, and sums of a few do not wrap.
+/// The largest count that is plausible: at a nanosecond each it takes a hundred days. Sums of a few of them do not
+/// overflow.
 const MOST: u64 = 1 << 53;
 
 impl Numbers {
-    /// Whether every count can be what it is said to be, so that adding to it is always possible.
+    /// Whether every count is plausible, so that adding to it cannot overflow.
     fn is_sound(&self) -> bool {
         let Self { ticks, updates, rollbacks, step, good_step, since_check, since, .. } = *self;
         [ticks, updates, rollbacks, step, good_step, since_check].iter().all(|&count| count <= MOST)
@@ -82,31 +85,32 @@ impl Numbers {
     }
 }
 
-/// The last weights that were good, and what belongs to them.
+/// The last good weights, and what belongs to them.
 #[derive(Debug, Clone)]
 pub struct Good {
     pub params: Buffer,
     pub moments: [Buffer; 3],
-    /// Theirs, after the last row.
+    /// Their state after the last row.
     pub state: State,
-    /// Their answer to it, in the network's units.
+    /// Their output for the last row, in the network's units.
     pub y: Buffer,
 }
 
-/// The last rows, round and round: for each x and the state before it, the answer, and the truth once it has come.
+/// A ring of the last rows. Each has its x, the state before it, the prediction, and the actual values once they are
+/// known.
 #[derive(Debug, Clone)]
 pub struct Rows {
-    /// `[K+1][I]`, raw, but in the form that is predicted
+    /// `[K+1][I]`, after the target transform, not scaled
     pub x: Buffer,
     /// `[K+1][O]`, in the network's units
     pub y: Buffer,
-    /// `[K+1][D]`, in that form as well; NaN for what did not come
+    /// `[K+1][D]`, after the target transform, not scaled; NaN for unknown values
     pub truth: Buffer,
     /// `[K+1][L][Hp]`
     pub h: Buffer,
-    /// The same of an LSTM, else empty.
+    /// The same for the c of an LSTM; empty for other cells.
     pub c: Buffer,
-    /// K + 1: a window, and the row of the tick at hand.
+    /// K + 1: a window and the row of the current tick.
     pub count: usize,
 }
 
@@ -175,7 +179,7 @@ impl Rows {
         state.c.copy_from_slice(&self.c[self.at(&self.c, row)]);
     }
 
-    /// Replaces a row by another; not the state before it.
+    /// Copies a row over another one, without the state before it.
     pub fn copy(&mut self, from: usize, to: usize) {
         for values in [&mut self.x, &mut self.y, &mut self.truth] {
             let width = values.len() / self.count;
@@ -185,7 +189,8 @@ impl Rows {
 }
 
 impl Snapshot {
-    /// Every array with its name, always the same ones in the same order for a shape and options. Layouts are the library's own.
+    /// Every array with its name. For the same shape and options they are always the same arrays in the same order.
+    /// Their layout is internal to the library.
     pub fn buffers(&self) -> Vec<(&'static str, &[f32])> {
         let Self { params, moments: [m, v, v_max], state, rows, good, past, before, .. } = self;
         let [good_m, good_v, good_v_max] = &good.moments;
@@ -214,7 +219,7 @@ impl Snapshot {
         NAMES.into_iter().zip(all).collect()
     }
 
-    /// The same to write to.
+    /// The same arrays, to write to.
     pub fn buffers_mut(&mut self) -> Vec<(&'static str, &mut [f32])> {
         let Self { params, moments: [m, v, v_max], state, rows, good, past, before, .. } = self;
         let [good_m, good_v, good_v_max] = &mut good.moments;
@@ -243,32 +248,34 @@ impl Snapshot {
         NAMES.into_iter().zip(all).collect()
     }
 
-    /// `Ok` if `other` can take the place of this one.
+    /// `Ok` if `other` can replace this snapshot.
     pub(super) fn check(&self, other: &Self) -> Result<()> {
         for ((name, here), (_, there)) in self.buffers().into_iter().zip(other.buffers()) {
             if here.len() != there.len() {
                 let (here, there) = (here.len(), there.len());
                 return Err(Error::invalid(format!(
-                    "snapshot: {name} has {there} values, this learner {here}: of another model or other options"
+                    "snapshot: {name} has {there} values, this learner {here}: it is of another model or other options"
                 )));
             }
         }
         for (name, moments) in other.buffers() {
             let least = match name.trim_start_matches("good.") {
                 "m" => f32::MIN,
-                // means of squares
+                // means of squares are not negative
                 "v" | "v_max" => 0.0,
                 _ => continue,
             };
             if !moments.iter().all(|value| (least..=f32::MAX).contains(value)) {
                 return Err(Error::invalid(format!(
-                    "snapshot: {name} holds what no optimiser keeps: learning would end"
+                    "snapshot: {name} holds values that no optimiser keeps: learning cannot go on from them"
                 )));
             }
         }
         if self.past.transform() != other.past.transform() {
             let (here, there) = (self.past.transform(), other.past.transform());
-            return Err(Error::invalid(format!("snapshot: of a model that says {there:?}, this one says {here:?}")));
+            return Err(Error::invalid(format!(
+                "snapshot: its model has the target transform {there:?}, this one has {here:?}"
+            )));
         }
         let (numbers, count) = (&other.numbers, self.rows.count);
         let columns = |pair: &Option<(Moments, Moments)>| {
@@ -281,7 +288,7 @@ impl Snapshot {
             };
             let (here, there) = (adapt(&self.numbers.scaling), adapt(&numbers.scaling));
             return Err(Error::invalid(format!(
-                "snapshot: of a learner that {there}, or has other columns; this one {here}: give the same option `adapt`"
+                "snapshot: its learner {there}, or has other columns; this one {here}: give the same option `adapt`"
             )));
         }
         let looks_back = numbers.past.is_none_or(|oldest| oldest < self.past.lag().max(1));
@@ -296,7 +303,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Becomes `other`, which was checked.
+    /// Copies `other`, which must have been checked.
     pub(super) fn copy_from(&mut self, other: &Self) {
         for ((_, to), (_, from)) in self.buffers_mut().into_iter().zip(other.buffers()) {
             to.copy_from_slice(from);
@@ -305,7 +312,7 @@ impl Snapshot {
         self.past.set_oldest(self.numbers.past);
     }
 
-    /// Keeps the present weights as good ones, with the state.
+    /// Keeps the current weights as the good ones, with the state.
     pub(super) fn keep(&mut self) {
         self.good.params.copy_from_slice(&self.params);
         for (good, moments) in self.good.moments.iter_mut().zip(&self.moments) {
@@ -329,7 +336,7 @@ impl Snapshot {
     }
 }
 
-/// Those of [`Snapshot::buffers`].
+/// The names of [`Snapshot::buffers`].
 const NAMES: [&str; 20] = [
     "params",
     "m",

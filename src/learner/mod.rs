@@ -1,5 +1,7 @@
-//! A model that learns while it runs: the answer first, and once it is out, a little back-propagation.
+//! A model that learns while it runs: at each row it predicts first, and then does a little back-propagation.
 
+#[cfg(feature = "std")]
+mod file;
 mod guard;
 mod learn;
 mod memory;
@@ -27,12 +29,13 @@ use guard::Guard;
 use memory::{Good, Rows};
 use moments::Moments;
 
-/// A running prediction whose model learns from every truth that comes in.
+/// A running prediction whose model learns from every actual value.
 ///
-/// At tick t `x_t [I]` comes in. [`Learner::predict`] answers it with `y_t [O]`, which says what will come at t + 1; and with
-/// `x_t` comes `came_t [D]`, what did come at t: the truth for the answer before, `y_{t-1}`. A model that predicts its own
-/// inputs has `came_t = x_t`. [`Learner::learn`] takes it once the answer is out. Both are in raw units if the model has any. Of a
-/// model that says more than a value for each column ([`Loss::outputs`](crate::objective::loss::Loss::outputs)), came has D values and y has O.
+/// At tick t, `x_t [I]` comes in. [`Learner::predict`] returns `y_t [O]`, the prediction for t + 1. At the same tick
+/// the actual values `actual_t [D]` become known; they are those for the prediction before, `y_{t-1}`. If a model
+/// predicts its own inputs, `actual_t = x_t`. [`Learner::learn`] takes the actual values, and is called after the
+/// prediction was used. All are in raw units if the model has units. D differs from O if a model has several outputs
+/// for each column ([`Loss::outputs`](crate::objective::loss::Loss::outputs)).
 ///
 /// ```
 /// use rnnstep::{CellKind, Cpu, Learner, LearnerOptions, Model, Shape};
@@ -42,9 +45,9 @@ use moments::Moments;
 /// let (mut first, mut last) = (0.0, 0.0);
 /// for t in 0..2000 {
 ///     let x = [(0.3 * t as f32).sin()];
-///     let y = learner.predict(&x)?; // the short way from x to y
+///     let y = learner.predict(&x)?; // only this lies between x and y
 ///     assert!(y[0].is_finite());
-///     let learned = learner.learn(&x)?; // when y is out
+///     let learned = learner.learn(&x)?; // after y was used
 ///     let loss = learned.loss.unwrap_or(0.0);
 ///     *(if t < 100 { &mut first } else { &mut last }) = loss;
 /// }
@@ -52,46 +55,48 @@ use moments::Moments;
 /// # Ok::<(), rnnstep::Error>(())
 /// ```
 ///
-/// **An update.** The last K rows that were answered before now, fewer at the beginning, go through the network once more with
-/// the weights of now, from the state that was carried when the first of them came (a ring of states; gradients end there); the
-/// gradient of their mean loss, clipped, makes one step of the optimiser, unless it is not finite. The carried state itself is
-/// not worked out anew. So the work of a tick has a bound, and after construction nothing allocates, locks or asks the system.
+/// **An update.** The last K rows with a prediction (fewer at the beginning) go through the network once more with the
+/// current weights. They start from the state that was carried before the first of them, which is kept in a ring of
+/// states; gradients end there. The clipped gradient of their mean loss makes one step of the optimiser, unless it is
+/// not finite. The carried state itself is not computed again. So the work of a tick is bounded, and after construction
+/// nothing allocates, locks or calls the system.
 ///
-/// **What cannot be learnt from.** A tick whose x is not finite (or so large that the state after it is not) is answered, as
-/// PyTorch would, and then it is as if it had not been: the state goes back to the one before it, and its row is in no window.
-/// A value of came that is not finite counts as unknown, and so does one so far off that the loss is not finite: it has no
-/// gradient, while the row stays in the window. If nothing came, hand over NaN. But for that, while paused a learner gives
-/// what a [`Stream`](crate::model::stream::Stream) gives, bit for bit.
+/// **What cannot be learned from.** If x is not finite (or so large that the state after it is not finite), the tick
+/// gets a prediction, as in PyTorch. Then the state goes back to the one before the tick, and its row is in no window.
+/// An actual value that is not finite counts as unknown, and so does one that is so extreme that the loss is not
+/// finite: it has no gradient, but its row stays in the window. Pass NaN if an actual value is not known. Except for
+/// such ticks, a paused learner gives the same bits as a [`Stream`](crate::model::stream::Stream).
 ///
-/// **When learning goes wrong.** The last good weights walk along: after each answer they take the same step, with a state of their
-/// own, and what they would have lost stands beside what was lost. Every 256 updates the two are compared. If the present weights
-/// lost no more, they are the good ones from now on, with their moments and their state. If they lost twice as much, learning goes
-/// back to the good ones, and so it does at once when a running mean of the loss is more than [`LearnerOptions::explode`] times
-/// that of the good ones, or when weights, the state or a loss are not finite while the good ones' are. The learning rate is a
-/// quarter then, and is regained by and by: twice the rate after 4096 updates that did well. Weights that are not finite never
-/// answer.
+/// **When learning goes wrong.** The last good weights run in parallel: after each prediction they do the same step,
+/// with a state of their own, so that their loss can be compared with that of the current weights. This is done every
+/// 256 updates. If the loss of the current weights is not larger, they become the good ones, with their moments and
+/// their state. If it is more than twice as large, learning goes back to the good weights. It also does so at once if a
+/// running mean of the loss is more than [`LearnerOptions::explode`] times that of the good weights, or if weights, the
+/// state or a loss are not finite while those of the good weights are. Then the learning rate is divided by four; it
+/// doubles again after every 4096 good updates, up to its full value. Weights that are not finite never predict.
 ///
-/// A series that changes is as new to the good weights as to the present ones, so it sets nothing back. When the good ones lose
-/// `explode` times what they used to, again and again, it has changed, and the whole learning rate is there at once.
+/// A series that changes is as new to the good weights as to the current ones, so nothing is taken back. If the loss of
+/// the good weights is again and again `explode` times their usual loss, the series has changed, and the learning rate
+/// is set to its full value at once.
 #[derive(Debug)]
 pub struct Learner {
     options: LearnerOptions,
-    /// Shape and layout; its weights are those it began with, and it has no units.
+    /// Shape and layout. Its weights are those of the beginning, and it has no units.
     model: Model,
     units: Option<Units>,
     stepper: Stepper,
-    /// Steps the good weights.
+    /// The stepper of the good weights.
     beside: Stepper,
     network: Network,
     now: Snapshot,
     grads: Buffer,
     /// `[I]`, in the network's units
     x: Buffer,
-    /// `[O]`: the answer, raw.
+    /// `[O]`: the prediction, in raw units.
     y: Buffer,
-    /// `[D]`: a truth, in the network's units.
+    /// `[D]`: actual values, in the network's units.
     truth: Buffer,
-    /// `[O]`: of no use but to be written to.
+    /// `[O]`: scratch space for a gradient that is not used.
     dy: Buffer,
     window: Window,
 }
@@ -103,37 +108,38 @@ struct Window {
     x: Buffer,
     /// `[K,O]`
     truth: Buffer,
-    /// The state before them, and after forward the one after them.
+    /// The state before these rows; after the forward pass the state after them.
     state: State,
-    /// The first of them in the ring.
+    /// The place of the first row in the ring.
     first: usize,
-    /// How many there are.
+    /// The number of rows.
     steps: usize,
 }
 
 /// What was learned from one row of actuals.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Learned {
-    /// The loss of the previous answer, in the network's units, the mean over the values that came. `None` if there was no such
-    /// answer or nothing came. It may be infinite where its square is.
+    /// The loss of the previous prediction, in the network's units, the mean over the known actual values. `None` if
+    /// there was no previous prediction or no actual value is known. It is infinite if the square of the error is.
     pub loss: Option<f32>,
     /// Whether the weights were updated.
     pub updated: bool,
-    /// Whether weights were found to be bad, and the last good ones taken back.
+    /// Whether the weights were bad and the last good ones were taken back.
     pub rolled_back: bool,
 }
 
 impl Learner {
-    /// A learner that goes on from `model` and a state of zero, with room for everything.
+    /// A learner that starts from `model` and a state of zero. It allocates everything that it will need.
     ///
     /// # Errors
-    /// If an option is out of range, the model has weights stored in another format than f32 or that are not finite, has no
-    /// scalers to adapt, or the window is larger than makes sense or than the memory that can be had.
+    /// If an option is out of range; if the weights of the model are not finite or stored in another format than f32;
+    /// if it has no scalers but they should adapt; or if the window is larger than makes sense or than fits into
+    /// memory.
     pub fn new(model: Model, options: LearnerOptions, cpu: Cpu) -> Result<Self> {
         let (options, shape) = (options.checked()?, *model.shape());
         if model.step_weights() != Weights::F32 {
             return Err(Error::invalid(format!(
-                "learner: learns weights in f32 only, these are stored as {}; take the model they were made from",
+                "learner: learns weights in f32 only, but these are stored as {}; take the model they were made from",
                 model.step_weights().name()
             )));
         }
@@ -147,7 +153,7 @@ impl Learner {
             || says.is_distribution() != options.loss.is_distribution()
         {
             return Err(Error::invalid(format!(
-                "learner: the model has {out} outputs and was trained for {says}, which does not go with the loss {}",
+                "learner: the model has {out} outputs and was trained for {says}, which does not fit the loss {}",
                 options.loss
             )));
         }
@@ -217,24 +223,25 @@ impl Learner {
         })
     }
 
-    /// [`Learner::predict`], then [`Learner::learn`]: the answer comes when both are done. To have it sooner, call them yourself.
+    /// [`Learner::predict`], then [`Learner::learn`]. The prediction is returned when both are done; to have it sooner,
+    /// call them one after the other.
     ///
     /// # Errors
-    /// If `x` has not I values or `actual` not D; nothing has happened then.
+    /// If `x` does not have I values or `actual` does not have D; then nothing has changed.
     pub fn tick(&mut self, x: &[f32], actual: &[f32]) -> Result<(&[f32], Learned)> {
         Error::check_length("x [I]", self.x.len(), x.len())?;
-        Error::check_length("came [D]", self.truth.len(), actual.len())?;
+        Error::check_length("actual [D]", self.truth.len(), actual.len())?;
         self.predict(x)?;
         let learned = self.learn(actual)?;
         Ok((&self.y, learned))
     }
 
-    /// The answer to `x [I]`, O values (H for a network without a head): what [`Stream::step`](crate::model::stream::Stream::step) gives
-    /// with these weights and this state, and as soon. Called twice without [`Learner::learn`] in between, the truth that would
-    /// have come counts as unknown.
+    /// The prediction after `x [I]`, O values (H for a network without a head). It is what
+    /// [`Stream::step`](crate::model::stream::Stream::step) gives with these weights and this state, and takes as long.
+    /// If it is called twice without [`Learner::learn`] in between, the actual values in between count as unknown.
     ///
     /// # Errors
-    /// If there are not I values; nothing has happened then.
+    /// If `x` does not have I values; then nothing has changed.
     pub fn predict(&mut self, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.x.len(), x.len())?;
         if self.now.numbers.asked {
@@ -255,15 +262,16 @@ impl Learner {
         Ok(&self.y)
     }
 
-    /// Takes `actual [D]`, the truth for the answer before the last: its loss, and perhaps an update; to be called once after each
-    /// [`Learner::predict`], when the answer is out. Makes ready for the next x, as [`Stream::advance`](crate::model::stream::Stream::advance) does.
+    /// Takes `actual [D]`, the actual values for the prediction before the last one: computes the loss of that
+    /// prediction, and does an update if one is due. Call it once after each [`Learner::predict`], when the prediction
+    /// was used. It also prepares the next step, as [`Stream::advance`](crate::model::stream::Stream::advance) does.
     ///
     /// # Errors
-    /// If there are not D values, or no predict went before; nothing has happened then.
+    /// If `actual` does not have D values, or there was no predict before; then nothing has changed.
     pub fn learn(&mut self, actual: &[f32]) -> Result<Learned> {
-        Error::check_length("came [D]", self.truth.len(), actual.len())?;
+        Error::check_length("actual [D]", self.truth.len(), actual.len())?;
         if !self.now.numbers.asked {
-            return Err(Error::invalid("learn: each needs a predict before it"));
+            return Err(Error::invalid("learn: call predict before every learn"));
         }
         let mut learned = Learned::default();
         if let Some(row) = self.now.numbers.waiting {
@@ -291,7 +299,7 @@ impl Learner {
         Ok(learned)
     }
 
-    /// Learns nothing from now on: weights and scalers stay as they are. Losses are still told, and rows still kept.
+    /// Stops learning: weights and scalers do not change any more. Losses are still returned, and rows are still kept.
     pub fn pause(&mut self) {
         self.now.numbers.paused = true;
     }
@@ -326,14 +334,14 @@ impl Learner {
         state
     }
 
-    /// Goes on from `state`, as if the rows before had not been: the truth that comes next belongs to no answer.
+    /// Continues from `state` and forgets the rows before: the next actual values belong to no prediction.
     ///
     /// # Errors
     /// If it is not the state of one sequence of this model's shape, or not finite.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
         state.check(self.model.shape(), self.units.as_ref(), 1)?;
         if !state.is_finite() {
-            return Err(Error::invalid("state: not finite"));
+            return Err(Error::invalid("state: a value is not finite"));
         }
         self.now.past.follow(&state.past);
         self.now.state.copy_from(state);
@@ -343,7 +351,7 @@ impl Learner {
         Ok(())
     }
 
-    /// Back to a state of zero, as [`Learner::set_state`]; what was learnt stays.
+    /// Goes back to a state of zero, like [`Learner::set_state`]. What was learned is kept.
     pub fn reset(&mut self) {
         self.now.past.reset();
         self.now.state.reset();
@@ -352,12 +360,12 @@ impl Learner {
         self.begin_here();
     }
 
-    /// Ticks that are over.
+    /// The number of ticks that are over.
     pub fn ticks(&self) -> u64 {
         self.now.numbers.ticks
     }
 
-    /// Updates made, those that were taken back among them.
+    /// Updates made, including those that were taken back.
     pub fn updates(&self) -> u64 {
         self.now.numbers.updates
     }
@@ -367,22 +375,22 @@ impl Learner {
         self.now.numbers.rollbacks
     }
 
-    /// The learning rate at present: less than that of the options for a while after weights were taken back.
+    /// The current learning rate. It is lower than that of the options for a while after weights were taken back.
     pub fn lr(&self) -> f64 {
         self.options.lr * self.now.numbers.guard.ease
     }
 
-    /// All that there is to remember. Allocates.
+    /// A copy of everything that changes while it runs. Allocates.
     pub fn snapshot(&self) -> Snapshot {
         let mut now = self.now.clone();
         now.numbers.past = now.past.oldest();
         now
     }
 
-    /// Goes on from a snapshot, to the same bits.
+    /// Continues from a snapshot, to the same bits.
     ///
     /// # Errors
-    /// If it is that of a learner of another shape or with other options.
+    /// If it is of a learner with another shape or other options.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.now.check(snapshot)?;
         self.now.copy_from(snapshot);
@@ -396,12 +404,13 @@ impl Learner {
         Ok(())
     }
 
-    /// Does now what the first ticks would have to wait for: learns from a few rows of zeros, so that every page of memory and of
-    /// code is there, and forgets it. Allocates, so it belongs before the loop: see [`Stream::warm_up`](crate::model::stream::Stream::warm_up).
+    /// Does in advance what would slow down the first ticks: learns from a few rows of zeros, so that every page of
+    /// memory and of code is loaded, and undoes it. It allocates, so call it before the loop: see
+    /// [`Stream::warm_up`](crate::model::stream::Stream::warm_up).
     pub fn warm_up(&mut self) {
         let before = self.snapshot();
         let (x, actual) = (vec![0.0; self.x.len()], vec![0.0; self.truth.len()]);
-        // a window is filled without learning, so that the work is that of one update, whatever its length
+        // the window is filled without learning, so that only two updates are done, whatever its length
         self.pause();
         for _ in 0..=self.options.window {
             let _ = self.tick(&x, &actual); // of the right length: no error
@@ -418,7 +427,7 @@ impl Learner {
         self.stepper.bind(&self.now.params, &mut self.now.state).advance();
     }
 
-    /// Answers the x of a row.
+    /// Does the step for the x of a row.
     #[inline]
     fn step(&mut self, row: usize) {
         self.scale_x(row);
@@ -430,7 +439,7 @@ impl Learner {
         }
     }
 
-    /// The x of a row in the network's units.
+    /// Converts the x of a row to the network's units.
     #[inline]
     fn scale_x(&mut self, row: usize) {
         self.x.copy_from_slice(self.now.rows.x(row));

@@ -1,27 +1,29 @@
-//! Scalers that follow what they scale.
+//! Scalers that adapt to the values they scale.
 
 use crate::units::scaler::Scaler;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-/// A value counts as at most so many scales away from the mean: one stray value does not spoil the scale of thousands.
+/// A value counts as at most this many scales away from the mean, so that one outlier does not spoil the scale of
+/// thousands.
 const FAR: f64 = 8.0;
-/// A scale never falls below so much of the first one: what stands still is not blown up to noise.
+/// A scale never falls below this part of the first scale, so that a constant column is not magnified to noise.
 const LEAST: f64 = 1e-3;
 
-/// Exponential moments of the columns of raw values, in f64: steps of a thousandth of a scale would be lost beside a large mean.
+/// Exponential moments of columns of raw values. They are in f64, because in f32 a step of a thousandth of a scale
+/// would be lost in a large mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Moments {
     /// The mean of each column.
     pub mean: Vec<f64>,
     /// The variance of each column.
     pub variance: Vec<f64>,
-    /// The least variance of each column.
+    /// The lower limit of the variance of each column.
     pub least: Vec<f64>,
 }
 
 impl Moments {
-    /// They begin where the scaler stands.
+    /// Moments that begin at shift and scale of the scaler.
     pub fn of(scaler: &Scaler) -> Self {
         let variance: Vec<f64> = scaler.scale().iter().map(|&scale| f64::from(scale) * f64::from(scale)).collect();
         Self {
@@ -31,7 +33,8 @@ impl Moments {
         }
     }
 
-    /// Takes in a row, of which what is not finite is left out, and moves the scaler along.
+    /// Adds a row, without values that are not finite, and sets the scaler to the new moments. `keep` is how much of
+    /// the old moments is kept.
     pub fn follow(&mut self, row: &[f32], keep: f64, scaler: &mut Scaler) {
         for (column, &value) in row.iter().enumerate().filter(|(_, value)| value.is_finite()) {
             let (mean, variance) = (&mut self.mean[column], &mut self.variance[column]);
@@ -43,13 +46,13 @@ impl Moments {
         }
     }
 
-    /// Whether they can be: finite, and the variances above zero.
+    /// Whether the moments are possible: finite, and the variances above zero.
     pub fn is_sound(&self) -> bool {
         let above = |value: &f64| *value > 0.0 && value.is_finite();
         self.mean.iter().all(|mean| mean.is_finite()) && self.variance.iter().chain(&self.least).all(above)
     }
 
-    /// Puts the scaler where the moments are.
+    /// Sets the scaler to the moments.
     pub fn apply(&self, scaler: &mut Scaler) {
         (0..self.mean.len()).for_each(|column| self.set(column, scaler));
     }

@@ -1,4 +1,4 @@
-//! How to learn while running.
+//! The options of a learner.
 
 use crate::error::{Error, Result};
 use crate::net::pass::HeadSteps;
@@ -7,29 +7,32 @@ use crate::objective::optimizer::{Optimizer, check_clip, not_negative};
 use alloc::format;
 use serde::{Deserialize, Serialize};
 
-/// How a [`Learner`](super::Learner) learns. Written down by serde; what is left out there has its default.
+/// How a [`Learner`](super::Learner) learns. It can be serialised with serde; a missing field gets its default.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LearnerOptions {
-    /// K, the rows that back-propagation goes back, 1 or more. Fewer while there are not so many.
+    /// K, the number of rows that back-propagation goes back, 1 or more. Until there are so many rows, it uses those
+    /// there are.
     pub window: usize,
-    /// An update after every so many answers whose truth has come, 1 or more: the rate limit. With K it bounds the work.
+    /// The number of predictions with a known actual value after which there is an update, 1 or more. Together with K
+    /// it bounds the work.
     pub every: usize,
-    /// What to make small.
+    /// The loss to minimise.
     pub loss: Loss,
-    /// Whether every row of the window counts, or the newest one only.
+    /// Whether every row of the window counts, or only the newest one.
     pub loss_on: HeadSteps,
     /// The optimiser.
     pub optimizer: Optimizer,
-    /// The learning rate. Less for a while when weights had to be taken back: see [`Learner`](super::Learner).
+    /// The learning rate. It is lower for a while after weights had to be taken back: see [`Learner`](super::Learner).
     pub lr: f64,
     /// Largest global norm of a gradient, `torch.nn.utils.clip_grad_norm_`.
     pub clip: Option<f64>,
-    /// Weights whose loss, a running mean over some 32 ticks, is more than so many times that of the last good ones on the same
-    /// ticks are taken back at once; above 1. `None` never compares the two: then only numbers that are not finite set back.
+    /// Weights are taken back at once if their loss (a running mean over some 32 ticks) is more than this many times
+    /// that of the last good weights on the same ticks. Above 1. `None`: the losses are not compared, and weights are
+    /// taken back only if numbers are not finite.
     pub explode: Option<f64>,
-    /// How much of their mean and variance the scalers keep from one tick to the next, at least 0 and below 1, such as 0.999;
-    /// `None` for scalers that stay as they are. The model must have some.
+    /// How much of their mean and variance the scalers keep from one tick to the next, at least 0 and below 1, such as
+    /// 0.999; `None`: the scalers do not change. With a value, the model must have scalers.
     pub adapt: Option<f64>,
 }
 
@@ -82,7 +85,7 @@ impl LearnerOptions {
             return Err(Error::invalid(format!("adapt {adapt:?}: must be at least 0 and below 1")));
         }
         if self.adapt.is_some() && self.loss.is_distribution() {
-            return Err(Error::invalid("adapt: only for a model that says one value for each column"));
+            return Err(Error::invalid("adapt: only for a model that predicts one value for each column"));
         }
         Ok(self)
     }

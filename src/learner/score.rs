@@ -1,10 +1,11 @@
-//! The loss of rows of which some truths may not be known.
+//! The loss of rows, of which some actual values may be unknown.
 
 use crate::cpu::Network;
 use crate::objective::loss::{Levels, Loss};
 
-/// Adds up the loss of one row, over the columns whose truth is known, and puts the slope at each of their outputs into `dy`, 0 at
-/// those of the others. A column at a time, with what the network says of it side by side: `y [O]`, `truth [D]`.
+/// Adds up the loss of one row over the columns whose actual value is known: `y [O]`, `truth [D]`. Writes the
+/// derivative with respect to each output into `dy`; it is 0 for the other columns. The outputs of each column are
+/// gathered before they are used.
 fn row(loss: Loss, y: &[f32], truth: &[f32], dy: &mut [f32]) -> f64 {
     let (columns, each) = (truth.len(), loss.outputs(1));
     let (mut predicted, mut slopes) = ([0.0; Levels::MOST], [0.0; Levels::MOST]);
@@ -24,18 +25,19 @@ fn row(loss: Loss, y: &[f32], truth: &[f32], dy: &mut [f32]) -> f64 {
     sum
 }
 
-/// How many elements the known values of `truth` bring to a mean.
+/// How many elements of a mean the known values of `truth` make.
 fn known(loss: Loss, truth: &[f32]) -> usize {
     truth.iter().filter(|truth| truth.is_finite()).count() * loss.elements(1)
 }
 
-/// The mean loss of an answer; `None` if nothing of its truth is known. `dy [O]` is room to work in.
+/// The mean loss of one prediction; `None` if no actual value is known. `dy [O]` is scratch space.
 pub fn of_row(loss: Loss, y: &[f32], truth: &[f32], dy: &mut [f32]) -> Option<f32> {
     let count = known(loss, truth);
     (count > 0).then(|| (row(loss, y, truth, dy) / count as f64) as f32)
 }
 
-/// The mean loss of the last forward of `network`, and its gradient at y; `truth [T,D]` has all rows of the window.
+/// The mean loss of the last forward pass of `network`, whose gradient is put into the network. `truth [T,D]` has the
+/// actual values of all rows of the window.
 pub fn of_window(network: &mut Network, loss: Loss, truth: &[f32]) -> f32 {
     let columns = network.shape().width_out() / loss.outputs(1);
     let rows = network.head_rows();

@@ -1,8 +1,8 @@
-//! How long single steps take: distributions of steps that are timed one by one, in a row and after a pause.
+//! How long single steps take: distributions of steps that are timed one by one, back to back and after a pause.
 //!
-//! A mean says little about a step that somebody waits for. So each step is timed alone, and what is kept is the whole
-//! [`Distribution`]. A single time contains one reading of the clock, which is tens of nanoseconds: see [`Clock`]. What many
-//! steps cost together is timed in blocks, in which the clock is read once: [`Throughput`].
+//! A mean does not show how long a user may have to wait for a single step. So each step is timed alone, and the whole
+//! [`Distribution`] is kept. A single time includes one reading of the clock, which takes tens of nanoseconds: see
+//! [`Clock`]. The cost of many steps together is timed in blocks, in which the clock is read once: [`Throughput`].
 
 use crate::error::{Error, Result};
 use crate::model::stream::Stream;
@@ -10,34 +10,34 @@ use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// From one step to the next where there is a pause between them, as ticks come in from elsewhere.
+/// The time from one step to the next, if steps are timed with pauses, as when rows come in one by one.
 pub const PAUSE: Duration = Duration::from_millis(1);
 
 /// The median, and the percentiles of the tail, in parts of a thousand.
 pub const PERCENTILES: [usize; 3] = [500, 990, 999];
 
-/// The fewest times of a distribution, however little time there is to measure.
+/// The fewest times in a distribution, however short the measurement.
 const LEAST: usize = 10;
-/// The most: p99.9 then has 262 times beyond it.
+/// The most times in a distribution; p99.9 then has 262 times beyond it.
 const MOST: usize = 1 << 18;
-/// A block of steps takes so long at least, so that the clock counts for nothing in it.
+/// A block of steps takes at least this long, so that reading the clock does not matter.
 const BLOCK: Duration = Duration::from_millis(1);
 
-/// Times of one thing that was done again and again.
+/// The times of one action that was repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Distribution {
-    /// In order, at least one.
+    /// Sorted; at least one.
     times: Vec<Duration>,
 }
 
 /// A part of the times of a [`Distribution`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bin {
-    /// Times of the bin are not below this, in nanoseconds,
+    /// The lower edge in nanoseconds; it belongs to the bin.
     pub from: f64,
-    /// and below this.
+    /// The upper edge in nanoseconds; it does not belong to the bin.
     pub to: f64,
-    /// Its part of all times, 0 to 1.
+    /// The share of all times that lie in the bin, 0 to 1.
     pub share: f64,
 }
 
@@ -53,45 +53,47 @@ impl Distribution {
         self.times.len()
     }
 
-    /// The shortest.
+    /// The shortest time.
     pub fn min(&self) -> Duration {
         self.times[0]
     }
 
-    /// The longest.
+    /// The longest time.
     pub fn max(&self) -> Duration {
         self.times[self.count() - 1]
     }
 
-    /// The percentile of `per_mille` parts of a thousand by nearest rank: the shortest of the times that at least this part of
-    /// all times do not exceed. Always a time that was measured. 0 is the shortest, 1000 and above the longest.
+    /// A percentile, in parts of a thousand, by nearest rank: the shortest time that at least this part of all times
+    /// does not exceed. It is always a time that was measured. 0 gives the shortest, 1000 and above the longest.
     pub fn percentile(&self, per_mille: usize) -> Duration {
         self.times[self.rank(per_mille) - 1]
     }
 
-    /// [`Distribution::percentile`] if there are times enough to know it: above the median, three of them must lie beyond it.
-    /// So p99 takes 300 times, p99.9 3000; with fewer it would be a name for the one or two longest.
+    /// [`Distribution::percentile`] if there are enough times for it: above the median, three times must lie beyond it.
+    /// So p99 needs 300 times and p99.9 needs 3000. With fewer times it would be one of the two longest.
     pub fn known(&self, per_mille: usize) -> Option<Duration> {
         const BEYOND: usize = 3;
         let enough = per_mille <= 500 || self.count() - self.rank(per_mille) >= BEYOND;
         enough.then(|| self.percentile(per_mille))
     }
 
-    /// The place of a percentile among the times, from 1. Whole numbers: 0.07 times 100 is more than 7 in f64.
+    /// The place of a percentile among the times, from 1. Computed with integers, because in f64 0.07 times 100 is more
+    /// than 7.
     fn rank(&self, per_mille: usize) -> usize {
         let per_mille = per_mille.min(1000) as u128;
         (self.count() as u128 * per_mille).div_ceil(1000).max(1) as usize
     }
 
-    /// The times in bins of equal ratio, `per_decade` of them (1 to 10,000) from a time to ten times that, from the bin of the
-    /// shortest to that of the longest, empty ones included. What the clock could not tell from nothing counts as one nanosecond.
+    /// A histogram with bins of equal ratio: `per_decade` of them (1 to 10,000) from a time to ten times that time. It
+    /// goes from the bin of the shortest time to that of the longest, including empty bins. A time of 0 counts as one
+    /// nanosecond.
     pub fn histogram(&self, per_decade: usize) -> Vec<Bin> {
         let per_decade = per_decade.clamp(1, 10_000) as f64;
         let edge = |index: i64| 10f64.powf(index as f64 / per_decade);
         let nanoseconds = |time: Duration| (time.as_nanos() as f64).max(1.0);
         let index = |time| {
             let near = (nanoseconds(time).log10() * per_decade).floor() as i64;
-            // a power that is rounded may put an edge on the other side of its time
+            // the rounded power may put a time into the bin next to its own
             near + i64::from(nanoseconds(time) >= edge(near + 1)) - i64::from(nanoseconds(time) < edge(near))
         };
         let first = index(self.min());
@@ -108,10 +110,10 @@ impl Distribution {
     }
 }
 
-/// What reading the clock twice in a row takes: what every single time contains beside its step.
+/// The time from one reading of the clock to the next. Every single time includes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clock {
-    /// Again and again.
+    /// Back to back.
     pub in_a_row: Distribution,
     /// Each after a [`PAUSE`].
     pub paused: Distribution,
@@ -133,19 +135,19 @@ impl Clock {
 /// Steps one after the other, timed in blocks of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Throughput {
-    /// How many there were.
+    /// The number of steps.
     pub steps: usize,
-    /// How long they took together.
+    /// The time that they took together.
     pub took: Duration,
 }
 
 impl Throughput {
-    /// Nanoseconds that a step took.
+    /// Nanoseconds for each step.
     pub fn nanoseconds(&self) -> f64 {
         self.took.as_nanos() as f64 / self.steps as f64
     }
 
-    /// Steps in a second.
+    /// Steps per second.
     pub fn per_second(&self) -> f64 {
         1e9 / self.nanoseconds()
     }
@@ -154,38 +156,38 @@ impl Throughput {
 /// Steps, and the two halves of a step, each timed alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Singles {
-    /// [`Stream::step`]: all of a step between x and y.
+    /// [`Stream::step`]: a whole step between x and y.
     pub step: Distribution,
-    /// [`Stream::step`] after an [`Stream::advance`]: from x to y.
-    pub predict: Distribution,
-    /// [`Stream::advance`]: what is left to do once y is out.
+    /// [`Stream::step`] after [`Stream::advance`]: the part from x to y.
+    pub answer: Distribution,
+    /// [`Stream::advance`]: the part that is done after y.
     pub advance: Distribution,
 }
 
 /// How long the steps of a stream take.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latency {
-    /// Back to back, without looking at the clock.
+    /// Back to back, timed in blocks.
     pub throughput: Throughput,
-    /// Back to back, each timed alone: caches warm, the processor awake.
+    /// Back to back, each timed alone: caches are warm, and the processor runs at full speed.
     pub in_a_row: Singles,
-    /// Each after a [`PAUSE`] asleep, when others had the caches and the processor may have slowed down.
+    /// Each after a [`PAUSE`] asleep: other programs used the caches, and the processor may have slowed down.
     pub paused: Singles,
 }
 
 impl Latency {
-    /// Measures the steps of `stream` over the rows of `x [T,I]`, which come round again, for about `time`. Rows that change keep
-    /// the state moving. However short the time, there are a few steps of each kind.
+    /// Measures the steps of `stream` over the rows of `x [T,I]`, which are repeated, for about `time`. Rows that
+    /// differ keep the state changing. However short the time, there are a few steps of each kind.
     ///
     /// # Errors
-    /// If a row is not as long as the model's input, or a card fails.
+    /// If a row is not as long as the model's input, or the GPU fails.
     pub fn of(stream: &mut Stream, x: &[f32], time: Duration) -> Result<Self> {
         let width = stream.model().shape().input;
         if x.is_empty() || !x.len().is_multiple_of(width) {
             return Err(Error::invalid(format!("x: expected rows of {width} values, got {} values", x.len())));
         }
         let mut rows = x.chunks_exact(width).cycle();
-        // a pause takes longer than a step, so what has pauses gets more of the time
+        // a pause takes longer than a step, so steps with pauses get more of the time
         let (part, paused) = (time / 6, time / 4);
         let throughput = throughput(stream, &mut rows, part)?;
         let count = (part.as_nanos() as f64 / throughput.nanoseconds()) as usize;
@@ -195,13 +197,13 @@ impl Latency {
     }
 }
 
-/// Steps with pauses that `time` has room for.
+/// The number of steps with pauses that fit into `time`.
 fn ticks(time: Duration) -> usize {
     (time.as_nanos() / PAUSE.as_nanos()) as usize
 }
 
 impl Singles {
-    /// Steps alone, and then steps each with an `advance` after it, for `time` each.
+    /// Times steps alone, and then steps with an `advance` after each, for `time` each.
     fn collect<'a>(
         stream: &mut Stream,
         rows: &mut impl Iterator<Item = &'a [f32]>,
@@ -216,7 +218,7 @@ impl Singles {
             Ok([Instant::now() - start])
         })?;
         stream.advance();
-        let [predict, advance] = collect(time, most, pause, || {
+        let [answer, advance] = collect(time, most, pause, || {
             let x = rows.next().unwrap_or_default();
             let start = Instant::now();
             black_box(stream.step(x)?);
@@ -224,11 +226,12 @@ impl Singles {
             stream.advance();
             Ok([answered - start, Instant::now() - answered])
         })?;
-        Ok(Self { step, predict, advance })
+        Ok(Self { step, answer, advance })
     }
 }
 
-/// Blocks of steps for about `time`, after some that only warm the caches and find out how many make a block.
+/// Times blocks of steps for about `time`. First it runs some blocks to warm the caches and to find the number of steps
+/// in a block.
 fn throughput<'a>(
     stream: &mut Stream,
     rows: &mut impl Iterator<Item = &'a [f32]>,
@@ -257,8 +260,8 @@ fn throughput<'a>(
     Ok(all)
 }
 
-/// Runs `tick`, which says how long each of its parts took, until `time` is over or there are `most` times, and a few times in
-/// any case; asleep before each if there is a pause.
+/// Runs `tick`, which returns how long each of its parts took, until `time` is over or there are `most` times, but at
+/// least a few times. It sleeps before each run if there is a pause.
 fn collect<const N: usize, E>(
     time: Duration,
     most: usize,
@@ -266,9 +269,9 @@ fn collect<const N: usize, E>(
     mut tick: impl FnMut() -> Result<[Duration; N], E>,
 ) -> Result<[Distribution; N], E> {
     let most = most.clamp(LEAST, MOST);
-    // written, not only asked for: no page is touched for the first time while something is timed
+    // written, not only allocated, so that no page is touched for the first time while something is timed
     let mut times = [(); N].map(|()| vec![Duration::MAX; most]);
-    // which has emptied the caches: a few more to fill them
+    // that emptied the caches, so a few runs fill them again
     for _ in 0..LEAST {
         tick()?;
     }
@@ -290,10 +293,10 @@ fn collect<const N: usize, E>(
     }))
 }
 
-/// Sleeps from a tick that was due at `due` to the next, and says when that was due.
+/// Sleeps from a tick that was due at `due` until the next, and returns when that is due.
 fn sleep(due: Instant, pause: Duration) -> Instant {
     let (now, next) = (Instant::now(), due + pause);
-    // what is late already does not make the next ones follow without a pause
+    // after a late tick, the next ones still get their pause
     let next = if next > now { next } else { now + pause };
     std::thread::sleep(next - now);
     next
@@ -342,7 +345,7 @@ mod tests {
         assert_eq!(shares, [3.0, 2.0, 1.0, 2.0]);
         assert_eq!((bins[0].from, bins[3].from), (1.0, 1000.0));
         assert_eq!(of([250]).histogram(20).len(), 1);
-        // more bins than make sense are no more than that
+        // the number of bins is limited
         let (longest, wild) = (of([1, u64::MAX]), usize::MAX);
         assert_eq!(longest.histogram(wild).len(), longest.histogram(10_000).len());
         assert_eq!(of([1, 10]).histogram(wild).iter().map(|bin| bin.share).sum::<f64>(), 1.0);
@@ -359,7 +362,7 @@ mod tests {
             assert!(throughput.steps > 0 && throughput.nanoseconds() > 0.0 && throughput.per_second() > 0.0);
             for singles in [in_a_row, paused] {
                 assert!(singles.step.count() >= LEAST);
-                assert_eq!(singles.predict.count(), singles.advance.count());
+                assert_eq!(singles.answer.count(), singles.advance.count());
             }
             assert!(Clock::measure(time).in_a_row.count() >= LEAST);
         }

@@ -1,4 +1,4 @@
-//! What results and times are held against: a reference in float64, and latencies.
+//! Measurements: the deviation of a model from a reference in float64, and the latency of single steps.
 
 pub mod latency;
 pub mod reference64;

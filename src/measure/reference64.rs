@@ -1,5 +1,5 @@
-//! The same networks in float64, written as the formulas are written, one number at a time, from PyTorch's tensors: what
-//! float32 and smaller weights are held against. It shares nothing with the fast paths but the weights; the step of a cell is
+//! The same networks in float64, from PyTorch's tensors, written like the formulas, one number at a time. Float32 and
+//! smaller weights are compared with them. This code shares only the weights with the fast code; the step of a cell is
 //! [`Cell::exact`].
 
 use crate::cell::{Cell, CellState, MOST, Visitor};
@@ -23,7 +23,7 @@ pub struct Reference {
     head: Option<(Vec<f64>, Vec<f64>)>,
 }
 
-/// `[G·H, I or H]`, `[G·H, H]`, `[G·H]` twice; biases of zero where the network has none.
+/// `[G·H, I or H]`, `[G·H, H]`, `[G·H]` twice; biases are zero if the network has none.
 #[derive(Debug, Clone)]
 struct Layer {
     weight_ih: Vec<f64>,
@@ -80,7 +80,7 @@ impl Reference {
         State { h: zeros(), c: zeros() }
     }
 
-    /// y of one time step `x [I]`; `state` moves on.
+    /// y of one time step `x [I]`; `state` becomes the state after it.
     ///
     /// # Panics
     /// If `x` does not have I values, or `state` is that of another network.
@@ -119,32 +119,33 @@ impl Reference {
     }
 }
 
-/// How far the steps of a model are from float64.
+/// How far the outputs of a model are from those in float64.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Deviation {
     /// The largest difference of a value of y.
     pub most: f64,
     /// The root of the mean of the squares of all differences.
     pub root_mean_square: f64,
-    /// The largest value of y, in float64: what the others are to be held against.
+    /// The largest value of y in float64, for comparison.
     pub largest: f64,
 }
 
 /// The most steps that [`deviation`] takes.
 pub const STEPS: usize = 256;
 
-/// Steps that [`deviation`] takes of a network of `shape`: [`STEPS`], fewer of a large one, of which these would take minutes.
+/// The number of steps that [`deviation`] takes of a network of `shape`: [`STEPS`], or fewer for a large network, for
+/// which so many would take minutes.
 pub fn steps(shape: &Shape) -> usize {
     const FEWEST: usize = 4;
     const MULTIPLICATIONS: usize = 1 << 28;
     (MULTIPLICATIONS / shape.parameters().max(1)).clamp(FEWEST, STEPS)
 }
 
-/// `steps` rows of two waves of 9 and 41 steps, of size 1 at most, as standardised series are: `x [T,I]` for a model without
-/// scalers. With scalers, in the raw units that they make this of.
+/// `steps` rows of inputs `x [T,I]`: the sum of two waves of 9 and 41 steps, at most 1 in size, like a standardised
+/// series. If the model has scalers, they are converted to raw units.
 ///
 /// # Panics
-/// If they are more values than a length can say, as a `Vec` does.
+/// If there are more values than a `usize` can count, as a `Vec` does.
 pub fn waves(model: &Model, steps: usize) -> Vec<f32> {
     let input = model.shape().input;
     let count = steps.checked_mul(input).expect("capacity overflow");
@@ -159,8 +160,8 @@ pub fn waves(model: &Model, steps: usize) -> Vec<f32> {
     x
 }
 
-/// How far `model`, its steps with `weights`, is from the model as it is in float64: over [`steps`] of [`waves`] from a state of
-/// zero. Without scalers: in the network's own units.
+/// How far the steps of `model` with its weights stored as `weights` are from the unchanged model in float64, over
+/// [`steps`] of [`waves`] from a state of zero. In the network's own units, without scalers.
 ///
 /// # Errors
 /// Those of [`Model::with_weights`].
@@ -169,10 +170,11 @@ pub fn deviation(model: &Model, weights: Weights, cpu: Cpu) -> Result<Deviation>
     deviation
 }
 
-/// The same of several formats, each with what is wrong with it. The answers in float64, which take longest, are worked out once.
+/// The same for several formats, each with its own result. The outputs in float64, which take longest, are computed
+/// once.
 ///
 /// # Errors
-/// Each for itself: those of [`deviation`].
+/// For each format, those of [`deviation`].
 pub fn deviations<const N: usize>(model: &Model, weights: [Weights; N], cpu: Cpu) -> [Result<Deviation>; N] {
     let raw = model.clone().raw();
     let x = waves(&raw, steps(raw.shape()));
@@ -202,7 +204,8 @@ impl Deviation {
     }
 }
 
-/// How far y is from the truth: infinitely far if only one of them is a number, not at all if they are the same infinity.
+/// How far y is from the exact value: infinitely far if only one of them is NaN, and 0 if they are the same infinity or
+/// both NaN.
 fn off(y: f32, truth: f64) -> f64 {
     if !y.is_finite() && same(y, truth as f32) {
         return 0.0;
@@ -211,7 +214,7 @@ fn off(y: f32, truth: f64) -> f64 {
     if off.is_nan() { f64::INFINITY } else { off }
 }
 
-/// What a model should answer, to hold devices against before their speed counts for anything.
+/// The correct outputs of a model, by which a device is checked before its speed is measured.
 #[derive(Debug, Clone)]
 pub struct Answers {
     model: Model,
@@ -224,10 +227,11 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Those of `model` to `steps` rows of [`waves`], from a state of zero. Weights that were rounded are taken as they are.
+    /// The outputs of `model` for `steps` rows of [`waves`], from a state of zero. If its weights are rounded, the
+    /// rounded weights are the reference.
     ///
     /// # Errors
-    /// If the memory for so many rows cannot be had. No others on a processor.
+    /// If the memory for these rows cannot be had.
     pub fn of(model: &Model, steps: usize) -> Result<Self> {
         let values = steps.saturating_mul(model.shape().input.max(model.shape().width_out()));
         memory::room::<f64>(values).map_err(|refused| Error::invalid(format!("steps {steps}: {refused}")))?;
@@ -237,14 +241,15 @@ impl Answers {
         Ok(Self { model: model.clone(), raw, steps, portable, exact })
     }
 
-    /// Whether the steps on `device` are right: on a processor the same bits as on the portable instruction set, and everywhere
-    /// near float64. How near is what comes back.
+    /// Checks the steps on `device`, and returns how far they are from float64. On a processor they must have the same
+    /// bits as on the portable instruction set. On every device they must be near float64.
     ///
-    /// Near is a thousandth of the largest y or of 1, which is far more than rounding does to a network whose answers mean
-    /// anything, and far less than a mistake does; where a card rounds the factors of products to fewer bits, a tenth.
+    /// Near means within a thousandth of the largest y, or of 1 if that is larger; or within a tenth if a GPU rounds
+    /// the factors of products to fewer bits. Rounding in a useful network is far less than that, and a mistake is far
+    /// more.
     ///
     /// # Errors
-    /// If they are not, in one line that names the first answer that is wrong. And if a card fails.
+    /// If they are not right; the message is one line that names the first wrong output. Also if the GPU fails.
     pub fn check(&self, device: &Device) -> Result<Deviation> {
         if device.cpu().is_some() {
             let y = answers(self.model.clone(), device.clone(), &waves(&self.model, self.steps))?;
@@ -271,7 +276,7 @@ impl Answers {
     }
 }
 
-/// The same bits, or both no number.
+/// Whether both have the same bits or both are NaN.
 fn same(a: f32, b: f32) -> bool {
     a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
 }

@@ -1,5 +1,6 @@
-//! Networks whose shape is known when the program is compiled: sizes in the type, weights and state inline. No heap, no
-//! operating system, and no way to fail or to panic in a step. What `rnnstep convert MODEL --to rust` writes.
+//! Networks whose shape is known when the program is compiled: the sizes are in the type, and weights and state are
+//! stored inline. They need no heap and no operating system, and a step cannot fail or panic.
+//! `rnnstep convert MODEL --to rust` writes them.
 //!
 //! ```
 //! // one value in, a GRU with two units, one value out
@@ -15,16 +16,17 @@
 //!     &[0.05],                                                                // fc.bias [1]
 //! ]);
 //!
-//! let mut stream = MODEL.stream(); // the state, inline as well: put it where you like
+//! let mut stream = MODEL.stream(); // holds the state, inline too: put it where you like
 //! for x in [0.1, 0.2, 0.3] {
 //!     let [y] = stream.step([x]);
 //!     assert!(y.is_finite());
-//!     stream.advance(); // what can be done before the next x is there: the next step is sooner
+//!     stream.advance(); // does what needs no x yet, so that the next step is faster
 //! }
 //! ```
 //!
-//! Model and stream are two objects, as [`Model`] and [`Stream`](crate::model::stream::Stream) are: the weights may then
-//! stay in read-only memory, and many streams share them. The step is that of a stream, to the last bit.
+//! Model and stream are two objects, like [`Model`] and [`Stream`](crate::model::stream::Stream). So the weights can
+//! stay in read-only memory, and many streams can share them. A step gives the same bits as that of a
+//! [`Stream`](crate::model::stream::Stream).
 
 pub use crate::cell::types::*;
 pub use crate::cpu::{Bf16, F16, F32, FixedShape, Int8, Memory, Net, Params};
@@ -42,9 +44,9 @@ use alloc::format;
 
 /// The type of a [`Fixed`] model, from its shape.
 ///
-/// `Lstm { input: I, hidden: H, layers: L, output: Some(O), bias: true, weights: F32 }`, all of it said: the cell is a
-/// [`CellKind`](crate::cell::kind::CellKind) or `RnnRelu`; `output: None` is a network without a head, which gives h; weights are
-/// `F32`, `Bf16`, `F16` or `Int8`, of which all but the first come packed out of `rnnstep convert`.
+/// `Lstm { input: I, hidden: H, layers: L, output: Some(O), bias: true, weights: F32 }`; every field must be given. The
+/// cell is a [`CellKind`](crate::cell::kind::CellKind) or `RnnRelu`. `output: None` is a network without a head, which
+/// outputs h. Weights are `F32`, `Bf16`, `F16` or `Int8`; `rnnstep convert` writes all but `F32` packed.
 #[macro_export]
 macro_rules! model {
     ($cell:ident {
@@ -90,8 +92,8 @@ pub const fn has_head(output: Option<usize>) -> bool {
     output.is_some()
 }
 
-/// A network with its weights, all of it in the value: the twin of a [`Model`] whose shape `N` is known when
-/// the program is compiled. [`model!`](macro@crate::model) writes the type; P and M follow from `N`.
+/// A network with its weights, stored inline: like a [`Model`], but its shape `N` is known when the program is
+/// compiled. [`model!`](macro@crate::model) writes the type; P and M follow from `N`.
 #[derive(Debug, Clone)]
 pub struct Fixed<N, const I: usize, const O: usize, const P: usize, const M: usize> {
     params: Params<N, P>,
@@ -106,21 +108,23 @@ struct Scale<const N: usize> {
 }
 
 impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usize> Fixed<N, I, O, P, M> {
-    /// A network of PyTorch's tensors, in PyTorch's order (for each layer `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, then
-    /// `fc.weight`, `fc.bias`), each row after row. Meant for a constant, where they are packed when the program is compiled.
+    /// A network of PyTorch's tensors, in PyTorch's order (for each layer `weight_ih`, `weight_hh`, `bias_ih`,
+    /// `bias_hh`, then `fc.weight`, `fc.bias`), each row after row. Meant for a constant, where they are packed when
+    /// the program is compiled.
     ///
     /// # Panics
-    /// If there are more tensors than the network has, or fewer, or one has another number of values; or the network has
-    /// smaller weights than f32. In a constant all of this is an error of the compiler.
+    /// If there are more or fewer tensors than the network has, one has another number of values, or the network has
+    /// smaller weights than f32. In a constant these are errors of the compiler.
     pub const fn new(tensors: &[&[f32]]) -> Self {
         Self { params: Params::of_tensors(tensors), scalers: None }
     }
 
-    /// A network of packed parameters, as [`Model::step_params`](crate::model::Model::step_params) has them, each the bits of 32.
+    /// A network of packed parameters, like those of [`Model::step_params`](crate::model::Model::step_params), each as
+    /// 32 bits.
     ///
     /// # Panics
-    /// If there are more than the network has, or fewer; and with weights of less than 32 bits on a big-endian processor. In a
-    /// constant all of this is an error of the compiler.
+    /// If there are more or fewer than the network has, or weights have less than 32 bits and the processor is
+    /// big-endian. In a constant these are errors of the compiler.
     pub const fn packed<const W: usize>(words: &[u32; W]) -> Self {
         if cfg!(target_endian = "big")
             && !matches!(<N::Stored as crate::cpu::Stored>::WEIGHTS, crate::net::weight_format::Weights::F32)
@@ -139,7 +143,8 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
         }
     }
 
-    /// The same network between raw units: x becomes `(x - x_shift) / x_scale`, y comes back as `y · y_scale + y_shift`.
+    /// The same network with raw units outside: x becomes `(x - x_shift) / x_scale`, and y becomes
+    /// `y · y_scale + y_shift`.
     #[must_use]
     pub const fn with_scalers(
         mut self,
@@ -152,17 +157,17 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
         self
     }
 
-    /// A model that is known when the program runs, if it has this shape and this format of weights.
+    /// Converts a [`Model`] with this shape and this format of weights.
     ///
     /// # Errors
-    /// If it has not.
+    /// If it has another shape or format, or predicts changes.
     #[cfg(feature = "alloc")]
     pub fn from_model(model: &Model) -> Result<Self> {
         let (shape, weights) = (N::SHAPE, <N::Stored as crate::cpu::Stored>::WEIGHTS);
         let params = Params::packed(model.step_params()).filter(|_| *model.shape() == shape);
         let Some(params) = params.filter(|_| model.step_weights() == weights) else {
             return Err(Error::invalid(format!(
-                "the model is {:?} with {} weights, the type is for {shape:?} with {weights} weights",
+                "the model is {:?} with {} weights, but the type is for {shape:?} with {weights} weights",
                 model.shape(),
                 model.step_weights()
             )));
@@ -175,8 +180,8 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
         Ok(Self { params, scalers: scalers.map(|scalers| scalers.ok_or_else(fits)).transpose()? })
     }
 
-    /// A stream that starts from a state of zero, on the processor's widest instruction set: asked for at the first step, or
-    /// without `std` what the compiler was told of.
+    /// A stream that starts from a state of zero, on the processor's widest instruction set. It is detected at the
+    /// first step; without `std` it is the one that the compiler targets.
     pub const fn stream(&self) -> FixedStream<'_, Self> {
         FixedStream { model: self, memory: Memory::new() }
     }
@@ -187,7 +192,7 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
     }
 }
 
-/// A fixed stream keeps h and c, and no values of earlier rows.
+/// Refuses a model that predicts changes: a fixed stream keeps h and c, but no values of earlier rows.
 ///
 /// # Errors
 /// If the model predicts changes.
@@ -195,7 +200,8 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
 pub(super) fn refuse_forms(model: &Model) -> Result<()> {
     match model.units() {
         Some(units) if units.transform() != crate::units::transform::TargetTransform::Value => Err(Error::invalid(
-            "the model predicts changes, which a fixed model cannot add to the value before; train one with --target-as value",
+            "the model predicts changes, but a fixed model keeps no earlier values to add them to; train one with \
+             --target-as value",
         )),
         _ => Ok(()),
     }
@@ -208,9 +214,9 @@ impl<const N: usize> Scale<N> {
     }
 }
 
-/// What [`Fixed`] types have in common: a stream's memory.
+/// A trait of all [`Fixed`] types, which names the memory of a stream.
 pub trait Inline {
-    /// State and room to work in.
+    /// State and scratch memory.
     type Memory;
 }
 
@@ -218,8 +224,8 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
     type Memory = Memory<N, M>;
 }
 
-/// A running prediction of a [`Fixed`] model, its state inline: the twin of a [`Stream`](crate::model::stream::Stream). A clone goes on by
-/// itself from the same state.
+/// A running prediction of a [`Fixed`] model with its state inline: like a [`Stream`](crate::model::stream::Stream). A
+/// clone continues on its own from the same state.
 #[derive(Debug)]
 pub struct FixedStream<'a, F: Inline> {
     model: &'a F,
@@ -253,15 +259,15 @@ impl<'a, N: FixedShape, const I: usize, const O: usize, const P: usize, const M:
         y
     }
 
-    /// Does what can be done before the next x is there, so that the next step is sooner: a network of one layer then has no
-    /// recurrent product left to do. Call it when the last answer is out. It changes no answer, and may be left out or called
-    /// twice.
+    /// Does the part of the next step that does not need x, so that the next step is faster: a network of one layer
+    /// then has no recurrent product left to do. Call it after the last prediction was used. It changes no prediction,
+    /// and may be left out or called twice.
     #[inline]
     pub fn advance(&mut self) {
         self.memory.advance(&self.model.params);
     }
 
-    /// Back to a state of zero.
+    /// Goes back to a state of zero.
     pub fn reset(&mut self) {
         self.memory.reset();
     }
@@ -276,12 +282,12 @@ impl<'a, N: FixedShape, const I: usize, const O: usize, const P: usize, const M:
         self.memory.c(layer)
     }
 
-    /// h of a layer, H values, to go on from another one; `None` if there is no such layer.
+    /// h of a layer, H values, to be changed; `None` if there is no such layer.
     pub fn h_mut(&mut self, layer: usize) -> Option<&mut [f32]> {
         self.memory.h_mut(layer)
     }
 
-    /// c of a layer of an LSTM, H values, to go on from another one; `None` if there is no such layer or the cell has no c.
+    /// c of a layer of an LSTM, H values, to be changed; `None` if there is no such layer or the cell has no c.
     pub fn c_mut(&mut self, layer: usize) -> Option<&mut [f32]> {
         self.memory.c_mut(layer)
     }

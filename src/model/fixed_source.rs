@@ -1,4 +1,4 @@
-//! A model as Rust source, to be compiled into a program that has no files.
+//! Writes a model as Rust source, to be compiled into a program that has no files.
 
 use crate::error::Result;
 use crate::model::Model;
@@ -11,17 +11,17 @@ use alloc::string::String;
 use alloc::{format, vec::Vec};
 use core::fmt::Write;
 
-/// Steps of the check that is written with a model.
+/// The number of steps of the check that is written with a model.
 const STEPS: usize = 8;
 /// The longest line of numbers.
 const WIDTH: usize = 110;
 
-/// The source of a module with `model` in it: its type (see [`model!`](macro@crate::model)), the model as a static, and some
-/// inputs with the answers to them, to the bit, so that whoever runs it elsewhere can see that it is the same. `title` says
-/// in a line what it is.
+/// The source of a module with `model`: its type (see [`model!`](macro@crate::model)), the model as a static, and some
+/// inputs with their exact outputs, so that a program on another machine can check that it computes the same bits.
+/// `title` is a line that describes the model.
 ///
-/// Weights are those that steps read ([`Model::step_weights`]): f32 as PyTorch's tensors under their names, smaller ones
-/// packed.
+/// Weights have the format that steps read ([`Model::step_weights`]): f32 as PyTorch's tensors under their names,
+/// smaller formats packed.
 ///
 /// # Errors
 /// If the model predicts changes; a fixed stream keeps no values of earlier rows.
@@ -45,7 +45,7 @@ pub fn source(model: &Model, title: &str) -> Result<String> {
         "/// The type of [`MODEL`].\n#[rustfmt::skip]\npub type Model = rnnstep::model!({cell} {{\n    input: {input}, hidden: \
          {hidden}, layers: {layers}, output: {output:?}, bias: {bias}, weights: {weights},\n}});\n\n"
     );
-    // long constants are what this is about; some weight is always near a number that has a name
+    // the constants are long by nature, and clippy finds well-known numbers among the weights
     out += "/// The network. Begin with `MODEL.stream()`.\n#[rustfmt::skip]\n#[allow(long_running_const_eval)]\n\
             #[allow(clippy::excessive_precision, clippy::approx_constant, clippy::unreadable_literal)]\n\
             pub static MODEL: Model = ";
@@ -76,7 +76,7 @@ pub fn source(model: &Model, title: &str) -> Result<String> {
     Ok(out)
 }
 
-/// Inputs from a state of zero, and the answers.
+/// Writes the check: inputs from a state of zero, and the outputs.
 fn check(out: &mut String, model: &Model) -> Result<()> {
     let (input, width) = (model.shape().input, model.shape().width_out());
     let mut stream = Stream::on(Cpu::widest(), model.clone())?;
@@ -116,12 +116,12 @@ fn check(out: &mut String, model: &Model) -> Result<()> {
     Ok(())
 }
 
-/// A value as Rust reads it back, to the bit.
+/// A value as text that Rust reads back to the same bits.
 fn number(value: f32) -> String {
     if value.is_finite() { format!("{value:?}") } else { format!("f32::from_bits({:#010x})", value.to_bits()) }
 }
 
-/// Values with commas, some in a line.
+/// Writes values with commas, several on a line.
 fn rows(out: &mut String, values: impl Iterator<Item = String>, indent: &str) {
     let mut line = String::new();
     for value in values {

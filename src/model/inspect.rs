@@ -1,7 +1,8 @@
-//! The gates of every step, under the lesson's names and the field's.
+//! The values of the gates at every step.
 //!
-//! LSTM: forget is f, learn is i·g (what is new and let in), remember is c (the long memory after the step), use is
-//! o·tanh c, which is h. A GRU has r, z and n; an Elman RNN has h alone. [`Cell::SHOWN`] says it of each.
+//! LSTM: forget is f, learn is i·g (the new part that is let in), remember is c (the long memory after the step), use
+//! is o·tanh c, which is h. A GRU has r, z, n and h; an MGU has f, n and h; an Elman RNN has only h. [`Cell::SHOWN`]
+//! lists the values of each cell.
 
 use crate::cell::{Cell, CellState, Shown, Visitor};
 use crate::cpu::{Network, Threads};
@@ -13,13 +14,13 @@ use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
 use crate::units::transform::Past;
 
-/// Steps that go through the network at once.
+/// The number of steps that go through the network at once.
 const STEPS: usize = 1024;
 
-/// What happened inside a network over a sequence.
+/// The values of the gates of a network over a sequence.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    /// What the values of a unit are called.
+    /// The names of the values of a unit.
     pub names: Vec<&'static str>,
     /// T
     pub steps: usize,
@@ -41,9 +42,9 @@ impl Reading {
         &self.values[((step * self.layers + layer) * self.hidden + unit) * width..][..width]
     }
 
-    /// All of them: step, layer, unit, values.
+    /// All values: step, layer, unit, values.
     pub fn rows(&self) -> impl Iterator<Item = (usize, usize, usize, &[f32])> {
-        // whatever was written to the sizes
+        // the sizes are public, so they may have been set to 0
         let (layers, hidden) = (self.layers.max(1), self.hidden.max(1));
         self.values
             .chunks_exact(self.names.len().max(1))
@@ -52,7 +53,7 @@ impl Reading {
     }
 }
 
-/// All that there is to look at of a cell.
+/// Visits a cell for the list of values that it shows.
 struct All;
 
 impl Visitor for All {
@@ -65,7 +66,7 @@ impl Visitor for All {
 /// Runs `x [T,I]` (in raw units, if the model has scalers) through the model from a state of zero and reads the gates.
 ///
 /// # Errors
-/// If x has other columns than the model takes.
+/// If x does not have as many columns as the model has inputs.
 pub fn read(model: &Model, cpu: Cpu, x: &Tensor) -> Result<Reading> {
     let shape = *model.shape();
     let (steps, input) = x.rows();

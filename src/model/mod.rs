@@ -1,4 +1,4 @@
-//! A network with its weights: whole sequences, streams, files, and what happens inside.
+//! A network with its weights: whole sequences, streams, files, and the values of its gates.
 
 #[cfg(feature = "std")]
 pub mod file;

@@ -16,7 +16,7 @@ use crate::units::scaler::Scaler;
 use crate::units::transform::Past;
 use alloc::{format, string::String, vec, vec::Vec};
 
-/// Rows that a forward pass takes through the network at once. Longer sequences are cut, which changes no bit.
+/// Rows that a forward pass takes through the network at once. Longer sequences are cut, which changes no bits.
 const ROWS: usize = 4096;
 
 /// Which of the first two dimensions of a `[B,T,·]` array comes first.
@@ -29,22 +29,23 @@ pub enum Order {
     TimeMajor,
 }
 
-/// A network with its weights, and the units that go between raw values and what it was trained on.
+/// A network with its weights, and the units that convert between raw values and the values it was trained on.
 #[derive(Debug, Clone)]
 pub struct Model {
     shape: Shape,
     layout: Layout,
     pub(crate) params: Buffer,
-    /// The arena of single steps where their weights are stored in another format than f32.
+    /// The packed parameters of single steps, if their weights are stored in another format than f32.
     small: Option<(Weights, Buffer)>,
     units: Option<Units>,
 }
 
 impl Model {
-    /// As many past values (season times predicted columns) may every model remember of a sequence; a large one more.
+    /// Every model may remember at least this many past values of a sequence (season times predicted columns); a large
+    /// model may remember more.
     pub const PAST: usize = 1 << 22;
 
-    /// Random weights as PyTorch draws them: evenly from ±1/√H. The same seed gives the same weights everywhere.
+    /// Random weights as PyTorch draws them: uniformly from ±1/√H. The same seed gives the same weights everywhere.
     ///
     /// # Errors
     /// If the shape makes no sense.
@@ -59,7 +60,7 @@ impl Model {
         Ok(model)
     }
 
-    /// A model of the given weights, in the order and with the shapes of [`Layout::entries`].
+    /// A model with the given weights, in the order and with the shapes of [`Layout::entries`].
     ///
     /// # Errors
     /// If the shape makes no sense, or a tensor is missing or has another shape.
@@ -88,7 +89,7 @@ impl Model {
         Self { params, small: None, ..self.clone() }
     }
 
-    /// The same model with a head that says `y [O]`, in the network's units, whatever comes.
+    /// The same model with a head whose output is always `y [O]`, in the network's units.
     #[cfg(feature = "std")]
     pub(crate) fn with_constant_head(&self, y: &[f32]) -> Self {
         let mut model = Self { small: None, ..self.clone() };
@@ -99,17 +100,17 @@ impl Model {
         model
     }
 
-    /// Whether the head has no weights, so that the network's output is the same whatever comes in: what a training ends with
-    /// that learned nothing.
+    /// Whether all weights of the head are 0, so that the output is the same for every input. A training that learned
+    /// nothing ends with such a model.
     pub fn has_constant_head(&self) -> bool {
         let weights = self.layout.head.as_ref().map(|(weight, _)| &self.params[weight.clone()]);
         weights.is_some_and(|weights| weights.iter().all(|weight| *weight == 0.0))
     }
 
-    /// Of y `[.., O]`, the values to name if only one is wanted for each predicted column, `[n,D]`: see [`Units::point`].
+    /// The point predictions of y `[.., O]`, one for each predicted column, `[n,D]`: see [`Units::point`].
     ///
     /// # Errors
-    /// If y is not as wide as the model's.
+    /// If the width of y is not that of the model's output.
     pub fn point(&self, y: &Tensor) -> Result<Tensor> {
         let (rows, width) = y.rows();
         Error::check_length("y: columns", self.shape.width_out(), width)?;
@@ -122,19 +123,20 @@ impl Model {
         }
     }
 
-    /// The same of one row, `[D]` of y `[O]`.
+    /// The same for one row, `[D]` of y `[O]`.
     #[cfg(feature = "std")]
     pub(crate) fn point_of<'a>(&self, y: &'a [f32]) -> &'a [f32] {
         self.units.as_ref().map_or(y, |units| units.point(y))
     }
 
-    /// The same model with its recurrent weights (`weight_ih` and `weight_hh`) rounded to what `weights` can hold, where
-    /// single steps read them in that format: half or a quarter of the memory, and of the time that reading it takes. All
-    /// else stays in f32. On a processor whole sequences give the bits of the steps. A card computes with the rounded weights in
-    /// f32, and [`Model::params`], [`Model::weights`] and a file hold those. To go back takes the model that it was made from.
+    /// The same model with its recurrent weights (`weight_ih` and `weight_hh`) rounded to the format `weights`. Single
+    /// steps read them in that format, which takes half or a quarter of the memory and of the time for reading it.
+    /// Everything else stays in f32. On a processor, whole sequences give the same bits as steps. A GPU computes with
+    /// the rounded weights in f32, and [`Model::params`], [`Model::weights`] and a file hold the rounded weights. The
+    /// original weights cannot be restored.
     ///
     /// # Errors
-    /// If a weight is not finite, or too large for the format, or the memory cannot be had.
+    /// If a weight is not finite or too large for the format, or the memory cannot be had.
     pub fn with_weights(mut self, weights: Weights) -> Result<Self> {
         self.small = None;
         if weights == Weights::F32 {
@@ -163,7 +165,7 @@ impl Model {
         Ok(self)
     }
 
-    /// The format that single steps read the recurrent weights in.
+    /// The format in which single steps read the recurrent weights.
     pub fn step_weights(&self) -> Weights {
         self.small.as_ref().map_or(Weights::F32, |(weights, _)| *weights)
     }
@@ -173,8 +175,9 @@ impl Model {
         self.small.as_ref().map_or(&self.params, |(_, small)| small)
     }
 
-    /// What passes of more than a step on a processor compute with, to the same bits as a step. Rounded weights are in the
-    /// arena of f32 too, as they were rounded; only int8 has sums that are scaled afterwards, so there the bytes are read.
+    /// The parameters for passes of more than one step on a processor, which give the same bits as single steps.
+    /// Rounded weights are in the f32 parameters too. Only int8 needs the bytes, because its sums are scaled
+    /// afterwards.
     pub(crate) fn pass_params(&self) -> (Weights, &[f32]) {
         match &self.small {
             Some((Weights::Int8, small)) => (Weights::Int8, small),
@@ -182,7 +185,7 @@ impl Model {
         }
     }
 
-    /// The model with scalers for x and for y: it then reads and gives raw units.
+    /// The model with scalers for x and for y. Its inputs and outputs are then in raw units.
     ///
     /// # Errors
     /// If the scalers are not as wide as input and output.
@@ -190,11 +193,12 @@ impl Model {
         self.with_units(Units::scaled(x, y))
     }
 
-    /// The model with units, scalers and a form: it then reads and gives raw values.
+    /// The model with units: scalers and a target transform. Its inputs and outputs are then raw values.
     ///
     /// # Errors
-    /// If the scalers are not as wide as input and output, or the values of a season that each sequence has to remember are
-    /// more than [`Model::PAST`] and 64 for each parameter: a few bytes of a file must not ask for gigabytes.
+    /// If the scalers are not as wide as input and output, or a sequence would have to remember more values of a season
+    /// than [`Model::PAST`] plus 64 for each parameter. Without this limit, a few bytes of a file could ask for
+    /// gigabytes.
     pub fn with_units(mut self, units: Units) -> Result<Self> {
         Error::check_length("scaler of x", self.shape.input, units.x().width())?;
         Error::check_length("scaler of y", self.shape.width_out(), units.y().width())?;
@@ -202,8 +206,8 @@ impl Model {
         let most = Self::PAST.saturating_add(self.shape.parameters().saturating_mul(64));
         if season.saturating_mul(columns) > most {
             return Err(Error::invalid(format!(
-                "season {season}: of {columns} predicted columns a model of {} parameters can remember {} rows; take a shorter \
-                 season, fewer columns or a larger network",
+                "season {season}: a model with {} parameters can remember {} rows of {columns} predicted columns; take \
+                 a shorter season, fewer columns or a larger network",
                 self.shape.parameters(),
                 most / columns.max(1)
             )));
@@ -212,38 +216,39 @@ impl Model {
         Ok(self)
     }
 
-    /// Whether what it says can be fed back, as its next inputs.
+    /// Whether predictions can be fed back as the next inputs.
     #[cfg(feature = "std")]
     pub(crate) fn check_fed_back(&self) -> Result<()> {
         let (input, out) =
             (self.shape.input, self.units.as_ref().map_or(self.shape.width_out(), |units| units.targets()));
         if input != out {
             return Err(Error::invalid(format!(
-                "the model takes {input} values and gives {out}: only one that predicts all its inputs can go further \
-                 than one step ahead"
+                "the model takes {input} values and gives {out}: only a model that predicts all its inputs can \
+                 forecast more than one step ahead"
             )));
         }
         Ok(())
     }
 
-    /// The units that it had.
+    /// Sets the units without a check, for units that the model had before.
     pub(crate) fn put_units(&mut self, units: Option<Units>) {
         self.units = units;
     }
 
-    /// The model without units: x and y are then what the network itself sees.
+    /// The model without units. Its inputs and outputs are then in the network's own units.
     #[must_use]
     pub fn raw(mut self) -> Self {
         self.units = None;
         self
     }
 
-    /// What goes between raw values and the network's, if anything does.
+    /// The units that convert between raw values and the network's, if there are any.
     pub fn units(&self) -> Option<&Units> {
         self.units.as_ref()
     }
 
-    /// Rows before the first answer that says something: those that a change is held against. See [`TargetTransform::lag`](crate::units::transform::TargetTransform::lag).
+    /// The number of rows before the first meaningful prediction, because changes are taken from earlier rows. See
+    /// [`TargetTransform::lag`](crate::units::transform::TargetTransform::lag).
     pub fn lag(&self) -> usize {
         self.units.as_ref().map_or(0, |units| units.transform().lag())
     }
@@ -273,7 +278,7 @@ impl Model {
         self.named(&self.params)
     }
 
-    /// The tensors of any shadow of the parameters (gradients, moments), under the same names.
+    /// The tensors of an array packed like the parameters (gradients, moments), under the same names.
     ///
     /// # Panics
     /// If the arena is shorter than the parameters.
@@ -285,7 +290,7 @@ impl Model {
         self.layout.entries().iter().map(tensor).collect()
     }
 
-    /// Raw rows `x [B,I]` of one time step to what the network computes with, in place; `past` is that of B sequences.
+    /// Converts raw rows `x [B,I]` of one time step to the network's units, in place. `past` is that of B sequences.
     #[inline(always)]
     pub(crate) fn enter(&self, past: &mut Past, x: &mut [f32]) {
         if let Some(units) = &self.units {
@@ -294,7 +299,7 @@ impl Model {
         settle(x);
     }
 
-    /// What the network says to the rows that entered last, `y [B,O]`, to raw values, in place.
+    /// Converts the outputs `y [B,O]` for the rows that entered last to raw values, in place.
     #[inline(always)]
     pub(crate) fn leave(&self, past: &Past, y: &mut [f32]) {
         if let Some(units) = &self.units {
@@ -312,15 +317,15 @@ impl Model {
 
     /// y of whole sequences.
     ///
-    /// `x` is `[T,I]`, or `[B,T,I]` (`[T,B,I]` with [`Order::TimeMajor`]); y comes back in the same order with O in
-    /// place of I (H for a network without a head). `state` is that of B sequences (1 for `[T,I]`) and becomes the
-    /// state after them; give [`State::new`] to start from zero. Several calls one after the other give what one
-    /// long call gives, bit for bit, and on a processor what a [`Stream`](crate::model::stream::Stream) gives, whatever the format of
-    /// the weights.
+    /// `x` is `[T,I]`, or `[B,T,I]` (`[T,B,I]` with [`Order::TimeMajor`]). y has the same order, with O instead of I (H
+    /// for a network without a head). `state` is that of B sequences (1 for `[T,I]`) and becomes the state after them;
+    /// pass [`State::new`] to start from zero. Several calls one after the other give the same bits as one long call.
+    /// On a processor they give the same bits as a [`Stream`](crate::model::stream::Stream), whatever the format of the
+    /// weights.
     ///
     /// # Errors
-    /// If x has other dimensions, the state is not that of B sequences of this model's shape, or a card fails; the state is
-    /// then as it was.
+    /// If x has other dimensions, the state is not that of B sequences of this model's shape, or the GPU fails; the
+    /// state is then unchanged.
     pub fn forward(&self, device: impl Into<Device>, x: &Tensor, order: Order, state: &mut State) -> Result<Tensor> {
         let (time_major, batch) = match (x.dims(), order) {
             ([_, _], _) => (None, 1),
@@ -332,7 +337,7 @@ impl Model {
         if input != self.shape.input {
             let expected = self.shape.input;
             return Err(Error::invalid(format!(
-                "x: the model takes {expected} values a step, these rows have {input}"
+                "x: the model takes {expected} values for each step, but these rows have {input}"
             )));
         }
         state.check(&self.shape, self.units.as_ref(), batch)?;
@@ -364,8 +369,8 @@ impl Model {
         if time_major.is_some() { y.swap_batch_and_time() } else { Ok(y) }
     }
 
-    /// A short sequence and what the network makes of it, `x [T,I]` and `y [T,O]` in the network's own units: rides in
-    /// the model file, so that whoever loads it can check that the numbers are still the same.
+    /// A short sequence and the network's output for it, `x [T,I]` and `y [T,O]` in the network's own units. It is
+    /// stored in the model file, so that a program that loads the file can check that it computes the same numbers.
     ///
     /// # Errors
     /// If memory for so large a network cannot be had.
@@ -374,7 +379,7 @@ impl Model {
         let wave = |i: usize| libm::sinf(0.7 * i as f32);
         let x =
             Tensor::new(vec![STEPS, self.shape.input], (0..STEPS * self.shape.input).map(wave).collect::<Vec<_>>())?;
-        // a file holds weights in f32, as they were rounded
+        // a file holds the weights in f32, rounded if they were
         let in_f32 = Self { small: None, units: None, ..self.clone() };
         let y = in_f32.forward(cpu, &x, Order::BatchFirst, &mut State::new(&self.shape, 1))?;
         Ok((x, y))

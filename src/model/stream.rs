@@ -1,4 +1,4 @@
-//! One step at a time: the state carried, nothing allocated, nothing that can fail.
+//! Prediction one step at a time: the state is carried, and a step allocates nothing.
 
 use crate::cpu::Bound;
 use crate::device::{Device, Runner};
@@ -12,7 +12,7 @@ use crate::units::transform::Past;
 use alloc::sync::Arc;
 use alloc::vec;
 
-/// A running prediction: a model, the state of one sequence, and room to work in.
+/// A running prediction: a model, the state of one sequence, and scratch memory.
 ///
 /// Many streams can share one model. A step gives the same bits as the same row inside a long sequence.
 ///
@@ -25,7 +25,7 @@ use alloc::vec;
 /// for x in [0.1, 0.2, 0.3] {
 ///     let [y] = tick.step([x]);
 ///     assert!(y.is_finite());
-///     tick.advance(); // what can be done before the next x is there: the next step is sooner
+///     tick.advance(); // does what needs no x yet, so that the next step is faster
 /// }
 /// # Ok::<(), rnnstep::Error>(())
 /// ```
@@ -33,9 +33,9 @@ use alloc::vec;
 pub struct Stream {
     model: Arc<Model>,
     runner: Runner,
-    /// It has last values of its own, those of `past`, only once [`Stream::state`] was asked for it: of a long season they are many.
+    /// It gets a copy of `past` only in [`Stream::state`], because a long season has many values.
     state: State,
-    /// The last values of the columns of which changes are predicted.
+    /// The last values of the columns whose changes are predicted.
     past: Past,
     x: Buffer,
     y: Buffer,
@@ -52,11 +52,11 @@ impl Stream {
         Self::on(Cpu::detect()?, model)
     }
 
-    /// The same on a given device. A card takes some microseconds to be asked anything: see docs/guide/gpu.md for the sizes
+    /// The same on a given device. Every call to a GPU takes some microseconds: see docs/guide/gpu.md for the sizes
     /// from which it is worth that.
     ///
     /// # Errors
-    /// If the memory cannot be had, or a card cannot run the model. A processor can.
+    /// If the memory cannot be had, or the GPU cannot run the model. A processor can run every model.
     pub fn on(device: impl Into<Device>, model: impl Into<Arc<Model>>) -> Result<Self> {
         let model = model.into();
         let shape = *model.shape();
@@ -68,12 +68,12 @@ impl Stream {
         Ok(Self { runner, state, past, x, y, model })
     }
 
-    /// The next prediction: `x` has I values, the answer O (H for a network without a head), both in raw units if
+    /// The next prediction: `x` has I values, the prediction O (H for a network without a head), both in raw units if
     /// the model has scalers. Allocates nothing.
     ///
     /// # Errors
-    /// If `x` has another number of values; the state is then left as it was. To have that checked once and for all,
-    /// see [`Stream::ticker`]. And if a card fails.
+    /// If `x` has another number of values; the state is then unchanged. [`Stream::ticker`] checks this once, before
+    /// the steps. Also if the GPU fails.
     pub fn step(&mut self, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.x.len(), x.len())?;
         self.x.copy_from_slice(x);
@@ -83,21 +83,21 @@ impl Stream {
         Ok(&self.y)
     }
 
-    /// Does what can be done before the next x is there, so that the next step is sooner: a network of one layer then has no
-    /// recurrent product left to do. Call it when the last answer is out. It changes no answer, and may be left out or called
-    /// twice. A card does nothing ahead.
+    /// Does the part of the next step that does not need x, so that the next step is faster: a network of one layer
+    /// then has no recurrent product left to do. Call it after the last prediction was used. It changes no prediction,
+    /// and may be left out or called twice. On a GPU it does nothing.
     pub fn advance(&mut self) {
         self.runner.advance(self.model.step_params(), &mut self.state);
     }
 
-    /// Does now what the first steps would have to wait for: takes a few steps, so that every page of memory and of code that
-    /// a step needs is there, and puts the state back, bit for bit, [`Stream::advance`]d or not. After it [`Stream::step`]
-    /// and [`Stream::advance`] allocate nothing, take no lock, make no system call and meet no page fault: `tests/streaming/realtime` has
-    /// the kernel count them. Allocates itself, room for one state, so it belongs before the loop;
-    /// call it there, as what it touches of the stack is what lies below its caller.
+    /// Does in advance what would slow down the first steps. It takes a few steps, so that every page of memory and of
+    /// code that a step needs is loaded, and restores the state, bit for bit, [`Stream::advance`]d or not. After it,
+    /// [`Stream::step`] and [`Stream::advance`] allocate nothing, take no lock, make no system call and cause no page
+    /// fault: `tests/streaming/realtime` lets the kernel count them. It allocates room for one state, so call it before
+    /// the loop. Call it from the function that has the loop, because it touches only the stack below its caller.
     ///
-    /// It cannot keep pages where they are: a system that is short of memory takes them back. A program that must not wait
-    /// for that calls `mlockall`, then this. A card does not need it.
+    /// It cannot keep pages in memory: a system that is short of memory takes them back. A program that must not wait
+    /// for that calls `mlockall` first. A GPU does not need it.
     pub fn warm_up(&mut self) {
         let Some(stepper) = self.runner.on_cpu() else { return };
         let ahead = stepper.is_ahead();
@@ -114,32 +114,32 @@ impl Stream {
         }
     }
 
-    /// The same stream with I and O known to the compiler, so that a step cannot fail. On a processor only: a card can
-    /// always fail.
+    /// The same stream with I and O known to the compiler, so that a step cannot fail. Only on a processor, because a
+    /// GPU can always fail.
     ///
     /// # Errors
-    /// If the model has another input or output size, or the stream is on a card.
+    /// If the model has another input or output size, or the stream is on a GPU.
     pub fn ticker<const I: usize, const O: usize>(&mut self) -> Result<Ticker<'_, I, O>> {
         Error::check_length("x [I]", self.x.len(), I)?;
         Error::check_length("y [O]", self.y.len(), O)?;
         let Some(stepper) = self.runner.on_cpu() else {
-            return Err(Error::invalid("ticker: a card can fail, so this needs a stream on the CPU"));
+            return Err(Error::invalid("ticker: a step on a GPU can fail, so this needs a stream on the CPU"));
         };
         let steps = stepper.bind(self.model.step_params(), &mut self.state);
         Ok(Ticker { steps, past: &mut self.past, model: &self.model })
     }
 
-    /// Back to a state of zero.
+    /// Goes back to a state of zero.
     pub fn reset(&mut self) {
         self.state.reset();
         self.past.reset();
         self.runner.state_changed();
     }
 
-    /// The state, to look at or keep.
+    /// The state. On a GPU it is fetched from there first.
     ///
     /// # Errors
-    /// If a card fails, which it has to be fetched from. On a processor it is here.
+    /// If the GPU fails.
     pub fn state(&mut self) -> Result<&State> {
         self.runner.fetch(&mut self.state)?;
         if let Some(units) = self.model.units() {
@@ -148,15 +148,15 @@ impl Stream {
         Ok(&self.state)
     }
 
-    /// Goes on from `state`.
+    /// Continues from `state`.
     ///
     /// # Errors
-    /// If it is not the state of one sequence of this model's shape; the stream is then as it was.
+    /// If it is not the state of one sequence of this model's shape; the stream is then unchanged.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
         state.check(self.model.shape(), self.model.units(), 1)?;
         self.state.copy_from(state);
         self.past.follow(&state.past);
-        self.state.settle(); // a card keeps what a processor counts as zero
+        self.state.settle(); // a GPU keeps tiny numbers that a processor counts as zero
         self.runner.state_changed();
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Stream {
     }
 }
 
-/// A stream whose sizes were checked: see [`Stream::ticker`].
+/// A stream whose sizes are checked: see [`Stream::ticker`].
 #[derive(Debug)]
 pub struct Ticker<'a, const I: usize, const O: usize> {
     steps: Bound<'a>,
@@ -176,7 +176,8 @@ pub struct Ticker<'a, const I: usize, const O: usize> {
 }
 
 impl<const I: usize, const O: usize> Ticker<'_, I, O> {
-    /// The next prediction, sooner if [`Ticker::advance`] was called since the last. Allocates nothing and cannot fail.
+    /// The next prediction; faster if [`Ticker::advance`] was called since the last one. Allocates nothing and cannot
+    /// fail.
     #[inline]
     pub fn step(&mut self, mut x: [f32; I]) -> [f32; O] {
         let mut y = [0.0; O];
@@ -186,12 +187,12 @@ impl<const I: usize, const O: usize> Ticker<'_, I, O> {
         y
     }
 
-    /// Does what can be done before the next x is there: see [`Stream::advance`].
+    /// Does the part of the next step that does not need x: see [`Stream::advance`].
     pub fn advance(&mut self) {
         self.steps.advance();
     }
 
-    /// Does now what the first steps would have to wait for: see [`Stream::warm_up`].
+    /// Does in advance what would slow down the first steps: see [`Stream::warm_up`].
     pub fn warm_up(&mut self) {
         let (state, past) = (self.steps.keep(), self.past.clone());
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! Thousands of streams under one set of weights, stepped together.
+//! Thousands of streams that share one set of weights and are stepped together.
 
 use crate::cpu::{Many, Threads};
 use crate::error::{Error, Result};
@@ -14,33 +14,33 @@ use alloc::sync::Arc;
 use alloc::{vec, vec::Vec};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Which stream of a [`Streams`] is meant. Only [`Streams::open`] makes one, and it is good for this one stream: after
-/// [`Streams::close`], and for any other `Streams`, it is an error and never somebody else's state.
+/// Names a stream of a [`Streams`]. Only [`Streams::open`] makes one, and it is valid for this one stream. After
+/// [`Streams::close`], and with any other `Streams`, it is an error and never gives the state of another stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Handle {
-    /// Which `Streams`.
+    /// The number of the `Streams` that made it.
     owner: usize,
     slot: u32,
-    /// How many times the slot was opened or closed until then: odd.
+    /// How many times the slot had been opened or closed when the handle was made: an odd number.
     generation: u32,
 }
 
-/// The last owner there was: none is ever given twice.
+/// The number of the last owner. No number is given twice.
 static OWNERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Many running predictions: one model, one arena with a state for each stream, and room to work in.
+/// Many running predictions: one model, one block of memory with a state for each stream, and scratch memory.
 ///
-/// A step of many streams together costs far less than as many single ones, since the weights are read once for all of them.
-/// Each stream gives the same bits as a [`Stream`](crate::model::stream::Stream) of its own, whichever streams are stepped beside it, in
-/// whatever order, on any instruction set and any number of threads.
+/// A step of many streams together is far cheaper than as many single steps, because the weights are read once for all
+/// of them. Each stream gives the same bits as a [`Stream`](crate::model::stream::Stream) of its own, whichever streams
+/// are stepped with it and in whatever order, on any instruction set and with any number of threads.
 ///
-/// **Memory.** [`Streams::new`] takes memory for as many streams as it is told, and [`Streams::open`] takes more, twice as much
-/// each time, only when all of them are open. Nothing else allocates, but for what [`Streams::state`] gives back: a step, a
-/// refused handle, a reset and a close do not.
+/// **Memory.** [`Streams::new`] allocates memory for the given number of streams. [`Streams::open`] allocates more,
+/// twice as much each time, only when all of them are open. [`Streams::state`] allocates what it returns. Nothing else
+/// allocates: not a step, a refused handle, a reset or a close.
 ///
-/// **Threads.** As many as the caller gives, [`Threads::default`] being the calling one alone: then a step takes no lock and makes
-/// no system call. With more of them the thread pool has costs of its own in each call, small allocations, locks and
-/// wake-ups among them, and a call of fewer than 32 rows is not divided.
+/// **Threads.** The caller chooses their number. [`Threads::default`] is the calling thread alone: then a step takes no
+/// lock and makes no system call. With more threads, the thread pool has costs in each call, such as small allocations,
+/// locks and wake-ups, and a call of fewer than 32 rows is not divided.
 ///
 /// ```
 /// use rnnstep::cpu::Threads;
@@ -57,8 +57,8 @@ static OWNERS: AtomicUsize = AtomicUsize::new(0);
 /// assert!(alone.is_finite());
 ///
 /// streams.close(b)?;
-/// let d = streams.open()?; // takes the place of b, from a state of zero
-/// let error = streams.step_many(&[a, b], &[0.1, 0.2], &mut y).unwrap_err(); // and nothing has moved, a neither
+/// let d = streams.open()?; // takes the slot of b, from a state of zero
+/// let error = streams.step_many(&[a, b], &[0.1, 0.2], &mut y).unwrap_err(); // no state changed, not even that of a
 /// assert_eq!(error.to_string(), "stream handle 1: its stream was closed; open a new one");
 /// streams.step_many(&[a, d], &[0.1, 0.2], &mut y)?;
 /// # Ok::<(), rnnstep::Error>(())
@@ -68,24 +68,24 @@ pub struct Streams {
     model: Arc<Model>,
     many: Many,
     owner: usize,
-    /// Of each slot that was ever open: odd while it is.
+    /// The generation of each slot that was ever open; odd while it is open.
     generations: Vec<u32>,
-    /// Slots that were open and can be again, the last closed last.
+    /// Slots that were closed and can be opened again, the last closed one last.
     free: Vec<u32>,
     open: usize,
-    /// `[O]`: the answer of [`Streams::step`].
+    /// `[O]`: the prediction of [`Streams::step`].
     y: Buffer,
-    /// Of a model that predicts changes, else empty: the last values of each slot there is room for, and the x of a call
-    /// `[N,I]` in that form.
+    /// For a model that predicts changes, otherwise empty: the last values of each slot, and the x of a call `[N,I]`
+    /// after the target transform.
     pasts: Vec<Past>,
     x: Vec<f32>,
 }
 
 impl Streams {
-    /// Room for `capacity` streams, none of them open yet.
+    /// Room for `capacity` streams. None of them is open yet.
     ///
     /// # Errors
-    /// If the states would be more than [`Many::MOST`] values.
+    /// If the states would have more than [`Many::MOST`] values.
     pub fn new(model: impl Into<Arc<Model>>, cpu: Cpu, threads: Threads, capacity: usize) -> Result<Self> {
         let model = model.into();
         let many = Many::new(cpu, threads, model.shape(), model.pass_params(), capacity)?;
@@ -99,11 +99,11 @@ impl Streams {
         Ok(streams)
     }
 
-    /// A new stream, from a state of zero. Takes the slot that was closed last, else a new one; allocates only if there is
-    /// room for no more: then room is made for twice as many, handles and states staying as they are.
+    /// Opens a stream, from a state of zero. It takes the slot that was closed last, or a new one. It allocates only if
+    /// all slots are open: then it makes room for twice as many, and handles and states stay valid.
     ///
     /// # Errors
-    /// If that would be more than [`Many::MOST`] values.
+    /// If the states would then have more than [`Many::MOST`] values.
     pub fn open(&mut self) -> Result<Handle> {
         let slot = match self.free.pop() {
             Some(slot) => slot,
@@ -111,7 +111,7 @@ impl Streams {
         };
         self.reset_slot(slot);
         let generation = &mut self.generations[slot as usize];
-        *generation += 1; // even before, so below the last
+        *generation += 1; // it was even, so it is not the largest number
         self.open += 1;
         Ok(Handle { owner: self.owner, slot, generation: *generation })
     }
@@ -120,7 +120,7 @@ impl Streams {
     fn new_slot(&mut self) -> Result<u32> {
         let slots = self.generations.len();
         if slots == self.many.slots() {
-            // twice as many if they can be had, else at least this one
+            // twice as many if the memory can be had, otherwise at least this one
             let twice = slots.saturating_mul(2).max(16);
             self.many.grow(twice).or_else(|_| self.many.grow(slots + 1))?;
             self.generations.reserve_exact(self.many.slots() - slots);
@@ -128,10 +128,10 @@ impl Streams {
             self.make_room_for_forms();
         }
         self.generations.push(0);
-        Ok(slots as u32) // the arena has no more slots than that
+        Ok(slots as u32) // there are never more slots than a u32 can count
     }
 
-    /// Ends a stream. Its handle, wherever it was copied to, is an error from now on; its slot waits for the next
+    /// Closes a stream. From now on its handle and all copies of it are an error. Its slot is free for the next
     /// [`Streams::open`].
     ///
     /// # Errors
@@ -145,8 +145,8 @@ impl Streams {
                 *generation = next;
                 self.free.push(slot); // within its capacity: there are no more slots
             }
-            // After two thousand million streams the slot is given up: a generation that began again could meet a handle
-            // of the first time.
+            // After two thousand million streams the slot is not used again: if its generations began again, an old
+            // handle could be valid again.
             None => *generation = 0,
         }
         Ok(())
@@ -156,7 +156,7 @@ impl Streams {
     fn slot(&self, row: usize, handle: Handle) -> Result<u32> {
         let error = |reason| Err(Error::Handle { row, reason });
         if handle.owner != self.owner {
-            return error("it belongs to other streams; use it with those that opened it");
+            return error("it belongs to another Streams; use it with the one that opened it");
         }
         match self.generations.get(handle.slot as usize) {
             Some(&generation) if generation == handle.generation => Ok(handle.slot),
@@ -184,11 +184,11 @@ impl Streams {
         self.many.slots()
     }
 
-    /// The next prediction of one stream: `x` has I values, the answer O (H for a network without a head), both in raw units
-    /// if the model has scalers. Allocates nothing.
+    /// The next prediction of one stream: `x` has I values, the prediction O (H for a network without a head), both in
+    /// raw units if the model has scalers. Allocates nothing.
     ///
     /// # Errors
-    /// If `x` has another number of values or the handle names no open stream of these; nothing has moved then.
+    /// If `x` has another number of values or the handle names no open stream of these; then no state has changed.
     pub fn step(&mut self, handle: Handle, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.model.shape().input, x.len())?;
         self.take_rows(&[handle])?;
@@ -198,14 +198,14 @@ impl Streams {
         Ok(&self.y)
     }
 
-    /// The next prediction of each of N streams, any of these in any order: `x [N,I]` and `y [N,O]` (H in place of O for a
-    /// network without a head), row after row as the handles, in raw units if the model has scalers. Allocates nothing.
+    /// The next prediction of each of N streams, in any order: `x [N,I]` and `y [N,O]` (H instead of O for a network
+    /// without a head), in the order of the handles and in raw units if the model has scalers. Allocates nothing.
     ///
-    /// Rows go through the network in blocks, so the more there are the less each costs, up to some hundreds.
+    /// Rows go through the network in blocks, so a row is cheaper the more rows there are, up to some hundreds.
     ///
     /// # Errors
-    /// If `x` or `y` has another number of values, a handle names no open stream of these, or two name the same. All of this
-    /// is checked first: no state has moved then and `y` is as it was.
+    /// If `x` or `y` has another number of values, a handle names no open stream of these, or two name the same stream.
+    /// This is checked first: then no state has changed, and `y` is unchanged.
     pub fn step_many(&mut self, handles: &[Handle], x: &[f32], y: &mut [f32]) -> Result<()> {
         let shape = self.model.shape();
         let values = |width: usize| handles.len().saturating_mul(width);
@@ -216,7 +216,7 @@ impl Streams {
         Ok(())
     }
 
-    /// The rows that [`Streams::take_rows`] took.
+    /// Steps the rows that [`Streams::take_rows`] took.
     fn step_rows(&mut self, handles: &[Handle], x: &[f32], y: &mut [f32]) {
         let (arena, around) = (self.model.pass_params().1, scalers(&self.model));
         let Some(units) = transforms(&self.model) else {
@@ -234,7 +234,7 @@ impl Streams {
         }
     }
 
-    /// As many last values as there are slots.
+    /// Makes room for the last values of all slots.
     fn make_room_for_forms(&mut self) {
         if let Some(units) = transforms(&self.model) {
             let slots = self.many.slots();
@@ -243,7 +243,7 @@ impl Streams {
         }
     }
 
-    /// A slot back to a state of zero.
+    /// Sets a slot back to a state of zero.
     fn reset_slot(&mut self, slot: u32) {
         self.many.reset(slot);
         if let Some(past) = self.pasts.get_mut(slot as usize) {
@@ -251,14 +251,15 @@ impl Streams {
         }
     }
 
-    /// Does now what the first steps would have to wait for: touches every page of every stream, those not open yet among
-    /// them, takes steps of one to 48 streams so that every page of code is there, and puts their states back, bit for bit.
-    /// After it [`Streams::step`] and [`Streams::step_many`] on one thread meet no page fault but for what the caller hands
-    /// in, and neither do [`Streams::open`] within the capacity, [`Streams::close`] and [`Streams::reset`]. Allocates itself,
-    /// so it belongs before the loop. What it cannot do: see [`Stream::warm_up`](crate::model::stream::Stream::warm_up).
+    /// Does in advance what would slow down the first steps. It touches every page of every stream, also of those that
+    /// are not open yet; takes steps of one to 48 streams so that every page of code is loaded; and restores their
+    /// states, bit for bit. After it, [`Streams::step`] and [`Streams::step_many`] on one thread cause no page fault,
+    /// except in memory of the caller. Nor do [`Streams::open`] within the capacity, [`Streams::close`] and
+    /// [`Streams::reset`]. It allocates, so call it before the loop. For its limits see
+    /// [`Stream::warm_up`](crate::model::stream::Stream::warm_up).
     pub fn warm_up(&mut self) {
         self.many.warm_up(self.model.pass_params().1, scalers(&self.model));
-        // the way to it: a call without rows, and one that is refused
+        // the code around it too: a call without rows, and one that is refused
         let _ = self.step_many(&[], &[], &mut []);
         let nobody = Handle { owner: self.owner, slot: u32::MAX, generation: 0 };
         let _ = self.step(nobody, &vec![0.0; self.model.shape().input]);
@@ -269,20 +270,20 @@ impl Streams {
         touch_spare(&mut self.free);
     }
 
-    /// The slots of `handles` are the rows of the call that follows.
+    /// Takes the slots of `handles` as the rows of the call that follows.
     fn take_rows(&mut self, handles: &[Handle]) -> Result<()> {
         self.many.begin();
         for (row, &handle) in handles.iter().enumerate() {
             let slot = self.slot(row, handle)?;
             if !self.many.add(slot) {
-                let reason = "its stream is among the rows before; a stream takes one step a call";
+                let reason = "its stream is in an earlier row too; a stream takes one step in each call";
                 return Err(Error::Handle { row, reason });
             }
         }
         Ok(())
     }
 
-    /// A stream back to a state of zero.
+    /// Sets a stream back to a state of zero.
     ///
     /// # Errors
     /// If the handle names no open stream of these.
@@ -292,7 +293,8 @@ impl Streams {
         Ok(())
     }
 
-    /// A copy of the state of a stream, as [`Stream::state`](crate::model::stream::Stream::state) gives it. Allocates it.
+    /// A copy of the state of a stream, as [`Stream::state`](crate::model::stream::Stream::state) gives it. Allocates
+    /// it.
     ///
     /// # Errors
     /// If the handle names no open stream of these.
@@ -303,7 +305,7 @@ impl Streams {
         for (layer, h) in state.h.chunks_exact_mut(padded(shape.hidden)).enumerate() {
             h[..shape.hidden].copy_from_slice(self.many.h(slot, layer));
         }
-        // empty but for an LSTM
+        // empty for cells other than an LSTM
         for (layer, c) in state.c.chunks_exact_mut(padded(shape.hidden)).enumerate() {
             c[..shape.hidden].copy_from_slice(self.many.c(slot, layer));
         }
@@ -311,17 +313,18 @@ impl Streams {
         Ok(state)
     }
 
-    /// A stream goes on from `state`: that of another stream, or of a [`Stream`](crate::model::stream::Stream) of the same shape.
+    /// Sets the state of a stream: to that of another stream, or of a [`Stream`](crate::model::stream::Stream) of the
+    /// same shape.
     ///
     /// # Errors
-    /// If it is not the state of one sequence of this model's shape, or the handle names no open stream of these; the stream
-    /// is then as it was.
+    /// If it is not the state of one sequence of this model's shape, or the handle names no open stream of these; the
+    /// stream is then unchanged.
     pub fn set_state(&mut self, handle: Handle, state: &State) -> Result<()> {
         let slot = self.slot(0, handle)?;
         let shape = *self.model.shape();
         state.check(&shape, self.model.units(), 1)?;
         let width = padded(shape.hidden);
-        // it may have been made for more sequences, as one of a training
+        // it may have room for more sequences, like the state of a training
         for (layer, h) in state.h.chunks_exact(width).enumerate().take(shape.layers) {
             self.many.h_mut(slot, layer).copy_from_slice(&h[..shape.hidden]);
         }
@@ -339,14 +342,14 @@ impl Streams {
         &self.model
     }
 
-    /// The processor they run on.
+    /// The processor that the streams run on.
     pub fn cpu(&self) -> Cpu {
         self.many.cpu()
     }
 }
 
-/// The scalers of a model are applied to a block of rows at a time, by the thread that works on it: for small networks one thread
-/// that scaled all rows would keep the others waiting.
+/// The scalers of a model. The thread that works on a block of rows also scales it: for small networks, the others
+/// would wait if one thread scaled all rows.
 fn scalers(model: &Model) -> Option<&dyn Around> {
     model.units().map(|units| units as &dyn Around)
 }

@@ -14,16 +14,17 @@ use crate::net::shape::Shape;
 use crate::net::weight_format::Weights;
 use crate::simd::lanes::{LANES, padded};
 
-/// Where a tensor of `gates` rows a unit and `columns` columns (1 for a bias) has one of its values, from where it begins.
+/// The place of one value of a tensor, counted from where the tensor begins. The tensor has `gates` rows for each unit
+/// and `columns` columns (1 for a bias).
 #[inline]
 pub(crate) const fn place(gates: usize, columns: usize, gate: usize, unit: usize, column: usize) -> usize {
     ((unit / LANES * columns + column) * gates + gate) * LANES + unit % LANES
 }
 
-/// Where the parameters of a recurrent layer begin in an arena, known to the compiler where the shape is.
+/// Where the parameters of a recurrent layer begin in an arena. The compiler knows this where it knows the shape.
 ///
-/// Training knows one arena, that of [`Weights::F32`]. For steps, and for sequences where a format has scales, there are smaller
-/// ones, in the same order with a scale for each row behind a weight whose format has them.
+/// Training has one arena, that of [`Weights::F32`]. Steps, and sequences where a format has scales, can also use
+/// smaller arenas. These have the same order, with a scale for each row after a weight whose format has scales.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offsets {
     /// `weight_ih`

@@ -1,4 +1,5 @@
-//! What a network is: its shape, where its parameters lie, the formats they are stored in, its state, and what is asked of a pass.
+//! What a network is: its shape, where its parameters lie, the formats they are stored in, its state, and the options
+//! of a pass.
 
 pub mod layout;
 #[cfg(feature = "alloc")]

@@ -1,4 +1,4 @@
-//! What is asked of a whole pass through a network, whatever runs it.
+//! The options of a pass through a network, on any device.
 
 /// Whether backward will follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +25,11 @@ pub trait Dropout {
     fn factors(&mut self, layer: usize, rows: &mut dyn Iterator<Item = &mut [f32]>);
 }
 
-/// What happens to rows on their way into a network and out of it, by whoever knows what the numbers mean. A pass over many rows
-/// calls it for a block of them at a time, on the thread that works on the block.
+/// Changes rows on their way into a network and out of it: by whoever knows the units of the numbers. A pass over many
+/// rows calls it for one block of rows at a time, on the thread that works on the block.
 pub trait Around: Sync {
-    /// Rows of x, `[n,I]`, in place, before the network sees them.
+    /// Changes rows of x, `[n,I]`, in place, before the network reads them.
     fn before(&self, x: &mut [f32]);
-    /// Rows of y, `[n,O]`, in place, once the network has given them.
+    /// Changes rows of y, `[n,O]`, in place, after the network has computed them.
     fn after(&self, y: &mut [f32]);
 }

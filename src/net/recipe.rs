@@ -1,4 +1,4 @@
-//! How to train, step by step: what a training asks of whatever device runs it.
+//! How to train, step by step, on any device.
 
 use crate::data::windows::Windows;
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// How to train. The default is the lesson's: mean squared error, Adam at 0.01, the state carried on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// What to make small.
+    /// The loss, which is minimised.
     pub loss: Loss,
     /// Whether every step of a window counts, or the last one only.
     pub loss_on: HeadSteps,
@@ -21,9 +21,9 @@ pub struct Recipe {
     pub optimizer: Optimizer,
     /// Learning rate at the start.
     pub lr: f64,
-    /// What becomes of it.
+    /// How the learning rate changes.
     pub schedule: Schedule,
-    /// Steps that the whole training will have, for a schedule that wants to know.
+    /// How many steps the training will have, for a schedule that depends on it.
     pub steps: Option<u64>,
     /// Largest global norm of the gradient, `torch.nn.utils.clip_grad_norm_`.
     pub clip: Option<f64>,
@@ -31,7 +31,7 @@ pub struct Recipe {
     pub carry: bool,
     /// Probability to drop an element between two layers.
     pub dropout: f64,
-    /// Whether to climb instead, PyTorch's `maximize`.
+    /// Whether to maximise the loss instead, PyTorch's `maximize`.
     pub maximize: bool,
     /// Seed of the initial weights, the order of windows and dropout.
     pub seed: u64,
@@ -86,14 +86,14 @@ impl Recipe {
         !self.carry || windows.starts_again(k)
     }
 
-    /// What step `k` drops between layers; `None` if nothing ever is.
+    /// What step `k` drops between layers; `None` if nothing is ever dropped.
     pub(crate) fn masks(&self, k: u64) -> Option<Masks> {
         let random = || Random::new(self.seed, Purpose::Dropout, k);
         (self.dropout > 0.0).then(|| Masks { random: random(), drop: self.dropout as f32 })
     }
 }
 
-/// What one training step found.
+/// The figures of one training step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Step {
@@ -101,16 +101,16 @@ pub struct Step {
     pub loss: f32,
     /// The learning rate of the update.
     pub lr: f64,
-    /// Global norm of the gradient before clipping; only worked out when it is clipped.
+    /// Global norm of the gradient before clipping; `None` if it is not clipped.
     pub norm: Option<f64>,
 }
 
-/// What a training changes. On a processor it is always up to date, on a card only after it was fetched.
+/// What a training changes. On a processor it is always up to date, on a GPU only after it was fetched.
 #[derive(Debug)]
 pub(crate) struct Trained<'a> {
     /// The parameters, packed.
     pub params: &'a mut [f32],
-    /// The gradients of the last step, before clipping; packed as they are.
+    /// The gradients of the last step, before clipping; packed like the parameters.
     pub grads: &'a mut [f32],
     /// First moment, second moment, its maximum; empty where the optimiser has none.
     pub moments: &'a mut [Buffer; 3],

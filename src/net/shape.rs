@@ -10,7 +10,7 @@ use crate::cell::kind::{CellKind, Nonlinearity};
 #[cfg(feature = "alloc")]
 use crate::cell::{self, Visitor};
 #[cfg(feature = "alloc")]
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 #[cfg(feature = "alloc")]
 use crate::simd::lanes::padded;
 #[cfg(feature = "alloc")]
@@ -21,10 +21,9 @@ use serde::Serialize;
 
 /// The fixed shape of a network: stacked recurrent layers and, if it has an output size, a linear head.
 ///
-/// Every shape there is was checked when it was made, so whoever is handed one can trust its sizes: each is at least 1
-/// and at most [`Shape::MAX_SIZE`] ([`Shape::MAX_LAYERS`] for L), all parameters together are at most
-/// [`Shape::MAX_PARAMETERS`], and only an RNN has relu. Memory is laid out by them. So it is not put together field by
-/// field:
+/// Every shape was checked when it was made, so its sizes can be trusted: each is at least 1 and at most
+/// [`Shape::MAX_SIZE`] ([`Shape::MAX_LAYERS`] for L), all parameters together are at most [`Shape::MAX_PARAMETERS`],
+/// and only an RNN has relu. Memory is laid out by these sizes. So a shape cannot be put together field by field:
 ///
 /// ```compile_fail,E0451
 /// use rnnstep::{CellKind, Nonlinearity, Shape};
@@ -66,7 +65,10 @@ pub struct Shape {
     pub(crate) bias: bool,
 }
 
-/// A shape as a file has it.
+/// How the text of a shape ends if its recurrent layers have no biases.
+const WITHOUT_BIAS: &str = " without bias";
+
+/// A shape as a file has it, not checked yet.
 #[cfg(feature = "alloc")]
 #[derive(Deserialize)]
 struct Unchecked {
@@ -157,13 +159,13 @@ impl Shape {
         }
     }
 
-    /// How many numbers can be learnt: what `sum(p.numel() for p in model.parameters())` says in PyTorch.
+    /// How many numbers can be learnt: what `sum(p.numel() for p in model.parameters())` is in PyTorch.
     pub fn parameters(&self) -> usize {
         // at most 2^30 for a shape that was checked
         self.count_parameters() as usize
     }
 
-    /// The same in 64 bits, which hold it for any sizes that are each within their limit.
+    /// The same in 64 bits, which do not overflow if each size is within its limit.
     const fn count_parameters(&self) -> u64 {
         let (input, hidden, layers) = (self.input as u64, self.hidden as u64, self.layers as u64);
         let rows = self.gates() as u64 * hidden;
@@ -179,7 +181,7 @@ impl Shape {
     /// The shape of a network whose sizes are constants.
     ///
     /// # Panics
-    /// If they make no sense: in a constant, which is where this belongs, an error of the compiler.
+    /// If they make no sense. In a constant, which is where this belongs, this is a compile error.
     pub(crate) const fn constant(self) -> Self {
         assert!(self.input > 0 && self.input <= Self::MAX_SIZE, "input: from 1 to 16384");
         assert!(self.hidden > 0 && self.hidden <= Self::MAX_SIZE, "hidden: from 1 to 16384");
@@ -190,7 +192,7 @@ impl Shape {
     }
 
     /// At least as many values as a network keeps of a window of `steps` steps of `batch` sequences, backward included;
-    /// `None` if a length cannot say it.
+    /// `None` if a `usize` cannot count them.
     #[cfg(feature = "alloc")]
     pub(crate) fn values_of_window(&self, steps: usize, batch: usize) -> Option<usize> {
         let width = padded(self.hidden).max(padded(self.width_out())).max(padded(self.input));
@@ -217,7 +219,7 @@ impl Shape {
         Self { cell, nonlinearity, input, hidden, layers, output: Some(output), bias: true }.checked()
     }
 
-    /// The same with another cell. Of an RNN with relu, take that away first.
+    /// The same with another cell. An RNN with relu must get tanh first.
     ///
     /// # Errors
     /// If there are too many parameters then, or the cell has no relu.
@@ -286,7 +288,7 @@ impl Shape {
         }
         if self.nonlinearity == Nonlinearity::Relu && self.cell != CellKind::Rnn {
             return Err(Error::invalid(format!(
-                "nonlinearity relu: only an rnn has it, cell {} has not",
+                "nonlinearity relu: only an rnn has it, cell {} does not",
                 self.cell.name()
             )));
         }
@@ -298,7 +300,7 @@ impl Shape {
     }
 }
 
-/// In a few words: `LSTM 3 -> 32 x 2 -> 1`, which is I, H, L and O. Biases are not said.
+/// In a few words: `LSTM 3 -> 32 x 2 -> 1`, which is I, H, L and O; `RNN (relu) 3 -> 32 without bias` has no head.
 impl core::fmt::Display for Shape {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         use core::fmt::Write;
@@ -312,6 +314,65 @@ impl core::fmt::Display for Shape {
         if self.layers > 1 {
             write!(f, " x {}", self.layers)?;
         }
-        self.output.map_or(Ok(()), |output| write!(f, " -> {output}"))
+        if let Some(output) = self.output {
+            write!(f, " -> {output}")?;
+        }
+        f.write_str(if self.bias { "" } else { WITHOUT_BIAS })
+    }
+}
+
+/// The inverse of `Display`: `"GRU 1 -> 32 -> 1".parse::<Shape>()`. The cell may be in lower case.
+#[cfg(feature = "alloc")]
+impl core::str::FromStr for Shape {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::invalid(format!("{}: expected a shape such as GRU 1 -> 32 x 2 -> 1", quoted(text)));
+        let size = |text: &str| text.trim().parse::<usize>().map_err(|_| wrong());
+        let (sizes, bias) = text.strip_suffix(WITHOUT_BIAS).map_or((text, true), |sizes| (sizes, false));
+        let (kind, sizes) = sizes.split_once(' ').ok_or_else(wrong)?;
+        let cell = kind.to_ascii_lowercase().parse()?;
+        let (nonlinearity, sizes) = match sizes.trim_start().strip_prefix('(').map(|sizes| sizes.split_once(')')) {
+            Some(named) => named.ok_or_else(wrong).and_then(|(name, sizes)| Ok((name.parse()?, sizes)))?,
+            None => (Nonlinearity::Tanh, sizes),
+        };
+        let mut sizes = sizes.split("->");
+        let (input, hidden, output) = (sizes.next(), sizes.next(), sizes.next());
+        let (Some(input), Some(hidden), None) = (input, hidden, sizes.next()) else { return Err(wrong()) };
+        let (hidden, layers) = hidden.split_once('x').unwrap_or((hidden, "1"));
+        let (input, hidden, layers) = (size(input)?, size(hidden)?, size(layers)?);
+        Self { cell, nonlinearity, input, hidden, layers, output: output.map(size).transpose()?, bias }.checked()
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn words_are_read_back() {
+        for text in ["LSTM 3 -> 32 x 2 -> 1", "RNN (relu) 1 -> 7", "GRU 1 -> 16384 -> 1 without bias", "MGU 2 -> 5"] {
+            assert_eq!(text.parse::<Shape>().unwrap().to_string(), text);
+        }
+        let shape = Shape::new(CellKind::Gru, 1, 32, 1, 1).unwrap();
+        assert_eq!("gru 1->32->1".parse::<Shape>().unwrap(), shape);
+        for text in [
+            "",
+            "gru",
+            "gru 1",
+            "gru 1 -> ",
+            "gru 1 -> 2 -> 3 -> 4",
+            "gru 0 -> 1",
+            "gru -1 -> 2",
+            "gro 1 -> 2",
+            "rnn (relu 1 -> 2",
+            "lstm (relu) 1 -> 2",
+            "gru 1 -> 2 x 65",
+            "gru 1 -> 2 without",
+            "gru 1 -> 16385",
+        ] {
+            assert!(text.parse::<Shape>().is_err(), "{text}");
+        }
     }
 }

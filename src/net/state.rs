@@ -9,8 +9,8 @@ use crate::units::Units;
 use crate::units::transform::Past;
 use alloc::{format, vec};
 
-/// Hidden state `h [L,B,H]` and, for an LSTM, cell state `c [L,B,H]`, of B sequences, and the last values of those whose model
-/// predicts changes. Starts at zero.
+/// Hidden state `h [L,B,H]` and, for an LSTM, cell state `c [L,B,H]`, of B sequences. If the model predicts changes,
+/// also their last values. Starts at zero.
 #[derive(Debug, Clone)]
 pub struct State {
     layers: usize,
@@ -30,7 +30,7 @@ impl State {
     /// Zeros for `batch` sequences.
     ///
     /// # Panics
-    /// If they are more values than a length can say, as a `Vec` does, or the memory cannot be had.
+    /// If there are more values than a `usize` can count (as with a `Vec`), or the memory cannot be allocated.
     pub fn new(shape: &Shape, batch: usize) -> Self {
         let len = (shape.layers * padded(shape.hidden)).checked_mul(batch).expect("capacity overflow");
         Self::of(shape, batch, Buffer::zeros(len), Buffer::zeros(if shape.cell.has_c() { len } else { 0 }))
@@ -39,7 +39,7 @@ impl State {
     /// The same, where the sizes come from outside.
     ///
     /// # Errors
-    /// If the memory cannot be had.
+    /// If the memory cannot be allocated.
     pub(crate) fn try_new(shape: &Shape, batch: usize) -> Result<Self> {
         let len = (shape.layers * padded(shape.hidden)).saturating_mul(batch);
         let (h, c) = (Buffer::try_zeros(len)?, Buffer::try_zeros(if shape.cell.has_c() { len } else { 0 })?);
@@ -72,11 +72,11 @@ impl State {
         (self.layers, self.hidden) == (shape.layers, shape.hidden) && self.has_c == shape.cell.has_c()
     }
 
-    /// `Ok` if it is the state of `batch` sequences of a model of `shape` with `units`. One that has seen no row yet has no
-    /// last values, and goes with any units.
+    /// `Ok` if it is the state of `batch` sequences of a model of `shape` with `units`. A state that has seen no row
+    /// yet has no last values, and fits any units.
     ///
     /// # Errors
-    /// What is expected and what it is.
+    /// If it is not. The message names what is expected and what it is.
     pub(crate) fn check(&self, shape: &Shape, units: Option<&Units>, batch: usize) -> Result<()> {
         let (expected, got) = ([shape.layers, batch, shape.hidden], self.dims());
         if expected != got {
@@ -85,7 +85,7 @@ impl State {
         if self.has_c != shape.cell.has_c() {
             let (cell, other) = if self.has_c { ("no", "has one") } else { ("a", "has none") };
             return Err(Error::invalid(format!(
-                "state: cell {} has {cell} c [L,B,H], and this state {other}; take one of the same kind of network",
+                "state: cell {} has {cell} c [L,B,H], and this state {other}; take one of a network with this cell",
                 shape.cell.name()
             )));
         }
@@ -110,14 +110,15 @@ impl State {
         self.reset();
     }
 
-    /// Another number of sequences, at most as many as the state was made for; what they remember comes from elsewhere.
+    /// Sets another number of sequences, at most as many as the state was made for. The caller then fills in their
+    /// values.
     #[cfg(feature = "cuda")]
     pub(crate) fn set_batch(&mut self, batch: usize) {
         debug_assert!(self.layers * batch * padded(self.hidden) <= self.h.len());
         self.batch = batch;
     }
 
-    /// The same as `other`, a state of the same network and of as many sequences, which may have been made for more.
+    /// Copies `other`, a state of the same network and of as many sequences, which may have been made for more.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         let (h, c) = (self.h.len(), self.c.len());
         self.h.copy_from_slice(&other.h[..h]);
@@ -133,7 +134,7 @@ impl State {
         &mut self.past
     }
 
-    /// What counts as zero becomes zero, as in every step of a processor.
+    /// Sets numbers that count as zero to zero, as every step on a processor does.
     pub(crate) fn settle(&mut self) {
         settle(&mut self.h);
         settle(&mut self.c);
@@ -144,15 +145,16 @@ impl State {
         all_finite(&self.h) && all_finite(&self.c)
     }
 
-    /// Back to zero.
+    /// Sets everything to zero.
     pub fn reset(&mut self) {
         self.h.fill(0.0);
         self.c.fill(0.0);
         self.past.reset();
     }
 
-    /// The last values of the predicted columns, oldest first, `[lag,B,D]`; `None` where the model predicts no changes or no
-    /// row came yet. D is how many columns are predicted, lag how many rows before a value is the one it is held against.
+    /// The last values of the predicted columns, oldest first, `[lag,B,D]`; `None` if the model predicts no changes or
+    /// has seen no row yet. D is the number of predicted columns, and a change is taken from the value `lag` rows
+    /// before.
     pub fn past(&self) -> Option<Tensor> {
         let rows = self.past.rows()?;
         let lag = self.past.lag();
@@ -162,9 +164,9 @@ impl State {
     /// Takes the last values, as [`State::past`] gives them, for `units`: those of a model of the state's shape.
     ///
     /// # Errors
-    /// If there are not lag·B·D values; the last values are then what they were.
+    /// If there are not lag·B·D values; the last values then stay unchanged.
     pub fn set_past(&mut self, units: &Units, past: &[f32]) -> Result<()> {
-        // before there is room for so many
+        // checked before memory for so many values is taken
         let expected = units.transform().lag().saturating_mul(self.batch).saturating_mul(units.columns().len());
         Error::check_length("past [lag,B,D]", expected, past.len())?;
         let mut read = units.past(self.batch);

@@ -1,4 +1,4 @@
-//! The table of all parameters: names and shapes outside, places inside.
+//! The table of all parameters: their names and shapes in PyTorch, and their places in memory.
 
 use crate::net::layout::{Offsets, place};
 use crate::net::shape::Shape;
@@ -7,7 +7,7 @@ use crate::simd::lanes::LANES;
 use alloc::{format, string::String, vec, vec::Vec};
 use core::ops::Range;
 
-/// One parameter tensor: its name and shape outside, its place in the arena inside.
+/// One parameter tensor: its name and shape in PyTorch, and its place in the arena.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// PyTorch's name, as the lesson's class makes it: `rnn.weight_ih_l0`, `fc.bias`.
@@ -29,7 +29,7 @@ impl Entry {
         self.offset..self.offset + self.units.div_ceil(LANES) * LANES * self.columns * self.gates
     }
 
-    /// How many numbers PyTorch sees.
+    /// How many values it has in PyTorch.
     pub fn len(&self) -> usize {
         self.gates.saturating_mul(self.units).saturating_mul(self.columns)
     }

@@ -1,4 +1,4 @@
-//! Weights into their formats, and formats by their names.
+//! Conversion of weights to their formats, and formats by their names.
 
 use crate::error::{Error, Result};
 use crate::net::weight_format::Weights;
@@ -8,12 +8,12 @@ use core::str::FromStr;
 use half::f16;
 
 impl Weights {
-    /// Stores `weight`, packed as the arena of f32 has it, `[tile][column][gate][lane]`, in `words`,
-    /// `[tile][run of columns][gate][words]`, and the scales of its rows in `scales`, `[tile][gate][lane]`; and makes
-    /// `weight` what was stored.
+    /// Stores `weight` in `words`, and the scales of its rows in `scales`. `weight` is packed as in the arena of f32,
+    /// `[tile][column][gate][lane]`; `words` are `[tile][run of columns][gate][words]`, `scales` `[tile][gate][lane]`.
+    /// Afterwards `weight` has the values that were stored.
     ///
     /// # Errors
-    /// If a weight is not finite, or too large for the format. `name` says whose it is.
+    /// If a weight is not finite, or too large for the format. `name` is the name of the tensor in the message.
     pub(crate) fn store(
         self,
         name: &str,
@@ -90,12 +90,12 @@ impl FromStr for Weights {
     }
 }
 
-/// Two weights in one word: the first in the low half, the second in the high half, where the whole word, read as f32, is
-/// what a step takes for it. So the second costs no instruction to get at, and since its upper half is chosen with the
-/// lower one in mind, it is as near to the weight as bf16 gets, half a unit in the last of its eight bits.
+/// Two weights in one word: the first in the low half, the second in the high half. A step takes the word, read as f32,
+/// for the second weight, which costs no instruction. Its upper half is chosen with the lower half in mind. So it is as
+/// near to the weight as bf16 gets: within half a unit in the last of its eight bits.
 fn two_bf16(first: f32, second: f32) -> u32 {
-    /// The upper half of 2^-100. Weights smaller than that are zero, and a second one that cannot be zero, since the lower
-    /// half of its word is not, has this size: never a subnormal number, which would take its time.
+    /// The upper half of 2^-100. Weights smaller than that become zero. A second weight cannot be zero where the lower
+    /// half of its word is not. Then it gets this size, so that it is never a subnormal number, which would be slow.
     const LEAST: u32 = 0x0d80;
     const MOST: u32 = 0x7f7f;
     let parts = |value: f32| (value.to_bits() >> 16 & 0x8000, value.to_bits() & 0x7fff_ffff);

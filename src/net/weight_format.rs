@@ -1,7 +1,7 @@
 //! How the recurrent weights of a step are stored: in f32, or smaller.
 //!
-//! Beyond the first cache a step waits for its weights, and a small board has little memory to keep them in. Stored in half
-//! or a quarter of the size they are read sooner. State, inputs, biases, head and every sum stay in f32.
+//! A step waits for weights that do not fit the first-level cache, and a small board has little memory. In half or a
+//! quarter of the size, weights are read sooner. State, inputs, biases, head and every sum stay in f32.
 
 use crate::simd::lanes::LANES;
 use core::fmt::{self, Display, Formatter};
@@ -36,7 +36,7 @@ impl Weights {
         }
     }
 
-    /// Columns of a weight that lie together in a word of 32 bits, one above the other.
+    /// How many columns of a weight share a word of 32 bits.
     pub const fn run(self) -> usize {
         if matches!(self, Self::Bf16) { 2 } else { 1 }
     }

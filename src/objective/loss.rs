@@ -1,7 +1,7 @@
-//! What training makes small: the mean over all elements, its value and its gradient.
+//! Losses: the value and the gradient of what a training minimises. A loss is a mean over all elements.
 //!
-//! Of D target columns a model may say more than D values: see [`Loss::outputs`]. What stands beside each other in a row
-//! of y is then one kind of answer for all columns, `[mean[D], s[D]]` or `[level0[D], level1[D], ...]`.
+//! A model can have more than one output for each of its D target columns: see [`Loss::outputs`]. A row of y is then
+//! ordered by kind of output, each with all columns: `[mean[D], s[D]]` or `[level0[D], level1[D], ...]`.
 
 use crate::error::{Error, Result};
 use alloc::format;
@@ -25,8 +25,8 @@ pub enum Loss {
     /// Squared within 1 of the target, linear beyond.
     Huber,
     /// The negative log-likelihood of a normal distribution, without its constant: `½ (s + (mean - target)² e^-s)` with
-    /// s the logarithm of the variance. y is `[mean[D], s[D]]`. s counts as ln 1e-6 at least, and its gradient is that
-    /// of PyTorch for the variance `e^s`: below ln 1e-6 it fades as `e^s` does.
+    /// s the logarithm of the variance. y is `[mean[D], s[D]]`. An s below ln 1e-6 counts as ln 1e-6. The gradient of s
+    /// is that of PyTorch for the variance `e^s`: below ln 1e-6 it decreases as `e^s` does.
     Gaussian,
     /// The pinball loss, `max(q e, (q - 1) e)` with `e = target - y` for each level q; its gradient at 0 is 0.
     /// y is `[level0[D], level1[D], ...]`.
@@ -37,7 +37,7 @@ pub enum Loss {
 pub(crate) const LEAST_S: f32 = -13.815_511;
 
 impl Loss {
-    /// O of a model for D target columns: D, of a Gaussian 2·D, of Q quantiles Q·D.
+    /// O, the outputs of a model for D target columns: D; 2·D for a Gaussian; Q·D for Q quantiles.
     pub fn outputs(self, targets: usize) -> usize {
         match self {
             Self::Mse | Self::Mae | Self::Huber => targets,
@@ -46,13 +46,13 @@ impl Loss {
         }
     }
 
-    /// Whether a model says more than one value for a target column.
+    /// Whether a model predicts a distribution for each target column (a Gaussian, or quantiles), not only a value.
     pub fn is_distribution(self) -> bool {
         matches!(self, Self::Gaussian | Self::Quantiles(_))
     }
 
-    /// Which of the values that a model says for a target column is the one to name if only one is wanted, counted from 0: the
-    /// mean, or the quantile nearest the median.
+    /// Which of the outputs for a target column is the point prediction, counted from 0: the mean, or the quantile
+    /// nearest to the median.
     pub fn point(self) -> usize {
         let Self::Quantiles(levels) = self else { return 0 };
         let off = |level: f32| libm::fabsf(level - 0.5);
@@ -60,7 +60,7 @@ impl Loss {
         (1..levels.len()).fold(0, |best, i| if off(levels[i]) < off(levels[best]) { i } else { best })
     }
 
-    /// How many elements a row of D target columns brings to the mean: D, or Q·D of Q quantiles.
+    /// How many elements of the mean a row of D target columns has: D, or Q·D for Q quantiles.
     pub fn elements(self, targets: usize) -> usize {
         match self {
             Self::Gaussian => targets,
@@ -68,7 +68,8 @@ impl Loss {
         }
     }
 
-    /// What one row adds to the sum; `y [O]`, `target [D]`. Puts the derivative of that by y into `dy [O]`.
+    /// The contribution of one row to the sum; `y [O]`, `target [D]`. Writes its derivative with respect to y into
+    /// `dy [O]`.
     #[inline]
     pub fn row(self, y: &[f32], target: &[f32], dy: &mut [f32]) -> f64 {
         let mut sum = 0.0;
@@ -105,8 +106,9 @@ impl Loss {
         sum
     }
 
-    /// What one element with the error `e = y - target` adds to the sum, and the derivative of that. A single value has
-    /// no variance and no level: it counts as a mean with variance 1, and as a median.
+    /// The contribution of one element with the error `e = y - target` to the sum, and its derivative. A single value
+    /// has no variance and no level, so a Gaussian takes it as a mean with variance 1, and quantiles take it as a
+    /// median.
     #[inline]
     pub fn element(self, e: f32) -> (f32, f32) {
         match self {
@@ -121,19 +123,20 @@ impl Loss {
     }
 }
 
-/// What a mean and the logarithm s of a variance add to the sum, and the derivatives of that by both.
+/// The contribution of a mean and the logarithm s of a variance to the sum, and its derivatives with respect to both.
 #[inline]
 fn gaussian(mean: f32, s: f32, target: f32) -> (f32, f32, f32) {
     let least = if s < LEAST_S { LEAST_S } else { s }; // NaN stays NaN
-    // by half of s, before it is squared: nothing is too large for f32 that need not be, and so no 0 · inf
+    // divided by the deviation before it is squared, so that no factor overflows and there is no 0 · inf
     let per_deviation = libm::expf(-0.5 * least);
     let z = (mean - target) * per_deviation;
-    // PyTorch's least variance hides itself from the gradient: de^s / ds over the variance, 1 but below the least
+    // PyTorch's lower limit of the variance is not part of the gradient: (de^s / ds) / variance is 1, but less below
+    // the limit
     let share = libm::expf(s - least);
     (0.5 * (least + z * z), z * per_deviation, 0.5 * (share - share * z * z))
 }
 
-/// What a value of a level adds to the sum when it is `e = target - y` too low, and the derivative of that by y.
+/// The contribution of a quantile that is `e = target - y` too low to the sum, and its derivative with respect to y.
 #[inline]
 fn pinball(level: f32, e: f32) -> (f32, f32) {
     if e > 0.0 {
@@ -228,7 +231,7 @@ impl Levels {
     }
 }
 
-/// 0.1, 0.5 and 0.9: a median, and where four of five values lie.
+/// 0.1, 0.5 and 0.9: the median, and a range that holds four of five values.
 impl Default for Levels {
     fn default() -> Self {
         let mut values = [0.0; Self::MOST];
@@ -237,7 +240,7 @@ impl Default for Levels {
     }
 }
 
-/// Numbers with commas in between.
+/// Numbers separated by commas.
 impl FromStr for Levels {
     type Err = Error;
 
@@ -315,12 +318,12 @@ mod tests {
         let sum = Loss::Gaussian.row(&[1.0, 2.0, 0.0, s], &[3.0, 2.0], &mut dy[..4]);
         assert!((sum - 0.5 * (4.0 + f64::from(s))).abs() < 1e-6, "{sum}");
         assert_eq!(dy[..4], [-2.0, 0.0, -1.5, 0.5]);
-        // levels 0.25 and 0.5 of three columns: too low by 2, met, too high by 4
+        // levels 0.25 and 0.5 of three columns: too low by 2, exact, too high by 4
         let sum = levels(&[0.25, 0.5]).row(&[0.0, 1.0, 4.0, 0.0, 1.0, 4.0], &[2.0, 1.0, 0.0], &mut dy);
         assert_eq!((sum, dy), (0.5 + 3.0 + 1.0 + 2.0, [-0.25, 0.0, 0.75, -0.5, 0.0, 0.5]));
     }
 
-    /// Below the least variance the value knows that one only, and the gradient of s fades.
+    /// Below the least variance the value is computed with the least variance, and the gradient of s decreases.
     #[test]
     fn the_least_variance() {
         let (value, dmean, ds) = gaussian(0.002, -20.0, 0.0);

@@ -1,4 +1,4 @@
-//! What a training makes small, and how: losses and optimisers.
+//! Losses, which a training minimises, and optimisers, which do it.
 
 pub mod loss;
 pub mod optimizer;

@@ -1,4 +1,4 @@
-//! How parameters follow their gradients: the options, and what a schedule makes of the learning rate.
+//! How parameters follow their gradients: the options of optimisers, and schedules of the learning rate.
 //! Names, defaults and formulas: PyTorch, `torch.optim`.
 
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ pub enum Optimizer {
 /// Options of Adam and AdamW.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Adam {
-    /// How slowly the first and the second moment forget.
+    /// Decay rates of the first and of the second moment: the part that is kept from step to step.
     pub betas: [f64; 2],
     /// Added to the root of the second moment.
     pub eps: f64,
@@ -62,8 +62,9 @@ impl Optimizer {
     /// The optimiser itself, if its options are in range.
     ///
     /// # Errors
-    /// In PyTorch's cases: a beta outside [0, 1), a negative eps, decay or momentum, Nesterov without momentum or
-    /// with dampening. And if a number is not finite as an f32, eps is zero as one, or the dampening is not between 0 and 1.
+    /// As in PyTorch: for a beta outside [0, 1), a negative eps, decay or momentum, or Nesterov without momentum or
+    /// with dampening. Also if a number is not finite as an f32, eps is zero as an f32, or the dampening is not between
+    /// 0 and 1.
     pub fn checked(self) -> Result<Self> {
         let (decay, momentum) = match self {
             Self::Adam(adam) | Self::AdamW(adam) => {
@@ -72,7 +73,7 @@ impl Optimizer {
                         return Err(Error::invalid(format!("betas {beta:?}: must be at least 0 and below 1")));
                     }
                 }
-                // the padding of a layer has no gradient, and zero is not to be divided by zero
+                // the padding of a layer has gradient 0, which must not be divided by 0
                 if !is_positive(adam.eps) {
                     return Err(Error::invalid(format!("eps {:?}: must be a finite number above 0", adam.eps)));
                 }
@@ -93,7 +94,7 @@ impl Optimizer {
         Ok(self)
     }
 
-    /// Whether there is a first moment (or direction), a second one, and its maximum to keep.
+    /// Whether the optimiser keeps a first moment (or direction), a second moment, and the maximum of that.
     pub fn keeps(&self) -> [bool; 3] {
         match self {
             Self::Adam(adam) | Self::AdamW(adam) => [true, true, adam.amsgrad],
@@ -117,7 +118,7 @@ impl Optimizer {
     }
 }
 
-/// The numbers of one update, worked out from the options and the count of updates so far.
+/// The numbers of one update, computed from the options and the count of updates so far.
 #[derive(Debug, Clone, Copy)]
 pub enum Update {
     /// Adam and AdamW.
@@ -126,7 +127,7 @@ pub enum Update {
         step_size: f32,
         /// beta2
         beta2: f32,
-        /// `1 - beta1` and `1 - beta2`, worked out before rounding.
+        /// `1 - beta1` and `1 - beta2`, computed before rounding to f32.
         fresh: [f32; 2],
         /// `1 / sqrt(1 - beta2^step)`
         scale_v: f32,
@@ -185,7 +186,7 @@ pub enum Schedule {
     },
     /// Half a cosine from the full rate down to `min` in `steps` steps: `CosineAnnealingLR`.
     Cosine {
-        /// Training steps from top to bottom; `None` for as many as training has.
+        /// Training steps from the full rate to `min`; `None` for as many as the training has.
         steps: Option<u64>,
         /// Rate at the bottom.
         min: f64,
@@ -257,12 +258,12 @@ pub(crate) fn norm(grads: &[f32]) -> f64 {
     libm::sqrt(sums.iter().sum())
 }
 
-/// What gradients of this norm are multiplied by: PyTorch's `clip_grad_norm_`, its small constant included.
+/// The factor that clips gradients of this norm: PyTorch's `clip_grad_norm_`, including its small constant.
 pub(crate) fn clipped(clip: Option<f64>, norm: f64) -> f64 {
     clip.map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0))
 }
 
-/// `Ok` if `value` is 0 or more and finite as the f32 that is computed with.
+/// `Ok` if `value` is 0 or more, and finite as the f32 that is used in computations.
 pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
     if value >= 0.0 && (value as f32).is_finite() {
         return Ok(());
@@ -270,12 +271,12 @@ pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
     Err(Error::invalid(format!("{name} {value:?}: must be a finite number, not negative")))
 }
 
-/// Whether `value` is above 0 and finite as the f32 that is computed with.
+/// Whether `value` is above 0 and finite as the f32 that is used in computations.
 fn is_positive(value: f64) -> bool {
     value as f32 >= f32::MIN_POSITIVE && (value as f32).is_finite()
 }
 
-/// `Ok` if a gradient can be clipped to that norm: above 0, and finite.
+/// `Ok` if a gradient can be clipped to this norm: above 0, and finite.
 pub(crate) fn check_clip(clip: Option<f64>) -> Result<()> {
     match clip.filter(|&clip| !is_positive(clip)) {
         Some(clip) => Err(Error::invalid(format!("clip {clip:?}: must be a finite number above 0"))),

@@ -1,8 +1,8 @@
-//! The range of an axis, and where its ticks are.
+//! The range of an axis and its ticks.
 
 use super::Scale;
 
-/// A range of finite numbers, `lo < hi`; of their powers of ten on a logarithmic scale.
+/// A range of finite numbers, `lo < hi`. On a logarithmic scale it is a range of powers of ten.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Axis {
     lo: f64,
@@ -18,13 +18,13 @@ pub(super) struct Tick {
     pub label: String,
 }
 
-/// Numbers beyond this are drawn at the border: there the width of a range is still a number.
+/// Numbers beyond this are drawn at the border, so that the width of a range stays finite.
 const FAR: f64 = 1e300;
-/// A step finer than this share of the numbers themselves is rounding, not a signal.
+/// A range narrower than this share of its numbers is rounding, not a signal.
 const FINEST: f64 = 1e-12;
 
 impl Axis {
-    /// The range of all `values` (which are finite) and a little more: `margin` of it at both ends.
+    /// The range of all `values` (which are finite), widened at both ends by the part `margin`.
     pub fn over(values: impl Iterator<Item = f64>, margin: f64, scale: Scale) -> Self {
         let (lo, hi) = match scale {
             Scale::Linear => range(values, margin),
@@ -33,11 +33,11 @@ impl Axis {
         Self { lo, hi, scale }
     }
 
-    /// Where `value` lies: 0 at the low end, 1 at the high end.
+    /// The position of `value`: 0 at the low end, 1 at the high end.
     pub fn place(&self, value: f64) -> f64 {
         let value = match self.scale {
             Scale::Linear => value,
-            // what has no logarithm lies at the low end
+            // a number without a logarithm lies at the low end
             Scale::Log => value.max(f64::MIN_POSITIVE).log10(),
         };
         ((value - self.lo) / (self.hi - self.lo)).clamp(0.0, 1.0)
@@ -68,14 +68,15 @@ impl Axis {
         ticks
     }
 
-    /// Named ticks where there are names, numbers otherwise. A logarithmic axis has no place for the first name.
+    /// Named ticks if there are names, numbers otherwise. A logarithmic axis has no place for the first name, at 0, so
+    /// it has numbers.
     pub fn ticks_or_names(&self, most: usize, names: &[String]) -> Vec<Tick> {
         let named = if self.scale == Scale::Linear { self.named_ticks(most, names) } else { Vec::new() };
         if named.is_empty() { self.ticks(most) } else { named }
     }
 }
 
-/// From the least to the largest of `values`, and `margin` of that more at both ends.
+/// The range from the smallest to the largest of `values`, widened at both ends by the part `margin`.
 fn range(values: impl Iterator<Item = f64>, margin: f64) -> (f64, f64) {
     let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
     for value in values {
@@ -98,10 +99,10 @@ fn range(values: impl Iterator<Item = f64>, margin: f64) -> (f64, f64) {
 /// Numbers and how they are written.
 type Numbers = (Vec<f64>, Vec<String>);
 
-/// At most `most` multiples of one step.
+/// At most `most` multiples of a round step.
 fn round_numbers(lo: f64, hi: f64, most: usize) -> Numbers {
     let Step { size, power } = Step::at_least((hi - lo) / most.max(2) as f64);
-    // 0.3 / 0.1 is a little below 3, and yet 0.3 is a tick.
+    // 0.3 / 0.1 is a little below 3, but 0.3 has to be a tick.
     let (first, last) = ((lo / size - 1e-9).ceil(), (hi / size + 1e-9).floor());
     // The bound guards against a range where adding 1 changes nothing; `FINEST` already keeps it out.
     let count = (last - first).clamp(-1.0, 2.0 * most.max(2) as f64) as i64 + 1;
@@ -118,8 +119,8 @@ fn round_numbers(lo: f64, hi: f64, most: usize) -> Numbers {
     (values, labels)
 }
 
-/// Powers of ten between the powers `lo` and `hi`, or every so many of them, or 2 and 5 times them as well: as many as `most`
-/// allows. `None` if these are fewer than two, on an axis that is short.
+/// Powers of ten between the powers `lo` and `hi`: every one, only every second, fifth and so on, or also 2 and 5 times
+/// each. It takes the finest choice with at most `most` numbers. `None` if there are fewer than two, on a short axis.
 fn round_powers(lo: f64, hi: f64, most: usize) -> Option<Numbers> {
     let inside = |power: i32, mantissa: f64| (lo - 1e-9..=hi + 1e-9).contains(&(f64::from(power) + mantissa.log10()));
     let (first, last) = (lo.floor() as i32, hi.ceil() as i32);
@@ -136,7 +137,7 @@ fn round_powers(lo: f64, hi: f64, most: usize) -> Option<Numbers> {
         }
         chosen = coarser;
     }
-    // of a small power the quotient is the nearest float to what is written, a product would not be
+    // for a negative power, the quotient is the float nearest to the label; a product would not be
     let value = |&(power, m): &(i32, f64)| if power < 0 { m / 10f64.powi(-power) } else { m * 10f64.powi(power) };
     let label = |&(power, m): &(i32, f64)| match power {
         -4..7 => value(&(power, m)).to_string(),
@@ -153,11 +154,12 @@ struct Step {
 }
 
 impl Step {
-    /// The smallest that is not below `wanted`, which is above 0.
+    /// The smallest step that is not below `wanted`, which is above 0.
     fn at_least(wanted: f64) -> Self {
         let power = wanted.log10().floor().clamp(-320.0, 305.0) as i32;
         for (mantissa, power) in [(1.0, power), (2.0, power), (5.0, power)] {
-            // Slightly below is as good: 0.1 + 0.1 + 0.1 wants a step of 0.1, not of 0.2.
+            // A step that is slightly below `wanted` because of rounding is accepted: the next one would be twice as
+            // large.
             if mantissa * ten_to(power) >= wanted * (1.0 - 1e-9) {
                 return Self { size: mantissa * ten_to(power), power };
             }
@@ -166,8 +168,8 @@ impl Step {
     }
 }
 
-/// Ten to the power of `power`. Small ones are divisions, since 0.1 is not a binary fraction, and 1e-5 is then
-/// the nearest float to it.
+/// Ten to the power of `power`. Negative powers are computed by division, because 0.1 is not a binary fraction. So the
+/// result is the float nearest to 1e-5, for example.
 fn ten_to(power: i32) -> f64 {
     if power < 0 { 1.0 / 10f64.powi(-power) } else { 10f64.powi(power) }
 }
@@ -180,7 +182,7 @@ fn unsigned_zero(value: f64) -> f64 {
     if value == 0.0 { 0.0 } else { value }
 }
 
-/// `value` as 1.5e7, with as many digits as steps of 10^`power` need.
+/// `value` in the form 1.5e7, with as many digits as steps of 10^`power` need.
 fn scientific(value: f64, power: i32) -> String {
     if value == 0.0 {
         return "0".into();

@@ -1,8 +1,8 @@
 //! Plots to look at: as text in a terminal ([`terminal`]) and as SVG or PNG pictures ([`picture`]).
 //!
-//! A [`Plot`] is a title, two axes, some lines and areas behind them; a [`Figure`] is several plots on one sheet. Both are plain
-//! data: whoever has a series fills them in, and the two renderers decide how it looks. A line says what it
-//! *is* ([`Role`]), not which colour it has, so that an input looks the same in every picture.
+//! A [`Plot`] is a title, two axes, some lines, and areas behind them; a [`Figure`] is several plots on one sheet. Both
+//! are plain data, and the two renderers decide how they look. A line has a [`Role`], not a colour, so that an input
+//! looks the same in every picture.
 //!
 //! Nothing here panics, whatever the numbers are: a point that is not finite is a gap, and a million points are
 //! thinned to what can be seen.
@@ -15,22 +15,22 @@ mod thin;
 use crate::error::{Error, Result};
 use axis::Axis;
 
-/// What a line shows; it decides the colour.
+/// What a line shows. The role decides the colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// What the network was fed: red.
+    /// The inputs of the network: red.
     Input,
-    /// What it should have answered: black.
+    /// The actual values: black.
     Target,
-    /// What it answered: blue.
+    /// The predictions: blue.
     Prediction,
-    /// What it says about steps that nobody has seen yet: orange.
+    /// The forecast of rows after the history: orange.
     Forecast,
-    /// What was measured before the forecast begins: grey.
+    /// The history, before the forecast begins: grey.
     History,
-    /// One unit of a gate, counted from 0: one of eight colours, which come round again.
+    /// One unit of a gate, counted from 0: one of eight colours, which repeat.
     Gate(usize),
-    /// One of several that are compared, counted from 0: the same eight colours.
+    /// One of several lines that are compared, counted from 0: the same eight colours.
     Compared(usize),
 }
 
@@ -53,7 +53,7 @@ pub enum Style {
     /// Neighbours are joined; a point that is not finite leaves a gap.
     #[default]
     Line,
-    /// A dot at each point. More than a thousand are drawn as a line: dots would hide each other.
+    /// A dot at each point. More than a thousand points are drawn as a line, because dots would hide each other.
     Dots,
 }
 
@@ -82,12 +82,12 @@ impl Line {
     }
 }
 
-/// Where values are expected: a tinted area behind the lines. Where areas lie one upon the other the tint is deeper.
+/// A range of values: a tinted area behind the lines. Where areas overlap the tint is darker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Area {
     /// Its name in the legend; an area without one is not listed there.
     pub name: String,
-    /// `(x, lower y, upper y)`, drawn in the order of x; where one of them is not finite is a gap.
+    /// `(x, lower y, upper y)`, drawn in the order of x; if one of them is not finite there is a gap.
     pub points: Vec<(f64, f64, f64)>,
     /// What it shows.
     pub role: Role,
@@ -111,7 +111,7 @@ impl Area {
     }
 }
 
-/// How an axis runs.
+/// The scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Scale {
     /// Equal distances are equal differences.
@@ -124,22 +124,22 @@ pub enum Scale {
 /// Two axes and the lines between them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plot {
-    /// Above the plot; may be empty.
+    /// The title above the plot; may be empty.
     pub title: String,
-    /// Below the x axis; may be empty.
+    /// The label below the x axis; may be empty.
     pub x_label: String,
-    /// Beside the y axis; may be empty.
+    /// The label next to the y axis; may be empty.
     pub y_label: String,
-    /// What x = 0, 1, 2, ... are called, for example the time column of a table. Beyond the last name, and where
-    /// there are none at all, the ticks are numbers; so they are on a logarithmic axis.
+    /// Names of x = 0, 1, 2, ..., for example the time column of a table. Beyond the last name, if there are no names,
+    /// and on a logarithmic axis, the ticks are numbers.
     pub x_names: Vec<String>,
-    /// How the x axis runs.
+    /// The scale of the x axis.
     pub x_scale: Scale,
-    /// How the y axis runs.
+    /// The scale of the y axis.
     pub y_scale: Scale,
-    /// What lies behind the lines.
+    /// The areas behind the lines.
     pub areas: Vec<Area>,
-    /// What is drawn; later ones lie on top.
+    /// The lines; later ones lie on top.
     pub lines: Vec<Line>,
 }
 
@@ -163,13 +163,13 @@ impl Plot {
         self
     }
 
-    /// Every point that an axis has to reach.
+    /// All points that the axes must include.
     fn points(&self) -> impl Iterator<Item = (f64, f64)> {
         let edges = self.areas.iter().flat_map(|area| area.edges().into_iter().flatten());
         self.lines.iter().flat_map(|line| line.points.iter().copied()).chain(edges).filter(|p| seen(&p))
     }
 
-    /// The colour of each line: that of its role, or the next free one where an earlier line has it already.
+    /// The colour of each line: that of its role, or the next free colour if an earlier line has it already.
     fn colours(&self) -> Vec<Colour> {
         let mut colours: Vec<Colour> = Vec::with_capacity(self.lines.len());
         for (index, line) in self.lines.iter().enumerate() {
@@ -194,17 +194,17 @@ impl Plot {
 /// Several plots on one sheet, such as the gates of a cell one above the other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
-    /// Above all of them; may be empty.
+    /// The title above all panels; may be empty.
     pub title: String,
-    /// Filled in row by row, from the top.
+    /// The panels, row by row, from the top.
     pub panels: Vec<Plot>,
-    /// How many stand side by side, at least 1.
+    /// The number of panels side by side, at least 1.
     pub columns: usize,
-    /// Whether all panels have one x axis, written once below each column; it runs as the first one's says.
+    /// Whether all panels share one x axis, drawn once below each column. It has the scale of the first panel.
     pub share_x: bool,
 }
 
-/// The most panels that one figure holds.
+/// The most panels of a figure.
 pub const MAX_PANELS: usize = 64;
 
 impl Figure {
@@ -256,8 +256,8 @@ struct Colour {
     ansi: Option<u8>,
 }
 
-// The colours of Okabe and Ito, which people with any kind of colour vision can tell apart. Their yellow is left
-// out: it cannot be seen on white. Grey stands in for it.
+// The colours of Okabe and Ito, which people with any kind of colour vision can tell apart. Their yellow is replaced by
+// grey, because it cannot be seen on white.
 const BLACK: Colour = Colour { rgb: (0, 0, 0), ansi: None };
 const ORANGE: Colour = Colour { rgb: (230, 159, 0), ansi: Some(214) };
 const SKY: Colour = Colour { rgb: (86, 180, 233), ansi: Some(80) };
@@ -273,7 +273,8 @@ fn seen(point: &&(f64, f64)) -> bool {
     point.0.is_finite() && point.1.is_finite()
 }
 
-/// `text` on one line, without characters that XML forbids or a terminal would obey, and at most `most` long.
+/// `text` on one line, without characters that XML forbids or that a terminal would obey, and with at most `most`
+/// characters.
 fn clean(text: &str, most: usize) -> String {
     let forbidden = |c: char| {
         c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')

@@ -1,7 +1,7 @@
 //! Figures as SVG and PNG: white paper, a light grid, the legend above the plots, 960 pixels wide.
 //!
-//! plotters draws in whole pixels. So everything is drawn on a paper several times as large: the SVG then says in
-//! its first line how large it really is, the PNG is averaged down, which also smooths its edges.
+//! plotters draws in whole pixels. So everything is drawn several times as large. The first line of the SVG then sets
+//! the real size, and the PNG is averaged down, which also smooths its edges.
 
 use super::axis::{Axis, Tick};
 use super::{Area, Colour, Figure, Line, Plot, Role, Style, clean, thin};
@@ -24,14 +24,14 @@ const TEXT: f64 = 12.0;
 const SMALL: f64 = 11.0;
 const LEGEND_ROW: f64 = 20.0;
 const LEGEND_ROWS: usize = 3;
-/// How much of its colour an area has.
+/// The opacity of an area.
 const TINT: f64 = 0.22;
 
 const INK: Rgb = (40, 40, 40);
 const GREY: Rgb = (110, 110, 110);
 const GRID: Rgb = (230, 230, 230);
 
-/// No file holds more corners and dots than this, however long the series are: some 600 kB of SVG.
+/// The most corners and dots in a file, however long the series are: some 600 kB of SVG.
 const MOST_CORNERS: usize = 40_000;
 const MOST_DOTS: usize = 5_000;
 
@@ -40,15 +40,15 @@ type Rgb = (u8, u8, u8);
 /// Writes `figure` to `path`: as SVG if the name ends in `.svg`, as PNG if it ends in `.png`.
 ///
 /// # Errors
-/// [`Error::Invalid`] for another ending or a figure without panels, [`Error::Io`] if the file cannot be written;
-/// then there is no new file, and an old one is as it was.
+/// [`Error::Invalid`] for another ending or a figure without panels, [`Error::Io`] if the file cannot be written. Then
+/// there is no new file, and an old one is unchanged.
 pub fn save(figure: &Figure, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let bytes = if is_svg(path)? { svg(figure)?.into_bytes() } else { png(figure)? };
     crate::io::atomic::write_atomic(path, |out| out.write_all(&bytes))
 }
 
-/// `Ok` if [`save`] knows the ending of `path`. To know before long work, not after.
+/// `Ok` if [`save`] knows the ending of `path`. It is for a check before long work.
 ///
 /// # Errors
 /// [`Error::Invalid`] for another ending than .svg and .png.
@@ -116,7 +116,7 @@ pub fn png(figure: &Figure) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Each square of `scale` by `scale` RGB pixels as one.
+/// Averages each square of `scale` by `scale` RGB pixels into one pixel.
 fn average(large: &[u8], width: usize, scale: usize) -> Vec<u8> {
     let mut pixels = Vec::with_capacity(large.len() / (scale * scale));
     let mut sums = vec![0u16; width / scale * 3];
@@ -139,14 +139,15 @@ fn average(large: &[u8], width: usize, scale: usize) -> Vec<u8> {
 /// The height of the font over its em: (ascent - descent) / units per em.
 const FONT_HEIGHT: f64 = 1.149;
 
-/// How wide `text` is at a size of `em` pixels. Browsers take another sans-serif font, often a wider one.
+/// The width of `text` at a size of `em` pixels, and a little more: browsers use another sans-serif font, often a wider
+/// one.
 fn width_of(text: &str, em: f64) -> f64 {
     let font = ("sans-serif", 10.0 * em * FONT_HEIGHT).into_font();
     font.box_size(text).map_or(0.0, |(width, _)| f64::from(width) / 10.0) * 1.08
 }
 
 fn register() -> Result<()> {
-    // Nothing is looked for on the machine: pictures are the same everywhere, and exist where there are no fonts.
+    // No font of the machine is used, so pictures are the same everywhere, also where there are no fonts.
     static DONE: OnceLock<bool> = OnceLock::new();
     let done =
         DONE.get_or_init(|| register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).is_ok());
@@ -157,7 +158,7 @@ fn undrawn(reason: impl std::fmt::Display) -> Error {
     Error::invalid(format!("the plot could not be drawn: {reason}"))
 }
 
-/// Where everything goes, in pixels from the top left corner.
+/// The layout of a figure, in pixels from the top left corner.
 struct Sheet {
     height: u32,
     title: String,
@@ -183,11 +184,11 @@ struct Entry {
     mark: Mark,
 }
 
-/// What stands before a name in the legend.
+/// The mark before a name in the legend.
 #[derive(Clone, Copy, PartialEq)]
 enum Mark {
     Line(Style),
-    /// A tint, so many times.
+    /// A tint, with the number of times it is drawn.
     Area(usize),
     None,
 }
@@ -241,7 +242,7 @@ impl Sheet {
     }
 }
 
-/// Each name and colour that occurs, once, with the place of its mark, in rows from `top` on.
+/// The legend: each combination of name and colour once, with the position of its mark, in rows from `top` on.
 fn legend(figure: &Figure, top: f64) -> Vec<(f64, f64, Entry)> {
     let mut entries: Vec<Entry> = Vec::new();
     for panel in &figure.panels {
@@ -278,14 +279,14 @@ fn legend(figure: &Figure, top: f64) -> Vec<(f64, f64, Entry)> {
     placed
 }
 
-/// What the two backends do differently.
+/// The differences between the two backends.
 #[derive(Clone, Copy)]
 struct Kind {
     /// Backend pixels in one of ours.
     scale: f64,
     /// plotters' font size in one em.
     size: f64,
-    /// From the point that plotters is given to the baseline, in em.
+    /// The distance from the point that plotters is given to the baseline, in em.
     baseline: f64,
     /// Whether a stroke is drawn piece by piece. In bitmaps plotters fills the outline of the whole stroke, and
     /// where short pieces meet at sharp corners, that outline has peaks which are not in the data.
@@ -336,7 +337,7 @@ impl<DB: DrawingBackend> Paper<DB> {
         self.area.present().map_err(undrawn)
     }
 
-    /// Everything of a panel but its lines.
+    /// Draws everything of a panel except its lines and areas.
     fn frame(&self, plot: &Plot, panel: &Panel, with_x: bool, with_title: bool) -> Result<()> {
         let &Panel { left, top, width, height, x, .. } = panel;
         let (right, bottom) = (left + width, top + height);
@@ -372,7 +373,7 @@ impl<DB: DrawingBackend> Paper<DB> {
         self.text(&label, (left - widest - 17.0, top + height / 2.0), TEXT, INK, HPos::Center, true)
     }
 
-    /// Along one edge and back along the other, `strips` of the picture at the most.
+    /// Draws an area: along one edge and back along the other, thinned to at most `strips` strips.
     fn area(&self, area: &Area, panel: &Panel, strips: usize) -> Result<()> {
         let spot = |p: (f64, f64)| (panel.left + p.0 * panel.width, panel.top + (1.0 - p.1) * panel.height);
         let colour = area.role.colour().rgb;
@@ -407,7 +408,7 @@ impl<DB: DrawingBackend> Paper<DB> {
         let strips = (MOST_CORNERS / 2 / lines).clamp(50, panel.width as usize + 50);
         let mut runs = thin::runs(&line.points, &panel.x, &panel.y, strips);
         if runs.len() > 500 {
-            // Gaps everywhere: only the wide ones can be told apart.
+            // There are many gaps: only the wide ones can be seen.
             runs = thin::runs(&line.points, &panel.x, &panel.y, strips / 8);
         }
         let width = match line.role {
@@ -415,7 +416,7 @@ impl<DB: DrawingBackend> Paper<DB> {
             Role::Target => 1.6,
             _ => 1.5,
         };
-        // Where strokes touch, thinner ones show more.
+        // Where strokes touch, thin strokes show more detail.
         let width = if count as f64 > panel.width { 1.1 } else { width };
         for run in runs {
             self.path(&run.into_iter().map(spot).collect::<Vec<_>>(), colour.rgb, width)?;
@@ -432,13 +433,13 @@ impl<DB: DrawingBackend> Paper<DB> {
         self.area.draw(&Circle::new(self.spot(at), radius, rgb(colour).filled())).map_err(undrawn)
     }
 
-    /// One tint of what lies between `points`.
+    /// Draws the polygon of `points` with one tint.
     fn tint(&self, points: &[(f64, f64)], colour: Rgb) -> Result<()> {
         let spots: Vec<(i32, i32)> = points.iter().map(|&p| self.spot(p)).collect();
         self.area.draw(&Polygon::new(spots, rgb(colour).mix(TINT))).map_err(undrawn)
     }
 
-    /// A stroke through all of `points`; a dot if they are one and the same.
+    /// Draws a stroke through all of `points`; a dot if they are all equal.
     fn path(&self, points: &[(f64, f64)], colour: Rgb, width: f64) -> Result<()> {
         let mut spots: Vec<(i32, i32)> = points.iter().map(|&p| self.spot(p)).collect();
         spots.dedup();
@@ -462,7 +463,7 @@ impl<DB: DrawingBackend> Paper<DB> {
         }
     }
 
-    /// One line of text of `em` pixels, its baseline at `at`; `upward` turns it by a quarter.
+    /// Draws one line of text of `em` pixels with its baseline at `at`; `upward` turns it by a quarter.
     fn text(&self, text: &str, at: (f64, f64), em: f64, colour: Rgb, align: HPos, upward: bool) -> Result<()> {
         if text.is_empty() {
             return Ok(());
@@ -481,7 +482,7 @@ fn rgb((r, g, b): Rgb) -> RGBColor {
     RGBColor(r, g, b)
 }
 
-/// As many ticks as have room for their labels.
+/// As many ticks as there is room for their labels.
 fn fitting_ticks(axis: &Axis, names: &[String], width: f64) -> Vec<Tick> {
     let mut most = (width / 45.0).clamp(2.0, 12.0) as usize;
     loop {

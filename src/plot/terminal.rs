@@ -1,7 +1,7 @@
 //! Plots as text: braille, eight dots to a character.
 //!
-//! Written here because no crate gave what is wanted: ratatui-widgets draws such charts, but brings some forty
-//! crates and tells lines apart by colour alone; textplots and drawille have no ticks and no legend.
+//! It is written here because no crate does what is needed: ratatui-widgets draws such charts, but needs some forty
+//! crates and distinguishes lines only by colour; textplots and drawille have no ticks and no legend.
 
 use super::axis::{Axis, Tick};
 use super::{Area, Colour, Figure, Line, Plot, Style, clean, thin};
@@ -12,23 +12,23 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 const MARKS: [char; 8] = ['o', 'x', '+', '*', '#', '@', '%', '&'];
 /// The mark of a dot in colour.
 const DOT: char = '•';
-/// From one mark of a line to the next, in characters.
+/// The distance from one mark of a line to the next, in characters.
 const MARK_EVERY: usize = 12;
-/// No plot is wider or higher, in characters.
+/// The largest width and height of a plot, in characters.
 const MOST: usize = 1000;
 
 /// `plot` as text of at most `height` lines, each `width` characters wide and ended by a line feed.
 ///
-/// With `colour` the lines are told apart by escape sequences for a terminal of 256 colours, without by letters
-/// along them. Below 20 by 5 characters there is no room for a plot: the answer is empty. Above 1000 by 1000 it
-/// grows no further.
+/// With `colour`, lines are distinguished by escape sequences for a terminal with 256 colours, otherwise by letters
+/// along the lines. Below 20 by 5 characters there is no room for a plot, and the text is empty. It grows up to 1000 by
+/// 1000 characters.
 pub fn render(plot: &Plot, width: usize, height: usize, colour: bool) -> String {
     let size = (width.min(MOST), height.min(MOST));
     draw(plot, &plot.x_axis(), size, colour, Parts { legend: true, foot: true })
 }
 
-/// The panels of `figure` one above the other, each at most `height` lines; see [`render`]. Panels with the same
-/// lines share the legend of the first one, panels with one x axis that of the last one.
+/// The panels of `figure` one above the other, each with at most `height` lines; see [`render`]. If neighbouring panels
+/// have the same lines, only the first has a legend. If all share one x axis, only the last panel has it.
 pub fn render_figure(figure: &Figure, width: usize, height: usize, colour: bool) -> String {
     let (width, height) = (width.min(MOST), height.min(MOST));
     let mut text = String::new();
@@ -75,7 +75,7 @@ fn draw(plot: &Plot, x: &Axis, (width, height): (usize, usize), colour: bool, pa
     let listed = series.iter().chain(&areas).filter(|_| parts.legend);
     head.extend(legend(&plot.y_label, listed, width, (height / 6).max(1)));
     let x_label = Text::new(&plot.x_label, width);
-    // Below the plot: the axis, its numbers, its name. What has no room is left out, the plot is not.
+    // Below the plot: the axis, its numbers, its name. If there is no room, these are left out, not the plot.
     let foot = match (parts.foot, x_label.width > 0 && height >= 8) {
         (false, _) => 1,
         (true, named) => 2 + usize::from(named),
@@ -126,7 +126,7 @@ struct Series {
     name: String,
     ansi: Option<u8>,
     style: Style,
-    /// Stands on the line; `None` where braille alone will do.
+    /// The mark on the line; `None` if braille alone is enough.
     mark: Option<char>,
 }
 
@@ -140,7 +140,7 @@ fn series(plot: &Plot, colour: bool) -> Vec<Series> {
     plot.lines.iter().zip(plot.colours()).enumerate().map(look).collect()
 }
 
-/// A piece of text of known width on the screen, perhaps with colours in it.
+/// A piece of text with its width on the screen; it may contain colours.
 #[derive(Default)]
 struct Text {
     text: String,
@@ -151,7 +151,7 @@ impl Text {
     /// As much of `text` as fits into `most` characters.
     fn new(text: &str, most: usize) -> Self {
         let mut out = Self::default();
-        // What joins characters into others changes their width, and not every terminal agrees by how much.
+        // Characters that join others change their width, and terminals differ in by how much.
         for c in clean(text, most).chars().filter(|c| !matches!(c, '\u{200d}' | '\u{fe0e}' | '\u{fe0f}')) {
             let wide = c.width().unwrap_or(0);
             if out.width + wide > most {
@@ -160,7 +160,7 @@ impl Text {
             out.text.push(c);
             out.width += wide;
         }
-        // Some sequences are wider than their characters; then none of it is better than a crooked plot.
+        // Some sequences are wider than the sum of their characters. Then no text is better than a crooked plot.
         if out.text.width() == out.width { out } else { Self::default() }
     }
 
@@ -175,7 +175,7 @@ impl Text {
     }
 }
 
-/// What the y axis is called and which line is which, in at most `most` lines.
+/// The label of the y axis and the legend of the lines, in at most `most` lines.
 fn legend<'a>(y_label: &str, series: impl Iterator<Item = &'a Series>, width: usize, most: usize) -> Vec<Text> {
     let label = Text::new(y_label, width);
     let mut entries: Vec<Text> = if label.width > 0 { vec![label] } else { Vec::new() };
@@ -193,7 +193,7 @@ fn legend<'a>(y_label: &str, series: impl Iterator<Item = &'a Series>, width: us
     let mut lines: Vec<Text> = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         let left = entries.len() - index;
-        // The last line keeps room for what stands for all that have none.
+        // The last line keeps room for "and 99 more".
         let full = lines.len() == most;
         let reserve = if full && left > 1 { 15 } else { 0 };
         match lines.last_mut() {
@@ -270,7 +270,7 @@ fn below(ticks: &[Tick], gutter: usize, columns: usize, with_labels: bool, out: 
 struct Cell {
     /// Braille dots: the low bits of its code point.
     dots: u8,
-    /// Stands there instead of them.
+    /// Is shown instead of the dots.
     mark: Option<char>,
     ansi: Option<u8>,
 }
@@ -287,7 +287,7 @@ impl Canvas {
         Self { columns, rows, cells: vec![Cell::default(); columns * rows] }
     }
 
-    /// Line number `index` of the plot.
+    /// Draws line number `index` of the plot.
     fn line(&mut self, line: &Line, x: &Axis, y: &Axis, series: &Series, index: usize) {
         let (wide, high) = (self.columns * 2, self.rows * 4);
         let spot = |p: (f64, f64)| (column_of(p.0, wide) as i64, row_of(p.1, high) as i64);
@@ -308,7 +308,7 @@ impl Canvas {
             if let [only] = spots.as_slice() {
                 self.stroke(*only, *only, series.ansi);
             }
-            // Lines that run together show their letters in turn.
+            // Lines that run together show their letters alternately.
             let Some(letter) = marked else { continue };
             let mut next = index * 3 % MARK_EVERY;
             for &at in &spots {
@@ -321,7 +321,7 @@ impl Canvas {
         }
     }
 
-    /// Every other dot of both edges of an area: braille has no tints.
+    /// Draws every other dot of both edges of an area, because braille has no tints.
     fn edges(&mut self, area: &Area, x: &Axis, y: &Axis, ansi: Option<u8>) {
         let (wide, high) = (self.columns * 2, self.rows * 4);
         for run in area.edges().iter().flat_map(|edge| thin::runs(edge, x, y, wide)) {
@@ -351,7 +351,7 @@ impl Canvas {
         }
     }
 
-    /// All dots from `from` to `to`.
+    /// Draws all dots from `from` to `to`.
     fn stroke(&mut self, from: (i64, i64), to: (i64, i64), ansi: Option<u8>) {
         // Unicode numbers the dots of a cell down the left column, down the right one, then the bottom two.
         const BITS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];

@@ -1,10 +1,10 @@
-//! From a series to what can be seen of it.
+//! Thins a series to the points that can be seen.
 
 use super::axis::Axis;
 use std::borrow::Cow;
 
-/// The runs of `points` between gaps, x and y each from 0 to 1, in order of x. Of a long series each of `columns`
-/// strips keeps its lowest and its highest point, so that no peak is lost.
+/// The runs of `points` between gaps, with x and y from 0 to 1, in order of x. A long series is divided into `columns`
+/// strips, and each strip keeps only its lowest and its highest point, so that no peak is lost.
 pub(super) fn runs(points: &[(f64, f64)], x: &Axis, y: &Axis, columns: usize) -> Vec<Vec<(f64, f64)>> {
     let columns = columns.max(1);
     let points = in_order(points);
@@ -54,7 +54,7 @@ fn seen(point: &(f64, f64)) -> bool {
     super::seen(&point)
 }
 
-/// The points by rising x. A series nearly always is already.
+/// The points sorted by x. Nearly every series is sorted already.
 fn in_order(points: &[(f64, f64)]) -> Cow<'_, [(f64, f64)]> {
     if points.iter().filter(|p| p.0.is_finite()).is_sorted_by(|a, b| a.0 <= b.0) {
         return Cow::Borrowed(points);

@@ -1,11 +1,13 @@
-//! By how much bands are stretched so that they hold the part that they promise.
+//! The factors by which prediction intervals are widened so that they hold the part of the actual values that they
+//! should.
 
 use super::quantiles::{normal_deviate, quantile};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// Fewer known futures say nothing about a distance: then the factor of a shorter one counts.
+/// The fewest known futures of a horizon that give it a factor of its own. With fewer, the factor of a shorter horizon
+/// is used.
 const LEAST_ORIGINS: usize = 20;
-/// With fewer futures that have no row in common, a band is drawn in by a part only of what they say.
+/// With fewer futures that have no row in common, an interval is made narrower by only a part of their factor.
 const ENOUGH_APART: usize = 10;
 
 /// Sorts `values` and gives their median.
@@ -19,33 +21,35 @@ pub fn edges(sorted: &[f32], level: f64) -> (f64, f64) {
     (quantile(sorted, 0.5 - 0.5 * level), quantile(sorted, 0.5 + 0.5 * level))
 }
 
-/// By how much bands are stretched.
+/// The factors of all levels, horizons and columns.
 #[derive(Debug)]
 pub struct Factors {
     levels: Vec<f64>,
     columns: usize,
-    /// For each level, step and column, one score for each known future.
+    /// For each level, step and column: one score for each known future.
     scores: Vec<Vec<f64>>,
     factors: Vec<f64>,
-    /// Rows that were not trained on.
+    /// The number of rows that were not trained on.
     unseen: usize,
-    /// The factors where no future is known.
+    /// The factor of each level, used if no future is known.
     unheld: Vec<f64>,
 }
 
 impl Factors {
-    /// No future is known yet; `unseen` rows were not trained on, paths draw from so many rows of errors, if any were made.
+    /// Factors before any known future. `unseen` rows were not trained on. `errors` is the number of rows of errors
+    /// that paths draw from; `None` if they were not observed.
     pub fn new(levels: &[f64], columns: usize, unseen: usize, errors: Option<usize>) -> Self {
         let unheld = levels.iter().map(|&level| errors.map_or(1.0, |errors| of_few(level, errors))).collect();
         Self { levels: levels.to_vec(), columns, scores: vec![], factors: vec![], unseen, unheld }
     }
 
-    /// Where level, step and column stand; steps outermost, so that there is no more than was added.
+    /// The index of a level, step and column. Steps are outermost, so that the list grows only with the steps that are
+    /// added.
     fn at(&self, level: usize, step: usize, d: usize) -> usize {
         (step * self.levels.len() + level) * self.columns + d
     }
 
-    /// Paths `values` of a column, and the actual value.
+    /// Adds a known future: the `values` of its paths at one step in one column, and the actual value.
     pub fn add(&mut self, step: usize, d: usize, values: &mut [f32], truth: f32) {
         let (middle, truth) = (sorted_middle(values), f64::from(truth));
         for (level, &part) in self.levels.iter().enumerate() {
@@ -56,13 +60,13 @@ impl Factors {
             if self.scores.len() <= at {
                 self.scores.resize(at + 1, vec![]);
             }
-            // no width and nothing off is a band that holds
+            // an interval without width holds an actual value that is equal to the median
             self.scores[at].push(if off == 0.0 { 0.0 } else { off / width });
         }
     }
 
-    /// From scores to factors. Distances are alike up to a factor of √2 either way, and put their scores together: one
-    /// distance alone has few, and neighbours would get factors that have nothing to do with each other.
+    /// Computes the factors from the scores. Each horizon also uses the scores of horizons that are up to √2 times
+    /// shorter or longer. One horizon alone has few scores, so the factors of neighbours would differ at random.
     pub fn settle(&mut self) {
         let steps = self.scores.len() / (self.levels.len() * self.columns).max(1);
         let origins = |step: usize| self.scores.get(self.at(0, step, 0)).map_or(0, Vec::len);
@@ -83,32 +87,32 @@ impl Factors {
         self.factors = factors;
     }
 
-    /// Steps ahead that enough futures are known of.
+    /// The longest horizon with enough known futures.
     pub fn steps(&self) -> usize {
         self.factors.len() / (self.levels.len() * self.columns).max(1)
     }
 
-    /// The factor of a band at a step.
+    /// The factor of the interval of a level at a step.
     pub fn of(&self, level: usize, step: usize, d: usize) -> f64 {
         let Some(last) = self.steps().checked_sub(1) else { return self.unheld[level] };
         self.factors[self.at(level, step.min(last), d)]
     }
 }
 
-/// The factor with which the part `level` of `origins` futures would have been held, and one more future with the same chance:
-/// the ⌈(n+1)·level⌉-th smallest of n scores. Where there is no such one, the largest. `apart` of the futures have no row in
-/// common.
+/// The factor with which the interval would have held the part `level` of `origins` futures, and would hold one more
+/// future with the same chance: the ⌈(n+1)·level⌉-th smallest of n scores, or the largest if there are not so many.
+/// `apart` of the futures have no row in common.
 fn factor(scores: &mut [f64], origins: usize, level: f64, apart: usize) -> f64 {
-    // a column of which nothing is known
+    // a column without known futures
     if scores.is_empty() {
         return 1.0;
     }
-    // 100 · 0.55 is a little more than 55
+    // in f64, 100 · 0.55 is a little more than 55
     let rank = ((origins + 1) as f64 * level - 1e-9).ceil();
     let place = (rank * scores.len() as f64 / origins as f64).ceil() as usize;
     let place = place.clamp(1, scores.len()) - 1;
     let (_, &mut score, _) = scores.select_nth_unstable_by(place, f64::total_cmp);
-    // a path without width, that something else came than: there is nothing to stretch
+    // infinite if the interval has no width and the actual value differs: a factor cannot widen it
     let score = if score.is_finite() { score } else { 1.0 };
     if score >= 1.0 {
         return score;
@@ -117,8 +121,8 @@ fn factor(scores: &mut [f64], origins: usize, level: f64, apart: usize) -> f64 {
     score + (1.0 - trusted) * (1.0 - score)
 }
 
-/// By how much a band of so few errors is too narrow, as it is for normal ones whose mean and deviation are not known but taken
-/// from them: Student's deviate and √(1+1/n), over the normal deviate.
+/// The factor by which an interval from so few errors is too narrow. It is that of normal errors whose mean and
+/// deviation are estimated from them: Student's deviate times √(1+1/n), over the normal deviate.
 fn of_few(level: f64, errors: usize) -> f64 {
     let (part, n) = (0.5 + 0.5 * level, errors as f64);
     StudentsT::new(0.0, 1.0, n - 1.0)
@@ -154,14 +158,14 @@ mod tests {
         let scores = &all[..];
         assert_eq!(factor(scores, 99, 0.8, 99), 8.0);
         assert_eq!(factor(scores, 99, 0.05, 10), 0.5);
-        assert_eq!(factor(scores, 99, 0.05, 4), 0.8, "drawn in by two fifths, by so few that are apart");
+        assert_eq!(factor(scores, 99, 0.05, 4), 0.8, "only two fifths narrower, as so few are apart");
         assert_eq!((factor(scores, 99, 0.05, 0), factor(scores, 99, 0.8, 0)), (1.0, 8.0));
         assert_eq!(factor(&scores[..19], 19, 0.95, 19), 1.9);
         assert_eq!(factor(&scores[..18], 18, 0.95, 18), 1.8, "the largest, where one more would be needed");
         assert_eq!(factor(&scores[..5], 5, 0.9, 5), 1.0, "one more would be needed");
         assert_eq!(factor(&[f64::INFINITY], 1, 0.5, 1), 1.0);
         assert_eq!(factor(&[], 20, 0.5, 20), 1.0);
-        // numbers of origins and levels of which the products are not what they are on paper
+        // numbers of origins and levels whose product is rounded in f64
         assert_eq!(factor(scores, 99, 0.55, 99), 5.5);
         for n in [29_usize, 35, 52, 56, 58, 60, 77, 87, 92] {
             for percent in 1..96 {

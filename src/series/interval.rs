@@ -1,15 +1,17 @@
-//! How sure a forecast is: bands that hold a given part of what can come.
+//! Prediction intervals: ranges around a forecast that should hold a given part of the actual values.
 //!
-//! **Simulation.** A model knows one step. Paths go further: each takes, at every step, what the model says and one of the errors that
-//! it made on rows it was not trained on (of all columns at once), and feeds that back. Where the model says how sure it is, errors
-//! are in units of that (filtered historical simulation, Barone-Adesi, Giannopoulos and Vosper 1999). The quantiles of many paths
-//! are a band.
+//! **Simulation.** A model predicts one step ahead. Simulated paths go further. At every step, a path adds to the
+//! prediction one of the errors that the model made on rows it was not trained on (of all columns at once), and feeds
+//! the sum back as input. If the model predicts a distribution, errors are in units of its deviation (filtered
+//! historical simulation, Barone-Adesi, Giannopoulos and Vosper 1999). The quantiles of many paths are a prediction
+//! interval.
 //!
-//! **Calibration.** Paths know nothing of errors that come in runs, nor of a model that is wrong further ahead. So they are started
-//! from rows of the past whose future is known, and at each distance the band is stretched or drawn in, as a whole, by the factor
-//! that would have held the part it promises: the rule of split-conformal prediction (Vovk, Gammerman and Shafer 2005; Lei et al.
-//! 2018), with the distance from the median over half the band's width on that side as the score. Its guarantee is for rows that
-//! could be exchanged; rows of a series cannot, and these have chosen the weights as well, so what is held is measured
+//! **Calibration.** Paths do not reproduce errors that come in runs, nor errors that grow with the horizon. So paths
+//! are also started from rows of the past whose next rows are known. At each horizon the interval is made wider or
+//! narrower by the factor with which it would have held the wanted part of these rows. This is the rule of
+//! split-conformal prediction (Vovk, Gammerman and Shafer 2005; Lei et al. 2018); the score is the distance from the
+//! median over half the interval's width on that side. Its guarantee is for exchangeable rows. Rows of a series are not
+//! exchangeable, and these rows have also chosen the weights, so the part that intervals really hold is measured
 //! (`tests/series/prediction_intervals.rs`).
 
 pub use crate::series::residuals::{OutputKind, Residuals};
@@ -23,29 +25,29 @@ use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
 use std::ops::Range;
 
-/// The most rows of the past that paths are started from, and how many from each.
+/// The most rows of the past that paths are started from, and the number of paths from each.
 const ORIGINS: usize = 100;
 const PATHS: usize = 200;
 /// The longest horizon at which intervals are compared with actuals; a longer one would take minutes.
 const FARTHEST: usize = 500;
-/// Fewer rows of errors are not used.
+/// The fewest rows of errors that are used.
 pub const LEAST_ERRORS: usize = 10;
 
-/// What bands to make.
+/// Options of prediction intervals.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Parts of what can come that each band is to hold, above 0 and below 1, rising.
+    /// The levels: the part of the actual values that each interval should hold. Above 0, below 1, and increasing.
     pub levels: Vec<f64>,
-    /// Rows ahead.
+    /// The longest horizon, in rows.
     pub steps: usize,
-    /// Paths that they are made of.
+    /// The number of simulated paths.
     pub paths: usize,
-    /// Seed of the errors that are drawn.
+    /// Seed of the errors that paths draw.
     pub seed: u64,
 }
 
 impl Options {
-    /// Bands for the next `steps` rows that hold `levels` of what can come, by 1,000 paths.
+    /// Intervals of these `levels` for the next `steps` rows, by 1,000 paths.
     pub fn new(steps: usize, levels: impl Into<Vec<f64>>) -> Self {
         Self { levels: levels.into(), steps, paths: 1000, seed: 0 }
     }
@@ -56,10 +58,10 @@ impl Options {
     }
 }
 
-/// One band, in raw units.
+/// One prediction interval at all horizons, in raw units.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Interval {
-    /// The part of what can come that it is to hold.
+    /// The part of the actual values that it should hold.
     pub level: f64,
     /// `[N,D]`
     pub lower: Tensor,
@@ -67,21 +69,24 @@ pub struct Interval {
     pub upper: Tensor,
 }
 
-/// Bands around a forecast, and what they rest on.
+/// Prediction intervals around a forecast, and what they are based on.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Intervals {
-    /// One for each level.
+    /// One interval for each level.
     pub bands: Vec<Interval>,
-    /// The middle of the paths, `[N,D]` in raw units. Where errors are skewed it is not what a model says that is fed back.
+    /// The median of the paths, `[N,D]` in raw units. If errors are skewed, it differs from predictions that are fed
+    /// back.
     pub median: Tensor,
-    /// Rows of errors that paths drew from; 0: what the model says of itself, unchecked.
+    /// Rows of errors that paths drew from; 0 if they drew from the distribution that the model predicts, which nothing
+    /// checked.
     pub errors: usize,
-    /// The longest horizon at which intervals were compared with actuals; beyond it they are stretched as at that horizon.
+    /// The longest horizon at which intervals were compared with actuals; beyond it they are stretched as at that
+    /// horizon.
     pub calibrated: usize,
 }
 
-/// Bands for the rows after `history [T,D]`: a [`Calibrated`] that is used once.
+/// Prediction intervals for the rows after `history [T,D]`: a [`Calibrated`] that is used once.
 ///
 /// # Errors
 /// Those of [`Calibrated::new`] and [`Calibrated::bands`].
@@ -97,25 +102,27 @@ pub fn bands(
     calibrated.bands(&now)
 }
 
-/// What makes bands: a model, the errors that its paths draw, and by how much bands have to be stretched. Made once, which takes some
-/// twenty times as long as the bands of one row.
+/// Makes prediction intervals: it holds a model, the errors that its paths draw, and the factors by which intervals are
+/// widened. Making it takes about twenty times as long as the intervals after one row.
 #[derive(Debug)]
 pub struct Calibrated {
     simulator: Simulator,
     errors: Residuals,
-    /// Whether anybody has seen the errors made.
+    /// Whether the errors were observed; otherwise they come from the distribution that the model predicts.
     known: bool,
     factors: Factors,
     options: Options,
 }
 
 impl Calibrated {
-    /// Holds `model` against `history [T,D]`, whose rows from `unseen` on were not trained on; and where it stands after the last one.
-    /// `stored` are errors from elsewhere, taken where the history has fewer.
+    /// Compares `model` with `history [T,D]`, whose rows from `unseen` on were not trained on. Returns the calibrated
+    /// model, and its state after the last row. `stored` are errors from elsewhere; they are used if the history gives
+    /// fewer.
     ///
     /// # Errors
-    /// If the model does not predict all its inputs; the history has no row or other columns; a level, the number of steps or
-    /// paths makes no sense; nothing is known about how far off the model is; or paths grow beyond all numbers.
+    /// If the model does not predict all its inputs; the history has no row or other columns; a level, the number of
+    /// steps or the number of paths makes no sense; too few errors of the model are known; or the values of paths
+    /// become infinite.
     pub fn new(
         model: &Model,
         cpu: Cpu,
@@ -127,7 +134,7 @@ impl Calibrated {
         check(&options)?;
         let simulator = Simulator::new(model, cpu)?;
         let (rows, columns) = history.rows();
-        let nothing = || Error::invalid("history: needs at least one row");
+        let nothing = || Error::invalid("history: has no rows; give at least one");
         let last = rows.checked_sub(1).ok_or_else(nothing)?;
         let first = unseen.max(simulator.lag()).min(rows);
         let mut at = spread(first.saturating_sub(1)..last, ORIGINS);
@@ -137,7 +144,7 @@ impl Calibrated {
         now.check()?;
         let (errors, known) = pool(found, stored, columns, model, options.seed)?;
         let mut factors = Factors::new(&options.levels, columns, rows - first, known.then(|| errors.len()));
-        // as many paths at a time as a forecast takes
+        // no more paths at a time than for a forecast
         for starts in starts.chunks((options.paths / PATHS).max(1)) {
             let (together, first) = (starts.iter().collect::<Vec<_>>(), starts[0].row());
             simulator.paths(
@@ -158,15 +165,15 @@ impl Calibrated {
         Ok((Self { simulator, errors, known, factors, options }, now))
     }
 
-    /// What steps and walks: `calibrated.simulator().walk(..)` gives later starts.
+    /// The simulator. `calibrated.simulator().walk(..)` gives later starts.
     pub fn simulator(&self) -> &Simulator {
         &self.simulator
     }
 
-    /// Bands for the rows after `now`.
+    /// Prediction intervals for the rows after `now`.
     ///
     /// # Errors
-    /// If `now` is that of another model or not finite, or paths grow beyond all numbers.
+    /// If `now` is of another model or not finite, or the values of paths become infinite.
     pub fn bands(&self, now: &Start) -> Result<Intervals> {
         let Options { ref levels, steps, paths, seed } = self.options;
         let columns = self.simulator.columns();
@@ -182,7 +189,7 @@ impl Calibrated {
             let (mut least, mut most) = (median[at], median[at]);
             for (i, (&level, (lower, upper))) in levels.iter().zip(&mut edges_of).enumerate() {
                 let ((low, high), factor) = (edges(values, level), self.factors.of(i, step, d));
-                // a wider promise holds all of a narrower one, whatever the factors
+                // the interval of a higher level holds that of a lower one, whatever the factors
                 least = least.min((middle - factor * (middle - low)) as f32);
                 most = most.max((middle + factor * (high - middle)) as f32);
                 (lower[at], upper[at]) = (least, most);
@@ -193,8 +200,8 @@ impl Calibrated {
         })?;
         if let Some(steps) = beyond {
             return Err(Error::invalid(format!(
-                "bands: some paths grow beyond all numbers {steps} steps ahead; ask for fewer steps, or train with --target-as \
-                 value or change"
+                "bands: the values of some simulated paths are infinite {steps} steps ahead; ask for fewer steps, or \
+                 train with --target-as value or change"
             )));
         }
         let tensor = |values: Vec<f32>| Tensor::new([steps, columns], values);
@@ -208,7 +215,7 @@ impl Calibrated {
     }
 }
 
-/// The most values of a band.
+/// The most values of one edge of an interval.
 const MOST_VALUES: usize = 1 << 26;
 
 fn check(options: &Options) -> Result<()> {
@@ -228,7 +235,7 @@ fn check(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The errors that paths draw from, and whether anybody has seen them made.
+/// The errors that paths draw from, and whether they were observed.
 fn pool(
     found: Vec<f32>,
     stored: Option<&Residuals>,
@@ -252,12 +259,12 @@ fn pool(
         return Ok((Residuals::normal(columns, seed), false));
     }
     Err(Error::invalid(format!(
-        "bands: nothing kind how far off the model is: the history has {count} rows that it was not trained on, {LEAST_ERRORS} \
-         are needed; give more of them, or train with a held-out part (--val-fraction) or --loss gaussian"
+        "bands: the errors of the model are not known: the history has {count} rows that it was not trained on, \
+         {LEAST_ERRORS} are needed; give more rows, or train with a held-out part (--val-fraction) or --loss gaussian"
     )))
 }
 
-/// At most `most` of `range`, as far apart as can be, its ends among them.
+/// At most `most` rows of `range`, evenly spread, including both ends.
 fn spread(range: Range<usize>, most: usize) -> Vec<usize> {
     let count = range.len().min(most);
     let place = |i: usize| range.start + if count > 1 { i * (range.len() - 1) / (count - 1) } else { 0 };

@@ -1,7 +1,9 @@
-//! Forecasts of a series: one step and many steps ahead, prediction intervals, and the naive methods they are held against.
+//! Forecasts of a series: one step and many steps ahead, prediction intervals, and the naive methods for comparison.
 
 #[cfg(feature = "evaluate")]
 mod factors;
+#[cfg(feature = "evaluate")]
+pub mod forecast;
 #[cfg(feature = "evaluate")]
 pub mod interval;
 pub mod multi_step;

@@ -1,12 +1,13 @@
-//! Many steps ahead: predictions fed back as inputs.
+//! Forecasts many steps ahead: predictions are fed back as inputs.
 
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::model::stream::Stream;
 use crate::tensor::Tensor;
 
-/// Takes `history [T,I]` in, then feeds predictions back as inputs: gives what the model said to each row of history
-/// `[T,D]`, and `steps` values from then on `[steps,D]`; means or medians, if the model says distributions.
+/// Runs the model over `history [T,I]`, then feeds its predictions back as inputs. Returns the prediction after each
+/// row of the history, `[T,D]`, and the `steps` predictions after the last row, `[steps,D]`. They are means or medians
+/// if the model predicts distributions.
 ///
 /// # Errors
 /// If the model does not predict its own inputs (D differs from I), or history has other columns or no row.
@@ -17,7 +18,7 @@ pub fn ahead(stream: &mut Stream, history: &Tensor, steps: usize) -> Result<(Ten
     let out = model.shape().input;
     Error::check_length("history: columns", out, width)?;
     if rows == 0 {
-        return Err(Error::invalid("history: needs at least one row"));
+        return Err(Error::invalid("history: has no rows; give at least one"));
     }
     let mut fitted = Vec::with_capacity(rows * out);
     let mut last = Vec::new();

@@ -1,12 +1,13 @@
-//! Naive forecasts, for a model to be compared with: the last value, the value one season ago, a straight
-//! line, and a linear autoregression. Each looks at one column.
+//! Simple forecasts, for a model to be compared with: persistence (the last value), seasonal naive (the value one
+//! season ago), drift (a straight line), and a linear autoregression. Each looks at one column.
 
 use nalgebra::{DMatrix, DVector};
 
-/// The longest season that is looked for, in rows, and the most rows that are looked at.
+/// The longest season that is looked for, in rows, and the most rows that are used for it.
 const LONGEST: usize = 3000;
 const LOOKED_AT: usize = 30_000;
-/// How much alike values a season apart must be: the correlation at its lag, and how far that rises above the lowest before it.
+/// How similar values one season apart must be: the correlation at its lag, and how far it rises above the lowest
+/// correlation at a shorter lag.
 const ALIKE: f64 = 0.3;
 const RISE: f64 = 0.2;
 /// The most lags of an autoregression.
@@ -17,35 +18,36 @@ const LAGS: usize = 40;
 pub enum Naive {
     /// Persistence: the last value.
     Persistence,
-    /// The value of the same place in the last season, of so many rows, at least 1.
+    /// Seasonal naive: the value one season ago. It holds the number of rows in a season, at least 1.
     Seasonal(usize),
-    /// The last value, and what the training part grew by in a row for each row ahead.
+    /// The last value, plus this growth for each row ahead: the mean growth from row to row in the training part.
     Drift(f64),
     /// `sum(coefficients[i] · v[t-i]) + intercept`, fed back for further rows.
     Autoregression {
-        /// Of the last value first.
+        /// The coefficients, that of the last value first.
         coefficients: Vec<f64>,
-        /// What is added.
+        /// The constant that is added.
         intercept: f64,
     },
 }
 
 impl Naive {
-    /// The mean growth from row to row of `training [T]`, in its own units.
+    /// A drift with the mean growth from row to row of `training [T]`, in its own units.
     pub fn drift(training: &[f32]) -> Self {
         let (first, last) = (training.first().copied().unwrap_or(0.0), training.last().copied().unwrap_or(0.0));
         Self::Drift((f64::from(last) - f64::from(first)) / training.len().saturating_sub(1).max(1) as f64)
     }
 
-    /// An autoregression with an intercept by conditional least squares, of the order up to `most` lags (40 at the most, and a
-    /// tenth of the rows) with the smallest AIC over the same rows; `None` if there are too few rows.
+    /// An autoregression with an intercept, fitted by conditional least squares. Its order is the one with the smallest
+    /// AIC over the same rows, among orders up to `most` (and up to 40, and a tenth of the rows). `None` if there are
+    /// too few rows.
     pub fn autoregression(training: &[f32], most: usize) -> Option<Self> {
         let most = most.min(LAGS).min(training.len() / 10).max(1);
         let rows = training.len().checked_sub(most).filter(|&rows| rows > most + 2)?;
-        // around the mean and in units of the spread: the normal equations then lose nothing that matters
+        // around the mean and in units of the spread, so that the normal equations lose no digits that matter
         let (mean, spread) = mean_and_spread(training);
         let values: Vec<f64> = training.iter().map(|&v| (f64::from(v) - mean) / spread).collect();
-        let size = most + 2; // a constant, the lags, and what is to be told
+        let size = most + 2; // a constant, the lags, and the value to predict
         let mut gram = DMatrix::<f64>::zeros(size, size);
         for rows in values.windows(most + 1) {
             let entry = |i: usize| match i {
@@ -65,7 +67,7 @@ impl Naive {
         let total = told[size - 1];
         let mut best: Option<(f64, DVector<f64>)> = None;
         for order in 1..=most {
-            // what a lag less tells already leaves no unique answer: no more lags then
+            // if this lag follows from the others there is no unique solution, and more lags cannot help
             let Some(factor) = gram.view((0, 0), (order + 1, order + 1)).into_owned().cholesky() else { break };
             let solution = factor.solve(&told.rows(0, order + 1).into_owned());
             let rest = total - solution.dot(&told.rows(0, order + 1));
@@ -84,8 +86,8 @@ impl Naive {
         Some(Self::Autoregression { coefficients, intercept })
     }
 
-    /// The next values after `history [T]`, in its units, one for each place of `out [N]`; NaN without a history. What is asked for from before the start of history is
-    /// its first value.
+    /// Writes the forecasts of the next N values after `history [T]` into `out [N]`, in its units; NaN if there is no
+    /// history. Values before the start of the history count as equal to its first value.
     pub fn forecast(&self, history: &[f32], out: &mut [f64]) {
         let back = |rows: usize| history.len().checked_sub(rows).and_then(|at| history.get(at)).or(history.first());
         let value = |rows: usize| back(rows).map_or(f64::NAN, |&v| f64::from(v));
@@ -113,9 +115,9 @@ impl Naive {
     }
 }
 
-/// Rows after which a series comes back to itself, if it does: the lag at which it is most like itself, after what a
-/// straight line explains is taken out, among those where the likeness is at a peak, and not gone a season later. At
-/// most a third of the rows, and of the last 30,000 rows at most 3,000.
+/// The number of rows in a season of a series, if it has one. It is the lag with the highest autocorrelation, after a
+/// straight line was subtracted, among lags where the autocorrelation has a peak that is still there one season later.
+/// A season has at most a third of the rows and at most 3,000; only the last 30,000 rows are used.
 pub fn season(values: &[f32]) -> Option<usize> {
     let values = &values[values.len().saturating_sub(LOOKED_AT)..];
     let longest = (values.len() / 3).min(LONGEST);
@@ -125,7 +127,7 @@ pub fn season(values: &[f32]) -> Option<usize> {
         return None;
     }
     let products = |lag: usize| flat.iter().zip(&flat[lag..]).map(|(a, b)| a * b).sum::<f64>();
-    // each sum has fewer terms than the one of lag 0
+    // the sum of a lag has fewer terms than that of lag 0
     let alike = |lag: usize| products(lag) / total * flat.len() as f64 / (flat.len() - lag) as f64;
     let farthest = (2 * longest + longest / 8).min(flat.len() * 2 / 3).max(longest);
     let likeness = smooth(&(0..=farthest).map(alike).collect::<Vec<_>>());
@@ -138,7 +140,7 @@ pub fn season(values: &[f32]) -> Option<usize> {
         if !peak || lag < 2 || here < ALIKE || here - lowest < RISE {
             continue;
         }
-        // a season later once more; a wave of chance does not come back
+        // there must be a peak one season later too; a peak by chance has none
         let again = (2 * lag - lag / 8).min(farthest)..=(2 * lag + lag / 8).min(farthest);
         let comes_back = likeness[again].iter().copied().fold(f64::NEG_INFINITY, f64::max) >= 0.5 * here;
         if comes_back && best.is_none_or(|(_, most)| here > most + 0.05) {
@@ -148,7 +150,8 @@ pub fn season(values: &[f32]) -> Option<usize> {
     best.map(|(lag, _)| lag)
 }
 
-/// Each value as the mean of those around it, of a twelfth of its own place: where a long season peaks is lost in noise.
+/// Replaces each value by the mean of those around it. The width is a twelfth of the lag, because the peak of a long
+/// season is hidden in noise.
 fn smooth(values: &[f64]) -> Vec<f64> {
     let mut sums = vec![0.0];
     values.iter().for_each(|value| sums.push(sums[sums.len() - 1] + value));
@@ -159,7 +162,7 @@ fn smooth(values: &[f64]) -> Vec<f64> {
     (0..values.len()).map(mean).collect()
 }
 
-/// Mean, and standard deviation or 1 where there is none.
+/// The mean and the standard deviation; 1 instead of a deviation of 0.
 fn mean_and_spread(values: &[f32]) -> (f64, f64) {
     let count = values.len().max(1) as f64;
     let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
@@ -167,7 +170,7 @@ fn mean_and_spread(values: &[f32]) -> (f64, f64) {
     (mean, if variance > (mean * 1e-12).powi(2) { variance.sqrt() } else { 1.0 })
 }
 
-/// What is left of `values` when the straight line that fits them best is taken out.
+/// `values` minus the straight line that fits them best.
 fn without_line(values: &[f32]) -> Vec<f64> {
     let middle = (values.len().max(1) - 1) as f64 / 2.0;
     let (mean, _) = mean_and_spread(values);
@@ -216,7 +219,7 @@ mod tests {
         assert!((coefficients[0] - 1.2).abs() < 0.05 && (coefficients[1] + 0.4).abs() < 0.05, "{coefficients:?}");
         let mean = intercept / (1.0 - coefficients.iter().sum::<f64>());
         assert!((mean - 100.0).abs() < 0.5, "{mean}");
-        // a sine is told by two lags without an error, and a third adds nothing that is unique
+        // two lags predict a sine without an error, so a third one has no unique coefficient
         let sine: Vec<f32> = (0..300).map(|t| (t as f32 * 0.3).sin()).collect();
         let predicted = ahead(&Naive::autoregression(&sine, 20).unwrap(), &sine, 20);
         for (ahead, predicted) in predicted.iter().enumerate() {
@@ -226,7 +229,7 @@ mod tests {
             let found = Naive::autoregression(few, 5);
             assert!(found.is_none() || ahead(&found.unwrap(), few, 1)[0].is_finite());
         }
-        assert!(Naive::autoregression(&[7.0; 100], 5).is_none()); // nothing to tell from
+        assert!(Naive::autoregression(&[7.0; 100], 5).is_none()); // a constant series
     }
 
     #[test]

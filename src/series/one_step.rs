@@ -1,5 +1,5 @@
-//! One step ahead over held-out rows: the state is warmed up on the rows before, the sequence is run, what counts is cut out,
-//! and each prediction stands next to the actual value of the row it is for.
+//! Predictions one step ahead for held-out rows. The state is warmed up on the rows before them, and each prediction is
+//! put next to the actual value of its row.
 
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -8,28 +8,28 @@ use crate::net::state::State;
 use crate::tensor::Tensor;
 use std::ops::Range;
 
-/// Windows over which a state is warmed up before the first row that counts.
+/// The number of windows over which a state is warmed up before the first prediction that counts.
 const WINDOWS: usize = 50;
 
-/// Rows over which the state of a model with windows of `seq_len` rows is warmed up.
+/// The number of rows over which the state of a model is warmed up, if its windows have `seq_len` rows.
 pub fn warm_up(seq_len: usize) -> usize {
     WINDOWS.saturating_mul(seq_len)
 }
 
-/// Where the warm-up starts for predictions from row `first` on. The prediction for a row is made at the row before it, and a model
-/// that looks back `lag` rows answers only after those.
+/// The row at which the warm-up starts, for predictions from row `first` on. The prediction for a row is made at the
+/// row before it, and a model that looks back `lag` rows predicts only after these.
 pub fn warm_up_start(first: usize, warm_up: usize, lag: usize) -> usize {
     first.saturating_sub(warm_up.saturating_add(lag.saturating_add(1)))
 }
 
-/// The outputs `[n,O]` of `model` for the rows `rows` of a table, each made at the row before it. `inputs [T,I]` are all rows of
-/// the table, and the state is warmed up on `warm_up` of those before.
+/// The outputs `[n,O]` of `model` for the rows `rows` of a table, each made at the row before it. `inputs [T,I]` are
+/// all rows of the table. The state is warmed up on the `warm_up` rows before.
 ///
 /// # Errors
-/// If no row is before the first one, the table has not so many rows, the columns are others, or a card fails.
+/// If there is no row before the first one, the table has fewer rows, the number of columns differs, or the GPU fails.
 pub fn outputs(model: &Model, device: &Device, inputs: &Tensor, rows: Range<usize>, warm_up: usize) -> Result<Tensor> {
     let (Some(before), Some(last)) = (rows.start.checked_sub(1), rows.end.checked_sub(1)) else {
-        return Err(Error::invalid("one step ahead: the first row of a table has none before it"));
+        return Err(Error::invalid("one step ahead: the first row cannot be predicted; begin with the second"));
     };
     let from = warm_up_start(rows.start, warm_up, model.lag());
     let x = inputs.part(from..last)?;
@@ -40,17 +40,17 @@ pub fn outputs(model: &Model, device: &Device, inputs: &Tensor, rows: Range<usiz
 /// Predictions for held-out rows, next to the actual values.
 #[derive(Debug, Clone)]
 pub struct HeldOut {
-    /// What was predicted for each row, `[n,D]` in raw units: means or medians, where the model predicts distributions.
+    /// The prediction for each row, `[n,D]` in raw units; means or medians if the model predicts distributions.
     pub predictions: Tensor,
-    /// The actual values in raw units, `[n+1,D]`: those of the row before the first one, and of each row.
+    /// The actual values in raw units, `[n+1,D]`: of the row before the first prediction, and of each predicted row.
     pub actuals: Tensor,
-    /// How good the predictions are, one score for each target.
+    /// One score for each target.
     pub scores: Vec<Score>,
 }
 
 impl HeldOut {
-    /// Predicts the rows `rows` of a table one step ahead and scores them. `inputs [T,I]` and `targets [T,D]` are all its rows,
-    /// and the state is warmed up on `warm_up` of those before: see [`warm_up`].
+    /// Predicts the rows `rows` of a table one step ahead and scores the predictions. `inputs [T,I]` and
+    /// `targets [T,D]` are all rows of the table. The state is warmed up on the `warm_up` rows before: see [`warm_up`].
     ///
     /// # Errors
     /// Those of [`outputs`], and if there is nothing to score.
@@ -81,28 +81,31 @@ impl HeldOut {
 pub struct Score {
     /// Root of the mean squared error of the model.
     pub rmse: f64,
-    /// The same for the forecast that the next value is the last one.
+    /// The same for persistence, which predicts that the next value is equal to the last one.
     pub persistence_rmse: f64,
 }
 
 impl Score {
-    /// By what part the model's error is smaller than that of the last value; negative if it is larger.
-    /// NaN if the series never changed and so the last value was never wrong.
+    /// By what part the model's error is smaller than that of persistence; negative if it is larger.
+    /// NaN if the series never changed, so that persistence was never wrong.
     pub fn gain(&self) -> f64 {
         1.0 - self.rmse / self.persistence_rmse
     }
 }
 
-/// The score of each target column. Row t of the predictions `y [T,O]` is for row t + 1 of the actuals `series [T+1,O]`;
-/// persistence predicts row t for it.
+/// The score of each target column. Row t of the predictions `y [T,O]` is for row t + 1 of the actuals
+/// `series [T+1,O]`; persistence predicts row t for it.
 ///
 /// # Errors
-/// If there is nothing to score or the arrays do not go together.
+/// If there is nothing to score or the shapes of the arrays do not fit together.
 pub fn scores(y: &Tensor, series: &Tensor) -> Result<Vec<Score>> {
     let ((rows, width), (all, columns)) = (y.rows(), series.rows());
     if rows == 0 || all != rows + 1 || columns != width {
         let (y, series) = (y.dims(), series.dims());
-        return Err(Error::invalid(format!("scores: y of shape {y:?} does not go with a series of shape {series:?}")));
+        return Err(Error::invalid(format!(
+            "scores: predictions of shape {y:?} do not fit actual values of shape {series:?}; these need the same \
+             columns and one row more"
+        )));
     }
     let rmse = |forecast: &[f32], column: usize| {
         let truth = &series.data()[width..];

@@ -2,7 +2,7 @@
 
 use core::f64::consts::{PI, SQRT_2};
 
-/// The quantile `part` of `sorted`, from 0 to 1, linear between the two values beside the place: Hyndman and Fan 1996, type 7.
+/// The quantile `part` (from 0 to 1) of `sorted`, linear between the two nearest values: Hyndman and Fan 1996, type 7.
 #[cfg(feature = "evaluate")]
 pub(super) fn quantile(sorted: &[f32], part: f64) -> f64 {
     let place = part * (sorted.len() - 1) as f64;
@@ -12,15 +12,16 @@ pub(super) fn quantile(sorted: &[f32], part: f64) -> f64 {
     low + (place - below as f64) * (high - low)
 }
 
-/// The standard normal deviate below which the part `part` lies, above 0 and below 1. Newton's method on the logarithm of the
-/// part beyond a deviate, which is nearly a parabola; from a deviate that is too far out it never goes too far.
+/// The standard normal deviate below which `part` of the distribution lies; `part` is above 0 and below 1. Newton's
+/// method on the logarithm of the part beyond a deviate, which is nearly a parabola. It starts too far out, from where
+/// it never overshoots.
 pub(super) fn normal_deviate(part: f64) -> f64 {
     let tail = part.min(1.0 - part);
     // the part beyond z is at most half of exp(-z²/2)
     let mut deviate = (-2.0 * libm::log(2.0 * tail)).sqrt();
     for _ in 0..50 {
         let at = deviate / SQRT_2;
-        // how much too large the part beyond is, by the function of the two that loses no digits here
+        // how much too large the part beyond is, by whichever of erf and erfc loses no digits here
         let over = 0.5 * if tail > 0.25 { 1.0 - 2.0 * tail - libm::erf(at) } else { libm::erfc(at) - 2.0 * tail };
         let density = libm::exp(-at * at) / (2.0 * PI).sqrt();
         let step = libm::log1p(over / tail) * (tail + over) / density;

@@ -1,4 +1,4 @@
-//! Errors one step ahead, in units of how sure the model was: what a path takes one of at each step.
+//! Errors one step ahead, in units of the model's own uncertainty. A simulated path draws one of them at each step.
 
 use super::quantiles::normal_deviate;
 #[cfg(feature = "evaluate")]
@@ -8,14 +8,14 @@ use crate::objective::loss::{LEAST_S, Levels, Loss};
 #[cfg(feature = "evaluate")]
 use crate::random::{Purpose, Random};
 
-/// Beyond so many deviations nothing is told apart.
+/// The largest deviate: deviates beyond it count as equal to it.
 const FAR: f32 = 10.0;
 
-/// What a row of y says of each predicted column, as a distribution whose shape comes from the errors made so far.
+/// The output kind of a network: how a row of y and an error give a value of each predicted column, and back.
 ///
-/// A value alone is a place: errors are what the truth was above it. A mean and a variance are a place and a unit: errors are
-/// deviations. Quantiles are a map from a normal deviate to a value, linear between the levels and beyond them: errors are
-/// deviates. All in the network's units.
+/// If y is a value alone, an error is the actual value minus y. If y is a mean and a variance, an error is that
+/// difference over the deviation. If y is quantiles, they are a map from a normal deviate to a value, linear between
+/// the levels and beyond them, and an error is a deviate. All are in the network's units.
 #[derive(Debug, Clone)]
 pub struct OutputKind {
     loss: Loss,
@@ -24,7 +24,7 @@ pub struct OutputKind {
 }
 
 impl OutputKind {
-    /// What a network says that was trained with `loss`.
+    /// The output kind of a network that was trained with `loss`.
     pub fn new(loss: Loss) -> Self {
         let mut deviates = [0.0; Levels::MOST];
         if let Loss::Quantiles(levels) = loss {
@@ -35,7 +35,8 @@ impl OutputKind {
         Self { loss, deviates }
     }
 
-    /// The errors `[D]` of `y [O]` when `truth [D]` came, all in the network's units. NaN where one of them is.
+    /// The errors `[D]` of `y [O]` against the actual values `truth [D]`, all in the network's units. NaN where y or
+    /// the actual value is NaN.
     ///
     /// # Panics
     /// If y is not as wide as the loss asks for.
@@ -53,7 +54,7 @@ impl OutputKind {
         }
     }
 
-    /// The same of n rows: errors `[n,D]` of `y [n,O]` against the `actuals [n,D]`, D being `columns`.
+    /// The same for n rows: errors `[n,D]` of `y [n,O]` against the `actuals [n,D]`. D is `columns`.
     ///
     /// # Panics
     /// If y is not as wide as the loss asks for.
@@ -66,7 +67,7 @@ impl OutputKind {
         errors
     }
 
-    /// The values `[D]` that `y [O]` means if its `errors [D]` are these, all in the network's units.
+    /// The values `[D]` whose errors against `y [O]` are `errors [D]`, all in the network's units.
     ///
     /// # Panics
     /// If y is not as wide as the loss asks for.
@@ -85,7 +86,7 @@ impl OutputKind {
         }
     }
 
-    /// The quantiles of column `d`, lowest first: a network may say them in another order.
+    /// The quantiles of column `d`, lowest first: a network may predict them in another order.
     fn quantiles(&self, levels: Levels, y: &[f32], columns: usize, d: usize) -> ([f32; Levels::MOST], usize) {
         let (mut values, count) = ([0.0; Levels::MOST], levels.as_slice().len());
         for (i, value) in values[..count].iter_mut().enumerate() {
@@ -96,13 +97,13 @@ impl OutputKind {
     }
 }
 
-/// The deviation that a logarithm of a variance means, as the loss knows it.
+/// The standard deviation for the logarithm `s` of a variance, with the same lower limit as in the loss.
 #[inline]
 fn deviation(s: f32) -> f32 {
     libm::expf(0.5 * if s < LEAST_S { LEAST_S } else { s })
 }
 
-/// What a deviate beyond the outermost levels adds: by the slope from the first level to the last.
+/// The slope from the first level to the last, by which values go on beyond the outermost levels.
 fn slope(values: &[f32], deviates: &[f32]) -> f32 {
     let last = values.len() - 1;
     (values[last] - values[0]) / (deviates[last] - deviates[0])
@@ -121,7 +122,7 @@ fn value_at(values: &[f32], deviates: &[f32], deviate: f32) -> f32 {
     values[i - 1] + part * (values[i] - values[i - 1])
 }
 
-/// The other way round. Where levels have one value in common, the middle of them.
+/// The inverse of [`value_at`]. Where several levels have the same value, it is the middle of their deviates.
 fn deviate(values: &[f32], deviates: &[f32], value: f32) -> f32 {
     let last = values.len() - 1;
     if value.is_nan() || values.iter().any(|value| value.is_nan()) {
@@ -143,7 +144,8 @@ fn deviate(values: &[f32], deviates: &[f32], value: f32) -> f32 {
     }
 }
 
-/// Errors `[n,D]`, of all columns at the same time in a row: columns that err together do so in every path.
+/// Errors `[n,D]`. A row has the errors of all columns at the same time, so that errors of columns that go together
+/// also go together in simulated paths.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Residuals {
     rows: Vec<f32>,
@@ -151,16 +153,16 @@ pub struct Residuals {
 }
 
 impl Residuals {
-    /// As many rows as are worth keeping.
+    /// The most rows that are worth keeping.
     pub const MOST: usize = 500;
 
     /// Rows of errors, as [`OutputKind::errors`] gives them.
     ///
     /// # Errors
-    /// If there is none, or the values are no whole rows or not finite.
+    /// If there are none, or the values do not divide into rows, or one is not finite.
     pub fn new(rows: Vec<f32>, columns: usize) -> Result<Self> {
         if rows.is_empty() || columns == 0 || !rows.len().is_multiple_of(columns) {
-            return Err(Error::invalid(format!("errors: {} values are no rows of {columns}", rows.len())));
+            return Err(Error::invalid(format!("errors: {} values do not divide into rows of {columns}", rows.len())));
         }
         if rows.iter().any(|error| !error.is_finite()) {
             return Err(Error::invalid("errors: a value is not finite"));
@@ -168,12 +170,12 @@ impl Residuals {
         Ok(Self { rows, columns })
     }
 
-    /// How many rows.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows.len() / self.columns
     }
 
-    /// Whether there are none; [`Residuals::new`] makes none such.
+    /// Whether there are no rows. This is always false, because [`Residuals::new`] refuses that.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -191,10 +193,11 @@ impl Residuals {
 
 #[cfg(feature = "evaluate")]
 impl Residuals {
-    /// Normal deviates: what a distribution says of itself, where nobody has looked whether it is right.
+    /// Normal deviates: the errors of a model whose predicted distribution is right. They are used if no errors were
+    /// observed.
     pub(super) fn normal(columns: usize, seed: u64) -> Self {
         let mut random = Random::new(seed, Purpose::Paths, u64::MAX);
-        // one of each thousandth, so that a thousand of them are as normal as can be, in an order of its own for each column
+        // one from each thousandth of the distribution, in a random order for each column
         let mut rows = vec![0.0; 1000 * columns];
         for d in 0..columns {
             let mut deviates: Vec<f32> =
@@ -206,8 +209,9 @@ impl Residuals {
         Self { rows, columns }
     }
 
-    /// The same with what `loss` aims at, at 0: means, medians, or the quantiles of a lone level. What was off on average in some stretch
-    /// of time is no law, and a hundred steps would add it up a hundred times.
+    /// The same errors, shifted so that what `loss` aims at is 0: the mean, the median, or the quantile if there is a
+    /// single level. An average error over one stretch of time may be chance, and a hundred steps would add it up a
+    /// hundred times.
     pub(super) fn centred(mut self, loss: Loss) -> Self {
         for d in 0..self.columns {
             let mut column: Vec<f32> = self.rows.iter().skip(d).step_by(self.columns).copied().collect();
@@ -225,7 +229,7 @@ impl Residuals {
         self
     }
 
-    /// One of the rows.
+    /// Draws one of the rows.
     #[inline]
     pub(super) fn draw(&self, random: &mut Random) -> &[f32] {
         let row = random.below(self.len());
@@ -233,7 +237,8 @@ impl Residuals {
     }
 }
 
-/// The mean of all but what is ten times as far out as the middle half is wide: one glitch of a sensor would move every path.
+/// The mean without outliers, which lie farther from the middle half than ten times its width. Otherwise one glitch of
+/// a sensor would move every path.
 #[cfg(feature = "evaluate")]
 fn mean_of_most(sorted: &[f32]) -> f64 {
     let (low, high) = (quantile(sorted, 0.25), quantile(sorted, 0.75));
@@ -269,7 +274,7 @@ mod tests {
         }
     }
 
-    /// By hand: a deviate of a level is its value, those between lie between, those beyond go on.
+    /// By hand: the deviate of a level gives its value; between levels and beyond them values are linear.
     #[test]
     fn quantiles_are_a_map() {
         let kind = OutputKind::new("quantiles:0.1,0.5,0.9".parse().unwrap());
@@ -284,7 +289,7 @@ mod tests {
             assert!(near(at(0.5 * deviate, y), 1.5) && near(at(-0.5 * deviate, y), -0.5));
             assert!(near(at(2.0 * deviate, y), 3.0 + 2.0) && near(at(-2.0 * deviate, y), -1.0 - 2.0));
         }
-        // one value for all levels: it came, or something else did
+        // one value for all levels: the actual value is equal to it, or not
         let of = |truth: f32, y: [f32; 3]| {
             let mut error = [0.0];
             kind.errors(&y, &[truth], &mut error);
@@ -329,7 +334,7 @@ mod tests {
         assert_eq!(centred("mse"), centred("quantiles:0.1,0.9"));
         assert_eq!(centred("mae"), [-2.0, -1.0, 0.0, 19.0, 8.0, 0.0]);
         assert_eq!(centred("quantiles:0.5"), centred("mae"));
-        // a glitch moves nothing, whatever its size; where most are alike everything counts
+        // a glitch does not move the mean, whatever its size; where most errors are equal, everything counts
         for glitch in [1e3, 1e9] {
             let errors = Residuals::new(vec![-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, glitch], 1).unwrap();
             assert_eq!(errors.centred(Loss::Mse).values()[..6], [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]);

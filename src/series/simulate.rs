@@ -1,4 +1,4 @@
-//! Paths: futures that a model thinks possible, many side by side.
+//! Simulated paths: possible continuations of a series, computed many at a time.
 
 use crate::cpu::Threads;
 use crate::error::{Error, Result};
@@ -15,22 +15,22 @@ use crate::units::scaler::Scaler;
 use crate::units::transform::Past;
 use std::sync::Arc;
 
-/// The most values that the pasts of all paths may be.
+/// The most values that the pasts of all paths may have together.
 const MOST_PAST: usize = 1 << 28;
 
-/// Where a series stands after one of its rows.
+/// The state of a model after one of the rows of a series: paths start from it.
 #[derive(Debug, Clone)]
 pub struct Start {
-    /// Which row it was: paths from it draw the same errors, whichever start beside it.
+    /// The number of the row. It seeds the errors that paths from here draw, so they do not depend on the other starts.
     row: usize,
     state: State,
     past: Past,
-    /// What the network says comes next, `[O]`, in its own units.
+    /// The network's output for the next row, `[O]`, in its own units.
     y: Vec<f32>,
 }
 
-/// Simulates a model that predicts all its inputs: at each step, what it says and an error that it may have made are the next value,
-/// which is fed back.
+/// Simulates a model that predicts all its inputs. At each step, the next value is the prediction plus a drawn error,
+/// and it is fed back as input.
 #[derive(Debug)]
 pub struct Simulator {
     network: Arc<Model>,
@@ -40,29 +40,30 @@ pub struct Simulator {
 }
 
 impl Start {
-    /// Which row of the history it was, from 0.
+    /// The row of the history, from 0.
     pub fn row(&self) -> usize {
         self.row
     }
 
     /// # Errors
-    /// If there is no way on from here.
+    /// If the prediction from here is not finite.
     pub(super) fn check(&self) -> Result<()> {
         if self.y.iter().all(|y| y.is_finite()) {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "bands: after row {} of the history the model says no number; look for values that are not finite in it",
+            "bands: after row {} of the history the prediction is not finite; look for such values up to that row",
             self.row + 1
         )))
     }
 }
 
 impl Simulator {
-    /// A simulator of `model`, whose outputs are taken to be its inputs one step later, in the same order.
+    /// A simulator of `model`, whose outputs must be its inputs one step later, in the same order.
     ///
     /// # Errors
-    /// If there are not as many of one as of the other, or the model's form says that their order differs.
+    /// If the number of predicted columns is not that of the inputs, or the model's units show that their order
+    /// differs.
     pub fn new(model: &Model, cpu: Cpu) -> Result<Self> {
         let shape = *model.shape();
         let units = match model.units() {
@@ -75,33 +76,34 @@ impl Simulator {
         model.check_fed_back()?;
         if units.columns().iter().enumerate().any(|(d, &column)| d != column) {
             return Err(Error::invalid(
-                "the model predicts its inputs in another order, in which they cannot be fed back",
+                "the model predicts its inputs in another order, so its predictions cannot be fed back; train with the \
+                 same --column and --target",
             ));
         }
         let kind = OutputKind::new(units.loss());
         Ok(Self { network: Arc::new(model.clone().raw()), units, kind, cpu })
     }
 
-    /// D, the columns that go in and are predicted.
+    /// D, the columns that are both inputs and predicted.
     pub fn columns(&self) -> usize {
         self.units.targets()
     }
 
-    /// Rows at the start of a history that say nothing of errors: there is nothing they could be held against.
+    /// Rows at the start of a history that have no errors, because no prediction was made for them.
     pub fn lag(&self) -> usize {
         self.units.transform().lag().max(1)
     }
 
-    /// Goes along `history [T,D]`, in raw units: where it stands after each row of `at`, and how far off the model was at the rows from
-    /// `first` on, `[T-first,D]` as [`OutputKind::errors`] gives them.
+    /// Runs the model over `history [T,D]`, in raw units. Returns the state after each row of `at`, and the errors of
+    /// the model at the rows from `first` on, `[T-first,D]` as [`OutputKind::errors`] gives them.
     ///
     /// # Errors
-    /// If the columns are others, or `at` does not rise or has a row that is not there.
+    /// If the number of columns differs, or `at` does not increase or has a row beyond the history.
     pub fn walk(&self, history: &Tensor, at: &[usize], first: usize) -> Result<(Vec<Start>, Vec<f32>)> {
         let (rows, columns) = history.rows();
         Error::check_length("history: columns", self.columns(), columns)?;
         if at.windows(2).any(|pair| pair[0] >= pair[1]) || at.last().is_some_and(|&last| last >= rows) {
-            return Err(Error::invalid(format!("starts: rows must rise and be among the {rows} of the history")));
+            return Err(Error::invalid(format!("starts: rows must increase and be among the {rows} of the history")));
         }
         let mut stream = Stream::on(self.cpu, Arc::clone(&self.network))?;
         let mut past = self.units.past(1);
@@ -130,12 +132,13 @@ impl Simulator {
         Ok((starts, errors))
     }
 
-    /// `each` paths from every one of `starts`, `steps` rows long. `sink` is given the values of all paths from one start at one
-    /// step in one column, in raw units and in no order: `sink(start, step, column, values)`. Values that grow beyond the largest number
-    /// are infinite, and NaN after that.
+    /// Simulates `each` paths of `steps` rows from every one of `starts`. It calls `sink(start, step, column, values)`
+    /// with the values of all paths from one start at one step in one column, in raw units and in no particular order.
+    /// Values beyond the largest f32 become infinite, and NaN in later steps.
     ///
     /// # Errors
-    /// If there are too many paths for the memory, errors are of other columns, or a start is of another model.
+    /// If there are too many paths for the memory, errors have another number of columns, or a start is of another
+    /// model.
     pub fn paths(
         &self,
         starts: &[&Start],

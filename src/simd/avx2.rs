@@ -1,5 +1,5 @@
 //! Sixteen lanes in two AVX2 registers.
-#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment says it of all of them")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment is for all of them")]
 
 use crate::simd::lanes::sealed::Sealed;
 use crate::simd::lanes::{Lanes, Pass};

@@ -1,5 +1,5 @@
 //! Sixteen lanes in one AVX-512 register.
-#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment says it of all of them")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment is for all of them")]
 
 use crate::simd::lanes::sealed::Sealed;
 use crate::simd::lanes::{Lanes, Pass};
@@ -154,11 +154,12 @@ impl Lanes for Avx512 {
         }
     }
 
-    /// The same additions as [`Lanes::sum`], those of several vectors in one: 15 in the place of 64.
+    /// The same additions as [`Lanes::sum`], but those of several vectors in one instruction: 15 instead of 64.
     #[inline(always)]
     unsafe fn sums(vectors: [Self; 16]) -> Self {
         unsafe {
-            // lanes l and l + 8, then l and l + 4, of four vectors: four lanes of each are left, a quarter of the register
+            // lanes l and l + 8, then l and l + 4, of four vectors: four lanes of each remain, a quarter of the
+            // register
             let mut quarters = [_mm512_setzero_ps(); 4];
             for (i, quarter) in quarters.iter_mut().enumerate() {
                 let [a, b, c, d] = [vectors[i].0, vectors[4 + i].0, vectors[8 + i].0, vectors[12 + i].0];

@@ -1,4 +1,4 @@
-//! Instruction sets by name, and what can fail about them.
+//! Instruction sets by name, and the errors for those that are unknown or missing.
 
 use crate::error::{DeviceErrorKind, Error, Result};
 use crate::simd::isa::{Cpu, Isa};

@@ -1,11 +1,11 @@
-//! The fused multiply-add of a Cortex-M with a floating-point unit, which the compiler knows of only with `std`. In assembler,
-//! because Rust has no registers for a unit of single precision alone.
+//! The fused multiply-add of a Cortex-M with a floating-point unit, which the compiler knows of only with `std`. It is
+//! in assembler, because Rust has no registers for a unit of single precision alone.
 
 use crate::simd::lanes::LANES;
 use core::arch::naked_asm;
 
-/// `out = a · b + c`, sixteen values each. A function like any other to the linker: its name is the crate's own, and whoever
-/// inlines a caller of it, in whichever unit of code, finds it.
+/// `out = a · b + c`, sixteen values each. For the linker it is an ordinary function with a name of this crate. So
+/// callers find it even if they are inlined into another codegen unit.
 ///
 /// # Safety
 /// Three arrays to read and one to write, of sixteen values each.

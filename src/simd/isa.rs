@@ -36,7 +36,7 @@ impl Isa {
         }
     }
 
-    /// Whether this processor has it. Without `std` it counts what the compiler was told of.
+    /// Whether this processor has it. Without `std`, the target features that were enabled for the compiler decide.
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
@@ -75,7 +75,7 @@ impl Isa {
 /// A processor with an instruction set that it is known to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cpu {
-    pub(super) isa: Isa, // private to this room: only available ones get in
+    pub(super) isa: Isa, // private to `simd`, so that it is always an available one
 }
 
 impl Cpu {

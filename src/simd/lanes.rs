@@ -10,8 +10,9 @@ use core::ops::{Add, Div, Mul, Sub};
 /// Lanes of a vector of this crate, on every instruction set: sixteen f32.
 pub const LANES: usize = 16;
 
-/// Numbers smaller than this, 2^-95, count as zero where they would be kept. A product of a number that is not with a
-/// weight of 2^-31 or more is not subnormal. All others have one of the upper three bits of the exponent.
+/// Numbers smaller than this, 2^-95, become zero where they would be kept from step to step. The product of a number
+/// that is not smaller and a weight of 2^-31 or more is not subnormal. Numbers that are not smaller have one of the
+/// upper three bits of the exponent set, so the test is cheap.
 pub const TINY: f32 = f32::from_bits((127 - 95) << 23);
 
 /// `n` rounded up to whole vectors.
@@ -19,8 +20,8 @@ pub(crate) const fn padded(n: usize) -> usize {
     n.div_ceil(LANES) * LANES
 }
 
-/// What keeps a trait to this crate: another crate cannot name it, so it cannot implement what asks for it. For traits
-/// whose constants and functions `unsafe` code relies on.
+/// Keeps a trait to this crate: another crate cannot name `Sealed`, so it cannot implement a trait that requires it.
+/// This is for traits whose constants and functions `unsafe` code relies on.
 pub(crate) mod sealed {
     /// Implemented by the types of this crate alone.
     pub trait Sealed {}
@@ -33,10 +34,10 @@ pub(crate) mod sealed {
 pub trait Lanes:
     Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + sealed::Sealed
 {
-    /// Whether there are instructions for several lanes at a time. Without them there is nothing to be had from laying a loop
-    /// out in many ways.
+    /// Whether there are instructions for several lanes at a time. Without them nothing is gained by compiling a loop
+    /// for several sizes.
     const SIMD: bool = true;
-    /// How many sums of a product stay in registers, beside the operands.
+    /// How many sums of a product stay in registers, next to the operands.
     const ACCUMULATORS: usize;
 
     /// Runs `pass` compiled for this instruction set.
@@ -154,9 +155,9 @@ pub trait Lanes:
     }
 }
 
-/// A whole pass over the data, written once for all instruction sets. The arguments are its fields.
+/// A pass over the data, written once for all instruction sets. The arguments are its fields.
 pub trait Pass {
-    /// What the pass gives back.
+    /// What the pass returns.
     type Output;
 
     /// The pass itself. Implementations are `#[inline(always)]`, so that they are compiled inside [`Lanes::run`].

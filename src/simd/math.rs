@@ -2,11 +2,11 @@
 //!
 //! Both keep a relative error below 3.5e-7 over the whole range of f32 (where the result is not subnormal; there
 //! they are within one step of it), have the right limits, never leave [-1, 1] and [0, 1], and pass NaN on.
-//! `tests/numerics/activations.rs` holds them against higher precision.
+//! `tests/numerics/activations.rs` compares them with higher precision.
 //!
-//! Subnormal numbers, those below 1.2e-38, take many processors a hundred times as long as others. Nothing here makes one
-//! of an argument that is none, but for a sigmoid beyond -87, which is one; and what is kept from step to step is
-//! [`Lanes::settled`].
+//! Subnormal numbers, those below 1.2e-38, take many processors a hundred times as long as others. Nothing here makes a
+//! subnormal number of an argument that is none, except a sigmoid below -87, whose value is subnormal. What is kept
+//! from step to step is [`Lanes::settled`].
 
 use crate::simd::lanes::{Lanes, TINY};
 use core::ops::Mul;
@@ -20,9 +20,9 @@ pub fn settled_below<V: Lanes>(value: V, bound: f32) -> V {
 /// [`Lanes::settled`] of every number.
 #[inline(always)]
 pub fn settle(values: &mut [f32]) {
-    // as whole numbers, which are in the same order: comparing it would be the first operation on a subnormal one
+    // compared as integers, which have the same order: comparing floats would be an operation on a subnormal number
     let settled = |value: f32| if value.to_bits() << 1 < TINY.to_bits() << 1 { 0.0 } else { value };
-    // One alone is not read as a vector: it has just been written, as one, and for that a processor waits.
+    // A single number is not read as a vector: it was just written as a scalar, and the processor would wait for that.
     if let [value] = values {
         *value = settled(*value);
         return;
@@ -35,7 +35,7 @@ pub fn settle(values: &mut [f32]) {
 /// Whether every number is finite.
 #[inline]
 pub fn all_finite(values: &[f32]) -> bool {
-    // without an end in the middle, so that it goes many at a time
+    // without an early exit, so that the loop is vectorised
     values.iter().fold(true, |all, value| all & value.is_finite())
 }
 
@@ -46,7 +46,7 @@ const TANH_Q: [f32; 5] = [1.0, 0.467_130_32, 2.587_106_9e-2, 3.283_091e-4, 7.762
 /// From here on tanh rounds to one, and so does the quotient, from above.
 const TANH_END: f32 = 9.18;
 
-/// A quotient that is yet to be worked out. The product of two takes one division, which is the slowest of all operations.
+/// A quotient before its division. The product of two takes one division, which is the slowest of all operations.
 #[derive(Clone, Copy)]
 pub struct Ratio<V> {
     over: V,
@@ -77,7 +77,7 @@ pub fn tanh<V: Lanes>(x: V) -> V {
     y.clamp(-1.0, 1.0)
 }
 
-/// The same to go on with; the quotient may be one step beyond one.
+/// The same before its division, for further products. The quotient may be one step beyond one.
 #[inline(always)]
 pub fn tanh_ratio<V: Lanes>(x: V) -> Ratio<V> {
     let x = x.clamp(-TANH_END, TANH_END);
@@ -129,7 +129,7 @@ fn polynomial<V: Lanes>(u: V, square: V, c: [f32; 5]) -> V {
     square.mul_add(square.mul_add(u.all(c[4]), high), low)
 }
 
-/// x², and at least 2^-60: beside the one that every use of it adds to, so little is nothing, and the square of a small
+/// x² + 2^-60. Every use adds it to numbers of about one, where so little changes nothing. And the square of a small
 /// number is not subnormal.
 #[inline(always)]
 fn square<V: Lanes>(x: V) -> V {

@@ -6,8 +6,8 @@ mod avx2;
 mod avx512;
 #[cfg(feature = "alloc")]
 mod choice;
-/// Every Cortex-M that passes floats in registers has the instruction. Of other bare ARM processors, which can lack it, all
-/// have atomics of 64 bits.
+/// Every Cortex-M that passes floats in registers has the instruction. Of other bare ARM processors, which can lack it,
+/// all have atomics of 64 bits.
 #[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf", not(target_has_atomic = "64")))]
 mod cortex_m;
 pub mod isa;

@@ -1,5 +1,5 @@
 //! Sixteen lanes in four NEON registers.
-#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment says it of all of them")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment is for all of them")]
 
 use crate::simd::lanes::sealed::Sealed;
 use crate::simd::lanes::{LANES, Lanes, Pass};
@@ -75,7 +75,8 @@ impl Lanes for Neon {
 
     #[inline(always)]
     unsafe fn load_f16(from: *const u16) -> Self {
-        // exponent and fraction moved to their places, then 2^112 times that, which is exact: the exponents differ by 112
+        // exponent and fraction moved to their places, then 2^112 times that, which is exact: the exponents differ by
+        // 112
         Self(from_fn(|q| unsafe {
             let half = vmovl_u16(vld1_u16(from.add(q * QUAD)));
             let size = vshlq_n_u32::<13>(vandq_u32(half, vdupq_n_u32(0x7fff)));

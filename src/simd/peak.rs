@@ -1,10 +1,10 @@
-//! As many multiply-adds as the processor can do: what benches measure shares of.
+//! As many multiply-adds as the processor can do. Benches give their figures as a share of this peak.
 
 use crate::simd::isa::Cpu;
 use crate::simd::lanes::{Lanes, Pass};
 use core::hint::black_box;
 
-/// Multiply-adds of each chain between two looks at the clock of whoever calls.
+/// How many multiply-adds each chain does. The caller reads the clock before and after.
 struct Chains {
     rounds: usize,
 }
@@ -26,7 +26,7 @@ impl Pass for Chains {
     }
 }
 
-/// `s = s · a + b` in `N` chains that know nothing of each other; how many floating-point operations that was.
+/// `s = s · a + b` in `N` independent chains. Returns how many floating-point operations that was.
 #[inline(always)]
 unsafe fn chains<V: Lanes, const N: usize>(rounds: usize) -> usize {
     // SAFETY: the caller's promise.
@@ -47,9 +47,9 @@ unsafe fn chains<V: Lanes, const N: usize>(rounds: usize) -> usize {
 }
 
 impl Cpu {
-    /// Keeps the processor busy with nothing but independent multiply-adds in registers, `rounds` times some of them,
-    /// and says how many floating-point operations that was, an FMA counted as two. Timed, it is the peak of the core that
-    /// the benches hold their figures against.
+    /// Keeps the processor busy with independent multiply-adds in registers, `rounds` in each of several chains.
+    /// Returns how many floating-point operations that was, an FMA counted as two. Its time gives the peak of the core,
+    /// with which the benches compare their figures.
     pub fn multiply_adds(self, rounds: usize) -> usize {
         // SAFETY: it touches no memory.
         unsafe { self.run(Chains { rounds }) }

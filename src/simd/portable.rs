@@ -1,7 +1,7 @@
 //! Sixteen lanes without any instruction set: plain Rust, for any processor.
 //!
-//! The fused multiply-add is exact here too. Where the compiler knows of no instruction for it, it is computed in software,
-//! which is slow; the bits are those of the other instruction sets.
+//! The fused multiply-add is exact here too. Where the compiler knows of no instruction for it, it is computed in
+//! software, which is slow; the bits are those of the other instruction sets.
 
 #[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf", not(target_has_atomic = "64")))]
 use super::cortex_m::fused;
@@ -64,7 +64,7 @@ impl Lanes for Portable {
     const SIMD: bool = false;
     const ACCUMULATORS: usize = 4;
 
-    #[inline(never)] // as those of instruction sets are: what calls it stays small
+    #[inline(never)] // like those of instruction sets, so that its callers stay small
     unsafe fn run<P: Pass>(pass: P) -> P::Output {
         // SAFETY: no instruction set is needed; the rest is the caller's promise.
         unsafe { pass.run::<Self>() }
@@ -85,7 +85,8 @@ impl Lanes for Portable {
     unsafe fn load_f16(from: *const u16) -> Self {
         // SAFETY: the caller promises sixteen readable values.
         let halves = unsafe { from.cast::<[u16; LANES]>().read_unaligned() };
-        // exponent and fraction moved to their places, then 2^112 times that, which is exact: the exponents differ by 112
+        // exponent and fraction moved to their places, then 2^112 times that, which is exact: the exponents differ by
+        // 112
         let scale = f32::from_bits((127 + 112) << 23);
         let sizes = halves.map(|half| f32::from_bits((u32::from(half) & 0x7fff) << 13) * scale);
         Self(from_fn(|lane| f32::from_bits(sizes[lane].to_bits() | (u32::from(halves[lane]) & 0x8000) << 16)))

@@ -1,4 +1,5 @@
-//! A training that can go on: the model file and, beside the weights, all that a training step depends on.
+//! Checkpoints, from which a training can be resumed: a model file that holds, besides the weights, all that a training
+//! step depends on.
 //!
 //! Random numbers are a function of seed and position (see [`crate::random`]), so the position is their state.
 
@@ -29,18 +30,18 @@ pub struct Best {
     pub model: Model,
 }
 
-/// Where a training stands, in whole numbers.
+/// The progress of a training.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Position {
     step: u64,
     best: Option<(f64, u64)>,
-    /// [`Device::order_of_sums`] of where it was trained; not in files of before.
+    /// The [`Device::order_of_sums`] of the device that trained it. Older files do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     device: Option<String>,
 }
 
 impl Position {
-    /// The most training steps that a file may say were done: they are added to and multiplied, and no computer does as many.
+    /// The most training steps that a file may claim. More are not plausible, and computing with them could overflow.
     const MOST: u64 = 1 << 53;
 
     fn check(&self) -> Result<(), String> {
@@ -53,7 +54,7 @@ impl Position {
             ));
         }
         if best > self.step {
-            return Err(format!("the best weights are said to be of step {best}, and {} were done", self.step));
+            return Err(format!("the best weights are of step {best}, but only {} steps were done", self.step));
         }
         Ok(())
     }
@@ -67,21 +68,22 @@ pub struct Checkpoint {
     position: Position,
 }
 
-/// Tensors with this prefix are not the training's but the caller's.
+/// Tensors with this prefix belong to the caller, not to the training.
 const BESIDE: &str = "beside.";
 
-/// Writes a checkpoint, whole or not at all. `metadata` is that of the model file to come.
+/// Writes a checkpoint, whole or not at all. `metadata` is that of the final model file.
 ///
 /// # Errors
-/// If the best weights are of another network, the file cannot be written, or a card fails.
+/// If the best weights are of another network, the file cannot be written, or the GPU fails.
 pub fn save(path: impl AsRef<Path>, trainer: &mut Trainer, best: Option<&Best>, metadata: &Metadata) -> Result<()> {
     save_beside(path, trainer, best, metadata, &[])
 }
 
-/// The same with tensors that the caller wants back when the training goes on: see [`Checkpoint::beside`].
+/// The same with additional tensors, which the caller gets back when the training is resumed: see
+/// [`Checkpoint::beside`].
 ///
 /// # Errors
-/// Those of [`save`], and if two of them have one name.
+/// Those of [`save`], and if two of these tensors have the same name.
 pub fn save_beside(
     path: impl AsRef<Path>,
     trainer: &mut Trainer,
@@ -90,7 +92,7 @@ pub fn save_beside(
     beside: &[(String, Tensor)],
 ) -> Result<()> {
     if best.is_some_and(|best| best.model.shape() != trainer.model.shape()) {
-        return Err(Error::invalid("checkpoint: the best weights are of another network than that which is trained"));
+        return Err(Error::invalid("checkpoint: the best weights are of another network than the one in training"));
     }
     trainer.fetch()?;
     let mut extra = Vec::new();
@@ -122,13 +124,13 @@ impl Checkpoint {
     /// Reads a checkpoint. The bounds are those of [`file::read`].
     ///
     /// # Errors
-    /// Those of [`file::load`], and if the file is a model without a training, or its position one that no training comes to.
+    /// Those of [`file::load`], and if the file is a model without a training, or its position is not possible.
     pub fn load(path: impl AsRef<Path>, cpu: Cpu) -> Result<Self> {
         let path = path.as_ref();
         let loaded = file::load(path, None, cpu)?;
         let Some(position) = loaded.metadata.position.clone() else {
-            let reason = "holds a model but no training to go on with; resume from its checkpoint, or start anew \
-                          from its weights with --init";
+            let reason = "holds a model, but no training to resume; resume from its checkpoint, or start a new \
+                          training from its weights with --init";
             return Err(Error::file(path, reason));
         };
         let position: Position = serde_json::from_value(position)
@@ -137,12 +139,12 @@ impl Checkpoint {
         Ok(Self { path: path.into(), loaded, position })
     }
 
-    /// What the file says besides.
+    /// The metadata of the file.
     pub fn metadata(&self) -> &Metadata {
         &self.loaded.metadata
     }
 
-    /// The model as it was.
+    /// The model with the weights of the checkpoint.
     pub fn model(&self) -> &Model {
         &self.loaded.model
     }
@@ -157,24 +159,22 @@ impl Checkpoint {
         self.loaded.extra.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(BESIDE)?, tensor)))
     }
 
-    /// One line if the training is about to go on where sums may be added up in another order: then its last bits may
-    /// differ from those of a training that never stopped. `None` on a device like the one before, and if the file does not
-    /// say where it was written.
+    /// A line of text if the training is about to be resumed on a device that may add in another order. Then its last
+    /// bits may differ from those of a training that never stopped. `None` on a device like the one before, and if the
+    /// file does not name the device.
     pub fn moved_to(&self, device: &Device) -> Option<String> {
         let (before, now) = (self.position.device.as_ref()?, device.order_of_sums());
         (*before != now).then(|| {
             let path = self.path.display();
-            format!(
-                "{path}: goes on on {now}, was trained on {before}: the last bits may differ from those without a stop"
-            )
+            format!("{path}: now on {now}, was trained on {before}: the last bits may differ from those without a stop")
         })
     }
 
-    /// The trainer as it was, which goes on as if it had never stopped, and the best weights so far. On another device
-    /// the last bits may differ, see [`Checkpoint::moved_to`].
+    /// The trainer, which continues as if it had never stopped, and the best weights so far. On another device the last
+    /// bits may differ: see [`Checkpoint::moved_to`].
     ///
     /// # Errors
-    /// If the tensors of the checkpoint are not those that model, windows and recipe ask for.
+    /// If the tensors of the checkpoint are not those that model, windows and recipe need.
     pub fn into_trainer(
         self,
         windows: Windows,
@@ -187,12 +187,12 @@ impl Checkpoint {
         let best = match position.best {
             Some((loss, step)) => {
                 let params = arena("best")?;
-                // the likelihood of a distribution has no least value
+                // only the negative log-likelihood of a Gaussian can be below 0
                 if !loss.is_finite() || loss < 0.0 && recipe.loss != Loss::Gaussian {
-                    return Err(Error::file(&path, format!("the best loss is said to be {loss:?}, which no loss is")));
+                    return Err(Error::file(&path, format!("the best loss is {loss:?}, which no loss can be")));
                 }
                 if !all_finite(&params) {
-                    let reason = "holds weights that are not finite, which are never the best";
+                    let reason = "holds weights that are not finite; the best weights always are";
                     return Err(Error::tensor(&path, "rnnstep.best", reason));
                 }
                 Some(Best { loss, step, model: loaded.model.with_params(params) })
@@ -227,7 +227,7 @@ impl Checkpoint {
     }
 }
 
-/// Tensors under `prefix` as an arena like that of the parameters.
+/// The tensors under `prefix`, packed like the parameters.
 fn shadow_of(path: &Path, loaded: &Loaded, prefix: &str) -> Result<Buffer> {
     let layout = loaded.model.layout();
     let mut arena = Buffer::try_zeros(layout.len())?;
@@ -249,7 +249,7 @@ fn tensor<'a>(path: &Path, loaded: &'a Loaded, name: &str) -> Result<&'a Tensor>
     loaded.extra.get(name).ok_or_else(missing)
 }
 
-/// PyTorch's names of what an optimiser keeps of each parameter.
+/// PyTorch's names of what an optimiser keeps for each parameter.
 fn moment_names(optimizer: &Optimizer) -> [&'static str; 3] {
     match optimizer {
         Optimizer::Adam(_) | Optimizer::AdamW(_) => ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"],

@@ -1,4 +1,5 @@
-//! A whole training: after each epoch it scores the held-out rows, it keeps the best weights, and it gives back the outcome.
+//! A whole training: after each epoch it scores the held-out rows, it keeps the best weights, and it returns the
+//! outcome.
 
 use super::validation::Validation;
 use crate::error::{Error, Result};
@@ -9,7 +10,7 @@ use crate::train::checkpoint::Best;
 use crate::train::{Step, Trainer};
 use crate::units::transform::TargetTransform;
 
-/// Training steps between two looks at whether to stop.
+/// Training steps between two checks whether to stop.
 const STEPS: u64 = 256;
 
 /// The outcome of a training.
@@ -20,14 +21,20 @@ pub struct Outcome {
     pub model: Model,
     /// Whether it predicts better than the mean change does.
     pub learned: bool,
-    /// How far off it is one step ahead on what is held out, if something is.
+    /// Its errors one step ahead on the held-out rows, if there are any.
     pub errors: Option<Residuals>,
 }
 
-/// A training under way, which looks at what is held out at the end of each epoch and keeps the best weights.
+impl Outcome {
+    /// What to tell a user where [`Outcome::learned`] is false.
+    pub const LEARNED_NOTHING: &str =
+        "nothing was learned that shows on the held-out part, so the model predicts the mean change";
+}
+
+/// A training that is running. At the end of each epoch it scores the held-out rows, and it keeps the best weights.
 #[derive(Debug)]
 pub struct Fit {
-    /// What trains.
+    /// The trainer, which does the steps.
     pub trainer: Trainer,
     validation: Option<Validation>,
     best: Option<Best>,
@@ -36,7 +43,7 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// A training of `total` steps in all, from where `trainer` stands and with the `best` weights so far.
+    /// A training of `total` steps in all. It continues from the step of `trainer`, with the `best` weights so far.
     pub fn new(
         trainer: Trainer,
         validation: Option<Validation>,
@@ -47,11 +54,11 @@ impl Fit {
         Self { trainer, validation, best, total, patience }
     }
 
-    /// Trains up to step `to`, or to the end of the epoch if that comes first: what each step found goes into `steps`. Gives
-    /// back the loss on what is held out, if an epoch ended and something is.
+    /// Trains up to step `to`, or to the end of the epoch if that comes first. The results of the steps go into
+    /// `steps`. Returns the held-out loss if an epoch ended and something is held out.
     ///
     /// # Errors
-    /// If a loss is no longer a finite number, or a card fails.
+    /// If a loss is not finite, or the GPU fails.
     pub fn advance(&mut self, to: u64, steps: &mut Vec<Step>) -> Result<Option<f64>> {
         let k = self.trainer.steps_done();
         let epoch = self.trainer.windows().steps_per_epoch();
@@ -80,7 +87,7 @@ impl Fit {
         Ok(Some(loss))
     }
 
-    /// Whether all steps are done, or so many epochs brought nothing better that it is enough.
+    /// Whether all steps are done, or there was no better held-out loss for as many epochs as the patience allows.
     pub fn is_done(&self) -> bool {
         let done = self.trainer.steps_done();
         let tired = match (self.patience, self.trainer.windows().steps_per_epoch(), &self.best) {
@@ -101,8 +108,8 @@ impl Fit {
         self.outcome()
     }
 
-    /// Trains until `to` steps are done, or to the end if that comes first. Gives back whether it came so far: it asks `stop`
-    /// every few hundred steps whether to end before.
+    /// Trains until `to` steps are done, or to the end if that comes first. It asks `stop` every few hundred steps; if
+    /// that returns true, it ends early and returns false.
     ///
     /// # Errors
     /// Those of [`Fit::advance`].
@@ -117,8 +124,8 @@ impl Fit {
         Ok(true)
     }
 
-    /// What a network says that knows nothing but the targets of the training part, `[O]`, in its own units: the constant for
-    /// which the loss is smallest.
+    /// The output `[O]`, in the network's units, of a network that has learned nothing but the targets of the training
+    /// part: the constant with the smallest loss.
     fn constant(&self) -> Result<Vec<f32>> {
         let loss = self.trainer.recipe().loss;
         let (windows, out) = (self.trainer.windows(), self.trainer.model().shape().width_out());
@@ -159,15 +166,15 @@ impl Fit {
 
     /// The outcome: the best weights, or the last ones if nothing is held out.
     ///
-    /// A network that predicts changes has to show that it learned something: on what is held out, it must be better than one that
-    /// always says the change that is best for its loss, by more than two standard errors. If it is not, the outcome is that one:
-    /// its head has a bias and no weights.
+    /// A network that predicts changes has to show that it learned something. On the held-out rows, its loss must be
+    /// smaller, by more than two standard errors, than that of a network that always predicts the constant change that
+    /// is best for the loss. If it is not, the outcome is that constant network: the weights of its head are 0.
     ///
     /// # Errors
-    /// If the best weights or what is held out are of another network than that which is trained, or a card fails.
+    /// If the best weights or the held-out rows are of another network than the one in training, or the GPU fails.
     pub fn outcome(&mut self) -> Result<Outcome> {
         if self.best.as_ref().is_some_and(|best| best.model.shape() != self.trainer.model().shape()) {
-            return Err(Error::invalid("the best weights are of another network than that which is trained"));
+            return Err(Error::invalid("the best weights are of another network than the one in training"));
         }
         self.trainer.fetch()?;
         let (recipe, device) = (self.trainer.recipe(), self.trainer.device());
@@ -185,16 +192,16 @@ impl Fit {
         Ok(Outcome { model, learned, errors })
     }
 
-    /// The mean loss of `model` on what is held out, if anything is.
+    /// The mean loss of `model` on what is held out; `None` if nothing is held out.
     ///
     /// # Errors
-    /// If a card fails.
+    /// If the GPU fails.
     pub fn held_out_loss(&mut self, model: &Model) -> Result<Option<f64>> {
         let Some(validation) = &mut self.validation else { return Ok(None) };
         validation.loss(model, self.trainer.recipe(), self.trainer.device()).map(Some)
     }
 
-    /// For a checkpoint: what trains, and the best weights so far.
+    /// For a checkpoint: the trainer, and the best weights so far.
     pub fn parts(&mut self) -> (&mut Trainer, Option<&Best>) {
         (&mut self.trainer, self.best.as_ref())
     }

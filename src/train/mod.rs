@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 mod fit;
+pub mod folder;
 mod options;
 mod plan;
 mod table;

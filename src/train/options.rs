@@ -1,4 +1,4 @@
-//! Plans and recipes, option by option.
+//! Functions that make plans and recipes and change single options.
 
 use crate::net::shape::Shape;
 use crate::objective::loss::Loss;
@@ -8,8 +8,9 @@ use crate::units::scaler::Scaling;
 use crate::units::transform::TargetTransform;
 
 impl Plan {
-    /// A plan for a network of `shape`, trained for `length`: windows of 20 rows, one after the other; the last fifth of the rows
-    /// held out; columns scaled to mean 0 and deviation 1; values predicted as they are; the default recipe.
+    /// A plan for a network of `shape`, trained for `length`. Windows have 20 rows and follow one after the other; the
+    /// last fifth of the rows is held out; columns are scaled to mean 0 and deviation 1; targets are values, not
+    /// changes; the recipe is the default.
     pub fn new(shape: Shape, length: Length) -> Self {
         Self {
             shape,

@@ -1,5 +1,5 @@
-//! How tables become a model: one series or several, windows of all of them, scalers over all of their training parts, weights
-//! chosen by all that is held out.
+//! How tables become a model, for one series or for several. Windows are cut from all series, scalers are fitted to all
+//! training parts, and weights are chosen by all held-out rows.
 
 use super::validation::{SeriesRows, Validation};
 use crate::cpu::Threads;
@@ -18,20 +18,20 @@ use crate::units::transform::TargetTransform;
 use crate::units::{self, Units};
 use std::borrow::Borrow;
 
-/// The part of a table, from its end, that is held out if nobody says how large it is to be.
+/// The part of a table, at its end, that is held out by default.
 pub const HELD_OUT: f64 = 0.2;
 
 /// How long to train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
-    /// So many training steps.
+    /// This number of training steps.
     Steps(u64),
-    /// So many times through all windows.
+    /// This number of passes through all windows.
     Epochs(u64),
 }
 
 impl Length {
-    /// Training steps on `windows`.
+    /// The number of training steps on `windows`.
     pub fn steps(self, windows: &Windows) -> u64 {
         match self {
             Self::Steps(steps) => steps,
@@ -43,7 +43,7 @@ impl Length {
 /// How tables become a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The network; I and O are those that the tables ask for.
+    /// The network. Its I and O are replaced by those that the tables need.
     pub shape: Shape,
     /// T, time steps of a window.
     pub seq_len: usize,
@@ -51,52 +51,53 @@ pub struct Plan {
     pub stride: usize,
     /// B, windows side by side.
     pub batch: usize,
-    /// The part of the rows, from their end, that weights are chosen by and not trained on.
+    /// The part of the rows, at their end, that is held out: it chooses the weights and is not trained on.
     pub val_fraction: f64,
-    /// How columns are scaled, fitted to the rest.
+    /// How columns are scaled. Scalers are fitted to the rows that are not held out.
     pub scaling: Scaling,
-    /// What of the predicted columns the network sees and says.
+    /// The target transform of the predicted columns.
     pub transform: TargetTransform,
     /// How long to train.
     pub length: Length,
-    /// Epochs without a better loss on what is held out, after which to stop.
+    /// The number of epochs without a better held-out loss after which the training stops; `None` never stops it early.
     pub patience: Option<u64>,
-    /// How to train; its `steps` are set to those of `length`.
+    /// How to train. Its `steps` are replaced by those of `length`.
     pub recipe: Recipe,
 }
 
-/// Data made ready for one training.
+/// The data of one training, prepared.
 #[derive(Debug)]
 pub struct Prepared {
-    /// Between raw values and the network's, fitted to the training parts of all series; `None` where nothing is scaled.
+    /// Units, fitted to the training parts of all series; `None` if nothing is scaled.
     pub units: Option<Units>,
     /// Windows of the training parts; none has rows of two series.
     pub windows: Windows,
-    /// What weights are chosen by, if anything is held out.
+    /// The held-out part, by which weights are chosen; `None` if nothing is held out.
     pub validation: Option<Validation>,
-    /// Rows of each series that are not held out; 0 for one that is left out.
+    /// For each series, the number of rows that are not held out; 0 for a series that is left out.
     pub train_rows: Vec<usize>,
-    /// Series that nothing could be made of.
+    /// Series that could not be used.
     pub left_out: Vec<LeftOut>,
 }
 
-/// A series that takes no part, and why.
+/// A series that is not used in a training, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Which one, from 0.
+    /// The number of the series, from 0.
     pub series: usize,
-    /// Why.
+    /// Why it is left out.
     pub reason: String,
 }
 
 impl Plan {
-    /// Fits units to the training parts of `tables`, which are series of the same columns, and cuts them into windows. The last
-    /// part of each is held out; the state starts from zero and changes start anew in each. Of several series, those that are
-    /// too short for a window, or that have no such change, are left out.
+    /// Fits units to the training parts of `tables`, which are series of the same columns, and cuts them into windows.
+    /// The last part of each series is held out. In each series the state starts from zero, and no change is taken from
+    /// another series. If there are several series, those that are too short for a window, or whose target transform is
+    /// not defined, are left out.
     ///
     /// # Errors
-    /// If there is no series that can be trained on, tables differ in their columns, a value is not finite or has no form, or
-    /// a size is 0.
+    /// If no series can be trained on, tables differ in their columns, a value is not finite, a target transform is not
+    /// defined, or a size is 0.
     pub fn prepare(&self, tables: &[impl Borrow<Table>]) -> Result<Prepared> {
         self.check()?;
         let tables: Vec<&Table> = tables.iter().map(Borrow::borrow).collect();
@@ -122,23 +123,25 @@ impl Plan {
         Ok(Prepared { units: Some(units), windows, validation, train_rows, left_out })
     }
 
-    /// Windows already cut, `x [N,B,T,I]` and `target [N,B,T,O]` or `[N,B,O]`, of which the last ones are held out. Nothing is
-    /// scaled.
+    /// Windows that are already cut, `x [N,B,T,I]` and `target [N,B,T,O]` or `[N,B,O]`. The last windows are held out.
+    /// Nothing is scaled.
     ///
     /// # Errors
-    /// If the arrays have other dimensions or do not go together, or no window is left to train on.
+    /// If the arrays have other dimensions or do not fit together, or no window is left to train on.
     pub fn prepare_windows(&self, x: &Tensor, target: &Tensor) -> Result<Prepared> {
         let count = x.dims().first().copied().unwrap_or(0);
         let (train, held_out) = windows::split(count, self.val_fraction)?;
         if train.is_empty() && !held_out.is_empty() {
-            return Err(Error::invalid(format!("val-fraction: none of the {count} windows is left to train on")));
+            return Err(Error::invalid(format!(
+                "val-fraction: none of the {count} windows is left to train on; take a smaller fraction"
+            )));
         }
         let part = |range: &std::ops::Range<usize>| Windows::cut(x.part(range.clone())?, target.part(range.clone())?);
         let validation = if held_out.is_empty() { None } else { Some(Validation::Windows(part(&held_out)?)) };
         self.unscaled(part(&train)?, validation)
     }
 
-    /// The windows of the built-in sine, which has no end and of which nothing is held out.
+    /// The windows of the built-in sine. It has no end, and nothing of it is held out.
     ///
     /// # Errors
     /// If a size is 0.
@@ -146,7 +149,8 @@ impl Plan {
         self.unscaled(Windows::sine(self.seq_len)?, None)
     }
 
-    /// Windows in the network's own units. A file still has to say of a model that it predicts distributions.
+    /// Windows that are already in the network's units. If the model predicts distributions it still gets units,
+    /// because a model file has to record that.
     fn unscaled(&self, windows: Windows, validation: Option<Validation>) -> Result<Prepared> {
         let loss = self.recipe.loss;
         let (x, y) = (vec![0.0; windows.input()], vec![0.0; windows.output()]);
@@ -155,8 +159,8 @@ impl Plan {
         Ok(Prepared { units, windows, validation, train_rows: Vec::new(), left_out: Vec::new() })
     }
 
-    /// Rows of each series to train on, 0 for one that is left out, and why it is. One alone is never left out: what is wrong
-    /// with it is an error.
+    /// The number of rows of each series to train on, 0 for a series that is left out; and the series that are left
+    /// out. A single series is never left out: what is wrong with it is an error.
     fn train_rows(&self, tables: &[&Table]) -> Result<(Vec<usize>, Vec<LeftOut>)> {
         let (mut rows, mut left_out) = (Vec::with_capacity(tables.len()), Vec::new());
         for (series, table) in tables.iter().enumerate() {
@@ -174,10 +178,10 @@ impl Plan {
         Ok((rows, left_out))
     }
 
-    /// Whether the plan makes sense by itself, whatever the rows: what fails here fails for every series.
+    /// Checks the plan without any rows: what fails here fails for every series.
     ///
     /// # Errors
-    /// If a size is 0 or the part to hold out is none.
+    /// If a size is 0, or the held-out fraction is not at least 0 and below 1.
     pub fn check(&self) -> Result<()> {
         let sizes = [("seq-len", self.seq_len), ("batch", self.batch), ("stride", self.stride)];
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
@@ -186,7 +190,7 @@ impl Plan {
         windows::split(0, self.val_fraction).map(|_| ())
     }
 
-    /// Whether the first `train` rows of a series give a window, and all of it the changes that are asked for.
+    /// Whether the first `train` rows of a series give a window, and the target transform is defined for all its rows.
     fn usable(&self, table: &Table, train: usize) -> Result<()> {
         let lag = self.transform.lag();
         let needed = Windows::rows_needed(self.seq_len, self.batch, self.recipe.carry).saturating_add(lag);
@@ -207,7 +211,7 @@ impl Plan {
         }
     }
 
-    /// The rows from `first` on, and those before them that warm a state up.
+    /// Holds out the rows from `first` on, together with the rows before them that warm up the state.
     fn hold_out(&self, units: &Units, table: &Table, first: usize) -> Result<SeriesRows> {
         let lag = units.transform().lag();
         let from = one_step::warm_up_start(first, one_step::warm_up(self.seq_len), lag);
@@ -215,7 +219,7 @@ impl Plan {
         Ok(SeriesRows { x, target, first: first - from - lag })
     }
 
-    /// A training of `tables` from its start, random weights.
+    /// Starts a training of `tables` from random weights.
     ///
     /// # Errors
     /// Those of [`Plan::prepare`] and [`Plan::begin`].
@@ -223,7 +227,7 @@ impl Plan {
         self.begin(self.prepare(tables)?, None, device, threads)
     }
 
-    /// A training of what is `prepared` from its start: from the weights of `initial`, or from random ones.
+    /// Starts a training of `prepared` data, from the weights of `initial` or from random weights.
     ///
     /// # Errors
     /// Those of [`Trainer::new`], and if the shape makes no sense or `initial` has another number of columns.
@@ -246,7 +250,7 @@ impl Plan {
         Ok(Fit::new(trainer, validation, None, total, self.patience))
     }
 
-    /// The training of a checkpoint goes on with what is `prepared`, which must be what it began with.
+    /// Resumes the training of a checkpoint. The `prepared` data must be the data that it began with.
     ///
     /// # Errors
     /// Those of [`Checkpoint::into_trainer`], and if more steps are done than the plan asks for.
@@ -269,13 +273,13 @@ impl Plan {
         Ok(Fit::new(trainer, validation, best, total, self.patience))
     }
 
-    /// How to train on these windows.
+    /// The recipe for these windows.
     fn recipe_for(&self, windows: &Windows) -> Recipe {
         let loss_on = if windows.last_only() { HeadSteps::Last } else { HeadSteps::All };
         Recipe { steps: Some(self.length.steps(windows)), loss_on, ..self.recipe.clone() }
     }
 
-    /// The shape of a network for so many columns in, I, and to predict, D.
+    /// The shape of a network for I input columns and D target columns.
     ///
     /// # Errors
     /// If it makes no sense.

@@ -1,11 +1,11 @@
-//! What a training starts from: the columns that go in and those to predict.
+//! The data of a training: input columns and target columns.
 
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use crate::units::Units;
 use std::ops::Range;
 
-/// The columns that go in and those to predict, in raw units: rows of the same times.
+/// Input columns and target columns in raw units. A row has the values of one time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     inputs: Tensor,
@@ -14,17 +14,18 @@ pub struct Table {
 }
 
 impl Table {
-    /// `inputs [T,I]` and `targets [T,D]`; `columns` says which input each target is, if all are among them.
+    /// `inputs [T,I]` and `targets [T,D]`. `columns` has the number of the input that each target is, if all targets
+    /// are inputs.
     ///
     /// # Errors
-    /// If they have not as many rows, or `columns` does not fit them.
+    /// If inputs and targets differ in their number of rows, or `columns` does not fit them.
     pub fn new(inputs: Tensor, targets: Tensor, columns: Option<Vec<usize>>) -> Result<Self> {
         Error::check_length("targets: rows", inputs.rows().0, targets.rows().0)?;
         if let Some(columns) = &columns {
             Error::check_length("columns of the targets", targets.rows().1, columns.len())?;
             if let Some(column) = columns.iter().find(|&&column| column >= inputs.rows().1) {
                 return Err(Error::invalid(format!(
-                    "target column {column} is none of the {} inputs",
+                    "target column {column} is not one of the {} inputs, counted from 0",
                     inputs.rows().1
                 )));
             }
@@ -42,7 +43,7 @@ impl Table {
         &self.targets
     }
 
-    /// Which input each target is, if all are among them.
+    /// The number of the input that each target is, if all targets are inputs.
     pub fn columns(&self) -> Option<&[usize]> {
         self.columns.as_deref()
     }
@@ -52,7 +53,7 @@ impl Table {
         self.inputs.rows().0
     }
 
-    /// I and D, the columns that go in and those to predict.
+    /// I and D, the numbers of input columns and of target columns.
     pub fn widths(&self) -> (usize, usize) {
         (self.inputs.rows().1, self.targets.rows().1)
     }
@@ -60,14 +61,14 @@ impl Table {
     /// Some of its rows.
     ///
     /// # Errors
-    /// If it has not so many.
+    /// If it has fewer rows.
     pub fn part(&self, rows: Range<usize>) -> Result<Self> {
         let (inputs, targets) = (self.inputs.part(rows.clone())?, self.targets.part(rows)?);
         Ok(Self { inputs, targets, columns: self.columns.clone() })
     }
 
-    /// Its rows as the network sees them: x and the targets of the same times. The first ones, which nothing stands before that
-    /// they could be held against, are left out.
+    /// Its rows in the network's units: x and the targets of the same times. The first rows, which have no earlier row
+    /// to take a change from, are left out.
     pub(super) fn scaled(&self, units: &Units) -> Result<(Tensor, Tensor)> {
         let (inputs, targets) = self.widths();
         let (x, target) = units.rows((self.inputs.data(), inputs), (self.targets.data(), targets))?;

@@ -13,10 +13,10 @@ use crate::net::state::State;
 use crate::objective::loss::Loss;
 use crate::tensor::Buffer;
 
-/// A model in training. The same seed and data give the same bits on the same device, also after a stop: on any processor,
-/// whatever the number of threads or the instruction set; on a card with the same options and any other of the same model.
+/// A model in training. The same seed and data give the same bits, also after a stop: on all processors, with any
+/// number of threads and any instruction set; and on all GPUs of the same model with the same options.
 ///
-/// On a card the weights stay there: [`Trainer::fetch`] brings them back before one looks at them.
+/// On a GPU the weights stay on the GPU. Call [`Trainer::fetch`] before you look at them.
 #[derive(Debug)]
 pub struct Trainer {
     recipe: Recipe,
@@ -27,16 +27,17 @@ pub struct Trainer {
     pub(crate) state: State,
     pub(crate) step: u64,
     grads: Buffer,
-    /// First moment, second moment, its maximum; empty where the optimiser has none.
+    /// The first moment, the second moment and its maximum; empty for those that the optimiser does not keep.
     pub(crate) moments: [Buffer; 3],
 }
 
 impl Trainer {
-    /// A trainer at step 0. `threads` are those of a processor; a card has its own.
+    /// A trainer at step 0. `threads` are those of a processor; a GPU has its own.
     ///
     /// # Errors
-    /// If the recipe is out of range, windows and model differ in I, the model has not as many outputs as the loss
-    /// takes for the target columns of the windows, the memory cannot be had, or a card cannot run the model.
+    /// If the recipe is out of range, windows and model differ in I, the number of outputs of the model is not the one
+    /// that the loss needs for the target columns of the windows, the memory cannot be had, or the GPU cannot run the
+    /// model.
     pub fn new(
         model: Model,
         windows: Windows,
@@ -48,7 +49,7 @@ impl Trainer {
         let shape = *model.shape();
         check_widths(&shape, &windows, recipe.loss)?;
         if windows.last_only() != (recipe.loss_on == HeadSteps::Last) {
-            return Err(Error::invalid("loss-on: targets [N,B,O] go with last, targets [N,B,T,O] with all"));
+            return Err(Error::invalid("loss-on: targets [N,B,O] need last, targets [N,B,T,O] need all"));
         }
         let (len, batch) = (model.params.len(), windows.batch());
         Ok(Self {
@@ -64,21 +65,22 @@ impl Trainer {
         })
     }
 
-    /// One step: window, forward, loss, backward, update. On a processor it allocates nothing, but for a new order of
-    /// windows at the start of an epoch, and cannot fail.
+    /// One step: window, forward, loss, backward, update. On a processor it cannot fail, and it allocates nothing
+    /// except the new order of windows at the start of an epoch.
     ///
     /// # Errors
-    /// If a card fails.
+    /// If the GPU fails.
     pub fn step(&mut self) -> Result<Step> {
         let mut done = Step { loss: f32::NAN, lr: 0.0, norm: None };
         self.steps(1, |step| done = step)?;
         Ok(done)
     }
 
-    /// So many steps, each given to `seen` in its turn. A card does them without coming back to the host in between.
+    /// Does `count` steps and gives the result of each to `seen`. A GPU does them without returning to the host in
+    /// between.
     ///
     /// # Errors
-    /// If a card fails.
+    /// If the GPU fails.
     pub fn steps(&mut self, count: usize, mut seen: impl FnMut(Step)) -> Result<()> {
         let mut left = count;
         while left > 0 {
@@ -91,21 +93,21 @@ impl Trainer {
         Ok(())
     }
 
-    /// Brings parameters, gradients, moments and state back from a card. On a processor they are here anyway.
+    /// Copies parameters, gradients, moments and state back from a GPU. On a processor they are here anyway.
     ///
     /// # Errors
-    /// If a card fails.
+    /// If the GPU fails.
     pub fn fetch(&mut self) -> Result<()> {
         let Self { work, model, grads, moments, state, .. } = self;
         work.fetch(Trained { params: &mut model.params, grads, moments, state })
     }
 
-    /// The window of the last step and what the model said to it before the update: `x`, `target` and `y` of the
-    /// first sequence, one row a step (of y and target only the last, when only that one counts). Rows of y have O
-    /// values, those of the target one for each target column.
+    /// The window of the last step, and the outputs of the model for it before the update: `x`, `target` and `y` of the
+    /// first sequence, one row for each step. If only the last step counts, y and target have only that row. A row of y
+    /// has O values, a row of the target has one for each target column.
     ///
     /// # Errors
-    /// If a card fails.
+    /// If the GPU fails.
     pub fn last_window(&mut self) -> Result<[Vec<Vec<f32>>; 3]> {
         let (steps, most) = (self.windows.seq_len(), self.windows.batch());
         let (input, columns) = (self.windows.input(), self.windows.output());
@@ -120,7 +122,7 @@ impl Trainer {
         Ok([x, target, rows.step_by(batch).map(|row| self.work.y(row).to_vec()).collect()])
     }
 
-    /// The gradients of the last step, before clipping; packed like the parameters. See [`Trainer::fetch`].
+    /// The gradients of the last step, before clipping, packed like the parameters. See [`Trainer::fetch`].
     pub fn grads(&self) -> &[f32] {
         &self.grads
     }
@@ -130,7 +132,7 @@ impl Trainer {
         self.step
     }
 
-    /// The model with its current weights; on a card those of the last [`Trainer::fetch`].
+    /// The model with its current weights; on a GPU those of the last [`Trainer::fetch`].
     pub fn model(&self) -> &Model {
         &self.model
     }
@@ -140,7 +142,7 @@ impl Trainer {
         &self.recipe
     }
 
-    /// Where the windows come from.
+    /// The windows that it trains on.
     pub fn windows(&self) -> &Windows {
         &self.windows
     }
@@ -150,18 +152,18 @@ impl Trainer {
         &self.state
     }
 
-    /// Where it trains.
+    /// The device that it trains on.
     pub fn device(&self) -> &Device {
         &self.device
     }
 }
 
-/// The mean loss of `model` over one epoch of `windows`, without training; the state is carried or reset as in
-/// `recipe`, and nothing is dropped.
+/// The mean loss of `model` over one epoch of `windows`, without training. The state is carried or reset as in
+/// `recipe`, and there is no dropout.
 ///
 /// # Errors
-/// If windows and model differ in I, the model has not as many outputs as the loss takes, the memory cannot be had, or a card
-/// fails.
+/// If windows and model differ in I, the number of outputs of the model is not the one that the loss needs, the memory
+/// cannot be had, or the GPU fails.
 pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: impl Into<Device>) -> Result<f64> {
     let (shape, steps, batch, columns) = (*model.shape(), windows.seq_len(), windows.batch(), windows.output());
     check_widths(&shape, windows, recipe.loss)?;
@@ -170,7 +172,7 @@ pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: 
     let mut state = State::try_new(&shape, batch)?;
     let mut x = Buffer::try_zeros(steps * batch * shape.input)?;
     let mut target = Buffer::try_zeros(steps * batch * columns)?;
-    let mut dy = Buffer::try_zeros(shape.width_out())?; // of no use here
+    let mut dy = Buffer::try_zeros(shape.width_out())?; // the loss writes its gradient here; it is not used
     let (mut sum, mut count) = (0.0, 0.0);
     for k in 0..windows.steps_per_epoch().unwrap_or(1) {
         let found = windows.fill(k, &mut x, &mut target);
@@ -188,7 +190,7 @@ pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: 
     Ok(sum / count)
 }
 
-/// Whether a model of this shape takes what the windows give, and says what the loss wants to know.
+/// Whether a model of this shape has the inputs of the windows and the outputs that the loss needs.
 fn check_widths(shape: &Shape, windows: &Windows, loss: Loss) -> Result<()> {
     let (input, output, columns) = (shape.input, shape.width_out(), windows.output());
     if input != windows.input() {

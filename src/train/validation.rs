@@ -1,4 +1,4 @@
-//! What is held out of a training: weights are chosen by it, and whether anything was learned.
+//! The held-out part of a training. It chooses the best weights, and it shows whether anything was learned.
 
 use crate::data::windows::Windows;
 use crate::device::Device;
@@ -9,12 +9,12 @@ use crate::series::residuals::{OutputKind, Residuals};
 use crate::tensor::Tensor;
 use crate::train::{Recipe, mean_loss};
 
-/// What is held out of a training, to choose weights by.
+/// The held-out part of a training, by which weights are chosen.
 #[derive(Debug)]
 pub enum Validation {
-    /// The last rows of one series or of several; each row counts alike.
+    /// The last rows of one series or of several. Every row has the same weight.
     Rows(Vec<SeriesRows>),
-    /// Windows that came cut.
+    /// Windows that were already cut.
     Windows(Windows),
 }
 
@@ -33,7 +33,7 @@ impl Validation {
     /// The mean loss of `model` one step ahead, in the network's units.
     ///
     /// # Errors
-    /// If a card fails.
+    /// If the GPU fails.
     pub fn loss(&mut self, model: &Model, recipe: &Recipe, device: &Device) -> Result<f64> {
         match self {
             Self::Windows(windows) => mean_loss(model, windows, recipe, device.clone()),
@@ -44,11 +44,11 @@ impl Validation {
         }
     }
 
-    /// How far off `model` is one step ahead, at the last rows, as many of one series as of another: see [`OutputKind`]. Of windows that
-    /// came cut nothing is known.
+    /// The errors of `model` one step ahead at the last rows, with the same limit for each series: see [`OutputKind`].
+    /// `None` for windows that were already cut.
     ///
     /// # Errors
-    /// If the model predicts something else than what is held out, or a card fails.
+    /// If the outputs of the model do not fit the held-out columns, or the GPU fails.
     pub(super) fn errors(&self, model: &Model, recipe: &Recipe, device: &Device) -> Result<Option<Residuals>> {
         let Self::Rows(all) = self else { return Ok(None) };
         let (network, kind) = (model.clone().raw(), OutputKind::new(recipe.loss));
@@ -57,21 +57,22 @@ impl Validation {
         for series in all {
             columns = series.target.rows().1;
             let (wanted, out) = (recipe.loss.outputs(columns), network.shape().width_out());
-            Error::check_length("outputs for what is held out", wanted, out)?;
+            Error::check_length("outputs for the held-out columns", wanted, out)?;
             let found = kind.errors_of_rows(series.outputs(&network, device)?.data(), series.actuals(), columns);
             errors.extend_from_slice(&found[found.len().saturating_sub(most * columns)..]);
         }
         errors.truncate(Residuals::MOST * columns);
-        // weights that predict no numbers have no errors to speak of
+        // if the weights predict values that are not finite, there are no errors to keep
         Ok(Residuals::new(errors, columns).ok())
     }
 
-    /// Whether `model` is better than `other` by more than two standard errors of the mean difference, row by row. Two where the
-    /// rule of Breiman, Friedman, Olshen and Stone 1984 for taking the simpler of two models has one: the weights at hand are the
-    /// best of many epochs, and one of those is always a little better by chance. Windows that came cut are not asked.
+    /// Whether `model` is better than `other` by more than two standard errors of the mean difference, row by row. The
+    /// rule of Breiman, Friedman, Olshen and Stone 1984 for taking the simpler of two models has one standard error.
+    /// Here it is two, because the weights are the best of many epochs, and the best one is always a little better by
+    /// chance. Always true for windows that were already cut.
     ///
     /// # Errors
-    /// If a card fails.
+    /// If the GPU fails.
     pub(super) fn prefers(&self, model: &Model, other: &Model, recipe: &Recipe, device: &Device) -> Result<bool> {
         let Self::Rows(series) = self else { return Ok(true) };
         let of = |model| losses(series, model, recipe, device);
@@ -101,7 +102,7 @@ fn losses(series: &[SeriesRows], model: &Model, recipe: &Recipe, device: &Device
 impl SeriesRows {
     /// The outputs `[n,O]` of `network` for each row that counts, one step ahead.
     fn outputs(&self, network: &Model, device: &Device) -> Result<Tensor> {
-        // nothing is before the rows that warm the state up
+        // all rows before the first that counts warm the state up
         one_step::outputs(network, device, &self.x, self.first..self.x.rows().0, self.first)
     }
 

@@ -1,4 +1,5 @@
-//! Between raw units and the network's: the form of the predicted columns, and one shift and one scale a column.
+//! Units convert between raw values and the network's: by the target transform of the predicted columns, and by one
+//! shift and one scale for each column.
 
 pub mod scaler;
 pub mod transform;
@@ -9,45 +10,48 @@ use crate::units::scaler::{Scaler, Scaling};
 use crate::units::transform::{Past, TargetTransform};
 use alloc::{borrow::Cow, collections::BTreeSet, format, vec, vec::Vec};
 
-/// How raw values become x, and y raw values.
+/// How raw values become the network's inputs x, and how its outputs y become raw values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Units {
     x: Scaler,
     y: Scaler,
     transform: TargetTransform,
-    /// Of each predicted column, which input it is: D of them. Empty where only values are predicted, which needs none.
+    /// For each of the D predicted columns, the number of the input that it is. Empty if the target transform is
+    /// [`TargetTransform::Value`], which does not need it.
     columns: Vec<usize>,
-    /// The loss that says what y is.
+    /// The loss decides what the outputs y mean.
     loss: Loss,
 }
 
 impl Units {
-    /// Scalers alone, for a network that sees values and says values.
+    /// Scalers alone, for a network whose inputs and outputs are values.
     pub fn scaled(x: Scaler, y: Scaler) -> Self {
         Self { x, y, transform: TargetTransform::Value, columns: Vec::new(), loss: Loss::default() }
     }
 
-    /// The same for a network that says what `loss` wants to know: of each predicted column a value, mean and logarithm of the
-    /// variance, or quantiles.
+    /// The same for a network trained with `loss`. For each predicted column it has one output (a value), two (mean and
+    /// logarithm of the variance), or one for each quantile.
     ///
     /// # Errors
-    /// If the outputs are no multiple of that.
+    /// If the number of outputs is not a multiple of that.
     pub fn with_loss(mut self, loss: Loss) -> Result<Self> {
         if !self.y.width().is_multiple_of(loss.outputs(1)) {
             let (outputs, each) = (self.y.width(), loss.outputs(1));
             return Err(Error::invalid(format!(
-                "{outputs} outputs are not {each} for each predicted column, as {loss} has"
+                "{outputs} outputs cannot be {each} for each predicted column, as the loss {loss} needs"
             )));
         }
         self.loss = loss;
         Ok(self)
     }
 
-    /// The same with the predicted columns in another form. `columns[d]` is the input that predicted column d is: it must be
-    /// among the inputs, since the runtime adds to its last value what the network says.
+    /// The same with a target transform of the predicted columns. `columns[d]` is the number of the input that
+    /// predicted column d is. The column must be among the inputs, because the runtime adds the predicted change to its
+    /// last value.
     ///
     /// # Errors
-    /// If the form makes no sense, a column is no input or given twice, or the outputs are no multiple of the columns.
+    /// If the target transform makes no sense, a column is not an input or is given twice, or the number of outputs is
+    /// not a multiple of the number of columns.
     pub fn with_transform(mut self, transform: TargetTransform, columns: &[usize]) -> Result<Self> {
         let transform = transform.checked()?;
         let (inputs, outputs) = (self.x.width(), self.y.width());
@@ -60,22 +64,24 @@ impl Units {
             let first = columns.get(..8).unwrap_or(columns);
             let more = if first.len() < columns.len() { " and more" } else { "" };
             return Err(Error::invalid(format!(
-                "form: {outputs} outputs do not go with the predicted inputs {first:?}{more}"
+                "target transform: {outputs} outputs do not fit the predicted inputs {first:?}{more}"
             )));
         }
         if let Some(column) = columns.iter().find(|&&column| column >= inputs) {
-            return Err(Error::invalid(format!("form: predicted column {column} is none of the {inputs} inputs")));
+            return Err(Error::invalid(format!(
+                "target transform: predicted column {column} is not one of the {inputs} inputs, counted from 0"
+            )));
         }
         (self.transform, self.columns) = (transform, columns.to_vec());
         Ok(self)
     }
 
-    /// Units for a table, fitted to `inputs [T,I]` and the predicted `targets [T,D]` of the training part alone. `columns` says
-    /// which input each target is; `None` if one is not among them.
+    /// Units for a table, fitted to `inputs [T,I]` and the predicted `targets [T,D]` of the training part alone.
+    /// `columns` has the number of the input that each target is; `None` if a target is not an input.
     ///
     /// # Errors
-    /// If there are too few rows, a value is not finite, a form other than values is asked for and a target is not among the
-    /// inputs, or a relative change starts from 0.
+    /// If there are too few rows, a value is not finite, changes are to be predicted of a target that is not an input,
+    /// or a relative change starts from 0.
     pub fn fit(
         scaling: Scaling,
         transform: TargetTransform,
@@ -87,11 +93,11 @@ impl Units {
         Self::fit_many(scaling, transform, loss, &[(inputs.0, targets.0)], (inputs.1, targets.1), columns)
     }
 
-    /// The same for several series of the same columns, I and D wide: one scaler over the training parts of all of them. A
-    /// change begins anew in each.
+    /// The same for several series of the same columns, I and D wide: one scaler is fitted to the training parts of all
+    /// of them. No change is taken across the border of two series.
     ///
     /// # Errors
-    /// Those of [`Units::fit`], of any of the series.
+    /// Those of [`Units::fit`], for any of the series.
     pub fn fit_many(
         scaling: Scaling,
         transform: TargetTransform,
@@ -104,7 +110,7 @@ impl Units {
         if transform == TargetTransform::Value {
             let (mut x, mut y) = (Cow::default(), Cow::default());
             for (i, &(inputs, targets)) in parts.iter().enumerate() {
-                // one alone is not copied
+                // a single part is not copied
                 if i == 0 {
                     (x, y) = (Cow::from(inputs), Cow::from(targets));
                 } else {
@@ -117,7 +123,8 @@ impl Units {
         }
         let Some(columns) = columns else {
             return Err(Error::invalid(
-                "target-as: a predicted column must be among the inputs, since the runtime adds the change to its last value",
+                "target-as: a predicted column must be among the inputs, because the predicted change is added to its \
+                 last value",
             ));
         };
         let (mut x, mut y) = (Vec::new(), Vec::new());
@@ -130,11 +137,12 @@ impl Units {
         Self::scaled(x, widened(&y, loss)?).with_transform(transform, columns)?.with_loss(loss)
     }
 
-    /// Rows of a series as the network sees them in training: x `[T-lag,I]` and its targets `[T-lag,D]` of the same times. The
-    /// first [`TargetTransform::lag`] rows have nothing before them that they could be held against, and are left out.
+    /// The rows of a series in the network's units, as they are used in training: x `[T-lag,I]` and its targets
+    /// `[T-lag,D]` of the same times. The first [`TargetTransform::lag`] rows have no row before them to take a change
+    /// from, so they are left out.
     ///
     /// # Errors
-    /// If there are no more rows than that, or a relative change starts from 0.
+    /// If there are no more rows than these, or a relative change starts from 0.
     pub fn rows(&self, inputs: (&[f32], usize), targets: (&[f32], usize)) -> Result<(Vec<f32>, Vec<f32>)> {
         let (mut x, mut y) = formed(self.transform, inputs, targets, &self.columns)?;
         self.x.apply(&mut x);
@@ -152,12 +160,12 @@ impl Units {
         &self.y
     }
 
-    /// The form of the predicted columns.
+    /// The target transform of the predicted columns.
     pub fn transform(&self) -> TargetTransform {
         self.transform
     }
 
-    /// What a row of y is: what this loss wants to know.
+    /// The loss, which decides what a row of y means.
     pub fn loss(&self) -> Loss {
         self.loss
     }
@@ -167,7 +175,7 @@ impl Units {
         self.y.width() / self.loss.outputs(1)
     }
 
-    /// Of a row of y `[O]`, the D values to name if only one is wanted for each column: means, or medians.
+    /// The point predictions of a row of y `[O]`, one for each of the D columns: values, means or medians.
     ///
     /// # Panics
     /// If `y` does not have O values.
@@ -176,34 +184,35 @@ impl Units {
         &y[self.loss.point() * targets..][..targets]
     }
 
-    /// Scalers that may be moved while a model learns.
+    /// The scalers of x and y, to be changed while a model learns.
     pub(crate) fn scalers_mut(&mut self) -> (&mut Scaler, &mut Scaler) {
         (&mut self.x, &mut self.y)
     }
 
-    /// Which input each predicted column is, where the form is not that of values.
+    /// The number of the input that each predicted column is; empty if the target transform is
+    /// [`TargetTransform::Value`].
     pub fn columns(&self) -> &[usize] {
         &self.columns
     }
 
-    /// What a sequence, or `batch` of them, has to remember of its last rows.
+    /// An empty [`Past`] of the last rows of `batch` sequences.
     pub(crate) fn past(&self, batch: usize) -> Past {
         Past::new(self.transform, batch, self.columns.len())
     }
 
-    /// Whether `past` is that of `batch` sequences.
+    /// Whether `past` fits these units and `batch` sequences.
     pub(crate) fn has(&self, past: &Past, batch: usize) -> bool {
         past.fits(self.transform, batch, self.columns.len())
     }
 
-    /// Raw rows `x [B,I]` of one time step to the network's, in place.
+    /// Converts raw rows `x [B,I]` of one time step to the network's units, in place.
     #[inline]
     pub(crate) fn enter(&self, past: &mut Past, x: &mut [f32]) {
         self.difference(past, x);
         self.x.apply(x);
     }
 
-    /// What the network says to the rows that entered last, `y [B,O]`, to raw values, in place.
+    /// Converts the outputs `y [B,O]` for the rows that entered last to raw values, in place.
     #[inline]
     pub(crate) fn leave(&self, past: &Past, y: &mut [f32]) {
         self.y.undo(y);
@@ -215,14 +224,14 @@ impl Units {
         x.chunks_exact_mut((batch * self.x.width()).max(1)).for_each(|x| self.enter(past, x));
     }
 
-    /// [`Units::leave`] for whole sequences `y [T,B,O]`. `x [T,B,I]` are the raw rows and `past` is what there was before
+    /// [`Units::leave`] for whole sequences `y [T,B,O]`. `x [T,B,I]` are the raw rows, and `past` is the past before
     /// them.
     pub(crate) fn leave_rows(&self, mut past: Past, x: &[f32], y: &mut [f32], batch: usize) {
         self.y.undo(y);
         if self.transform == TargetTransform::Value {
             return;
         }
-        // the rows once more, for what each answer is held against
+        // the rows enter once more, for the value to which each predicted change is added
         let mut row = vec![0.0; batch * self.x.width()];
         for (x, y) in x.chunks_exact(row.len().max(1)).zip(y.chunks_exact_mut((batch * self.y.width()).max(1))) {
             row.copy_from_slice(x);
@@ -231,8 +240,9 @@ impl Units {
         }
     }
 
-    /// The half of [`Units::enter`] that looks back; the scaler comes after it. Alone where the scaler is applied later: to the
-    /// rows of a learner, whose scalers move, and to those of many streams, whose blocks each thread scales by itself.
+    /// The first half of [`Units::enter`]: values become changes, without the scaler. It is called alone where the
+    /// scaler is applied later: for a learner, whose scalers move, and for many streams, where each thread scales its
+    /// own blocks.
     #[inline]
     pub(crate) fn difference(&self, past: &mut Past, x: &mut [f32]) {
         if self.transform != TargetTransform::Value {
@@ -240,7 +250,8 @@ impl Units {
         }
     }
 
-    /// Values `[D]` that came, in the form that the network says them in; `before` are those they are held against.
+    /// Applies the target transform to actual values `[D]`, in place. `before` are the values that changes are taken
+    /// from.
     #[inline]
     pub(crate) fn transform_rows(&self, before: &[f32], actual: &mut [f32]) {
         for (actual, &before) in actual.iter_mut().zip(before) {
@@ -248,7 +259,7 @@ impl Units {
         }
     }
 
-    /// Targets `[.., D]` in the network's units: by the first D columns of the scaler of y.
+    /// Converts targets `[.., D]` to the network's units, by the first D columns of the scaler of y.
     #[inline]
     pub(crate) fn scale_targets(&self, rows: &mut [f32]) {
         for row in rows.chunks_exact_mut(self.targets()) {
@@ -258,7 +269,8 @@ impl Units {
         }
     }
 
-    /// Values `[B,D]` in the network's units to raw ones, in place: what [`Units::transform_rows`] and [`Units::scale_targets`] undo.
+    /// Converts values `[B,D]` in the network's units to raw ones, in place. It undoes [`Units::transform_rows`] and
+    /// [`Units::scale_targets`].
     #[cfg(feature = "evaluate")]
     #[inline]
     pub(crate) fn values(&self, past: &Past, rows: &mut [f32]) {
@@ -266,7 +278,7 @@ impl Units {
         for row in rows.chunks_exact_mut(self.targets()) {
             for ((value, shift), scale) in row.iter_mut().zip(self.y.shift()).zip(self.y.scale()) {
                 *value = *value * scale + shift;
-                // none is there where values are what is said
+                // there is none if the network predicts values
                 if let Some(&before) = before.next() {
                     *value = self.transform.value(before, *value);
                 }
@@ -274,7 +286,7 @@ impl Units {
         }
     }
 
-    /// The half of [`Units::leave`] that looks back; the scaler was undone before.
+    /// The second half of [`Units::leave`]: changes become values. The scaler was undone before.
     #[inline]
     pub(crate) fn integrate(&self, past: &Past, y: &mut [f32]) {
         if self.transform == TargetTransform::Value {
@@ -287,7 +299,7 @@ impl Units {
                 *y = self.transform.value(before, *y);
             }
             if self.transform == TargetTransform::RelativeChange {
-                // a part of `before` is so many times that
+                // y is a part of `before`, so its deviation is multiplied by |before|
                 for (s, &before) in variances.iter_mut().zip(before) {
                     *s += 2.0 * libm::logf(libm::fabsf(before));
                 }
@@ -296,8 +308,8 @@ impl Units {
     }
 }
 
-/// The scaler of y for a head that says what `loss` wants to know, of that of the values: quantiles are scaled as those are; a
-/// logarithm of a variance moves by that of the square of the scale.
+/// The scaler of y for all outputs of a network trained with `loss`, from the scaler of the target values. Quantiles
+/// are scaled as values are. The logarithm of a variance is shifted by the logarithm of the squared scale.
 fn widened(values: &Scaler, loss: Loss) -> Result<Scaler> {
     let (shift, scale) = (values.shift().to_vec(), values.scale().to_vec());
     match loss {
@@ -310,7 +322,7 @@ fn widened(values: &Scaler, loss: Loss) -> Result<Scaler> {
     }
 }
 
-/// Whether all changes in these rows are numbers.
+/// Whether all changes in these rows are finite.
 #[cfg(feature = "std")]
 pub(crate) fn check_changes(transform: TargetTransform, (values, width): (&[f32], usize)) -> Result<()> {
     if transform == TargetTransform::Value {
@@ -327,17 +339,17 @@ pub(crate) fn check_changes(transform: TargetTransform, (values, width): (&[f32]
     Ok(())
 }
 
-/// Whether something can be a part of a value, the first row being 1.
+/// Whether a relative change can start from the value `before`. `row` counts from 1.
 fn check_before(transform: TargetTransform, before: f32, row: usize) -> Result<()> {
     if transform == TargetTransform::RelativeChange && before == 0.0 {
         return Err(Error::invalid(format!(
-            "target-as relative-change: the value of row {row} is 0, and nothing is a part of that; use change"
+            "target-as relative-change: the value of row {row} is 0, where no relative change is defined; use change"
         )));
     }
     Ok(())
 }
 
-/// Rows in `transform`, without the first ones, as in [`Units::rows`], not scaled.
+/// The rows after the target transform but before scaling, without the first ones: see [`Units::rows`].
 fn formed(
     transform: TargetTransform,
     (inputs, width): (&[f32], usize),
@@ -348,7 +360,7 @@ fn formed(
     Error::check_length("targets: rows", rows, targets.len() / outputs.max(1))?;
     if let Some(column) = columns.iter().find(|&&column| column >= width) {
         return Err(Error::invalid(format!(
-            "column {column} of the inputs, which are {width} wide: give one that is there"
+            "predicted column {column} is not one of the {width} inputs, counted from 0"
         )));
     }
     if rows <= lag {
@@ -384,7 +396,7 @@ mod tests {
             |column| Units::fit(Scaling::default(), TargetTransform::Change, Loss::Mse, rows, rows, Some(&[column]));
         assert!(fit(0).is_ok());
         let error = fit(7).unwrap_err().to_string();
-        assert!(error.contains("column 7 of the inputs, which are 1 wide"), "{error}");
+        assert!(error.contains("predicted column 7 is not one of the 1 inputs"), "{error}");
     }
 
     #[test]
@@ -418,7 +430,7 @@ mod tests {
         }
     }
 
-    /// Every output of a head that says a distribution, in raw units, by hand; also below zero.
+    /// Every output of a network that predicts a distribution, converted to raw units by hand; also below zero.
     #[test]
     fn distributions_in_raw_units() {
         let quantiles: Loss = "quantiles:0.2,0.9".parse().unwrap();
@@ -453,7 +465,7 @@ mod tests {
             match loss {
                 Loss::Gaussian => {
                     for d in 0..2 {
-                        // what one deviation is, in raw units
+                        // one standard deviation, in raw units
                         let (mut at, mut one) = (low, low);
                         (at[d], one[d]) = (0.0, 1.0);
                         plain.leave(&past, &mut at);
@@ -463,7 +475,7 @@ mod tests {
                         assert!((y[2 + d] - expected).abs() < 1e-4, "{transform:?} {d}: {} {expected}", y[2 + d]);
                     }
                 }
-                // the higher level is the higher value, wherever the series is
+                // the higher level is the higher value, also where the series is below zero
                 _ => assert!(y[2..] == high && y[2] > y[0] && y[3] > y[1], "{transform:?}: {y:?}"),
             }
         }

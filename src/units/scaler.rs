@@ -1,4 +1,4 @@
-//! Between raw units and what a network likes to see: one shift and one scale a column.
+//! Scalers convert between raw units and the network's, with one shift and one scale for each column.
 
 use crate::error::{Error, Result};
 use alloc::{format, vec::Vec};
@@ -13,7 +13,7 @@ pub enum Scaling {
     Standard,
     /// From 0 to 1.
     MinMax,
-    /// As it is.
+    /// Not scaled.
     None,
 }
 
@@ -25,7 +25,7 @@ pub struct Scaler {
     scale: Vec<f32>,
 }
 
-/// A scaler as it comes out of a file, not yet checked.
+/// A scaler as it is in a file, not yet checked.
 #[derive(Deserialize)]
 struct Columns {
     shift: Vec<f32>,
@@ -39,21 +39,21 @@ impl TryFrom<Columns> for Scaler {
         let Columns { shift, scale } = columns;
         let sound = shift.iter().all(|v| v.is_finite()) && scale.iter().all(|v| v.is_finite() && *v != 0.0);
         if shift.is_empty() || shift.len() != scale.len() || !sound {
-            return Err(Error::invalid("scaler: needs a finite shift and a finite scale, not 0, for each column"));
+            return Err(Error::invalid("scaler: each column needs a finite shift and a finite scale that is not 0"));
         }
         Ok(Self { shift, scale })
     }
 }
 
 impl Scaler {
-    /// A scaler of `scaling` for the columns of `rows [T, width]`: give it the training part only.
+    /// Fits a scaler of kind `scaling` to the columns of `rows [T, width]`, which should be the training part only.
     /// A column that never changes is shifted, not scaled.
     ///
     /// # Errors
     /// If there is no whole row, or a value is not finite.
     pub fn fit(scaling: Scaling, rows: &[f32], width: usize) -> Result<Self> {
         if width == 0 || rows.is_empty() || !rows.len().is_multiple_of(width) {
-            return Err(Error::invalid(format!("scaler: {} values are no rows of {width}", rows.len())));
+            return Err(Error::invalid(format!("scaler: {} values do not divide into rows of {width}", rows.len())));
         }
         if rows.iter().any(|v| !v.is_finite()) {
             return Err(Error::invalid("scaler: a value of the training part is not finite"));
@@ -62,20 +62,20 @@ impl Scaler {
             .map(|column| fit_column(scaling, rows.iter().skip(column).step_by(width).map(|&v| f64::from(v))))
             .collect();
         let shift = fits.iter().map(|fit| fit.0 as f32).collect();
-        // what is too small for f32 counts as never changing
+        // a scale that is too small for f32 counts as that of a column that never changes
         let scale = fits.iter().map(|fit| fit.1 as f32).map(|s| if s > 0.0 { s } else { 1.0 }).collect();
         Self::try_from(Columns { shift, scale })
     }
 
-    /// A shift and a scale for each column.
+    /// A scaler with this shift and this scale for each column.
     ///
     /// # Errors
-    /// If there are none, not as many of both, one is not finite or a scale is 0.
+    /// If there are none, if there are more of one than of the other, if one is not finite, or if a scale is 0.
     pub fn new(shift: Vec<f32>, scale: Vec<f32>) -> Result<Self> {
         Self::try_from(Columns { shift, scale })
     }
 
-    /// How many columns it is for.
+    /// The number of columns.
     pub fn width(&self) -> usize {
         self.shift.len()
     }
@@ -90,13 +90,13 @@ impl Scaler {
         &self.scale
     }
 
-    /// Another shift and scale for one column, both finite and the scale not 0.
+    /// Sets the shift and the scale of one column. Both must be finite, and the scale not 0.
     pub(crate) fn set(&mut self, column: usize, shift: f32, scale: f32) {
         debug_assert!(shift.is_finite() && scale.is_finite() && scale != 0.0);
         (self.shift[column], self.scale[column]) = (shift, scale);
     }
 
-    /// Raw units to the network's, in place; `rows [n, width]`, any number of them.
+    /// Converts raw units to the network's, in place: `rows [n, width]` with any n.
     pub fn apply(&self, rows: &mut [f32]) {
         for row in rows.chunks_mut(self.width()) {
             for ((value, shift), scale) in row.iter_mut().zip(&self.shift).zip(&self.scale) {
@@ -105,7 +105,7 @@ impl Scaler {
         }
     }
 
-    /// The network's units to raw ones, in place; `rows [n, width]`, any number of them.
+    /// Converts the network's units to raw ones, in place: `rows [n, width]` with any n.
     pub fn undo(&self, rows: &mut [f32]) {
         for row in rows.chunks_mut(self.width()) {
             for ((value, shift), scale) in row.iter_mut().zip(&self.shift).zip(&self.scale) {
@@ -128,7 +128,7 @@ fn fit_column(scaling: Scaling, values: impl Iterator<Item = f64> + Clone) -> (f
             let count = values.clone().count() as f64;
             let mean = values.clone().sum::<f64>() / count;
             let variance = values.map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
-            // a constant column differs from its own mean by rounding alone
+            // a constant column differs from its own mean only by rounding
             let constant = variance <= (mean * 1e-12) * (mean * 1e-12);
             (mean, if constant { 0.0 } else { libm::sqrt(variance) })
         }

@@ -1,15 +1,16 @@
-//! The form that a network sees a series in: values, or how they change; and the values from before that this takes.
+//! Target transforms: a network predicts the values of a series, or their changes. Changes need the values of earlier
+//! rows, which are kept here too.
 
 use crate::error::{Error, Result};
 use crate::tensor::touch;
 use alloc::{format, vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 
-/// What of a predicted column the network sees and says. The runtime adds back what was taken away, so what goes in and
-/// comes out are values all the same.
+/// What is done to a predicted column before the network sees it. The runtime undoes it in the predictions, so inputs
+/// and outputs of a model are values in any case.
 ///
-/// A network that says changes and knows nothing says none, which is the last value (of a season ago): it cannot drift away
-/// from a series that grows beyond all it was trained on.
+/// A network that predicts changes and has learned nothing predicts no change, which is persistence (or seasonal
+/// naive). So it cannot drift away from a series that grows beyond the values it was trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "as")]
 pub enum TargetTransform {
@@ -18,11 +19,12 @@ pub enum TargetTransform {
     Value,
     /// `v[t] - v[t-1]`
     Change,
-    /// `(v[t] - v[t-1]) / |v[t-1]|`, and 0 where `v[t-1]` is 0: up is up below zero as well, and quantiles keep their order.
+    /// `(v[t] - v[t-1]) / |v[t-1]|`, and 0 where `v[t-1]` is 0. The absolute value keeps the sign of a change below
+    /// zero, and so the order of quantiles.
     RelativeChange,
     /// `v[t] - v[t-season]`
     SeasonalChange {
-        /// Rows from one value to the one it is held against, at least 1.
+        /// Rows between a value and the value that is subtracted from it, at least 1.
         season: usize,
     },
 }
@@ -31,7 +33,7 @@ impl TargetTransform {
     /// The longest season, in rows.
     pub const LONGEST: usize = 1 << 20;
 
-    /// The form itself, if its season is one.
+    /// The target transform itself, if its season is valid.
     ///
     /// # Errors
     /// If the season is 0 or longer than [`TargetTransform::LONGEST`].
@@ -44,7 +46,7 @@ impl TargetTransform {
         }
     }
 
-    /// Rows between a value and the one before that it is held against; 0 for values themselves.
+    /// Rows between a value and the earlier value that its change is taken from; 0 for [`TargetTransform::Value`].
     pub fn lag(self) -> usize {
         match self {
             Self::Value => 0,
@@ -53,7 +55,7 @@ impl TargetTransform {
         }
     }
 
-    /// What the network sees of the value `now`; `before` came [`TargetTransform::lag`] rows earlier.
+    /// Applies the transform to the value `now`; `before` is the value [`TargetTransform::lag`] rows earlier.
     #[inline]
     pub fn of(self, before: f32, now: f32) -> f32 {
         match self {
@@ -64,7 +66,7 @@ impl TargetTransform {
         }
     }
 
-    /// The value that the network means by `predicted`.
+    /// Undoes the transform: the value for the network's output `predicted`.
     #[inline]
     pub fn value(self, before: f32, predicted: f32) -> f32 {
         match self {
@@ -75,10 +77,10 @@ impl TargetTransform {
     }
 }
 
-/// The last values of the predicted columns, of each of B sequences: a ring of [`TargetTransform::lag`] rows. Part of a
+/// The last values of the predicted columns of B sequences: a ring of [`TargetTransform::lag`] rows. It is part of a
 /// [`State`](crate::net::state::State).
 ///
-/// Before its first row a sequence is taken to have been constant, so its first change is 0.
+/// A sequence counts as constant before its first row, so its first change is 0.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Past {
     transform: TargetTransform,
@@ -88,38 +90,38 @@ pub(crate) struct Past {
     row: usize,
     /// The oldest row of the ring, which the next one replaces.
     oldest: usize,
-    /// Whether a row came since the start.
+    /// Whether there was a row since the start.
     begun: bool,
 }
 
 impl Past {
-    /// Room for `batch` sequences of `columns` predicted columns; nothing came yet.
+    /// Room for `batch` sequences of `columns` predicted columns, before any row.
     pub fn new(transform: TargetTransform, batch: usize, columns: usize) -> Self {
         let row = batch * columns;
         Self { transform, values: vec![0.0; transform.lag() * row], row, oldest: 0, begun: false }
     }
 
-    /// Whether it is of this form and has the room that [`Past::new`] would make.
+    /// Whether it has this target transform and the room that [`Past::new`] would make.
     pub fn fits(&self, transform: TargetTransform, batch: usize, columns: usize) -> bool {
         self.transform == transform && self.row == batch * columns
     }
 
-    /// The form that takes these values away.
+    /// The target transform that uses these values.
     pub fn transform(&self) -> TargetTransform {
         self.transform
     }
 
-    /// D, if it is of `batch` sequences.
+    /// D, if it is for `batch` sequences.
     pub fn columns(&self, batch: usize) -> usize {
         self.row / batch.max(1)
     }
 
-    /// Back to where nothing came yet.
+    /// Goes back to the start, before any row.
     pub fn reset(&mut self) {
         (self.oldest, self.begun) = (0, false);
     }
 
-    /// The same as `other` if that is of the same form and of as many columns, else as if nothing had come yet.
+    /// Copies `other` if it has the same target transform and as many columns; otherwise it goes back to the start.
     pub fn follow(&mut self, other: &Self) {
         if other.begun && other.transform == self.transform && other.row == self.row {
             self.values.copy_from_slice(&other.values);
@@ -129,13 +131,13 @@ impl Past {
         }
     }
 
-    /// Brings its memory in.
+    /// Touches its memory, so that later writes meet no page fault.
     pub fn touch(&mut self) {
         touch(&mut self.values);
     }
 
-    /// Puts the form in the place of the values in `columns` of the rows `x [B,I]`, and remembers those. In the place of one that
-    /// is not finite the value before it is kept, so that the next change is one again.
+    /// Replaces the values in `columns` of the rows `x [B,I]` by their changes, and remembers the values. If a value is
+    /// not finite, the value before it is remembered instead, so that the next change is finite again.
     #[inline]
     pub fn take(&mut self, columns: &[usize], x: &mut [f32]) {
         let (transform, batch, first) = (self.transform, self.row / columns.len().max(1), !self.begun);
@@ -164,7 +166,7 @@ impl Past {
         }
     }
 
-    /// Of each sequence, the values that the next ones are held against: `[B,D]`.
+    /// The values that the next changes are taken from, `[B,D]`.
     #[inline]
     pub fn before_next(&self) -> &[f32] {
         self.values.get(self.oldest * self.row..).and_then(|rows| rows.get(..self.row)).unwrap_or_default()
@@ -175,7 +177,7 @@ impl Past {
         self.values.len().checked_div(self.row).unwrap_or(0)
     }
 
-    /// The ring as it lies in memory, `[lag,B,D]`, and which row of it is the oldest; `None` before the first one.
+    /// The ring in its order in memory, `[lag,B,D]`: see [`Past::oldest`].
     pub(crate) fn values(&self) -> &[f32] {
         &self.values
     }
@@ -184,6 +186,7 @@ impl Past {
         &mut self.values
     }
 
+    /// The oldest row of the ring; `None` before the first row.
     pub(crate) fn oldest(&self) -> Option<usize> {
         self.begun.then_some(self.oldest)
     }
@@ -198,7 +201,8 @@ impl Past {
         self.begun.then(|| [old, young].concat())
     }
 
-    /// Each of `pasts`, of one sequence and of one form and width, `times` side by side.
+    /// Repeats each of `pasts` `times` times, side by side. Each is of one sequence; all have the same target transform
+    /// and width.
     #[cfg(feature = "evaluate")]
     pub(crate) fn repeated(pasts: &[&Self], times: usize) -> Self {
         let Some(first) = pasts.first() else { return Self::default() };
@@ -213,10 +217,10 @@ impl Past {
         Self { transform: first.transform, values, row: columns * rings.len() * times, oldest: 0, begun: true }
     }
 
-    /// Takes what [`Past::rows`] gave.
+    /// Sets the ring to `rows`, which [`Past::rows`] gave.
     ///
     /// # Errors
-    /// If there are not as many values.
+    /// If the number of values differs.
     pub fn set_rows(&mut self, rows: &[f32]) -> Result<()> {
         Error::check_length("past [lag,B,D]", self.values.len(), rows.len())?;
         self.values.copy_from_slice(rows);

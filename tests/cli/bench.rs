@@ -62,7 +62,7 @@ fn a_trained_model() {
         for (isa, rows) in isas.iter().zip(rows[2..].chunks(6)) {
             assert!(answer.stdout.contains(&format!("\n{}\n", isa.name())), "{}", answer.stdout);
             let expected =
-                ["0", "1"].into_iter().flat_map(|pause| ["step", "predict", "advance"].map(|what| (what, pause)));
+                ["0", "1"].into_iter().flat_map(|pause| ["step", "answer", "advance"].map(|what| (what, pause)));
             for (row, (what, pause)) in rows.iter().zip(expected) {
                 assert_eq!([row("device"), row("what"), row("pause_ms")], [isa.name(), what, pause]);
                 assert_eq!([row("network"), row("weights")], ["LSTM 1 -> 9 -> 1", weights]);
@@ -76,7 +76,7 @@ fn a_trained_model() {
             }
         }
         let (texts, corners) = picture(&run, "b.svg");
-        for text in isas.iter().map(|isa| isa.name()).chain(["step", "predict after 1 ms", "µs", "% of the steps"]) {
+        for text in isas.iter().map(|isa| isa.name()).chain(["step", "answer after 1 ms", "µs", "% of the steps"]) {
             assert!(texts.iter().any(|found| found == text), "{text}: {texts:?}");
         }
         // a bin has two corners, and the outline starts and ends on the ground
@@ -90,7 +90,7 @@ fn one_instruction_set_alone() {
     let run = Run::new();
     run.model("m.safetensors", CellKind::Gru, [3, 6, 2, 2]);
     let answer = run.ok(&format!("bench m.safetensors --isa portable --device cpu {SHORT} --out b.csv"));
-    assert!(answer.after("answers ").starts_with("portable: portable's bits"), "{}", answer.stdout);
+    assert!(answer.after("answers ").starts_with("portable: the bits of portable"), "{}", answer.stdout);
     assert_eq!(table(&run.text("b.csv")).len(), 2 + 6);
     assert!(!answer.stdout.contains("\navx"));
 }

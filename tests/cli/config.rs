@@ -32,7 +32,7 @@ fn a_recipe_gives_the_same_model_again() {
         assert_eq!(run.ok("info b.safetensors --recipe").stdout, printed.stdout);
     }
     run.model("bare.safetensors", rnnstep::CellKind::Rnn, [1, 4, 1, 1]);
-    run.fails("info bare.safetensors --recipe", &["bare.safetensors", "does not say how it was trained"]);
+    run.fails("info bare.safetensors --recipe", &["bare.safetensors", "has no recipe"]);
     run.misused("info --recipe", &["MODEL"]);
 }
 
@@ -74,7 +74,10 @@ fn what_is_typed_wins() {
     run.ok("train --no-plot --config r.toml -- other.csv");
     // evaluate takes the same file, and what only it knows
     let walk = run.ok("evaluate --config r.toml").stdout;
-    assert!(walk.contains("GRU 1 -> 5 -> 1, target as seasonal-change") && walk.contains("sunspots: "), "{walk}");
+    assert!(
+        walk.contains("GRU 1 -> 5 -> 1 without bias, target as seasonal-change") && walk.contains("sunspots: "),
+        "{walk}"
+    );
     run.file("e.toml", run.text("r.toml") + "horizon = 2\ntest-fraction = 0.5\nrefit = 100\n");
     let walk = run.ok("evaluate --config e.toml --refit 80").stdout;
     assert!(walk.contains("1 to 2 steps ahead by a model trained 2 times"), "{walk}");
@@ -110,9 +113,9 @@ fn what_is_wrong_with_a_file_is_said_in_a_line() {
         ("column = [\"a,b\"]\n", "column: \"a,b\" holds a comma"),
         ("column = [[1]]\n", "column: expected a text in quotes, got a list"),
         ("epochs = 3\nsteps = 4\n", "cannot be used with"),
-        ("out = \"m.safetensors\"\n", "\"out\" is said on the command line"),
-        ("threads = 2\n", "\"threads\" is said on the command line"),
-        ("config = \"other.toml\"\n", "\"config\" is said on the command line"),
+        ("out = \"m.safetensors\"\n", "\"out\" must be given on the command line"),
+        ("threads = 2\n", "\"threads\" must be given on the command line"),
+        ("config = \"other.toml\"\n", "\"config\" must be given on the command line"),
         ("[training]\nlr = 0.1\n", "line 1: unknown key \"training\""),
         ("hidden = 1979-05-27\n", "got a date"),
         ("cell = \"gru\"\ncell = \"lstm\"\n", "line 2: duplicate key"),

@@ -99,7 +99,7 @@ fn a_training_goes_on_with_its_own_columns() {
     for (name, table) in [("swapped.csv", waves("b,a", true)), ("other.csv", waves("x,y", false))] {
         run.file(name, table);
         let line = run.fails(&format!("train --resume m.safetensors {name} --epochs 3 --no-plot"), &[name, "\"a\""]);
-        assert!(line.contains("the training to go on with"), "{line}");
+        assert!(line.contains("the training to resume has"), "{line}");
     }
     // the same under another name of the file is the same
     run.file("moved.csv", waves("a,b", false));

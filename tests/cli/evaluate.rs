@@ -30,10 +30,13 @@ fn says_whether_a_model_is_worth_anything() {
     let said = &wave.stdout;
     assert!(said.contains("wave, one step ahead: better than ") && said.contains(" ± "), "{said}");
     assert!(
-        said.contains("rows 241 to 300 of 300, forecast 1 to 3 steps ahead by a model trained once, on the 240 before"),
+        said.contains(
+            "rows 241 to 300 of 300, forecast 1 to 3 steps ahead by a model trained once, on the 240 rows before"
+        ),
         "{said}"
     );
-    for word in ["last value", "season ago (", "drift", "autoregression", "circular block bootstrap", "Diebold-Mariano"]
+    for word in
+        ["last value", "seasonal naive (", "drift", "autoregression", "circular block bootstrap", "Diebold-Mariano"]
     {
         assert!(said.contains(word), "{word}: {said}");
     }
@@ -48,7 +51,7 @@ fn says_whether_a_model_is_worth_anything() {
     // the scores are those of the forecasts that were written
     let written = run.text("f.csv");
     let header = written.lines().next().unwrap();
-    assert_eq!(header, "day,ahead,column,came,model,last value,season ago,drift,autoregression");
+    assert_eq!(header, "day,ahead,column,actual,model,last value,seasonal naive,drift,autoregression");
     let mut squares = (0.0, 0.0);
     let known = run.text("s.csv");
     let day = |t: usize| known.lines().nth(t + 1).unwrap().rsplit(',').next().unwrap().parse::<f64>().unwrap();
@@ -88,7 +91,7 @@ fn a_model_as_it_is_and_trained_anew() {
     series(&run);
     run.ok("train s.csv --column wave --cell gru --hidden 8 --epochs 20 --no-plot");
     let as_it_is = run.ok("evaluate s.csv model.safetensors").stdout;
-    assert!(as_it_is.contains("by a model taken unchanged") && as_it_is.contains("are optimistic"), "{as_it_is}");
+    assert!(as_it_is.contains("by a model used unchanged") && as_it_is.contains("are optimistic"), "{as_it_is}");
     // 240 of 300 rows were trained on
     let half = run.ok("evaluate s.csv model.safetensors --test-fraction 0.5").stdout;
     assert!(half.contains("trained on 90 of these rows, so its scores are too optimistic"), "{half}");
@@ -99,7 +102,8 @@ fn a_model_as_it_is_and_trained_anew() {
     let shown: f64 = model.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!((shown - rmse.parse::<f64>().unwrap()).abs() < 1e-4, "{rmse} {model}");
     let anew = run.ok("evaluate s.csv model.safetensors --refit 30 --sliding 100 --gap 2 --test-fraction 0.3").stdout;
-    assert!(anew.contains("by a model trained 3 times, on 100 rows each, 2 rows left out in between"), "{anew}");
+    let words = "by a model trained 3 times, each time on the last 100 rows before, 2 rows left out in between";
+    assert!(anew.contains(words), "{anew}");
     for (wrong, code, says) in [
         ("evaluate", 2, "DATA is missing"),
         ("evaluate s.csv model.safetensors --hidden 9", 2, "--hidden: a MODEL has its own recipe"),
@@ -171,7 +175,7 @@ fn changes_in_every_command() {
         ));
         let model = Model::load(run.path("model.safetensors")).unwrap();
         assert_eq!(model.units().unwrap().transform(), expected);
-        assert!(run.ok("info model.safetensors").stdout.contains("the change of each predicted column"));
+        assert!(run.ok("info model.safetensors").stdout.contains("the network predicts the difference from the "));
         // predict, stream and a stream of the library say the same
         let rows = numbers(&run.text("s.csv"), 1);
         let mut stream = Stream::new(model).unwrap();
@@ -206,7 +210,7 @@ fn changes_in_every_command() {
     let season = Model::load(run.path("model.safetensors")).unwrap().units().unwrap().transform();
     assert_eq!(season, TargetTransform::SeasonalChange { season: 10 }, "a period is 10.5 rows");
     for (wrong, code, says) in [
-        ("train s.csv --season 4", 2, "only --target-as seasonal-change has one"),
+        ("train s.csv --season 4", 2, "goes only with --target-as seasonal-change"),
         ("train s.csv --column walk --target-as seasonal-change --season 0", 2, "must be a whole number, 1 or more"),
         (
             "train s.csv --column walk --target-as seasonal-change --season 500",

@@ -37,7 +37,7 @@ fn says_whether_learning_is_worth_anything() {
     assert!(said.contains("every 1, window 16, learning rate 0.003; 499 updates, weights taken back "), "{said}");
     // the scores are those of the forecasts that were written, and the skill over the model is that of the scores
     let (forecasts, scores) = (rows_of(&run.text("f.csv")), rows_of(&run.text("o.csv")));
-    assert_eq!(forecasts[0][..6], ["day", "ahead", "column", "came", "model", "learner"]);
+    assert_eq!(forecasts[0][..6], ["day", "ahead", "column", "actual", "model", "learner"]);
     let rmse = |at: usize| {
         let error = |row: &Vec<String>| (row[at].parse::<f64>().unwrap() - row[3].parse::<f64>().unwrap()).powi(2);
         (forecasts[1..].iter().map(error).sum::<f64>() / (forecasts.len() - 1) as f64).sqrt()
@@ -82,7 +82,7 @@ fn a_model_that_learns_as_it_is_told() {
     run.ok("train s.csv --column new,old --target old --cell lstm --hidden 7 --epochs 2 --target-as change --no-plot");
     let how = "--learn --every 2 --window 7 --learn-lr 0.01 --adapt 0.99";
     let said = run.ok(&format!("evaluate s.csv model.safetensors {how} --forecasts f.csv")).stdout;
-    assert!(said.contains("every 2, window 7, learning rate 0.01, scalers that keep 0.99; 149 updates, "), "{said}");
+    assert!(said.contains("every 2, window 7, learning rate 0.01, adapt 0.99; 149 updates, "), "{said}");
     let options = LearnerOptions {
         every: 2,
         window: 7,
@@ -119,7 +119,7 @@ fn learns_with_every_kind_of_model() {
         ("--column old --loss quantiles --horizon 2", "old, learning while it runs, one step ahead: "),
         (
             "--column old --refit 50 --sliding 400",
-            "147 updates, weights taken back 0 times; after each training it begins",
+            "147 updates, weights taken back 0 times; it starts again after each training",
         ),
     ] {
         let said = run.ok(&format!("evaluate s.csv {train} {more}")).stdout;
@@ -142,14 +142,14 @@ fn what_does_not_go_together_is_said_before_the_work() {
         (0..40).map(|t| (0..33).map(|c| format!("{}", t + c)).collect::<Vec<_>>().join(",") + "\n").collect();
     run.file("wide.csv", wide);
     for (wrong, code, says) in [
-        ("--every 2", 2, "--every: says how to learn; add --learn"),
-        ("--learn-lr 0.1", 2, "--learn-lr: says how to learn; add --learn"),
-        ("--adapt 0.9", 2, "--adapt: says how to learn; add --learn"),
+        ("--every 2", 2, "--every: goes only with --learn; add --learn"),
+        ("--learn-lr 0.1", 2, "--learn-lr: goes only with --learn; add --learn"),
+        ("--adapt 0.9", 2, "--adapt: goes only with --learn; add --learn"),
         ("--learn --save-every 5", 2, "--save-every"),
         ("--learn --every 0", 2, "'--every <N>': must be a whole number, 1 or more"),
         ("--learn --window 0", 2, "'--window <K>': must be a whole number, 1 or more"),
         ("--learn --learn-lr=-1", 2, "'--learn-lr <RATE>': must be a finite number"),
-        ("--learn --adapt 0.9 --loss gaussian", 1, "adapt: only for a model that says one value"),
+        ("--learn --adapt 0.9 --loss gaussian", 1, "adapt: only for a model that predicts one value"),
         ("--learn --device cuda", 1, "evaluate --learn runs on the CPU only"),
         ("--plot p.jpg", 1, "a plot is written as .svg or .png"),
         ("--plot no/p.svg", 1, "create it first"),

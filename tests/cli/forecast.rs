@@ -175,7 +175,7 @@ fn what_bands_rest_on() {
     let head = |rows: usize| table.lines().take(rows + 1).collect::<Vec<_>>().join("\n");
     // the largest of 62 errors is not far enough out
     let wide = run.ok("forecast model.safetensors sunspots.csv --steps 3 --bands 50,99").stderr;
-    assert!(wide.contains("62 rows of errors say little of a band of 99 %"), "{wide}");
+    assert!(wide.contains("62 rows of errors are too few for an interval of 99 %"), "{wide}");
     // the errors in the file are there whatever the history
     run.file("short.csv", lines[0].to_string() + "\n" + &lines[1..8].join("\n"));
     let short = run.ok("forecast model.safetensors short.csv --steps 3 --bands 80");
@@ -193,7 +193,7 @@ fn what_bands_rest_on() {
     // a distribution says it of itself, unchecked
     run.ok("train sunspots.csv --cell gru --epochs 5 --no-plot --val-fraction 0 --loss gaussian --out all.safetensors");
     let own = run.ok("forecast all.safetensors sunspots.csv --steps 3 --bands 80");
-    assert!(own.stderr.contains("what the model says of itself"), "{}", own.stderr);
+    assert!(own.stderr.contains("they are not checked"), "{}", own.stderr);
     // a model from elsewhere
     run.model("m.safetensors", CellKind::Gru, [1, 7, 1, 1]);
     let other = run.ok("forecast m.safetensors sunspots.csv --steps 3 --bands 80,95");
@@ -249,7 +249,7 @@ fn a_lone_quantile_is_named() {
     run.example("sunspots.csv");
     let train = "train sunspots.csv --epochs 1 --no-plot --loss";
     let said = run.ok(&format!("{train} quantiles:0.05,0.95")).stderr;
-    assert!(said.contains("it is the quantile 0.05 of --loss quantiles:0.05,0.95; add 0.5"), "{said}");
+    assert!(said.contains("use the quantile 0.05 of --loss quantiles:0.05,0.95; add 0.5"), "{said}");
     assert!(!run.ok(&format!("{train} quantiles:0.05,0.5,0.95")).stderr.contains("quantile 0."));
     // the middle of what can come is one all the same
     let ahead = run.ok("forecast model.safetensors sunspots.csv --steps 3 --bands 80").stdout;

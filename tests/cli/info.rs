@@ -74,7 +74,7 @@ fn a_model_from_elsewhere() {
     run.model("m.safetensors", CellKind::Gru, [3, 4, 1, 2]);
     let answer = run.ok("info m.safetensors");
     assert!(answer.stdout.starts_with("m.safetensors: GRU 3 -> 4 -> 2\n"));
-    assert_eq!(answer.after("  recipe "), "not said");
+    assert_eq!(answer.after("  recipe "), "none");
     Model::random(relu(1, 4), 0).unwrap().save(run.path("relu.safetensors")).unwrap();
     assert!(run.ok("info relu.safetensors").stdout.starts_with("relu.safetensors: RNN (relu) 1 -> 4 -> 1\n"));
     run.fails("info absent.safetensors", &["absent.safetensors"]);

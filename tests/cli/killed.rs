@@ -142,9 +142,9 @@ fn two_hundred_kills() {
 #[test]
 fn a_training_without_its_checkpoint() {
     let run = Run::new();
-    let words = ["absent.checkpoint.safetensors", "no such checkpoint", "start anew"];
+    let words = ["absent.checkpoint.safetensors", "no such checkpoint", "start again"];
     run.fails("train --resume absent.checkpoint.safetensors", &words);
-    run.fails("train --resume absent.safetensors", &["absent.safetensors", "no such checkpoint", "start anew"]);
+    run.fails("train --resume absent.safetensors", &["absent.safetensors", "no such checkpoint", "start again"]);
     run.misused("train --save-every often", &["--save-every", "10s"]);
     // the name of the model to come is enough, and the log must be there to be gone on with
     let talk = run.talk("train --steps 100000000 --no-plot --save-every 10 --print-every 10 --log m.csv");
@@ -276,7 +276,7 @@ fn no_room() {
     let [_, warning, error] = answer.stderr.lines().collect::<Vec<_>>()[..] else { panic!("{}", answer.stderr) };
     let reason = "model.checkpoint.safetensors: File too large (os error 27); the file would be larger than this process \
                   may write; see ulimit -f";
-    assert_eq!(warning, format!("warning: {reason}; the training goes on and will try again"));
+    assert_eq!(warning, format!("warning: {reason}; the training continues and will try again"));
     assert_eq!(error, format!("error: {reason}"));
     run.fails("predict model.safetensors sunspots.csv --out p.csv", &["p.csv", "ulimit -f"]);
     run.fails("convert model.safetensors --to rust --out m.rs", &["m.rs", "ulimit -f"]);
@@ -308,7 +308,7 @@ fn a_full_disk() {
     let said =
         "m.checkpoint.safetensors: No space left on device (os error 28); make room there, or name another folder";
     let lines: Vec<&str> = stderr.lines().filter(|line| line.contains("No space")).collect();
-    let warning = format!("warning: {said}; the training goes on and will try again");
+    let warning = format!("warning: {said}; the training continues and will try again");
     assert_eq!(lines, [warning, format!("error: {said}")]);
 }
 
@@ -334,7 +334,7 @@ fn room_comes_and_goes() {
     assert!(talk.hear_error().starts_with("GRU "));
     room("1000");
     let said = talk.hear_error();
-    assert!(said.starts_with(&format!("warning: {name}: ")) && said.contains("goes on"), "{said}");
+    assert!(said.starts_with(&format!("warning: {name}: ")) && said.contains("continues"), "{said}");
     let kept = steps_done(&run, name).unwrap();
     // it goes on, and what there was stays
     let printed = || talk.hear()["step".len()..].split_whitespace().next().unwrap().parse::<u64>().unwrap();

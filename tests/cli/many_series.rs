@@ -321,7 +321,7 @@ fn killed_or_interrupted_it_goes_on() {
             let answer = talk.end();
             assert_eq!(answer.code, Some(1), "{}", answer.stderr);
             assert!(
-                answer.stdout.contains("go on with the same command and --resume interrupted"),
+                answer.stdout.contains("continue with the same command and --resume interrupted"),
                 "{}",
                 answer.stdout
             );
@@ -353,7 +353,7 @@ fn evaluate_says_how_good_each_is() {
     ));
     assert!(
         each.stdout.starts_with(
-            "all.csv: the last rows of each of 4 series, forecast 1 to 2 steps ahead by a model trained for each\n"
+            "all.csv: the last rows of each of 4 series, forecast 1 to 2 steps ahead by a local model trained for each\n"
         ),
         "{}",
         each.stdout
@@ -408,7 +408,11 @@ fn evaluate_says_how_good_each_is() {
     }
     // one model, trained on the way on what comes before the part that is forecast
     let over_all = run.ok(&format!("evaluate all.csv --series shop {flags} --out s.csv"));
-    assert!(over_all.stdout.contains("by one model, trained on the rows before of all"), "{}", over_all.stdout);
+    assert!(
+        over_all.stdout.contains("by one global model, trained on the earlier rows of all series"),
+        "{}",
+        over_all.stdout
+    );
     let before: String = {
         let text = run.text("sorted.csv");
         let keep = |line: &&str| {
@@ -511,16 +515,19 @@ fn what_makes_no_sense() {
         ),
         ("train all.csv --series nosuch --per-series", &["no column \"nosuch\""]),
         ("train all.csv --series shop --only nosuch", &["all.csv", "no series \"nosuch\"", "\"north\""]),
-        ("train all.csv --series shop --column shop", &["\"shop\" says which series a row belongs to"]),
-        ("train all.csv --series shop --time shop", &["\"shop\" cannot say both"]),
+        ("train all.csv --series shop --column shop", &["\"shop\" is the series id column"]),
+        ("train all.csv --series shop --time shop", &["\"shop\" cannot be both"]),
         ("train x.npy --series shop", &["x.npy", "--series is for a .csv"]),
         (
             "train shop0.csv model.safetensors --column sold --out new.safetensors",
             &["model.safetensors", "windows already cut"],
         ),
         ("predict model.safetensors x.npy --series shop", &["x.npy", "--series is for a .csv"]),
-        ("evaluate all.csv empty --series shop", &["empty/scores.csv", "nothing says which model is whose"]),
-        ("train all.csv --series shop --per-series --out a/b", &["a/b: the folder that it is to lie in"]),
+        (
+            "evaluate all.csv empty --series shop",
+            &["empty/scores.csv", "is missing, so the model of each series is not known"],
+        ),
+        ("train all.csv --series shop --per-series --out a/b", &["a/b: its parent folder does not exist"]),
         ("train --resume models", &["models", "is a folder"]),
     ] {
         run.fails(args, words);
@@ -561,7 +568,7 @@ fn what_makes_no_sense() {
     // those to predict as well, where a number says which
     run.file("ab.csv", "a,b,c\n1,2,3\n4,5,6\n");
     run.file("ac.csv", "a,c,b\n1,2,3\n4,5,6\n");
-    let words = ["ac.csv", "the columns to predict \"c\", a series before it \"b\"", "--target"];
+    let words = ["ac.csv", "the columns to predict \"c\", but an earlier series has \"b\"", "--target"];
     run.fails("train ab.csv ac.csv --column a --target 2", &words);
     // a table of so many series shows its head and its tail
     let text: String = (0..40).flat_map(|n| (0..30).map(move |t| format!("s{n},{:.3}\n", sold(n, t)))).collect();

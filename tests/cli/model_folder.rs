@@ -12,7 +12,7 @@ fn one_series_by_its_model_in_the_folder() {
     run.ok(&format!("train all.csv --series shop --per-series {SHORT}"));
     let said =
         run.ok("evaluate all.csv models --series shop --only north --out a.csv --html r.html --plot p.svg").stdout;
-    assert!(said.contains("by a model taken unchanged") && run.text("r.html").contains("<svg"), "{said}");
+    assert!(said.contains("by a model used unchanged") && run.text("r.html").contains("<svg"), "{said}");
     run.ok("evaluate shop0.csv models/north.safetensors --out b.csv");
     assert_eq!(run.text("a.csv"), run.text("b.csv"));
     run.ok("evaluate all.csv models --series shop --only north --refit 9");
@@ -110,7 +110,7 @@ fn notes_count_series() {
     let scores = table(&run.text("models/scores.csv"));
     let silent = scores.values().filter(|row| !row[5].is_empty()).count();
     assert!(silent > 0 && scores.len() == 4, "{scores:?}");
-    assert!(said.contains(&format!("note: of {silent} series, nothing was learned")), "{said}");
+    assert!(said.contains(&format!("note: in {silent} series, nothing was learned")), "{said}");
     let said = run.ok(&format!("evaluate walks.csv {flags}")).stdout;
     assert!(said.contains(" series, nothing was learned"), "{said}");
 }
@@ -124,7 +124,7 @@ fn a_folder_in_the_place_of_something_else() {
     for command in ["predict models shop0.csv", "forecast models shop0.csv --steps 2", "info models"] {
         run.fails(command, &["models: is a folder", "--series COLUMN"]);
     }
-    run.fails("train all.csv --series shop --per-series --resume modles", &["modles: is no folder of models"]);
+    run.fails("train all.csv --series shop --per-series --resume modles", &["modles: is not a folder of models"]);
     assert!(!run.path("modles").exists());
 }
 

@@ -183,9 +183,9 @@ fn damage(run: &Run, from: &str, to: &str, key: &str, value: Value) {
 fn a_damaged_recipe_names_its_file() {
     let run = folder();
     let mut cases = vec![
-        ("", json!(5), "no object"),
-        ("", json!([1]), "no object"),
-        ("", json!("x"), "no object"),
+        ("", json!(5), "not a JSON object"),
+        ("", json!([1]), "not a JSON object"),
+        ("", json!("x"), "not a JSON object"),
         ("", json!({}), "missing field"),
         ("odd", json!(1), "odd"),
         ("loss", json!("nonsense"), "loss"),

@@ -114,7 +114,7 @@ fn ctrl_c() {
         let answer = talk.end();
         assert_eq!(answer.code, Some(1), "{}", answer.stderr);
         let said = answer.after("interrupted after ");
-        let (done, next) = said.split_once(" steps; go on with: rnnstep ").unwrap();
+        let (done, next) = said.split_once(" steps; continue with: rnnstep ").unwrap();
         assert_eq!(next, "train --resume model.checkpoint.safetensors");
         let done: usize = done.parse().unwrap();
         assert!(done > 50);
@@ -136,7 +136,7 @@ fn ctrl_c_names_the_model_file_to_come() {
     talk.hear();
     talk.interrupt();
     let answer = talk.end();
-    let (done, next) = answer.after("interrupted after ").split_once(" steps; go on with: rnnstep ").unwrap();
+    let (done, next) = answer.after("interrupted after ").split_once(" steps; continue with: rnnstep ").unwrap();
     let total = done.parse::<usize>().unwrap() + 1;
     run.ok(&format!("{next} --steps {total}"));
     assert!(run.path("mine.safetensors").exists() && !run.path("model.safetensors").exists());
@@ -236,7 +236,7 @@ fn a_checkpoint_without_windows() {
     let extra: Vec<_> = parts.extra.clone().into_iter().collect();
     write(extra.clone());
     let answer = run.ok("train --resume half.safetensors --steps 50");
-    let note = "half.checkpoint.safetensors: no plot was wanted on the way";
+    let note = "half.checkpoint.safetensors: was trained with --no-plot";
     assert!(answer.stderr.contains(note), "{}", answer.stderr);
     run.ok("train --resume half.safetensors --steps 60 --no-plot");
     assert!(run.ok("train --resume half.safetensors --steps 70").stderr.contains(note));

@@ -29,16 +29,16 @@ fn says_what_it_found_and_that_it_is_optimistic() {
     let Answer { stdout: said, stderr, .. } = run.ok(args);
     assert_eq!(stderr, "");
     for words in [
-        "sunspots.csv: 9 candidates in 12 trainings, scored on rows 199 to 247; rows 248 to 309 were not looked at",
+        "sunspots.csv: 9 candidates in 12 trainings, scored on rows 199 to 247; rows 248 to 309 were not used",
         "winner: candidate ",
         " -> 6",
         "inside the search, after 24 epochs: an error of 0.",
-        "that is optimistic: it is the best of 9 candidates, picked by this very score",
-        "rows 248 to 309, forecast one step ahead by the winner, trained on the 247 before",
+        "this is optimistic: it is the best score of 9 candidates, and it chose the winner",
+        "rows 248 to 309, forecast one step ahead by the winner, trained on the 247 rows before",
         "sunspots: ",
         " ± ",
         "last value",
-        "season ago (11 rows)",
+        "seasonal naive (11 rows)",
         "circular block bootstrap",
         "next     rnnstep train --config recipe.toml",
     ] {
@@ -55,7 +55,7 @@ fn says_what_it_found_and_that_it_is_optimistic() {
     assert_eq!(lines(&run, "b.journal.json"), lines(&run, "recipe.journal.json"));
     let again = run.ok(args);
     assert_eq!(again.stdout, said);
-    assert_eq!(again.stderr, "going on: 12 trainings are in recipe.journal.json already\n");
+    assert_eq!(again.stderr, "continuing: 12 trainings are in recipe.journal.json already\n");
     // the same rows elsewhere are the same; more tries go on from there
     std::fs::copy(run.path("sunspots.csv"), run.path("moved.csv")).unwrap();
     let more = run.ok("search moved.csv --tries 12 --epochs 24 --hidden 6 --seed 2").stdout;
@@ -96,7 +96,7 @@ fn goes_on_after_it_was_killed() {
         let left = lines(&run, "j.json").len() - 1;
         assert!(left >= after);
         let answer = run.ok(&args);
-        assert!(answer.stderr.starts_with(&format!("going on: {left} training")), "{}", answer.stderr);
+        assert!(answer.stderr.starts_with(&format!("continuing: {left} training")), "{}", answer.stderr);
         assert_eq!(run.text("part.toml"), run.text("whole.toml"));
         assert_eq!(lines(&run, "j.json"), lines(&run, "whole.journal.json"));
         assert_eq!(answer.stdout.lines().take(9).collect::<Vec<_>>(), whole.stdout.lines().take(9).collect::<Vec<_>>());
@@ -110,7 +110,7 @@ fn goes_on_after_it_was_killed() {
     let torn = torn.join("\n");
     run.file("j.json", &torn[..torn.len() - 20]);
     let answer = run.ok(&format!("{args} --out part.toml --journal j.json"));
-    assert!(answer.stderr.contains("warning: j.json: 3 lines cannot be read and done again"), "{}", answer.stderr);
+    assert!(answer.stderr.contains("warning: j.json: 3 lines cannot be read, so the trainings"), "{}", answer.stderr);
     assert_eq!(run.text("part.toml"), run.text("whole.toml"));
 }
 
@@ -125,15 +125,15 @@ fn ctrl_c_leaves_the_best_so_far() {
     talk.interrupt();
     let answer = talk.end();
     assert_eq!(answer.code, Some(1), "{}", answer.stderr);
-    assert!(answer.after("interrupted after ").contains("run the same again to go on"), "{}", answer.stdout);
+    assert!(answer.after("interrupted after ").contains("run the same command again to continue"), "{}", answer.stdout);
     assert!(!answer.stdout.contains("circular block bootstrap"), "the untouched rows stay so\n{}", answer.stdout);
     assert!(run.text("recipe.toml").contains("epochs = 100"));
     run.ok("train --config recipe.toml --epochs 1 --no-plot");
     // a budget, and once more
     let known = lines(&run, "recipe.journal.json").len() - 1;
     let answer = run.ok(&format!("{args} --budget 0.6s"));
-    assert!(answer.stderr.starts_with(&format!("going on: {known} trainings")), "{}", answer.stderr);
-    assert!(answer.after("the budget is used up: ").contains("run the same again to go on"));
+    assert!(answer.stderr.starts_with(&format!("continuing: {known} trainings")), "{}", answer.stderr);
+    assert!(answer.after("the budget is used up: ").contains("run the same command again to continue"));
     assert!(answer.stdout.contains("circular block bootstrap"), "{}", answer.stdout);
     assert!(lines(&run, "recipe.journal.json").len() - 1 > known);
     // without a number of tries the budget alone ends it
@@ -161,7 +161,7 @@ fn what_is_refused() {
         (format!("sunspots.csv {again} --cell lstm"), "(cell: rnn there, lstm here)"),
         (format!("sunspots.csv {again} --cell rnn"), "(given: "),
         (format!("sunspots.csv {again} --test-fraction 0.3"), "(test-fraction: 0.2 there, 0.3 here)"),
-        (format!("sunspots.csv {again} --clip 1"), "(clip: not said there, 1.0 here)"),
+        (format!("sunspots.csv {again} --clip 1"), "(clip: not given there, 1.0 here)"),
         ("sunspots.csv --tries 2 --epochs 2".into(), "(epochs: 1 there, 2 here)"),
         ("sunspots.csv --journal other.json".into(), "other.json: is no journal of a search"),
         ("sunspots.csv --out no/r.toml".into(), "create it first"),

@@ -95,7 +95,7 @@ fn bad_lines_leave_the_state_alone() {
             talk.say(&format!("{bad}\n"));
             let said = talk.hear_error();
             assert!(said.starts_with(&format!("line {}: ", 2 * i + 2)), "{bad:?}: {said}");
-            assert!(said.ends_with("the state is as before"), "{said}");
+            assert!(said.ends_with("the state stays unchanged"), "{said}");
         }
     }
     let answer = talk.end();
@@ -181,7 +181,7 @@ fn learns_and_goes_on() {
     for (wrong, words) in [
         ("stream model.safetensors --every 2", "add --learn"),
         ("stream model.safetensors --learn --raw", "leave --raw out"),
-        ("stream model.safetensors --learn --save-every 5", "say where to, with --out FILE"),
+        ("stream model.safetensors --learn --save-every 5", "give the file to write with --out FILE"),
     ] {
         run.misused(wrong, &[words]);
     }
@@ -191,7 +191,7 @@ fn learns_and_goes_on() {
     run.fails("stream l.learner.safetensors --learn --window 5", &["another --window"]);
     run.file("m.csv", "a,b\n1,2\n2,3\n3,1\n4,5\n5,2\n6,7\n7,1\n8,3\n9,2\n1,2\n4,1\n2,2\n");
     run.ok("train m.csv --column a --target b --seq-len 2 --epochs 1 --no-plot --out m.safetensors");
-    run.fails("stream m.safetensors --learn", &["\"b\" is predicted and not among the inputs"]);
+    run.fails("stream m.safetensors --learn", &["\"b\" is predicted but is not an input"]);
 }
 
 /// Killed at any time, it loses no more than the lines since it was last written down.

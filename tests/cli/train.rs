@@ -354,10 +354,10 @@ fn options_without_an_effect_are_said() {
         ("--optimizer sgd --amsgrad", "note: --amsgrad has no effect: only adam"),
         ("--optimizer sgd --eps 1", "note: --eps has no effect: only adam"),
         ("--optimizer sgd --betas 0.1,0.2", "note: --betas has no effect: only adam"),
-        ("--device cpu --dtype bf16", "note: --dtype has no effect: only a card"),
-        ("--device cpu --frame one-block", "note: --frame has no effect: only a card"),
-        ("--device cpu --no-cache", "note: --no-cache has no effect: only a card"),
-        ("--device cpu --bundle none", "note: --bundle has no effect: only a card"),
+        ("--device cpu --dtype bf16", "note: --dtype has no effect: it is for a GPU"),
+        ("--device cpu --frame one-block", "note: --frame has no effect: it is for a GPU"),
+        ("--device cpu --no-cache", "note: --no-cache has no effect: it is for a GPU"),
+        ("--device cpu --bundle none", "note: --bundle has no effect: it is for a GPU"),
     ] {
         let stderr = run.ok(&format!("train sunspots.csv --epochs 1 --no-plot {flags}")).stderr;
         assert!(stderr.contains(says) && stderr.matches("note: ").count() == 1, "{flags}\n{stderr}");

@@ -430,7 +430,7 @@ fn a_bundle_gives_back_what_was_put_in() {
     for (card, integrated) in [("90", false), ("75", false), ("72", true), ("121", true)] {
         let text = one_line(&find(card, integrated).unwrap_err());
         assert!(text.starts_with(&path.display().to_string()), "{text}");
-        assert!(text.contains("has kernels for sm_80, sm_86, sm_87, sm_120, and this card is sm_"), "{text}");
+        assert!(text.contains("has kernels for sm_80, sm_86, sm_87, sm_120, and this GPU is sm_"), "{text}");
     }
     let text = one_line(&read.find(&probe(64), Arch::new(8, 6), false).unwrap_err());
     assert!(text.contains("probe.cu (N=64)") && text.contains("compile the bundle again"), "{text}");

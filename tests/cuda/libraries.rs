@@ -205,7 +205,7 @@ fn the_working_directory_and_those_above_it() {
     {
         for folder in ["work", "work/tree"] {
             let words: &[&str] =
-                if path.is_empty() { &[] } else { &["\nrefused   LD_LIBRARY_PATH has ", "take it out"] };
+                if path.is_empty() { &[] } else { &["\nrefused   LD_LIBRARY_PATH has ", "remove that entry"] };
             let answer = ground.info(folder, &[("LD_LIBRARY_PATH", path)]);
             wrong.if_ran(&format!("LD_LIBRARY_PATH={path}, in {folder}"), answer, words);
         }
@@ -242,7 +242,7 @@ fn the_working_directory_and_those_above_it() {
     for path in [":", "tree"] {
         let set = [("RNNSTEP_NVRTC", toolkit.to_str().unwrap()), ("LD_LIBRARY_PATH", path)];
         let answer = ground.info("work", &set);
-        wrong.if_ran("no second half", answer, &["has no libnvrtc-builtins.so beside it", "LD_LIBRARY_PATH"]);
+        wrong.if_ran("no second half", answer, &["has no libnvrtc-builtins.so next to it", "LD_LIBRARY_PATH"]);
     }
     wrong.panic_if_any();
 }
@@ -377,7 +377,7 @@ fn a_second_half_that_others_may_write() {
         let tree = ground.at("tree");
         for variable in VARIABLES {
             let answer = ground.info("work", &[(variable, tree.to_str().unwrap())]);
-            wrong.if_ran(&format!("{variable}, {linked}"), answer, &["its second half ", "chmod go-w "]);
+            wrong.if_ran(&format!("{variable}, {linked}"), answer, &["its second library ", "chmod go-w "]);
         }
     }
     wrong.panic_if_any();
@@ -398,7 +398,7 @@ fn what_is_loaded_is_said() {
     assert!(said.contains(&format!("\ndriver    {folder}/libcuda.so.1\n")), "{said}");
     assert!(said.contains(&format!("\nnvrtc     NVRTC 12.9 ({folder}/libnvrtc.so)\n")), "{said}");
     let cache = ground.at("cache");
-    assert!(said.contains(&format!("\ncache     {}, made when the first ", cache.display())), "{said}");
+    assert!(said.contains(&format!("\ncache     {}, created when the first ", cache.display())), "{said}");
     fs::write(ground.at("work/x.csv"), "v\n0.1\n0.2\n0.3\n").unwrap();
     assert!(run(&emulator, "train --steps 2 --no-plot --device cpu --out m.safetensors").status.success());
     assert!(run(&emulator, "predict m.safetensors x.csv --device cuda").status.success());

@@ -207,7 +207,7 @@ fn answers_agree_with_the_cpu() {
     assert!(card.ok("info").contains("cuda:0    Emulated sm_80"));
     let info = card.ok("info m.safetensors");
     assert!(
-        info.contains(" 1 sequence and 0 KiB of dynamic shared memory a block, 1 block has the weights\n"),
+        info.contains(" 1 sequence and 0 KiB of dynamic shared memory in a block, 1 block holds the weights\n"),
         "{info}"
     );
     let info = card.ok("info m.safetensors --frame many-blocks");
@@ -236,7 +236,7 @@ fn bench() {
     assert!(output.status.success() && said.contains("\ncuda:0    left out, "), "{said}");
     assert!(!said.contains("\ncuda:0\n"), "{said}");
     let said = card.ok("bench --isa portable --weights int8 --seconds 0.01");
-    assert!(said.contains("\ncuda      left out, ") && said.contains("ask with --device cuda"), "{said}");
+    assert!(said.contains("\ncuda      left out, ") && said.contains("ask for it with --device cuda"), "{said}");
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn bundles() {
     assert!(!card.path("cache").exists(), "a bundle needs no cache");
     let hopper = card.emulator.clone().with("EMULATOR_ARCH", 90);
     let refusals = [
-        (&hopper, predict, "has kernels for sm_80, sm_87, and this card is sm_90"),
+        (&hopper, predict, "has kernels for sm_80, sm_87, and this GPU is sm_90"),
         (&card.emulator, "predict other.safetensors x.csv --device cuda --bundle m.bundle", "another model"),
         (&card.emulator, "predict m.safetensors x.csv --device cuda --bundle x.csv", "not a bundle"),
         (
@@ -305,7 +305,7 @@ fn what_cannot_be() {
     }
     assert!(card.refused(&card.emulator, "gates m.safetensors x.csv --device cuda").contains("on the CPU only"));
     let said = card.on(&card.emulator, "predict m.safetensors x.csv").stderr;
-    assert!(String::from_utf8_lossy(&said).contains("device auto: cpu, not worth a card"));
+    assert!(String::from_utf8_lossy(&said).contains("device auto: cpu, not worth a GPU"));
     // memory that ends here and there, the last time after the training, when the new model is written already
     let before = std::fs::read(card.path("m.safetensors")).unwrap();
     for bytes in [1_000, 20_000, 60_000, 100_000] {
@@ -399,7 +399,7 @@ fn ctrl_c() {
         let last = stdout.last().unwrap_or_default();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
-        let (done, next) = last.split_once(" steps; go on with: rnnstep ").unwrap_or_else(|| panic!("{last}"));
+        let (done, next) = last.split_once(" steps; continue with: rnnstep ").unwrap_or_else(|| panic!("{last}"));
         assert_eq!(next, "train --resume model.checkpoint.safetensors");
         let done: usize = done.strip_prefix("interrupted after ").unwrap().parse().unwrap();
         assert!(done > 50 && !card.path("model.safetensors").exists());

@@ -121,7 +121,7 @@ fn bad_npy_files() {
     contains(&shaped("(1, 1, 1, 1, 2)"), &["5 dimensions"]);
     contains(&shaped("(3,)"), &["8 bytes", "takes 12 bytes"]);
     contains(&shaped("(1000000000000, 2)"), &["8 bytes", "takes 8000000000000 bytes"]);
-    contains(&shaped("(4294967296, 4294967296)"), &["cannot be"]);
+    contains(&shaped("(4294967296, 4294967296)"), &["too many values"]);
     contains(&shaped("(4611686018427387904,)"), &["8 bytes"]);
     contains(&shaped("(4611686018427387906,)"), &["8 bytes"]);
     for unclear in ["(-2,)", "(2L,)", "(99999999999999999999,)", "(1,,2)", "('a',)", "2", "None", "(2", "{2}", "((2,))"]

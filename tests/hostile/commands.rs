@@ -101,7 +101,7 @@ struct Flag {
 
 #[test]
 fn lines() {
-    campaign("commands::lines", 2500, |folder| {
+    campaign("commands::lines", 1500, |folder| {
         let place = Place::new(folder);
         #[cfg(unix)]
         for (name, to) in [("link", "good.csv"), ("loop", "loop"), ("dangling", "absent")] {

@@ -269,7 +269,7 @@ fn last_values_of_another_model_are_refused() {
         assert!(set.lines().count() == 1 && restored.lines().count() == 1, "{set}\n{restored}");
         assert!(set.contains(&format!("{there:?} of")) && set.contains(&format!("predicts {here:?}")), "{set}");
         // rings of another length are seen before their form is
-        let says = format!("of a model that says {there:?}, this one says {here:?}");
+        let says = format!("its model has the target transform {there:?}, this one has {here:?}");
         let expected = if here.lag() == there.lag() { &says } else { "of another model" };
         assert!(restored.contains(expected), "{restored}");
     }
@@ -333,7 +333,7 @@ fn what_belongs_to_another_training_is_refused() {
     let said = |fit: &mut Fit| fit.outcome().unwrap_err().to_string();
     // what is held out has another column to be predicted
     let mut fit = Fit::new(trainer(), plan.prepare(&[&two]).unwrap().validation, None, 10, Some(1));
-    assert_eq!(said(&mut fit), "outputs for what is held out: expected 2 values, got 1");
+    assert_eq!(said(&mut fit), "outputs for the held-out columns: expected 2 values, got 1");
     let best = |hidden: usize| {
         let model = Model::random(plan.shape.with_hidden(hidden).unwrap(), 0).unwrap();
         Best { loss: 0.5, step: u64::MAX, model }

@@ -79,7 +79,7 @@ const READERS: &[Reader] = &[
 
 #[test]
 fn files() {
-    campaign("texts::files", 2500, |folder| {
+    campaign("texts::files", 1500, |folder| {
         let place = Place::new(folder);
         move |case| {
             let dice = &mut case.dice;

@@ -25,7 +25,7 @@ const FLOORS_OF_CLI: &[&[&str]] = &[&["failure", "memory", "signals"], &["output
 const FLOORS_OF_ARGS: &[&[&str]] = &[
     &["number", "value"],
     &["device", "paths", "table"],
-    &["folder", "model", "sequences", "series", "threads"],
+    &["model", "sequences", "series", "threads"],
     &["input"],
     &["job"],
     &["config"],

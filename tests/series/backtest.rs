@@ -211,7 +211,7 @@ fn naive_forecasts_are_fitted_to_the_training_part() {
     let found = walk(&values, &protocol(240, 2), &plan(TargetTransform::Value, 1, 0));
     let column = &found.columns[0];
     let names: Vec<String> = column.forecasters.iter().map(|forecasts| forecasts.forecaster.to_string()).collect();
-    assert_eq!(names, ["model", "last value", "season ago", "drift", "autoregression"]);
+    assert_eq!(names, ["model", "last value", "seasonal naive", "drift", "autoregression"]);
     let linear = Naive::autoregression(&values[..240], 10).unwrap();
     let said = &column.forecasters[4].values;
     for (i, origin) in found.origins.clone().enumerate() {

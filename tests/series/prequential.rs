@@ -239,13 +239,16 @@ fn what_cannot_be_learned_with_is_said_before_the_work() {
         (LearnerOptions { window: 0, ..mse }, "window 0"),
         (LearnerOptions { lr: f64::NAN, ..mse }, "lr NaN"),
         (LearnerOptions { adapt: Some(1.0), ..mse }, "adapt 1"),
-        (LearnerOptions { adapt: Some(0.9), ..options(Loss::Gaussian) }, "adapt: only for a model that says one value"),
+        (
+            LearnerOptions { adapt: Some(0.9), ..options(Loss::Gaussian) },
+            "adapt: only for a model that predicts one value",
+        ),
     ] {
         let failure = failure(options, true);
         assert!(failure.contains(says), "{failure}");
     }
     assert_eq!(trained.get(), 0);
-    assert!(failure(options(Loss::Gaussian), true).contains("does not go with the loss"));
+    assert!(failure(options(Loss::Gaussian), true).contains("does not fit the loss"));
     assert!(failure(LearnerOptions { adapt: Some(0.9), ..mse }, false).contains("the model has no scalers"));
     assert_eq!(trained.get(), 2);
 }

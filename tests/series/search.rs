@@ -259,7 +259,7 @@ fn what_fails_loses_and_says_why() {
     assert!(attempts.iter().any(|text| text.contains("candidate: 0,") && text.contains("score: None")), "{attempts:?}");
     search.space().lr = (1e30, 1e30);
     let error = search.run(Some(5), &Threads::default(), &[], &|| false, &|_| Ok(())).unwrap_err().to_string();
-    assert!(error.starts_with("every candidate failed, the first one with: the loss of step"), "{error}");
+    assert!(error.starts_with("every candidate failed; the reason of the first one: the loss of step"), "{error}");
     // a journal that cannot be written ends the search
     let full = |_: &Attempt| Err(Error::Invalid("the disk is full".into()));
     let search = self::search(&wave(260), &plan(5));
@@ -309,7 +309,7 @@ fn a_damaged_journal_loses_a_line_and_no_more() {
     for (other, says) in [
         (serde_json::json!({ "seed": 2, "rows": "b" }), "(seed: 1 there, 2 here)"),
         (serde_json::json!({ "seed": 1, "rows": "b" }), "(of other data)"),
-        (serde_json::json!({ "seed": 1, "rows": "a", "clip": 3 }), "(clip: not said there, 3 here)"),
+        (serde_json::json!({ "seed": 1, "rows": "a", "clip": 3 }), "(clip: not given there, 3 here)"),
     ] {
         let error = Journal::open(&path, &other).unwrap_err().to_string();
         assert!(error.contains(says) && error.contains("another search"), "{error}");

@@ -205,7 +205,7 @@ fn a_file_keeps_the_form() {
     broken[at + 1] = b'7';
     std::fs::write(&path, &broken).unwrap();
     let error = file::load(&path, None, Cpu::widest()).unwrap_err().to_string();
-    assert!(error.contains("m.safetensors") && error.contains("column 7 is none of the 3 inputs"), "{error}");
+    assert!(error.contains("m.safetensors") && error.contains("column 7 is not one of the 3 inputs"), "{error}");
 }
 
 #[test]

@@ -412,10 +412,10 @@ fn what_cannot_be_is_refused() {
     refused(Model::from_weights(shape, &weights).unwrap(), plain, "not finite");
 
     let mut learner = Learner::new(model(), plain, cpu).unwrap();
-    assert_eq!(learner.learn(&[0.0]).unwrap_err().to_string(), "learn: each needs a predict before it");
+    assert_eq!(learner.learn(&[0.0]).unwrap_err().to_string(), "learn: call predict before every learn");
     assert_eq!(learner.predict(&[0.0]).unwrap_err().to_string(), "x [I]: expected 2 values, got 1");
     learner.predict(&[0.0, 0.1]).unwrap();
-    assert_eq!(learner.learn(&[]).unwrap_err().to_string(), "came [D]: expected 1 values, got 0");
+    assert_eq!(learner.learn(&[]).unwrap_err().to_string(), "actual [D]: expected 1 values, got 0");
     assert!(learner.tick(&[0.0, 0.1], &[]).is_err());
     assert_eq!(learner.ticks(), 0);
     assert_eq!(learner.learn(&[0.5]).unwrap(), Learned::default());
@@ -492,5 +492,5 @@ fn forms_and_distributions() {
     let plain = Model::random(Shape::new(CellKind::Gru, 1, 9, 1, 1).unwrap(), 4).unwrap();
     let options = LearnerOptions { loss: Loss::Gaussian, ..LearnerOptions::default() };
     let error = Learner::new(plain, options, Cpu::widest()).unwrap_err().to_string();
-    assert!(error.contains("does not go with the loss gaussian"), "{error}");
+    assert!(error.contains("does not fit the loss gaussian"), "{error}");
 }

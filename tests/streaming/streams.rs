@@ -202,7 +202,7 @@ fn refused(
 #[test]
 fn misuse_is_refused_and_moves_nothing() {
     const CLOSED: &str = "its stream was closed; open a new one";
-    const FOREIGN: &str = "it belongs to other streams; use it with those that opened it";
+    const FOREIGN: &str = "it belongs to another Streams; use it with the one that opened it";
     for cell in CellKind::ALL {
         let (mut streams, handles) = used(cell);
         let (_other, others) = used(cell);
@@ -225,7 +225,7 @@ fn misuse_is_refused_and_moves_nothing() {
                 refused((streams, open), &first, |s, _| s.set_state(bad, &state));
                 assert!(!streams.is_open(bad));
             }
-            let twice = "stream handle 2: its stream is among the rows before; a stream takes one step a call";
+            let twice = "stream handle 2: its stream is in an earlier row too; a stream takes one step in each call";
             refused((streams, open), twice, |s, y| s.step_many(&[handles[7], handles[0], handles[7]], &x, y));
             let three = [handles[0], handles[4], handles[7]];
             refused((streams, open), "x [N,I]: expected 6 values, got 5", |s, y| s.step_many(&three, &x[..5], y));

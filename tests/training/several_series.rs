@@ -159,7 +159,7 @@ fn changes_that_are_none_leave_a_series_out() {
             found.left_out.into_iter().map(|one| (one.series, one.reason)).collect()
         };
         let none = format!(
-            "target-as relative-change: the value of row {} is 0, and nothing is a part of that; use change",
+            "target-as relative-change: the value of row {} is 0, where no relative change is defined; use change",
             row + 1
         );
         let huge = format!("target-as: the change from row {} on is not finite; use value", row + 1);

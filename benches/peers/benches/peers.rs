@@ -1,4 +1,5 @@
-//! Every peer at every workload, the peers in turn. Ids of criterion: `lstm_step/tract/H32`; a line of JSON for each result.
+//! Every peer at every workload, the peers in turn. Ids of criterion: `lstm_step/tract/H32`; a line of JSON for each
+//! result.
 //!
 //! `run` is the way to call it: it knows where the other languages are. Alone: `cargo bench`, with the variables of
 //! [`peers::options`].
@@ -13,7 +14,7 @@ use peers::result::{Line, Outcome};
 use peers::timing;
 use std::hint::black_box;
 
-/// The loss that the lesson has to end below: it was learnt.
+/// The lesson was learnt if its last loss is below this.
 const LEARNT: f32 = 1e-2;
 
 /// Streams that are stepped together; libtorch.cpp has as many.
@@ -26,8 +27,8 @@ struct Run {
 }
 
 impl Run {
-    /// Has `measure` time each peer that is wanted at the workload `kind/size`, and prints what became of it. `measure` is
-    /// given the peer and how to time a call.
+    /// Calls `measure` for each peer that is wanted, to time the workload `kind/size`, and prints the outcome.
+    /// `measure` is given the peer and a way to time a call.
     fn each(
         &mut self,
         kind: &str,
@@ -64,7 +65,7 @@ impl Run {
         }
     }
 
-    /// Many streams of one network, each given the same x; the time is that of one of them.
+    /// Many streams of one network, all with the same x; the time is that of one of them.
     fn streams(&mut self) {
         let nets = Net::streams();
         let Some(net) = nets.iter().find(|net| net.name() == "lstm_H32") else { return };

@@ -1,7 +1,7 @@
-//! No answer, no timing: what is further from float64 than [`TOLERANCE`] is not the same network.
+//! No right answer, no timing: what is further from float64 than [`TOLERANCE`] is not the same network.
 
-/// The largest error of a y or, relative to it, of a loss. Libraries in f32 are some 1e-7 off; who is at 1e-4 has
-/// bought the speed with accuracy.
+/// The largest error of a y, and the largest relative error of a loss. Libraries in f32 are some 1e-7 off; one that is
+/// 1e-4 off gave up accuracy for speed.
 pub const TOLERANCE: f64 = 1e-5;
 
 /// The largest distance between `found` and `truth`.

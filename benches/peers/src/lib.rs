@@ -1,5 +1,5 @@
-//! rnnstep beside other libraries: the same networks, weights and inputs for all of them, every answer held against
-//! float64 before anything is timed. How to run it: README.md.
+//! rnnstep next to other libraries: the same networks, weights and inputs for all of them, and every answer compared
+//! with float64 before anything is timed. How to run it: README.md.
 
 pub mod check;
 pub mod nets;

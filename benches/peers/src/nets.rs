@@ -1,4 +1,4 @@
-//! The networks that every peer runs, what goes into them, and what should come out, in float64.
+//! The networks that every peer runs, their inputs, and the outputs that they should have, in float64.
 
 use rnnstep::data::sine;
 use rnnstep::measure::reference64::Reference;
@@ -9,7 +9,7 @@ use std::path::Path;
 /// H of the streams.
 const HIDDEN: [usize; 6] = [8, 16, 32, 64, 128, 256];
 
-/// Steps of a stream that are checked, and gone through again and again when it is timed.
+/// Steps of a stream that are checked, and repeated when it is timed.
 const STEPS: usize = 500;
 
 /// Steps and window of the lesson.
@@ -19,7 +19,7 @@ pub const LESSON_WINDOW: usize = 20;
 /// The learning rate of every training here.
 pub const RATE: f64 = 0.01;
 
-/// A network with weights, sequences for it, and what float64 makes of them.
+/// A network with weights, sequences for it, and its outputs in float64.
 #[derive(Clone)]
 pub struct Net {
     /// The sizes, as workloads and files are named: `H32`, `I8_H64_L2`.
@@ -66,12 +66,12 @@ impl Net {
         nets
     }
 
-    /// Whole sequences forward.
+    /// Sequences forward.
     pub fn forward() -> Self {
         Self::of_sequences(100, 32)
     }
 
-    /// Whole sequences to learn from.
+    /// Sequences to learn from.
     pub fn training() -> Self {
         Self::of_sequences(50, 32)
     }

@@ -1,10 +1,12 @@
-//! What a run is asked for: environment variables, since criterion keeps the command line for itself. `run` sets them.
+//! The options of a run. They are environment variables, because criterion uses the command line itself. `run` sets
+//! them.
 
 use std::env;
 
 pub struct Options {
-    /// Parts of names of workloads, or of peers, of which one must fit; none: everything does.
+    /// Parts of names of workloads, one of which must fit. Without any, everything fits.
     workloads: Vec<String>,
+    /// Names of peers, in the same way.
     peers: Vec<String>,
     /// Threads of each peer.
     pub threads: usize,
@@ -13,7 +15,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// `PEERS_WORKLOADS`, `PEERS_NAMES` (both divided by commas), `PEERS_THREADS` and `PEERS_QUICK`.
+    /// `PEERS_WORKLOADS`, `PEERS_NAMES` (both separated by commas), `PEERS_THREADS` and `PEERS_QUICK`.
     pub fn from_env() -> Self {
         let list = |name| -> Vec<String> {
             let text = env::var(name).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a peer has to be able to do; what it is not able to do it says in a few words.
+//! What a peer does. What it cannot do is an error of a few words.
 
 use crate::nets::{LESSON_STEPS, Net};
 use std::error::Error;
@@ -13,16 +13,17 @@ pub trait Stream {
     /// y of `x [I]`.
     fn step(&mut self, x: &[f32]) -> f32;
 
-    /// What can be done between two steps, when nobody waits for an answer. Says whether there is anything of the kind:
-    /// then only single steps are timed, without it.
+    /// Does what can be done between two steps, when nobody waits for an answer. Returns whether there is such work. If
+    /// so, only single steps are timed, without it.
     fn between(&mut self) -> bool {
         false
     }
 
-    /// Steps through `rows`, `calls` of them and then from the first again. Not to be written for a peer: here its step is known
-    /// to the compiler, as it is in the loop of a program that uses it. A small step takes as long as finding out what to call.
+    /// Steps through `rows`, `calls` of them and then from the first again. Not to be written for a peer: here its step
+    /// is known to the compiler, as it is in the loop of a program that uses it. A small step takes as long as finding
+    /// out what to call.
     fn steps(&mut self, rows: &[&[f32]], calls: u64) {
-        // every answer counts, but none is sent to memory, where the next x would have to wait for it
+        // every answer is used, but none goes to memory, because the next x would have to wait for that
         let mut sum = 0.0;
         for (_, x) in (0..calls).zip(rows.iter().cycle()) {
             sum += self.step(black_box(x));
@@ -60,7 +61,7 @@ pub type Together = Box<dyn FnMut(&[f32]) -> Vec<f32>>;
 pub trait Peer {
     fn name(&self) -> &'static str;
 
-    /// What of the library, where there is a choice.
+    /// Which part of the library, where there is a choice.
     fn variant(&self) -> &'static str {
         ""
     }

@@ -1,9 +1,9 @@
-//! A line a result, in JSON: what `run` reads from this package and from programs of other languages alike.
+//! One line of JSON for each result. `run` reads it from this package and from programs of other languages alike.
 
 use crate::timing::Tail;
 use serde_json::json;
 
-/// What became of one peer at one workload.
+/// The outcome of one peer at one workload.
 pub enum Outcome {
     /// It was timed. All times are in ns.
     Timed { error: f64, ns: Option<f64>, tail: Option<Tail> },
@@ -15,7 +15,7 @@ pub struct Line<'a> {
     /// `lstm_step/H32`.
     pub workload: &'a str,
     pub peer: &'a str,
-    /// What of the peer ran, where there is a choice.
+    /// Which part of the peer ran, where there is a choice.
     pub variant: &'a str,
     pub threads: usize,
     pub outcome: Outcome,

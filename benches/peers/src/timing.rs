@@ -12,7 +12,7 @@ const SAMPLES: usize = 30;
 const SINGLE_CALLS: usize = 50_000;
 const SINGLE_TIME: Duration = Duration::from_millis(150);
 
-/// Of calls timed one by one, in ns, the clock's own 20 or so included.
+/// Times of single calls, in ns, which contain the clock's own 20 or so.
 #[derive(Debug, Clone, Copy)]
 pub struct Tail {
     pub p50: f64,
@@ -21,7 +21,7 @@ pub struct Tail {
     pub max: f64,
 }
 
-/// Criterion, told to be brief: there are hundreds of benchmarks, and `run` comes by several times.
+/// Criterion with short times: there are hundreds of benchmarks, and `run` repeats them several times.
 pub fn criterion(quick: bool) -> Criterion {
     let (warm_up, measurement) = if quick { (20, 30) } else { (100, 250) };
     Criterion::default()
@@ -32,7 +32,7 @@ pub fn criterion(quick: bool) -> Criterion {
         .without_plots()
 }
 
-/// ns of one call of what `work` calls so many times: the median of criterion's samples.
+/// ns of one call; `work` makes the given number of calls. This is the median of criterion's samples.
 pub fn usual(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, work: &mut dyn FnMut(u64)) -> f64 {
     let mut samples = Vec::new();
     group.bench_function(id, |bencher| {

@@ -1,5 +1,5 @@
-//! What keeps the figures honest: wrong answers are refused before anything is timed, and programs of other languages are
-//! held to the protocol of README.md.
+//! What keeps the figures honest: wrong answers are refused before anything is timed, and lines of programs in other
+//! languages are checked against the protocol of README.md.
 
 use peers::check::{TOLERANCE, check, check_loss};
 use peers::nets::{self, Net};
@@ -33,7 +33,7 @@ fn a_program_that_keeps_to_the_protocol_is_read() {
     let folder = Folder::new("right");
     let tried = folder.attempt(
         r#"test -f "$1/nets.txt" && test -f "$1/rnn_lesson.weights" || exit 1
-        echo 'what is no object is talk'
+        echo 'a line that is no object is ignored'
         echo '{"workload":"lstm_step/H32","threads":1,"error":2e-7,"ns":123.4,"p50":140,"variant":"fake"}'
         echo '{"workload":"rnn_step/H32","threads":1,"left_out":"no Elman RNN"}'"#,
     );

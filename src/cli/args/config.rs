@@ -1,7 +1,7 @@
-//! Options in a TOML file, under the names of the flags; and the recipe of a model written as one.
+//! Options in a TOML file, under the names of the flags; and the recipe of a model written as such a file.
 //!
-//! What the file says is put among the arguments as if it had been typed, so that there is one place that reads options. What
-//! was typed wins.
+//! The options of the file are put among the arguments as if they had been typed, so that one place reads all options.
+//! An option that was typed overrides the file.
 
 use super::job::Job;
 use crate::cli::failure::Failure;
@@ -10,6 +10,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use rnnstep::Error;
 use rnnstep::error::{brief, quoted};
+use rnnstep::model::file::Loaded;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use std::any::TypeId;
@@ -20,10 +21,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use toml::{Spanned, Value};
 
-/// Headings of the flags that decide a result, beside those of a [`Job`]; where files go and what computes is said on the
-/// command line.
-const HEADINGS: [&str; 3] = ["Walk", "Search", "Learning"];
-/// The longest word that may be a flag's with letters amiss, in bytes.
+/// Help headings of the flags that decide a result, in addition to those of a [`Job`]. Names of output files and the
+/// device are given on the command line only.
+const HEADINGS: [&str; 3] = ["Backtest", "Search", "Learning"];
+/// The longest misspelt word for which the nearest name of a flag is looked up, in bytes.
 const LONGEST_NAME: usize = 40;
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -40,7 +41,8 @@ pub fn applied(command: &mut Command, matches: ArgMatches) -> Result<ArgMatches,
     args.splice(2..2, words);
     let refused = |reason: String| Error::File { path: path.clone(), reason };
     let all = command.clone().try_get_matches_from(args).map_err(|error| refused(in_one_line(&error)))?;
-    // what was typed makes sense, and no longer does with what the file says; a search checks what it does not choose itself
+    // the file is to blame if the typed options go together, and no longer do with those of the file; a search has a
+    // check of its own for the options that it does not choose
     let wrong = |matches: &ArgMatches| {
         let job = Job::from_arg_matches(matches).ok().filter(|_| name != "search")?;
         job.check().err().map(|failure| failure.into_error().to_string())
@@ -51,7 +53,7 @@ pub fn applied(command: &mut Command, matches: ArgMatches) -> Result<ArgMatches,
     Ok(all)
 }
 
-/// What the file says, as arguments.
+/// The options of the file, as arguments.
 fn words(path: &Path, command: &Command, given: &ArgMatches) -> Result<Vec<OsString>, Failure> {
     let text = read(path)?;
     let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() as u64 + 1;
@@ -66,34 +68,34 @@ fn words(path: &Path, command: &Command, given: &ArgMatches) -> Result<Vec<OsStr
         let arg = named(command, key.get_ref()).map_err(|reason| in_line(key.span().start, reason))?;
         let word = word(command, arg, value.get_ref())
             .map_err(|reason| in_line(value.span().start, format!("{}: {reason}", key.get_ref())))?;
-        // the season of a form that was overruled goes with it
+        // a typed --target-as overrides the season of the file as well
         let overruled = |other: &Arg| {
             let against = |one: &Arg, other: &Arg| {
                 command.get_arg_conflicts_with(one).iter().any(|found| found.get_id() == other.get_id())
             };
             typed(other.get_id().as_str()) && (against(arg, other) || against(other, arg))
         };
-        let of_form = arg.get_id() == "season" && typed("target_as");
-        if !typed(arg.get_id().as_str()) && !of_form && !command.get_arguments().any(overruled) {
+        let of_transform = arg.get_id() == "season" && typed("target_as");
+        if !typed(arg.get_id().as_str()) && !of_transform && !command.get_arguments().any(overruled) {
             words.extend(word);
         }
     }
     Ok(words)
 }
 
-/// The text, a mebibyte at most; what it holds takes up to three hundred times as much in memory, and linear time.
+/// Reads the text, 1 MiB at most: to parse it takes up to three hundred times its size in memory, and linear time.
 fn read(path: &Path) -> Result<String, Failure> {
     let io = |source| Error::Io { path: path.into(), source };
     let mut bytes = Vec::new();
     std::fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(io)?;
     let refuse = |reason: &str| Error::File { path: path.into(), reason: reason.into() };
     if bytes.len() as u64 > LARGEST {
-        return Err(refuse("is too large for a file of options").into());
+        return Err(refuse("is too large for a file of options; 1 MiB is the most").into());
     }
     Ok(String::from_utf8(bytes).map_err(|_| refuse("is not text in UTF-8"))?)
 }
 
-/// The flag of a key, or the data.
+/// The flag that a key names, or the argument DATA.
 fn named<'a>(command: &'a Command, key: &str) -> Result<&'a Arg, String> {
     let all = || command.get_arguments().filter_map(|arg| Some((name(arg)?, arg)));
     let job = recipe_options();
@@ -103,7 +105,10 @@ fn named<'a>(command: &'a Command, key: &str) -> Result<&'a Arg, String> {
     };
     match all().find(|(name, _)| *name == key) {
         Some((_, arg)) if decides(arg) => Ok(arg),
-        Some(_) => Err(format!("{} is said on the command line; a file holds what decides the result", quoted(key))),
+        Some(_) => Err(format!(
+            "{} must be given on the command line; a file holds only options that decide the result",
+            quoted(key)
+        )),
         None => {
             let known = all().filter(|(_, arg)| decides(arg)).map(|(name, _)| name);
             Err(format!("unknown key {}{}", quoted(key), nearest(key, known)))
@@ -111,13 +116,13 @@ fn named<'a>(command: &'a Command, key: &str) -> Result<&'a Arg, String> {
     }
 }
 
-/// What a key calls it.
+/// The key of an option in a file.
 fn name(arg: &Arg) -> Option<&str> {
     if arg.get_id() == "data" { Some("data") } else { arg.get_long() }
 }
 
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
-    // what is longer than any of them is near to none, and a megabyte would take a matrix of gigabytes
+    // a longer word is not near to any of them, and to compare a megabyte would take a matrix of gigabytes
     if word.len() > LONGEST_NAME {
         return String::new();
     }
@@ -128,13 +133,13 @@ fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
 /// A value as arguments, if it is one that the flag takes.
 fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Vec<OsString>, String> {
     let id = name(arg).unwrap_or_default();
-    // several files are several words, where there may be several
+    // a list of files is one argument for each, if the command takes several
     if let (true, Value::Array(values)) = (id == "data", value) {
         let most = if command.get_arguments().any(|arg| arg.get_id() == "more") { usize::MAX } else { 1 };
         if values.len() > most {
             return Err(format!("{} takes one file", command.get_name()));
         }
-        // any text is a name of a file: nothing to be asked of each of a quarter of a million
+        // any text can be the name of a file, so there is nothing to check in each of a quarter of a million
         return values.iter().map(|value| Ok(file_word(&item(arg, value)?).into())).collect();
     }
     let Some((word, text)) = flag(arg, value)? else { return Ok(vec![]) };
@@ -144,16 +149,16 @@ fn word(command: &Command, arg: &Arg, value: &Value) -> Result<Vec<OsString>, St
     }
 }
 
-/// Whether a command takes some words.
+/// Whether a command accepts some arguments.
 fn parsed(command: &Command, words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<(), clap::Error> {
     match command.clone().no_binary_name(true).try_get_matches_from(words) {
-        // whatever else it needs may stand elsewhere
+        // the arguments that are missing may be given elsewhere
         Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => Ok(()),
         other => other.map(drop),
     }
 }
 
-/// A value as it would be typed, the word with its flag and the value alone; `None` if it says nothing.
+/// A value as it would be typed: the argument with its flag, and the value alone. `None` if it sets nothing.
 fn flag(arg: &Arg, value: &Value) -> Result<Option<(String, String)>, String> {
     let id = name(arg).unwrap_or_default();
     if let ArgAction::SetTrue = arg.get_action() {
@@ -184,12 +189,12 @@ fn flag(arg: &Arg, value: &Value) -> Result<Option<(String, String)>, String> {
     Ok(Some((word, text)))
 }
 
-/// The name of a file as an argument; one that looks like a flag is none.
+/// The name of a file as an argument, so that one that looks like a flag is not read as a flag.
 fn file_word(text: &str) -> String {
     if text.starts_with('-') { format!("./{text}") } else { text.into() }
 }
 
-/// One value as text, if it is of the kind that the flag takes.
+/// One value as text, if it is of the type that the flag takes.
 fn item(arg: &Arg, value: &Value) -> Result<String, String> {
     let takes = arg.get_value_parser().type_id();
     let is = |types: &[TypeId]| types.iter().any(|one| takes == *one);
@@ -200,7 +205,7 @@ fn item(arg: &Arg, value: &Value) -> Result<String, String> {
     if is(&[TypeId::of::<usize>(), TypeId::of::<u64>()]) {
         return match value {
             Value::Integer(number) if *number >= 0 => Ok(number.to_string()),
-            // TOML ends at 2^63, seeds do not
+            // integers of TOML end at 2^63, seeds at 2^64
             Value::String(text) if text.parse::<u64>().is_ok_and(|number| i64::try_from(number).is_err()) => {
                 Ok(text.clone())
             }
@@ -216,10 +221,10 @@ fn item(arg: &Arg, value: &Value) -> Result<String, String> {
     }
     match value {
         Value::String(text) if arg.get_value_delimiter().is_some_and(|delimiter| text.contains(delimiter)) => {
-            Err(format!("{} holds a comma, which stands between names", quoted(text)))
+            Err(format!("{} holds a comma, which separates names; write each name as a text of its own", quoted(text)))
         }
         Value::String(text) => Ok(text.clone()),
-        // a column may go by its number
+        // a column may be given by its number
         Value::Integer(number) if arg.get_possible_values().is_empty() => Ok(number.to_string()),
         _ => expected("a text in quotes"),
     }
@@ -248,26 +253,35 @@ fn refusal(error: &clap::Error, arg: &Arg, text: &str) -> String {
     }
 }
 
-/// What is wrong, without how the command is to be called.
+/// What is wrong, without the lines on how to call the command.
 fn in_one_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    let said: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    brief(said.join(" ").trim_start_matches("error: "))
+    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    brief(lines.join(" ").trim_start_matches("error: "))
 }
 
-/// The options of a training as a model file keeps them, each held to what its flag takes; or what is wrong with them.
+/// Refuses the model file at `path` if its recipe cannot be read: the loss in such a recipe cannot be trusted either.
+pub fn check_recipe(loaded: &Loaded, path: &Path) -> Result<(), Failure> {
+    match loaded.metadata.recipe.as_ref().map(job_of) {
+        Some(Err(reason)) => Err(Error::File { path: path.into(), reason }.into()),
+        Some(Ok(_)) | None => Ok(()),
+    }
+}
+
+/// The options of a training as a model file stores them. Each is checked as its flag would be. The error is what is
+/// wrong.
 pub fn job_of(recipe: &Json) -> Result<Job, String> {
-    let entries = recipe.as_object().ok_or("its recipe is no object")?;
+    let entries = recipe.as_object().ok_or("its recipe is not a JSON object")?;
     let command = recipe_options();
     let mut words = Vec::new();
     for (key, value) in entries {
         let Some(arg) = command.get_arguments().find(|arg| name(arg) == Some(key)) else {
-            return Err(format!("its recipe says {}, which this version does not know", quoted(key)));
+            return Err(format!("its recipe has the option {}, which this version does not know", quoted(key)));
         };
         if value.is_null() && !arg.get_default_values().is_empty() {
             return Err(format!("its recipe: {key}: expected a value, got null"));
         }
-        // names of files are no matter of a flag
+        // the names of data files are not checked
         let Some(value) = of_json(key, value)?.filter(|_| key != "data") else { continue };
         let word = flag(arg, &value).map_err(|reason| format!("its recipe: {key}: {reason}"))?;
         words.extend(word.map(|(word, _)| word));
@@ -278,9 +292,8 @@ pub fn job_of(recipe: &Json) -> Result<Job, String> {
     Ok(job)
 }
 
-/// The job that a checkpoint has `stored`. The command line may change only how long to train; `asked` has that. Any other option that
-/// differs is refused, since the result would be neither the old training nor a new one.
-/// `path` is the checkpoint.
+/// The job that the checkpoint `path` has `stored`. The command line, `asked`, may change only how long to train. Any
+/// other option that differs is refused, since the result would be neither the old training nor a new one.
 pub fn resumed(asked: &Job, path: &Path, stored: &Json, matches: &ArgMatches) -> Result<Job, Failure> {
     let mut job = job_of(stored).map_err(|reason| Error::File { path: path.into(), reason })?;
     let given = serde_json::to_value(asked).map_err(|error| Error::Invalid(error.to_string()))?;
@@ -310,12 +323,13 @@ pub fn resumed(asked: &Job, path: &Path, stored: &Json, matches: &ArgMatches) ->
     Ok(job)
 }
 
-/// The options of a training, as a command that has no others.
+/// A command whose only options are those of a training.
 fn recipe_options() -> Command {
     Job::augment_args(Command::new("recipe"))
 }
 
-/// A recipe, as a model file keeps it, as TOML: `train --config` makes the same of it once more. Comments stand above it.
+/// A recipe, as a model file stores it, as TOML from which `train --config` reads the same recipe. Comments stand above
+/// it.
 pub fn toml(recipe: &Json, comments: &[String]) -> Result<String, String> {
     job_of(recipe)?;
     let (command, nothing) = (recipe_options(), Map::new());
@@ -331,7 +345,7 @@ pub fn toml(recipe: &Json, comments: &[String]) -> Result<String, String> {
             text += &format!("{gap}# {}\n", heading.unwrap_or_default());
         }
         text += &match value {
-            // the shorter way of a small number
+            // `{:?}` writes a small number in the shorter way, such as 1e-8
             Value::Float(number) => format!("{name} = {number:?}\n"),
             value => format!("{name} = {value}\n"),
         };
@@ -339,7 +353,7 @@ pub fn toml(recipe: &Json, comments: &[String]) -> Result<String, String> {
     Ok(text)
 }
 
-/// `None` for what says nothing.
+/// A value of JSON as one of TOML; `None` if it sets nothing.
 fn of_json(name: &str, value: &Json) -> Result<Option<Value>, String> {
     Ok(Some(match value {
         Json::Null | Json::Bool(false) if name != "header" => return Ok(None),
@@ -350,10 +364,10 @@ fn of_json(name: &str, value: &Json) -> Result<Option<Value>, String> {
             let values = values.iter().map(|value| of_json(name, value)).collect::<Result<Vec<_>, _>>()?;
             Value::Array(values.into_iter().flatten().collect())
         }
-        // kept as the number of its byte
+        // the delimiter is stored as the number of its byte
         Json::Number(byte) if name == "delimiter" => {
             let byte = byte.as_u64().and_then(|byte| u8::try_from(byte).ok()).filter(u8::is_ascii);
-            Value::String(byte.map(char::from).ok_or("its delimiter is no ASCII character")?.to_string())
+            Value::String(byte.map(char::from).ok_or("its recipe: delimiter: expected an ASCII character")?.to_string())
         }
         Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
             (Some(number), ..) => Value::Integer(number),
@@ -361,6 +375,6 @@ fn of_json(name: &str, value: &Json) -> Result<Option<Value>, String> {
             (.., number) => Value::Float(number.unwrap_or_default()),
         },
         Json::String(text) => Value::String(text.clone()),
-        Json::Object(_) => return Err(format!("its recipe says {name:?} in a way that this version does not know")),
+        Json::Object(_) => return Err(format!("its recipe has the object {name:?}, which this version does not know")),
     }))
 }

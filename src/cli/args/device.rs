@@ -1,4 +1,4 @@
-//! Where a command computes: `--device`, `--isa`, `--dtype` and what goes with them.
+//! The device that a command computes on: `--device`, `--isa`, `--dtype` and related options.
 
 use crate::cli::args::value;
 use crate::cli::failure::Failure;
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 pub use rnnstep::cuda::Work;
 
-/// The cards of this machine, looked for once: with many series each asks.
+/// The GPUs of this machine. They are looked for once, since each of many series asks.
 fn cards() -> &'static Result<Vec<Properties>, String> {
     static CARDS: OnceLock<Result<Vec<Properties>, String>> = OnceLock::new();
     CARDS.get_or_init(|| cuda::devices().map_err(|why| why.to_string()))
@@ -24,24 +24,24 @@ pub struct DeviceArgs {
     /// Device to compute on: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE", help_heading = "Device")]
     device: String,
-    /// Instruction set of a CPU: portable, avx2, avx512 or neon [default: the widest, or what RNNSTEP_ISA names]
+    /// Instruction set of the CPU: portable, avx2, avx512 or neon [default: the one RNNSTEP_ISA names, else the widest]
     #[arg(long, value_name = "ISA", help_heading = "Device")]
     isa: Option<String>,
-    /// How a card rounds the factors of products; sums, states and weights stay f32
+    /// How a GPU rounds the factors of products; sums, states and weights stay f32
     #[arg(long, value_parser = value::dtype(), default_value = "f32", value_name = "DTYPE", help_heading = "Device")]
     dtype: Dtype,
-    /// How a card runs the recurrent layers: one-block, many-blocks or step-wise [default: the fastest that fits]
+    /// How a GPU runs the recurrent layers: one-block, many-blocks or step-wise [default: the fastest that fits]
     #[arg(long, value_parser = value::frame(), value_name = "FRAME", help_heading = "Device")]
     frame: Option<Frame>,
-    /// Kernels made ahead of time by `rnnstep compile`
+    /// Use kernels that `rnnstep compile` wrote to this file, and do not compile any
     #[arg(long, value_name = "FILE", help_heading = "Device")]
     bundle: Option<PathBuf>,
-    /// Compile kernels anew, and keep none for the next time
+    /// Compile the kernels again, and do not keep them for the next run
     #[arg(long, help_heading = "Device")]
     no_cache: bool,
 }
 
-/// What `--device` says.
+/// The value of `--device`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Auto,
@@ -50,7 +50,7 @@ enum Wanted {
 }
 
 impl DeviceArgs {
-    /// How factors of products are rounded on a card.
+    /// How factors of products are rounded on a GPU.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
@@ -77,7 +77,7 @@ impl DeviceArgs {
         }
     }
 
-    /// The processor, for what is done there whatever the device.
+    /// The CPU, for work that is done there whatever the device.
     pub fn cpu(&self) -> Result<Cpu, Failure> {
         self.wanted()?;
         match &self.isa {
@@ -86,7 +86,7 @@ impl DeviceArgs {
         }
     }
 
-    /// The processor, for a command that knows no other device.
+    /// The CPU, for a command that runs on no other device.
     pub fn only_cpu(&self, command: &str) -> Result<Cpu, Failure> {
         match self.wanted()? {
             Wanted::Card(_) => {
@@ -100,7 +100,7 @@ impl DeviceArgs {
         }
     }
 
-    /// Says on stderr which options have no effect on a processor.
+    /// Prints a note for each option that has no effect on a CPU.
     fn say_what_is_idle(&self) {
         let idle = [
             ("--dtype", self.dtype != Dtype::default()),
@@ -109,11 +109,12 @@ impl DeviceArgs {
             ("--no-cache", self.no_cache),
         ];
         for (flag, _) in idle.into_iter().filter(|(_, given)| *given) {
-            say_once(flag, &format!("note: {flag} has no effect: only a card has it, and this is for the CPU"));
+            say_once(flag, &format!("note: {flag} has no effect: it is for a GPU, and this runs on the CPU"));
         }
     }
 
-    /// The processors to compare: of `--isa`, or of every instruction set here; none if a card is asked for.
+    /// The CPUs to compare: one with the instruction set of `--isa`, or one for each of this machine. None if a GPU is
+    /// asked for.
     pub fn every_cpu(&self) -> Result<Vec<Cpu>, Failure> {
         match (self.wanted()?, &self.isa) {
             (Wanted::Card(_), _) => Ok(vec![]),
@@ -122,7 +123,7 @@ impl DeviceArgs {
         }
     }
 
-    /// The cards to compare, by number: the one that is asked for, or all that there are. Or why there are none.
+    /// The numbers of the GPUs to compare: the one that is asked for, or all of this machine. Or why there are none.
     pub fn every_card(&self) -> Result<Result<Vec<usize>, String>, Failure> {
         match self.wanted()? {
             Wanted::Card(index) => Ok(Ok(vec![index])),
@@ -131,12 +132,12 @@ impl DeviceArgs {
         }
     }
 
-    /// Whether a card is asked for by name, so that to do without it is a failure.
+    /// Whether a GPU is asked for by name, so that to run without it would be a failure.
     pub fn insists_on_card(&self) -> bool {
         matches!(self.wanted(), Ok(Wanted::Card(_)))
     }
 
-    /// The card that is asked for, or the first, for a network of `shape`.
+    /// The GPU that is asked for, or the first, for a network of `shape`.
     pub fn card(&self, shape: &Shape) -> Result<Cuda, Failure> {
         match self.wanted()? {
             Wanted::Card(index) => self.card_at(index, shape),
@@ -144,7 +145,7 @@ impl DeviceArgs {
         }
     }
 
-    /// Card number `index`, for a network of `shape`.
+    /// GPU number `index`, for a network of `shape`.
     pub fn card_at(&self, index: usize, shape: &Shape) -> Result<Cuda, Failure> {
         let images = match &self.bundle {
             Some(path) => Images::bundled(path, shape)?,
@@ -159,8 +160,8 @@ impl DeviceArgs {
         Ok(Cuda::open(index, images).map_err(named)?.with_dtype(self.dtype).with_frame(self.frame))
     }
 
-    /// The device for this work on a network of `shape` and `batch` sequences. Says on stderr what `auto` chose when
-    /// there was a choice.
+    /// The device for this work on a network of `shape` and `batch` sequences. Prints what `auto` chose, if there was a
+    /// choice.
     pub fn choose(&self, shape: &Shape, batch: usize, work: Work) -> Result<Device, Failure> {
         match self.wanted()? {
             Wanted::Cpu => {
@@ -175,7 +176,7 @@ impl DeviceArgs {
                 };
                 let cards = match cards() {
                     Ok(cards) => cards,
-                    // no card is no news, but a driver that is not opened is
+                    // a machine without a GPU gets no note, but one with a driver that is not opened does
                     Err(why) if cuda::driver::withheld() => return on_cpu(why.clone()),
                     Err(_) => return Ok(self.cpu()?.into()),
                 };
@@ -190,7 +191,7 @@ impl DeviceArgs {
                         say_once("device auto: card", &format!("device auto: {}, {}", card.name, choice.reason));
                         Ok(cuda.into())
                     }
-                    // one line, also where a compiler had more to say
+                    // only the first line, since a message of the compiler may have many
                     Err(Failure::Library(error)) => on_cpu(error.to_string().lines().next().unwrap_or("").into()),
                     Err(other) => Err(other),
                 }

@@ -37,7 +37,7 @@ pub struct DataArgs {
     pub table: TableArgs,
 }
 
-/// Files of data, one at least. In a recipe one is a text, several are a list.
+/// One or more files of data. A recipe stores one file as a text and several as a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Files(Vec<PathBuf>);
@@ -86,7 +86,7 @@ impl std::fmt::Display for Files {
 }
 
 impl Files {
-    /// One file more for each of `more`.
+    /// Adds the files `more`.
     pub fn extend(&mut self, more: &[PathBuf]) {
         self.0.extend_from_slice(more);
     }
@@ -95,7 +95,7 @@ impl Files {
         &self.0
     }
 
-    /// The file, if there is no other.
+    /// The file, if it is the only one.
     pub fn one(&self) -> Option<&Path> {
         if let [only] = &self.0[..] { Some(only) } else { None }
     }
@@ -150,20 +150,20 @@ impl DataArgs {
         match (&self.many.series, paths) {
             (Some(column), [path]) => series::read_long(path, &self.options(), column),
             (Some(_), _) => {
-                let message = "--series: goes with one table; of several files each is a series, so leave it out";
+                let message = "--series: goes with one table only; each of several files is a series, so leave it out";
                 Err(Failure::Usage(message.into()))
             }
             (None, paths) => series::read_files(paths, &self.options()),
         }
     }
 
-    /// How to read, of a table the columns that have to be.
+    /// How to read a table: the columns that are named, or all that hold numbers.
     fn options(&self) -> CsvOptions {
         let all = self.column.is_empty();
         csv_options(&self.table, if all { vec![] } else { [&self.column[..], &self.target[..]].concat() })
     }
 
-    /// The columns that go in.
+    /// The input columns.
     pub fn input_columns(&self, series: &Series) -> Result<Vec<String>, Failure> {
         Ok(if self.column.is_empty() { series.columns.clone() } else { self.column.clone() })
     }

@@ -1,8 +1,7 @@
-//! What was asked: flags, options of a file, and what they mean together.
+//! What the user asks for: flags, options of a file, and which of them go together.
 
 pub mod config;
 pub mod device;
-pub mod folder;
 pub mod input;
 pub mod job;
 pub mod learn;

@@ -16,11 +16,11 @@ pub struct ModelArgs {
     /// Model file (.safetensors), of rnnstep or of PyTorch
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// Activation of an Elman RNN whose file does not say it [default: tanh]
+    /// Activation of an Elman RNN, if its file does not name one [default: tanh]
     #[arg(long, value_parser = value::nonlinearity(), value_name = "NAME")]
     pub nonlinearity: Option<Nonlinearity>,
-    /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory, a card
-    /// computes with the rounded weights in f32
+    /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory, and
+    /// a GPU computes with the rounded weights in f32
     #[arg(long, value_parser = value::weights(), value_name = "FORMAT", default_value = "f32")]
     pub weights: Weights,
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// What is read for a model.
+    /// The files that are read for a model.
     pub fn paths(&self) -> Paths<'_> {
         Paths::default().reads("MODEL", [&self.model]).reads("--bundle", self.device.bundle())
     }
@@ -46,7 +46,7 @@ impl ModelArgs {
 pub fn load(path: &Path, nonlinearity: Option<Nonlinearity>, cpu: Cpu) -> Result<Loaded, Failure> {
     if path.is_dir() {
         let reason =
-            "is a folder; one of models goes with --series COLUMN, of any other give the name of a file inside it";
+            "is a folder; give the name of a file inside it, or --series COLUMN if it has a model for each series";
         return Err(Error::File { path: path.into(), reason: reason.into() }.into());
     }
     let loaded = rnnstep::model::file::load(path, nonlinearity, cpu)?;

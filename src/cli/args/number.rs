@@ -1,5 +1,5 @@
-//! What a number on the command line may be: each option says its range here, in a file of options it is held to the same one,
-//! and so is what a model file keeps of it.
+//! The ranges of numbers on the command line. Numbers in a file of options and in the recipe of a model file are held
+//! to the same ranges.
 
 use std::ops::RangeInclusive;
 
@@ -26,17 +26,17 @@ pub fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     whole(1..=MOST)(text)
 }
 
-/// A whole number.
+/// A whole number, 0 or more.
 pub fn count_or_none<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     whole(0..=MOST)(text)
 }
 
-/// So many threads.
+/// A number of threads.
 pub fn threads(text: &str) -> Result<usize, String> {
     whole(1..=MOST_THREADS as u64)(text)
 }
 
-/// A number of which `fits` holds. What is computed with it is f32: beyond that it is infinite.
+/// A number that `fits`, and that is finite as an f32, since the arithmetic is in f32.
 fn number(text: &str, fits: impl Fn(f64) -> bool, wanted: &str) -> Result<f64, String> {
     let finite = |number: &f64| (*number as f32).is_finite();
     text.parse().ok().filter(|number| finite(number) && fits(*number)).ok_or_else(|| format!("must be {wanted}"))

@@ -1,4 +1,4 @@
-//! The files of a command, and what it does with each: nothing that is read is overwritten, and nothing is written twice.
+//! The files that a command reads and writes: no file that is read is overwritten, and none is written twice.
 
 use crate::cli::failure::Failure;
 use rnnstep::Error;
@@ -7,23 +7,23 @@ use std::collections::HashMap;
 use std::io::{stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 
-/// What a command does with its files. One name may come in several ways: through links, `./` and `a/../`, or as another name
-/// of the same file.
+/// The files that a command reads and writes. One file may be given under several names: through links, `./` and
+/// `a/../`, or as a hard link.
 #[derive(Default)]
 pub struct Paths<'a> {
     reads: Vec<(&'static str, &'a Path)>,
     writes: Vec<(&'static str, &'a Path)>,
-    /// What is read and, on purpose, written.
+    /// Pairs of a file to read and a file to write that may be the same.
     on_purpose: Vec<[&'static str; 2]>,
 }
 
-/// One file, by whatever name.
+/// What identifies a file, whatever its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Identity {
-    /// A file that is there: its device, and its number on it.
+    /// A file that exists: the numbers of its device and of its inode.
     #[cfg(unix)]
     There(u64, u64),
-    /// One that is not there yet, or whose number nobody knows.
+    /// A file that does not exist yet, or any file where there are no such numbers.
     Path(PathBuf),
 }
 
@@ -48,17 +48,18 @@ impl<'a> Paths<'a> {
         self
     }
 
-    /// `reads` and `writes` may be one file: what goes on with it takes its place.
+    /// `reads` and `writes` may be the same file: a command that continues from a file may replace it.
     pub fn may_replace(mut self, reads: &'static str, writes: &'static str) -> Self {
         self.on_purpose.push([reads, writes]);
         self
     }
 
-    /// Whether each file that is written can be, and is none that is read or written besides. Nothing is touched; temporary files
-    /// that killed processes left there are removed. Devices and pipes may stand for several.
+    /// Checks that each file to write can be written, and is not another file that is read or written. No file is
+    /// changed, but temporary files that killed processes left there are removed. A device or a pipe may be given
+    /// several times.
     ///
     /// # Errors
-    /// The first file of which that is not so.
+    /// The first file that fails a check.
     pub fn check(&self) -> Result<(), Failure> {
         let mut written: Vec<(&'static str, &Path, Identity)> = Vec::new();
         let own = own_streams();
@@ -66,13 +67,13 @@ impl<'a> Paths<'a> {
             self.reads.iter().find(|(_, source)| source.is_file() && own.contains(&Identity::of(source)))
         {
             return Err(Failure::Usage(format!(
-                "{what} {}: is where this command's own output goes; give that another name",
+                "{what} {}: this command's own output goes to the same file; give the output another name",
                 source.display()
             )));
         }
         for &(what, path) in &self.writes {
             let target = file::replaced(path)?;
-            // a device or a pipe is no file; what this process has open may be one, by another name
+            // a device or a pipe may be shared; an open file of this process, such as `/dev/fd/3`, is checked below
             if target.is_none() && !path.is_file() {
                 file::check_writable(path)?;
                 continue;
@@ -84,25 +85,25 @@ impl<'a> Paths<'a> {
             if let Some((_, other, _)) = written.iter().find(|(.., other)| *other == identity) {
                 let (shown, as_well) = (
                     path.display(),
-                    if *other == path { String::new() } else { format!(", as {} as well", other.display()) },
+                    if *other == path { String::new() } else { format!(", also as {}", other.display()) },
                 );
                 return Err(Failure::Usage(format!("{shown} is named for two files{as_well}; give each its own name")));
             }
             let own = own.contains(&identity);
             if own && open_already {
-                // the file that stdout is, as /dev/stdout: what comes next is written behind what is there
+                // such as `/dev/stdout`, where stdout is a file: the output is appended to what was written before
                 file::check_writable(path)?;
                 continue;
             }
             if own {
                 return Err(Failure::Usage(format!(
-                    "{what} {}: is where this command's own output goes already; give another name",
+                    "{what} {}: this command's own output goes to the same file already; give another name",
                     path.display()
                 )));
             }
             written.push((what, path, identity));
         }
-        // all before any: what cannot be written is no reason to sweep elsewhere
+        // only now, since this removes temporary files: a command that is refused must not remove any
         for (_, path, _) in &written {
             file::check_writable(path)?;
             note_what_changes(path);
@@ -110,7 +111,7 @@ impl<'a> Paths<'a> {
         Ok(())
     }
 
-    /// Whether a file to write is none that is read, by whatever name.
+    /// Checks that a file to write is not one that is read, whatever its name.
     fn check_against_reads(
         &self,
         what: &'static str,
@@ -120,7 +121,7 @@ impl<'a> Paths<'a> {
     ) -> Result<(), Failure> {
         if read_from_stdin().is_some_and(|input| input == *identity) {
             return Err(Failure::Usage(format!(
-                "{what} {}: is what standard input reads; give another name",
+                "{what} {}: standard input is read from the same file; give another name",
                 path.display()
             )));
         }
@@ -135,7 +136,7 @@ impl<'a> Paths<'a> {
             if !on_purpose && source.is_dir() && (lies_in(target, source) || holds(source, identity)) {
                 let (shown, folder) = (path.display(), source.display());
                 return Err(Failure::Usage(format!(
-                    "{what} {shown}: belongs to {folder}, which is to be read as a whole; give a name elsewhere"
+                    "{what} {shown}: belongs to {folder}, a folder that is to be read; give a name outside of it"
                 )));
             }
         }
@@ -143,7 +144,7 @@ impl<'a> Paths<'a> {
     }
 }
 
-/// The first of several files that is one before it, also by another name, and that one.
+/// The first pair of names for the same file, in the order of `files`.
 pub fn twice(files: &[PathBuf]) -> Option<[&Path; 2]> {
     let mut places = HashMap::new();
     files.iter().find_map(|file| {
@@ -152,12 +153,12 @@ pub fn twice(files: &[PathBuf]) -> Option<[&Path; 2]> {
     })
 }
 
-/// What is read, and under which name if that is another one.
+/// The argument that is read, with its name if that is not the name that is written.
 fn named(what: &str, source: &Path, written: &Path) -> String {
     if source == written { what.into() } else { format!("{what} {}", source.display()) }
 }
 
-/// Whether a file, there or not, lies below a folder.
+/// Whether a file, which may not exist yet, lies below a folder.
 fn lies_in(target: &Path, folder: &Path) -> bool {
     match (absolute(target), folder.canonicalize()) {
         (Identity::Path(target), Ok(folder)) => target.starts_with(folder),
@@ -165,13 +166,13 @@ fn lies_in(target: &Path, folder: &Path) -> bool {
     }
 }
 
-/// Whether an entry of a folder is that file, through a link or by another name.
+/// Whether an entry of a folder is that file, also through a link.
 fn holds(folder: &Path, file: &Identity) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).any(|path| path.is_file() && Identity::of(&path) == *file)
 }
 
-/// A path without links in its folder.
+/// A path without links in the name of its folder.
 fn absolute(path: &Path) -> Identity {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.into());
@@ -196,7 +197,7 @@ impl Identity {
     }
 }
 
-/// Where the file goes that a command writes beside `path`: into the same nothing if that is a device or a pipe.
+/// The path of a file that a command writes next to `path`. If `path` is a device or a pipe, it is `/dev/null`.
 pub fn beside(path: &Path, name: impl FnOnce(&Path) -> PathBuf) -> PathBuf {
     match file::replaced(path) {
         Ok(None) if cfg!(unix) => "/dev/null".into(),
@@ -204,7 +205,7 @@ pub fn beside(path: &Path, name: impl FnOnce(&Path) -> PathBuf) -> PathBuf {
     }
 }
 
-/// The file that stdin is, where it is a regular one.
+/// The file that stdin reads, if it is a regular one.
 fn read_from_stdin() -> Option<Identity> {
     #[cfg(unix)]
     return regular(stdin());
@@ -212,7 +213,7 @@ fn read_from_stdin() -> Option<Identity> {
     None
 }
 
-/// The files that stdout and stderr are, where they are regular ones.
+/// The files that stdout and stderr write, if they are regular ones.
 fn own_streams() -> Vec<Identity> {
     #[cfg(unix)]
     return [regular(stdout()), regular(stderr())].into_iter().flatten().collect();
@@ -220,26 +221,26 @@ fn own_streams() -> Vec<Identity> {
     vec![]
 }
 
-/// The regular file that is open there.
+/// The file that a stream reads or writes, if it is a regular one.
 #[cfg(unix)]
 fn regular(stream: impl std::os::fd::AsFd) -> Option<Identity> {
     let found = std::fs::File::from(stream.as_fd().try_clone_to_owned().ok()?).metadata().ok()?;
     found.is_file().then(|| Identity::found(&found))
 }
 
-/// Refuses a stdin that is the file which stdout is: answers would be read as questions, without an end.
+/// Refuses a stdin and a stdout that are the same file: predictions would be read as input, without an end.
 pub fn check_streams() -> Result<(), Failure> {
     #[cfg(unix)]
     if let (Some(read), Some(written)) = (regular(stdin()), regular(stdout()))
         && read == written
     {
-        let reason = "is where the answers go as well, which would be read again; send them elsewhere";
+        let reason = "is the file that the predictions go to, so they would be read again; write them to another file";
         return Err(Error::File { path: "standard input".into(), reason: reason.into() }.into());
     }
     Ok(())
 }
 
-/// Says if a file will belong to somebody else, or run as nobody else, once a new one has taken its place.
+/// Prints a note if the new file at `path` will have another owner, or no setuid and setgid bits any more.
 fn note_what_changes(path: &Path) {
     #[cfg(unix)]
     if let Ok(found) = std::fs::metadata(path) {
@@ -248,13 +249,13 @@ fn note_what_changes(path: &Path) {
         if found.is_file() && mode & 0o6000 != 0 {
             let path = path.display();
             eprintln!(
-                "note: {path}: its setuid and setgid bits are dropped, so that what is written runs as nobody else"
+                "note: {path}: its setuid and setgid bits are dropped, so that the new file cannot run as another user"
             );
         }
         if found.is_file() && owner != own.as_raw() && !own.is_root() {
             let path = path.display();
             eprintln!(
-                "note: {path}: belongs to user {owner}, and to you once it is written; only root could keep that"
+                "note: {path}: belongs to user {owner}, but to you once it is written; only root could keep the owner"
             );
         }
     }

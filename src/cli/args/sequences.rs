@@ -1,4 +1,4 @@
-//! Sequences and states for a model that is there already.
+//! Reads sequences and states for a trained model.
 
 use super::table::{TableArgs, options_for, read_series};
 use crate::cli::failure::Failure;
@@ -34,7 +34,7 @@ pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: 
     match x.dims() {
         [.., width] if matches!(x.dims().len(), 2 | 3) && *width == input => Ok(Sequences { x, time: None }),
         dims => {
-            let reason = format!("x: the model takes [T,{input}] or [B,T,{input}], this is {dims:?}");
+            let reason = format!("x: the model takes [T,{input}] or [B,T,{input}], but this is {dims:?}");
             Err(Error::File { path: path.into(), reason }.into())
         }
     }
@@ -49,13 +49,14 @@ pub fn x_of(series: &Series, path: &Path, columns: &Columns, model: &Model) -> R
     if x.rows().1 != input {
         let found = listed(&series.columns);
         let names = if columns.inputs.is_empty() { String::new() } else { format!(" ({})", listed(&columns.inputs)) };
-        let reason = format!("the model takes {input} columns{names}, the file has {found}");
+        let reason = format!("the model takes {input} columns{names}, but the file has {found}");
         return Err(Error::File { path: path.into(), reason }.into());
     }
     Ok(x)
 }
 
-/// The state of `batch` sequences: that of a file with `h [L,B,H]` (and `c`, and `past` where changes are predicted), or zero.
+/// The state of `batch` sequences: zero, or that of a file with `h [L,B,H]` (and `c`, and `past` if the model predicts
+/// changes).
 pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<State, Failure> {
     let mut state = State::new(model.shape(), batch);
     let Some(path) = path else { return Ok(state) };
@@ -66,8 +67,8 @@ pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<St
         let wrong = |reason: String| Error::Tensor { path: path.into(), tensor: "past".into(), reason };
         let expected = [units.transform().lag(), batch, units.columns().len()];
         let Some(past) = past else {
-            let reason = "is missing; a model that predicts changes goes on from the last values as well".into();
-            return Err(wrong(reason).into());
+            let reason = "is missing; a model that predicts changes needs the last values; give a state that it wrote";
+            return Err(wrong(reason.into()).into());
         };
         if past.dims() != expected {
             let reason =

@@ -29,7 +29,7 @@ pub struct SeriesArgs {
 }
 
 impl SeriesArgs {
-    /// The flags once more, with a space before them.
+    /// The flags as they are typed, with a space before each.
     pub fn said(&self) -> String {
         let flag = |name: &str, value: &Option<String>| {
             value.as_ref().map_or_else(String::new, |value| format!(" --{name} {}", typed(value)))
@@ -42,11 +42,11 @@ impl SeriesArgs {
 pub struct OneSeries {
     pub name: String,
     pub file: PathBuf,
-    /// Its rows, or why there are none.
+    /// Its rows, or why they cannot be used.
     pub series: Result<Series, Error>,
 }
 
-/// The series of a table in long form.
+/// Reads the series of a table in long form.
 pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<OneSeries>, Failure> {
     if !matches!(extension(path).as_str(), "csv" | "tsv" | "txt" | "") {
         let column = quoted(column);
@@ -57,12 +57,12 @@ pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<
     Ok(all.into_iter().map(|(name, series)| OneSeries { name, file: path.into(), series }).collect())
 }
 
-/// Files, each a series with the name of the file; where two have the same one, with the whole path.
+/// Reads files, each as a series with the name of its file. If two files have the same name, the path is the name.
 pub fn read_files(files: &[PathBuf], options: &CsvOptions) -> Result<Vec<OneSeries>, Failure> {
     let stem = |path: &Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let mut stems: HashMap<String, usize> = HashMap::new();
     if let Some([first, again]) = paths::twice(files) {
-        let also = if first == again { String::new() } else { format!(", as {} as well", first.display()) };
+        let also = if first == again { String::new() } else { format!(", also as {}", first.display()) };
         return Err(Failure::Usage(format!("{} is given twice{also}", again.display())));
     }
     for path in files {
@@ -73,7 +73,7 @@ pub fn read_files(files: &[PathBuf], options: &CsvOptions) -> Result<Vec<OneSeri
         let name = if stems[&name] == 1 { name } else { path.display().to_string() };
         let series = match extension(path).as_str() {
             "safetensors" => {
-                let reason = "holds windows already cut; several files are several series, .csv or .npy";
+                let reason = "holds windows already cut; each of several files must be a series, .csv or .npy";
                 Err(Error::File { path: path.clone(), reason: reason.into() })
             }
             _ => read_series(path, options).map_err(Failure::into_error),
@@ -83,7 +83,7 @@ pub fn read_files(files: &[PathBuf], options: &CsvOptions) -> Result<Vec<OneSeri
     Ok(files.iter().map(read).collect())
 }
 
-/// Of all series the one with this name.
+/// The series with this name.
 pub fn only(mut all: Vec<OneSeries>, name: &str) -> Result<OneSeries, Failure> {
     if let Some(at) = all.iter().position(|one| one.name == name) {
         return Ok(all.swap_remove(at));

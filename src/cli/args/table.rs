@@ -1,4 +1,4 @@
-//! Tables: how they are read, and under which names one is written.
+//! How tables are read, and which names of files they may be written to.
 
 use crate::cli::args::value;
 use crate::cli::failure::Failure;
@@ -44,7 +44,7 @@ pub fn read_series(path: &Path, options: &CsvOptions) -> Result<Series, Failure>
                 return Err(Error::File { path: path.into(), reason }.into());
             };
             if columns > MOST_COLUMNS {
-                let reason = format!("has {columns} columns; {MOST_COLUMNS} are the most");
+                let reason = format!("has {columns} columns; at most {MOST_COLUMNS} can be read");
                 return Err(Error::File { path: path.into(), reason }.into());
             }
             Ok(Series::new((1..=columns).map(|c| c.to_string()).collect(), values, None)?)
@@ -54,7 +54,7 @@ pub fn read_series(path: &Path, options: &CsvOptions) -> Result<Series, Failure>
     }
 }
 
-/// How to read a .csv, of it the `wanted` columns.
+/// How to read the `wanted` columns of a .csv.
 pub fn csv_options(table: &TableArgs, wanted: Vec<String>) -> CsvOptions {
     CsvOptions {
         missing: table.missing,
@@ -66,18 +66,19 @@ pub fn csv_options(table: &TableArgs, wanted: Vec<String>) -> CsvOptions {
     }
 }
 
-/// The same for a model: the columns that go in, if they are there. What is wrong with another one is of no interest.
+/// How to read a .csv for a model: its input columns, or all that hold numbers if the file lacks one of them. Errors in
+/// other columns do not matter.
 pub fn options_for(columns: &Columns, table: &TableArgs) -> CsvOptions {
     CsvOptions { or_all: true, ..csv_options(table, columns.inputs.clone()) }
 }
 
-/// A file whose extension says nothing that is known.
+/// The error of a file with an unknown extension.
 pub fn unknown_extension(path: &Path, extension: &str) -> Failure {
     let reason = format!("extension {}: expected .csv, .npy or .safetensors", quoted(extension));
     Error::File { path: path.into(), reason }.into()
 }
 
-/// Whether [`write`](crate::cli::output::rows::write) knows what to write there; what has no extension gets a table.
+/// Checks that [`write`](crate::cli::output::rows::write) knows the extension of `out`. Without one it writes a table.
 pub fn check_extension(out: Option<&Path>) -> Result<(), Failure> {
     let Some(path) = out else { return Ok(()) };
     match extension(path).as_str() {
@@ -86,12 +87,15 @@ pub fn check_extension(out: Option<&Path>) -> Result<(), Failure> {
     }
 }
 
-/// A table is written under the name of one: what ends in .npy would be read as that.
+/// Checks that a table gets the extension of a table: a file that ends in .npy would be read as an array.
 pub fn check_table(out: Option<&Path>) -> Result<(), Failure> {
     let Some(path) = out else { return Ok(()) };
     match extension(path).as_str() {
         "csv" | "tsv" | "txt" | "" => Ok(()),
-        other => Err(Error::File { path: path.into(), reason: format!("is a table: .csv, not .{other}") }.into()),
+        other => {
+            let reason = format!("is written as a table; end its name in .csv, not .{other}");
+            Err(Error::File { path: path.into(), reason }.into())
+        }
     }
 }
 

@@ -19,28 +19,28 @@ use std::process::ExitCode;
 
 #[derive(Args)]
 pub struct CompileArgs {
-    /// Model file (.safetensors) whose shape the kernels are for
+    /// Model file (.safetensors); the kernels are compiled for its shape
     #[arg(value_name = "MODEL")]
     model: PathBuf,
-    /// Activation of an Elman RNN whose file does not say it [default: tanh]
+    /// Activation of an Elman RNN, if its file does not name one [default: tanh]
     #[arg(long, value_parser = value::nonlinearity(), value_name = "NAME")]
     nonlinearity: Option<Nonlinearity>,
-    /// Architectures of the cards that will run it, such as sm_87 (Jetson Orin) or sm_90 (H100)
+    /// Architectures of the GPUs that will run the model, such as sm_87 (Jetson Orin) or sm_90 (H100)
     #[arg(long, value_name = "ARCH", value_delimiter = ',', required = true)]
     arch: Vec<Arch>,
-    /// Bundle to write
+    /// File to write the kernels to, for --bundle
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// How factors of products will be rounded: what will be given to --dtype there
+    /// How the GPUs will round the factors of products: the values of --dtype with which the model will run
     #[arg(long, value_parser = value::dtype(), value_delimiter = ',', default_value = "f32", value_name = "DTYPE")]
     dtype: Vec<Dtype>,
-    /// What will be given to --frame there
+    /// The value of --frame with which the model will run, if any
     #[arg(long, value_parser = value::frame(), value_name = "FRAME")]
     frame: Option<Frame>,
-    /// The most sequences side by side
+    /// The most sequences that will run in one batch
     #[arg(long, default_value_t = 1, value_name = "B", value_parser = number::whole::<usize>(1..=1 << 24))]
     batch: usize,
-    /// Kernels for training as well
+    /// Compile the kernels for training as well
     #[arg(long)]
     training: bool,
 }
@@ -72,7 +72,8 @@ pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
-/// What each kernel of an image takes; one of a recurrent layer is made for so many sequences a block.
+/// Prints what each kernel of an image needs. `rows` is the number of sequences in a block, if it is a kernel of a
+/// recurrent layer.
 fn table(arch: Arch, rows: Option<u32>, image: &Image, screen: &mut Screen) -> Result<(), Failure> {
     for usage in &image.usage {
         screen.line(format_args!(

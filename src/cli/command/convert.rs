@@ -9,9 +9,9 @@ use rnnstep::model::{file, fixed};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What a model can be written as.
+/// The formats that a model can be converted to.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum TargetTransform {
+enum Format {
     /// A Rust module, to compile into a program without files or an operating system
     Rust,
 }
@@ -20,10 +20,10 @@ enum TargetTransform {
 pub struct ConvertArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// What to write
-    #[arg(long, value_enum, value_name = "FORM")]
-    to: TargetTransform,
-    /// Where it goes [default: stdout]
+    /// Format to write
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    to: Format,
+    /// File to write [default: stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -32,7 +32,7 @@ pub fn run(args: &ConvertArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     args.model.paths().writes("--out", &args.out).check()?;
     let model = args.model.load()?.model;
     let text = match args.to {
-        TargetTransform::Rust => fixed::source(&model, &model.shape().to_string())?,
+        Format::Rust => fixed::source(&model, &model.shape().to_string())?,
     };
     match &args.out {
         Some(path) => files::write(path, || file::write_text(path, &text))?,

@@ -1,6 +1,5 @@
-//! What is said of each of many series, by a model over all or by one of a folder: one table.
+//! Predictions or forecasts of many series in one table, by a global model or by a folder of local models.
 
-use crate::cli::args::folder::Folder;
 use crate::cli::args::model::ModelArgs;
 use crate::cli::args::sequences::{Sequences, x_of};
 use crate::cli::args::series::{self, OneSeries, SeriesArgs};
@@ -13,45 +12,46 @@ use rnnstep::Error;
 use rnnstep::data::csv;
 use rnnstep::error::{listed, quoted};
 use rnnstep::model::file::{Columns, Loaded};
+use rnnstep::train::folder::Folder;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Header and rows.
-type Said = (Vec<String>, Vec<Vec<String>>);
+type Cells = (Vec<String>, Vec<Vec<String>>);
 
-/// Calls `say` with each series of a table in long form, its model and the file of that, and writes what it gives back, the name of the series in
-/// front. What is wrong with one series does not stop the others.
+/// Calls `predict` with each series of a table in long form, its model and the file of the model. Writes the rows that
+/// it returns, with the name of the series in front. An error in one series does not stop the others.
 pub fn each_series(
     args: &ModelArgs,
     input: &Path,
-    of: &SeriesArgs,
+    many: &SeriesArgs,
     table: &TableArgs,
     out: Option<&Path>,
     screen: &mut Screen,
-    mut say: impl FnMut(Loaded, &Path, &Sequences) -> Result<Said, Failure>,
+    mut predict: impl FnMut(Loaded, &Path, &Sequences) -> Result<Cells, Failure>,
 ) -> Result<ExitCode, Failure> {
     if !matches!(out.map(extension).as_deref(), None | Some("csv" | "")) {
-        let message = "--series: the names of series go into a table; give --out a .csv".into();
+        let message = "--series: the result is a table with the names of the series; give --out a .csv".into();
         return Err(Failure::Usage(message));
     }
-    let column = of.series.as_deref().unwrap_or_default();
+    let column = many.series.as_deref().unwrap_or_default();
     let models = Models::open(args)?;
     let columns = models.columns()?.unwrap_or_default();
     let mut all = series::read_long(input, &options_for(&columns, table), column)?;
-    if let Some(name) = &of.only {
+    if let Some(name) = &many.only {
         all = vec![series::only(all, name)?];
     }
-    let mut said = |series: &OneSeries| -> Result<Said, Failure> {
+    let mut predict_one = |series: &OneSeries| -> Result<Cells, Failure> {
         let rows = series.series.as_ref().map_err(|error| Error::Invalid(error.to_string()))?;
-        let (loaded, path) = models.of(series)?;
+        let (loaded, path) = models.load(series)?;
         let x = x_of(rows, input, &loaded.metadata.columns, &loaded.model)?;
-        say(loaded, &path, &Sequences { x, time: rows.time.clone() })
+        predict(loaded, &path, &Sequences { x, time: rows.time.clone() })
     };
     let (mut all, mut failures) = (all.into_iter(), Vec::new());
-    // what comes first says what the header is, and whether the flags make sense
+    // the first series that succeeds gives the header; an error in the flags ends the command
     let mut first = None;
     for series in all.by_ref() {
-        match said(&series) {
+        match predict_one(&series) {
             Ok((header, rows)) => {
                 first = Some((series.name, header, rows));
                 break;
@@ -62,11 +62,11 @@ pub fn each_series(
     }
     let nothing = first.is_none();
     if let Some((name, names, rows)) = first {
-        let others = all.filter_map(|series| match said(&series) {
+        let others = all.filter_map(|series| match predict_one(&series) {
             Ok((others, rows)) if others == names => Some((series.name, rows)),
             Ok((others, _)) => {
-                let why = format!("its model predicts other columns than the first one: {}", listed(&others));
-                failures.push((series.name, why));
+                let reason = format!("its model predicts other columns than the first one: {}", listed(&others));
+                failures.push((series.name, reason));
                 None
             }
             Err(failure) => {
@@ -80,7 +80,8 @@ pub fn each_series(
     models.end(&failures, nothing)
 }
 
-/// Writes the rows of each series, its name in front. One series after the other: the rows of no other are held meanwhile.
+/// Writes the rows of each series, with its name in front, one series after the other: the rows of only one series are
+/// in memory at a time.
 fn write(
     out: Option<&Path>,
     column: &str,
@@ -103,24 +104,24 @@ fn write(
 
 /// Where the model of a series comes from.
 enum Models<'a> {
-    /// One for all.
+    /// A global model.
     One(&'a ModelArgs, Box<Loaded>),
-    /// One of a folder for each.
+    /// A local model for each series, from a folder.
     Each(&'a ModelArgs, Folder),
 }
 
 impl<'a> Models<'a> {
-    /// Says which series failed and why; `nothing` is whether all of them did.
+    /// Prints which series failed and why; `nothing` is whether all of them did. Returns the exit code.
     fn end(&self, failures: &[(String, String)], nothing: bool) -> Result<ExitCode, Failure> {
-        // what is wrong with the model is no fault of the series
-        if let (Self::One(..), [(_, why), rest @ ..]) = (self, failures)
+        // if all series fail for the same reason, the model is at fault and not the series
+        if let (Self::One(..), [(_, reason), rest @ ..]) = (self, failures)
             && nothing
-            && rest.iter().all(|(_, other)| other == why)
+            && rest.iter().all(|(_, other)| other == reason)
         {
-            return Err(Error::Invalid(why.clone()).into());
+            return Err(Error::Invalid(reason.clone()).into());
         }
         let failures: Vec<String> =
-            failures.iter().map(|(name, why)| format!("failed: series {}: {why}", quoted(name))).collect();
+            failures.iter().map(|(name, reason)| format!("failed: series {}: {reason}", quoted(name))).collect();
         tell(&failures, "more failed");
         Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
@@ -132,7 +133,7 @@ impl<'a> Models<'a> {
         })
     }
 
-    /// The columns that the models take and predict, if any says so.
+    /// The columns that the models take and predict, if a model file names them.
     fn columns(&self) -> Result<Option<Columns>, Failure> {
         match self {
             Self::One(_, loaded) => Ok(Some(loaded.metadata.columns.clone())),
@@ -140,8 +141,8 @@ impl<'a> Models<'a> {
         }
     }
 
-    /// The model of a series, and its file.
-    fn of(&self, series: &OneSeries) -> Result<(Loaded, PathBuf), Failure> {
+    /// Loads the model of a series, and returns it with its file.
+    fn load(&self, series: &OneSeries) -> Result<(Loaded, PathBuf), Failure> {
         match self {
             Self::One(args, loaded) => Ok((loaded.as_ref().clone(), args.model.clone())),
             Self::Each(args, folder) => {

@@ -14,9 +14,9 @@ use rnnstep::plot::{Figure, Line, MAX_PANELS, Plot, Role};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Units that a plot shows of each layer.
+/// The units of each layer that a plot shows: the first ones.
 const UNITS: usize = 8;
-/// Steps that a plot shows, the last ones.
+/// The steps that a plot shows: the last ones.
 const STEPS: usize = 120;
 
 #[derive(Args)]
@@ -26,13 +26,13 @@ pub struct GatesArgs {
     /// One sequence: .csv, .npy [T,I] or .safetensors with `x [T,I]`
     #[arg(value_name = "INPUT")]
     input: PathBuf,
-    /// Where the values go [default: stdout]
+    /// File for the values of the gates [default: stdout]
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
     /// Write a plot of the first units of each layer
     #[arg(long, value_name = "FILE.svg|png")]
     plot: Option<PathBuf>,
-    /// Leave the model's scalers out: x is what the network itself sees
+    /// Leave out the model's scalers and target transform: INPUT is in the network's own units
     #[arg(long)]
     raw: bool,
     #[command(flatten)]
@@ -51,7 +51,8 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let model = if args.raw { loaded.model.raw() } else { loaded.model };
     let x = read_sequences(&args.input, &args.table, &loaded.metadata.columns, &model)?.x;
     if x.dims().len() != 2 {
-        let reason = format!("x has the shape {:?}: gates are shown of one sequence [T,I]", x.dims());
+        let reason =
+            format!("x has the shape {:?}, but gates are shown for one sequence [T,I]; give only one", x.dims());
         return Err(Error::File { path: args.input.clone(), reason }.into());
     }
     let reading = read(&model, cpu, &x)?;
@@ -59,7 +60,8 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     if let (Some((step, ..)), true) = (odd, loaded.warnings.is_empty()) {
         let step = step + 1;
         eprintln!(
-            "note: gates are not finite from row {step} on: a number in it is not, or is too large for this model"
+            "note: gates are not finite from row {step} on: a number in that row is not finite, or too large for this \
+             model"
         );
     }
     if let Some(path) = &args.plot {
@@ -79,7 +81,7 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A panel for each gate and layer, a line for each unit; the gates of an LSTM under the lesson's names.
+/// A panel for each gate and layer, with a line for each unit. The values of an LSTM have the names of the lesson.
 fn figure(reading: &Reading, title: &str) -> Figure {
     let columns: Vec<(usize, &str)> = match reading.names.iter().position(|&name| name == "learn") {
         Some(first) => (first..).zip(["learn (i·g)", "forget (f)", "remember (c)", "use (o·tanh c)"]).collect(),

@@ -22,17 +22,17 @@ use std::process::ExitCode;
 
 /// The most columns that are listed.
 const COLUMNS: usize = 100;
-/// Options of a recipe that are printed: more than there are.
+/// The most options of a recipe that are printed. A recipe of `train` has fewer, but a damaged file may have more.
 const OPTIONS: usize = 100;
-/// The longest value of a recipe that is printed as a whole.
+/// The longest value of a recipe that is printed in full, in characters.
 const LONGEST: usize = 300;
 
 #[derive(Args)]
 pub struct InfoArgs {
-    /// Model file [default: say what this machine has]
+    /// Model file [default: show what this machine has]
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Activation of an Elman RNN whose file does not say it [default: tanh]
+    /// Activation of an Elman RNN, if its file does not name one [default: tanh]
     #[arg(long, value_parser = value::nonlinearity(), value_name = "NAME")]
     nonlinearity: Option<Nonlinearity>,
     /// Print how the model was trained, as TOML for `train --config`
@@ -55,7 +55,7 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
             model(&loaded, screen)?;
             weights(&loaded, cpu, screen)?;
             plan(loaded.model.shape(), 1, &args.device, screen)?;
-            // last, so that all else is said of a file whose recipe is damaged
+            // checked last, so that everything else is printed even if the recipe is damaged
             let checked = loaded.metadata.recipe.as_ref().map(config::job_of).transpose();
             checked.map_err(|reason| Error::File { path: path.clone(), reason })?;
         }
@@ -63,10 +63,11 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How the model was trained, and nothing else.
+/// Prints how the model was trained, and nothing else.
 fn recipe(loaded: &Loaded, path: &Path, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let in_file = |reason: String| Error::File { path: path.into(), reason };
-    let recipe = loaded.metadata.recipe.as_ref().ok_or_else(|| in_file("does not say how it was trained".into()))?;
+    let missing = "has no recipe; only files of `rnnstep train` have one";
+    let recipe = loaded.metadata.recipe.as_ref().ok_or_else(|| in_file(missing.into()))?;
     let text = config::toml(recipe, &[]).map_err(in_file)?;
     screen.write(|out| out.write_all(text.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
@@ -104,23 +105,25 @@ fn machine(chosen: Isa, screen: &mut Screen) -> Result<(), Failure> {
         screen.line(format_args!("refused   {line}"))?;
     }
     screen.line(format_args!("cache     {}", kept()))?;
-    screen.line("features  std, cli, plot, cuda")
+    screen.line("features  cli, with std, evaluate, plot and cuda")
 }
 
-/// Where compiled kernels are kept, and whether they are.
+/// The folder of the cache of compiled kernels, and whether it is used.
 fn kept() -> String {
     let cache = Cache::new(true);
     let folder = cache.folder().map_or_else(|| "none".into(), cuda::shown);
     match cache.state() {
         State::None => folder,
-        State::Empty => format!("{folder}, made when the first kernel is compiled"),
+        State::Empty => format!("{folder}, created when the first kernel is compiled"),
         State::Used => format!("{folder}, in use"),
-        State::Partly(files, reason) => format!("{folder}, in use but for {}: {reason}", counted(files as u32, "file")),
+        State::Partly(files, reason) => {
+            format!("{folder}, in use, except {}: {reason}", counted(files as u32, "file"))
+        }
         State::Refused(reason) => format!("{folder}, not used: {reason}"),
     }
 }
 
-/// A card in a few words.
+/// A GPU in one line.
 fn in_a_line(card: &Properties) -> String {
     let gib = card.memory as f64 / f64::from(1 << 30);
     let (major, minor) = card.driver;
@@ -133,7 +136,7 @@ fn in_a_line(card: &Properties) -> String {
     )
 }
 
-/// How the first card, if there is one, would run the network.
+/// Prints how the first GPU, if there is one, would run the network.
 fn plan(shape: &Shape, batch: usize, device: &DeviceArgs, screen: &mut Screen) -> Result<(), Failure> {
     let Ok(cards) = cuda::devices() else { return Ok(()) };
     let Some(card) = cards.first() else { return Ok(()) };
@@ -142,21 +145,21 @@ fn plan(shape: &Shape, batch: usize, device: &DeviceArgs, screen: &mut Screen) -
     for (direction, pass) in [("forward", plan.forward), ("backward", plan.backward)] {
         if plan.frame() != Frame::Stepwise {
             screen.line(format_args!(
-                "              {direction}: {}, {} to a unit, {} each, {} and {} KiB of dynamic shared memory a \
-                 block, {} the weights",
+                "              {direction}: {}, {} for each unit, {} in each, {} and {} KiB of dynamic shared memory \
+                 in a block, {} the weights",
                 counted(pass.threads, "thread"),
                 pass.lanes,
                 counted(pass.weights, "weight"),
                 counted(pass.rows, "sequence"),
                 pass.shared / 1024,
-                if pass.blocks == 1 { "1 block has".into() } else { format!("{} blocks share", pass.blocks) }
+                if pass.blocks == 1 { "1 block holds".into() } else { format!("{} blocks share", pass.blocks) }
             ))?;
         }
     }
     Ok(())
 }
 
-/// What each format of the weights takes and costs.
+/// Prints how much memory each format of the weights takes, and how much it changes y.
 fn weights(loaded: &Loaded, cpu: Cpu, screen: &mut Screen) -> Result<(), Failure> {
     let shape = loaded.model.shape();
     let all = deviations(&loaded.model, Weights::ALL, cpu);
@@ -169,14 +172,15 @@ fn weights(loaded: &Loaded, cpu: Cpu, screen: &mut Screen) -> Result<(), Failure
         };
         screen.line(format_args!("  {title:<11} {:<5} {bytes} bytes in memory, {off}", format.name()))?;
     }
-    let [as_they_are, ..] = all;
-    let (largest, steps) = (as_they_are?.largest, steps(shape));
+    let [in_f32, ..] = all;
+    let (largest, steps) = (in_f32?.largest, steps(shape));
     screen.line(format_args!(
-        "              against float64, y up to {largest:.2}, over {steps} steps of two waves; in the network's own units"
+        "              root mean square and largest difference from float64, over {steps} steps of two waves; y is at \
+         most {largest:.2}, in the network's own units"
     ))
 }
 
-/// A value of a recipe; of long lists the beginning.
+/// A value of a recipe as text. Only the first items of a long list are shown.
 fn in_short(value: &Value) -> String {
     match value {
         Value::Array(all) if all.len() > COLUMNS => {
@@ -207,7 +211,7 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     }
     let count = shape.parameters();
     screen.lines(&format!("\n  parameters  {count}, {} bytes in f32, {} in memory", 4 * count, 4 * layout.len()))?;
-    screen.line(format_args!("  operations  {} floating-point a step, activations left out", shape.flops()))?;
+    screen.line(format_args!("  operations  {} floating-point in each step, without activations", shape.flops()))?;
     let (batch, steps, out) = (1, loaded.metadata.seq_len.unwrap_or(20), shape.width_out());
     let [layers, hidden, input] = [shape.layers(), shape.hidden(), shape.input()];
     screen.line(format_args!("  input       ({batch}, {steps}, {input})  batch, steps, values"))?;
@@ -218,7 +222,7 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     training_options(loaded, screen)
 }
 
-/// The scalers of the columns, and the target transform.
+/// Prints the scalers of the columns, and the target transform.
 fn units(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     match loaded.model.scalers() {
         None => screen.line("  scaler      none")?,
@@ -238,29 +242,25 @@ fn units(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     if let Some(units) = loaded.model.units().filter(|units| units.transform() != TargetTransform::Value) {
         let what = match units.transform() {
             TargetTransform::RelativeChange => {
-                "the change of each predicted column as a part of the value before".into()
+                "the difference from the row before, divided by the absolute value before".into()
             }
-            TargetTransform::SeasonalChange { season } => {
-                format!("the change of each predicted column since {season} rows ago")
-            }
-            TargetTransform::Change | TargetTransform::Value => {
-                "the change of each predicted column since the row before".to_string()
-            }
+            TargetTransform::SeasonalChange { season } => format!("the difference from the value {season} rows before"),
+            TargetTransform::Change | TargetTransform::Value => "the difference from the row before".to_string(),
         };
-        screen.line(format_args!("  target      {what}; in and out are values"))?;
+        screen.line(format_args!("  target      the network predicts {what}; the model takes and gives values"))?;
     }
     Ok(())
 }
 
-/// The options of the training, as far as a line goes.
+/// Prints the options of the training in one line.
 fn training_options(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     match loaded.metadata.recipe.as_ref() {
-        None => screen.line("  recipe      not said"),
+        None => screen.line("  recipe      none"),
         Some(Value::Object(recipe)) => {
-            let said = recipe.iter().filter(|(_, value)| !value.is_null() && **value != Value::Array(vec![]));
-            let mut said = said.map(|(name, value)| format!("{} {}", shown(name), in_short(value)));
-            let first: Vec<String> = said.by_ref().take(OPTIONS).collect();
-            let more = match said.count() {
+            let given = recipe.iter().filter(|(_, value)| !value.is_null() && **value != Value::Array(vec![]));
+            let mut options = given.map(|(name, value)| format!("{} {}", shown(name), in_short(value)));
+            let first: Vec<String> = options.by_ref().take(OPTIONS).collect();
+            let more = match options.count() {
                 0 => String::new(),
                 more => format!(", and {more} more"),
             };

@@ -1,4 +1,4 @@
-//! The commands, a file or a folder each.
+//! The commands of the program. Each one is a file or a folder.
 
 pub mod bench;
 pub mod compile;

@@ -23,19 +23,20 @@ pub struct PredictArgs {
     /// Sequences: .csv, .npy [T,I], or .safetensors with `x [T,I]` or `[B,T,I]`
     #[arg(value_name = "INPUT")]
     input: PathBuf,
-    /// Where predictions go: .csv, .npy, or .safetensors with `y` [default: .csv on stdout]
+    /// File for the predictions: .csv, .npy, or .safetensors with `y` [default: .csv on stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Start from the state in this .safetensors file: `h` (and `c`) `[L,B,H]`
+    /// Start from the state in this .safetensors file: `h` (and `c`) `[L,B,H]`, and `past` if the model predicts
+    /// changes
     #[arg(long, value_name = "FILE", conflicts_with = "series")]
     init_state: Option<PathBuf>,
     /// Write the state after the last row, as --init-state reads it
     #[arg(long, value_name = "FILE", conflicts_with = "series")]
     final_state: Option<PathBuf>,
-    /// Leave the model's scalers out: x and y are what the network itself sees
+    /// Leave out the model's scalers and target transform: x and y are in the network's own units
     #[arg(long)]
     raw: bool,
-    /// Three-dimensional arrays are `[T,B,·]`
+    /// Arrays of three dimensions are `[T,B,·]`, not `[B,T,·]`
     #[arg(long, conflicts_with = "series")]
     time_major: bool,
     #[command(flatten)]
@@ -46,7 +47,7 @@ pub struct PredictArgs {
 
 pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let reads = args.model.paths().reads("INPUT", [&args.input]).reads("--init-state", &args.init_state);
-    // a state may go from call to call in one file
+    // one file may carry the state from call to call
     let reads = reads.may_replace("--init-state", "--final-state");
     reads.writes("--out", &args.out).writes("--final-state", &args.final_state).check()?;
     check_extension(args.out.as_deref())?;
@@ -61,9 +62,9 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
             |loaded, _, x| {
                 let model = if args.raw { loaded.model.raw() } else { loaded.model };
                 let device = args.model.device.choose(model.shape(), 1, Work::Sequences)?;
-                let says = model.units().map_or(Loss::Mse, |units| units.loss());
+                let loss = model.units().map_or(Loss::Mse, |units| units.loss());
                 let y = model.forward(device, &x.x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
-                let names = y_names(&loaded.metadata.columns.targets, y.rows().1, says);
+                let names = y_names(&loaded.metadata.columns.targets, y.rows().1, loss);
                 let (header, rows) = rows::table_of(&y, &names, x.time.as_ref());
                 Ok((header, rows.collect()))
             },
@@ -80,21 +81,23 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     check_dims(args.out.as_deref(), sequences.x.dims())?;
     let mut state = read_state(args.init_state.as_deref(), &model, batch)?;
     let device = args.model.device.choose(model.shape(), batch, Work::Sequences)?;
-    let says = model.units().map_or(Loss::Mse, |units| units.loss());
+    let loss = model.units().map_or(Loss::Mse, |units| units.loss());
     let y = model.forward(device, &sequences.x, order, &mut state)?;
     if loaded.warnings.is_empty() {
         say_what_is_not_finite(&y);
     }
-    let names = y_names(&loaded.metadata.columns.targets, y.rows().1, says);
+    let names = y_names(&loaded.metadata.columns.targets, y.rows().1, loss);
     let written = rows::write(args.out.as_deref(), &y, &names, sequences.time.as_ref(), screen);
-    // predictions that were lost are asked for again, from the state before them; who closes stdout has what was wanted
+    // if the predictions are lost, the user will ask for them again, from the same state: so it must not be replaced. A
+    // reader that closes stdout has what it wanted
     if let (Some(path), Ok(()) | Err(Failure::ClosedPipe)) = (&args.final_state, &written) {
         write_state(path, &state)?;
     }
     written.map(|()| ExitCode::SUCCESS)
 }
 
-/// A number that is finite and far beyond all that the model knows may be infinite inside, and stays so in the state.
+/// Prints a note if predictions are not finite. The input may be finite and still be too large: then it becomes
+/// infinite inside the network, and the state stays infinite.
 pub fn say_what_is_not_finite(y: &Tensor) {
     let width = y.rows().1.max(1);
     let odd = |row: &&[f32]| row.iter().any(|value| !value.is_finite());
@@ -102,18 +105,18 @@ pub fn say_what_is_not_finite(y: &Tensor) {
     if let Some(first) = first {
         let count = y.data().chunks(width).filter(odd).count();
         let line = format!(
-            "note: {count} rows of predictions are not finite, row {} the first: a number in that row or before it is not, or is too \
-             large for this model",
+            "note: {count} rows of predictions are not finite, row {} is the first: a number in that row or before it is \
+             not finite, or too large for this model",
             first + 1
         );
         say_once("not finite", &line);
     }
 }
 
-/// Names of the columns of y: `sunspots_next`, or `y_1` where nobody knows better; `sunspots_next_ln_variance`,
-/// `sunspots_next_0.9` where a model says more of a column than a value.
-fn y_names(targets: &[String], width: usize, says: Loss) -> Vec<String> {
-    let each: Vec<String> = match says {
+/// Names of the columns of y: `sunspots_next`, or `y_1` if the model file has no names. A model that predicts a
+/// distribution has several columns for each target, such as `sunspots_next_ln_variance` or `sunspots_next_0.9`.
+fn y_names(targets: &[String], width: usize, loss: Loss) -> Vec<String> {
+    let each: Vec<String> = match loss {
         Loss::Gaussian => vec![String::new(), "_ln_variance".into()],
         Loss::Quantiles(levels) => levels.as_slice().iter().map(|level| format!("_{level}")).collect(),
         _ => vec![String::new()],
@@ -126,12 +129,15 @@ fn y_names(targets: &[String], width: usize, says: Loss) -> Vec<String> {
     each.iter().flat_map(|end| next.iter().map(move |name| format!("{name}{end}"))).collect()
 }
 
-/// A table has two dimensions; x and y have as many.
+/// Checks that y, which has as many dimensions as x, can be written: a table has only two.
 fn check_dims(out: Option<&Path>, dims: &[usize]) -> Result<(), Failure> {
     if matches!(out.map(extension).as_deref(), Some("npy" | "safetensors")) || dims.len() == 2 {
         return Ok(());
     }
-    let message = format!("x has the shape {dims:?}, y has as many dimensions: give --out a .safetensors or .npy file");
+    let message = format!(
+        "x has the shape {dims:?}, and y has as many dimensions, too many for a table: give --out a .safetensors or \
+         .npy file"
+    );
     Err(Error::Invalid(message).into())
 }
 

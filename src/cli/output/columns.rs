@@ -4,10 +4,10 @@ use crate::cli::failure::Failure;
 use crate::cli::output::screen::Screen;
 use rnnstep::error::shown;
 
-/// Rows of a table on the screen, from its head and from its end, if there are more than both together.
+/// How many rows of a long table are shown, from its head and from its end.
 const SHOWN: [usize; 2] = [15, 5];
 
-/// The first column to the left, the others to the right; of many rows the first and the last.
+/// Prints a table, the first column aligned to the left, the others to the right. A long one is cut in the middle.
 pub fn print(header: &[&str], rows: &[Vec<String>], screen: &mut Screen) -> Result<(), Failure> {
     let [head, tail] = SHOWN;
     let (first, last) = match rows.len() {

@@ -5,8 +5,8 @@ use rnnstep::Error;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// Writes one of the files of a command. If it is a pipe, a signal ends the wait for its reader, and one whose reader has gone
-/// is like a stdout that is closed: no failure, and no reason to leave out another file.
+/// Writes one of the files of a command. If it is a pipe, a signal ends the wait for its reader. A pipe that its reader
+/// has closed is no failure, like a closed stdout: the other files are written all the same.
 pub fn write(path: &Path, write: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     match signals::writing(path, write) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => Ok(()),

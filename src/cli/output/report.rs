@@ -1,4 +1,4 @@
-//! What is said at the end of a training: scores against the last value, plots, what to type next.
+//! What is printed at the end of a training: the scores of the model next to those of the last value, and plots.
 
 use super::columns;
 use super::screen::Screen;
@@ -9,39 +9,37 @@ use rnnstep::plot::{Line, Plot, Role, terminal};
 use rnnstep::series::one_step::{HeldOut, Score};
 use std::time::Duration;
 
-/// Said of a training after which [`rnnstep::train::Outcome::learned`] is false.
-pub const LEARNED_NOTHING: &str =
-    "nothing was learned that shows on the held-out part, so the model says the mean change";
-
 /// Rows of the held-out part that a plot shows.
 const SHOWN: usize = 300;
 
 /// Predictions for the part held out, next to the actual values, with their names.
 pub struct Scored {
-    /// Which of several series it is of.
+    /// The name of the series, if there are several.
     pub series: Option<String>,
     /// The predicted columns.
     pub names: Vec<String>,
     pub held_out: HeldOut,
     /// The time of each row, if it has one.
     pub times: Vec<String>,
-    /// Which rows they are.
+    /// Which rows are scored, in words.
     pub about: String,
 }
 
 impl Scored {
-    /// The scores, and in a sentence whether the model is worth anything.
+    /// Prints the scores, and in words whether the model is worth using.
     pub fn print(&self, screen: &mut Screen) -> Result<(), Failure> {
         screen.line(format_args!("score on {}:", self.about))?;
         for (name, score) in self.names.iter().zip(&self.held_out.scores) {
             let verdict = match score.gain() {
-                gain if gain == f64::NEG_INFINITY => "the last value is never wrong there: do not use this".into(),
+                gain if gain == f64::NEG_INFINITY => {
+                    "the last value is never wrong in these rows: do not use this".into()
+                }
                 gain if gain > 0.0 => format!("{:.1} % better than the last value", 100.0 * gain),
                 gain if gain < 0.0 => {
                     format!("NO BETTER than the last value ({:.1} % worse): do not use this", -100.0 * gain)
                 }
-                _ if score.rmse.is_nan() => "its predictions are no numbers: do not use this".into(),
-                gain if gain.is_nan() => "the series does not change there".into(),
+                _ if score.rmse.is_nan() => "its predictions are not numbers: do not use this".into(),
+                gain if gain.is_nan() => "the series does not change in these rows".into(),
                 _ => "no better than the last value".into(),
             };
             let (model, last) = (score.rmse, score.persistence_rmse);
@@ -84,7 +82,7 @@ impl Scored {
     }
 }
 
-/// The scores of one model on several series, as a table.
+/// Prints the scores of one model on several series, as a table.
 pub fn print_several(all: &[Scored], screen: &mut Screen) -> Result<(), Failure> {
     if all.is_empty() {
         return Ok(());
@@ -102,14 +100,14 @@ pub fn print_several(all: &[Scored], screen: &mut Screen) -> Result<(), Failure>
     screen.line(summary(&scores().map(|(.., score)| score.gain()).collect::<Vec<_>>()))
 }
 
-/// Of several gains over the last value, how many there are.
+/// How many of these gains over the last value are above zero, and their median.
 pub fn summary(gains: &[f64]) -> String {
     let better = gains.iter().filter(|&&gain| gain > 0.0).count();
     let middle = gain(median(gains).unwrap_or(f64::NAN));
     format!("better than the last value: {better} of {}, median gain {middle}", gains.len())
 }
 
-/// The median of those that are finite, if there are any.
+/// The median of the finite values, if there are any.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut known: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     known.sort_by(f64::total_cmp);
@@ -121,7 +119,7 @@ pub fn gain(gain: f64) -> String {
     if gain.is_finite() { format!("{:+.1} %", 100.0 * gain) } else { "-".into() }
 }
 
-/// A plot in the terminal.
+/// Prints a plot on the terminal.
 pub fn plot(plot: &Plot, screen: &mut Screen) -> Result<(), Failure> {
     let text = terminal::render(plot, screen.width(), 14, screen.colour());
     screen.picture(&text)
@@ -132,7 +130,7 @@ pub fn counted(count: u32, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A time in the unit that suits it.
+/// A time in the unit that suits its size.
 pub fn duration(time: Duration) -> String {
     match time.as_secs_f64() {
         s if s < 1e-6 => format!("{:.0} ns", s * 1e9),
@@ -142,7 +140,7 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// Nanoseconds as microseconds, with four digits where a microsecond has as many.
+/// Nanoseconds as microseconds, with four significant digits, or as a whole number if that has more.
 pub fn micros(nanoseconds: f64) -> String {
     match nanoseconds / 1e3 {
         us if us < 9.9995 => format!("{us:.3}"),

@@ -1,4 +1,4 @@
-//! Predictions as rows: on the screen, or in a file by its extension.
+//! Predictions as rows, on stdout or in a file. The extension of the file decides its format.
 
 use crate::cli::failure::Failure;
 use crate::cli::output::files::{self, extension};
@@ -9,7 +9,8 @@ use rnnstep::data::{csv, npy};
 use rnnstep::model::file;
 use std::path::Path;
 
-/// Rows of `y`, with their times if they have any, to a file by its extension, or to stdout.
+/// Writes the rows of `y`, with their times if they have any, to stdout or to the file `out`. Its extension decides the
+/// format.
 pub fn write(
     out: Option<&Path>,
     y: &Tensor,

@@ -1,4 +1,4 @@
-//! stdout, as something that can close, fill up or wait without a panic and without a model lost; and what stderr can show.
+//! Writing to stdout and stderr. stdout may close, fill up or wait: that causes no panic, and no model is lost by it.
 
 use crate::cli::failure::Failure;
 use crate::cli::signals;
@@ -7,20 +7,20 @@ use rnnstep::error::{escaped, escaped_lines};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::sync::{Mutex, PoisonError};
 
-/// The most that a pipe takes at once after it said that it takes something.
+/// How many bytes a pipe surely accepts in one write after it reported that it accepts something.
 const PIECE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
-/// Lines of one kind on stderr.
+/// The most lines of one kind that are printed on stderr.
 const LINES: usize = 10;
 
 /// Buffered stdout.
 pub struct Screen {
     out: BufWriter<Outlet>,
-    /// Whether a person looks at it.
+    /// Whether it is a terminal, which a person looks at.
     pub terminal: bool,
-    /// Whether what is shown goes beside the files that are the work.
+    /// Whether the result of the command is its files, so that a stdout that fails stops nothing.
     beside_files: bool,
-    /// Why nothing is shown any more.
+    /// Why nothing is printed any more.
     failed: Option<Failure>,
 }
 
@@ -30,36 +30,36 @@ impl Screen {
         Self { out, terminal: stdout().is_terminal(), beside_files: false, failed: None }
     }
 
-    /// From now on the work is files, and what is shown goes beside them: a stdout that fails stops nothing. One that was
-    /// closed is forgotten, anything else is told at the end, by [`Screen::finish`].
+    /// From now on the result of the command is its files, and stdout only reports on them: a stdout that fails stops
+    /// nothing. If it was closed, that is ignored. [`Screen::finish`] reports any other failure.
     pub fn goes_beside_files(&mut self) {
         self.beside_files = true;
     }
 
-    /// A line on stdout. What a terminal would obey in it, line breaks included, is written as in a Rust string.
+    /// Prints a line on stdout. Control characters in it, line breaks included, are escaped as in a Rust string.
     pub fn line(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
         let written = writeln!(self.out, "{}", escaped(&text.to_string()));
         self.judge(written)
     }
 
-    /// Some lines on stdout that hold no name from a file.
+    /// Prints several lines on stdout. They may not contain a name from a file, since a line break in it would count.
     pub fn lines(&mut self, text: &str) -> Result<(), Failure> {
         text.split('\n').try_for_each(|line| self.line(line))
     }
 
-    /// A picture of letters, with the colours that are in it.
+    /// Prints a plot that is made of characters, with its colours.
     pub fn picture(&mut self, text: &str) -> Result<(), Failure> {
         let written = writeln!(self.out, "{}", text.trim_end_matches('\n'));
         self.judge(written)
     }
 
-    /// Everything said so far reaches its reader.
+    /// Writes out everything that was printed so far.
     pub fn flush(&mut self) -> Result<(), Failure> {
         let flushed = self.out.flush();
         self.judge(flushed)
     }
 
-    /// Something that writes data to stdout itself: byte for byte, but for a terminal.
+    /// Calls `write`, which writes data to stdout: byte for byte, or with control characters escaped on a terminal.
     pub fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         let written = match self.terminal {
             true => write(&mut ForTerminal { out: &mut self.out, rest: vec![] }),
@@ -68,7 +68,7 @@ impl Screen {
         self.judge(written)
     }
 
-    /// The end: whatever was said reached its reader, or none is left.
+    /// Writes out the rest, and reports a failure that stopped nothing. A stdout that was closed is no failure.
     pub fn finish(&mut self) -> Result<(), Failure> {
         self.flush()?;
         match self.failed.take() {
@@ -77,11 +77,11 @@ impl Screen {
         }
     }
 
-    /// Whether a line that could not be written stops the work.
+    /// Decides whether a failed write stops the command.
     fn judge(&mut self, written: io::Result<()>) -> Result<(), Failure> {
         let Err(error) = written else { return Ok(()) };
         let failure = failed(error);
-        // what is still in the buffer would be tried again and again
+        // otherwise what is still in the buffer would be written again and again
         self.out.get_mut().closed = true;
         if self.beside_files {
             self.failed.get_or_insert(failure);
@@ -90,23 +90,23 @@ impl Screen {
         Err(failure)
     }
 
-    /// Whether to use colours on stdout: a terminal, and nobody asked for none.
+    /// Whether to use colours on stdout: it is a terminal, and `NO_COLOR` is not set.
     pub fn colour(&self) -> bool {
         self.terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
     }
 
-    /// Columns of the terminal, or of a page.
+    /// How many columns to print: those of the terminal (`COLUMNS`) or 80, held between 40 and 100.
     pub fn width(&self) -> usize {
         let columns = std::env::var("COLUMNS").ok().and_then(|c| c.parse::<usize>().ok());
         columns.unwrap_or(80).clamp(40, 100)
     }
 }
 
-/// stdout without a buffer. A wait for whoever reads it ends with a signal that a command watches.
+/// stdout without a buffer. A signal that the command watches ends a wait for its reader.
 struct Outlet {
     #[cfg(unix)]
     file: io::Result<std::fs::File>,
-    /// Whether nothing goes through any more; it is taken then, and gone.
+    /// Whether stdout has failed. What is written after that is dropped.
     closed: bool,
 }
 
@@ -140,21 +140,21 @@ impl Write for Outlet {
     }
 }
 
-/// Data on their way to a terminal: whatever it would obey is escaped, but for the ends of lines.
+/// Writes data to a terminal: control characters are escaped, except line breaks.
 struct ForTerminal<'a> {
     out: &'a mut dyn Write,
-    /// The beginning of a character whose end has not come yet.
+    /// The first bytes of a character that is not complete yet.
     rest: Vec<u8>,
 }
 
 impl Write for ForTerminal<'_> {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.rest.extend(text);
-        let whole = match std::str::from_utf8(&self.rest) {
+        let complete = match std::str::from_utf8(&self.rest) {
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             _ => self.rest.len(),
         };
-        let text_so_far: Vec<u8> = self.rest.drain(..whole).collect();
+        let text_so_far: Vec<u8> = self.rest.drain(..complete).collect();
         self.out.write_all(escaped_lines(&String::from_utf8_lossy(&text_so_far)).as_bytes())?;
         Ok(text.len())
     }
@@ -164,7 +164,7 @@ impl Write for ForTerminal<'_> {
     }
 }
 
-/// A line on stderr; its end is the only break in it. One that nobody can be told of is no reason to stop.
+/// Prints a line on stderr; line breaks inside it are escaped. If it cannot be written, the command goes on.
 pub fn talk(text: &str) {
     let line = escaped(text) + "\n";
     for piece in line.as_bytes().chunks(PIECE) {
@@ -178,7 +178,7 @@ pub fn talk(text: &str) {
     }
 }
 
-/// Lines on stderr, the first few and how many more there are.
+/// Prints lines on stderr: the first few, and how many more there are.
 pub fn tell(lines: &[String], more: &str) {
     for line in lines.iter().take(LINES) {
         eprintln!("{line}");
@@ -188,12 +188,12 @@ pub fn tell(lines: &[String], more: &str) {
     }
 }
 
-/// Whether talk on stderr goes to a person.
+/// Whether stderr is a terminal, which a person reads.
 pub fn person_reads_stderr() -> bool {
     stderr().is_terminal()
 }
 
-/// A line on stderr that many series would say, each in its own words: the first of its kind, and no other.
+/// Prints a line on stderr, unless one of the same kind was printed before: each of many series would print its own.
 pub fn say_once(kind: &'static str, line: &str) {
     static SAID: Mutex<Vec<&str>> = Mutex::new(Vec::new());
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
@@ -211,7 +211,7 @@ pub fn failed(error: io::Error) -> Failure {
     }
 }
 
-/// A word as one types it in a shell.
+/// A word as it is typed in a shell, in quotes where it needs them.
 pub fn typed(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:,".contains(c);
     if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }

@@ -1,4 +1,4 @@
-//! Ctrl-C where there are no signals. Waits are not ended by it.
+//! Ctrl-C on systems without Unix signals. It does not end a wait.
 
 use std::io;
 use std::sync::Once;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static CAME: AtomicBool = AtomicBool::new(false);
 static ENDS: AtomicBool = AtomicBool::new(false);
 
-/// From now on a first Ctrl-C asks, and only a second one ends the process.
+/// From now on the first Ctrl-C is a request to end, and only the second one ends the process.
 pub fn watch() {
     static WATCHED: Once = Once::new();
     WATCHED.call_once(|| {
@@ -21,7 +21,7 @@ pub fn watch() {
     });
 }
 
-/// Whether Ctrl-C came.
+/// Whether Ctrl-C was pressed.
 pub fn came() -> bool {
     CAME.load(Ordering::SeqCst)
 }

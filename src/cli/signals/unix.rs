@@ -14,20 +14,20 @@ use std::time::Duration;
 static CAME: AtomicUsize = AtomicUsize::new(0);
 /// Whether a signal ends the process by itself.
 static ENDS: AtomicBool = AtomicBool::new(false);
-/// Goes up whenever a section is entered or left in which a signal ends the process: odd inside.
+/// Counts how often a section in which a signal ends the process was entered or left. It is odd inside such a section.
 static SECTION: AtomicU32 = AtomicU32::new(0);
-/// Where the handlers write a byte, which wakes whoever waits. Nobody reads it: from then on it is always there.
+/// The pipe into which the handlers write a byte, which ends every wait. Nobody reads the byte, so it stays there.
 static WAKE: OnceLock<Option<PipeReader>> = OnceLock::new();
-/// How long a pipe has to take what is said after a signal.
+/// After a signal, how long a write waits for a pipe that accepts nothing.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// From now on a first signal asks, and only a second one ends the process.
+/// From now on the first signal is a request to end, and only the second one ends the process.
 pub fn watch() {
     WAKE.get_or_init(|| {
         let (reader, writer) = io::pipe().ok()?;
         for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)) {
-            // in this order: the first one comes by before it says that the next one ends the process. Where a handler cannot
-            // be set the signal does what it does by default
+            // the order matters: the first signal passes the check of `ENDS` before it sets `ENDS` for the next one.
+            // If a handler cannot be set, the signal keeps its default effect
             let set = flag::register_conditional_default(signal, &ENDS)
                 .and_then(|_| flag::register_usize(signal, &CAME, signal as usize))
                 .and_then(|_| flag::register(signal, &ENDS));
@@ -42,8 +42,8 @@ pub fn watch() {
 /// Whether the process was started to ignore `signal`.
 fn is_ignored(signal: i32) -> bool {
     let mut now = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: with no new action `sigaction` changes nothing; it writes the present one to `now`, which is as large and aligned
-    // as it asks for, and says 0 if it has. Only then is `now` read.
+    // SAFETY: without a new action `sigaction` changes nothing. It writes the present action to `now`, which has the
+    // size and the alignment of one, and returns 0 if it did. Only then is `now` read.
     unsafe {
         libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) == 0
             && now.assume_init().sa_sigaction == libc::SIG_IGN
@@ -55,13 +55,13 @@ pub fn came() -> bool {
     CAME.load(Ordering::SeqCst) != 0
 }
 
-/// A signal ends the process, until [`leave`].
+/// From now on a signal ends the process, until [`leave`].
 pub fn enter() {
     let section = SECTION.fetch_add(1, Ordering::SeqCst) + 1;
     let before = CAME.load(Ordering::SeqCst);
     ENDS.store(true, Ordering::SeqCst);
     if before != 0 {
-        // it asked to end, so nothing is waited for longer than that
+        // that signal was a request to end, so this section gets no more time than the grace
         std::thread::spawn(move || {
             std::thread::sleep(GRACE);
             if SECTION.load(Ordering::SeqCst) == section {
@@ -71,7 +71,7 @@ pub fn enter() {
     }
 }
 
-/// A signal asks once more.
+/// From now on a signal is a request to end again.
 pub fn leave() {
     SECTION.fetch_add(1, Ordering::SeqCst);
     ENDS.store(came(), Ordering::SeqCst);
@@ -88,7 +88,7 @@ pub fn wait_to_read(source: impl AsFd) -> io::Result<()> {
 /// Waits until something can be written. Does nothing without [`watch`].
 ///
 /// # Errors
-/// [`Ended`] if a signal comes first; after one, if it takes longer than a second.
+/// [`Ended`] if a signal comes first. Also if one came before and the wait takes longer than a second.
 pub fn wait_to_write(sink: impl AsFd) -> io::Result<()> {
     wait(sink, PollFlags::OUT, Some(GRACE))
 }
@@ -104,7 +104,7 @@ fn wait(on: impl AsFd, what: PollFlags, grace: Option<Duration>) -> io::Result<(
     };
     let mut all = [PollFd::new(&on, what), PollFd::new(wake, PollFlags::IN)];
     loop {
-        // of one that came before the byte is there for ever
+        // after an earlier signal its byte is always there, so only the file is waited for
         let waited_for = if timeout.is_some() { &mut all[..1] } else { &mut all[..] };
         match poll(waited_for, timeout.as_ref()) {
             Ok(0) => return ended(),

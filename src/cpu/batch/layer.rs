@@ -9,8 +9,8 @@ use crate::cell::{Cell, CellState, MOST};
 use crate::simd::lanes::{LANES, Lanes, padded};
 use core::ops::Range;
 
-/// Tiles of units that go through product and cell together where a block is full: a cell of one gate has its products of
-/// two panels at a time.
+/// How many tiles of units go through product and cell together where a block is full. A cell of one gate has products
+/// of two panels at a time.
 pub const fn tiles_at_a_time(gates: usize) -> usize {
     if gates == 1 { 2 } else { 1 }
 }
@@ -28,7 +28,7 @@ pub struct Matrix {
 
 /// One layer of a block of rows.
 ///
-/// Everyone who makes one promises that its pointers reach what their comments say.
+/// Whoever makes one promises that its pointers are valid for what their comments describe.
 pub struct Layer {
     /// H
     pub hidden: usize,
@@ -44,40 +44,40 @@ pub struct Layer {
     pub ih: Matrix,
     /// Of `[tile][H][G][lane]`.
     pub hh: Matrix,
-    /// `[rows][Hp]`: room for h as it was, side by side.
+    /// `[rows][Hp]`: room for h before the step, one row after the other.
     pub before: *mut f32,
-    /// `[rows][Hp]`: h after the step, which is in the states too.
+    /// `[rows][Hp]`: h after the step, which is written to the states too.
     pub after: *mut f32,
     /// `[rows][tiles at a time][G][lane]`: room for `W_ih x + b_ih`.
     pub gates_x: *mut f32,
     /// The same for `W_hh h + b_hh`.
     pub gates_h: *mut f32,
-    /// Of slot 0: `[h, c][Hp]`; those of the next `state_len` later.
+    /// The state of slot 0, `[h, c][Hp]`; that of the next slot is `state_len` values later.
     pub states: *mut f32,
     /// From one slot's state to the next.
     pub state_len: usize,
-    /// `[rows]`: whose state each row is.
+    /// `[rows]`: the slot of each row.
     pub slots: *const u32,
 }
 
 impl Layer {
-    /// h of row `row` in the arena, c behind it.
+    /// h of row `row` in the arena, with c after it.
     #[inline(always)]
     unsafe fn state(&self, row: usize) -> *mut f32 {
         // SAFETY: a row; slots are within the arena.
         unsafe { self.states.add(*self.slots.add(row) as usize * self.state_len) }
     }
 
-    /// The state of every row becomes that after the step.
+    /// Takes the step: the state of every row becomes that after it.
     ///
     /// # Safety
-    /// All that the fields describe can be read or written, nobody else writes there meanwhile, no slot is there twice, and
-    /// the processor has the instruction set.
+    /// All that the fields describe can be read or written, nobody else writes there meanwhile, no slot is there twice,
+    /// and the processor has the instruction set.
     #[inline(always)]
     pub unsafe fn run<V: Lanes, C: Cell, S: Stored>(&self) {
         let width = padded(self.hidden);
         let tiles = width / LANES;
-        // SAFETY: the promise of the layer; together, rows and tiles have room for their gates.
+        // SAFETY: the promise of the layer; there is room for the gates of all rows and of `together` tiles.
         unsafe {
             for row in 0..self.rows {
                 let (from, to) = (self.state(row), self.before.add(row * width));
@@ -138,7 +138,7 @@ impl Layer {
         }
     }
 
-    /// The cells of all rows and some tiles; gates_x come from `x [rows][1]` on the way if `ONE`.
+    /// The cells of all rows and some tiles. With `ONE`, gates_x are computed here, from `x [rows][1]`.
     #[inline(always)]
     unsafe fn cells<V: Lanes, C: Cell, const ONE: bool>(&self, tiles: &Range<usize>) {
         // SAFETY: the promise of the layer.
@@ -188,7 +188,7 @@ impl Layer {
                     for (n, sum) in sums.0.iter_mut().enumerate() {
                         *sum = V::splat(*self.x.add((row + n) * self.x_row)).mul_add(weight, *sum);
                     }
-                    // a product of one gate has four chains, and three of them had nothing to add: -0 becomes +0
+                    // a product of one gate adds up four chains, three of which are zero here: -0 becomes +0
                     if C::GATES == 1 { sums + none } else { sums }
                 } else {
                     rows(self.gates_x.add(from), apart)

@@ -1,9 +1,9 @@
 //! One step of many sequences at once, each with a state of its own, all states in one arena.
 //!
-//! The rows of a call go through all layers in blocks that stay in the first cache. Their h is gathered from the arena into
-//! rows side by side, since what a product reads lies at even distances and h must not change under it; the new h goes back
-//! to its slot, and c is changed in its slot. Weights are read once for a whole block. Every sum is that of the same row in a
-//! single stream, in the same order: the same bits.
+//! The rows of a call go through all layers in blocks that stay in the first-level cache. Their h is gathered from the
+//! arena into rows one after the other, because a product reads at equal distances, and because h must not change while
+//! it is read. The new h goes back to its slot, and c is changed in its slot. Weights are read once for a block. Every
+//! sum is that of the same row in a single stream, in the same order, so the bits are the same.
 
 mod layer;
 
@@ -26,7 +26,7 @@ use core::marker::PhantomData;
 use core::ops::Range;
 use layer::{Layer, Matrix, tiles_at_a_time};
 
-/// The most rows of a block: whole tiles of the product (six rows, or three) and of the head (sixteen).
+/// The most rows of a block: a multiple of the tiles of the product (six rows, or three) and of the head (sixteen).
 const BLOCK: usize = 48;
 
 /// The fewest rows that are worth another thread.
@@ -51,7 +51,7 @@ pub struct Many {
     /// For each slot, the last call that had it among its rows.
     stamps: Vec<u64>,
     call: u64,
-    /// The rows of the call at hand: slots, each below `slots` and none twice.
+    /// The rows of the current call: slots, each below `slots` and none twice.
     rows: Vec<u32>,
 }
 
@@ -60,8 +60,9 @@ pub struct Many {
 struct Room {
     /// `[BLOCK][I]`
     x: Buffer,
-    /// `[BLOCK][Hp]`: h of the layer at hand before the step; after it, of this layer and the one below in turn.
+    /// `[BLOCK][Hp]`: h of the current layer before the step.
     before: Buffer,
+    /// `[BLOCK][Hp]`: h after the step, of the current layer and the one below in turn.
     after: [Buffer; 2],
     /// `[BLOCK][tiles at a time][G][lane]`
     gates_x: Buffer,
@@ -74,13 +75,13 @@ impl Many {
     /// The most values that an arena may hold, 8 GiB of them.
     pub const MOST: usize = super::Network::MOST;
 
-    /// Room for `slots` states, all zero, for steps with `params`, the arena of [`Offsets`] for `weights`; every later call
-    /// wants the same ones. [`Weights::Int8`] is read as it is stored, since its scales are applied to sums; all other
-    /// weights are wanted as [`Weights::F32`], which gives the same bits: for many streams there is nothing to gain from
-    /// smaller ones.
+    /// Room for `slots` states, all zero, for steps with `params`, the arena of [`Offsets`] for `weights`. Every later
+    /// call must be given the same parameters. [`Weights::Int8`] is read in its stored form, because its scales are
+    /// applied to sums. All other weights must be given as [`Weights::F32`], which gives the same bits: many streams
+    /// gain nothing from smaller ones.
     ///
     /// # Errors
-    /// If they would be more than [`Many::MOST`] values, or the memory cannot be had.
+    /// If they would be more than [`Many::MOST`] values, or the memory cannot be allocated.
     ///
     /// # Panics
     /// If `weights` is neither of the two, or `params` are not as many as the shape has.
@@ -136,11 +137,11 @@ impl Many {
         self.cpu
     }
 
-    /// Room for `slots` states, if there is less: those there are stay as they are, the others are zero. This and
-    /// [`Many::new`] are all that allocates.
+    /// Makes room for `slots` states, if there is less. Existing states stay unchanged, and the others are zero. Apart
+    /// from [`Many::warm_up`], only this and [`Many::new`] allocate.
     ///
     /// # Errors
-    /// If they would be more than [`Many::MOST`] values, or the memory cannot be had; nothing has changed then.
+    /// If they would be more than [`Many::MOST`] values, or the memory cannot be allocated; nothing has changed then.
     pub fn grow(&mut self, slots: usize) -> Result<()> {
         if slots <= self.slots {
             return Ok(());
@@ -162,7 +163,7 @@ impl Many {
         Ok(())
     }
 
-    /// The state of a slot back to zero.
+    /// Sets the state of a slot to zero.
     ///
     /// # Panics
     /// If there is no such slot.
@@ -174,7 +175,7 @@ impl Many {
     /// h of a layer of a slot: H values.
     ///
     /// # Panics
-    /// If there is no such slot or layer, or the cell has none.
+    /// If there is no such slot or layer.
     pub fn h(&self, slot: u32, layer: usize) -> &[f32] {
         &self.arena[self.place(slot, layer, false)]
     }
@@ -191,7 +192,7 @@ impl Many {
     /// c of a layer of a slot: H values, of an LSTM only.
     ///
     /// # Panics
-    /// If there is no such slot or layer, or the cell has none.
+    /// If there is no such slot or layer, or the cell has no c.
     pub fn c(&self, slot: u32, layer: usize) -> &[f32] {
         &self.arena[self.place(slot, layer, true)]
     }
@@ -217,8 +218,8 @@ impl Many {
         self.shape.layers * padded(self.shape.hidden) * (1 + usize::from(self.shape.cell.has_c()))
     }
 
-    /// Touches all memory that a step can need, and takes steps of every number of rows up to a block, so that all code is
-    /// there too; the states are what they were. Allocates.
+    /// Touches all memory that a step can need, and takes steps with every number of rows up to a block, so that all
+    /// code is in memory too. Afterwards the states are what they were. Allocates.
     ///
     /// # Panics
     /// Where [`Many::step`] does.
@@ -246,11 +247,11 @@ impl Many {
     /// Begins a call: it has no rows yet.
     #[inline]
     pub fn begin(&mut self) {
-        self.call += 1; // one a nanosecond last for centuries
+        self.call += 1; // at one a nanosecond, 64 bits last for centuries
         self.rows.clear();
     }
 
-    /// Takes a slot as the next row of the call; not if it is among them already.
+    /// Takes a slot as the next row of the call. False, and nothing is taken, if it is among the rows already.
     ///
     /// # Panics
     /// If there is no such slot.
@@ -265,11 +266,11 @@ impl Many {
         new
     }
 
-    /// Steps the rows of the call: y `[N,O]` of `x [N,I]`, with `around` at both ends if there is one. The states of the
-    /// slots become those after the step. Allocates nothing; several threads have the allocations of their pool.
+    /// Steps the rows of the call: y `[N,O]` of `x [N,I]`, with `around` at both ends if there is one. The states of
+    /// the slots become those after the step. Allocates nothing; with several threads, their pool does.
     ///
     /// # Panics
-    /// If a length is not what the shape and the rows say.
+    /// If a length does not fit the shape and the rows.
     pub fn step(&mut self, params: &[f32], x: &[f32], y: &mut [f32], around: Option<&dyn Around>) {
         let (n, shape) = (self.rows.len(), self.shape);
         assert!(params.len() == self.params);
@@ -315,7 +316,7 @@ impl Rooms {
     }
 }
 
-/// A call of [`Many::step`], which checked that the pointers reach what their comments say.
+/// A call of [`Many::step`], which checked that the pointers are valid for what their comments describe.
 #[derive(Clone, Copy)]
 struct Step<'a> {
     cpu: Cpu,

@@ -12,13 +12,13 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 impl Network {
-    /// Backward of the last [`Network::forward`], for the gradient at y that stands in [`Network::y_and_dy`].
-    /// Adds to `grads`, a shadow of `params`. The gradients of x and of the initial state follow from
+    /// Backward of the last [`Network::forward`], from the gradient at y that was written to [`Network::y_and_dy`].
+    /// Adds to `grads`, which have the layout of `params`. The gradients at x and at the initial state are then in
     /// [`Network::dx`] and [`Network::dstate`].
     ///
     /// # Panics
-    /// If `params`, `x` and `dropout` are not those of forward, `grads` are not as many as `params`, or the network was made for
-    /// inference or for small weights.
+    /// If `params`, `x` and `dropout` are not those of forward, `grads` are not as many as `params`, or the network was
+    /// made for inference or for small weights.
     pub fn backward(&mut self, params: &[f32], grads: &mut [f32], x: &[f32], dropout: bool) {
         let rows = self.steps * self.batch;
         let (width, gates) = (padded(self.shape.hidden), self.shape.gates() * padded(self.shape.hidden));

@@ -1,4 +1,5 @@
-//! Whole passes of a network: forward, backward, update. Owns what lies between them; allocates only when made.
+//! Passes of a network: forward, backward, update. A network owns the memory that they need, and allocates it only when
+//! it is made.
 
 mod backward;
 
@@ -23,7 +24,7 @@ use alloc::{format, vec::Vec};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// Where gradients are wanted and what a network keeps of one layer, for windows of up to T·B rows.
+/// What a network keeps of one layer, for windows of up to T·B rows.
 #[derive(Debug)]
 struct Tape {
     /// `[T·B][G·Hp]`, or a piece of it for inference
@@ -40,7 +41,7 @@ struct Tape {
     dropped: Buffer,
 }
 
-/// A network at work on one processor.
+/// A network on one processor.
 #[derive(Debug)]
 pub struct Network {
     cpu: Cpu,
@@ -48,11 +49,11 @@ pub struct Network {
     shape: Shape,
     layout: Layout,
     purpose: Mode,
-    /// The most rows of a window, and the most sequences: the buffers have room for so many.
     weights: Weights,
+    /// The most rows of a window, and the most sequences: the buffers have room for so many.
     rows: usize,
     most_batch: usize,
-    /// Those of the last window, within the two: changed only once a window has been checked.
+    /// The sizes of the last window, within the two above. They change only once a window has been checked.
     batch: usize,
     steps: usize,
     head: HeadSteps,
@@ -76,7 +77,7 @@ impl Network {
     /// Room for windows of up to `steps` steps of up to `batch` sequences.
     ///
     /// # Errors
-    /// If it would be more than [`Network::MOST`] values, or the memory cannot be had.
+    /// If it would be more than [`Network::MOST`] values, or the memory cannot be allocated.
     pub fn new(cpu: Cpu, threads: Threads, shape: &Shape, steps: usize, batch: usize, purpose: Mode) -> Result<Self> {
         Self::check_size(shape, steps, batch)?; // no product below wraps
         let layout = Layout::new(shape);
@@ -123,8 +124,9 @@ impl Network {
         })
     }
 
-    /// The same network for forward passes alone with recurrent weights stored as `weights`: every later call wants the
-    /// arena of [`Offsets`] for them. Formats without scales are wanted as [`Weights::F32`], which gives the same bits.
+    /// The same network, for forward passes alone, with recurrent weights stored as `weights`. Every later call must be
+    /// given the arena of [`Offsets`] for them. Weights of formats without scales must be given as [`Weights::F32`],
+    /// which gives the same bits.
     ///
     /// # Panics
     /// If `weights` is neither [`Weights::F32`] nor [`Weights::Int8`].
@@ -162,13 +164,13 @@ impl Network {
         &self.shape
     }
 
-    /// y of `x [T,B,I]` (time-major) from `state`, which becomes the state after the window. T is what the length
-    /// of x says. Read the result with [`Network::y`].
+    /// y of `x [T,B,I]` (time-major) from `state`, which becomes the state after the window. T follows from the length
+    /// of x. Read the result with [`Network::y`].
     ///
     /// # Panics
-    /// If the window is larger than the network was made for, the state is of no sequence or not of this shape, the lengths do
-    /// not fit each other, or something is to be dropped in a network made for inference. Callers check what users hand in.
-    /// All of this is looked at first: nothing has changed then.
+    /// If the window is larger than the network was made for, the state is of no sequence or not of this shape, the
+    /// lengths do not fit each other, or `dropout` is given to a network that was made for inference. Callers check
+    /// what users hand in. All of this is checked first, so nothing has changed after such a panic.
     pub fn forward(
         &mut self,
         params: &[f32],
@@ -184,7 +186,7 @@ impl Network {
         let rows = steps * batch; // no more than there are values in x
         assert!(rows <= self.rows, "the window is larger than what the network was made for");
         assert!(x.len() == rows * self.shape.input && params.len() == Offsets::arena(&self.shape, self.weights));
-        assert!(dropout.is_none() || self.purpose == Mode::Training, "only a training drops anything");
+        assert!(dropout.is_none() || self.purpose == Mode::Training, "dropout needs a network made for training");
         (self.batch, self.steps, self.head) = (batch, steps, head);
         let width = padded(self.shape.hidden);
         let layer_len = batch * width;
@@ -203,7 +205,7 @@ impl Network {
                 self.drop_out(l, *dropout);
             }
         }
-        // once all layers are through: what drops elements is the caller's, and may panic half-way
+        // only after all layers: `dropout` is the caller's code, and may panic half-way
         let end = self.steps * layer_len;
         for (l, tape) in self.tapes.iter().enumerate() {
             let at = l * layer_len;
@@ -253,7 +255,7 @@ impl Network {
         (&y_rows(&self.shape, &self.y, &self.tapes)[at], &mut self.dy[first..first + out])
     }
 
-    /// Where row `row` of y lies in [`y_rows`]: h has the state before the window in front.
+    /// Where row `row` of y lies in [`y_rows`]: h begins with the state before the window.
     fn y_row(&self, row: usize) -> Range<usize> {
         let (before, out) = (if self.shape.output.is_some() { 0 } else { self.batch }, self.shape.width_out());
         let first = (before + row) * padded(out);
@@ -269,8 +271,8 @@ impl Network {
         }
     }
 
-    /// The activated gates of row `row` in the top layer, PyTorch's order `[G][H]`, into `out`; and how many gates
-    /// there are. An Elman RNN has none to show. Needs [`Mode::Training`].
+    /// Writes the activated gates of row `row` in layer `layer` to `out`, in PyTorch's order `[G][H]`. An Elman RNN has
+    /// none. Needs [`Mode::Training`].
     ///
     /// # Panics
     /// If there is no such layer, or no room for such a row; in a network for inference there is none for any.
@@ -284,7 +286,7 @@ impl Network {
         }
     }
 
-    /// `h` (or `c`, for an LSTM) of `layer` after step `t` of the last window, sequence `b`.
+    /// `h` (or `c`, for an LSTM) of `layer` after row `row = t·B + b` of the last window.
     ///
     /// # Panics
     /// If there is no such layer, or no room for such a row.
@@ -294,11 +296,11 @@ impl Network {
         &from[(self.batch + row) * padded(self.shape.hidden)..][..self.shape.hidden]
     }
 
-    /// One update of `params` from `grads` times `scale`. `m`, `v` and `v_max` are shadows of `params`, or empty where
-    /// `update` does without.
+    /// One update of `params` from `grads` times `scale`. `m`, `v` and `v_max` have the layout of `params`, or are
+    /// empty where `update` does not need them.
     ///
     /// # Panics
-    /// If their lengths are not so, or `params` no whole number of sixteens.
+    /// If their lengths are others, or that of `params` is no multiple of sixteen.
     pub fn update(
         &self,
         update: Update,
@@ -318,7 +320,7 @@ impl Network {
         unsafe { self.cpu.run(UpdatePass { update, scale, params, grads, m, v, v_max }) }
     }
 
-    /// Layer `l` of the window at hand, as the passes see it.
+    /// Layer `l` of the current window, as the passes see it.
     fn layer(&mut self, l: usize, params: &[f32], x: &[f32], dropout: bool) -> Layer {
         let width = padded(self.shape.hidden);
         let (x, x_row) = match l.checked_sub(1) {
@@ -332,7 +334,7 @@ impl Network {
         let room = tape.gates_x.len() / (self.batch * self.shape.gates() * width);
         let held = match self.purpose {
             Mode::Training => self.steps,
-            // no more than are worked out together: a piece then never runs over the end of the room
+            // no more than are computed together, so that a piece never runs over the end of the buffer
             Mode::Inference => room.min(Layer::piece(self.batch)),
         };
         Layer {
@@ -395,8 +397,8 @@ impl Visitor for RunForward {
     type Output = ();
     fn visit<C: Cell>(self) {
         let Self { cpu, layer, weights, rows } = self;
-        // SAFETY: the layer was made by `Network::layer` from its own buffers, for a window that fits them and the format of
-        // the weights.
+        // SAFETY: the layer was made by `Network::layer` from its own buffers, for a window that fits them and the
+        // format of the weights.
         unsafe {
             match weights {
                 Weights::Int8 => cpu.run(Forward::<C, Int8> { layer, rows, kinds: PhantomData }),

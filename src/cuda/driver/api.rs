@@ -1,9 +1,9 @@
-//! The functions of NVIDIA's driver, from the library that was found and looked at.
+//! The functions of NVIDIA's driver, from the library that was found and checked.
 //!
-//! The types are cudarc's, and a test holds the signatures against its own. The calls are not: cudarc opens the driver
-//! by some twenty bare names and cannot be given a library, so that a file in the working directory is taken where
-//! `LD_LIBRARY_PATH` has an empty entry. It panics where a function is missing, and a number of an error that it does not
-//! know yet would be no value of its enum.
+//! The types are cudarc's, and a test compares the signatures with its own. The calls are not cudarc's, because it
+//! opens the driver by some twenty bare names and cannot be given a library. With an empty entry in `LD_LIBRARY_PATH`
+//! it would take a file from the working directory. It also panics where a function is missing, and its enum of errors
+//! has no value for a number that it does not know yet.
 
 use super::sys::{
     CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction, CUfunction_attribute, CUgraph,
@@ -34,7 +34,7 @@ macro_rules! functions {
             }
         }
 
-        /// The same arguments as in cudarc's bindings, which are made from cuda.h: else this does not compile.
+        /// Compiles only if the arguments are those of cudarc's bindings, which are generated from cuda.h.
         #[cfg(test)]
         #[allow(non_snake_case, reason = "NVIDIA's names")]
         mod as_in_cudarc {
@@ -93,7 +93,8 @@ functions! {
     cuEventSynchronize(CUevent);
 }
 
-/// These two take the number of an error, which is no value of cudarc's enum if it is a new one.
+/// The type of `cuGetErrorName` and `cuGetErrorString`. They take a number, because a new error is no value of cudarc's
+/// enum.
 type Text = unsafe extern "C" fn(Status, *mut *const c_char) -> Status;
 
 /// The driver's library and its functions.
@@ -101,8 +102,8 @@ pub struct Driver {
     pub functions: Functions,
     pub error_name: Text,
     pub error_text: Text,
-    /// `cuEventElapsedTime` as every driver has it. Which of its two forms cudarc knows depends on the toolkit of the
-    /// machine that builds, and drivers before CUDA 12.8 lack the newer.
+    /// `cuEventElapsedTime` as every driver has it. There is a newer form, which drivers before CUDA 12.8 lack. Which
+    /// of the two cudarc knows depends on the toolkit of the machine that builds.
     pub elapsed: unsafe extern "C" fn(*mut f32, CUevent, CUevent) -> Status,
     /// Its CUDA version, (12, 6) for 12.6.
     pub version: (u32, u32),
@@ -111,14 +112,15 @@ pub struct Driver {
 
 /// Why there is no driver.
 pub enum Absent {
-    /// No library, or none that may be opened. The end of a sentence, empty if there was none.
+    /// There is no library, or none that may be opened. The text is the end of a message; it is empty if none was
+    /// found.
     None(String),
-    /// It lacks a function. Its version, if it has one; the function.
+    /// The library lacks a function: the version of the driver, if it has one, and the function's name.
     Lacks(Option<(u32, u32)>, &'static str),
 }
 
 static DRIVER: OnceLock<Driver> = OnceLock::new();
-/// What was not opened on the last search.
+/// What the last search did not open.
 static REFUSED: Mutex<Option<Refused>> = Mutex::new(None);
 
 /// The driver, if it was opened.
@@ -137,7 +139,7 @@ pub fn open() -> Result<&'static Driver, Absent> {
     let (library, path) = found.map_err(Absent::None)?;
     // SAFETY: the library bears the name of NVIDIA's driver, and only root or the user can have put it there.
     let driver = unsafe { Driver::of(&library, path) };
-    // also one that is no use: its start-up code has run
+    // also if it turns out to be no use: its start-up code has run
     library.keep();
     let driver = driver?;
     Ok(DRIVER.get_or_init(|| driver))
@@ -148,8 +150,8 @@ pub fn library() -> Option<&'static Path> {
     DRIVER.get().map(|driver| &*driver.path)
 }
 
-/// What was met when the driver was looked for and not used, because somebody other than root and the user may have made
-/// it: one line each, which says why and what to do.
+/// What the search for the driver found and did not use, because somebody other than root and the user may have made
+/// it. Each is one line with the reason and what to do.
 pub fn refused() -> Vec<String> {
     let refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
     refused.as_ref().map_or_else(Vec::new, |refused| refused.lines().to_vec())
@@ -176,7 +178,7 @@ fn find(refused: &mut Refused) -> Result<(Library, PathBuf), String> {
         let said = format!("; {}: {}", trust::shown(&file), reason.reason());
         match reason {
             Closed::Refused(reason) => refused.file(&file, &reason),
-            // as the loader does it: what it finds first and cannot open is an error
+            // as in the loader: if the first file that it finds cannot be opened, that is an error
             Closed::Broken(_) => return Err(said),
         }
         if first.is_empty() {

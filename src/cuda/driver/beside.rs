@@ -1,15 +1,15 @@
-//! Two things at once: kernels on a second stream, in step with the first by points in the work of both.
+//! Two streams at once: kernels on a second stream, which events keep in step with the first.
 
 use super::{BESIDE, Doing, Doomed, Gpu, result, sys};
 use crate::error::{DeviceErrorKind as Kind, Error, Result};
 use crate::memory;
 use std::fmt;
 
-/// Work in pieces, of which each has a first half that runs ahead on a second stream, and a second half that follows it on
-/// the first.
+/// Work in pieces. The first half of each piece runs ahead on a second stream, and the second half follows it on the
+/// first stream.
 pub struct Beside {
     gpu: Gpu,
-    /// Where the second stream may begin, and the ends of the pieces.
+    /// Where the second stream may begin, and the end of each piece.
     points: Vec<sys::CUevent>,
 }
 
@@ -19,7 +19,7 @@ unsafe impl Send for Beside {}
 unsafe impl Sync for Beside {}
 
 impl Gpu {
-    /// What work in up to `pieces` pieces needs.
+    /// Makes what work in up to `pieces` pieces needs.
     ///
     /// # Errors
     /// If they are more than any memory holds, or the driver refuses.
@@ -37,13 +37,13 @@ impl Gpu {
 }
 
 impl Beside {
-    /// Queues `ahead(0)`, `ahead(1)`, ... one after the other behind all work so far, and beside them `after(0)`,
-    /// `after(1)`, ..., of which each waits for the piece of its number. All work that is queued later comes after both.
-    /// `ahead` may only launch kernels, set and copy memory of the device; it must not touch what `after` of an earlier
-    /// piece works on.
+    /// Queues `ahead(0)`, `ahead(1)`, ... on the second stream, one after the other and after all work so far. On the
+    /// first stream it queues `after(0)`, `after(1)`, ..., each of which waits for the `ahead` of its number. All work
+    /// that is queued later runs after both. `ahead` may only launch kernels, and set and copy memory of the device. It
+    /// must not touch what the `after` of an earlier piece works on.
     ///
     /// # Errors
-    /// What the two return; if there are more pieces than this was made for, or the driver refuses.
+    /// What `ahead` and `after` return; or there are more pieces than this was made for, or the driver refuses.
     pub fn run(
         &self,
         pieces: usize,
@@ -68,7 +68,8 @@ impl Beside {
             })
         };
         if queued.is_err() {
-            // the second stream comes home whatever happened: a recording wants it, and so does who frees its memory
+            // The second stream joins the first in any case. A recording requires it, and memory that the second stream
+            // uses may be freed soon.
             self.mark(start, second)?;
             self.wait(first, start)?;
             return queued;
@@ -85,13 +86,13 @@ impl Beside {
     fn mark(&self, point: sys::CUevent, stream: sys::CUstream) -> Result<()> {
         let _entered = self.gpu.enter()?;
         // SAFETY: both are alive and of the current context.
-        unsafe { result::event::record(point, stream) }.doing(format_args!("setting a point in the work"))
+        unsafe { result::event::record(point, stream) }.doing(format_args!("recording an event"))
     }
 
     fn wait(&self, stream: sys::CUstream, point: sys::CUevent) -> Result<()> {
         let _entered = self.gpu.enter()?;
         // SAFETY: both are alive and of the current context.
-        unsafe { result::stream::wait_event(stream, point) }.doing(format_args!("waiting for a point in the work"))
+        unsafe { result::stream::wait_event(stream, point) }.doing(format_args!("waiting for an event"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Work that is recorded once and launched as a whole, and points in time.
+//! Work that is recorded once and then launched again and again, and events.
 
 use super::sys::{self, CUresult};
 use super::{Bound, Doing, Doomed, Gpu, Inner, result, this_thread};
@@ -17,9 +17,10 @@ pub struct Graph {
 unsafe impl Send for Graph {}
 
 impl Gpu {
-    /// Records what `record` asks of this device, on this thread, instead of doing it. Calls from other threads wait
-    /// until it is over, so `record` must not wait for them. What waits for the device, and making memory, are errors
-    /// meanwhile; what is dropped is freed afterwards. If `record` fails or panics nothing is left of the recording.
+    /// Records the work that `record` queues on this device, on this thread, instead of running it. Calls from other
+    /// threads wait until the recording is over, so `record` must not wait for them. During the recording it is an
+    /// error to wait for the device or to allocate memory, and what is dropped is freed afterwards. If `record` fails
+    /// or panics, nothing is left of the recording.
     ///
     /// # Errors
     /// What `record` returns; or the driver cannot record it.
@@ -38,7 +39,7 @@ impl Gpu {
         }
         let _turn = inner.turn.write().unwrap_or_else(PoisonError::into_inner);
         let _bound = Bound::to(inner.context).doing(what)?;
-        // an error of the work before is not one of the recording
+        // so that an error of earlier work is not taken for one of the recording
         inner.wait("waiting for the work before a recording")?;
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is alive, and nobody else uses it while the turn is held.
@@ -58,7 +59,7 @@ impl Gpu {
         Ok(Graph { gpu: self.clone(), graph })
     }
 
-    /// A point in time that has not come yet.
+    /// An event that was not recorded yet.
     ///
     /// # Errors
     /// If the driver refuses.
@@ -70,7 +71,7 @@ impl Gpu {
     }
 }
 
-/// Ends a recording whatever happens, and gives back what was dropped during it.
+/// Ends a recording in any case, and frees what was dropped during it.
 struct Recording<'a> {
     inner: &'a Inner,
     open: bool,
@@ -106,7 +107,7 @@ impl Drop for Recording<'_> {
 }
 
 impl Graph {
-    /// Does all that was recorded, after all work before. Returns at once.
+    /// Queues all that was recorded, after all earlier work. Returns at once.
     ///
     /// # Errors
     /// If the driver refuses, or while another graph is recorded.
@@ -137,7 +138,7 @@ impl fmt::Debug for Graph {
     }
 }
 
-/// A point in the work of a device, and when it was reached.
+/// An event: a point in the work of a device, and the time when it was reached.
 pub struct Event {
     gpu: Gpu,
     event: sys::CUevent,
@@ -149,38 +150,38 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 impl Event {
-    /// Sets the point behind all work so far. Returns at once.
+    /// Records the event after all work so far. Returns at once.
     ///
     /// # Errors
     /// If the driver refuses, or while a graph is recorded.
     pub fn record(&self) -> Result<()> {
-        let _entered = self.gpu.enter_to_wait("setting a point in time")?;
+        let _entered = self.gpu.enter_to_wait("recording an event")?;
         // SAFETY: event and stream are alive and of the current context.
-        unsafe { result::event::record(self.event, self.gpu.0.stream) }.doing(format_args!("setting a point in time"))
+        unsafe { result::event::record(self.event, self.gpu.0.stream) }.doing(format_args!("recording an event"))
     }
 
-    /// Waits until the point is reached; not at all if it was never set.
+    /// Waits until the event is reached. Returns at once if it was never recorded.
     ///
     /// # Errors
     /// If a kernel before it failed, or while a graph is recorded.
     pub fn wait(&self) -> Result<()> {
-        let _entered = self.gpu.enter_to_wait("waiting for a point in time")?;
+        let _entered = self.gpu.enter_to_wait("waiting for an event")?;
         // SAFETY: the event is alive and its context current.
-        unsafe { result::event::synchronize(self.event) }.doing(format_args!("waiting for a point in time"))
+        unsafe { result::event::synchronize(self.event) }.doing(format_args!("waiting for an event"))
     }
 
-    /// How long after `earlier` this was reached, in seconds, by the device's own clock (steps of half a microsecond).
-    /// Waits for both.
+    /// The seconds from `earlier` to this event, by the device's own clock (in steps of half a microsecond). Waits for
+    /// both.
     ///
     /// # Errors
-    /// If one was never set, if they are of two devices, if a kernel failed.
+    /// If one was never recorded, the two belong to different devices, or a kernel failed.
     pub fn seconds_since(&self, earlier: &Self) -> Result<f64> {
         earlier.wait()?;
         self.wait()?;
         let _entered = self.gpu.enter()?;
         // SAFETY: both events are alive.
         let milliseconds = unsafe { result::event::elapsed(earlier.event, self.event) }
-            .doing(format_args!("the time between two events"))?;
+            .doing(format_args!("measuring the time between two events"))?;
         Ok(f64::from(milliseconds) / 1e3)
     }
 }

@@ -24,9 +24,10 @@ impl Gpu {
     /// `len` zeros in the memory of the device.
     ///
     /// # Errors
-    /// If there is not enough of it: how much was asked for, and how much there is. While a graph is recorded.
+    /// If there is not enough memory (the message names how much was asked for, and how much there is), or while a
+    /// graph is recorded.
     pub fn zeros<T: Pod>(&self, len: usize) -> Result<Memory<T>> {
-        let _entered = self.enter_to_wait("making device memory")?;
+        let _entered = self.enter_to_wait("allocating device memory")?;
         let size = size_of_values::<T>(len)?;
         if size == 0 {
             return Ok(Memory { gpu: self.clone(), address: 0, len, values: PhantomData });
@@ -42,19 +43,19 @@ impl Gpu {
     /// `len` zeros in the memory of the host, page-locked: the device reads them while the host goes on.
     ///
     /// # Errors
-    /// If the operating system does not lock that much. While a graph is recorded.
+    /// If the operating system does not lock that much, or while a graph is recorded.
     pub fn pinned<T: Pod>(&self, len: usize) -> Result<Pinned<T>> {
-        let _entered = self.enter_to_wait("making page-locked memory")?;
+        let _entered = self.enter_to_wait("allocating page-locked memory")?;
         let size = size_of_values::<T>(len)?;
         let what = format_args!("locking {} of host memory", bytes(size));
         let event = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING).doing(what)?;
-        // the wrapper first, so that the event is given back whatever happens next
+        // the wrapper is made first, so that the event is freed whatever happens next
         let mut pinned = Pinned { gpu: self.clone(), values: NonNull::dangling(), len: 0, event, busy: false.into() };
         if size > 0 {
             // SAFETY: the context is current; the memory is set below before anybody can read it.
             let address = unsafe { result::malloc_host(size, 0) }.doing(what)?;
             let Some(values) = NonNull::new(address.cast::<T>()) else {
-                return Err(Error::device(Kind::OutOfMemory, format!("{what}: the driver gave none")));
+                return Err(Error::device(Kind::OutOfMemory, format!("{what}: the driver returned none")));
             };
             // SAFETY: `size` bytes were allocated, page-aligned; zero bytes are a value of any `Pod`.
             unsafe { values.as_ptr().cast::<u8>().write_bytes(0, size) };
@@ -68,7 +69,7 @@ impl Gpu {
     fn no_room(&self, size: usize, error: result::DriverError) -> Error {
         let name = &self.0.properties.name;
         if !error.is(&[CUresult::CUDA_ERROR_OUT_OF_MEMORY]) {
-            return super::failed(format_args!("making {} of memory on {name}", bytes(size)), error);
+            return super::failed(format_args!("allocating {} of memory on {name}", bytes(size)), error);
         }
         let free = result::mem_get_info().map_or(String::new(), |(free, _)| format!("{} are free of ", bytes(free)));
         let all = bytes(self.0.properties.memory);
@@ -93,7 +94,7 @@ impl<T: Pod> Memory<T> {
         self.len == 0
     }
 
-    /// Where it is on the device: what a kernel gets. A multiple of 256; 0 if there are no values.
+    /// Its address on the device, as a kernel gets it. A multiple of 256; 0 if there are no values.
     pub fn address(&self) -> u64 {
         self.address
     }
@@ -103,10 +104,10 @@ impl<T: Pod> Memory<T> {
         &self.gpu
     }
 
-    /// Writes `from` to the values that begin at `at`, after all work before; waits until they are there.
+    /// Copies `from` to the values from index `at` on, after all earlier work. Waits until they are there.
     ///
     /// # Errors
-    /// If they do not fit, if the driver refuses, while a graph is recorded.
+    /// If they do not fit, the driver refuses, or a graph is being recorded.
     pub fn upload(&mut self, at: usize, from: &[T]) -> Result<()> {
         let address = self.part("upload", at, from.len())?;
         let _entered = self.gpu.enter_to_wait("uploading and waiting")?;
@@ -118,10 +119,10 @@ impl<T: Pod> Memory<T> {
         self.gpu.0.wait("upload")
     }
 
-    /// Reads the values that begin at `at` into all of `into`, after all work before; waits until they are there.
+    /// Copies the values from index `at` on into all of `into`, after all earlier work. Waits until they are there.
     ///
     /// # Errors
-    /// If there are fewer, if the driver refuses or a kernel before failed, while a graph is recorded.
+    /// If there are too few values, the driver refuses, an earlier kernel failed, or a graph is being recorded.
     pub fn download(&self, at: usize, into: &mut [T]) -> Result<()> {
         let address = self.part("download", at, into.len())?;
         let _entered = self.gpu.enter_to_wait("downloading")?;
@@ -134,10 +135,11 @@ impl<T: Pod> Memory<T> {
         self.gpu.0.wait("download")
     }
 
-    /// Copies `len` values that begin at `from_at` in `from` to those that begin at `at`. Returns at once.
+    /// Copies `len` values, from index `from_at` of `from` to index `at` of this memory. Returns at once.
     ///
     /// # Errors
-    /// If they do not fit, if `from` is on another [`Gpu`] or is this memory and the two overlap, if the driver refuses.
+    /// If they do not fit, `from` is on another [`Gpu`], both are one memory and the ranges overlap, or the driver
+    /// refuses.
     pub fn copy(&self, at: usize, from: &Self, from_at: usize, len: usize) -> Result<()> {
         let (to, source) = (self.part("copy to", at, len)?, from.part("copy from", from_at, len)?);
         self.same_gpu(&from.gpu)?;
@@ -155,10 +157,10 @@ impl<T: Pod> Memory<T> {
             .doing(format_args!("copy on the device"))
     }
 
-    /// Sets `len` values that begin at `at` to zero. Returns at once.
+    /// Sets `len` values from index `at` on to zero. Returns at once.
     ///
     /// # Errors
-    /// If there are fewer, if the driver refuses.
+    /// If there are too few values, or the driver refuses.
     pub fn fill_zero(&self, at: usize, len: usize) -> Result<()> {
         let address = self.part("clearing", at, len)?;
         let _entered = self.gpu.enter()?;
@@ -170,11 +172,11 @@ impl<T: Pod> Memory<T> {
             .doing(format_args!("clearing memory"))
     }
 
-    /// Writes `range` of `from` to the values that begin at `at`. Returns at once: the device fetches them when the work
-    /// before is done, and [`Pinned`] waits for it before it is written to again.
+    /// Copies `range` of `from` to the values from index `at` on. Returns at once: the device fetches them when the
+    /// earlier work is done, and [`Pinned`] waits for that before it is written to again.
     ///
     /// # Errors
-    /// If they do not fit, if `from` is of another [`Gpu`], if the driver refuses.
+    /// If they do not fit, `from` belongs to another [`Gpu`], or the driver refuses.
     pub fn upload_async(&mut self, at: usize, from: &Pinned<T>, range: Range<usize>) -> Result<()> {
         let values = from.get(range.clone()).ok_or_else(|| outside("upload from", range.clone(), from.len))?;
         let address = self.part("upload", at, values.len())?;
@@ -183,9 +185,9 @@ impl<T: Pod> Memory<T> {
         if size_of_val(values) == 0 {
             return Ok(());
         }
-        // SAFETY: the range was checked against the allocation; the pinned values stay where they are and as they are
-        // until the event below has happened, because writing and freeing wait for it. In a graph that is the promise
-        // of whoever records it.
+        // SAFETY: the range was checked against the allocation; the pinned values neither move nor change until the
+        // event below has happened, because writing and freeing wait for it. In a graph, whoever records it promises
+        // that.
         unsafe { result::memcpy_htod_async(address, values, self.gpu.0.stream()) }.doing(format_args!("upload"))?;
         if !self.gpu.0.recorded_here() {
             from.busy.store(true, Ordering::Release);
@@ -193,7 +195,7 @@ impl<T: Pod> Memory<T> {
             let recorded =
                 unsafe { result::event::record(from.event, self.gpu.0.stream()) }.doing(format_args!("upload"));
             if recorded.is_err() {
-                // no event will tell when it is over
+                // there is no event that shows when the copy is over
                 self.gpu.0.wait("upload")?;
             }
             recorded?;
@@ -201,7 +203,7 @@ impl<T: Pod> Memory<T> {
         Ok(())
     }
 
-    /// The address of the value `at`, if `len` of them begin there.
+    /// The address of the value with index `at`, if there are `len` values from there on.
     fn part(&self, what: &str, at: usize, len: usize) -> Result<sys::CUdeviceptr> {
         match at.checked_add(len) {
             Some(end) if end <= self.len => Ok(self.address + (at * size_of::<T>()) as u64),
@@ -232,7 +234,7 @@ impl<T> fmt::Debug for Memory<T> {
 }
 
 /// Page-locked values of the host that the device can fetch by itself, see [`Memory::upload_async`]. Reading them never
-/// waits; writing waits until the device has fetched what it was told to.
+/// waits; writing waits until the device has finished the uploads from here.
 pub struct Pinned<T> {
     gpu: Gpu,
     values: NonNull<T>,
@@ -249,8 +251,8 @@ unsafe impl<T: Send> Send for Pinned<T> {}
 unsafe impl<T: Sync> Sync for Pinned<T> {}
 
 impl<T> Pinned<T> {
-    /// Waits until the device has fetched what it was told to. If that fails the device is lost, fetches nothing more,
-    /// and the next call says so.
+    /// Waits until the device has finished the uploads from here. If that fails, the device is lost and fetches nothing
+    /// more; the next call returns the error.
     fn settle(&self) {
         // a recording begins with a wait, so nothing is left from before it
         if !self.busy.swap(false, Ordering::AcqRel) || self.gpu.0.recorded_here() {
@@ -274,7 +276,7 @@ impl<T> Deref for Pinned<T> {
 impl<T> DerefMut for Pinned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         self.settle();
-        // SAFETY: as above; nobody else has a reference, and the device has fetched what it was told to.
+        // SAFETY: as above; nobody else has a reference, and the device has finished the uploads from here.
         unsafe { std::slice::from_raw_parts_mut(self.values.as_ptr(), self.len) }
     }
 }

@@ -1,13 +1,13 @@
 //! NVIDIA's driver, as far as a network needs it. The only place that names cudarc.
 //!
-//! A [`Gpu`] is an open device with one stream: everything happens in the order in which it was asked for, but for kernels
-//! that [`Beside`] puts on a second stream, which is in step with the first. What hands
-//! values to the host or takes them from it waits until they are there; all else returns at once. Memory and modules
-//! free themselves and keep their device open until then. A size or a range that does not fit is an error, never a
-//! panic, and never an access.
+//! A [`Gpu`] is an open device with one stream. Everything runs in the order in which it was queued, except for kernels
+//! that [`Beside`] puts on a second stream, which is kept in step with the first. A call that copies values to or from
+//! the host waits until they are there, except [`Memory::upload_async`]; all other calls return at once. Memory and
+//! modules are freed when they are dropped, and keep their device open until then. A size or a range that does not fit
+//! is an error, never a panic, and never an access out of bounds.
 //!
-//! An error of a kernel that runs shows up at the next call that waits, or at any call after it; it carries the driver's
-//! name for it. After such an error the device is lost to this process.
+//! An error of a running kernel shows up at the next call that waits, or at any later call, with the driver's name for
+//! it. After such an error this process cannot use the device any more.
 
 mod api;
 mod beside;
@@ -44,12 +44,12 @@ struct Inner {
     /// The second stream.
     side: sys::CUstream,
     properties: Properties,
-    /// Taken for reading by every call, for writing while a graph is recorded: else the work of another thread would
-    /// end up in the graph.
+    /// Locked for reading by every call, and for writing while a graph is recorded. Otherwise the work of another
+    /// thread would end up in the graph.
     turn: RwLock<()>,
     /// Which thread is recording, see [`this_thread`]; 0 if none.
     recorder: AtomicUsize,
-    /// What was dropped by the recording thread: freeing is forbidden to it until it is done.
+    /// What the recording thread has dropped. It must not free anything until the recording is over.
     doomed: Mutex<Vec<Doomed>>,
 }
 
@@ -59,7 +59,7 @@ unsafe impl Send for Inner {}
 // SAFETY: as above; the driver locks its own structures.
 unsafe impl Sync for Inner {}
 
-/// What is given back to the driver.
+/// Something to give back to the driver.
 enum Doomed {
     Memory(sys::CUdeviceptr),
     Pinned(*mut std::ffi::c_void),
@@ -72,7 +72,7 @@ impl Gpu {
     /// Opens a device by its place in [`devices`].
     ///
     /// # Errors
-    /// What [`devices`] says; or there are fewer; or the driver refuses.
+    /// Those of [`devices`]; or there are fewer devices, or the driver refuses.
     pub fn open(index: usize) -> Result<Self> {
         let driver = probe::ready()?;
         let count = probe::count(driver)?;
@@ -111,7 +111,7 @@ impl Gpu {
         })))
     }
 
-    /// What the device is and has.
+    /// The properties of the device.
     pub fn properties(&self) -> &Properties {
         &self.0.properties
     }
@@ -133,18 +133,18 @@ impl Gpu {
     /// How many bytes of its memory are free now.
     ///
     /// # Errors
-    /// If the driver cannot say.
+    /// If the driver refuses.
     pub fn free_memory(&self) -> Result<usize> {
         let _entered = self.enter()?;
         result::mem_get_info().doing(format_args!("asking for the free memory")).map(|(free, _)| free)
     }
 
-    /// Makes the device the calling thread's own, until dropped. Waits while another thread records a graph.
+    /// Makes the device current for the calling thread, until dropped. Waits while another thread records a graph.
     fn enter(&self) -> Result<Entered<'_>> {
         self.0.enter()
     }
 
-    /// [`Gpu::enter`] for what waits, which a graph cannot hold.
+    /// [`Gpu::enter`] for calls that wait, which a graph cannot contain.
     fn enter_to_wait(&self, what: &str) -> Result<Entered<'_>> {
         if self.0.recorded_here() {
             return Err(Error::device(
@@ -155,7 +155,7 @@ impl Gpu {
         if self.0.is_beside() {
             return Err(Error::device(
                 Kind::Unsupported,
-                format!("{what} is not possible in work beside other; do it before or after"),
+                format!("{what} is not possible in work for the second stream; do it before or after"),
             ));
         }
         self.enter()
@@ -174,7 +174,7 @@ impl fmt::Debug for Gpu {
 
 impl Inner {
     fn enter(&self) -> Result<Entered<'_>> {
-        // nothing is kept under the lock that a panic could leave half done
+        // the lock guards no data that a panic could leave half changed
         let turn = (!self.recorded_here()).then(|| self.turn.read().unwrap_or_else(PoisonError::into_inner));
         let bound = Bound::to(self.context).doing(format_args!("making GPU {} current", self.index))?;
         Ok(Entered { _bound: bound, _turn: turn })
@@ -184,7 +184,7 @@ impl Inner {
         self.recorder.load(Ordering::Acquire) == this_thread()
     }
 
-    /// Where work of this thread goes.
+    /// The stream that work of this thread goes to.
     fn stream(&self) -> sys::CUstream {
         if self.is_beside() { self.side } else { self.stream }
     }
@@ -243,7 +243,7 @@ impl Drop for Inner {
 }
 
 thread_local! {
-    /// The device, by its address, on whose second stream this thread's work goes; 0 if none.
+    /// The address of the device to whose second stream the work of this thread goes; 0 if none.
     static BESIDE: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -253,7 +253,8 @@ struct Entered<'a> {
     _turn: Option<RwLockReadGuard<'a, ()>>,
 }
 
-/// A context made current on this thread. The one that was current before becomes so again: it may be somebody else's.
+/// A context made current on this thread. When it is dropped, the context before becomes current again: it may be
+/// somebody else's.
 struct Bound {
     before: Option<sys::CUcontext>,
 }
@@ -279,7 +280,7 @@ impl Drop for Bound {
     }
 }
 
-/// A number that no other living thread has, and that is not 0: the address of something of its own.
+/// A number that no other living thread has and that is not 0: the address of a value of this thread.
 fn this_thread() -> usize {
     thread_local! {
         static OWN: u8 = const { 0 };
@@ -287,7 +288,7 @@ fn this_thread() -> usize {
     OWN.with(|own| std::ptr::from_ref(own).addr())
 }
 
-/// Says what was being done when the driver refused.
+/// Adds to an error of the driver what was being done.
 trait Doing<T> {
     fn doing(self, what: fmt::Arguments<'_>) -> Result<T>;
 }
@@ -310,9 +311,9 @@ fn failed(what: fmt::Arguments<'_>, error: DriverError) -> Error {
         CUresult::CUDA_ERROR_LAUNCH_FAILED,
     ];
     let hint = if error.is(&of_a_kernel) {
-        "; a kernel did it, this one or one before: with CUDA_LAUNCH_BLOCKING=1 it is the one that is named"
+        "; this kernel or an earlier one did it; run with CUDA_LAUNCH_BLOCKING=1 to see which"
     } else if error.is(&[CUresult::CUDA_ERROR_LAUNCH_TIMEOUT]) {
-        "; a display is served by this GPU and limits how long a kernel may run"
+        "; this GPU also drives a display, which limits how long a kernel may run; use another GPU, or the CPU"
     } else {
         ""
     };

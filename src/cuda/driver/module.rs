@@ -32,11 +32,11 @@ impl Drop for Loaded {
 }
 
 impl Gpu {
-    /// Brings an image (a cubin, as [`crate::cuda::image::compile`] makes it) to the device.
+    /// Loads an image (a cubin, as [`crate::cuda::image::compile`] makes it) onto the device.
     ///
     /// # Errors
-    /// If it is cut short or no image, was made for another architecture, or by a compiler that the driver is too old
-    /// for.
+    /// If it is cut short or no image, or was made for another architecture, or by a compiler that is too new for the
+    /// driver.
     pub fn load(&self, image: &[u8]) -> Result<Module> {
         check_image(image)?;
         let _entered = self.enter_to_wait("loading a module")?;
@@ -63,7 +63,7 @@ impl Gpu {
             Kind::Unsupported,
             format!(
                 "{what}: {}; it was compiled for another architecture, or by an NVRTC that is newer than the driver \
-             (CUDA {}.{})",
+                 (CUDA {}.{}); compile it for this GPU, or update the driver",
                 super::describe(error),
                 properties.driver.0,
                 properties.driver.1
@@ -80,8 +80,8 @@ impl Module {
     pub fn function(&self, name: &str) -> Result<Function> {
         let gpu = &self.0.gpu;
         let _entered = gpu.enter()?;
-        let text =
-            CString::new(name).map_err(|_| Error::invalid(format!("kernel {name:?}: a name holds no zero byte")))?;
+        let text = CString::new(name)
+            .map_err(|_| Error::invalid(format!("kernel {name:?}: the name contains a zero byte")))?;
         // SAFETY: the module is alive.
         match unsafe { result::module::get_function(self.0.module, &text) } {
             Ok(function) => Ok(Function { module: self.clone(), function, name: name.into() }),
@@ -113,7 +113,7 @@ unsafe impl Send for Function {}
 // SAFETY: as above; the driver guards the one attribute that can be set.
 unsafe impl Sync for Function {}
 
-/// What a kernel takes of a multiprocessor, as the driver knows it.
+/// What a kernel takes of a multiprocessor, as the driver reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resources {
     /// 32-bit registers of a thread.
@@ -133,7 +133,7 @@ pub struct Geometry {
     pub threads: u32,
     /// Bytes of shared memory of a block on top of what the kernel declares.
     pub shared: u32,
-    /// Whether all blocks are there at once, so that they may wait for each other.
+    /// Whether all blocks run at once, so that they may wait for each other.
     pub cooperative: bool,
 }
 
@@ -146,7 +146,7 @@ impl Function {
     /// What it takes of a multiprocessor.
     ///
     /// # Errors
-    /// If the driver cannot say.
+    /// If the driver refuses.
     pub fn resources(&self) -> Result<Resources> {
         let _entered = self.gpu().enter()?;
         Ok(Resources {
@@ -156,7 +156,8 @@ impl Function {
         })
     }
 
-    /// Allows launches with as much as `bytes` of shared memory on top of what the kernel declares. Needed above 48 KiB.
+    /// Allows launches with up to `dynamic` bytes of shared memory on top of what the kernel declares. Needed above 48
+    /// KiB.
     ///
     /// # Errors
     /// If a block of this device cannot have so much.
@@ -170,7 +171,7 @@ impl Function {
             let name = &properties.name;
             return Err(Error::device(
                 Kind::Unsupported,
-                format!("kernel {}: {wanted} of shared memory, {name} has {most} for a block", self.name),
+                format!("kernel {}: needs {wanted} of shared memory, and {name} has {most} for a block", self.name),
             ));
         }
         let value = i32::try_from(dynamic).unwrap_or(i32::MAX);
@@ -183,10 +184,10 @@ impl Function {
         ))
     }
 
-    /// How many blocks of `threads` with `dynamic_shared` bytes each a multiprocessor holds at once.
+    /// How many blocks a multiprocessor holds at once, each with `threads` threads and `dynamic_shared` bytes.
     ///
     /// # Errors
-    /// If the driver cannot say.
+    /// If the driver refuses.
     pub fn blocks_per_multiprocessor(&self, threads: u32, dynamic_shared: u32) -> Result<u32> {
         let _entered = self.gpu().enter()?;
         let threads = i32::try_from(threads).unwrap_or(i32::MAX);
@@ -199,8 +200,8 @@ impl Function {
     /// Launches the kernel with one argument, a struct of C layout that is copied. Returns at once.
     ///
     /// # Errors
-    /// If the geometry is impossible, or the driver refuses it. What the kernel does wrong while it runs shows up later,
-    /// see [`crate::cuda::driver`].
+    /// If the geometry is impossible, or the driver refuses it. What the kernel does wrong while it runs shows up
+    /// later, see [`crate::cuda::driver`].
     ///
     /// # Safety
     /// `args` is what the kernel declares, field by field. With these arguments and this geometry it reads and writes
@@ -220,7 +221,7 @@ impl Function {
             let name = &gpu.properties().name;
             return Err(Error::device(
                 Kind::Unsupported,
-                format!("launch of {}: {name} cannot hold all blocks of a launch at once", self.name),
+                format!("launch of {}: {name} has no cooperative launch, which this kernel needs", self.name),
             ));
         }
         let _entered = gpu.enter()?;
@@ -235,7 +236,7 @@ impl Function {
         &self.module.0.gpu
     }
 
-    /// The context is current already.
+    /// The context must be current already.
     fn attribute(&self, attribute: Attribute) -> Result<u32> {
         // SAFETY: the function lives as long as its module, which is alive.
         let value = unsafe { result::function::get_function_attribute(self.function, attribute) };
@@ -251,8 +252,8 @@ impl fmt::Debug for Function {
     }
 }
 
-/// The driver is given an address and no length: an image that is cut short would be read beyond its end. So: a 64-bit
-/// little-endian ELF file whose tables, and everything that they point to, are inside it.
+/// Checks that an image is a 64-bit little-endian ELF file whose tables, and everything that they point to, are inside
+/// it. The driver gets an address and no length, so it would read an image that is cut short beyond its end.
 fn check_image(image: &[u8]) -> Result<()> {
     const HEADER: usize = 64;
     const NO_BITS: u64 = 8;

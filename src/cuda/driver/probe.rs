@@ -8,14 +8,14 @@ use crate::cuda::Arch;
 use crate::error::{DeviceErrorKind as Kind, Error, Result};
 use std::sync::OnceLock;
 
-/// The CUDA version that the driver must have at least: the first whose graphs are instantiated with flags, and that of
+/// The oldest CUDA version that the driver may have: the first whose graphs are instantiated with flags, and the one of
 /// JetPack 5.
 const OLDEST: (u32, u32) = (11, 4);
 
-/// What a device is and has.
+/// The properties of a device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Properties {
-    /// As NVIDIA calls it.
+    /// NVIDIA's name for it.
     pub name: String,
     /// The architecture that images must be made for.
     pub arch: Arch,
@@ -27,7 +27,7 @@ pub struct Properties {
     pub shared_per_multiprocessor: usize,
     /// The most 32-bit registers of one block.
     pub registers_per_block: u32,
-    /// Whether all blocks of a launch can be there at once and wait for each other.
+    /// Whether all blocks of a launch can run at once and wait for each other.
     pub cooperative: bool,
     /// Whether it shares its memory with the processor, as a Jetson does.
     pub integrated: bool,
@@ -41,16 +41,16 @@ pub struct Properties {
     pub driver: (u32, u32),
 }
 
-/// The devices of this machine, in the driver's order; `CUDA_VISIBLE_DEVICES` hides some.
+/// The devices of this machine, in the driver's order; `CUDA_VISIBLE_DEVICES` can hide some.
 ///
 /// # Errors
-/// One line that says what is missing: the driver, a function in it, a version, a device.
+/// One line that names what is missing: the driver, a function in it, a version, a device.
 pub fn devices() -> Result<Vec<Properties>> {
     let driver = ready()?;
     (0..count(driver)?).map(|index| properties(index, driver).map(|(_, properties)| properties)).collect()
 }
 
-/// The CUDA version of the driver, once the library, its functions and its version were found good.
+/// The CUDA version of the driver, after a check that the library, its functions and its version can be used.
 pub(super) fn ready() -> Result<(u32, u32)> {
     static READY: OnceLock<(u32, u32)> = OnceLock::new();
     if let Some(&version) = READY.get() {
@@ -65,7 +65,7 @@ pub(super) fn ready() -> Result<(u32, u32)> {
         Absent::Lacks(version, missing) => {
             let version = version.map_or(String::new(), |(major, minor)| format!(" (CUDA {major}.{minor})"));
             Error::device(Kind::NoDriver, format!(
-                "the NVIDIA driver{version} lacks {missing}: not a complete driver; install the one of this machine's \
+                "the NVIDIA driver{version} lacks {missing}, so it is not complete; install the driver of this machine's \
                  GPU again, or use the CPU"
             ))
         }
@@ -109,19 +109,22 @@ fn initialise((major, minor): (u32, u32)) -> Result<()> {
     } else {
         Error::device(
             Kind::NoDriver,
-            format!("the NVIDIA driver (CUDA {major}.{minor}) does not start: {}", describe(error)),
+            format!(
+                "the NVIDIA driver (CUDA {major}.{minor}) does not start: {}; install it again, or use the CPU",
+                describe(error)
+            ),
         )
     })
 }
 
 fn no_device((major, minor): (u32, u32)) -> Error {
     let hidden = match std::env::var("CUDA_VISIBLE_DEVICES") {
-        Ok(list) => format!("CUDA_VISIBLE_DEVICES is {list:?}"),
-        Err(_) => "is it plugged in, and may this user open /dev/nvidia*".to_string(),
+        Ok(list) => format!("CUDA_VISIBLE_DEVICES is {list:?}; change it"),
+        Err(_) => "check that it is plugged in and that this user may open /dev/nvidia*".to_string(),
     };
     Error::device(
         Kind::NoDevice,
-        format!("the NVIDIA driver (CUDA {major}.{minor}) sees no GPU: {hidden}; or use the CPU"),
+        format!("the NVIDIA driver (CUDA {major}.{minor}) sees no GPU: {hidden}, or use the CPU"),
     )
 }
 
@@ -133,7 +136,7 @@ pub(super) fn count(driver: (u32, u32)) -> Result<usize> {
 
 /// The handle and the properties of a device.
 pub(super) fn properties(index: usize, driver: (u32, u32)) -> Result<(sys::CUdevice, Properties)> {
-    let what = format_args!("asking GPU {index} what it is");
+    let what = format_args!("asking for the properties of GPU {index}");
     let handle = result::device::get(i32::try_from(index).unwrap_or(i32::MAX)).doing(what)?;
     let ask = |attribute| {
         // SAFETY: the handle came from the driver just now.
@@ -167,7 +170,7 @@ pub(super) fn properties(index: usize, driver: (u32, u32)) -> Result<(sys::CUdev
 fn name(handle: sys::CUdevice, index: usize) -> Result<String> {
     let mut text = [0_u8; 256];
     // SAFETY: the handle came from the driver.
-    unsafe { result::device::get_name(&mut text, handle) }.doing(format_args!("asking GPU {index} for its name"))?;
+    unsafe { result::device::get_name(&mut text, handle) }.doing(format_args!("asking for the name of GPU {index}"))?;
     let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
     Ok(String::from_utf8_lossy(&text[..end]).into_owned())
 }

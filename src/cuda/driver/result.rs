@@ -1,4 +1,4 @@
-//! The driver's functions with results: what cudarc's module of this name has, on the library of [`api`].
+//! The driver's functions with a `Result` each: like cudarc's module of this name, but on the library of [`api`].
 //!
 //! [`api`]: super::api
 
@@ -41,7 +41,7 @@ fn done(status: Status) -> Result<(), DriverError> {
     if status == 0 { Ok(()) } else { Err(DriverError(status)) }
 }
 
-/// The driver that is open. There is a [`super::Gpu`] only where there is one.
+/// The open driver. Where there is a [`super::Gpu`], there is one.
 fn open() -> Result<&'static Driver, DriverError> {
     driver().ok_or(DriverError(CUresult::CUDA_ERROR_NOT_INITIALIZED as Status))
 }
@@ -50,7 +50,8 @@ fn open() -> Result<&'static Driver, DriverError> {
 macro_rules! call {
     ($name:ident($($argument:expr),*)) => {{
         let function = open()?.functions.$name;
-        // SAFETY: what the function asks of its arguments is promised by the caller of this wrapper, or seen here.
+        // SAFETY: the caller of this wrapper promises what the function requires of its arguments, or it can be seen
+        // here.
         unsafe { function($($argument),*) }
     }};
 }
@@ -94,7 +95,7 @@ pub unsafe fn free_host(address: *mut c_void) -> Result<(), DriverError> {
 }
 
 /// # Safety
-/// So many bytes are allocated there, and the stream is alive.
+/// `size` bytes are allocated there, and the stream is alive.
 pub unsafe fn memset_d8_async(
     address: sys::CUdeviceptr,
     value: u8,
@@ -105,7 +106,7 @@ pub unsafe fn memset_d8_async(
 }
 
 /// # Safety
-/// As many bytes are allocated there; nobody moves or changes `from` until the copy is done.
+/// As many bytes as `from` has are allocated there; nobody moves or changes `from` until the copy is done.
 pub unsafe fn memcpy_htod_async<T>(
     address: sys::CUdeviceptr,
     from: &[T],
@@ -115,7 +116,7 @@ pub unsafe fn memcpy_htod_async<T>(
 }
 
 /// # Safety
-/// As many bytes are allocated there, and are values of `T`; `into` is borrowed until the copy is done.
+/// As many bytes as `into` has are allocated there, and are values of `T`; `into` is borrowed until the copy is done.
 pub unsafe fn memcpy_dtoh_async<T>(
     into: &mut [T],
     address: sys::CUdeviceptr,
@@ -125,7 +126,7 @@ pub unsafe fn memcpy_dtoh_async<T>(
 }
 
 /// # Safety
-/// So many bytes are allocated at both, and do not overlap.
+/// `size` bytes are allocated at both addresses, and do not overlap.
 pub unsafe fn memcpy_dtod_async(
     to: sys::CUdeviceptr,
     from: sys::CUdeviceptr,
@@ -195,7 +196,7 @@ pub mod device {
     }
 }
 
-/// The context that all of a process share.
+/// The context that is shared within a process.
 pub mod primary_ctx {
     use super::*;
 
@@ -236,7 +237,7 @@ pub mod module {
     use super::*;
 
     /// # Safety
-    /// The image is whole.
+    /// The image is complete.
     pub unsafe fn load_data(image: *const c_void) -> Result<sys::CUmodule, DriverError> {
         let mut module = null_mut();
         done(call!(cuModuleLoadData(&mut module, image)))?;
@@ -258,7 +259,7 @@ pub mod module {
     }
 }
 
-/// What is known of a function.
+/// Attributes of a function.
 pub mod function {
     use super::*;
 
@@ -369,7 +370,7 @@ pub mod graph {
     }
 }
 
-/// Points in the work. For each function: the handles are alive and of the current context.
+/// Events. For each function: the handles are alive and of the current context.
 pub mod event {
     use super::*;
 

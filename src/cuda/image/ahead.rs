@@ -1,4 +1,4 @@
-//! Kernels made ahead of time, on any machine that has a compiler, for cards that are elsewhere.
+//! Kernels compiled ahead of time, on any machine that has a compiler, for GPUs of other machines.
 
 use super::bundle::Bundle;
 use super::compile::Program;
@@ -9,29 +9,29 @@ use crate::error::Result;
 use crate::net::pass::Mode;
 use crate::net::shape::Shape;
 
-/// What kernels are to be made for.
+/// What kernels are compiled for.
 #[derive(Debug, Clone)]
 pub struct Order {
     /// The network.
     pub shape: Shape,
-    /// The most sequences side by side.
+    /// The largest batch.
     pub batch: usize,
     /// How factors of products will be rounded.
     pub dtype: Dtype,
     /// The frame of the recurrent layers; the fastest that fits if none is given.
     pub frame: Option<Frame>,
-    /// Whether it will be trained.
+    /// Whether the network will also be trained.
     pub purpose: Mode,
 }
 
-/// A program, and the pass of the recurrent layers that it holds, if it holds one.
+/// A program, and the pass of the recurrent layers that it contains, if it contains one.
 #[derive(Debug, Clone)]
 pub struct Part {
     /// What to compile.
     pub program: Program,
     /// What it is for.
     pub pass: Option<(Direction, Pass)>,
-    /// Sequences of a block, where that tells programs apart.
+    /// Sequences of a block, where programs differ in it.
     pub rows: Option<u32>,
 }
 
@@ -41,10 +41,10 @@ pub fn bundle(shape: &Shape) -> Bundle {
 }
 
 impl Order {
-    /// Every program that a card of architecture `arch` may ask for.
+    /// Every program that a GPU of architecture `arch` may ask for.
     ///
     /// # Errors
-    /// If the frame that is asked for does not fit such a card.
+    /// If the frame that is asked for does not fit such a GPU.
     pub fn parts(&self, arch: Arch) -> Result<Vec<Part>> {
         let training = self.purpose == Mode::Training;
         let limits = Limits::of_arch(arch);

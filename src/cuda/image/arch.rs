@@ -8,8 +8,8 @@ use core::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Arch(u32);
 
-/// Architectures of Jetsons: their images run on nothing else, and nothing else's images on them. Thor is 101 to
-/// CUDA 12 and 110 to CUDA 13.
+/// Architectures of Jetsons. Their images run on nothing else, and images of other architectures do not run on them.
+/// Thor is 101 in CUDA 12 and 110 in CUDA 13.
 const TEGRA: &[u32] = &[53, 62, 72, 87, 101, 110];
 
 impl Arch {
@@ -33,8 +33,9 @@ impl Arch {
         self.0 % 10
     }
 
-    /// Whether an image made for `self` runs on a card of architecture `card`: on desktops and servers if the major
-    /// numbers agree and the card's minor is not below; on a Jetson (`integrated`) only if both are the same.
+    /// Whether an image made for `self` runs on a GPU of architecture `card`. On desktops and servers it does if the
+    /// major numbers are equal and the GPU's minor number is not smaller. On a Jetson (`integrated`) both must be the
+    /// same.
     pub fn runs_on(self, card: Self, integrated: bool) -> bool {
         let exact_only = integrated || TEGRA.contains(&self.0) || TEGRA.contains(&card.0);
         self == card || !exact_only && self.major() == card.major() && self.minor() <= card.minor()

@@ -1,10 +1,10 @@
 //! Images made ahead of time, for a machine that has a driver and no compiler.
 //!
-//! A bundle is a safetensors file: every image is a tensor of bytes, named by the digest of its program and its
-//! architecture; the metadata say which model and which sources they are for.
+//! A bundle is a safetensors file. Every image is a tensor of bytes, named by the digest of its program and its
+//! architecture. The metadata name the model and the sources that the images are for.
 //!
-//! Its images are code, and its hash says that it is whole, not who made it. So it is read only if it and the folders that
-//! it is in belong to root or the user, and nobody else may write to them.
+//! Its images are code. Its hash shows that it is complete, but not who made it. So it is read only if it and the
+//! folders that it is in belong to root or the user, and nobody else may write to them.
 
 use super::compile::Program;
 use super::sources::SOURCES;
@@ -40,7 +40,8 @@ pub struct Bundle {
     images: BTreeMap<Name, Vec<u8>>,
 }
 
-/// Which image: the file that it was compiled from, for a person; the digest of its program; the architecture.
+/// The name of an image: the file that it was compiled from, which is for people; the digest of its program; the
+/// architecture.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
     file: String,
@@ -65,13 +66,13 @@ impl Name {
 }
 
 impl Bundle {
-    /// An empty one for a model whose shape is `shape`: the line that says everything the kernels are made for.
+    /// An empty one for a model whose shape is `shape`, the line with everything that its kernels depend on.
     pub fn new(shape: &str) -> Self {
         let shape = hex(&Sha256::digest(shape));
         Self { path: PathBuf::from("bundle"), shape, sources: sources(), images: BTreeMap::new() }
     }
 
-    /// Adds an image; takes the place of one for the same program and architecture.
+    /// Adds an image. It replaces one for the same program and architecture.
     pub fn insert(&mut self, program: &Program, arch: Arch, image: Vec<u8>) {
         self.images.insert(Name::of(program, arch), image);
     }
@@ -92,8 +93,8 @@ impl Bundle {
         self.images.is_empty()
     }
 
-    /// Writes it, whole or not at all. Only its owner may write to it, whatever the umask: else [`Bundle::load`] would not
-    /// have it.
+    /// Writes it completely or not at all. Only its owner may write to the file, whatever the umask; otherwise
+    /// [`Bundle::load`] would refuse it.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -114,7 +115,7 @@ impl Bundle {
             use std::os::unix::fs::PermissionsExt;
             let mut permissions = fs::metadata(path).map_err(|error| Error::io(path, error))?.permissions();
             let mode = permissions.mode();
-            // a device such as /dev/null is nobody's to close
+            // the mode of a device such as /dev/null must not change
             if mode & 0o022 != 0 && path.is_file() {
                 permissions.set_mode(mode & !0o022);
                 fs::set_permissions(path, permissions).map_err(|error| Error::io(path, error))?;
@@ -126,8 +127,8 @@ impl Bundle {
     /// Reads one for a model whose shape is `shape`. Memory is three times the file and 64 MiB at most, time linear.
     ///
     /// # Errors
-    /// If the file is no bundle, is damaged, or is for another model; or if somebody other than root and the user may have
-    /// made it, or could change it.
+    /// If the file is no bundle, is damaged, or is for another model; or if somebody other than root and the user may
+    /// have made it, or could change it.
     pub fn load(path: &Path, shape: &str) -> Result<Self> {
         let refuse = |reason: &str| Error::file(path, reason);
         let found = fs::metadata(path).map_err(|error| Error::io(path, error))?;
@@ -145,7 +146,7 @@ impl Bundle {
             return Err(refuse("is too long for a bundle; give the file that rnnstep compile wrote"));
         }
         let not_a_bundle = || refuse("is not a bundle of kernels; give the file that rnnstep compile wrote");
-        // the crate reads headers of a hundred megabytes, and takes a dozen times as much to do so
+        // the crate safetensors accepts headers of a hundred megabytes, and takes a dozen times as much memory for them
         if bytes.first_chunk().is_none_or(|&n| u64::from_le_bytes(n) > MAX_HEADER) {
             return Err(not_a_bundle());
         }
@@ -175,12 +176,13 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// The image of `program` for a card of architecture `card`, which is `integrated` if it is a Jetson's: one made for
-    /// this very architecture, else, where it runs (see [`Arch::runs_on`]), the nearest below.
+    /// The image of `program` for a GPU of architecture `card`, which is `integrated` if it is a Jetson's. This is the
+    /// one for exactly this architecture; without it, the nearest lower one that runs on the GPU (see
+    /// [`Arch::runs_on`]).
     ///
     /// # Errors
-    /// One line: it has no images for such a card, but for these; or its images were made from other sources, or for
-    /// other options.
+    /// If it has no images for such a GPU, or its images were made from other sources or for other options. The message
+    /// is one line, and names the architectures that it has images for.
     pub fn find(&self, program: &Program, card: Arch, integrated: bool) -> Result<&[u8]> {
         let wanted = Name::of(program, card);
         let fitting = |name: &&Name| name.arch.runs_on(card, integrated);
@@ -193,9 +195,9 @@ impl Bundle {
             "is an empty bundle; compile it again".to_string()
         } else if !self.images.keys().any(|name| fitting(&name)) {
             let archs = list(self.archs());
-            format!("has kernels for {archs}, and this card is {card}; compile a bundle with --arch {card}")
+            format!("has kernels for {archs}, and this GPU is {card}; compile a bundle with --arch {card}")
         } else if self.sources == sources() {
-            // every program of this model that such a card may ask for with the options of `rnnstep compile` is there
+            // it has every program of this model that such a GPU may ask for with the options of `rnnstep compile`
             format!(
                 "has no {program}: it was compiled for other options; compile the bundle again with the --dtype, --frame \
                  and --batch that are asked for here, and with --training to train"
@@ -206,7 +208,7 @@ impl Bundle {
         Err(Error::file(&self.path, reason))
     }
 
-    /// SHA-256 of everything: a bit that fell over on the way is seen.
+    /// SHA-256 of everything, which shows a bit that was flipped on the way.
     fn sum(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(&self.shape);
@@ -222,7 +224,7 @@ impl Bundle {
     }
 }
 
-/// What images are made from, but for a program's own constants.
+/// A digest of what images are made from, without a program's own constants.
 fn sources() -> String {
     let mut hash = Sha256::new();
     for (name, text) in SOURCES.iter().chain(&[("version", env!("CARGO_PKG_VERSION"))]) {

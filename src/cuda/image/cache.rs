@@ -1,10 +1,12 @@
-//! Images on disk, so that a kernel is compiled once on a machine.
+//! Images on disk, so that a kernel is compiled only once on a machine.
 //!
-//! An entry is found by what it was made from, and believed only if it says so itself and its bytes have the hash that it
-//! states. Anything else of that name is removed. A cache never fails: without one, things take longer.
+//! An entry is found by the key of what it was made from. It is used only if it contains the same key and its bytes
+//! have the hash that it states. Any other file of that name is removed. A cache never fails: without one, kernels are
+//! compiled again.
 //!
-//! Images are code. A hash says that an entry is whole, not who wrote it; so the folder is used only if it and all that it
-//! is in belong to root or the user and nobody else may write to them, and so is each file in it. Links are not followed.
+//! Images are code. A hash shows that an entry is complete, but not who wrote it. So the folder is used only if it and
+//! all folders above it belong to root or the user and nobody else may write to them. The same holds for each file in
+//! it. Links are not followed.
 
 use super::compile::{Image, Program, compile_with, nvrtc};
 use super::nvrtc::Nvrtc;
@@ -19,7 +21,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// The most bytes that entries take on disk, 256 MiB; who was used least recently leaves.
+/// The most bytes that entries take on disk, 256 MiB. Beyond that, the least recently used ones are removed.
 pub const LIMIT: u64 = 256 << 20;
 
 /// An entry begins with this, the key, the length of the image (u64, little-endian), the SHA-256 of the image.
@@ -28,10 +30,10 @@ const KEY: usize = 32;
 const HEADER: usize = MAGIC.len() + KEY + 8 + 32;
 /// The longest image that is read.
 const MAX_IMAGE: u64 = 64 << 20;
-/// How old a file must be that a writer left behind when it was killed.
+/// An unfinished file that is older than this was left behind by a writer that was killed.
 const ABANDONED: Duration = Duration::from_secs(3600);
 const ENDING: &str = ".image";
-/// How the names of files begin and end that are not complete yet.
+/// How the names of unfinished files begin and end.
 const UNFINISHED: [&str; 2] = [".rnnstep-", ".tmp"];
 
 /// What an image was made from: sources, constants, options, architecture, compiler, version of this crate.
@@ -54,16 +56,17 @@ impl Key {
     }
 }
 
-/// What a cache is good for.
+/// Whether a cache is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// There is none.
     None,
-    /// The folder is not there yet; it is made when the first image comes.
+    /// The folder is not there yet; it is made for the first image.
     Empty,
     /// The folder is used.
     Used,
-    /// The folder is used, but for so many files: who could have made or could change the first of them, in one line.
+    /// The folder is used, except for so many of its files. The line names the first of them, and who could have made
+    /// it or could change it.
     Partly(usize, String),
     /// The folder is not used: why, in one line.
     Refused(String),
@@ -74,7 +77,7 @@ pub enum State {
 pub struct Cache {
     folder: Option<PathBuf>,
     limit: u64,
-    /// Why there is no folder where one was named.
+    /// Why the folder that was named is not used.
     misnamed: Option<String>,
 }
 
@@ -94,17 +97,17 @@ impl Cache {
         }
     }
 
-    /// In `folder`, which is made when the first image comes, with at most `limit` bytes.
+    /// In `folder`, which is made for the first image, with at most `limit` bytes.
     pub fn at(folder: impl Into<PathBuf>, limit: u64) -> Self {
         Self { folder: Some(folder.into()), limit, misnamed: None }
     }
 
-    /// Where it is, if it is anywhere.
+    /// Its folder, if it has one.
     pub fn folder(&self) -> Option<&Path> {
         self.folder.as_deref()
     }
 
-    /// Whether it is used now. It is not where somebody other than root and the user may have made what is there.
+    /// Whether it is used now. It is not used where somebody other than root and the user may have made the files.
     pub fn state(&self) -> State {
         let folder = match self.trusted() {
             None => return State::None,
@@ -124,8 +127,8 @@ impl Cache {
         }
     }
 
-    /// The image of `program` for `arch`: from here if it is here, else compiled, and then kept here. The second value
-    /// says whether it was here.
+    /// The image of `program` for `arch`: the cached one, or else a new one, which is then cached. The second value is
+    /// true if it was cached already.
     ///
     /// # Errors
     /// Those of [`super::compile::compile()`].
@@ -140,7 +143,7 @@ impl Cache {
         Ok((cubin, false))
     }
 
-    /// The image of `key`, if there is a sound one.
+    /// The image of `key`, if there is an intact one.
     pub fn get(&self, key: &Key) -> Option<Vec<u8>> {
         let path = self.trusted()?.ok()?.join(name(key));
         let mut file = open(&path).ok()?;
@@ -150,19 +153,19 @@ impl Cache {
             self.remove(key);
             return None;
         }
-        // the time of the last use; a folder that is not ours to write to does not care
+        // Notes the time of the last use. In a folder that this user cannot write to this fails, which does no harm.
         let _ = OpenOptions::new().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
         image
     }
 
-    /// Keeps an image, whole or not at all, and makes room for it. Whoever writes the same one at the same time writes
-    /// the same bytes.
+    /// Stores an image, completely or not at all, and makes room for it. A process that stores the same image at the
+    /// same time writes the same bytes.
     pub fn put(&self, key: &Key, image: &[u8]) {
         if (HEADER + image.len()) as u64 > self.limit.min(MAX_IMAGE) {
             return;
         }
         if let (Some(Err(Unfit::Missing)), Some(folder)) = (self.trusted(), &self.folder) {
-            // if this fails there is none, which is what the next line sees
+            // if this fails there is no folder, which the next line finds
             let _ = make_folder(folder);
         }
         let Some(Ok(folder)) = self.trusted() else { return };
@@ -172,14 +175,14 @@ impl Cache {
         }
     }
 
-    /// Forgets the image of `key`: one that the driver would not have.
+    /// Removes the image of `key`.
     pub fn remove(&self, key: &Key) {
         if let Some(Ok(folder)) = self.trusted() {
             let _ = fs::remove_file(folder.join(name(key)));
         }
     }
 
-    /// The folder without links on the way, or why it is not used; None if there is to be none.
+    /// The folder as a path without links, or why it is not used; `None` if this cache has no folder.
     fn trusted(&self) -> Option<Result<PathBuf, Unfit>> {
         match (&self.folder, &self.misnamed) {
             (Some(folder), _) => Some(trust::check(folder, Kind::Folder)),
@@ -213,7 +216,7 @@ impl Cache {
             if total <= self.limit {
                 break;
             }
-            // gone already if somebody else makes room: counted out all the same
+            // if another process makes room as well, the file may be gone already; either way it no longer counts
             if path != newest {
                 let _ = fs::remove_file(path);
                 total -= len;
@@ -234,7 +237,7 @@ fn name(key: &Key) -> String {
     hex(&key.0) + ENDING
 }
 
-/// Opens an entry for reading. It is no link.
+/// Opens an entry for reading. A link is refused.
 fn open(path: &Path) -> Result<File, Unfit> {
     if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
         return Err(Unfit::Refused(format!("{} is a symbolic link; remove it", trust::shown(path))));
@@ -242,8 +245,8 @@ fn open(path: &Path) -> Result<File, Unfit> {
     trust::open(path)
 }
 
-/// Writes an entry that only its owner may read and write, whatever the umask, whole or not at all. A link of its name
-/// is replaced and not followed.
+/// Writes an entry, completely or not at all. Only its owner may read and write it, whatever the umask. A link of its
+/// name is replaced and not followed.
 fn write(folder: &Path, path: &Path, header: &[u8], image: &[u8]) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(UNFINISHED[0]).suffix(UNFINISHED[1]).tempfile_in(folder)?;
     file.write_all(header)?;
@@ -261,7 +264,7 @@ fn header(key: &Key, image: &[u8]) -> Vec<u8> {
     header
 }
 
-/// The image, if the file says that it is this one and holds all of it and nothing else.
+/// The image, if the file has this key, all of the image, and nothing else.
 fn read(file: &mut File, key: &Key) -> Option<Vec<u8>> {
     let len = file.metadata().ok().filter(fs::Metadata::is_file)?.len();
     if len <= HEADER as u64 || len > MAX_IMAGE {
@@ -273,7 +276,7 @@ fn read(file: &mut File, key: &Key) -> Option<Vec<u8>> {
     (bytes == header(key, &image)).then_some(image)
 }
 
-/// Makes a folder that only its owner may read: what is in it says what somebody computes.
+/// Makes a folder that only its owner may read, because its files show what somebody computes.
 fn make_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -285,7 +288,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// The folder of this user for what can be made again.
+/// This user's cache folder.
 fn users_folder() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     etcetera::base_strategy::choose_native_strategy().ok().map(|folders| folders.cache_dir())

@@ -1,4 +1,4 @@
-//! From kernel sources and the model's sizes to an image for one architecture. Needs NVRTC, not a GPU.
+//! Compiles kernel sources, with the model's sizes, to an image for one architecture. Needs NVRTC but no GPU.
 
 use super::nvrtc::{Failure, Nvrtc};
 use super::sources::{HEADER, SOURCES};
@@ -13,7 +13,7 @@ use std::time::Instant;
 pub use super::nvrtc::nvrtc;
 pub use super::usage::Usage;
 
-/// A kernel file, and what its constants are for the model that runs.
+/// A kernel file, and its constants for one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     file: Cow<'static, str>,
@@ -37,7 +37,7 @@ impl Program {
         }
     }
 
-    /// A source of one's own under the name `file`. It may include the headers of [`SOURCES`].
+    /// Another source, under the name `file`. It may include the headers of [`SOURCES`].
     pub fn from_text(file: impl Into<Cow<'static, str>>, text: impl Into<Cow<'static, str>>) -> Self {
         let headers = SOURCES.iter().filter(|(name, _)| name.ends_with(HEADER));
         Self {
@@ -55,7 +55,7 @@ impl Program {
         self
     }
 
-    /// With one more file that it can include, in place of another of that name.
+    /// With one more file that it can include. It replaces another of that name.
     #[must_use]
     pub fn header(mut self, name: impl Into<Cow<'static, str>>, text: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
@@ -77,11 +77,11 @@ impl Program {
         options
     }
 
-    /// SHA-256 of everything that the sources and the constants decide: two programs that differ in anything but the
-    /// architecture and the compiler have two digests.
+    /// SHA-256 of the sources and the constants. Two programs that differ in anything other than the architecture and
+    /// the compiler have two digests.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        // each with its length in front, so that nothing can move from one to the next
+        // each text follows its length, so that no two lists of texts give the same bytes
         let mut add = |text: &str| {
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text);
@@ -113,12 +113,12 @@ impl Display for Program {
     }
 }
 
-/// What a compilation gives.
+/// The result of a compilation.
 #[derive(Debug, Clone)]
 pub struct Image {
     /// Machine code for one architecture: what [`crate::cuda::Gpu::load`] takes.
     pub cubin: Vec<u8>,
-    /// What the compiler said; empty if it had nothing to say.
+    /// The compiler's log; empty if it printed nothing.
     pub log: String,
     /// What each kernel takes of a multiprocessor; empty unless `verbose`.
     pub usage: Vec<Usage>,
@@ -126,25 +126,25 @@ pub struct Image {
     pub seconds: f64,
 }
 
-/// Compiles `program` for `arch` with the [`nvrtc`] of this machine. With `verbose` the assembler says what each kernel
-/// takes.
+/// Compiles `program` for `arch` with the [`nvrtc`] of this machine. With `verbose`, the assembler reports what each
+/// kernel takes of a multiprocessor.
 ///
 /// # Errors
-/// No NVRTC; or it does not know the architecture (one line that names those it knows); or the program does not compile:
-/// then the compiler's log, with file and line, follows the first line.
+/// If there is no NVRTC; if it does not know the architecture (the message is one line, and names those it knows); or
+/// if the program does not compile (the compiler's log, with file and line, then follows the first line).
 pub fn compile(program: &Program, arch: Arch, verbose: bool) -> Result<Image> {
     compile_with(nvrtc()?, program, arch, verbose)
 }
 
-/// [`compile()`] with an NVRTC of one's choice.
+/// [`compile()`] with the given NVRTC.
 ///
 /// # Errors
-/// As there.
+/// Those of [`compile()`].
 pub fn compile_with(nvrtc: &Nvrtc, program: &Program, arch: Arch, verbose: bool) -> Result<Image> {
     if !nvrtc.archs().contains(&arch) {
         return Err(Error::device(
             Kind::Unsupported,
-            format!("{nvrtc} does not know {arch}, only {}", list(nvrtc.archs())),
+            format!("{nvrtc} does not know {arch}, only {}; use another version of NVRTC", list(nvrtc.archs())),
         ));
     }
     let mut options = program.options(arch);

@@ -1,4 +1,5 @@
-//! From the source of a kernel to an image for a card: NVIDIA's run-time compiler, a cache on disk, bundles for machines without one.
+//! From the source of a kernel to an image for a GPU: NVIDIA's run-time compiler, a cache on disk, and bundles for
+//! machines without a compiler.
 
 pub mod ahead;
 mod arch;

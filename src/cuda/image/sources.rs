@@ -1,10 +1,10 @@
-//! The kernels' text, part of the program.
+//! The source text of the kernels, which is part of the program.
 
 use crate::cell::cells;
 
 macro_rules! sources {
     ($($(#[$about:meta])* $kind:ident $name:literal $(($nonlinearity:ident $other:ident))?)+) => {
-        /// Every file of `kernels/`, as (name, text): those of the cells, one each, and the others.
+        /// Every file of `kernels/`, as (name, text): first one for each cell, then the others.
         pub const SOURCES: &[(&str, &str)] = &[
             $((concat!($name, ".cu"), include_str!(concat!("../../../kernels/", $name, ".cu"))),)+
             ("cell.cuh", include_str!("../../../kernels/cell.cuh")),

@@ -1,6 +1,6 @@
 //! What a kernel takes of a multiprocessor, read from the assembler's log.
 
-/// What the assembler says about one kernel.
+/// What the assembler reports about one kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Usage {
     /// The kernel's name.
@@ -15,7 +15,7 @@ pub struct Usage {
     pub shared_bytes: u32,
 }
 
-/// The kernels in a log of `--ptxas-options=-v`, in its order. The same words in NVRTC 11.8 to 13.2.
+/// The kernels in a log of `--ptxas-options=-v`, in its order. NVRTC 11.8 to 13.2 use the same words.
 pub(in crate::cuda) fn read(log: &str) -> Vec<Usage> {
     let mut kernels: Vec<Usage> = Vec::new();
     for line in log.lines() {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeBounds;
 
-/// Part of an array on a card. Which kernel writes it is not tracked: all work of a card runs in one order.
+/// Part of an array on a GPU. Which kernel writes it is not tracked: all work of a GPU runs in one order.
 pub struct Part<'a, T = f32> {
     address: u64,
     len: usize,
@@ -34,7 +34,7 @@ impl<'a, T: Pod> Part<'a, T> {
         Self { address: memory.address(), len: memory.len(), memory: PhantomData }
     }
 
-    /// Some of it.
+    /// A range of it.
     ///
     /// # Errors
     /// If it ends before the range does.
@@ -61,16 +61,16 @@ impl<'a, T: Pod> Part<'a, T> {
         self.len
     }
 
-    /// Where it begins, if it holds `len` values at least.
+    /// Its address, if it has at least `len` values.
     ///
     /// # Errors
-    /// If it does not; `what` says what it is.
+    /// If it has fewer; `what` is the name of the array in the message.
     pub fn holds(self, what: &'static str, len: usize) -> Result<u64> {
         if self.len >= len { Ok(self.address) } else { Err(Error::Length { what, expected: len, got: self.len }) }
     }
 }
 
-/// The address of what may be missing, null then.
+/// The address of an array that may be missing; null if it is.
 pub fn optional<T: Pod>(part: Option<Part<'_, T>>, what: &'static str, len: usize) -> Result<u64> {
     part.map_or(Ok(0), |part| part.holds(what, len))
 }

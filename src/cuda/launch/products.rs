@@ -14,17 +14,17 @@ use std::ops::Range;
 pub struct Rows<'a> {
     /// The first.
     pub at: Part<'a>,
-    /// From one to the next, a whole number of sixteens.
+    /// Values from one row to the next, a multiple of sixteen.
     pub width: usize,
     /// How many.
     pub count: usize,
 }
 
 impl Rows<'_> {
-    /// Some of them.
+    /// A range of them.
     ///
     /// # Errors
-    /// If they end before.
+    /// If there are fewer.
     pub fn part(self, rows: Range<usize>) -> Result<Self> {
         Ok(Self { at: self.at.range(rows.start * self.width..)?, count: rows.len(), ..self })
     }
@@ -135,8 +135,8 @@ struct DropoutArgs {
     len: u64,
 }
 
-/// The result of a block, and its threads. The rule that chooses stands in `kernels/gemm.cu`; it depends on the shape
-/// only, never on the card.
+/// The result of a block, and its threads. `kernels/gemm.cu` has the rule that chooses a tile. It depends on the shape
+/// only, never on the GPU.
 #[derive(Debug, Clone, Copy)]
 struct Tile {
     name: &'static str,
@@ -145,9 +145,9 @@ struct Tile {
     threads: u32,
 }
 
-/// Rows of a long sum that make a slice of its own worth while.
+/// The fewest rows of a long sum that are worth a slice of their own.
 const SLICE: usize = 128;
-/// Blocks that a product with a long sum is cut into, some two for each multiprocessor of a large card.
+/// Blocks that a product with a long sum is cut into, about two for each multiprocessor of a large GPU.
 const BLOCKS: usize = 256;
 /// The most rows of one launch: a grid has at most 65535 tiles in that direction, the smallest of sixteen rows.
 const MOST_ROWS: usize = 65535 * 16;
@@ -286,7 +286,7 @@ impl Products {
             panel: out.panel() as i32,
             slice: slice as i32,
         };
-        // a sum that is cut has enough blocks
+        // K is given as 0, because a sum that is cut into slices has enough blocks
         let (which, geometry) = self.geometry(columns, gates, 0, count);
         // SAFETY: every array is as long as the kernel's comments say; the fields are those of `struct TnArgs`.
         unsafe { self.tn[which].launch(geometry, &args)? };
@@ -372,6 +372,6 @@ fn fits(sizes: bool, what: &str) -> Result<()> {
     if sizes {
         Ok(())
     } else {
-        Err(Error::device(Kind::Unsupported, format!("product {what}: the sizes of its arrays do not go together")))
+        Err(Error::device(Kind::Unsupported, format!("product {what}: the sizes of its arrays do not match")))
     }
 }

@@ -21,7 +21,7 @@ pub struct Forward<'a> {
     pub bias_hh: Option<Part<'a>>,
     /// `[T·B][G·Hp]`
     pub gates_x: Part<'a>,
-    /// `[(T+1)·B][Hp]`, the state before the window in front.
+    /// `[(T+1)·B][Hp]`, beginning with the state before the window.
     pub h: Part<'a>,
     /// The same for a cell that has c.
     pub c: Option<Part<'a>>,
@@ -33,7 +33,7 @@ pub struct Forward<'a> {
     pub batch: usize,
 }
 
-/// The same backward.
+/// What backward of a layer reads and writes: `struct Backward`.
 #[derive(Debug, Clone, Copy)]
 pub struct Backward<'a> {
     /// Packed.
@@ -50,7 +50,7 @@ pub struct Backward<'a> {
     pub dgates_x: Part<'a>,
     /// The same for a cell that resets.
     pub dgates_h: Option<Part<'a>>,
-    /// `[B][Hp]`: gradient at the state after the window, then that at the state before it.
+    /// `[B][Hp]`: before the pass the gradient at the state after the window, then that at the state before it.
     pub dh: Part<'a>,
     /// The same for a cell that has c.
     pub dc: Option<Part<'a>>,
@@ -61,10 +61,10 @@ pub struct Backward<'a> {
 }
 
 impl Forward<'_> {
-    /// Of the window from step `from` on, `steps` steps: the state before them is where the steps before left it.
+    /// The `steps` steps of the window from step `from` on. They begin with the state that the steps before them left.
     ///
     /// # Errors
-    /// If the window ends before.
+    /// If the window has fewer steps.
     pub fn piece(&self, shape: &Shape, from: usize, steps: usize) -> Result<Self> {
         let row = from * self.batch * padded(shape.hidden);
         Ok(Self {
@@ -118,7 +118,7 @@ impl Backward<'_> {
     }
 }
 
-/// The address of what a cell may do without; null if it does.
+/// The address of an array that not every cell needs; null if this one does not.
 fn needed(needed: bool, part: Option<Part<'_>>, what: &'static str, len: usize) -> Result<u64> {
     match part {
         Some(part) if needed => part.holds(what, len),
@@ -201,7 +201,7 @@ impl Recurrent {
     /// Compiles, or takes out of a cache, what `plan` asks for.
     ///
     /// # Errors
-    /// If a kernel cannot be had or does not fit the card after all.
+    /// If a kernel can neither be found nor compiled, or does not fit the GPU after all.
     pub fn load(cuda: &Cuda, shape: &Shape, plan: Plan, purpose: Mode) -> Result<Self> {
         let (training, gpu) = (purpose == Mode::Training, cuda.gpu());
         let cell = shape.cell.name();
@@ -225,7 +225,7 @@ impl Recurrent {
         Ok(Self { shape: *shape, forward, backward, barriers: gpu.zeros(groups * BARRIER)?, plan })
     }
 
-    /// Where groups of blocks meet.
+    /// The barriers at which groups of blocks meet.
     pub fn barriers(&self) -> Part<'_, u32> {
         Part::of(&self.barriers)
     }
@@ -256,7 +256,7 @@ impl Recurrent {
         unsafe { self.for_backward()?.launch(geometry(&self.plan.backward, at.batch), &args) }
     }
 
-    /// The cell of one time step, after its product: step `t` of the window, whose gates_h are those of this step only.
+    /// The cell of step `t` of the window, after its product. `gates_h` are those of this step only.
     ///
     /// # Errors
     /// If an array is too short, or the launch fails.
@@ -285,7 +285,7 @@ impl Recurrent {
         unsafe { self.forward.launch(self.pointwise(row), &args) }
     }
 
-    /// Backward through the cell of step `t`. What is left to do for dh is the part that runs through gates_h.
+    /// Backward through the cell of step `t`. Afterwards dh still lacks the part that runs through gates_h.
     ///
     /// # Errors
     /// If an array is too short, the kernels were loaded for inference, or the launch fails.

@@ -1,4 +1,4 @@
-//! The kernels of a training step beside the network's own: the window, the loss, the update.
+//! The kernels of a training step other than the network's own: the window, the loss, the update.
 
 use super::part::{Part, optional};
 use crate::cuda::Cuda;
@@ -11,7 +11,7 @@ use crate::simd::lanes::padded;
 
 /// Threads of a block and the most blocks, as in `kernels/training.cuh`.
 const THREADS: u32 = 256;
-/// So many numbers does a sum over many blocks leave.
+/// How many numbers a sum over many blocks leaves.
 pub const PARTS: usize = 64;
 
 /// What changes from one training step to the next: `struct Numbers` of `kernels/training.cuh`.
@@ -35,12 +35,12 @@ impl Numbers {
     }
 }
 
-/// Where the queue of steps stands, for the kernels that ask.
+/// Where the queue of steps stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Queue<'a> {
-    /// One for each step.
+    /// The numbers of each step.
     pub numbers: Part<'a, Numbers>,
-    /// Which of them is next, one word.
+    /// Which step is next, one word.
     pub step: Part<'a, u32>,
 }
 
@@ -200,10 +200,10 @@ struct FinishArgs {
     count: f32,
 }
 
-/// Where y is and its gradient goes, and beside what it is held.
+/// Where y is, what it is compared with, and where its gradient goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Scored<'a> {
-    /// What is made small.
+    /// The loss.
     pub loss: Loss,
     /// `[rows][width]`
     pub y: Part<'a>,
@@ -258,7 +258,7 @@ impl Scored<'_> {
     }
 }
 
-/// The arena and its shadows.
+/// The arena of the parameters, and the arrays of the same layout.
 #[derive(Debug, Clone, Copy)]
 pub struct Arena<'a> {
     /// The parameters.
@@ -269,9 +269,9 @@ pub struct Arena<'a> {
     pub moments: [Option<Part<'a>>; 3],
     /// `[PARTS]`, when gradients are clipped.
     pub norm_parts: Option<Part<'a>>,
-    /// The largest norm.
+    /// The largest norm that gradients may have.
     pub clip: f32,
-    /// Whether to climb.
+    /// Whether to maximise the loss.
     pub maximize: bool,
 }
 
@@ -290,7 +290,7 @@ impl Arena<'_> {
         })
     }
 
-    /// What `adam` takes.
+    /// The arguments of the kernel `adam`.
     ///
     /// # Errors
     /// If an array is too short, or the update is another one.
@@ -358,7 +358,7 @@ impl Steps {
         let args = at.args()?;
         let values = steps * batch * (input + targets) + layers * batch * hidden;
         // SAFETY: the arrays are as long as the kernel's comments say; that the starts of the queue lie inside the rows
-        // was checked when they were made (`Training::run`).
+        // was checked when they were made (`Training::lay_out`).
         unsafe { self.window.launch(spread(values, 1024), &args) }
     }
 
@@ -372,7 +372,7 @@ impl Steps {
         unsafe { self.loss.launch(spread(at.elements(), PARTS), &args) }
     }
 
-    /// The update, the norm and the clipping of the gradients before it included.
+    /// The update, with the norm and the clipping of the gradients before it.
     ///
     /// # Errors
     /// If an array is too short, or a launch fails.
@@ -404,7 +404,7 @@ impl Steps {
         }
     }
 
-    /// The end of a step: writes loss and norm down and counts on.
+    /// The end of a step: stores the loss and the norm, and moves the queue on.
     ///
     /// # Errors
     /// If an array is too short, or the launch fails.
@@ -431,7 +431,7 @@ impl Geometry {
     }
 }
 
-/// Blocks for so many values, four to a thread, at most `most`.
+/// Blocks for `values` values, four to a thread; at most `most` blocks.
 fn spread(values: usize, most: usize) -> Geometry {
     let blocks = values.div_ceil(4 * THREADS as usize).clamp(1, most) as u32;
     Geometry { grid: [blocks, 1, 1], threads: THREADS, shared: 0, cooperative: false }

@@ -1,4 +1,4 @@
-//! Whole training steps of a small network in one block, as many as a queue has: `kernels/whole.cuh`.
+//! Complete training steps of a small network in one block, as many as a queue has: `kernels/whole.cuh`.
 
 use super::part::{Part, optional};
 use super::recurrent::{Backward, BackwardArgs, Forward, ForwardArgs};
@@ -12,7 +12,7 @@ use crate::net::shape::Shape;
 use crate::objective::optimizer::Update;
 use crate::simd::lanes::padded;
 
-/// What a network of one layer has beside the layer itself.
+/// What a network of one layer has in addition to the layer itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Ends<'a> {
     /// Packed weight_ih, its bias if there is one; weight and bias of the head.
@@ -25,14 +25,14 @@ pub struct Ends<'a> {
     pub dtop: Part<'a>,
 }
 
-/// What the kernel works on beside what the separate kernels do.
+/// What the kernel works on: the arguments of the separate kernels, and the ends of the network.
 #[derive(Debug, Clone, Copy)]
 pub struct Whole<'a> {
     /// The window of a step.
     pub window: Window<'a>,
     /// The layer forward.
     pub forward: Forward<'a>,
-    /// And backward.
+    /// The layer backward.
     pub backward: Backward<'a>,
     /// The loss.
     pub scored: Scored<'a>,
@@ -40,11 +40,11 @@ pub struct Whole<'a> {
     pub arena: Arena<'a>,
     /// Where the queue stands.
     pub queue: Queue<'a>,
-    /// What the layer reads and gives.
+    /// What the network has in addition to the layer.
     pub ends: Ends<'a>,
-    /// One for each step of the queue.
+    /// The loss of each step of the queue.
     pub losses: Part<'a>,
-    /// The same.
+    /// The norm of each step of the queue.
     pub norms: Part<'a>,
 }
 
@@ -84,10 +84,10 @@ pub struct WholeSteps {
 }
 
 impl WholeSteps {
-    /// Compiles it, or takes it out of a cache; `None` if such a network is better off with separate kernels.
+    /// Compiles it, or takes it out of a cache; `None` if separate kernels are better for such a network.
     ///
     /// # Errors
-    /// If the kernel cannot be had.
+    /// If the kernel can neither be found nor compiled.
     pub fn load(cuda: &Cuda, shape: &Shape, steps: usize, batch: usize) -> Result<Option<Self>> {
         let Some(pass) = plan::whole(shape, steps, batch, &plan::Limits::of(cuda.gpu().properties())) else {
             return Ok(None);
@@ -137,8 +137,8 @@ impl WholeSteps {
         };
         debug_assert!(output > 0 && at.forward.batch <= self.pass.rows as usize);
         let geometry = Geometry { grid: [1, 1, 1], threads: self.block, shared: 0, cooperative: false };
-        // SAFETY: every array is as long as the kernel's comments say; the batch fits one block, which `plan::whole` saw
-        // to; the fields are those of `struct Whole`.
+        // SAFETY: every array is as long as the kernel's comments say; the batch fits one block, as `plan::whole` has
+        // checked; the fields are those of `struct Whole`.
         unsafe { self.train.launch(geometry, &args) }
     }
 }

@@ -1,8 +1,8 @@
-//! NVIDIA's two libraries: where they may lie, and how they are opened. The only place that names libloading.
+//! NVIDIA's two libraries: where they may be, and how they are opened. The only place that names libloading.
 //!
-//! Nothing is opened by a bare name: the system would look for it by the loader's path, an empty entry of which is the
-//! working directory, and nothing could be looked at before it runs. The places of the loader's path are gone through
-//! here instead, and each file is opened by its own path once [`trust`] has nothing against it.
+//! No library is opened by a bare name. The system would look for it along the loader's path, where an empty entry is
+//! the working directory, and it would run before anything could be checked. Instead, this module searches the loader's
+//! path itself, and opens each file by its own path once [`trust`] has accepted it.
 
 mod places;
 pub mod trust;
@@ -12,7 +12,8 @@ pub use places::Places;
 use crate::cuda::library::trust::{Kind, Unfit};
 use std::path::{Path, PathBuf};
 
-/// A library that was opened. It stays in memory until the program ends: it has threads and exit handlers of its own.
+/// A library that was opened. One that is used must stay in memory until the program ends, because it has threads and
+/// exit handlers of its own: see [`Library::keep`].
 pub struct Library(libloading::Library);
 
 /// Why a library is not open.
@@ -43,7 +44,7 @@ impl Library {
             Unfit::Missing => Closed::Broken(unfit.into_reason()),
             Unfit::Refused(reason) => Closed::Refused(reason),
         })?;
-        // not the path without links: a library may look for others beside the name that it was opened by
+        // by this path and not by the one without links: a library may look for others next to the name that was opened
         // SAFETY: the caller's promise.
         let opened = unsafe { open(path) };
         opened.map(Self).map_err(|error| Closed::Broken(one_line(&error.to_string())))
@@ -82,7 +83,7 @@ unsafe fn open(path: &Path) -> Result<libloading::Library, libloading::Error> {
     unsafe { libloading::Library::new(path) }
 }
 
-/// What the library needs is looked for beside it and in the system's own folder, not in the working directory.
+/// The system looks for what the library needs next to it and in its own folder, not in the working directory.
 #[cfg(windows)]
 unsafe fn open(path: &Path) -> Result<libloading::Library, libloading::Error> {
     use libloading::os::windows::{LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, LOAD_LIBRARY_SEARCH_SYSTEM32, Library};
@@ -95,16 +96,16 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What was met on a search and not used: lines for `rnnstep info`.
+/// What a search found and did not use: lines for `rnnstep info`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refused {
     lines: Vec<String>,
-    /// The reasons in them: a folder that refuses many files is said once.
+    /// The reasons in these lines: a folder because of which many files are refused gives one line.
     reasons: Vec<String>,
 }
 
 impl Refused {
-    /// A file, and why it was not opened.
+    /// Adds a file, and why it was not opened.
     pub fn file(&mut self, file: &Path, reason: &str) {
         if !self.reasons.iter().any(|known| known == reason) {
             self.reasons.push(reason.to_string());
@@ -112,14 +113,14 @@ impl Refused {
         }
     }
 
-    /// A place that was not looked at.
+    /// Adds a place that was not searched.
     pub fn place(&mut self, line: String) {
         if !self.lines.contains(&line) {
             self.lines.push(line);
         }
     }
 
-    /// Whether a file was met.
+    /// Whether a file was refused.
     pub fn has_files(&self) -> bool {
         !self.reasons.is_empty()
     }
@@ -130,8 +131,7 @@ impl Refused {
     }
 }
 
-/// The folder or file that a variable of the environment names, if it is set. The error is the line that says that it
-/// was not looked at.
+/// The folder or file that an environment variable names, if it is set. The error is why that is not used, in one line.
 pub fn named(variable: &str, value: Option<std::ffi::OsString>) -> Result<Option<PathBuf>, String> {
     let Some(path) = value.filter(|value| !value.is_empty()).map(PathBuf::from) else { return Ok(None) };
     if path.is_absolute() {

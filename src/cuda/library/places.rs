@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// What sets the loader's path.
 const VARIABLE: &str = if cfg!(windows) { "PATH" } else { "LD_LIBRARY_PATH" };
 
-/// Where the loader would look for a library of which only the name is known.
+/// Where the loader would look for a library, given only its name.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
     /// `LD_LIBRARY_PATH`, and what the program itself was linked with.
@@ -18,7 +18,7 @@ pub struct Places {
     table: Vec<(String, PathBuf)>,
     /// The system's own folders.
     last: Vec<PathBuf>,
-    /// What is on the path and depends on the working directory.
+    /// The entries of the path that depend on the working directory.
     relative: Vec<PathBuf>,
 }
 
@@ -37,7 +37,7 @@ impl Places {
         Self { first, table, last, relative }
     }
 
-    /// The files of this name that there are, the first that the loader would take first.
+    /// The files of this name, in the order in which the loader would take them.
     pub fn files(&self, name: &str) -> Vec<PathBuf> {
         let in_folders = |folders: &[PathBuf]| folders.iter().map(|folder| folder.join(name)).collect::<Vec<_>>();
         let in_table = self.table.iter().filter(|(known, _)| known == name).map(|(_, file)| file.clone());
@@ -55,28 +55,28 @@ impl Places {
         &self.first
     }
 
-    /// Why the loader itself could look in the working directory, if it could: for what a library loads by itself.
+    /// Why the loader could look in the working directory for what a library loads by itself; `None` if it could not.
     pub fn open_to_the_working_directory(&self) -> Option<String> {
         let entry = self.relative.first()?;
         let what = if entry.as_os_str().is_empty() || entry == Path::new(".") {
-            "an empty entry, which is the working directory".to_string()
+            "an empty entry (or .), which is the working directory".to_string()
         } else {
             format!("the entry {}, which depends on the working directory", trust::shown(entry))
         };
         Some(format!("{VARIABLE} has {what}"))
     }
 
-    /// Says what is not looked at.
+    /// Adds to `refused` what is not searched.
     pub fn say(&self, refused: &mut Refused) {
         if let Some(what) = self.open_to_the_working_directory() {
             refused.place(format!(
-                "{what}: rnnstep looks for nothing there, but the system does, for every program; take it out"
+                "{what}: rnnstep does not look there, but the system does, for every program; remove that entry"
             ));
         }
     }
 }
 
-/// Whether this is a library for the other width of addresses, which the loader passes over.
+/// Whether this is a library for the other width of addresses (32 or 64 bits), which the loader passes over.
 fn is_of_another_width(file: &Path) -> bool {
     let mut start = [0; 5];
     let read = File::open(file).and_then(|mut file| file.read_exact(&mut start));
@@ -106,7 +106,7 @@ mod system {
     use std::io::Read;
     use std::path::Path;
 
-    /// The folders before the loader's table and those behind it.
+    /// The folders before the loader's table and those after it.
     pub fn folders() -> (Vec<PathBuf>, Vec<PathBuf>) {
         #[cfg(all(target_os = "linux", target_env = "gnu"))]
         let asked = super::loader::folders();
@@ -162,7 +162,8 @@ mod loader {
         flags: c_uint,
     }
 
-    /// What `dlopen` goes through for a bare name, less its table of files; None if it does not say.
+    /// The folders that `dlopen` searches for a bare name, without its table of files; `None` if glibc does not list
+    /// them.
     pub fn folders() -> Option<Vec<PathBuf>> {
         let program = libloading::os::unix::Library::this();
         // SAFETY: the type is that of the function in dlfcn.h.
@@ -174,12 +175,12 @@ mod loader {
         if unsafe { ask(program, SIZE, (&raw mut head).cast()) } != 0 || head.size < size_of::<Head>() {
             return None;
         }
-        // of the alignment of a head, with its entries and their names behind it
+        // aligned as a head is; the entries and their names follow the head
         let mut list = vec![0_u64; head.size.div_ceil(size_of::<u64>())];
         let start = list.as_mut_ptr().cast::<Head>();
-        // SAFETY: the list has room for a head, which says how long it is, as dlinfo wants it.
+        // SAFETY: the list has room for a head. dlinfo expects the length of the list in it.
         unsafe { start.write(head) };
-        // SAFETY: as many bytes as the loader asked for, from which it writes the head, the entries and their names.
+        // SAFETY: the list has as many bytes as the loader asked for; it writes the head, the entries and their names.
         if unsafe { ask(program, LIST, start.cast()) } != 0 {
             return None;
         }
@@ -200,13 +201,13 @@ mod loader {
     }
 }
 
-/// The libraries of this processor in glibc's table, `/etc/ld.so.cache`, in its order. Of what is no such table, none.
+/// The libraries for this processor in glibc's table, `/etc/ld.so.cache`, in its order; none if it is no such table.
 #[cfg(not(windows))]
 fn read_table(bytes: &[u8]) -> Vec<(String, PathBuf)> {
     const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
     const HEAD: usize = 48;
     const ENTRY: usize = 24;
-    /// The second byte of an entry's flags says for which processor it is.
+    /// The second byte of an entry's flags is the processor that the library is for.
     const PROCESSOR: Option<u8> = match () {
         () if cfg!(all(target_arch = "x86_64", target_pointer_width = "64")) => Some(3),
         () if cfg!(target_arch = "aarch64") => Some(10),
@@ -260,7 +261,7 @@ mod tests {
         assert!(places.files("libz.so").is_empty());
         assert_eq!(places.relative, [PathBuf::new(), PathBuf::from("sub")]);
         let said = places.open_to_the_working_directory().unwrap();
-        assert_eq!(said, "LD_LIBRARY_PATH has an empty entry, which is the working directory");
+        assert_eq!(said, "LD_LIBRARY_PATH has an empty entry (or .), which is the working directory");
         let places = Places::new(vec![at("first"), PathBuf::from("sub\n")], vec![], vec![]);
         let said = places.open_to_the_working_directory().unwrap();
         assert_eq!(said, "LD_LIBRARY_PATH has the entry sub\\n, which depends on the working directory");
@@ -270,7 +271,7 @@ mod tests {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[test]
     fn what_the_system_has_is_found() {
-        // the C library is loaded already, so it is in one of the places, if glibc wrote a table or says its folders
+        // the C library is loaded already, so it is in one of the places, if glibc wrote a table or lists its folders
         let places = Places::of_this_process();
         assert!(!places.files("libc.so.6").is_empty(), "{places:?}");
     }

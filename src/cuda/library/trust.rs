@@ -5,14 +5,15 @@
 //! is in, and all that it leads to are a part of the path.
 //!
 //! - A folder that everybody may write to and that has the sticky bit, such as `/tmp`, may be on the way: nobody can
-//!   rename or remove there what belongs to another, and what is below is looked at itself. It may not be the folder
-//!   that a library is in: others could put a second library beside it, which the first one loads.
+//!   rename or remove there what belongs to another, and everything below it is checked itself. It may not be the
+//!   folder that a library is in: others could put a second library next to it, which the first one loads.
 //! - On Linux a group that has no other member than the user does not count as somebody else, because many systems give
 //!   each user such a group and let it write. Root has no such group.
-//! - Nothing in `/proc` is trusted: what it names, such as `/proc/self/cwd`, is another thing for each process that asks.
-//! - A library whose path has a `$` in it is not: the loader puts something else there (`$ORIGIN`, `$LIB`, `$PLATFORM`),
-//!   so that what is opened would not be what was looked at.
-//! - On Windows nothing is asked but that the path is absolute.
+//! - Nothing in `/proc` is trusted: what it names, such as `/proc/self/cwd`, is another thing for each process that
+//!   asks.
+//! - A library whose path has a `$` in it is not trusted. The loader replaces `$ORIGIN`, `$LIB` and `$PLATFORM`, so it
+//!   would open another file than the one that was checked.
+//! - On Windows the path only has to be absolute.
 //!
 //! There is no gap between the check and the opening that somebody else could use: on a path that passed, only root
 //! and the user can exchange anything.
@@ -22,21 +23,21 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// What a path is to lead to.
+/// What a path should lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cuda) enum Kind {
-    /// A file that is loaded, and may load others from beside it.
+    /// A file that is loaded, and may load others from the same folder.
     Library,
     /// A file that is read.
     Data,
-    /// A folder in which files are looked for and made. It is no link.
+    /// A folder in which files are looked for and made. It must not be a link.
     Folder,
 }
 
 /// Why a path is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cuda) enum Unfit {
-    /// There is nothing; what there is on the way to it is trusted.
+    /// There is nothing at this path. What there is of the path is trusted.
     Missing,
     /// One line: which part of the path, why, and what to do.
     Refused(String),
@@ -52,7 +53,7 @@ impl Unfit {
     }
 }
 
-/// Looks at everything on `path`, which is absolute. Returns the path without links.
+/// Checks everything on `path`, which must be absolute. Returns the path without links.
 pub(in crate::cuda) fn check(path: &Path, kind: Kind) -> Result<PathBuf, Unfit> {
     if !path.is_absolute() {
         return Err(Unfit::Refused(format!("{} depends on the working directory; give an absolute path", shown(path))));
@@ -60,15 +61,15 @@ pub(in crate::cuda) fn check(path: &Path, kind: Kind) -> Result<PathBuf, Unfit> 
     system::check(path, kind)
 }
 
-/// Opens a file for reading that [`check`] has nothing against. What is opened is looked at once more, so that it is the
-/// file that was meant, and reading it cannot wait as a pipe would.
+/// Opens a file for reading, if [`check`] accepts it. The open file is checked once more: it must be the file that was
+/// meant, and no pipe, on which reading could wait.
 pub(in crate::cuda) fn open(path: &Path) -> Result<File, Unfit> {
     let path = std::path::absolute(path).map_err(|error| failed(path, &error))?;
     let real = check(&path, Kind::Data)?;
     system::open(&real)
 }
 
-/// A path for a message: whatever is in its name, it is one line and moves nothing on a terminal.
+/// A path for a message. Whatever its name contains, this is one line and cannot control a terminal.
 pub fn shown(path: &Path) -> String {
     escaped(&path.to_string_lossy())
 }
@@ -176,7 +177,7 @@ mod system {
         rest.extend(names.into_iter().rev());
     }
 
-    /// Whether nobody but root and the user can change this file or folder. `closed` says that others may not even put
+    /// `Ok` if nobody but root and the user can change this file or folder. With `closed`, others may not even put
     /// files into the folder.
     fn judge(there: &Metadata, at: &Path, closed: bool) -> Result<(), Unfit> {
         belongs(there, at)?;
@@ -226,7 +227,7 @@ mod system {
             *own == Some(there.gid()) && !has_access_list(at)
         }
 
-        /// With an access list the group's part of the mode is what the list allows at most, to anybody on it.
+        /// With an access list, the group's part of the mode is the most that the list allows to anybody on it.
         fn has_access_list(at: &Path) -> bool {
             use rustix::io::Errno;
             let answer = rustix::fs::getxattr(at, "system.posix_acl_access", &mut [0_u8; 0][..]);

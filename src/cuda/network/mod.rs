@@ -1,4 +1,5 @@
-//! Whole passes of a network on a card. The twin of [`crate::cpu::Network`]: the same layouts, the same order of things.
+//! Passes of a network on a GPU. The twin of [`crate::cpu::Network`], with the same layouts and the same order of
+//! steps.
 
 mod queue;
 mod tick;
@@ -24,7 +25,7 @@ use std::ops::Range;
 /// What a network keeps of one layer, for windows of up to T·B rows.
 #[derive(Debug)]
 struct Tape {
-    /// `[T·B][G·Hp]`, gradients at it after backward.
+    /// `[T·B][G·Hp]`; after backward, the gradients at it.
     gates_x: Memory<f32>,
     /// `[T·B][tile][SAVED][lane]`
     saved: Option<Memory<f32>>,
@@ -32,7 +33,7 @@ struct Tape {
     dropout: Option<[Memory<f32>; 2]>,
 }
 
-/// A network at work on one card.
+/// A network on one GPU.
 #[derive(Debug)]
 pub struct Network {
     shape: Shape,
@@ -40,7 +41,7 @@ pub struct Network {
     layout: Layout,
     recurrent: Recurrent,
     products: Products,
-    /// Those of gradients, which may be rounded otherwise.
+    /// The products of gradients, if they are rounded in another way.
     gradient_products: Option<Products>,
     rows: usize,
     batch: usize,
@@ -68,7 +69,7 @@ pub struct Network {
     /// Gradient at the initial state, `[L][B][Hp]`.
     dh: Memory<f32>,
     dc: Option<Memory<f32>>,
-    /// What goes up and comes down: x, then y; and states.
+    /// Page-locked memory for x on its way to the GPU, and for y on its way back.
     x_host: Pinned<f32>,
     y_host: Pinned<f32>,
     /// For windows in pieces, see [`Network::queue_in_pieces`], and how many were asked for.
@@ -80,13 +81,16 @@ pub struct Network {
 }
 
 impl Network {
-    /// Room for windows of up to `steps` steps of up to `batch` sequences.
+    /// Allocates the memory for windows of up to `steps` steps of up to `batch` sequences, and loads the kernels.
     ///
     /// # Errors
-    /// If the window is longer than a length can say, the card has too little memory, or its kernels cannot be had.
+    /// If a window has more values than a `usize` can count, the GPU has too little memory, or its kernels can neither
+    /// be found nor compiled.
     pub fn new(cuda: &Cuda, shape: &Shape, steps: usize, batch: usize, purpose: Mode) -> Result<Self> {
         if shape.values_of_window(steps, batch).is_none() {
-            return Err(Error::invalid(format!("{steps} steps of {batch} sequences: more than any memory holds")));
+            return Err(Error::invalid(format!(
+                "{steps} steps of {batch} sequences: more than any memory holds; take a smaller seq-len or batch"
+            )));
         }
         let (gpu, layout) = (cuda.gpu(), Layout::new(shape));
         let (rows, width) = (steps * batch, padded(shape.hidden));
@@ -94,7 +98,7 @@ impl Network {
         let training = purpose == Mode::Training;
         let plan = Plan::choose(shape, batch, cuda.dtype(), gpu.properties(), cuda.frame())?;
         let stepwise = plan.frame() == Frame::Stepwise;
-        // a card has no memory of length zero
+        // memory of length zero would have no address
         let zeros = |len: usize| gpu.zeros::<f32>(len.max(1));
         let when = |wanted: bool, len: usize| zeros(if wanted { len } else { 0 });
         let tape = |layer: usize| {
@@ -171,10 +175,10 @@ impl Network {
         self.recurrent.plan()
     }
 
-    /// Takes parameters, packed.
+    /// Copies packed parameters to the GPU.
     ///
     /// # Errors
-    /// If there are not as many as the shape has, a weight is too large for the rounding of products, or the card fails.
+    /// If there are not as many as the shape has, a weight is too large for the rounding of products, or the GPU fails.
     pub fn set_params(&mut self, params: &[f32]) -> Result<()> {
         Error::check_length("parameters", self.layout.len(), params.len())?;
         let dtype = self.dtype;
@@ -183,18 +187,18 @@ impl Network {
             if let Some(value) = values.iter().find(|&&value| !value.is_nan() && dtype.within(value) != value) {
                 let (name, dtype) = (&weight.name, dtype.name());
                 let reason =
-                    format!("the value {value} does not fit into {dtype} products, bf16, tf32 and f32 hold it");
+                    format!("the value {value} does not fit into {dtype} products; take --dtype bf16, tf32 or f32");
                 return Err(Error::invalid(format!("{name}: {reason}")));
             }
         }
         self.params.upload(0, params)
     }
 
-    /// y of `x [T,B,I]` (time-major) from `state`, which becomes the state after the window. T is what the length of x
-    /// says. Read the result with [`Network::y`].
+    /// y of `x [T,B,I]` (time-major) from `state`, which becomes the state after the window. T follows from the length
+    /// of x. Read the result with [`Network::y`].
     ///
     /// # Errors
-    /// If the window is larger than the network was made for, the state is not of this shape, or the card fails.
+    /// If the window is larger than the network was made for, the state is not of this shape, or the GPU fails.
     pub fn forward(&mut self, x: &[f32], state: &mut State, head: HeadSteps) -> Result<()> {
         self.forward_with(x, state, head, None)
     }
@@ -231,7 +235,7 @@ impl Network {
         self.read_state(state)
     }
 
-    /// A window of `steps` steps of `batch` sequences comes next.
+    /// Sets the sizes of the next window: `steps` steps of `batch` sequences.
     ///
     /// # Errors
     /// If it is larger than the network was made for.
@@ -246,7 +250,7 @@ impl Network {
         Ok(())
     }
 
-    /// What whole training steps in one block need of a network of one layer.
+    /// What the kernel of complete training steps needs of a network of one layer, in addition to the layer.
     pub(super) fn ends(&self) -> Result<Ends<'_>> {
         let ranges = &self.layout.layers[0];
         let (bias_ih, bias_hh) = ranges.biases.as_ref().map_or((None, None), |(ih, hh)| (Some(ih), Some(hh)));
@@ -260,7 +264,7 @@ impl Network {
         Ok(Ends { weights, grads, y: self.y_part()?, dtop: Part::of(&self.dabove).range(first..)? })
     }
 
-    /// For kernels that take them, whether they use them or not.
+    /// The barriers, for kernels that have them as an argument.
     pub(super) fn barriers(&self) -> Part<'_, u32> {
         self.recurrent.barriers()
     }
@@ -275,7 +279,7 @@ impl Network {
         self.batch
     }
 
-    /// Draws the masks of dropout for the window at hand.
+    /// Draws the masks of dropout for the current window.
     pub(super) fn set_masks(&mut self, dropout: &mut dyn Dropout) -> Result<()> {
         let (width, hidden) = (padded(self.shape.hidden), self.shape.hidden);
         let mut host = vec![0.0; self.steps * self.batch * width];
@@ -288,7 +292,7 @@ impl Network {
         Ok(())
     }
 
-    /// Puts a state before the window, or (`t` = T) after it, where the next window will take it from.
+    /// Writes a state before the window, or (`t` = T) after it, where the next window takes it from.
     pub(super) fn write_state(&mut self, state: &State, t: usize) -> Result<()> {
         let len = self.batch * padded(self.shape.hidden);
         for l in 0..self.shape.layers {
@@ -341,12 +345,12 @@ impl Network {
         }
     }
 
-    /// Backward of the last forward pass, for the gradient at y `[rows][O]` of the rows that were asked for. Gives the
-    /// gradients, a shadow of the parameters; those of x and of the initial state follow from [`Network::dx`] and
-    /// [`Network::dstate`].
+    /// Backward of the last forward pass, from the gradient at y `[rows][O]` of the rows that were asked for. Writes
+    /// the gradients of the parameters, in the same layout. Those at x and at the initial state are then in
+    /// [`Network::dx`] and [`Network::dstate`].
     ///
     /// # Errors
-    /// If the network was made for inference, or the card fails.
+    /// If the network was made for inference, or the GPU fails.
     pub fn backward(&mut self, dy: &[f32], grads: &mut [f32], dropout: bool) -> Result<()> {
         let (out, rows) = (self.shape.width_out(), self.head_rows());
         Error::check_length("dy", rows.len() * out, dy.len())?;
@@ -371,7 +375,7 @@ impl Network {
     /// Gradient at row `row` of x, I values, after backward.
     ///
     /// # Panics
-    /// If there is no room for such a row, or no backward went before.
+    /// If there is no room for such a row, or backward did not run before.
     pub fn dx(&self, row: usize) -> &[f32] {
         &self.dx_host[row * padded(self.shape.input)..][..self.shape.input]
     }
@@ -379,7 +383,7 @@ impl Network {
     /// Gradient at the initial h (or c, for an LSTM) of `layer`, sequence `b`, H values, after backward.
     ///
     /// # Panics
-    /// If there is no such layer or sequence, or no backward went before.
+    /// If there is no such layer or sequence, or backward did not run before.
     pub fn dstate(&self, layer: usize, b: usize, cell_state: bool) -> &[f32] {
         let from = &self.dstate_host[usize::from(cell_state && self.dc.is_some())];
         &from[(layer * self.batch + b) * padded(self.shape.hidden)..][..self.shape.hidden]

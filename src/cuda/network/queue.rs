@@ -1,4 +1,4 @@
-//! What a network asks of the card, kernel by kernel: only queued, nothing comes back to the host.
+//! The work of a network on the GPU, kernel by kernel. It is only queued: nothing comes back to the host.
 
 use super::Network;
 use crate::cuda::driver::{Graph, Memory};
@@ -10,12 +10,12 @@ use crate::error::Result;
 use crate::simd::lanes::padded;
 use std::ops::Range;
 
-/// Queued on the window that is on the card, whose results stay there: for measuring.
+/// Work on the window that is on the GPU. The results stay there, so this is for measuring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queued {
     /// All layers and the head, from the state that [`Network::forward`] was given.
     Forward,
-    /// The same, and from the dy that [`Network::backward`] was given to all gradients but that at x.
+    /// The same and backward: from the dy that [`Network::backward`] was given, to all gradients except that at x.
     ForwardBackward,
     /// A product of the first layer alone: x W_ihᵀ + b_ih, `[T·B, I]` by `[I, G·H]`.
     Gates,
@@ -25,7 +25,7 @@ pub enum Queued {
     Weight,
 }
 
-/// Queued that was recorded, to be launched as a whole; the arrays it works on are its network's.
+/// [`Queued`] work that was recorded, and is launched at once. It works on the arrays of its network.
 #[derive(Debug)]
 pub struct Recorded<'a> {
     graph: Graph,
@@ -33,7 +33,7 @@ pub struct Recorded<'a> {
 }
 
 impl Recorded<'_> {
-    /// Does it once more, after all work before. Returns at once.
+    /// Queues it once more, after all earlier work. Returns at once.
     ///
     /// # Errors
     /// If the driver refuses.
@@ -49,7 +49,7 @@ impl Network {
     /// Queues work and returns at once.
     ///
     /// # Errors
-    /// If the network was made for inference and the work is more than that, or the card refuses a launch.
+    /// If the network was made for inference and the work is more than that, or the GPU refuses a launch.
     pub fn queue(&self, work: Queued) -> Result<()> {
         match work {
             Queued::Forward => self.queue_forward(false),
@@ -85,7 +85,7 @@ impl Network {
         Part::of(&self.dy).range(self.head_rows().start * padded(self.shape.width_out())..)
     }
 
-    /// All layers and the head. With `dropout` the masks of the last window.
+    /// Forward through all layers and the head. With `dropout`, the masks of the last window are applied.
     pub(in crate::cuda) fn queue_forward(&self, dropout: bool) -> Result<()> {
         let width = padded(self.shape.hidden);
         for l in 0..self.shape.layers {
@@ -139,8 +139,9 @@ impl Network {
         }
     }
 
-    /// How many pieces of a window are worth their while: where much of the card idles while the time loop runs, and the
-    /// projection of `columns` inputs takes longer than the launches (some 4 us each, with the weights) of the pieces.
+    /// How many pieces a window is cut into. More than one is worth it where much of the GPU is idle during the time
+    /// loop, and the projection of `columns` inputs takes longer than the launches of the pieces (some 4 us each, with
+    /// the weights).
     fn pieces(&self, columns: usize) -> usize {
         /// FMAs of a projection that takes some 16 us of an H100 and 170 us of an Orin.
         const LEAST: usize = 1 << 28;
@@ -157,12 +158,13 @@ impl Network {
         let busy = pass.blocks as usize * self.batch.div_ceil(pass.rows as usize);
         let idle = 2 * busy <= self.gpu.properties().multiprocessors as usize;
         let pieces = (self.steps / STEPS).clamp(1, PIECES);
-        // a product of so many tiles adds up in the same order as one of more: pieces change no bit
+        // a product with this many tiles adds up in the same order as a larger one, so pieces change no bit
         let same = rows / pieces * gates >= 1 << 18;
         if idle && same && rows * gates * columns >= LEAST { pieces } else { 1 }
     }
 
-    /// One layer with its input projection: that of the next piece of the window runs beside the time loop of this one.
+    /// One layer with its input projection. The projection of the next piece of the window runs at the same time as the
+    /// time loop of this piece.
     fn queue_in_pieces(
         &self,
         pieces: usize,
@@ -187,7 +189,7 @@ impl Network {
         )
     }
 
-    /// One layer, its gates_x being there.
+    /// One layer whose gates_x are already computed.
     fn queue_layer(&self, l: usize, at: &Forward) -> Result<()> {
         if self.plan().frame() != Frame::Stepwise {
             return self.recurrent.forward(at);
@@ -204,7 +206,7 @@ impl Network {
         Ok(())
     }
 
-    /// From dy to all gradients; that at x only if it is wanted.
+    /// From dy to all gradients; to that at x only with `dx`.
     pub(in crate::cuda) fn queue_backward(&self, dropout: bool, dx: bool) -> Result<()> {
         let products = self.gradient_products.as_ref().unwrap_or(&self.products);
         let (width, gates) = (padded(self.shape.hidden), self.shape.gates() * padded(self.shape.hidden));
@@ -325,7 +327,7 @@ impl Network {
         Ok((Rows { at, width, count }, self.shape.layer_input(l)))
     }
 
-    /// States of layer `l`, that before the window in front.
+    /// States of layer `l`, beginning with the one before the window.
     fn states<'a>(&self, all: &'a Memory<f32>, l: usize) -> Result<Part<'a>> {
         Part::of(all).range(l * self.layer..(l + 1) * self.layer)
     }

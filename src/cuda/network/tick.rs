@@ -1,4 +1,4 @@
-//! One step at a time, each asked for and waited for: recorded once, with the state left on the card.
+//! Single steps, where the caller waits for each. A step is recorded once, and the state stays on the GPU.
 
 use super::Network;
 use crate::cuda::Cuda;
@@ -9,13 +9,13 @@ use crate::net::shape::Shape;
 use crate::net::state::State;
 use crate::simd::lanes::padded;
 
-/// Single steps of one sequence on a card. The twin of [`crate::cpu::Stepper`].
+/// Single steps of one sequence on a GPU. The twin of [`crate::cpu::Stepper`].
 #[derive(Debug)]
 pub struct Stepper {
-    /// One step, recorded; the state goes from its end to its beginning.
+    /// One recorded step. At its end, the state is copied to where the next step begins.
     step: Option<Graph>,
     network: Network,
-    /// Whether the state that counts is on the card.
+    /// Whether the GPU has the current state.
     there: bool,
 }
 
@@ -23,17 +23,17 @@ impl Stepper {
     /// A stepper with `params`, packed as [`Layout`](crate::net::layout::Layout) says.
     ///
     /// # Errors
-    /// If the card has too little memory, or its kernels cannot be had.
+    /// If the GPU has too little memory, or its kernels can neither be found nor compiled.
     pub fn new(cuda: &Cuda, shape: &Shape, params: &[f32]) -> Result<Self> {
         let mut network = Network::new(cuda, shape, 1, 1, Mode::Inference)?;
         network.set_params(params)?;
         Ok(Self { step: None, network, there: false })
     }
 
-    /// y of `x [I]`, from the state that the last step left on the card, or from `state` if that has changed.
+    /// y of `x [I]`, from the state that the last step left on the GPU, or from `state` if that has changed.
     ///
     /// # Errors
-    /// If x has another number of values, the state is not that of one sequence of this shape, or the card fails.
+    /// If x has another number of values, the state is not that of one sequence of this shape, or the GPU fails.
     pub fn step(&mut self, state: &State, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.network.shape.input, x.len())?;
         self.network.set_window(1, 1, HeadSteps::All)?;
@@ -51,7 +51,8 @@ impl Stepper {
             Some(step) => step.launch()?,
             None => {
                 let gpu = self.network.gpu.clone();
-                // SAFETY: what is recorded reads and writes arrays of this network only, which live as long as the graph.
+                // SAFETY: what is recorded reads and writes arrays of this network only, which live as long as the
+                // graph.
                 let step = unsafe { gpu.capture(|| self.queue())? };
                 step.launch()?;
                 self.step = Some(step);
@@ -73,15 +74,15 @@ impl Stepper {
         Ok(())
     }
 
-    /// The state has been changed by somebody else: the next step takes it along.
+    /// The caller has changed the state: the next step copies it to the GPU.
     pub fn state_changed(&mut self) {
         self.there = false;
     }
 
-    /// Brings the state that the last step left, if one did.
+    /// Copies the state that the last step left to `state`, if there was a step.
     ///
     /// # Errors
-    /// If `state` is not one of one sequence of this shape, or the card fails.
+    /// If `state` is not that of one sequence of this shape, or the GPU fails.
     pub fn fetch(&self, state: &mut State) -> Result<()> {
         if !self.there {
             return Ok(());

@@ -1,27 +1,27 @@
-//! What fits: registers, shared memory, multiprocessors. What a thread needs beside its weights was read off the compiler's
-//! own report (`.ci/kernels` prints it): some 60 registers forward and 66 backward, 14 more for the GRU's second set of
-//! gradients, 6 and 10 more for each further sequence.
+//! What fits into registers, shared memory and multiprocessors. How many registers a thread needs in addition to its
+//! weights is from the compiler's own report (`.ci/kernels` prints it): some 60 forward and 66 backward, 14 more for
+//! the second set of gradients of a cell that resets, and 6 (forward) or 10 (backward) more for each further sequence.
 
 use super::{Direction, Dtype, Frame, Pass};
 use crate::cuda::{Arch, Properties};
 use crate::net::shape::Shape;
 use crate::simd::lanes::padded;
 
-/// What a block may have on a card: known from its architecture alone.
+/// What a block may have on a GPU, which depends on its architecture alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The architecture.
     pub arch: Arch,
     /// 32-bit registers.
     pub registers: u32,
-    /// Bytes of shared memory, when asked for.
+    /// Bytes of shared memory, if a kernel asks for it.
     pub shared: u32,
-    /// Whether all blocks of a launch can be there at once and wait for each other.
+    /// Whether all blocks of a launch can run at once and wait for each other.
     pub cooperative: bool,
 }
 
 impl Limits {
-    /// Those of a card.
+    /// Those of a GPU.
     pub fn of(card: &Properties) -> Self {
         Self {
             arch: card.arch,
@@ -55,7 +55,7 @@ pub(super) struct Need {
     values: u32,
     /// Values of the vector that is multiplied.
     length: u32,
-    /// Registers beside the weights, for one sequence and for each further one.
+    /// Registers in addition to the weights, for one sequence and for each further one.
     registers: [u32; 2],
     backward: bool,
     /// How factors are rounded in this direction.
@@ -102,13 +102,14 @@ fn registers_of_a_thread(limits: &Limits, threads: u32) -> u32 {
 /// Units that share their lanes backward, where there are registers enough.
 pub(super) const BACKWARD_OUT: u32 = 4;
 
-/// Whether whole training steps of a network of one layer run best in one block, without coming back to the host between
-/// them: if its batch fits a block, and the work between the layer's own loops is little enough for one multiprocessor.
+/// The pass with which complete training steps of a network run in one block, without coming back to the host between
+/// them. There is one if the network has one layer and a head, its batch fits a block, and the work between the layer's
+/// own loops is little enough for one multiprocessor.
 pub fn whole(shape: &Shape, steps: usize, batch: usize, limits: &Limits) -> Option<Pass> {
-    /// FMAs of a step beside the time loops: 2^21 take one multiprocessor some 40 us, about what the launches of
-    /// separate kernels take.
+    /// The most FMAs of a step outside of the time loops: 2^21 take one multiprocessor some 40 us, about as long as the
+    /// launches of separate kernels.
     const MOST: usize = 1 << 21;
-    /// Registers of a thread for all phases together: what every compiler was seen to take at the most.
+    /// Registers of a thread for all phases together: the most that any compiler was seen to take.
     const REGISTERS: u32 = 255;
 
     let of_a_row = 3 * shape.gates() * padded(shape.hidden) * (shape.input + shape.hidden);
@@ -126,7 +127,7 @@ pub fn whole(shape: &Shape, steps: usize, batch: usize, limits: &Limits) -> Opti
     backward?.iter().find(same).map(|_| pass)
 }
 
-/// The passes of a frame that a card has room for, for any batch and number of multiprocessors; never none.
+/// The passes of a frame that a GPU has room for, for any batch and number of multiprocessors; at least one.
 pub(super) fn candidates(frame: Frame, need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
     match frame {
         Frame::OneBlock => one_block(need, limits),
@@ -136,8 +137,8 @@ pub(super) fn candidates(frame: Frame, need: &Need, limits: &Limits) -> Result<V
 }
 
 fn one_block(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
-    // the fewest threads that fill a warp for the smallest networks, since one warp needs no barrier; four threads a unit
-    // for the others, since the product is then shorter than what follows it
+    // the fewest threads that fill a warp for the smallest networks, since one warp needs no barrier; four threads a
+    // unit for the others, since the product is then shorter than what follows it
     let order: &[u32] = match (need.gates, need.units) {
         (_, 16) => &[2],
         (1, 32) => &[1],
@@ -159,7 +160,7 @@ fn one_block(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
             return Ok(passes);
         }
     }
-    // part of the weights in shared memory: as much in registers as every compiler has left without spills
+    // part of the weights in shared memory; registers hold as many as every compiler managed without spills
     let held = if need.backward { 136 } else { 144 };
     let (lanes, out) = (2, if need.backward { 2 } else { 1 });
     let (threads, chunks) = (need.units * lanes, need.chunks(need.length, out * lanes));
@@ -167,20 +168,20 @@ fn one_block(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
     let shared = spilled * out * need.values * 16 * threads;
     let fixed = 2 * need.length.next_multiple_of(4 * out * lanes) * 4;
     if threads > 256 || registers_of_a_thread(limits, threads) < 255 {
-        return Err(format!("{} units have more weights than the registers of a block", need.units));
+        return Err(format!("{} units have more weights than the registers of a block hold", need.units));
     }
     if shared + fixed > limits.shared {
         let (needed, most) = ((shared + fixed) / 1024, limits.shared / 1024);
-        return Err(format!("needs {needed} KiB of shared memory beside the registers, a block may have {most}"));
+        return Err(format!("needs {needed} KiB of shared memory besides the registers, and a block may have {most}"));
     }
     let weights = chunks * 4 * out * need.values;
     Ok(vec![Pass { lanes, out, spilled, threads, shared, weights, frame: Frame::OneBlock, ..Pass::STEPWISE }])
 }
 
-/// One sequence a block as long as the card has room for all, several once it has not.
+/// One sequence a block as long as the GPU has room for all of them at once, otherwise several.
 pub(super) fn best_of_one_block(passes: Vec<Pass>, batch: usize, card: &Properties) -> Result<Pass, String> {
     let at_once = |pass: &Pass| {
-        // a block of fewer than 64 threads takes the place of one that has so many
+        // a block of fewer than 64 threads takes as much room as one of 64
         let blocks = (2048 / pass.threads.max(64)).min(if pass.threads >= 256 { 1 } else { 32 });
         card.multiprocessors.saturating_mul(blocks * pass.rows) as usize
     };
@@ -193,13 +194,13 @@ const THREADS: u32 = 256;
 const WARPS: u32 = THREADS / 32;
 
 fn many_blocks(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
-    /// Weights of a thread, so that with what it needs beside them it stays below 255 registers.
+    /// The most weights of a thread, so that with everything else that it needs it stays below 255 registers.
     const MOST: u32 = 128;
     if !limits.cooperative {
-        return Err("this card has no cooperative launch".into());
+        return Err("this GPU has no cooperative launch".into());
     }
     if registers_of_a_thread(limits, THREADS) < 255 {
-        return Err("a block of this card has too few registers".into());
+        return Err("a block of this GPU has too few registers".into());
     }
     let mut passes = Vec::new();
     for lanes in [1, 2, 4, 8] {
@@ -207,7 +208,8 @@ fn many_blocks(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
         let (out, blocks) = (if need.backward { 4.min(units) } else { 1 }, need.units.div_ceil(units));
         let (slices, chunks) = (out * lanes, need.chunks(need.length, out * lanes * WARPS));
         let weights = chunks * 4 * out * need.values;
-        // one thread a unit has all of its gates to itself: the compiler keeps addresses in registers, and spills
+        // with one thread a unit, the thread has all gates of the unit: the compiler keeps addresses in registers, and
+        // spills
         let most = match (lanes, need.values) {
             (1, 1) => 96,
             (1, _) => 0,
@@ -221,8 +223,8 @@ fn many_blocks(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
             let fixed = WARPS * need.values * rows * units * 4;
             let sums = out * rows * need.values;
             let fits = weights + need.registers(1) + 2 * sums <= 255 && shared + fixed <= limits.shared;
-            // beside so many weights the compiler has no registers for several sequences in bf16, and spills; for the
-            // newest cards in tf32 forward as well, which their tensor cores do in less time
+            // next to so many weights the compiler has no registers for several sequences in bf16, and spills; for the
+            // newest GPUs also in tf32 forward, which their tensor cores do in less time
             let newest = limits.arch.number() >= 100;
             let most_rows = match (need.backward, need.dtype) {
                 (true, Dtype::Bf16) => 1,
@@ -251,14 +253,14 @@ fn many_blocks(need: &Need, limits: &Limits) -> Result<Vec<Pass>, String> {
         many_blocks_of_tensors(need, limits, &mut passes);
     }
     if passes.is_empty() {
-        return Err(format!("{} units have more weights than 256 threads for each 32 of them can hold", need.units));
+        return Err(format!("{} units have more weights than 256 threads for every 32 units can hold", need.units));
     }
     Ok(passes)
 }
 
 /// The same by tensor cores, whose tiles are sixteen rows of weights by eight sequences: `kernels/tensor_part.cuh`.
 fn many_blocks_of_tensors(need: &Need, limits: &Limits, passes: &mut Vec<Pass>) {
-    /// Static shared memory ends there.
+    /// The most static shared memory.
     const STATIC: u32 = 48 * 1024;
     let tf32 = need.dtype == Dtype::Tf32;
     let word = if tf32 { 1 } else { 2 };
@@ -285,7 +287,7 @@ fn many_blocks_of_tensors(need: &Need, limits: &Limits, passes: &mut Vec<Pass>) 
     }
 }
 
-/// The pass with the shortest time by a simple count: what a step costs whatever its size, and FMAs.
+/// The pass with the shortest time by a simple count: a fixed cost for each step, and FMAs.
 pub(super) fn best_of_many_blocks(passes: Vec<Pass>, batch: usize, card: &Properties) -> Result<Pass, String> {
     /// Cycles of a step that have nothing to do with the sizes: the barrier and the way through the cache.
     const FIXED: u32 = 2200;
@@ -297,5 +299,5 @@ pub(super) fn best_of_many_blocks(passes: Vec<Pass>, batch: usize, card: &Proper
         (cycles, Pass { groups, ..pass })
     });
     let best = timed.min_by_key(|(cycles, _)| *cycles).map(|(_, pass)| pass);
-    best.ok_or_else(|| format!("takes {most} multiprocessors at least, this card has {}", card.multiprocessors))
+    best.ok_or_else(|| format!("needs at least {most} multiprocessors, and this GPU has {}", card.multiprocessors))
 }

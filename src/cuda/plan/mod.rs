@@ -1,4 +1,4 @@
-//! Which frame runs a recurrent layer on a card, and with which constants: the one place that knows what fits.
+//! Which frame runs a recurrent layer on a GPU, and with which constants: the one place that knows what fits.
 
 mod fit;
 
@@ -13,7 +13,7 @@ use crate::simd::lanes::padded;
 use fit::{BACKWARD_OUT, Need, best_of_many_blocks, best_of_one_block, candidates};
 use half::f16;
 
-/// How a layer's time loop lies on a card. See `kernels/recurrent.cuh`.
+/// How the time loop of a layer is laid out on a GPU. See `kernels/recurrent.cuh`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Frame {
     /// A block runs some sequences from the first step to the last, with all weights on its multiprocessor.
@@ -48,9 +48,9 @@ pub enum Dtype {
     Tf32,
     /// To bfloat16, 7 bits of mantissa.
     Bf16,
-    /// To half precision, 10 bits of mantissa, between 6e-8 and 65504. Inputs, states and outputs of a layer that lie beyond
-    /// count as 65504, an infinity as well; weights that do are an error. Gradients, which are often smaller than that,
-    /// are rounded to the same 10 bits with the exponent of f32 instead (tf32): so no scaling of the loss is needed.
+    /// To half precision, 10 bits of mantissa, between 6e-8 and 65504. Larger inputs, states and outputs of a layer
+    /// count as 65504, and so does an infinity; larger weights are an error. Gradients are often smaller than 6e-8.
+    /// They are rounded to the same 10 bits with the exponent of f32 (tf32), so the loss need not be scaled.
     F16,
 }
 
@@ -93,7 +93,7 @@ impl Dtype {
         Ok(Program::embedded("gemm.cu")?.define("PRODUCT", self.constant().unwrap_or("F32")))
     }
 
-    /// The constant that says so to a kernel.
+    /// The constant that selects it in a kernel.
     const fn constant(self) -> Option<&'static str> {
         match self {
             Self::F32 => None,
@@ -130,7 +130,7 @@ pub struct Pass {
     pub threads: u32,
     /// Blocks that share the weights of a layer.
     pub blocks: u32,
-    /// Groups of so many blocks that run side by side.
+    /// Groups of so many blocks that run at the same time.
     pub groups: u32,
     /// Dynamic shared memory of a block in bytes.
     pub shared: u32,
@@ -143,7 +143,7 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// The program that holds the pass.
+    /// The program that contains the pass.
     ///
     /// # Errors
     /// If there are no sources for it.
@@ -171,7 +171,7 @@ impl Pass {
         Ok(constants.into_iter().fold(program, |program, (name, value)| program.define(name, value)))
     }
 
-    /// The program that holds whole training steps; see [`whole`].
+    /// The program that contains complete training steps; see [`whole`].
     ///
     /// # Errors
     /// If there are no sources for it.
@@ -183,12 +183,12 @@ impl Pass {
         Ok(constants.into_iter().fold(program, |program, (name, value)| program.define(name, value)))
     }
 
-    /// Threads of a block that does whole training steps: those of the layer, and more if they are but one warp.
+    /// Threads of a block that runs complete training steps: those of the layer, or more if these are only one warp.
     pub fn block_of_whole(&self) -> u32 {
         if self.threads == 32 { 128 } else { self.threads }
     }
 
-    /// The file of the cell, with what the shape alone decides.
+    /// The file of the cell, with the constants that the shape alone decides.
     fn of_cell(&self, shape: &Shape) -> Result<Program> {
         let program = Program::embedded(&format!("{}.cu", shape.cell.name()))?.define("HIDDEN", shape.hidden);
         Ok(if shape.nonlinearity == Nonlinearity::Relu { program.define("RELU", 1) } else { program })
@@ -210,14 +210,14 @@ impl Pass {
     };
 }
 
-/// What runs the layers of a network.
+/// The passes that run the layers of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Forward.
     pub forward: Pass,
     /// Backward.
     pub backward: Pass,
-    /// Why not a faster frame; one line.
+    /// Why this frame and not a faster one; one line.
     pub why: String,
 }
 
@@ -227,7 +227,7 @@ impl Plan {
         self.forward.frame
     }
 
-    /// The fastest frame that fits `shape` and `batch` on a card, or the one that is asked for.
+    /// The fastest frame that fits `shape` and `batch` on the GPU `card`, or the one that is asked for.
     ///
     /// # Errors
     /// If the one asked for does not fit.
@@ -273,8 +273,8 @@ impl Plan {
         }
     }
 
-    /// Every pass that [`Plan::choose`] may choose for up to `batch` sequences on a card with these limits: what to
-    /// compile ahead of time. Of the fastest frame that fits, or the one that is asked for.
+    /// Every pass that [`Plan::choose`] may choose for up to `batch` sequences on a GPU with these limits: what to
+    /// compile ahead of time. The passes are those of the fastest frame that fits, or of the one that is asked for.
     ///
     /// # Errors
     /// If the one asked for does not fit.
@@ -287,7 +287,7 @@ impl Plan {
         direction: Direction,
     ) -> Result<Vec<Pass>> {
         let mut why = Vec::new();
-        // a frame that does not fit one of the directions fits none
+        // a frame must fit both directions
         let both = |frame| {
             let other = [Direction::Forward, Direction::Backward]
                 .map(|d| candidates(frame, &Need::of(shape, d, dtype), limits));
@@ -299,7 +299,7 @@ impl Plan {
             }
             match both(frame) {
                 Ok(passes) => {
-                    // tensor cores take eight at the least
+                    // tensor cores take at least eight sequences
                     let rows = batch.checked_next_power_of_two().unwrap_or(usize::MAX).max(8);
                     let passes = passes.into_iter().nth(direction as usize).unwrap_or_default();
                     return Ok(passes.into_iter().filter(|pass| pass.rows as usize <= rows).collect());
@@ -363,7 +363,7 @@ mod tests {
         assert!(refused.to_string().starts_with("frame one-block: "), "{refused}");
     }
 
-    /// Why the bits are those of a model of card, and not of an architecture: an H100 has 114 multiprocessors on PCIe and
+    /// Why the bits belong to a model of GPU and not to an architecture: an H100 has 114 multiprocessors on PCIe and
     /// 132 on SXM.
     #[test]
     fn plans_follow_the_multiprocessors() {
@@ -376,8 +376,8 @@ mod tests {
         assert!(differ(64, 132) && differ(512, 1), "{:?} {:?}", plan(512, 1, 114), plan(512, 1, 132));
     }
 
-    /// In bf16 backward several sequences beside 128 weights spill, and from sm_100 on more than two in tf32 forward:
-    /// `.ci/kernels` finds it. None is chosen, none shipped.
+    /// In bf16 backward, several sequences next to 128 weights spill, and from sm_100 on more than two in tf32 forward,
+    /// as `.ci/kernels` finds. Such a pass is neither chosen nor shipped.
     #[test]
     fn no_crowded_pass_is_possible() {
         for arch in [80, 86, 87, 89, 90, 100, 120].map(|arch| Arch::new(arch / 10, arch % 10)) {

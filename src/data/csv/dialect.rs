@@ -1,40 +1,40 @@
-//! What a table looks like, found out from its beginning: encoding, delimiter, header or not, columns of numbers.
+//! The format of a table, detected from its beginning: encoding, delimiter, header or not, columns of numbers.
 
 use super::rows::Rows;
 use crate::error::{Error, Result, quoted};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// How many bytes are looked at.
+/// How many bytes are examined.
 const SAMPLE: u64 = 1 << 16;
 
-/// What a delimiter may be, the likeliest first.
+/// The possible delimiters, the likeliest first.
 const DELIMITERS: [u8; 5] = *b",;\t| ";
 
-/// What stands for a value that is not there, in any case.
+/// The texts that mean a missing value, in upper or lower case.
 const MISSING: [&str; 6] = ["", "na", "n/a", "nan", "null", "?"];
 
 /// The beginning of a table.
 pub(super) struct Sample {
     pub(super) bytes: Vec<u8>,
-    /// If this is all there is.
+    /// Whether the sample is the whole table.
     whole: bool,
 }
 
-/// What was found out.
+/// The detected format.
 #[derive(Debug)]
 pub(super) struct Dialect {
     pub(super) delimiter: u8,
-    /// If the first row holds names.
+    /// Whether the first row holds names.
     pub(super) header: bool,
-    /// For each column, what is in it.
+    /// For each column, what it holds.
     pub(super) kinds: Vec<Kind>,
 }
 
 /// What a column holds, as far as the beginning shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Mostly numbers; whatever else is in it is an error.
+    /// Mostly numbers. Anything else in it is an error.
     Numbers,
     /// Mostly text.
     Text,
@@ -46,7 +46,7 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Cell {
     Number(f64),
-    /// A number that is written with a comma where a point should be.
+    /// A number with a decimal comma, where a point should be.
     DecimalComma,
     Missing,
     Text,
@@ -76,7 +76,7 @@ impl Sample {
     /// Reads the first bytes of `source`.
     ///
     /// # Errors
-    /// If they cannot be read, are not text in an encoding that is understood, or are not there.
+    /// If they cannot be read, are not text in an encoding that is understood, or there are none.
     pub(super) fn take(source: &mut impl Read, name: &Path) -> Result<Self> {
         let mut bytes = Vec::new();
         source.take(SAMPLE).read_to_end(&mut bytes).map_err(|error| match error.kind() {
@@ -89,7 +89,7 @@ impl Sample {
         }
         match bytes.as_slice() {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=255, ..] | [1..=255, 0, ..] => {
-                Err(Error::file(name, "is text in UTF-16, or no text at all; save it as UTF-8"))
+                Err(Error::file(name, "is text in UTF-16, or not text at all; save it as UTF-8"))
             }
             bytes if bytes.iter().all(u8::is_ascii_whitespace) && whole => {
                 Err(Error::file(name, "is empty; it should hold rows of numbers"))
@@ -98,7 +98,7 @@ impl Sample {
         }
     }
 
-    /// The rows of the sample as far as they can be read, without one that is cut off by its end.
+    /// The rows of the sample, up to the first that cannot be read. A last row that the sample cuts off is left out.
     fn rows(&self, delimiter: u8) -> Vec<Vec<Cell>> {
         let mut rows = Rows::new(self.bytes.as_slice(), delimiter);
         let mut found = Vec::new();
@@ -113,10 +113,10 @@ impl Sample {
 }
 
 impl Dialect {
-    /// Finds out what `delimiter` and `header` leave open.
+    /// Detects the format. `delimiter` and `header` are taken as they are if given.
     ///
     /// # Errors
-    /// If `delimiter` cannot be one.
+    /// If `delimiter` is a character that cannot be a delimiter.
     pub(super) fn find(sample: &Sample, delimiter: Option<u8>, header: Option<bool>) -> Result<Self> {
         let (delimiter, rows) = match delimiter {
             Some(delimiter) if matches!(delimiter, 0 | b'\n' | b'\r' | b'"' | 0x80..) => {
@@ -151,8 +151,8 @@ impl Dialect {
     }
 }
 
-/// How well a delimiter fits: the share of rows that have the commonest number of cells, more than one, plus
-/// the share of cells that are numbers.
+/// How well a delimiter fits: the share of rows that have the commonest number of cells, plus the share of cells that
+/// are numbers. It is 0 if the commonest number of cells is one.
 fn score(rows: &[Vec<Cell>]) -> f64 {
     let mut widths: Vec<usize> = rows.iter().map(Vec::len).collect();
     widths.sort_unstable();
@@ -163,7 +163,7 @@ fn score(rows: &[Vec<Cell>]) -> f64 {
     run.len() as f64 / rows.len() as f64 + numbers as f64 / cells as f64
 }
 
-/// A column holds numbers if at least half of what is in it is numbers.
+/// A column holds numbers if at least half of its cells that are not empty are numbers.
 fn kind(cells: impl Iterator<Item = Cell>) -> Kind {
     let (mut numbers, mut texts) = (0, 0);
     for cell in cells {
@@ -177,7 +177,8 @@ fn kind(cells: impl Iterator<Item = Cell>) -> Kind {
     }
 }
 
-/// Names hold no number, and at least one of them stands over numbers or over nothing that would be numbers anyway.
+/// Whether the first row is a header: none of its cells is a number, and at least one name stands above a column of
+/// numbers, or there is no column of numbers.
 fn is_header(first: &[Cell], below: &[Kind]) -> bool {
     let over_numbers = |(cell, kind): (&Cell, &Kind)| *cell == Cell::Text && *kind == Kind::Numbers;
     first.iter().all(|cell| !cell.is_numeric())

@@ -1,6 +1,6 @@
-//! Tables of numbers as text: CSV with whatever delimiter, header or not, read into a [`Series`]; and CSV written.
+//! Reads tables of numbers as text into a [`Series`], CSV with any delimiter, with or without a header; and writes CSV.
 //!
-//! Rows are counted as a text editor counts lines, columns from 1. Empty lines are passed over.
+//! Rows are counted as a text editor counts lines, columns from 1. Empty lines are skipped.
 
 mod dialect;
 mod rows;
@@ -21,7 +21,8 @@ use std::path::Path;
 pub use text::text;
 use text::{QUOTE, is_formula};
 
-/// What becomes of a row in which a value is missing: empty, or one of NA, N/A, NaN, null and ? in any case.
+/// What to do with a row in which a value is missing. A missing value is an empty cell, or NA, N/A, NaN, null or ? in
+/// upper or lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Missing {
@@ -34,22 +35,23 @@ pub enum Missing {
     Drop,
 }
 
-/// How a table is read. The default finds everything out and takes all columns of numbers.
+/// How a table is read. The default detects the format and takes all columns of numbers.
 #[derive(Debug, Clone, Default)]
 pub struct CsvOptions {
-    /// What becomes of missing values.
+    /// What to do about missing values.
     pub missing: Missing,
     /// The column that holds dates or times, by name or by number from 1. `None`: the first column, if it is not
-    /// among `columns` and either holds text or is called date, time, year or the like and only ever increases.
+    /// among `columns` and either holds text, or has a name such as date, time or year and values that only increase.
     pub time: Option<String>,
-    /// If the first row holds names. `None`: it does if none of its cells is a number and one stands over numbers.
+    /// Whether the first row holds names. `None`: it does if none of its cells is a number and one stands above
+    /// numbers.
     pub header: Option<bool>,
     /// What stands between the values. `None`: comma, semicolon, tab, bar or space, whichever fits best.
     pub delimiter: Option<u8>,
-    /// The columns to read, by name or by number from 1, in the order they shall have; each is read once. Empty: all
+    /// The columns to read, by name or by number from 1, in the order they should have; each is read once. Empty: all
     /// that hold numbers. A column that is not read may hold anything.
     pub columns: Vec<String>,
-    /// Read all that hold numbers if one of `columns` is not there by that very name, instead of an error.
+    /// If one of `columns` is missing (by its exact name), read all columns that hold numbers instead of failing.
     pub or_all: bool,
 }
 
@@ -72,11 +74,11 @@ pub fn read(path: &Path, options: &CsvOptions) -> Result<Series> {
     read_from(open(path)?, path, options)
 }
 
-/// Reads a table from anywhere; `name` is what messages call it.
+/// Reads a table from any source; `name` is its name in messages.
 ///
-/// **Bounds.** Time is linear in the length of the source. Memory is 4 bytes for each number that is kept, 24 and its own
-/// length for each time, both up to three times while they grow, and 128 MiB at most for the row at hand and the names: a row
-/// has a mebibyte at most.
+/// **Bounds.** Time is linear in the length of the source. Memory is 4 bytes for each number that is kept, and 24 plus
+/// its own length for each time, both up to three times that while they grow. The current row and the names take at
+/// most 128 MiB, because a row has at most a mebibyte.
 ///
 /// # Errors
 /// If the source cannot be read or is no table of numbers; the message names the line and the column.
@@ -84,18 +86,18 @@ pub fn read_from(source: impl Read, name: &Path, options: &CsvOptions) -> Result
     table(source, name, options, None)?.finish()
 }
 
-/// Reads a table in long form: the rows of many series, mixed as they may be, and `column`, which says which series a row belongs to.
-/// Gives each series with its name, in the order in which they begin. A value that is no number spoils its own series
-/// alone, and a missing one is filled in from the row before of the same series.
+/// Reads a table in long form: the rows of many series, in any order. `column` is the series id column, which names the
+/// series of each row. Returns each series with its name, in the order in which they begin. A value that is not a
+/// number is an error of its own series only. A missing value is filled in from the row before of the same series.
 ///
 /// # Errors
-/// If the source cannot be read or is no table, or a row does not say whose it is; the message names the line and the
+/// If the source cannot be read or is no table, or a row does not name its series; the message names the line and the
 /// column.
 pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<(String, Result<Series>)>> {
     read_long_from(open(path)?, path, options, column)
 }
 
-/// The same from anywhere; `name` is what messages call it.
+/// The same from any source; `name` is its name in messages.
 ///
 /// # Errors
 /// Those of [`read_long`].
@@ -135,12 +137,12 @@ fn table<'a>(mut source: impl Read, name: &'a Path, options: &CsvOptions, series
     table.ok_or_else(|| Error::file(name, "is empty; it should hold rows of numbers"))
 }
 
-/// Gives `each` the cells of the columns `names`, as [`text`], row after row of a table that [`write()`] wrote, with the line of the
-/// row. Holds one row at a time, and no row is longer than 1 MiB.
+/// Reads a table that [`write()`] wrote. For each row, `each` is given the line and the cells of the columns `names`,
+/// as [`text`]. One row at a time is in memory, and no row is longer than 1 MiB.
 ///
 /// # Errors
-/// If the file cannot be read, lacks one of the columns, has a row of more or fewer cells than its header or one that is no
-/// UTF-8; and those of `each`.
+/// If the file cannot be read, lacks one of the columns, has a row with more or fewer cells than its header, or is not
+/// UTF-8; and the errors of `each`.
 pub fn read_texts<const N: usize>(
     path: &Path,
     names: [&str; N],
@@ -159,7 +161,7 @@ pub fn read_texts<const N: usize>(
             continue;
         };
         if row.len() != width {
-            return Err(Error::row(path, line, format!("has {} cells, the header {width}", row.len())));
+            return Err(Error::row(path, line, format!("has {} cells, but the header has {width}", row.len())));
         }
         let mut cells = [""; N];
         for (cell, place) in cells.iter_mut().zip(places) {
@@ -168,7 +170,7 @@ pub fn read_texts<const N: usize>(
         }
         each(line, cells)?;
     }
-    header.map(drop).ok_or_else(|| Error::file(path, "is empty; its first row names its columns"))
+    header.map(drop).ok_or_else(|| Error::file(path, "is empty; its first row should name its columns"))
 }
 
 /// Writes a table to a file, whole or not at all. An empty `header` is not written.
@@ -179,15 +181,16 @@ pub fn write(path: &Path, header: &[String], rows: impl IntoIterator<Item = Vec<
     write_atomic(path, |out| write_to(out, header, rows))
 }
 
-/// Writes a table, with commas and line feeds, quoting where it must. An empty `header` is not written.
+/// Writes a table with commas and line feeds, and with quotes where they are needed. An empty `header` is not written.
 ///
-/// A text that a spreadsheet would take for a formula, as it begins with `=`, `+`, `-`, `@`, a tab or the like, gets a `'` before
-/// it; numbers stay as they are. Whoever reads a table here gets the text as it was: see [`text`].
+/// A text that a spreadsheet would take for a formula, because it begins with `=`, `+`, `-`, `@`, a tab or the like,
+/// gets a `'` before it; numbers are written unchanged. The readers of this module return the text without the `'`: see
+/// [`text`].
 ///
 /// # Errors
 /// If `out` fails, or if a row is not as long as those before it.
 pub fn write_to(out: impl Write, header: &[String], rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<()> {
-    // the kind of the error is kept: a closed pipe is not like a full disk
+    // the kind of the error is kept, because callers treat a closed pipe differently from a full disk
     let io = |error: csv::Error| match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("{other:?}")),
@@ -218,7 +221,7 @@ pub fn number(value: f32) -> String {
     value.to_string()
 }
 
-/// A table while it is read.
+/// A table that is being read.
 struct Table<'a> {
     name: &'a Path,
     missing: Missing,
@@ -237,11 +240,11 @@ struct Table<'a> {
     rows: usize,
     /// The series of each row, in a table in long form.
     members: Option<Members>,
-    /// Where in `values` the last row of each series starts; of a table of one series there is one.
+    /// Where in `values` the last row of each series starts. A table of one series has one entry.
     last: Vec<Option<usize>>,
 }
 
-/// Where the time is taken from.
+/// The column that the time is taken from.
 struct TimeColumn {
     column: usize,
     guess: Guess,
@@ -251,9 +254,10 @@ struct TimeColumn {
 enum Guess {
     /// It was asked for, or it holds text.
     Certain,
-    /// By its name. It has to go on increasing from this value, in each series, else it is a column like any other.
+    /// By its name. Its values have to keep increasing from these, one for each series; otherwise it is a column of
+    /// numbers.
     Increasing(Vec<f64>),
-    /// By its name, and it did not go on increasing.
+    /// By its name, but its values did not keep increasing.
     Wrong,
 }
 
@@ -280,16 +284,16 @@ impl<'a> Table<'a> {
             let column = position(column)?;
             if Some(column) == series {
                 let name_of = quoted(&names[column]);
-                let reason = format!(
-                    "column {name_of} says which series a row belongs to; it can neither go in nor be predicted"
-                );
+                let reason =
+                    format!("column {name_of} is the series id column, so it can be neither an input nor a target");
                 return Err(Error::file(name, reason));
             }
             if !core::mem::replace(&mut taken[column], true) {
                 wanted.push(column);
             }
         }
-        // the first column that says nothing else; one alone is what is to be learned, whatever it is called
+        // the first column that is not the series id column; if it is the only one, it is the one to learn, whatever
+        // its name
         let first_column = usize::from(series == Some(0));
         let alone = names.len() <= 1 + usize::from(series.is_some());
         let time = match &options.time {
@@ -305,15 +309,14 @@ impl<'a> Table<'a> {
         };
         if let Some(time) = time.as_ref().filter(|time| Some(time.column) == series) {
             let name_of = quoted(&names[time.column]);
-            return Err(Error::file(
-                name,
-                format!("column {name_of} cannot say both the time of a row and its series"),
-            ));
+            let reason = format!("column {name_of} cannot be both the time column and the series id column");
+            return Err(Error::file(name, reason));
         }
         if asked.is_empty() {
             let certain = |time: &TimeColumn| matches!(time.guess, Guess::Certain).then_some(time.column);
             let time = time.as_ref().and_then(certain);
-            // what a delimiter at the end of each line makes is no column; one with a name and no value is an error
+            // a delimiter at the end of each line makes no column; but a column with a name and without values is an
+            // error
             let stray = |column: usize| kind(column) == Kind::Empty && first.get(column).is_none_or(<[u8]>::is_empty);
             wanted = (0..names.len())
                 .filter(|&column| Some(column) != time && Some(column) != series)
@@ -393,7 +396,7 @@ impl<'a> Table<'a> {
         Ok(Some(member))
     }
 
-    /// The values of a row, behind all others; false if the row is to be left out.
+    /// Adds the values of a row to all others. Returns false if the row is to be left out.
     fn push_values(&mut self, line: u64, row: &ByteRecord, member: usize) -> Result<bool> {
         for position in 0..self.wanted.len() {
             let column = self.wanted[position];
@@ -418,7 +421,7 @@ impl<'a> Table<'a> {
         Ok(true)
     }
 
-    /// The value in a cell, `None` if it is missing.
+    /// The value of a cell; `None` if it is missing.
     fn value(&self, line: u64, column: usize, cell: &[u8]) -> Result<Option<f32>> {
         let Ok(text) = core::str::from_utf8(cell) else {
             return Err(self.error(line, column, "holds bytes that are not UTF-8; save the file as UTF-8"));
@@ -471,12 +474,12 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// The series of a table in long form.
+    /// Divides a table in long form into its series.
     fn finish_long(mut self) -> Result<Vec<(String, Result<Series>)>> {
         let Some(members) = self.members.take() else {
-            return Err(Error::invalid("no column says which series a row belongs to"));
+            return Err(Error::invalid("the table has no series id column"));
         };
-        // a file without rows is none of its series' fault
+        // no row was kept because every series failed: then the errors are theirs, not the file's
         if self.values.is_empty() && !self.wanted.is_empty() && members.any_failed() {
             return Ok(members.split(self.name, None));
         }
@@ -493,7 +496,7 @@ impl<'a> Table<'a> {
         }
         if self.values.is_empty() {
             let reason = if self.rows > 0 {
-                "a value is missing in every row, so that --missing drop leaves none"
+                "a value is missing in every row, so --missing drop leaves no row; choose other columns"
             } else if self.header {
                 "holds a header and no rows; add rows of numbers under it"
             } else {
@@ -511,7 +514,7 @@ impl<'a> Table<'a> {
         };
         if self.wanted.is_empty() {
             let time = time.and_then(|column| self.names.get(column)).map_or_else(String::new, |name| quoted(name));
-            let reason = format!("no column but the time {time} holds numbers");
+            let reason = format!("no column holds numbers except the time column {time}; add a column of numbers");
             return Err(Error::file(self.name, reason));
         }
         let rows = self.values.len() / self.wanted.len();
@@ -523,7 +526,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Takes a column out of the values: it turned out to be the time.
+    /// Removes a column from the values, because it turned out to be the time.
     fn forget(&mut self, column: usize) {
         let Some(position) = self.wanted.iter().position(|&wanted| wanted == column) else { return };
         let width = self.wanted.len();
@@ -543,16 +546,17 @@ impl<'a> Table<'a> {
     fn ragged(&self, line: u64, width: usize) -> Error {
         let values = |n: usize| if n == 1 { "1 value".to_string() } else { format!("{n} values") };
         let (got, expected, first) = (values(width), values(self.width), self.first_line);
-        Error::row(self.name, line, format!("holds {got}, but line {first} holds {expected}; every row needs as many"))
+        let reason = format!("holds {got}, but line {first} holds {expected}; every row needs the same number");
+        Error::row(self.name, line, reason)
     }
 }
 
-/// Whether a cell holds nothing, as [`Members`] see it.
+/// Whether a cell is blank, so that it names no series: see [`Members`].
 fn is_blank(cell: Option<&[u8]>) -> bool {
     cell.is_none_or(|cell| core::str::from_utf8(cell).is_ok_and(|text| text.trim().is_empty()))
 }
 
-/// The names in the first row, or numbers for them.
+/// The names in the first row. Where there is no name, it is the number of the column.
 fn names(first: &ByteRecord, header: bool) -> Result<Vec<String>, String> {
     let name = |(column, cell): (usize, &[u8])| match core::str::from_utf8(cell) {
         Ok(name) if header && !name.trim().is_empty() => Ok(text(name.trim()).to_string()),
@@ -562,7 +566,7 @@ fn names(first: &ByteRecord, header: bool) -> Result<Vec<String>, String> {
     first.iter().enumerate().map(name).collect()
 }
 
-/// If a column of numbers with this name is likely to be the time, or a count of the rows.
+/// Whether a column of numbers with this name is likely to be the time, or a count of the rows.
 fn is_time(name: &str) -> bool {
     const NAMES: [&str; 16] = [
         "date",

@@ -5,7 +5,8 @@ use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
-/// The longest row, in bytes. Whoever has no line break in 1 MiB has no table of numbers, and a row is held in memory.
+/// The longest row, in bytes. A row is held in memory, and a file without a line break in 1 MiB is not a table of
+/// numbers.
 pub(super) const LONGEST_ROW: usize = 1 << 20;
 
 /// The rows of a table.
@@ -17,13 +18,13 @@ pub(super) struct Rows<R: Read> {
 /// Why there is no next row.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// A byte that no text holds.
+    /// A NUL byte, which no text holds.
     Nul,
     /// More than [`LONGEST_ROW`] bytes.
     TooLong,
     /// The file ends inside quotes.
     OpenQuote,
-    /// The operating system said no.
+    /// The operating system reported an error.
     Io(io::Error),
 }
 
@@ -35,8 +36,8 @@ impl<R: Read> Rows<R> {
         Self { reader: builder.from_reader(lines), record: ByteRecord::new() }
     }
 
-    /// The next row and the line it starts at, from 1; empty lines are passed over.
-    /// On failure the line is where the row in question starts.
+    /// The next row and the line it starts at, from 1. Empty lines are skipped.
+    /// An error has the line at which the row starts.
     pub(super) fn next(&mut self) -> Result<Option<(u64, &ByteRecord)>, (u64, Stop)> {
         let start = self.reader.get_ref().line + 1;
         self.reader.get_mut().left = LONGEST_ROW;
@@ -58,7 +59,7 @@ impl<R: Read> Rows<R> {
 impl Stop {
     pub(super) fn into_error(self, name: &Path, line: u64) -> Error {
         let reason = match self {
-            Self::Nul => "holds a NUL byte, which no text does; this is no CSV file, or a damaged one".to_string(),
+            Self::Nul => "holds a NUL byte, which no text file has; this is no CSV file, or a damaged one".to_string(),
             Self::TooLong => format!(
                 "a row of more than {LONGEST_ROW} bytes starts here; is a quote left open, or is this no CSV file?"
             ),
@@ -69,21 +70,21 @@ impl Stop {
     }
 }
 
-/// Gives the source one line at a time, so that it knows the line that its reader has come to. Every kind of line
-/// break (LF, CRLF, CR) comes out as LF, and the last line has one too.
+/// Passes the source on one line at a time, so that the number of the current line is always known. Every kind of line
+/// break (LF, CRLF, CR) becomes LF, and the last line gets one if it has none.
 struct Lines<R: Read> {
     source: BufReader<R>,
-    /// If runs of spaces count as one and those at either end of a line as none.
+    /// Whether a run of spaces counts as one, and spaces at either end of a line are dropped.
     squeeze: bool,
-    /// Lines given so far.
+    /// Lines passed on so far.
     line: u64,
-    /// Bytes that the present row may still take.
+    /// Bytes that the current row may still have.
     left: usize,
-    /// The last byte was a CR; a LF right after it belongs to it.
+    /// Whether the last byte was a CR: an LF right after it belongs to the same line break.
     after_cr: bool,
     at_line_start: bool,
     pending_space: bool,
-    /// The reader asked for more and there was none.
+    /// Whether the reader asked for more than there was.
     ended: bool,
     stop: Option<Stop>,
 }
@@ -109,8 +110,8 @@ impl<R: Read> Lines<R> {
         ErrorKind::InvalidData.into()
     }
 
-    /// Fills `out` up to the end of a line at most: how much was read from the source, how much written to `out`,
-    /// and if there was a NUL.
+    /// Fills `out`, at most up to the end of a line. Returns how much was read from the source, how much was written to
+    /// `out`, and whether there was a NUL.
     fn copy(&mut self, out: &mut [u8]) -> io::Result<(usize, usize, bool)> {
         let input = self.source.fill_buf()?;
         let (mut read, mut written) = (0, 0);
@@ -149,7 +150,7 @@ impl<R: Read> Lines<R> {
 
 impl<R: Read> Read for Lines<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        // one more than may be: a row of exactly the longest length is not too long
+        // one more than allowed, so that a row of exactly the longest length is accepted
         let room = out.len().min(self.left + 1);
         if room < 2 {
             return Err(self.stop(Stop::TooLong));

@@ -1,4 +1,4 @@
-//! Errors, and whether one forecast's are smaller than another's or it is chance.
+//! Compares the errors of two forecasters, and whether a difference may be chance.
 
 use super::{Forecaster, Forecasts, Score};
 use crate::random::{Purpose, Random};
@@ -7,19 +7,19 @@ use std::ops::Range;
 
 /// How many times errors are resampled.
 pub const RESAMPLES: usize = 2000;
-/// The part of resamples inside the interval.
+/// The part of the resamples that lies inside the interval.
 pub const INSIDE: f64 = 0.95;
 /// The advice of a sentence about a model that is not better than a naive forecast.
 const DO_NOT_USE: &str = ": do not use this";
-/// The fewest forecasts that an interval is given for.
+/// The fewest forecasts for which an interval is computed.
 const FEWEST: usize = 8;
 
-/// What the skill says about a model.
+/// What the interval of the skill shows about a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The whole interval is above zero.
     Better,
-    /// The interval holds zero.
+    /// The interval contains zero.
     NoBetter,
     /// The whole interval is below zero.
     Worse,
@@ -27,30 +27,32 @@ pub enum Verdict {
     Unknown,
 }
 
-/// A model held against the best naive forecast, that with the smallest squared error on the very rows it is measured on; or a
-/// learner against the model it began as.
+/// A model compared with the best naive forecast, or a learner compared with the model it began as. The best naive
+/// forecast is the one with the smallest squared error on the same rows.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// The other one: the best naive forecast, or the model.
+    /// The forecaster that it is compared with: the best naive forecast, or the model.
     pub other: Forecaster,
     /// By what part the root mean squared error of the model is smaller; negative if it is larger.
     pub skill: f64,
-    /// The interval of the skill that holds 95 % of the resamples: a circular block bootstrap (Politis and Romano 1992) of the
-    /// pairs of squared errors, in blocks of [`Comparison::block`] rows since neighbouring errors are alike. `None` if there
-    /// are too few.
+    /// The interval of the skill that contains 95 % of the resamples: a circular block bootstrap (Politis and Romano
+    /// 1992) of the pairs of squared errors. Its blocks have [`Comparison::block`] rows, because errors of neighbouring
+    /// rows are correlated. `None` if there are too few forecasts.
     pub interval: Option<(f64, f64)>,
-    /// Rows of a block: as many as are forecast ahead, or the cube root of the forecasts, rounded up, if that is more.
+    /// The number of rows in a block: the horizon, or the cube root of the number of forecasts, rounded up, if that is
+    /// more.
     pub block: usize,
-    /// The chance of a difference as large as this if neither were better: Diebold and Mariano 1995 for squared errors, with
-    /// the correction of Harvey, Leybourne and Newbold 1997, two-sided. `None` where the test has no answer.
+    /// The probability of a difference at least this large if neither were better: the test of Diebold and Mariano 1995
+    /// for squared errors, with the correction of Harvey, Leybourne and Newbold 1997, two-sided. `None` where the test
+    /// is not defined.
     pub p_value: Option<f64>,
 }
 
-/// What came, and where it was forecast from.
+/// The actual values, and the origins they were forecast from.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
-    /// Of one column, all rows.
+    /// All rows of one column.
     pub values: &'a [f32],
     /// The last known row of each forecast.
     pub origins: &'a Range<usize>,
@@ -59,7 +61,7 @@ pub(super) struct Known<'a> {
 }
 
 impl Comparison {
-    /// `model` against the best of the `naive` forecasts, `ahead` rows ahead.
+    /// Compares `model` with the best of the `naive` forecasts, `ahead` rows ahead.
     pub(super) fn with_best_naive(
         known: Known<'_>,
         model: &Forecasts,
@@ -75,7 +77,7 @@ impl Comparison {
         Self::between(known, model, best.unwrap_or(model), ahead, seed)
     }
 
-    /// `model` against `other`, `ahead` rows ahead.
+    /// Compares `model` with `other`, `ahead` rows ahead.
     pub(super) fn between(known: Known<'_>, model: &Forecasts, other: &Forecasts, ahead: usize, seed: u64) -> Self {
         let Known { values, origins, horizon } = known;
         let squares = |forecasts: &Forecasts| -> Vec<f64> {
@@ -92,7 +94,7 @@ impl Comparison {
         }
     }
 
-    /// In a word.
+    /// The result in a word.
     pub fn verdict(&self) -> Verdict {
         match self.interval {
             Some((low, _)) if low > 0.0 => Verdict::Better,
@@ -102,15 +104,17 @@ impl Comparison {
         }
     }
 
-    /// In a sentence.
+    /// The result in a sentence.
     pub fn sentence(&self) -> String {
         let (naive, no_better, worse) = match self.other {
             Forecaster::Model | Forecaster::Learner => ("the same model frozen", "", ": do not let it learn"),
-            Forecaster::SeasonalNaive(_) => ("the value of a season ago", DO_NOT_USE, DO_NOT_USE),
+            Forecaster::SeasonalNaive(_) => ("the seasonal naive forecast", DO_NOT_USE, DO_NOT_USE),
             Forecaster::Drift => ("the drift", DO_NOT_USE, DO_NOT_USE),
-            Forecaster::Persistence | Forecaster::Autoregression => ("the last value", DO_NOT_USE, DO_NOT_USE),
+            Forecaster::Persistence => ("the last value", DO_NOT_USE, DO_NOT_USE),
+            Forecaster::Autoregression => ("the autoregression", DO_NOT_USE, DO_NOT_USE),
         };
-        // as far as the interval reaches towards no skill: its two sides differ, and a sentence must not contradict itself
+        // the distance from the skill to the end of the interval towards zero: the two sides differ in length, and with
+        // the other one the sentence could contradict the verdict
         let side = |(low, high): (f64, f64)| if self.skill > 0.0 { self.skill - low } else { high - self.skill };
         let half = 100.0 * self.interval.map_or(f64::NAN, side).max(0.0);
         let part = 100.0 * self.skill;
@@ -126,7 +130,7 @@ impl Comparison {
     }
 }
 
-/// Whole percent, tenths below ten, hundredths below a tenth.
+/// A percentage without decimals; with one below ten, and with two below a tenth.
 fn percent(value: f64) -> String {
     let digits = [9.95, 0.095].iter().filter(|&&most| value.abs() < most).count();
     format!("{value:.digits$} %")
@@ -136,8 +140,8 @@ fn signed(value: f64) -> String {
     if value > 0.0 { format!("+{}", percent(value)) } else { percent(value) }
 }
 
-/// Of each forecast `ahead` rows ahead whose row is there: its error, and `(what it predicted, what actual)` as changes since the
-/// last known value.
+/// For each forecast `ahead` rows ahead whose row is in the table: its error, and `(prediction, actual value)` as
+/// changes since the last known value.
 fn errors<'a>(
     values: &'a [f32],
     origins: &'a Range<usize>,
@@ -187,7 +191,7 @@ pub(super) fn mase_scale(training: &[f32], season: usize) -> f64 {
     if mean > 0.0 { mean } else { f64::NAN }
 }
 
-/// From the sums of squared errors.
+/// The skill, from the sums of squared errors.
 fn skill(model: f64, naive: f64) -> f64 {
     if naive > 0.0 { 1.0 - (model / naive).sqrt() } else { f64::NAN }
 }
@@ -197,7 +201,7 @@ fn interval(model: &[f64], naive: &[f64], block: usize, seed: u64) -> Option<(f6
     if n < FEWEST || naive.len() != n {
         return None;
     }
-    // sums of the first i errors, going round
+    // sums of the first i errors; after the last error it goes on with the first
     let around = |errors: &[f64]| -> Vec<f64> {
         let mut sums = vec![0.0];
         for &error in errors.iter().chain(&errors[..block.min(n)]) {
@@ -238,7 +242,7 @@ fn diebold_mariano(model: &[f64], naive: &[f64], ahead: usize) -> Option<f64> {
         let pairs = differences.iter().zip(&differences[lag..]);
         pairs.map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / n as f64
     };
-    // errors of forecasts h ahead are related over h - 1 rows
+    // errors of forecasts h rows ahead are correlated over h - 1 rows
     let variance = (covariance(0) + 2.0 * (1..ahead).map(covariance).sum::<f64>()) / n as f64;
     if variance.is_nan() || variance <= 0.0 {
         return None;
@@ -266,7 +270,7 @@ mod tests {
             let found = diebold_mariano(&model, &naive, ahead).unwrap();
             assert!((found - expected).abs() < 1e-9, "{ahead}: {found}");
         }
-        // the sum of the covariances is below zero: the test has no answer
+        // the sum of the covariances is below zero: the test is not defined
         let (model, naive) = (squares(f64::sin), squares(|i| 1.3 * (2.0 * i).cos()));
         assert!((diebold_mariano(&model, &naive, 1).unwrap() - 0.004937051181398353).abs() < 1e-9);
         assert_eq!(diebold_mariano(&model, &naive, 2), None);
@@ -284,11 +288,12 @@ mod tests {
         assert!(low > 0.05 && high < 0.35 && low < 0.2 && high > 0.2, "{low} {high}");
         let (low, high) = interval(&same, &naive, 8, 0).unwrap();
         assert!(low < 0.0 && high > 0.0, "{low} {high}");
-        // rows are drawn in pairs: what is a fifth better on each of them is that in every resample
+        // errors are drawn in pairs: a model that is a fifth better on each row is a fifth better in every resample
         let fifth: Vec<f64> = naive.iter().map(|square| 0.64 * square).collect();
         let (low, high) = interval(&fifth, &naive, 8, 0).unwrap();
         assert!((low - 0.2).abs() < 1e-9 && (high - 0.2).abs() < 1e-9, "{low} {high}");
-        // errors that are alike for fifty rows say less than as many that are not, and single rows would not notice
+        // errors that are equal for fifty rows hold less information than independent ones; blocks of one row would
+        // miss that
         let waves: Vec<f64> = (0..400).map(|t| if t / 50 % 2 == 0 { 0.6 } else { 1.2 }).collect();
         let width = |block| interval(&waves, &vec![1.0; 400], block, 0).map(|(low, high)| high - low).unwrap();
         assert!(width(50) > 2.0 * width(1), "{} {}", width(50), width(1));
@@ -298,7 +303,8 @@ mod tests {
         assert_eq!(interval(&naive, &vec![0.0; 400], 2, 0), None);
     }
 
-    /// What is within its ± of nothing is no better, and what is not is: whichever side of the interval is the longer one.
+    /// A skill within its ± of zero is "no better", and one that is not is "better": whichever side of the interval is
+    /// longer.
     #[test]
     fn a_sentence_does_not_contradict_itself() {
         let say = |skill: f64, interval| {
@@ -320,7 +326,7 @@ mod tests {
         let predicted = [3.0, 5.0, 4.0, 2.0, 3.5, 9.0];
         let one = score(&values, &origins, &predicted, 2, 1, 0.5);
         assert_eq!((one.count, one.mse, one.mae, one.mase), (3, (1.0 + 0.0 + 0.25) / 3.0, 0.5, 1.0));
-        assert_eq!(one.direction, Some(1.0)); // up and down; the row that did not move does not count
+        assert_eq!(one.direction, Some(1.0)); // up and down; the row without a change does not count
         let two = score(&values, &origins, &predicted, 2, 2, 0.5);
         assert_eq!((two.count, two.mse), (2, 1.0));
         assert_eq!(mase_scale(&values, 1), 1.0);

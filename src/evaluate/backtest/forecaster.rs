@@ -1,9 +1,9 @@
-//! Who makes the forecasts that stand next to each other in a backtest.
+//! The forecasters that a backtest compares.
 
 use crate::series::naive::Naive;
 use std::fmt;
 
-/// Who makes forecasts.
+/// A forecaster of a backtest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forecaster {
     /// The model, which stays unchanged.
@@ -12,16 +12,17 @@ pub enum Forecaster {
     Learner,
     /// Persistence: the next value is the last one.
     Persistence,
-    /// The value of a season ago, of so many rows.
+    /// Seasonal naive: the value one season ago. It holds the number of rows in a season.
     SeasonalNaive(usize),
-    /// The last value and the mean growth of the training part.
+    /// The last value plus the mean growth of the training part.
     Drift,
     /// A linear autoregression.
     Autoregression,
 }
 
 impl Forecaster {
-    /// Whether the model is compared with it: naive forecasts have learned nothing, an autoregression has.
+    /// Whether it is a naive forecast, with which the model is compared. An autoregression has learned something and is
+    /// not.
     pub fn is_naive(self) -> bool {
         match self {
             Self::Persistence | Self::SeasonalNaive(_) | Self::Drift => true,
@@ -41,14 +42,14 @@ impl From<&Naive> for Forecaster {
     }
 }
 
-/// The name in tables, columns of files and pictures; it says nothing of how long a season is.
+/// The name in tables, in the columns of files and in pictures. It does not contain the length of a season.
 impl fmt::Display for Forecaster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Model => "model",
             Self::Learner => "learner",
             Self::Persistence => "last value",
-            Self::SeasonalNaive(_) => "season ago",
+            Self::SeasonalNaive(_) => "seasonal naive",
             Self::Drift => "drift",
             Self::Autoregression => "autoregression",
         })

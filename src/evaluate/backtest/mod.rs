@@ -1,10 +1,10 @@
-//! How good a model is, honestly: walk-forward over the part that nobody has trained on, beside the forecasts that know next
-//! to nothing.
+//! Backtests with a rolling origin. They score a model on rows that it was not trained on, and compare it with naive
+//! forecasts.
 //!
-//! At each origin, a row that is known with all before it, the next rows are forecast, 1 to N ahead. A model may be trained
-//! anew every so many origins, on the rows until then; its scalers, the naive forecasts and what errors are measured by are
-//! fitted to the same rows. Nothing looks at a row before it is forecast. Beside the model there may be a learner, which begins as
-//! the same model and learns from each row once it has been forecast.
+//! An origin is the last known row. At each origin the next N rows are forecast. A model can be trained again every so
+//! many origins, on the rows up to then. Its scalers, the naive forecasts and the scale of errors are fitted to the
+//! same rows. Nothing uses a row before it was forecast. A learner can run next to the model: it begins as the same
+//! model, and learns from each row after the row was forecast.
 
 mod compare;
 mod forecaster;
@@ -31,47 +31,49 @@ use compare::Known;
 use std::mem::discriminant;
 use std::ops::Range;
 
-/// Origins whose steps further ahead are taken side by side.
+/// The number of origins whose forecasts of more than one step are computed together.
 const SIDE_BY_SIDE: usize = 256;
 
 /// Which rows a model is trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Window {
-    /// All rows until then.
+    /// All rows up to then.
     #[default]
     Expanding,
-    /// So many rows, the last ones.
+    /// The last rows up to then, this many.
     Sliding(usize),
 }
 
-/// How to walk.
+/// The rules of a backtest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Protocol {
-    /// The first row that is forecast; those before it are the first training part.
+    /// The first row that is forecast. The rows before it are the first training part.
     pub first: usize,
-    /// N: forecasts 1 to N rows ahead.
+    /// N, the longest horizon: forecasts are made 1 to N rows ahead.
     pub horizon: usize,
     /// Which rows a model is trained on.
     pub window: Window,
-    /// Origins after which the model is trained anew; `None`: never.
+    /// The number of origins after which the model is trained again; `None`: never.
     pub refit: Option<usize>,
-    /// Rows left out between the training part and the first origin after it.
+    /// The number of rows left out between the training part and the first origin after it.
     pub gap: usize,
-    /// Rows of a season; `None`: found in the first training part.
+    /// The number of rows in a season; `None`: looked for in the first training part.
     pub season: Option<usize>,
     /// The most lags of the autoregression.
     pub lags: usize,
-    /// Rows over which the model's state is warmed up.
+    /// The number of rows over which the model's state is warmed up.
     pub warm_up: usize,
-    /// Seed of the resampling behind intervals.
+    /// Seed of the bootstrap behind intervals.
     pub seed: u64,
-    /// How a learner learns that walks beside the model, on the CPU: in each fold it begins as that model. `None`: there is none.
+    /// How a learner learns that runs next to the model, on the CPU. After each training it begins as the new model.
+    /// `None`: no learner.
     pub learner: Option<LearnerOptions>,
 }
 
 impl Protocol {
-    /// Forecasts of the rows from `first` on, 1 to `horizon` ahead, by a model that is trained once, on the rows before `first`. The
-    /// season is found, the autoregression has up to 20 lags, and the state is warmed up over up to 1,000 rows.
+    /// Forecasts of the rows from `first` on, 1 to `horizon` ahead, by a model that is trained once, on the rows before
+    /// `first`. The season is looked for, the autoregression has up to 20 lags, and the state is warmed up over up to
+    /// 1,000 rows.
     pub fn new(first: usize, horizon: usize) -> Self {
         Self {
             first,
@@ -98,7 +100,7 @@ impl Protocol {
         with_learner: learner, Option<LearnerOptions>;
     }
 
-    /// The protocol itself, if it can be walked over `table`.
+    /// Checks whether `table` has enough rows for the protocol.
     ///
     /// # Errors
     /// If a size is 0 or there are too few rows.
@@ -121,15 +123,15 @@ impl Protocol {
         }
         if self.first < self.gap.saturating_add(3) || self.first.saturating_add(self.horizon) > rows {
             return Err(Error::invalid(format!(
-                "{rows} rows, of which {} come before the part to forecast (gap {}), {} ahead: give more data, or take \
-                 another test-fraction, gap or horizon",
+                "{rows} rows, of which {} come before the part to forecast, are too few for gap {} and horizon {}: \
+                 give more data, or take another test-fraction, gap or horizon",
                 self.first, self.gap, self.horizon
             )));
         }
         Ok(())
     }
 
-    /// Blocks of origins that have a training part in common: `(training rows, origins)`. An origin is the last known row.
+    /// The trainings of a backtest, each with the origins that its model forecasts from: `(training rows, origins)`.
     fn folds(&self, rows: usize) -> Vec<(Range<usize>, Range<usize>)> {
         let origins = self.first - 1..rows - 1;
         let step = self.refit.unwrap_or(origins.len()).max(1);
@@ -148,20 +150,21 @@ impl Protocol {
     }
 }
 
-/// How far off forecasts were, all of one forecaster, one column and so many rows ahead; in the column's own units.
+/// The errors of all forecasts of one forecaster, one column and one horizon, in the column's own units.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
-    /// Forecasts.
+    /// The number of forecasts.
     pub count: usize,
     /// Mean squared error.
     pub mse: f64,
     /// Mean absolute error.
     pub mae: f64,
-    /// The mean absolute error as a multiple of that which the last value (or that of a season ago, where the series has one)
-    /// makes one row (one season) ahead inside the first training part: Hyndman and Koehler 2006. NaN where that never errs.
+    /// The mean absolute scaled error (Hyndman and Koehler 2006): the mean absolute error over that of persistence one
+    /// row ahead, or that of seasonal naive one season ahead if the series has a season. Both are taken in the first
+    /// training part. NaN if that error is 0.
     pub mase: f64,
-    /// The part of the forecasts that said rightly whether the value would be above or below the last known one, where it was
-    /// either; `None` for a forecast that never says.
+    /// The part of the forecasts with the right direction: whether the value would be above or below the last known
+    /// one. Rows without a change do not count. `None` for a forecaster that always predicts no change.
     pub direction: Option<f64>,
 }
 
@@ -176,9 +179,9 @@ impl Score {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Forecasts {
-    /// Who made them.
+    /// The forecaster.
     pub forecaster: Forecaster,
-    /// `[origins][N]`; those of rows beyond the end are there too, and not scored.
+    /// The forecasts, `[origins][N]`. Those of rows beyond the end of the table are included, but not scored.
     pub values: Vec<f32>,
     /// One for each horizon.
     pub scores: Vec<Score>,
@@ -188,15 +191,15 @@ pub struct Forecasts {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Column {
-    /// Which target it is, from 0.
+    /// The number of the target, from 0.
     pub target: usize,
     /// The model first, then the learner if there is one.
     pub forecasters: Vec<Forecasts>,
-    /// The model held against the best naive forecast: one for each horizon.
+    /// The model, compared with the best naive forecast: one comparison for each horizon.
     pub comparisons: Vec<Comparison>,
-    /// What learning brings, if there is a learner.
+    /// The benefit of learning, if there is a learner.
     pub learning: Option<Learning>,
-    /// Rows of a season, if there is one.
+    /// The number of rows in a season, if there is one.
     pub season: Option<usize>,
 }
 
@@ -210,18 +213,19 @@ pub struct Evaluation {
     pub horizon: usize,
     /// How many times a model was trained.
     pub folds: usize,
-    /// One for each target.
+    /// One entry for each target.
     pub columns: Vec<Column>,
     /// What the learner did, if there is one.
     pub learned: Option<Learned>,
 }
 
-/// Walks over `table`. `model_of` gives the model for a fold, trained on the rows it is given; it is called once for each,
-/// in order, with the number of the fold and how many there are.
+/// Runs a backtest over `table`. `model_of` is called once for each training, in order, with the rows to train on, the
+/// number of the training and the number of trainings. It returns the model.
 ///
 /// # Errors
-/// If the protocol does not go with the table, a model predicts other columns, more than one row ahead is asked of a model that
-/// does not predict all its inputs, a model cannot be learnt with as the protocol says, or `model_of` or a card fails.
+/// If the table has too few rows for the protocol, a model predicts other columns, a model that does not predict all
+/// its inputs has to forecast more than one row ahead, a model does not fit the learner's options, or `model_of` or the
+/// GPU fails.
 pub fn evaluate(
     table: &Table,
     protocol: &Protocol,
@@ -263,8 +267,9 @@ pub fn evaluate(
     })
 }
 
-/// The same for networks that are trained on the way as `plan` says, on so many threads. `begins` is told the number of each
-/// training and how many there are. Gives back as well how many trainings learned nothing: see [`Outcome::learned`].
+/// The same for networks that are trained by `plan`, on this number of threads. `begins` is called before each training
+/// with its number and the number of trainings. It also returns how many trainings learned nothing: see
+/// [`Outcome::learned`].
 ///
 /// # Errors
 /// Those of [`evaluate`], and if a training fails.
@@ -288,17 +293,17 @@ pub fn evaluate_plan(
     Ok((evaluation, silent))
 }
 
-/// A column to forecast, and what naive methods forecast of it.
+/// A column to forecast, with the forecasts of the naive methods.
 struct Target {
     /// All rows.
     values: Vec<f32>,
     season: Option<usize>,
-    /// Each as it was fitted last, and all its forecasts, `[origins][N]`.
+    /// Each method as it was fitted last, with all its forecasts, `[origins][N]`.
     naive: Vec<(Naive, Vec<f32>)>,
 }
 
 impl Target {
-    /// All targets of a table; a season that nobody knows is looked for in the first training part.
+    /// All targets of a table. If the protocol has no season, it is looked for in the first training part.
     fn all(table: &Table, protocol: &Protocol, first_part: &Range<usize>) -> Vec<Self> {
         let (targets, width) = (table.targets().data(), table.widths().1);
         let target = |d: usize| {
@@ -316,7 +321,7 @@ impl Target {
             self.naive = fitted.iter().map(|naive| (naive.clone(), Vec::new())).collect();
         }
         for (naive, forecasts) in &mut self.naive {
-            // of another fold, the one of the same kind; what could not be fitted there stays what it was
+            // the method of the same kind, fitted again; if that was not possible, the earlier fit is kept
             if let Some(fresh) = fitted.iter().find(|fresh| discriminant(*fresh) == discriminant(naive)) {
                 *naive = fresh.clone();
             }
@@ -369,7 +374,8 @@ fn naives(training: &[f32], season: Option<usize>, lags: usize) -> Vec<Naive> {
     all.into_iter().flatten().collect()
 }
 
-/// What the model says at each of `origins`, `[origins][N][D]` in raw units. Its state is warmed up over the rows before.
+/// The forecasts of the model at each of `origins`, `[origins][N][D]` in raw units. Its state is warmed up over the
+/// rows before.
 fn model_forecasts(
     model: &Model,
     table: &Table,
@@ -423,7 +429,7 @@ fn model_forecasts(
     Ok(predicted)
 }
 
-/// Which target each input is when predictions are fed back.
+/// For each input, the number of the target that is fed back into it.
 fn fed_back(table: &Table) -> Result<Vec<usize>> {
     let sources = table.columns().and_then(|columns| {
         let inputs = 0..table.inputs().rows().1;
@@ -431,8 +437,8 @@ fn fed_back(table: &Table) -> Result<Vec<usize>> {
     });
     sources.ok_or_else(|| {
         Error::invalid(
-            "horizon: only a model that predicts all its inputs can go further than one step ahead; take --horizon 1, or \
-             the same columns in and out",
+            "horizon: only a model that predicts all its inputs can forecast more than one step ahead; take \
+             --horizon 1, or the same columns as inputs and targets",
         )
     })
 }

@@ -1,5 +1,5 @@
-//! Prequential forecasts: a model that at each row answers first and then learns from it, which Gama, Sebastião and Rodrigues
-//! 2013 ("On evaluating stream learning algorithms") call test-then-train.
+//! Prequential forecasts: at each row a model predicts first and then learns from the row. Gama, Sebastião and
+//! Rodrigues 2013 ("On evaluating stream learning algorithms") call this test-then-train.
 
 use super::{Comparison, Protocol, fed_back, row_of};
 use crate::device::Device;
@@ -12,19 +12,19 @@ use crate::simd::isa::Cpu;
 use crate::train::Table;
 use std::ops::{AddAssign, Range};
 
-/// What it brings, for one column, that the model learns while it runs: one comparison for each number of rows ahead.
+/// The benefit, for one column, of a model that learns while it runs: one comparison for each horizon.
 #[derive(Debug, Clone)]
 pub struct Learning {
     /// The learner, compared with the model it began as, which stays unchanged.
     pub over_model: Vec<Comparison>,
-    /// The learner held against the best naive forecast.
+    /// The learner, compared with the best naive forecast.
     pub over_naive: Vec<Comparison>,
 }
 
-/// What a learner did on its walk, all folds together.
+/// What the learner did during the backtest, summed over all trainings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Learned {
-    /// Updates made, those that were taken back among them.
+    /// Updates made, including those that were taken back.
     pub updates: u64,
     /// How often weights were taken back.
     pub rollbacks: u64,
@@ -37,18 +37,19 @@ impl AddAssign for Learned {
     }
 }
 
-/// The processor that a learner runs on, if its options are in range: to know before a model is trained.
+/// The processor that a learner runs on, if its options are in range. It is checked before a model is trained.
 pub(super) fn cpu(options: LearnerOptions, device: &Device) -> Result<Cpu> {
     options.checked()?;
-    let message = "learner: learns on a CPU only, and the model that it is held against has to run there as well";
+    let message = "learner: learns on the CPU only, and the model that it is compared with has to run there too";
     device.cpu().ok_or_else(|| Error::invalid(message))
 }
 
-/// What the model says at each of `origins` if it learns on the way, `[origins][N][D]` in raw units.
+/// The forecasts at each of `origins` of a model that learns on the way, `[origins][N][D]` in raw units.
 ///
-/// It is paused until its first answer that counts is out. Then it is the model with the model's state, bit for bit, and all it
-/// learns from are rows that it has been asked about before: the truth of row t comes after the answer to row t, which is about
-/// row t + 1. Further ahead the weights that it has at the origin are fed their own answers, as the model is.
+/// The learner is paused until its first prediction that counts was made. Until then it has the weights and the state
+/// of the model, bit for bit. It learns from a row only after it has predicted it: the actual value of row t is given
+/// to it after the prediction made at row t, which is for row t + 1. For longer horizons it predicts with the weights
+/// that it has at the origin and feeds its predictions back, as the model does.
 pub(super) fn forecasts(
     model: &Model,
     options: LearnerOptions,

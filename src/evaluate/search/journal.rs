@@ -1,4 +1,4 @@
-//! What a search has done so far, a line for each training, so that one that was killed goes on where it stopped.
+//! The journal of a search: a line for each training that is done. A search that was stopped continues from it.
 
 use super::Attempt;
 use crate::error::{Error, Result};
@@ -14,12 +14,13 @@ use std::sync::{Mutex, PoisonError};
 /// The version of the format, in the first line.
 const VERSION: u32 = 1;
 
-/// The longest journal that is read, in bytes: a million trainings, which a search never comes to.
+/// The longest journal that is read, in bytes: a million trainings, more than any search has.
 const LARGEST: u64 = 1 << 28;
-/// The longest first line: what was asked is a few hundred bytes, and JSON of any form takes many times its length in memory.
+/// The longest first line. The options of a search are a few hundred bytes, and JSON can take many times its length in
+/// memory.
 const LONGEST_HEAD: usize = 1 << 16;
 
-/// The first line: whose journal it is.
+/// The first line: the search that the journal belongs to.
 #[derive(Serialize, Deserialize)]
 struct Head {
     #[serde(rename = "rnnstep-search")]
@@ -27,10 +28,11 @@ struct Head {
     asked: Value,
 }
 
-/// A file of JSON lines that grows. The first says what was asked; it is written whole or not at all. Each of the others is an
-/// [`Attempt`]; one that was cut off or damaged is left out, and that training is done again.
+/// A file of JSON lines that grows. The first line has the options of the search; it is written whole or not at all.
+/// Each other line is an [`Attempt`]. A line that was cut off or damaged is left out, and its training is done again.
 ///
-/// **Bounds.** A journal is read whole, up to 256 MiB; time is linear in its length, memory five times that.
+/// **Bounds.** A journal of up to 256 MiB is read into memory. Time is linear in its length, memory is five times its
+/// length.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -40,13 +42,13 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal of the search that `asked` describes, an object; begins one if there is none.
+    /// Opens the journal of the search with the options `asked`, a JSON object. If there is none, it creates one.
     ///
     /// # Errors
-    /// If the file is no journal, or one of another search, or cannot be written.
+    /// If the file is not a journal, is the journal of another search, or cannot be written.
     pub fn open(path: impl Into<PathBuf>, asked: &Value) -> Result<Self> {
         let path = path.into();
-        // a device that takes everything is a journal too, of which nothing is ever known
+        // /dev/null and the like work as a journal too: nothing is read from it
         let opened = replaced(&path)?.map(|_| open(&path)).transpose();
         let bytes = match opened {
             Ok(None) => Vec::new(),
@@ -66,7 +68,7 @@ impl Journal {
         let text = String::from_utf8_lossy(&bytes);
         let mut lines = text.lines();
         if let Some(first) = lines.next() {
-            // that of a search of many columns is longer, as this very search would write it
+            // with many columns it may be longer, but not longer than this search would write it
             let own = line(&path, &Head { version: VERSION, asked: asked.clone() })?.len();
             let head = Some(first).filter(|first| first.len() <= LONGEST_HEAD.max(own));
             let head: Head = head
@@ -77,7 +79,7 @@ impl Journal {
         let (mut attempts, mut damaged) = (Vec::new(), 0);
         for line in lines.filter(|line| !line.trim().is_empty()) {
             match serde_json::from_str::<Attempt>(line) {
-                // a part of an error that is an error itself: neither is below 0
+                // a score is a quotient of two errors, so it is not below 0
                 Ok(attempt) if attempt.score.is_none_or(|score| (0.0..f64::INFINITY).contains(&score)) => {
                     attempts.push(attempt);
                 }
@@ -86,13 +88,13 @@ impl Journal {
         }
         let mut file = OpenOptions::new().append(true).open(&path).map_err(|error| Error::io(&path, error))?;
         if !bytes.is_empty() && !bytes.ends_with(b"\n") {
-            // what was cut off must not swallow the next line
+            // a line that was cut off must not be joined with the next one
             file.write_all(b"\n").map_err(|error| Error::io(&path, error))?;
         }
         Ok(Self { path, file: Mutex::new(file), attempts, damaged })
     }
 
-    /// What was done before.
+    /// The trainings that were done before.
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts
     }
@@ -109,12 +111,12 @@ impl Journal {
     pub fn add(&self, attempt: &Attempt) -> Result<()> {
         let line = line(&self.path, attempt)?;
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        // in one call, so that a line is cut off only by the end of the machine
+        // in one call, so that only a crash of the machine can cut off a line
         file.write_all(line.as_bytes()).map_err(|error| Error::io(&self.path, error))
     }
 }
 
-/// At most one byte more than a journal may have.
+/// Reads a journal, and at most one byte more than a journal may have.
 fn read(file: &File) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     asking(|| file.take(LARGEST + 1).read_to_end(&mut bytes))?;
@@ -125,7 +127,7 @@ fn line(path: &Path, what: &impl Serialize) -> Result<String> {
     serde_json::to_string(what).map(|text| text + "\n").map_err(|error| Error::file(path, error.to_string()))
 }
 
-/// Whether the journal is of the search that is asked for; if not, the first thing that differs is named.
+/// Whether the journal belongs to the search with the options `asked`. If not, the error names the first difference.
 fn check(path: &Path, head: &Head, asked: &Value) -> Result<()> {
     let refuse = |what: String| {
         Err(Error::file(
@@ -142,11 +144,11 @@ fn check(path: &Path, head: &Head, asked: &Value) -> Result<()> {
     let nothing = serde_json::Map::new();
     let (was, is) = (head.asked.as_object().unwrap_or(&nothing), asked.as_object().unwrap_or(&nothing));
     let word = |value: Option<&Value>| match value {
-        None | Some(Value::Null) => "not said".into(),
+        None | Some(Value::Null) => "not given".into(),
         Some(Value::String(text)) => text.chars().take(40).filter(|c| !c.is_control()).collect(),
         Some(value) => value.to_string().chars().take(40).collect::<String>(),
     };
-    // an argument says more than the rows, which have everything in them
+    // an option explains more than the hash of the rows, which depends on everything
     let differs = |key: &&String| was.get(*key) != is.get(*key);
     let all = || is.keys().chain(was.keys()).filter(differs);
     match all().find(|&key| key != "rows").or_else(|| all().next()).map(String::as_str) {

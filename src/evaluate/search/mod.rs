@@ -1,10 +1,11 @@
-//! Looks for a recipe: successive halving (Jamieson and Talwalkar 2016) over cell, sizes, window, learning rate and form of the
-//! target. Many candidates are trained for a few epochs, the better third goes on for three times as many, and so on.
+//! Searches for a recipe by successive halving (Jamieson and Talwalkar 2016), over cell, sizes, window, learning rate
+//! and target transform. Many candidates are trained for a few epochs, the better third for three times as many, and so
+//! on.
 //!
-//! The last rows of a table, the test part, are never looked at before the search is over. A candidate is trained on the first
-//! of the rows before, and scored on the last of them: the error one step ahead, as a part of that of the best naive forecast
-//! there. Budgets are epochs, so what is found depends on the seed and the number of candidates alone: neither on the clock nor
-//! on the number of threads.
+//! The last rows of a table are the test part, which is not used before the search is over. Of the rows before it, a
+//! candidate is trained on the first ones and scored on the last ones. The score is the error one step ahead over that
+//! of the best naive forecast on the same rows. Budgets are counted in epochs, so the result depends only on the seed
+//! and the number of candidates, not on the clock or the number of threads.
 
 mod journal;
 mod space;
@@ -27,31 +28,33 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Candidates that are held against each other from the start; more are tried in further brackets.
+/// The number of candidates in a bracket, which are compared from the start. Further candidates are tried in further
+/// brackets.
 pub const BRACKET: usize = 27;
-/// Of so many candidates one goes on, for so many times the epochs.
+/// One of this many candidates goes on, and is trained for this many times the epochs.
 const ETA: usize = 3;
 
-/// What a training within a search found: a line of a [`Journal`].
+/// The result of a training within a search: a line of a [`Journal`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Number of the candidate, from 0.
     pub candidate: usize,
-    /// Epochs until then.
+    /// The number of epochs it was trained for.
     pub epochs: u64,
-    /// The error one step ahead as a part of that of the best naive forecast, the mean over the targets; `None` if the training
+    /// The error one step ahead over that of the best naive forecast, the mean over the targets; `None` if the training
     /// failed.
     pub score: Option<f64>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// What was trained; one that is known from before counts only if this is what the number stands for.
+    /// A short description of the candidate. An attempt from a journal counts only if its candidate has this
+    /// description.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
 }
 
 impl Attempt {
-    /// For comparisons: what failed is worse than everything.
+    /// For comparisons: a failed attempt is worse than every other.
     fn rank(&self) -> f64 {
         self.score.unwrap_or(f64::INFINITY)
     }
@@ -60,13 +63,14 @@ impl Attempt {
 /// One rung of a bracket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rung {
-    /// Candidates on it.
+    /// The number of candidates on it.
     pub candidates: usize,
-    /// Epochs that each is trained for.
+    /// The number of epochs that each is trained for.
     pub epochs: u64,
 }
 
-/// The rungs of a bracket of so many candidates: a third goes on until three or fewer are left, which get all `epochs`.
+/// The rungs of a bracket with this number of candidates. A third goes on to the next rung, until three or fewer are
+/// left, which are trained for all `epochs`.
 pub fn rungs(candidates: usize, epochs: u64) -> Vec<Rung> {
     let mut counts = vec![candidates];
     while let Some(&last) = counts.last().filter(|&&last| last > ETA) {
@@ -83,30 +87,30 @@ pub fn rungs(candidates: usize, epochs: u64) -> Vec<Rung> {
 pub struct Found {
     /// The best candidate: of those that were trained longest, the one with the smallest error.
     pub winner: Option<(Plan, Attempt)>,
-    /// Candidates that were scored.
+    /// The number of candidates that were scored.
     pub candidates: usize,
-    /// Trainings that were scored; one that goes on for longer counts again.
+    /// The number of trainings that were scored. A training that is continued for more epochs counts again.
     pub trainings: usize,
-    /// How many of them are new, not out of a journal.
+    /// How many of them are new, not from a journal.
     pub fresh: usize,
-    /// Whether everything that was asked for is done.
+    /// Whether all candidates that were asked for are done.
     pub complete: bool,
 }
 
-/// What becomes of the rows of a table.
+/// How a search uses the rows of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rows {
-    /// Scored inside the search; those before are trained on.
+    /// The rows that are scored inside the search. Those before them are trained on.
     pub scored: Range<usize>,
-    /// Never looked at.
+    /// The rows that the search does not use.
     pub test: Range<usize>,
 }
 
-/// A search over one table. It holds the rows before the test part, and no others.
+/// A search over one table. It holds only the rows before the test part.
 #[derive(Debug)]
 pub struct Search {
     training: Table,
-    /// Rows of the whole table.
+    /// The number of rows of the whole table.
     all: usize,
     /// The first row that is scored.
     first: usize,
@@ -114,17 +118,18 @@ pub struct Search {
     space: Space,
     epochs: u64,
     device: Device,
-    /// Of each target, the error of the best naive forecast over the scored rows.
+    /// For each target, the error of the best naive forecast over the scored rows.
     naive: Vec<f64>,
 }
 
 impl Search {
-    /// A search over `table`, of which the last `test_fraction` stays untouched; as large a part of the rest is scored. All that
-    /// is not searched is as `base` says, its length in epochs too; `season` is that of a seasonal form, if somebody knows it.
+    /// A search over `table`. The last `test_fraction` of its rows is not used; the same fraction of the rest is
+    /// scored. `base` has all options that are not searched, including the length in epochs. `season` is the season of
+    /// a seasonal change, if it is known.
     ///
     /// # Errors
-    /// If the fraction leaves nothing to train or score on, a value is not finite, the length is not in epochs, or naive
-    /// forecasts are never wrong.
+    /// If the fraction leaves nothing to train or score on, a value is not finite, the length is not in epochs, or a
+    /// naive forecast is never wrong.
     pub fn new(table: &Table, base: Plan, season: Option<usize>, test_fraction: f64, cpu: Cpu) -> Result<Self> {
         let fraction = |_| Error::invalid(format!("test-fraction {test_fraction:?}: must be above 0 and below 1"));
         let (first, end) = space::parts(table.rows(), test_fraction).map_err(fraction)?;
@@ -151,40 +156,41 @@ impl Search {
         Ok(search)
     }
 
-    /// What may be tried.
+    /// The choices of each dimension, which may be changed.
     pub fn space(&mut self) -> &mut Space {
         &mut self.space
     }
 
-    /// Which rows are scored, and which ones are never looked at.
+    /// The rows that are scored, and the rows that are not used.
     pub fn rows(&self) -> Rows {
         Rows { scored: self.first..self.training.rows(), test: self.training.rows()..self.all }
     }
 
-    /// Trainings that so many candidates take.
+    /// The number of trainings for `tries` candidates.
     pub fn trainings(&self, tries: usize) -> usize {
         let of = |size| rungs(size, self.epochs).iter().map(|rung| rung.candidates).sum::<usize>();
         let rest = tries % BRACKET;
         (tries / BRACKET).saturating_mul(of(BRACKET)).saturating_add(if rest > 0 { of(rest) } else { 0 })
     }
 
-    /// A number for everything that decides what is found: rows, base and space. Not a matter of security.
+    /// A hash of everything that decides the result: rows, base and space. It is not cryptographic.
     pub fn fingerprint(&self) -> u64 {
         let values = [self.training.inputs().data(), self.training.targets().data()].into_iter().flatten();
         let rest = format!("{} {:?} {:?}", self.first, self.base, self.space).into_bytes();
         fnv1a(values.flat_map(|value| value.to_le_bytes()).chain(rest))
     }
 
-    /// The first `count` candidates, or all there are; number 0 is the base.
+    /// The first `count` candidates, or all if there are fewer; number 0 is the base.
     pub fn candidates(&self, count: usize) -> Vec<Plan> {
         self.space.candidates(&self.base, self.base.recipe.seed, count)
     }
 
-    /// Searches among the first `tries` candidates, or until `stop` says so: over several threads, each training on one. What is
-    /// `known` from before is not done again; of each new one `seen` is told. A training that is stopped half-way is none.
+    /// Searches among the first `tries` candidates, or until `stop` returns true. Each thread does one training at a
+    /// time. Trainings that are `known` from before are not done again; `seen` is called with each new one. A training
+    /// that is stopped half-way does not count.
     ///
     /// # Errors
-    /// If every candidate failed, then with the first reason, or if `seen` fails.
+    /// If every candidate failed (with the reason of the first), or if `seen` fails.
     pub fn run(
         &self,
         tries: Option<usize>,
@@ -205,7 +211,7 @@ impl Search {
             if from >= plans.len() {
                 break;
             }
-            // a line that somebody changed, or that a disk did, is of another candidate, or of none
+            // a line that was changed or damaged may describe another candidate, or none
             done.retain(|&(number, _), attempt| plans.get(number).is_none_or(|plan| attempt.about == about(plan)));
             let before = done.len();
             complete = self.bracket(&plans, from, threads, &mut done, &mut used, stop, seen)?;
@@ -218,7 +224,7 @@ impl Search {
             b.epochs.cmp(&a.epochs).then(a.rank().total_cmp(&b.rank())).then(a.candidate.cmp(&b.candidate))
         });
         if let (None, true, Some(why)) = (best, complete, used.values().find_map(|attempt| attempt.why.as_ref())) {
-            return Err(Error::invalid(format!("every candidate failed, the first one with: {why}")));
+            return Err(Error::invalid(format!("every candidate failed; the reason of the first one: {why}")));
         }
         let winner = best.and_then(|best| Some((self.candidates(best.candidate + 1).pop()?, best.clone())));
         let mut candidates: Vec<usize> = used.keys().map(|&(candidate, _)| candidate).collect();
@@ -226,8 +232,8 @@ impl Search {
         Ok(Found { winner, candidates: candidates.len(), trainings: used.len(), fresh, complete })
     }
 
-    /// The candidates `from` on of `plans` against each other. Whether it came to its end.
-    #[expect(clippy::too_many_arguments, reason = "the loop of run, by itself to be read")]
+    /// Runs one bracket: the candidates of `plans` from number `from` on. Returns false if it was stopped.
+    #[expect(clippy::too_many_arguments, reason = "it is the loop of run, moved out so that both are short")]
     fn bracket(
         &self,
         plans: &[Plan],
@@ -284,7 +290,7 @@ impl Search {
         Ok(true)
     }
 
-    /// Trains a candidate until it has seen so many epochs, and scores it. `None` if it was stopped.
+    /// Trains a candidate up to this number of epochs and scores it. `None` if it was stopped.
     fn attempt(
         &self,
         plan: &Plan,
@@ -309,13 +315,13 @@ impl Search {
             Ok(None) => None,
             Ok(Some((score, fit))) if score.is_finite() => Some((attempt(Some(score), None), Some(fit))),
             Ok(Some(_)) => Some((attempt(None, Some("its forecasts are not finite".into())), None)),
-            // a learning rate that is too high, or windows longer than the rows: then it has lost
+            // for example a learning rate that is too high, or windows longer than the rows: then the candidate loses
             Err(error) => Some((attempt(None, Some(error.to_string())), None)),
         }
     }
 
-    /// The error of `model` one step ahead over the scored rows, its state warmed up on those before, as a part of that of the
-    /// best naive forecast; the mean over the targets.
+    /// The error of `model` one step ahead on the scored rows over that of the best naive forecast, the mean over the
+    /// targets. The state is warmed up on the rows before.
     fn score(&self, model: &Model, seq_len: usize) -> Result<f64> {
         let (table, rows) = (&self.training, self.first..self.training.rows());
         let warm_up = one_step::warm_up(seq_len);
@@ -324,9 +330,9 @@ impl Search {
         Ok(parts.sum::<f64>() / self.naive.len() as f64)
     }
 
-    /// Of each target, the error of the best naive forecast over the scored rows.
+    /// For each target, the error of the best naive forecast over the scored rows.
     fn naive_errors(&self, season: Option<usize>) -> Result<Vec<f64>> {
-        // the walk asks for a model, which is not looked at: one that knows nothing will do
+        // a backtest needs a model; its scores are not used here, so a small random one is enough
         let model = Model::random(self.base.shape.with_hidden(1)?.with_layers(1)?, 0)?;
         let protocol = self.protocol(&self.base, self.first, season);
         let evaluation = evaluate(&self.training, &protocol, &self.device, |_, _, _| Ok(model.clone()))?;
@@ -343,7 +349,7 @@ impl Search {
         }
     }
 
-    /// One step ahead from row `first` on, by a model trained once.
+    /// The protocol of a backtest one step ahead from row `first` on, by a model that is trained once.
     fn protocol(&self, plan: &Plan, first: usize, season: Option<usize>) -> Protocol {
         let of_form = if let TargetTransform::SeasonalChange { season } = plan.transform { Some(season) } else { None };
         Protocol {
@@ -360,8 +366,8 @@ impl Search {
         }
     }
 
-    /// The one look at the test part of `table`: `plan`, trained on all rows before it, beside the naive forecasts; and whether
-    /// it learned anything (see [`crate::train::Outcome`]).
+    /// Uses the test part of `table`, once: trains `plan` on all rows before it and compares it with the naive
+    /// forecasts. Also returns whether it learned anything (see [`crate::train::Outcome`]).
     ///
     /// # Errors
     /// If the training fails.
@@ -372,23 +378,23 @@ impl Search {
     }
 }
 
-/// A training that may go on, and how it stood.
+/// A training that may be continued, and its rank.
 struct Kept {
     fit: Fit,
     rank: f64,
 }
 
-/// What the threads of a rung have in common.
+/// The data that the threads of a rung share.
 struct Desk {
     fits: Mutex<HashMap<usize, Kept>>,
     fresh: Mutex<Vec<Attempt>>,
     failed: Mutex<Option<Error>>,
-    /// How many go on.
+    /// How many candidates go on to the next rung.
     keep: usize,
 }
 
 impl Desk {
-    /// Takes in what a training found. Only as many trainings stay in memory as can still go on.
+    /// Adds the result of a training. Only as many trainings stay in memory as can still go on.
     fn put(&self, attempt: Attempt, fit: Option<Fit>) {
         let mut fits = locked(&self.fits);
         if let Some(fit) = fit {
@@ -406,12 +412,12 @@ impl Desk {
     }
 }
 
-/// What a thread that ended badly left is whole all the same: nothing is changed in two parts.
+/// Locks a mutex, also after a thread panicked while it held it: no value is left half-changed.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A candidate in a few words.
+/// A short description of a candidate.
 fn about(plan: &Plan) -> String {
     let Plan { shape, seq_len, transform, recipe, .. } = plan;
     let transform =

@@ -1,4 +1,4 @@
-//! What a search may try, and which candidate has which number.
+//! The candidates of a search, and their numbers.
 
 use crate::cell::kind::{CellKind, Nonlinearity};
 use crate::data::windows;
@@ -10,9 +10,9 @@ use crate::train::{Plan, Table};
 use crate::units::transform::TargetTransform;
 use std::collections::HashSet;
 
-/// Draws in a row that bring nothing new, after which there is taken to be nothing new.
+/// After this many draws in a row without a new candidate, the space counts as exhausted.
 const TIRED: usize = 1000;
-/// Windows that a training part must have room for.
+/// The number of windows that a training part must have room for.
 const WINDOWS: usize = 4;
 
 /// The choices of each dimension.
@@ -26,16 +26,16 @@ pub struct Space {
     pub layers: Vec<usize>,
     /// T, time steps of a window.
     pub seq_lens: Vec<usize>,
-    /// The smallest and the largest learning rate; between them the logarithm is even.
+    /// The smallest and the largest learning rate. It is drawn from a log-uniform distribution between them.
     pub lr: (f64, f64),
-    /// What of the predicted columns the network sees and says.
+    /// Target transforms.
     pub transforms: Vec<TargetTransform>,
 }
 
 impl Space {
-    /// The choices that go with `training`: windows of which it has several; changes where the targets are among the inputs;
-    /// relative ones where no target is 0; seasonal ones where there is a season, `season` or one that is found in the first
-    /// target before the row `first`.
+    /// The choices that fit `training`: windows short enough for several of them; changes if the targets are among the
+    /// inputs; relative changes if no target is 0; seasonal changes if there is a season. That is `season`, or one that
+    /// is found in the first target before the row `first`.
     pub fn for_table(training: &Table, first: usize, season: Option<usize>) -> Self {
         let (targets, width) = (training.targets().data(), training.targets().rows().1);
         let mut transforms = vec![TargetTransform::Value];
@@ -60,8 +60,9 @@ impl Space {
         }
     }
 
-    /// The first `count` candidates, or all there are: `base` itself, then what `seed` draws. The candidate of a number does not
-    /// depend on `count`. Each choice of a dimension comes once before it comes again, in an order drawn anew each time.
+    /// The first `count` candidates, or all if there are fewer: `base` itself, then candidates drawn with `seed`. The
+    /// candidate of a number does not depend on `count`. In each dimension, all choices come once before one comes
+    /// again, each time in a new order.
     pub(super) fn candidates(&self, base: &Plan, seed: u64, count: usize) -> Vec<Plan> {
         let (mut plans, mut seen) = (vec![base.clone()], HashSet::from([key(base)]));
         let (mut position, mut tired) = (0, 0);
@@ -73,7 +74,7 @@ impl Space {
                     plans.push(plan);
                     tired = 0;
                 }
-                // it was there before, or is too large to be a network
+                // it was drawn before, or its shape is not possible
                 _ => tired += 1,
             }
         }
@@ -81,7 +82,7 @@ impl Space {
         plans
     }
 
-    /// The draw of a position, an error if its cell does not go with its sizes; `None` if a dimension has no choice.
+    /// The candidate drawn at a position; an error if its shape is not possible. `None` if a dimension has no choices.
     fn draw(&self, base: &Plan, seed: u64, position: usize) -> Option<Result<Plan>> {
         let mut plan = base.clone();
         let cell = *choice(&self.cells, seed, 0, position)?;
@@ -95,21 +96,21 @@ impl Space {
         plan.transform = *choice(&self.transforms, seed, 4, position)?;
         let (low, high) = self.lr;
         let part = f64::from(Random::new(seed, Purpose::Search, place(5, position)).uniform());
-        // two digits: nobody wants to read more in a recipe
+        // two digits, so that the number is short in a recipe
         let drawn = format!("{:.1e}", low * (high / low).powf(part)).parse().unwrap_or(low);
         plan.recipe.lr = if low < high { drawn } else { low };
         Some(Ok(plan))
     }
 }
 
-/// The shape of `base` with another cell and other sizes; its activation stays where the cell has one to choose.
+/// The shape of `base` with another cell and other sizes. The nonlinearity is kept if the cell stays the same.
 fn shape(base: &Shape, cell: CellKind, hidden: usize, layers: usize) -> Result<Shape> {
     let shape =
         base.with_nonlinearity(Nonlinearity::Tanh)?.with_cell(cell)?.with_hidden(hidden)?.with_layers(layers)?;
     if cell == base.cell { shape.with_nonlinearity(base.nonlinearity) } else { Ok(shape) }
 }
 
-/// The choice of a dimension at `position`: its choices in an order drawn for each time round.
+/// The choice of a dimension at `position`. Its choices repeat in rounds, each round in a new random order.
 fn choice<T>(choices: &[T], seed: u64, dimension: u64, position: usize) -> Option<&T> {
     let round = position.checked_div(choices.len())?;
     let mut random = Random::new(seed, Purpose::Search, place(dimension, round));
@@ -120,7 +121,7 @@ fn choice<T>(choices: &[T], seed: u64, dimension: u64, position: usize) -> Optio
     choices.get(order[position % choices.len()])
 }
 
-/// A position of random numbers for a dimension and how often it went round.
+/// The position of the random numbers for a dimension and a round.
 fn place(dimension: u64, round: usize) -> u64 {
     dimension << 48 | round as u64
 }
@@ -132,7 +133,8 @@ fn key(plan: &Plan) -> Key {
     (shape.cell, shape.hidden, shape.layers, plan.seq_len, plan.recipe.lr.to_bits(), plan.transform)
 }
 
-/// Rows of a table that a search trains on, and that it may look at: `(first, end)`. Those between are scored.
+/// Divides the rows of a table into `(first, end)`: a search trains on those before `first`, scores those from `first`
+/// to `end`, and does not use those from `end` on.
 pub(super) fn parts(rows: usize, test_fraction: f64) -> Result<(usize, usize)> {
     let (training, _) = windows::split(rows, test_fraction)?;
     let (first, _) = windows::split(training.end, test_fraction)?;

@@ -1,9 +1,8 @@
-//! The safetensors container: eight bytes that say how long the header is, a JSON header, the bytes of the tensors.
+//! The safetensors container: eight bytes with the length of the header, a JSON header, and the bytes of the tensors.
 //!
-//! The `safetensors` crate knows the format, but its reader keeps the last of two tensors of one name and seldom
-//! says which tensor is wrong. So the header is read here, with names in every message, and handed to the crate's
-//! own check afterwards. No size that a file claims is believed, or allocated, before it was held against the
-//! length of the file.
+//! The `safetensors` crate can read the format. But it keeps the last of two tensors with the same name, and its errors
+//! seldom name the tensor. So the header is read here, with names in every message, and is then checked by the crate
+//! too. No size that a file claims is trusted or allocated before it is compared with the length of the file.
 
 use crate::error::{Error, Result, brief, listed, quoted};
 use crate::memory;
@@ -17,14 +16,14 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The longest header in bytes. That of the largest network takes 40 kB, the rest is for metadata.
+/// The longest header in bytes. The largest network needs 40 kB; the rest is for metadata.
 pub(super) const MAX_HEADER: u64 = 8 << 20;
 /// The longest file in bytes.
 pub(super) const MAX_FILE: u64 = 8 << 30;
 /// Bytes before the header: its length, a little-endian u64.
 const LENGTH: usize = 8;
 
-/// A file whose header was read and checked. Every tensor in it has the bytes that its shape asks for.
+/// A file whose header was read and checked. Every tensor in it has the bytes that its shape needs.
 pub(super) struct Container<'a> {
     path: PathBuf,
     header: Header,
@@ -32,7 +31,7 @@ pub(super) struct Container<'a> {
 }
 
 impl Container<'static> {
-    /// Reads a file from front to back, once; what is no safetensors file is not read beyond its header.
+    /// Reads a file once, from front to back. A file that is not safetensors is not read beyond its header.
     pub fn open(path: &Path) -> Result<Self> {
         let io = |error| Error::io(path, error);
         let (mut file, len) = crate::io::atomic::open(path)?;
@@ -41,13 +40,14 @@ impl Container<'static> {
             let missing = end.saturating_sub(bytes.len() as u64);
             let room = usize::try_from(missing).is_ok_and(|missing| memory::reserve(bytes, missing).is_ok());
             if !room {
-                return Err(Error::file(path, format!("{end} bytes long, more than fits into this machine's memory")));
+                let reason = format!("is {end} bytes long, which does not fit into the memory of this machine");
+                return Err(Error::file(path, reason));
             }
             (&mut file).take(missing).read_to_end(bytes).map_err(io)?;
             if bytes.len() as u64 == end {
                 return Ok(());
             }
-            Err(Error::file(path, "was shortened while it was read; try again when nobody writes it"))
+            Err(Error::file(path, "was shortened while it was read; try again when no other program writes it"))
         };
         read_to(&mut bytes, len.min(LENGTH as u64))?;
         let end = header_end(path, &bytes, len)?;
@@ -59,7 +59,7 @@ impl Container<'static> {
 }
 
 impl<'a> Container<'a> {
-    /// The same for bytes that are in memory already; `path` is what messages call them.
+    /// The same for bytes in memory; `path` is their name in messages.
     pub fn of_bytes(path: &Path, bytes: &'a [u8]) -> Result<Self> {
         let len = bytes.len() as u64;
         let end = header_end(path, bytes, len)?;
@@ -82,7 +82,7 @@ impl<'a> Container<'a> {
         self.header.tensors.get(name).map(|info| info.shape.as_slice())
     }
 
-    /// A text that rides in the header's `__metadata__`.
+    /// A text in the header's `__metadata__`.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.header.metadata.get(key).map(String::as_str)
     }
@@ -92,23 +92,23 @@ impl<'a> Container<'a> {
         Error::tensor(&self.path, tensor, reason)
     }
 
-    /// The values of a tensor as f32, and how many were finite in the file but are infinite now:
-    /// those of an F64 tensor beyond the largest f32.
+    /// The values of a tensor as f32, and the number of values of an F64 tensor that became infinite because they are
+    /// beyond the largest f32.
     ///
     /// # Errors
-    /// If there is no such tensor, it has no values or they are not floating-point numbers.
+    /// If there is no such tensor, it has no values, or they are not floating-point numbers.
     pub fn read(&self, name: &str) -> Result<(Tensor, usize)> {
         let info = self.header.tensors.get(name).ok_or_else(|| {
             self.error(name, format!("is missing; the file has {}", listed(self.header.tensors.keys())))
         })?;
         if info.shape.contains(&0) {
-            return Err(self.error(name, format!("its shape is {}: there is nothing in it", shape(&info.shape))));
+            return Err(self.error(name, format!("its shape is {}, so it has no values", shape(&info.shape))));
         }
         let (start, end) = info.data_offsets;
         let bytes = self.bytes.get(self.header.end + start..self.header.end + end).unwrap_or_default();
         let mut lost = 0;
         let refused = |refused: memory::Refused| self.error(name, refused.to_string());
-        // as many as there are bytes for: that was held against the length of the file
+        // the header check made sure that the file has the bytes for so many values
         let mut values = memory::room::<f32>(info.shape.iter().product()).map_err(refused)?;
         match info.dtype {
             Dtype::F32 => values.extend(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value))),
@@ -131,7 +131,7 @@ impl<'a> Container<'a> {
     }
 }
 
-/// A shape as Python would print it, cut off where it is absurd.
+/// A shape as Python would print it; very long ones are cut off.
 pub(super) fn shape(dims: &[usize]) -> String {
     match dims.get(..8) {
         Some(first) if dims.len() > 8 => format!("{first:?} and {} dimensions more", dims.len() - 8),
@@ -139,7 +139,7 @@ pub(super) fn shape(dims: &[usize]) -> String {
     }
 }
 
-/// Where the header ends and the tensors begin, from the first eight bytes of a file of `len` bytes.
+/// Where the header ends and the tensors begin, computed from the first eight bytes of a file of `len` bytes.
 fn header_end(path: &Path, bytes: &[u8], len: u64) -> Result<usize> {
     let error = |reason: String| Err(Error::file(path, reason));
     if len == 0 {
@@ -180,7 +180,7 @@ fn header_end(path: &Path, bytes: &[u8], len: u64) -> Result<usize> {
     Ok(end as usize)
 }
 
-/// What a checked header says.
+/// A checked header.
 struct Header {
     tensors: BTreeMap<String, TensorInfo>,
     metadata: BTreeMap<String, String>,
@@ -206,7 +206,7 @@ impl Header {
         })?;
         let expected = (end as u64).saturating_add(data_end as u64);
         if expected > len {
-            let reason = format!("is cut off: {expected} bytes are described, there are {len}; copy or write it again");
+            let reason = format!("is cut off: {expected} bytes are expected, it has {len}; copy or write it again");
             return Err(error(reason));
         }
         if expected < len {
@@ -216,7 +216,7 @@ impl Header {
     }
 }
 
-/// What the header says of one tensor, before anything of it is believed.
+/// The header's entry of one tensor, not yet checked.
 #[derive(Deserialize)]
 struct RawInfo {
     dtype: String,
@@ -225,7 +225,7 @@ struct RawInfo {
 }
 
 impl RawInfo {
-    /// Holds type, shape and offsets against each other.
+    /// Checks that type, shape and offsets fit together.
     fn checked(self) -> Result<TensorInfo, String> {
         let Self { dtype: name, shape: dims, data_offsets } = self;
         let dtype: Dtype = serde_json::from_value(name.as_str().into())
@@ -238,14 +238,14 @@ impl RawInfo {
         if end.checked_sub(start) != Some(bits / 8) {
             let (needed, shape) = (bits / 8, shape(&dims));
             return Err(format!(
-                "{dtype} {shape} takes {needed} bytes, but it is said to lie from byte {start} to {end}"
+                "{dtype} {shape} takes {needed} bytes, but the header places it from byte {start} to {end}"
             ));
         }
         Ok(TensorInfo { dtype, shape: dims, data_offsets })
     }
 }
 
-/// The header as it stands there, each name at most once.
+/// The header, not yet checked; each name occurs at most once.
 struct RawHeader {
     tensors: BTreeMap<String, RawInfo>,
     metadata: BTreeMap<String, String>,
@@ -284,7 +284,7 @@ impl<'de> Deserialize<'de> for RawHeader {
     }
 }
 
-/// Texts by name, each name at most once.
+/// Texts by name; each name occurs at most once.
 struct UniqueTexts(BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for UniqueTexts {

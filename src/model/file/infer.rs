@@ -1,5 +1,5 @@
-//! What network a set of PyTorch tensors is: cell, sizes, layers and biases, from names and shapes alone; where the shapes are
-//! those of several cells, from what the file says as well.
+//! Infers the network that a set of PyTorch tensors belongs to: cell, sizes, layers and biases. It needs only names and
+//! shapes, unless the shapes fit several cells; then it also needs the cell that the file names.
 
 use super::container::{Container, shape as shown};
 use crate::cell::kind::{CellKind, Nonlinearity};
@@ -8,8 +8,9 @@ use crate::net::layout::Layout;
 use crate::net::shape::Shape;
 use std::collections::BTreeMap;
 
-/// What is said wherever something else is found.
-const SUPPORTED: &str = "supported are the tensors of one recurrent network, such as nn.RNN, nn.LSTM or nn.GRU, and of at most one nn.Linear";
+/// The end of a message about any other tensor.
+const SUPPORTED: &str = "supported are the tensors of one recurrent network (nn.RNN, nn.LSTM, nn.GRU, or a minimal \
+                         gated unit, MGU, with such names) and of at most one nn.Linear";
 
 /// The network in a file and, for each entry of its layout, where its values come from.
 pub(super) struct Found {
@@ -21,15 +22,15 @@ pub(super) struct Found {
 pub(super) enum Source {
     /// The tensor of this name.
     File(String),
-    /// The bias of a linear head that has none; the name is the one that it would have.
+    /// Zeros, for a linear head without a bias. The name is the one that the bias would have.
     Zeros(String),
 }
 
-/// Sorts the tensors of `file` into a network. Names that begin with `skip` are nobody's weights. If the tensors are those of
-/// the cell that the file `says` it has, it is that one.
+/// Sorts the tensors of `file` into a network. Names that begin with `skip` are not weights. If the tensors fit the
+/// cell that the file `says` it has, it is that cell.
 ///
 /// # Errors
-/// If a tensor is unknown, missing, there twice, of a wrong shape or of a kind of network that is not supported.
+/// If a tensor is unknown, missing, there twice, has a wrong shape, or belongs to a network that is not supported.
 /// The message names it.
 pub(super) fn infer(file: &Container, says: Option<CellKind>, nonlinearity: Nonlinearity, skip: &str) -> Result<Found> {
     let groups = Groups::collect(file, skip)?;
@@ -42,8 +43,7 @@ pub(super) fn infer(file: &Container, says: Option<CellKind>, nonlinearity: Nonl
             let found = file.dims(name).unwrap_or_default();
             if found != entry.dims {
                 let (expected, found) = (shown(&entry.dims), shown(found));
-                let network = describe(&shape);
-                return Err(file.error(name, format!("its shape is {found}, but {network} asks for {expected}")));
+                return Err(file.error(name, format!("its shape is {found}, but {shape} asks for {expected}")));
             }
         }
         sources.push(source);
@@ -51,24 +51,15 @@ pub(super) fn infer(file: &Container, says: Option<CellKind>, nonlinearity: Nonl
     Ok(Found { shape, sources })
 }
 
-/// A shape in words, for messages.
-pub(super) fn describe(shape: &Shape) -> String {
-    let Shape { cell, nonlinearity, input, hidden, layers, output, bias } = shape;
-    let relu = if *nonlinearity == Nonlinearity::Relu { " with relu" } else { "" };
-    let biases = if *bias { "" } else { " without biases" };
-    let output = output.map_or("without a head".into(), |output| format!("output {output}"));
-    format!("{}{relu}{biases} of input {input}, hidden {hidden}, layers {layers}, {output}", cell.name())
-}
-
-/// The tensors of a file by what they are. Keys are PyTorch's names without a prefix, such as `weight_ih_l0`.
+/// The tensors of a file by their role. Keys are PyTorch's names without a prefix, such as `weight_ih_l0`.
 #[derive(Default)]
 struct Groups<'a> {
-    /// What stands before the names of the recurrent tensors, the dot included.
+    /// The prefix of the names of the recurrent tensors, including the dot.
     recurrent_prefix: Option<&'a str>,
     /// Full names of the recurrent tensors.
     recurrent: BTreeMap<String, &'a str>,
     layers: usize,
-    /// What stands before `weight` and `bias` of the head, the dot included.
+    /// The prefix of `weight` and `bias` of the head, including the dot.
     head_prefix: Option<&'a str>,
     /// Full names of the head's tensors.
     head: BTreeMap<&'a str, &'a str>,
@@ -99,13 +90,13 @@ impl<'a> Groups<'a> {
         let expected = if leaf == "weight" { 2 } else { 1 };
         if dims.len() != expected {
             return Err(
-                file.error(name, format!("a {leaf} of shape {} is of no linear head; {SUPPORTED}", shown(dims)))
+                file.error(name, format!("a {leaf} of shape {} is not one of a linear head; {SUPPORTED}", shown(dims)))
             );
         }
         let first = *self.head_prefix.get_or_insert(prefix);
         if first != prefix {
             let first = quoted(&format!("{first}weight"));
-            return Err(file.error(name, format!("is of a second linear layer beside {first}; {SUPPORTED}")));
+            return Err(file.error(name, format!("belongs to a second linear layer, next to {first}; {SUPPORTED}")));
         }
         self.head.insert(leaf, name);
         Ok(())
@@ -113,7 +104,8 @@ impl<'a> Groups<'a> {
 
     fn add_recurrent(&mut self, file: &Container, name: &'a str, prefix: &'a str, leaf: &str) -> Result<()> {
         if leaf.ends_with("_reverse") {
-            return Err(file.error(name, format!("is of a bidirectional network, which cannot stream; {SUPPORTED}")));
+            let reason = format!("belongs to a bidirectional network, which cannot stream; {SUPPORTED}");
+            return Err(file.error(name, reason));
         }
         if leaf.starts_with("weight_hr") {
             return Err(file.error(name, format!("is a projection (proj_size), which is not supported; {SUPPORTED}")));
@@ -124,7 +116,7 @@ impl<'a> Groups<'a> {
         let first = *self.recurrent_prefix.get_or_insert(prefix);
         if first != prefix {
             let first = quoted(&format!("{first}weight_ih_l0"));
-            let reason = format!("is of a second recurrent network beside {first}; {SUPPORTED}");
+            let reason = format!("belongs to a second recurrent network, next to {first}; {SUPPORTED}");
             return Err(file.error(name, reason));
         }
         if let Some(other) = self.recurrent.insert(format!("{kind}_l{layer}"), name) {
@@ -134,7 +126,7 @@ impl<'a> Groups<'a> {
         Ok(())
     }
 
-    /// The shape that the tensors of layer 0 and of the head have, with all its sizes checked.
+    /// The shape that follows from the tensors of layer 0 and of the head, with all sizes checked.
     fn shape(&self, file: &Container, says: Option<CellKind>, nonlinearity: Nonlinearity) -> Result<Shape> {
         if self.recurrent.is_empty() {
             return Err(Error::file(
@@ -168,7 +160,7 @@ impl<'a> Groups<'a> {
         file.error(&format!("{}{leaf}", prefix.unwrap_or_default()), "is missing; write the whole state_dict again")
     }
 
-    /// Where the values of the layout's entry `entry` come from.
+    /// Where the values of the layout's entry `entry` come from: see [`Source`].
     fn source(&self, file: &Container, entry: &str) -> Result<Source> {
         if let Some(leaf) = entry.strip_prefix("rnn.") {
             return self.recurrent_tensor(file, leaf).map(|name| Source::File(name.into()));
@@ -181,7 +173,7 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// The cell among `cells` whose weight_hh has this shape: the one that the file says, if that is one of them.
+/// The cell among `cells` whose weight_hh has this shape. If there are several, it is the one that the file `says`.
 fn cell_of(cells: &[CellKind], [rows, hidden]: [usize; 2], says: Option<CellKind>) -> Result<CellKind, String> {
     let fits = |cell: &CellKind| Some(rows) == hidden.checked_mul(cell.gates());
     let fitting: Vec<CellKind> = cells.iter().copied().filter(fits).collect();
@@ -197,8 +189,8 @@ fn cell_of(cells: &[CellKind], [rows, hidden]: [usize; 2], says: Option<CellKind
         (&[first, ..], _) => {
             let (all, first) = (either(fitting.iter().map(|cell| cell.name().into())), first.name());
             Err(format!(
-                "its shape is [{rows}, {hidden}], which may be {all}; write the file with the metadata {{\"cell\": \"{first}\"}} \
-                 or the other that it is"
+                "its shape is [{rows}, {hidden}], which may be {all}; write the file with the metadata {{\"cell\": \
+                 \"{first}\"}}, or with the name of the other cell"
             ))
         }
     }
@@ -213,7 +205,7 @@ fn either(names: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// Rows and columns of a matrix, neither of them zero.
+/// The rows and columns of a matrix; neither is zero.
 fn matrix(file: &Container, name: &str) -> Result<(usize, usize)> {
     match file.dims(name) {
         Some(&[rows, columns]) if rows > 0 && columns > 0 => Ok((rows, columns)),
@@ -224,7 +216,8 @@ fn matrix(file: &Container, name: &str) -> Result<(usize, usize)> {
     }
 }
 
-/// `weight_ih_l2` is (`weight_ih`, 2). `nn.LSTMCell` and its kin have no `_l0`: they are one layer.
+/// `weight_ih_l2` is (`weight_ih`, 2). `nn.LSTMCell`, `nn.GRUCell` and `nn.RNNCell` have no `_l0`, because they are one
+/// layer.
 fn recurrent_leaf(leaf: &str) -> Option<(&str, usize)> {
     const KINDS: [&str; 4] = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
     if KINDS.contains(&leaf) {
@@ -232,7 +225,7 @@ fn recurrent_leaf(leaf: &str) -> Option<(&str, usize)> {
     }
     let (kind, digits) = leaf.rsplit_once("_l")?;
     let layer: usize = digits.parse().ok()?;
-    // "01" and "+1" are numbers too, but PyTorch writes neither
+    // "01" and "+1" would parse too, but PyTorch does not write them
     (KINDS.contains(&kind) && layer.to_string() == digits).then_some((kind, layer))
 }
 

@@ -1,8 +1,9 @@
-//! Model files: safetensors with PyTorch's names, so that `model.load_state_dict(load_file(f))` works, and the way back.
+//! Model files: safetensors with PyTorch's names, so that `model.load_state_dict(load_file(f))` works. Files of PyTorch
+//! can be read too.
 //!
-//! Everything that is not a weight rides in the header's `__metadata__` under one key, as JSON; a file from
-//! elsewhere has none. One key, because the crate keeps metadata in a hash map: with two, the same model would not
-//! always give the same bytes.
+//! Everything that is not a weight is JSON in the header's `__metadata__`, under one key; files of other programs do
+//! not have it. It is one key because the crate keeps metadata in a hash map: with two, the same model would not always
+//! give the same bytes.
 
 mod container;
 mod infer;
@@ -32,20 +33,20 @@ pub use unseen::{End, Unseen};
 
 /// The key of our metadata in the header.
 const KEY: &str = "rnnstep";
-/// The key by which a file that is not ours may say its cell; ours say it in [`Metadata::shape`].
+/// The key under which a file of another program can name its cell; our files have it in [`Metadata::shape`].
 const CELL: &str = "cell";
-/// Tensors with this prefix are no weights: a checkpoint keeps the state of its optimiser in them.
+/// Tensors with this prefix are not weights: a checkpoint keeps the state of its optimiser in them.
 const EXTRA: &str = "rnnstep.";
 
-/// Tensors that are not a model's but a learner's begin so, among those that are no weights.
+/// The names of a learner's tensors begin with this, after the prefix of tensors that are not weights.
 pub const LEARNER: &str = "learner.";
 
-/// What a file says besides the weights.
+/// What a file holds besides the weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     /// Version of the format, at most [`Metadata::VERSION`]; [`write()`] fills it in.
     pub version: u32,
-    /// The network. [`write()`] fills it in; when read it was held against the tensors.
+    /// The network. [`write()`] fills it in; [`read`] compares it with the tensors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<Shape>,
     /// How raw inputs become x.
@@ -54,11 +55,13 @@ pub struct Metadata {
     /// How y becomes raw outputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_scaler: Option<Scaler>,
-    /// The form of the predicted columns, and which input each of them is; `None` for values. Files with one are of version 2,
-    /// so that a program which knows nothing of forms refuses them.
+    /// The target transform of the predicted columns, and the number of the input that each of them is; `None` for
+    /// values. Files with a target transform have version 2, so that an older program, which would ignore it, refuses
+    /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// What a row of y is, where it is more than a value for each predicted column. Such files are of version 2 as well.
+    /// The loss that decides what a row of y means, if that is more than a value for each predicted column. Such files
+    /// have version 2 too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub says: Option<Loss>,
     /// Names of the columns that the network was trained on.
@@ -67,16 +70,16 @@ pub struct Metadata {
     /// The options of the training.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "plain::deserialize")]
     pub recipe: Option<serde_json::Value>,
-    /// Where the training stood: whole numbers (steps, random state) that must come back exactly.
+    /// The progress of a training or a learner: numbers that must be read back exactly.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "plain::deserialize")]
     pub position: Option<serde_json::Value>,
     /// T of the windows in training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq_len: Option<usize>,
-    /// What the training left unseen, by which a forecast knows how far off it may be.
+    /// The end of the training rows and errors on later rows, from which prediction intervals are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen: Option<Unseen>,
-    /// An input and what the network made of it, for whoever loads the file to verify.
+    /// An input and the network's output for it, by which a program that loads the file can check itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Reference>,
 }
@@ -85,25 +88,25 @@ impl Metadata {
     /// The newest version of the format.
     pub const VERSION: u32 = 2;
 
-    /// The version that a file which says this needs.
+    /// The version that a file with this metadata needs.
     fn version_needed(&self) -> u32 {
         if self.target.is_some() || self.says.is_some() { 2 } else { 1 }
     }
 }
 
-/// The form of the predicted columns.
+/// The target transform of the predicted columns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "RawTarget")]
 pub struct Target {
-    /// What of them the network sees and says.
+    /// The target transform.
     #[serde(flatten)]
     pub transform: TargetTransform,
-    /// Of each, which input it is, from 0.
+    /// For each predicted column, the number of the input that it is, from 0.
     pub inputs: Vec<usize>,
 }
 
-/// A [`Target`] as it comes out of a file. What it does not know is passed over, and not kept while the rest is read as
-/// serde does it where structures are flattened.
+/// A [`Target`] as it is in a file. Unknown fields are skipped. To read a flattened structure, serde would keep them in
+/// memory, so the file is read into this one.
 #[derive(Deserialize)]
 struct RawTarget {
     #[serde(rename = "as")]
@@ -121,8 +124,8 @@ impl TryFrom<RawTarget> for Target {
             ("change", _) => TargetTransform::Change,
             ("relative-change", _) => TargetTransform::RelativeChange,
             ("seasonal-change", Some(season)) => TargetTransform::SeasonalChange { season },
-            ("seasonal-change", None) => return Err("target: a seasonal change without a season".into()),
-            (other, _) => return Err(format!("target: unknown form {}", quoted(other))),
+            ("seasonal-change", None) => return Err("target: a seasonal change needs a season".into()),
+            (other, _) => return Err(format!("target: unknown target transform {}", quoted(other))),
         };
         Ok(Self { transform, inputs })
     }
@@ -147,20 +150,20 @@ impl Default for Metadata {
     }
 }
 
-/// Names of columns of a table; empty where nobody knows them.
+/// Names of the columns of a table; empty if they are not known.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Columns {
-    /// The columns that make x, in order.
+    /// The input columns, in order.
     pub inputs: Vec<String>,
-    /// The columns that y predicts, in order.
+    /// The target columns, in order.
     pub targets: Vec<String>,
-    /// The column that says when, for plots.
+    /// The time column, for plots.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
 }
 
-/// A model file that was read: every tensor is there and has the shape that `shape` asks for.
+/// The content of a model file. Every tensor is there and has the shape that `shape` needs.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ModelFile {
@@ -168,35 +171,37 @@ pub struct ModelFile {
     pub shape: Shape,
     /// Its tensors, PyTorch's values row after row, in the order of [`Layout::entries`].
     pub weights: Vec<Tensor>,
-    /// What the file says besides; [`Metadata::default`] for one from elsewhere.
+    /// The metadata; [`Metadata::default`] for a file of another program.
     pub metadata: Metadata,
     /// The tensors that [`write()`] was given as `extra`, by name.
     pub extra: BTreeMap<String, Tensor>,
-    /// Lines that a user should see, each with file and tensor: values that are not finite, a head without a bias.
+    /// Warnings for the user, one line each, with file and tensor: values that are not finite, a head without a bias.
     pub warnings: Vec<String>,
 }
 
 /// Reads a model from a safetensors file, of this crate or of PyTorch (`save_file(model.state_dict(), path)`).
 ///
-/// Cell, sizes, layers and biases are inferred from the tensors. The cell is the one that the file says, in our metadata or, of
-/// another program, in a metadata entry `cell` (`save_file(..., metadata={"cell": "gru"})`), if the tensors are those of it;
-/// a file that says none has the cell with as many gates. Recurrent tensors may have any one prefix
-/// (`rnn.weight_ih_l0`, `weight_ih_l0`, `module.lstm.weight_ih_l0`), those of a linear head any other (`fc.weight`,
-/// `out.weight`). F32, F16, BF16 and F64 are converted to f32. A head without a bias gets one of zeros. Whether an
-/// Elman RNN is a relu one cannot be seen from its tensors: `nonlinearity` says so, unless the metadata does;
-/// tanh if neither does. The reference in the metadata has the right lengths; whoever computes verifies it.
+/// Cell, sizes, layers and biases are inferred from the tensors. If the file names a cell and the tensors fit it, it is
+/// that cell. Our files name it in the metadata; files of another program can name it in a metadata entry `cell`
+/// (`save_file(..., metadata={"cell": "gru"})`). Otherwise it is the cell with as many gates. All recurrent tensors may
+/// have one prefix (`rnn.weight_ih_l0`, `weight_ih_l0`, `module.lstm.weight_ih_l0`), and those of a linear head another
+/// one (`fc.weight`, `out.weight`). F32, F16, BF16 and F64 are converted to f32. A head without a bias gets a bias of
+/// zeros. The tensors of an Elman RNN do not show whether it has relu; this is taken from the metadata, or else from
+/// `nonlinearity`, or else it is tanh. The lengths of the reference in the metadata are checked here, its values are
+/// checked by [`load`].
 ///
-/// **Bounds.** No size in the header is believed before the bytes of the file account for it. Of a header of h bytes (8 MiB at
-/// most) and a file of n, memory is 32 MiB + 24·h + 5·n at most and time h·log h + n, here and in [`load`].
+/// **Bounds.** No size in the header is trusted before it is compared with the length of the file. For a header of h
+/// bytes (8 MiB at most) and a file of n bytes, memory is at most 32 MiB + 24·h + 5·n, and time is h·log h + n, here
+/// and in [`load`].
 ///
 /// # Errors
-/// If the file cannot be read, is damaged, is no safetensors, holds another kind of network, or contradicts
+/// If the file cannot be read, is damaged, is not safetensors, holds another kind of network, or contradicts
 /// its own metadata or `nonlinearity`. The message names file and tensor.
 pub fn read(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>) -> Result<ModelFile> {
     read_model(&Container::open(path.as_ref())?, nonlinearity)
 }
 
-/// The same as [`read`] for bytes in memory; `name` is what messages call them.
+/// The same as [`read`] for bytes in memory; `name` is their name in messages.
 ///
 /// # Errors
 /// Those of [`read`].
@@ -204,13 +209,12 @@ pub fn read_bytes(bytes: &[u8], name: &Path, nonlinearity: Option<Nonlinearity>)
     read_model(&Container::of_bytes(name, bytes)?, nonlinearity)
 }
 
-/// Reads tensors by name from any safetensors file: `required` ones must be there, `optional` ones may. The bounds are those of
-/// [`read`].
-/// Others are neither looked at nor converted. F32, F16, BF16 and F64 are converted to f32.
+/// Reads tensors by name from any safetensors file: `required` ones must be there, `optional` ones may be missing.
+/// Other tensors are not read. F32, F16, BF16 and F64 are converted to f32. The bounds are those of [`read`].
 ///
 /// # Errors
-/// If the file cannot be read or is damaged, a required tensor is missing, or one of those asked for has no values,
-/// is not of floating-point numbers or has an F64 value beyond the largest f32.
+/// If the file cannot be read or is damaged, a required tensor is missing, or a tensor that is read has no values,
+/// does not hold floating-point numbers, or has an F64 value beyond the largest f32.
 pub fn read_tensors(path: impl AsRef<Path>, required: &[&str], optional: &[&str]) -> Result<BTreeMap<String, Tensor>> {
     let file = Container::open(path.as_ref())?;
     let there = optional.iter().filter(|name| file.dims(name).is_some());
@@ -228,13 +232,13 @@ pub fn read_all_tensors(path: impl AsRef<Path>) -> Result<BTreeMap<String, Tenso
 
 /// Writes a model, whole or not at all. The same model gives the same bytes.
 ///
-/// `weights` are the tensors of [`Layout::entries`] under their names, in any order. `extra` tensors ride along
-/// under the prefix `rnnstep.`; PyTorch's strict `load_state_dict` refuses a file that has any, so they are for
-/// checkpoints only. The version and the shape in the file are those of this call, whatever `metadata` says.
+/// `weights` are the tensors of [`Layout::entries`] under their names, in any order. `extra` tensors are written under
+/// the prefix `rnnstep.`. PyTorch's strict `load_state_dict` refuses a file that has any, so they are for checkpoints
+/// only. The version and the shape in `metadata` are replaced by those of this call.
 ///
 /// # Errors
 /// If `weights` are not those of `shape`, a name is used twice, or the file cannot be written (folder missing or not
-/// writable, disk full); a file that was there before is then still there, unchanged.
+/// writable, disk full). An earlier file is then unchanged.
 pub fn write(
     path: impl AsRef<Path>,
     shape: &Shape,
@@ -246,7 +250,7 @@ pub fn write(
     let layout = Layout::new(shape);
     if weights.len() != layout.entries().len() {
         let (expected, got) = (layout.entries().len(), weights.len());
-        return Err(Error::invalid(format!("{got} tensors to write, {} has {expected}", infer::describe(shape))));
+        return Err(Error::invalid(format!("{got} tensors to write, {} has {expected}", shape)));
     }
     for entry in layout.entries() {
         match weights.iter().find(|(name, _)| *name == entry.name) {
@@ -271,7 +275,7 @@ pub fn write(
 /// Writes tensors as F32 into a safetensors file, whole or not at all. The same tensors give the same bytes.
 ///
 /// # Errors
-/// If a name is used twice or the file cannot be written; a file that was there before is then still there.
+/// If a name is used twice or the file cannot be written. An earlier file is then unchanged.
 pub fn write_tensors(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Result<()> {
     write_file(path.as_ref(), tensors.iter().map(|&(name, tensor)| (name.to_string(), tensor)), None)
 }
@@ -279,14 +283,14 @@ pub fn write_tensors(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Res
 /// Writes text, whole or not at all.
 ///
 /// # Errors
-/// If the file cannot be written; one that was there before is then still there.
+/// If the file cannot be written. An earlier file is then unchanged.
 #[doc(hidden)]
 pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<()> {
     crate::io::atomic::write_atomic(path.as_ref(), |out| out.write_all(text.as_bytes()))
 }
 
-/// `Ok` if a file could be written to `path` now; leaves no trace, and removes temporary files that processes which were
-/// killed left there. To know before long work, not after.
+/// `Ok` if a file could be written to `path` now. It is for a check before long work. It leaves no file, and removes
+/// temporary files of processes that were killed there.
 ///
 /// # Errors
 /// Those of writing it.
@@ -295,11 +299,11 @@ pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     crate::io::atomic::check(path.as_ref())
 }
 
-/// The file that writing to `path` replaces, links followed to their end, whether it is there or not;
-/// `None` for what is written to directly: a device, a pipe, or what this process has open already (`/dev/stdout`).
+/// The file that writing to `path` replaces, after all links are followed, whether it exists or not. `None` if `path`
+/// is written to directly: a device, a pipe, or a file that this process has open (`/dev/stdout`).
 ///
 /// # Errors
-/// If `path` is a folder, or a circle of links.
+/// If `path` is a folder, or a loop of links.
 #[doc(hidden)]
 pub fn replaced(path: impl AsRef<Path>) -> Result<Option<PathBuf>> {
     crate::io::atomic::replaced(path.as_ref())
@@ -324,13 +328,12 @@ fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<Mo
     if let (None, Some(says)) = (metadata.shape, says)
         && says != shape.cell
     {
-        let (says, shape) = (says.name(), infer::describe(&shape));
-        return Err(Error::file(file.path(), format!("its metadata says cell {says}, but its tensors are {shape}")));
+        let reason = format!("its metadata says cell {says}, but its tensors are {shape}");
+        return Err(Error::file(file.path(), reason));
     }
     if let Some(said) = metadata.shape
         && said != shape
     {
-        let (said, shape) = (infer::describe(&said), infer::describe(&shape));
         return Err(Error::file(file.path(), format!("its metadata says {said}, but its tensors are {shape}")));
     }
     if let Some(reference) = &metadata.reference {
@@ -356,7 +359,7 @@ fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<Mo
     for (name, _) in file.tensors() {
         if let Some(own) = name.strip_prefix(EXTRA) {
             let (tensor, lost) = file.read(name)?;
-            // rows of a learner are NaN where nothing came
+            // rows of a learner are NaN where actual values are unknown
             if !own.starts_with(crate::model::file::LEARNER) {
                 warn(file, name, &tensor, lost, &mut warnings);
             }
@@ -366,19 +369,19 @@ fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<Mo
     Ok(ModelFile { shape, weights, metadata, extra, warnings })
 }
 
-/// Whether there are no more names of columns than columns: they are looked up, shown and written for each.
+/// Checks that there are not more column names than columns. Too many would make later lookups and messages slow.
 fn check_columns(metadata: &Metadata, shape: &Shape) -> Result<(), String> {
     let each = metadata.says.unwrap_or_default().outputs(1);
     let Columns { inputs, targets, .. } = &metadata.columns;
     for (what, names, width) in [("inputs", inputs, shape.input), ("targets", targets, shape.width_out() / each)] {
         if names.len() > width {
-            return Err(format!("{} names of {what} for a network of {width}", names.len()));
+            return Err(format!("there are {} names of {what}, but the network has {width}", names.len()));
         }
     }
     Ok(())
 }
 
-/// The cell that a file of another program says it has.
+/// The cell that a file of another program names.
 fn read_cell(file: &Container) -> Result<Option<CellKind>> {
     let Some(word) = file.metadata(CELL) else { return Ok(None) };
     let error = |reason| Error::file(file.path(), format!("metadata {CELL:?}: {reason}"));
@@ -388,12 +391,12 @@ fn read_cell(file: &Container) -> Result<Option<CellKind>> {
 fn read_metadata(file: &Container) -> Result<Metadata> {
     let Some(json) = file.metadata(KEY) else { return Ok(Metadata::default()) };
     let error = |reason: String| Error::file(file.path(), format!("metadata {KEY:?}: {reason}"));
-    // the version first: what a later one means by the other fields is not known here
+    // the version first, because a later version may give the other fields another meaning
     let version: Version = serde_json::from_str(json).map_err(|e| error(brief(e)))?;
     if !(1..=Metadata::VERSION).contains(&version.version) {
         let (found, known) = (version.version, Metadata::VERSION);
         return Err(error(format!(
-            "format version {found}, but this program knows no newer than {known}; take a newer one"
+            "format version {found}, but this program knows only up to {known}; take a newer program"
         )));
     }
     serde_json::from_str(json).map_err(|e| error(brief(e)))
@@ -411,7 +414,7 @@ fn word(nonlinearity: Nonlinearity) -> &'static str {
     }
 }
 
-/// Says which values of a tensor are not finite, and whether they were in the file.
+/// Adds warnings about values of a tensor that are not finite: those that are so in the file, and those that became so.
 fn warn(file: &Container, name: &str, tensor: &Tensor, lost: usize, warnings: &mut Vec<String>) {
     if lost > 0 {
         let reason = format!("{lost} of its F64 values are beyond the largest f32 and became infinite");
@@ -432,7 +435,7 @@ fn read_data(file: &Container, name: &str) -> Result<(String, Tensor)> {
     Ok((name.to_string(), tensor))
 }
 
-/// A tensor as the `safetensors` crate wants to see it.
+/// A tensor as the `safetensors` crate needs it.
 struct Out<'a>(&'a Tensor);
 
 impl View for Out<'_> {

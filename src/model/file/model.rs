@@ -1,35 +1,54 @@
-//! Between a file and a model that works.
+//! Loads a model from a file, and saves a model to a file.
 
 use super::{Metadata, Reference, Target, read, write};
 use crate::cell::kind::Nonlinearity;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, brief};
 use crate::model::{Model, Order};
 use crate::net::state::State;
+use crate::objective::loss::Loss;
 use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
 use crate::units::Units;
 use crate::units::transform::TargetTransform;
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A model as it came out of a file, with what the file says besides.
+/// A model from a file, with everything else that the file holds.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The model, with the scalers of the file.
     pub model: Model,
-    /// The rest of the file's header.
+    /// The metadata of the file.
     pub metadata: Metadata,
-    /// Tensors of a checkpoint.
+    /// Additional tensors, of a checkpoint or a learner.
     pub extra: BTreeMap<String, Tensor>,
-    /// Lines that a user should see.
+    /// Warnings for the user, one line each.
     pub warnings: Vec<String>,
 }
 
-/// Reads a model and, where the file has a reference input and output, checks that the model still gives it, over its first
-/// sixteen steps.
+impl Loaded {
+    /// The loss that the model was trained with: what its file says of it, or else the default.
+    ///
+    /// # Errors
+    /// If the recipe in the file has a loss that nobody knows.
+    pub fn loss(&self) -> Result<Loss> {
+        let predicts = self.model.units().map(Units::loss).filter(|loss| loss.is_distribution());
+        let trained = self.metadata.recipe.as_ref().and_then(|recipe| recipe.get("loss"));
+        match (predicts, trained) {
+            (Some(loss), _) => Ok(loss),
+            (None, Some(loss)) => Loss::deserialize(loss)
+                .map_err(|error| Error::invalid(format!("the recipe in the file: loss: {}", brief(error)))),
+            (None, None) => Ok(Loss::default()),
+        }
+    }
+}
+
+/// Reads a model. If the file has a reference input and output, it checks that the model still gives that output, for
+/// the first sixteen steps.
 ///
 /// # Errors
-/// Those of [`read`]; scalers that do not fit the model; a reference that is not met.
+/// Those of [`read`], and if the scalers do not fit the model or the reference output differs.
 pub fn load(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>, cpu: Cpu) -> Result<Loaded> {
     let path = path.as_ref();
     let file = read(path, nonlinearity)?;
@@ -37,7 +56,7 @@ pub fn load(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>, cpu: Cpu
     let mut model = Model::from_weights(file.shape, &file.weights).map_err(in_file)?;
     match (&file.metadata.x_scaler, &file.metadata.target_scaler) {
         (None, None) if file.metadata.target.is_none() => {}
-        (None, None) => return Err(Error::file(path, "metadata: a form of the target without scalers")),
+        (None, None) => return Err(Error::file(path, "metadata: there is a target transform, but no scalers")),
         (Some(x), Some(y)) => {
             let mut units = Units::scaled(x.clone(), y.clone());
             if let Some(target) = &file.metadata.target {
@@ -48,7 +67,7 @@ pub fn load(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>, cpu: Cpu
             }
             model = model.with_units(units).map_err(in_file)?;
         }
-        _ => return Err(Error::file(path, "metadata: one scaler of two is missing")),
+        _ => return Err(Error::file(path, "metadata: one of the two scalers is missing")),
     }
     if let Some(reference) = &file.metadata.reference {
         verify(&model, reference, cpu).map_err(in_file)?;
@@ -56,8 +75,8 @@ pub fn load(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>, cpu: Cpu
     Ok(Loaded { model, metadata: file.metadata, extra: file.extra, warnings: file.warnings })
 }
 
-/// Writes a model, whole or not at all, with its scalers and a reference input and output. `metadata` says the rest;
-/// `extra` tensors are for checkpoints.
+/// Writes a model, whole or not at all, with its scalers and a reference input and output. `metadata` has all other
+/// fields of the header; `extra` tensors are for checkpoints.
 ///
 /// # Errors
 /// Those of [`write()`].
@@ -79,8 +98,8 @@ pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &
 }
 
 impl Model {
-    /// Reads a model from a safetensors file, of this crate or of PyTorch; see [`load`] for more control and for
-    /// what the file says besides.
+    /// Reads a model from a safetensors file, of this crate or of PyTorch. [`load`] has more options and also returns
+    /// the metadata.
     ///
     /// # Errors
     /// Those of [`load`].
@@ -91,17 +110,17 @@ impl Model {
     /// Writes the model into a safetensors file that PyTorch can load, whole or not at all.
     ///
     /// # Errors
-    /// If the file cannot be written; one that was there before is then still there.
+    /// If the file cannot be written. An earlier file is then unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         save(path, self, &Metadata::default(), &[])
     }
 }
 
-/// As many steps of a reference are computed; what this library writes has four. More would tell no more of the weights, and a
-/// file of a few megabytes could ask for minutes.
+/// The number of steps of a reference that are computed. This library writes four. More would not check the weights
+/// better, and with a long reference a file of a few megabytes could take minutes.
 const STEPS: usize = 16;
 
-/// The reference output must come out again to float32 rounding, whatever processor wrote the file.
+/// Checks that the model gives the reference output up to float32 rounding, whatever processor wrote the file.
 fn verify(model: &Model, reference: &Reference, cpu: Cpu) -> Result<()> {
     let shape = model.shape();
     let steps = reference.seq_len.min(STEPS);
@@ -113,7 +132,7 @@ fn verify(model: &Model, reference: &Reference, cpu: Cpu) -> Result<()> {
         let near = (found - expected).abs() <= 1e-5 * expected.abs().max(1.0);
         if !same && !near {
             return Err(Error::invalid(format!(
-                "the reference output is not met (value {i} is {found}, the file says {expected}): the weights were \
+                "the reference output differs (value {i} is {found}, in the file it is {expected}): the weights were \
                  changed or damaged after training"
             )));
         }

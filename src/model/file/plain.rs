@@ -1,15 +1,15 @@
-//! JSON of any form out of a file, no more of it than a file of ours has.
+//! Reads JSON of any structure from a file, with a limit on its size.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::cell::Cell;
 
-/// The most values there may be: a learner has six numbers for each column, and a network 16,384 columns.
+/// The most values: a learner has six numbers for each column, and a network has up to 16,384 columns.
 const VALUES: usize = 1 << 20;
 /// The most lists and objects: `{"a":0}` is eight bytes in a file and seven hundred in memory.
 const GROUPS: usize = 10_000;
 
-/// What may still come.
+/// How many values and groups may still follow.
 struct Room {
     values: Cell<usize>,
     groups: Cell<usize>,

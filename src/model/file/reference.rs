@@ -1,11 +1,12 @@
-//! The reference input and output that a file may carry, so that whoever loads it can see that it computes the same.
+//! The reference input and output that a file may hold, so that a program that loads it can check that it computes the
+//! same.
 
 use crate::net::shape::Shape;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// An input and what the network made of it, from zero states, in scaled units. Whoever loads the file computes the first
-/// sixteen steps again, however many there are.
+/// An input and the network's output for it, from zero states, in the network's units. Loading a file computes the
+/// first sixteen steps again, however many there are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reference {
     /// `[T,I]`
@@ -19,7 +20,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Whether the lengths are those that `shape` asks for; if not, why.
+    /// Whether the lengths are those that `shape` needs; if not, a message.
     pub(super) fn check(&self, shape: &Shape) -> Result<(), String> {
         let sides = [("x", self.x.len(), shape.input), ("y", self.y.len(), shape.width_out())];
         for (name, len, width) in sides {
@@ -32,9 +33,9 @@ impl Reference {
     }
 }
 
-/// Every f32 as text and back without a changed bit (of NaN, only that it is one). JSON has no word for values that
-/// are not finite, so they are texts. Finite values are written with the digits of an f64: the shortest digits of an
-/// f32 would be rounded twice on the way back.
+/// Writes every f32 as text and reads back the same bits (except those of NaN). JSON has no numbers that are not
+/// finite, so they are texts. Finite values are written with the digits of an f64, because the shortest digits of an
+/// f32 would be rounded twice when they are read.
 mod exact {
     use super::*;
 

@@ -1,38 +1,40 @@
-//! What a model file says of the rows that it was trained on: enough to know them again, and none of them.
+//! What a model file records of the rows that the model was trained on: hashes to recognise them, but no values.
 
 use crate::io::hash;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
-/// Where training ended, and how far off the network is after that.
+/// Where the training rows end, and the errors of the network on rows after that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Unseen {
-    /// Of each series, where it is.
+    /// The end of the training rows of each series.
     pub ends: Vec<End>,
-    /// Errors one step ahead at rows after that `[n,D]`, as [`OutputKind::errors`](crate::series::residuals::OutputKind::errors) gives them.
+    /// Errors one step ahead at later rows `[n,D]`, as
+    /// [`OutputKind::errors`](crate::series::residuals::OutputKind::errors) gives them.
     pub errors: Vec<f32>,
 }
 
-/// Where the rows of a series end that were trained on.
+/// The end of the training rows of one series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// How many they are.
+    /// The number of training rows.
     pub train_rows: usize,
-    /// A hash of the last of them: by it a table is known to be the one trained on, or to go on from it.
+    /// A hash of the last training rows. It shows that a table is the one that was trained on, or continues it.
     pub last: u64,
-    /// A hash of all rows, with those to predict and those that were held out: by it the very same table is known.
+    /// A hash of all rows, inputs and targets, including held-out rows. It shows that a table is exactly the same.
     pub table: u64,
 }
 
-/// As many rows as say where training ended, if there are as many.
+/// The number of last rows that are hashed; fewer if there are fewer rows.
 const LAST: usize = 8;
 
 impl Unseen {
-    /// The first row of `table [T,I]`, in raw units, that was not trained on, if it has the end of the rows that were: where that was
-    /// in training, or else anywhere. Of several places the last.
+    /// The first row of `table [T,I]`, in raw units, that was not trained on; `None` if the table does not contain the
+    /// end of the training rows. The end is looked for at its row in training, or else anywhere. If there are several,
+    /// the last one counts.
     pub fn first_of(&self, table: &Tensor) -> Option<usize> {
-        // each row is looked at for a few of its successors, however many ends there are
+        // each row is hashed once, however many ends there are
         let mut hashes = HashMap::new();
         let mut ends_at = |rows: usize, last: u64| {
             rows <= table.rows().0 && *hashes.entry(rows).or_insert_with(|| hash_of_last(table, rows)) == Some(last)
@@ -45,7 +47,7 @@ impl Unseen {
 }
 
 impl End {
-    /// Of `inputs [T,I]` and `targets [T,D]` the first rows were trained on.
+    /// The end for `inputs [T,I]` and `targets [T,D]`, of which the first `train_rows` rows were trained on.
     pub fn of(inputs: &Tensor, targets: &Tensor, train_rows: usize) -> Self {
         let last = hash_of_last(inputs, train_rows).unwrap_or_default();
         let table = hash::of_values([inputs.data(), targets.data()].into_iter().flatten());
@@ -81,12 +83,12 @@ mod tests {
         let (all, other) = (rows(0..60), rows(1000..1060));
         let known = unseen(&[(&all, 40), (&other, 50)]);
         assert_eq!(known.first_of(&all), Some(40));
-        assert_eq!(known.first_of(&rows(0..90)), Some(40), "rows came since");
+        assert_eq!(known.first_of(&rows(0..90)), Some(40), "rows were added since");
         assert_eq!(known.first_of(&rows(10..60)), Some(30), "the first are cut away");
         assert_eq!(known.first_of(&other), Some(50));
         assert_eq!((known.first_of(&rows(41..90)), known.first_of(&rows(0..39))), (None, None));
-        assert_eq!(known.first_of(&rows(33..60)), None, "of eight rows seven");
-        // fewer rows than say it
+        assert_eq!(known.first_of(&rows(33..60)), None, "seven of eight rows");
+        // fewer rows than are hashed
         assert_eq!(unseen(&[(&rows(0..5), 3)]).first_of(&rows(0..9)), Some(3));
         assert_eq!(unseen(&[(&rows(0..5), 0)]).first_of(&rows(0..9)), None);
         assert_eq!(unseen(&[]).first_of(&all), None);
@@ -94,7 +96,8 @@ mod tests {
         assert_eq!(unseen(&[(&all, usize::MAX)]).first_of(&all), None);
     }
 
-    /// Where all rows are alike, as in a shop that is closed, the longest training counts: no row of it is taken for unseen.
+    /// If all rows are equal, as in a shop that is closed, the longest training counts: then none of its rows counts as
+    /// unseen.
     #[test]
     fn of_ends_that_are_alike_the_last_counts() {
         let zeros = table(vec![0.0; 200]);

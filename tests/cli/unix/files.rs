@@ -50,7 +50,7 @@ fn permissions_stay_and_what_runs_as_its_owner_does_not() {
         fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
         let answer = run.ok("predict m.safetensors sunspots.csv --out p.csv");
         let dropped =
-            "note: p.csv: its setuid and setgid bits are dropped, so that what is written runs as nobody else\n";
+            "note: p.csv: its setuid and setgid bits are dropped, so that the new file cannot run as another user\n";
         assert_eq!(answer.stderr, if before & 0o6000 == 0 { "" } else { dropped });
         let found = fs::metadata(&path).unwrap();
         assert_eq!(found.mode() & 0o7777, after, "{before:o}");
@@ -69,7 +69,7 @@ fn permissions_stay_and_what_runs_as_its_owner_does_not() {
         "cp \"$R\" program; chmod 755 program; setpriv --reuid=777 --regid=777 --clear-groups ./program predict m.safetensors sunspots.csv --out p.csv",
     );
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stderr.contains("note: p.csv: belongs to user 12345, and to you once it is written"), "{stderr}");
+    assert!(stderr.contains("note: p.csv: belongs to user 12345, but to you once it is written"), "{stderr}");
     let found = fs::metadata(&path).unwrap();
     assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (777, 777, 0o644));
 }

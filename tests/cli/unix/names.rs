@@ -179,6 +179,9 @@ fn a_folder_reads_nothing_outside() {
     let table = run.text("models/scores.csv");
     for file in ["../m.safetensors", "/etc/passwd", "a/b.safetensors", ".."] {
         fs::write(run.path("models/scores.csv"), table.replace("0.safetensors", file)).unwrap();
-        run.fails("predict models all.csv --series shop", &["scores.csv: line 2", "is no name of a file"]);
+        run.fails(
+            "predict models all.csv --series shop",
+            &["scores.csv: line 2", "must be a plain file name, without a folder"],
+        );
     }
 }

@@ -181,7 +181,7 @@ fn what_is_no_model_in_a_folder() {
         fs::remove_file(run.path("models/north.safetensors")).unwrap();
         assert_eq!(said(&run, make).2, Some(0));
         for resume in ["", " --resume models"] {
-            run.fails(&format!("{train}{resume}"), &["models/north.safetensors", "is no file"]);
+            run.fails(&format!("{train}{resume}"), &["models/north.safetensors", "is not a regular file"]);
             assert!(run.path("models/scores.csv").is_file());
         }
     }

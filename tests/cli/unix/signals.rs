@@ -74,7 +74,7 @@ fn every_command_that_learns_saves() {
         send(talk.id(), signal);
         let answer = talk.end();
         assert_eq!(answer.code, Some(1), "{signal}");
-        assert!(answer.stdout.contains("go on with: rnnstep train --resume"), "{}", answer.stdout);
+        assert!(answer.stdout.contains("continue with: rnnstep train --resume"), "{}", answer.stdout);
         assert!(Checkpoint::load(run.path("t.checkpoint.safetensors"), Cpu::widest()).unwrap().steps_done() > 20);
 
         let mut talk = run.talk("stream m.safetensors --learn --out l.safetensors");
@@ -268,7 +268,7 @@ fn a_learner_on_a_full_disk_answers_on() {
     let said: Vec<&str> = answer.stderr.lines().collect();
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(
-        said[0].starts_with("warning: l.learner.safetensors: File too large") && said[0].contains("goes on"),
+        said[0].starts_with("warning: l.learner.safetensors: File too large") && said[0].contains("continues"),
         "{said:?}"
     );
     assert!(said[1].starts_with("error: l.learner.safetensors: File too large"), "{said:?}");

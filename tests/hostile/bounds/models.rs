@@ -178,7 +178,7 @@ fn a_reference_is_computed_for_a_few_steps() {
         std::fs::write(&path, network(1, 5, 1, Some(&all.to_string()))).unwrap();
         file::load(&path, None, Cpu::widest()).map_err(|error| error.to_string())
     };
-    assert!(load(0).unwrap_err().contains("not met (value 0") && load(15).unwrap_err().contains("not met (value 15"));
+    assert!(load(0).unwrap_err().contains("differs (value 0") && load(15).unwrap_err().contains("differs (value 15"));
     load(16).unwrap();
 }
 

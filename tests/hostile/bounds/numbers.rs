@@ -176,8 +176,8 @@ fn a_learner_is_what_its_rows_account_for() {
     let inside: Value = serde_json::from_str(header["__metadata__"]["rnnstep"].as_str().unwrap()).unwrap();
     let run = run.with_memory(1_000_000).with_time(20);
     for (place, number, word) in [
-        ("/position/learner/options/window", json!(u64::MAX), Some("not a window of 18446744073709551615")),
-        ("/position/learner/options/window", json!(100_000_000), Some("not a window of 100000000")),
+        ("/position/learner/options/window", json!(u64::MAX), Some("do not fit a window of 18446744073709551615")),
+        ("/position/learner/options/window", json!(100_000_000), Some("do not fit a window of 100000000")),
         ("/position/learner/options/every", json!(u64::MAX), None),
         ("/position/learner/options/every", json!(1_u64 << 63), None),
         ("/position/learner/numbers/ticks", json!(u64::MAX), Some("its numbers fit no learner")),

@@ -66,7 +66,7 @@ fn memory_that_runs_out_is_one_line() {
         ] {
             let command = command.replace("{}", model);
             let line = run.fails(&command, &[model]);
-            assert!(line.contains("out of memory") || line.contains("more than fits"), "{line}");
+            assert!(line.contains("out of memory") || line.contains("does not fit"), "{line}");
         }
     }
     for (file, commands) in [("long.npy", &["train long.npy", "predict m.safetensors long.npy"][..])] {
@@ -160,7 +160,7 @@ fn wide_tables_and_many_names_take_a_moment() {
     run.file("names.safetensors", network(1, 4, 1, Some(&all.to_string())));
     run.fails(
         "predict names.safetensors wide.csv",
-        &["names.safetensors", "600000 names of inputs for a network of 1"],
+        &["names.safetensors", "600000 names of inputs, but the network has 1"],
     );
     let all = json!({ "version": 1, "columns": { "inputs": names(16_000), "targets": names(16_000) } });
     run.file("names.safetensors", network(16_000, 1, 16_000, Some(&all.to_string())));
@@ -191,15 +191,15 @@ fn a_table_of_models_names_its_own_files() {
     for (rows, words) in [
         (
             "a,../other.safetensors\n".to_string(),
-            vec!["line 2: \"../other.safetensors\" is no name of a file in this folder"],
+            vec!["line 2: the model file \"../other.safetensors\" must be a plain file name, without a folder"],
         ),
-        ("a,/etc/passwd\n".to_string(), vec!["is no name of a file in this folder"]),
-        ("a,..\n".to_string(), vec!["is no name of a file in this folder"]),
+        ("a,/etc/passwd\n".to_string(), vec!["must be a plain file name, without a folder"]),
+        ("a,..\n".to_string(), vec!["must be a plain file name, without a folder"]),
         ("a,m.safetensors\nb,m.safetensors\n".to_string(), vec!["for two series, \"a\" and \"b\""]),
         (format!("\"{}", "x".repeat(30_000_000)), vec![]),
-        (format!("a,{}\n", "y/".repeat(500_000)), vec!["line 2: \"y/y/", "is no name of a file in this folder"]),
+        (format!("a,{}\n", "y/".repeat(500_000)), vec!["line 2: the model file \"y/y/", "must be a plain file name"]),
         (format!("a,{}\n", "y/".repeat(1_000_000)), vec!["line 2: a row of more than 1048576 bytes"]),
-        (format!("a,{}\n", "9".repeat(70_000)), vec!["is no name of a file in this folder"]),
+        (format!("a,{}\n", "9".repeat(70_000)), vec!["must be a plain file name, without a folder"]),
     ] {
         std::fs::write(run.path("models/scores.csv"), format!("series,file\n{rows}")).unwrap();
         let words = [&["models"], &words[..]].concat();

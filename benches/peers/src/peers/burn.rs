@@ -1,5 +1,5 @@
-//! burn, on the backend that it recommends for a processor, `flex`. Its modules keep the gates apart, and the weights
-//! the other way round than PyTorch.
+//! burn, on the backend that it recommends for a processor, `flex`. Its modules keep the gates apart, and their weights
+//! are transposed compared with PyTorch's.
 
 use crate::nets::{LESSON_STEPS, LESSON_WINDOW, Net, RATE};
 use crate::peer::{Peer, Result, Stream};

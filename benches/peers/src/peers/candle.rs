@@ -1,5 +1,5 @@
-//! candle, with the layers of candle-nn. It has no Elman RNN: for the lesson one is put together here, the way its LSTM
-//! is.
+//! candle, with the layers of candle-nn. It has no Elman RNN: for the lesson one is composed here, in the way of its
+//! LSTM.
 
 use crate::nets::{LESSON_STEPS, LESSON_WINDOW, Net, RATE};
 use crate::peer::{Peer, Result, Stream};

@@ -1,5 +1,5 @@
-//! Where the networks lie as ONNX files, and how `onnx_files.py`, which writes them, names what goes in and out: `x`
-//! and the states in, `y` and the new states out.
+//! Where the networks are as ONNX files, and the names that `onnx_files.py`, which writes them, gives to inputs and
+//! outputs: `x` and the states are inputs, `y` and the new states are outputs.
 
 use crate::nets::Net;
 use crate::peer::Result;

@@ -77,7 +77,7 @@ impl Peer for Ahead {
     }
 
     fn variant(&self) -> &'static str {
-        "predict, advance() not timed"
+        "step, advance() not timed"
     }
 
     fn stream(&self, net: &Net) -> Result<Box<dyn Stream>> {
@@ -104,7 +104,7 @@ impl Peer for Small {
         stream(&net.model.clone().with_weights(self.0)?, false)
     }
 
-    /// Of the network that was rounded: what rounding does to a network is another matter.
+    /// The truth of the rounded network: this does not measure what rounding does to a network.
     fn truth(&self, net: &Net) -> Vec<f64> {
         let rounded = net.model.clone().with_weights(self.0);
         rounded.map_or_else(|_| Vec::new(), |model| Reference::of(&model).forward(&net.x))

@@ -1,5 +1,5 @@
-//! What a training is asked to do: the options of `train` that decide its result. They are kept in the model file
-//! and in the checkpoint under the names of the flags, so that a training can be repeated and gone on with.
+//! What a training is asked to do: the options of `train` that decide its result. The model file and the checkpoint
+//! store them under the names of the flags, so that a training can be repeated and resumed.
 
 mod check;
 
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-/// Names on the command line and in files of the optimisers.
+/// The names of the optimisers on the command line and in files.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerName {
@@ -39,32 +39,32 @@ pub enum OptimizerName {
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StateMode {
-    /// It starts the next window, detached from its history
+    /// It starts the next window; gradients do not flow back into the window before
     Carry,
     /// The next window starts from zero; windows are shuffled
     Reset,
 }
 
-/// What of the predicted columns a network sees and says.
+/// The target transform: what a network reads and predicts of the target columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetAs {
     /// The value itself
     #[default]
     Value,
-    /// The change since the row before
+    /// The difference from the row before
     Change,
-    /// The change as a part of the value before
+    /// That difference, divided by the absolute value before
     RelativeChange,
-    /// The change since a season ago
+    /// The difference from the row one season before
     SeasonalChange,
 }
 
-/// Times through all windows of a table, if nobody says.
+/// Passes over all windows of a file, by default.
 const EPOCHS: u64 = 100;
-/// Training steps on the built-in sine, if nobody says.
+/// Training steps on the built-in sine, by default.
 const STEPS_OF_SINE: u64 = 75;
-/// Windows of many series side by side, if nobody says.
+/// Windows in one training step of a global model, by default.
 const BATCH: usize = 32;
 
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -96,39 +96,40 @@ pub struct Job {
     /// Rows from the start of one window to the next [default: 1 with --state reset, else T]
     #[arg(long, value_name = "ROWS", value_parser = number::count::<usize>, help_heading = "Windows")]
     pub stride: Option<usize>,
-    /// Windows side by side in one training step [default: 1; 32 for one model over many series whose state is reset]
+    /// Windows in one training step [default: 1; 32 for one model over many series with --state reset]
     #[arg(long, default_value_t = 1, hide_default_value = true, value_name = "B", value_parser = number::count::<usize>, help_heading = "Windows")]
     pub batch: usize,
     /// What happens to the hidden state between windows [default: carry; reset for one model over many series]
     #[arg(long, value_enum, default_value = "carry", hide_default_value = true, help_heading = "Windows")]
     pub state: StateMode,
-    /// Which steps of a window count [default: all, or last for windows cut with targets [N,B,O]]
+    /// Steps of a window that count in the loss [default: all; last for windows already cut with targets [N,B,O]]
     #[arg(long, value_parser = value::loss_on(), help_heading = "Windows")]
     pub loss_on: Option<HeadSteps>,
-    /// Part of the rows, from the end of the series, that is held out to choose the best weights and to score, 0 to below 1
-    /// [default: 0.2 for a table, 0 for windows already cut]
+    /// Part of the rows, at the end of the series, that is held out to choose the best weights and to score the model,
+    /// 0 to below 1 [default: 0.2 for a table, 0 for windows already cut]
     #[arg(long, value_name = "FRACTION", value_parser = number::fraction, help_heading = "Windows")]
     pub val_fraction: Option<f64>,
     /// How columns are scaled, fitted on the training part [default: standard for a table, else none]
     #[arg(long, value_parser = value::scaling(), help_heading = "Windows")]
     pub scale: Option<Scaling>,
-    /// Target transform: what the network reads and predicts of the target columns; forecasts are plain values all the same
+    /// Target transform: whether the network reads and predicts the target columns as values or as differences; the
+    /// predictions that are printed or written are values in any case
     #[arg(long, value_enum, default_value = "value", help_heading = "Windows")]
     #[serde(default)]
     pub target_as: TargetAs,
-    /// Rows of a season, for seasonal-change [default: found in the training part]
+    /// Rows of a season, for --target-as seasonal-change [default: found in the training part]
     #[arg(long, value_name = "ROWS", value_parser = number::count::<usize>, help_heading = "Windows")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season: Option<usize>,
 
-    /// Times through all windows [default: 100 for a table, unless --steps is given]
+    /// Passes over all windows [default: 100 for a file of DATA, unless --steps is given]
     #[arg(long, value_name = "N", value_parser = number::count_or_none::<u64>, conflicts_with = "steps", help_heading = "Training")]
     pub epochs: Option<u64>,
     /// Training steps [default: 75 for the sine]
     #[arg(long, value_name = "N", value_parser = number::count_or_none::<u64>, help_heading = "Training")]
     pub steps: Option<u64>,
-    /// Loss, averaged over all elements: mse, mae, huber, gaussian (mean and variance) or quantiles[:LEVEL,...]
-    /// (alone 0.1,0.5,0.9)
+    /// Loss, averaged over all elements: mse, mae, huber, gaussian (mean and variance) or quantiles[:LEVEL,...] (levels
+    /// 0.1,0.5,0.9 if none are given)
     #[arg(long, default_value = "mse", help_heading = "Training")]
     pub loss: Loss,
     /// Optimiser
@@ -140,7 +141,7 @@ pub struct Job {
     /// Decay rates of the two moments of adam and adamw
     #[arg(long, num_args = 1..=2, value_names = ["BETA1", "BETA2"], value_delimiter = ',', default_values_t = [0.9, 0.999], value_parser = number::fraction, help_heading = "Training")]
     pub betas: Vec<f64>,
-    /// What adam and adamw add to the root of the second moment
+    /// What adam and adamw add to the square root of the second moment
     #[arg(long, default_value = "1e-8", value_name = "EPS", value_parser = number::positive, help_heading = "Training")]
     pub eps: f64,
     /// Use the largest second moment so far (adam, adamw)
@@ -164,14 +165,14 @@ pub struct Job {
     /// Learning rate over the training steps: constant, step:EVERY:GAMMA or cosine[:STEPS[:MIN]]
     #[arg(long, default_value = "constant", value_parser = schedule, help_heading = "Training")]
     pub schedule: String,
-    /// Stop after so many epochs without a better loss on the held-out part [default: never]
+    /// Stop after this many epochs without a better loss on the held-out part [default: never]
     #[arg(long, value_name = "EPOCHS", value_parser = number::count_or_none::<u64>, help_heading = "Training")]
     pub patience: Option<u64>,
     /// Seed of the initial weights, the order of windows and dropout
     #[arg(long, default_value_t = 0, value_name = "SEED", help_heading = "Training")]
     pub seed: u64,
 
-    /// Read options from a file, under the names of the flags; flags given here take precedence
+    /// Read options from a file, under the names of the flags; a flag on the command line overrides the file
     #[arg(long, value_name = "FILE.toml", help_heading = "Files")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
@@ -185,15 +186,15 @@ pub struct Job {
 pub struct Ready {
     /// How to train.
     pub plan: Plan,
-    /// What on.
+    /// The data to train on.
     pub data: Prepared,
-    /// The table, or those of several series; none for the sine and for windows that came cut.
+    /// The table, or those of several series; none for the sine and for windows already cut.
     pub tables: Vec<Named>,
 }
 
-/// A table in raw units, with its names, and where training ends.
+/// A table in raw units, with the names of its columns, and how many of its rows train.
 pub struct Named {
-    /// Which of several series it is.
+    /// The name of the series, if there are several.
     pub series: Option<String>,
     pub table: Table,
     pub input_names: Vec<String>,
@@ -203,7 +204,7 @@ pub struct Named {
 }
 
 impl Job {
-    /// What is read for it.
+    /// The files that it reads.
     pub fn paths(&self) -> Paths<'_> {
         let data = self.data.data.as_ref().map_or(&[][..], Files::paths);
         Paths::default().reads("DATA", data).reads("--config", &self.config)
@@ -215,7 +216,7 @@ impl Job {
         Ok(shape.with_nonlinearity(self.nonlinearity)?.with_bias(!self.no_bias)?)
     }
 
-    /// The recipe of a training of so many steps.
+    /// The recipe of a training of `steps` steps.
     pub fn recipe(&self, loss_on: HeadSteps, steps: Option<u64>) -> Result<Recipe, Failure> {
         let decay = self.weight_decay.unwrap_or(if self.optimizer == OptimizerName::AdamW { 0.01 } else { 0.0 });
         let [beta1, beta2] = self.betas[..] else {
@@ -246,19 +247,20 @@ impl Job {
         Ok(recipe.checked()?)
     }
 
-    /// What is not said, for one model over many series: windows of all of them in one step, shuffled. One series after the
-    /// other, the weights would follow the last one.
+    /// Sets the defaults of a global model: a training step takes windows of all series, shuffled. If the series came
+    /// one after the other, the weights would follow the last one.
     pub fn settle_several(&mut self, matches: &clap::ArgMatches) {
-        let said = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-        if !said("state") {
+        let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        if !given("state") {
             self.state = StateMode::Reset;
         }
-        if self.state == StateMode::Reset && !said("batch") {
+        if self.state == StateMode::Reset && !given("batch") {
             self.batch = BATCH;
         }
     }
 
-    /// Reads the data, says how long to train if nobody did, so that a file says it too, and makes all of it ready.
+    /// Reads the data and prepares it for training. If no option says how long to train, the default is set, so that
+    /// the model file stores it.
     pub fn prepare(&mut self) -> Result<Ready, Failure> {
         match self.data.source()? {
             Source::Sine => {
@@ -278,7 +280,7 @@ impl Job {
                 Ok(Ready { plan, data, tables: vec![] })
             }
             Source::Windows { x, target } => {
-                self.refuse_table_options("windows already cut")?;
+                self.refuse_table_options("a file of windows already cut")?;
                 let all = Windows::cut(x.clone(), target.clone()).map_err(|error| self.in_data(error))?;
                 self.check_loss_on(&all)?;
                 self.settle_epochs();
@@ -299,7 +301,7 @@ impl Job {
         }
     }
 
-    /// Makes one series ready.
+    /// Prepares one series for training.
     pub fn prepare_series(&mut self, series: &Series) -> Result<(Plan, Prepared, Named), Failure> {
         let mut named = self.named(series)?;
         self.settle_season(&[&named.table])?;
@@ -310,7 +312,7 @@ impl Job {
         Ok((plan, data, named))
     }
 
-    /// Makes several series ready for one model. What is left out is said on stderr.
+    /// Prepares several series for one model. Prints a warning for each series that is left out.
     fn prepare_several(&mut self, all: Vec<OneSeries>) -> Result<Ready, Failure> {
         let mut tables = self.named_several(all)?;
         let all: Vec<&Table> = tables.iter().map(|named| &named.table).collect();
@@ -343,7 +345,7 @@ impl Job {
                 if let Some((what, has, wanted, flag)) = pairs.into_iter().find(|(_, has, wanted, _)| has != wanted) {
                     let (has, wanted) = (listed(has), listed(wanted));
                     let reason =
-                        format!("has the {what} {has}, a series before it {wanted}; choose by name with {flag}");
+                        format!("has the {what} {has}, but an earlier series has {wanted}; choose by name with {flag}");
                     return Err(Error::File { path: file, reason }.into());
                 }
             }
@@ -363,13 +365,13 @@ impl Job {
         job
     }
 
-    /// The columns of `series` that go in and those to predict.
+    /// The input columns of `series`, and those to predict.
     pub fn named(&self, series: &Series) -> Result<Named, Failure> {
         let (inputs, targets) = (self.data.input_columns(series)?, self.data.target_columns(series)?);
-        // before anything is made of them: a column that is not there is a matter of the file
+        // checked first, so that an error about a missing column names the file
         let positions = |wanted: &[String]| series.positions(wanted).map_err(|error| self.in_data(error));
         let (input_positions, target_positions) = (positions(&inputs)?, positions(&targets)?);
-        // of a column that goes in twice the first place
+        // a column that is an input twice counts at its first place
         let places: HashMap<usize, usize> =
             input_positions.iter().copied().zip(0..input_positions.len()).rev().collect();
         let columns = target_positions.iter().map(|target| places.get(target).copied()).collect();
@@ -384,7 +386,8 @@ impl Job {
         })
     }
 
-    /// Finds the season, if a change over one is asked for and nobody said how long it is: of several series the commonest.
+    /// Finds the season, if seasonal differencing is asked for and no option gives its length. Of several series, the
+    /// most common season is taken.
     pub fn settle_season(&mut self, tables: &[&Table]) -> Result<(), Failure> {
         if self.target_as != TargetAs::SeasonalChange || self.season.is_some() {
             return Ok(());
@@ -398,19 +401,19 @@ impl Job {
                 *found.entry(season).or_default() += 1;
             }
         }
-        // of two as common ones the shorter
+        // of two that are equally common, the shorter
         self.season = found.into_iter().rev().max_by_key(|(_, count)| *count).map(|(season, _)| season);
         if self.season.is_none() {
-            let message = "--target-as seasonal-change: no season was found in the training part; say --season ROWS";
+            let message = "--target-as seasonal-change: no season was found in the training part; give --season ROWS";
             return Err(self.in_data(Error::Invalid(message.into())).into());
         }
         Ok(())
     }
 
-    /// What the network sees and says of the predicted columns.
+    /// The target transform.
     pub fn transform(&self) -> Result<TargetTransform, Failure> {
         if self.season.is_some() && self.target_as != TargetAs::SeasonalChange {
-            return Err(Failure::Usage("--season: only --target-as seasonal-change has one".into()));
+            return Err(Failure::Usage("--season: goes only with --target-as seasonal-change".into()));
         }
         Ok(match self.target_as {
             TargetAs::Value => TargetTransform::Value,
@@ -427,14 +430,15 @@ impl Job {
         self.val_fraction.unwrap_or(HELD_OUT)
     }
 
-    /// How tables become a model.
+    /// The plan of a training on tables.
     pub fn plan(&self) -> Result<Plan, Failure> {
         self.check_stride()?;
         self.say_what_is_named();
         self.plan_with(self.transform()?, self.held_out())
     }
 
-    /// The same for windows, which have no columns to scale and of which nothing is held out unless somebody asks for it.
+    /// The plan of a training on windows. They have no columns to scale, and nothing is held out unless an option asks
+    /// for it.
     fn plan_of_windows(&self) -> Result<Plan, Failure> {
         self.plan_with(TargetTransform::Value, self.val_fraction.unwrap_or(0.0))
     }
@@ -454,20 +458,20 @@ impl Job {
         })
     }
 
-    /// Without a level near the middle, what is named where one value is wanted is no median.
+    /// Prints a note if no level is near 0.5: the one value of scores and forecasts is then no median.
     fn say_what_is_named(&self) {
         let Loss::Quantiles(levels) = self.loss else { return };
         let level = levels.as_slice()[self.loss.point()];
         if !(0.4..=0.6).contains(&level) {
             let line = format!(
-                "note: where one value is wanted, in scores and forecasts, it is the quantile {level} of --loss {}; add 0.5 for medians",
+                "note: scores and single-value forecasts use the quantile {level} of --loss {}; add 0.5 for medians",
                 self.loss
             );
             say_once("quantiles", &line);
         }
     }
 
-    /// An error that lies in the data names its file.
+    /// Adds the name of the file to an error that lies in the data.
     pub fn in_data(&self, error: Error) -> Error {
         match (error, self.data.data.as_ref().and_then(Files::one)) {
             (Error::Invalid(reason), Some(path)) => Error::File { path: path.into(), reason },
@@ -475,7 +479,7 @@ impl Job {
         }
     }
 
-    /// Too few rows are a matter of the file, a size of 0 is one of the options.
+    /// Adds the name of the file to an error, such as too few rows, unless it lies in an option that is 0.
     fn in_rows(&self, error: Error) -> Error {
         let sizes = [self.seq_len, self.batch, self.stride.unwrap_or(1)];
         if sizes.contains(&0) { error } else { self.in_data(error) }
@@ -512,7 +516,7 @@ fn schedule(text: &str) -> Result<String, String> {
 }
 
 impl Job {
-    /// The model of `path`; the job takes its shape over. Flags that were given and say otherwise are refused.
+    /// Loads the model of `path`, and copies its shape into the job. A flag that was given and differs is refused.
     pub fn take_shape_of(
         &mut self,
         path: &std::path::Path,

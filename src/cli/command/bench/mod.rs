@@ -26,9 +26,9 @@ use std::time::Duration;
 
 /// Sizes of the networks that are timed if no model is given.
 const HIDDEN: [usize; 6] = [8, 16, 32, 64, 128, 256];
-/// Steps whose answers are checked before anything is timed, and rows of x that are stepped over.
+/// Steps whose predictions are checked before anything is timed. The steps that are timed repeat the same rows of x.
 const CHECKED: usize = 64;
-/// The most time for the clock itself.
+/// The most time for measuring the clock itself.
 const CLOCK: Duration = Duration::from_millis(500);
 /// Lines of a plot in the terminal.
 const HEIGHT: usize = 14;
@@ -38,30 +38,30 @@ pub struct BenchArgs {
     /// Model file [default: random networks of every cell, H 8 to 256]
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Activation of an Elman RNN whose file does not say it [default: tanh]
+    /// Activation of an Elman RNN, if its file does not name one [default: tanh]
     #[arg(long, value_parser = value::nonlinearity(), value_name = "NAME", requires = "model")]
     nonlinearity: Option<Nonlinearity>,
-    /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory, a card
-    /// computes with the rounded weights in f32
+    /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory, and
+    /// a GPU computes with the rounded weights in f32
     #[arg(long, value_parser = value::weights(), value_name = "FORMAT", default_value = "f32")]
     weights: Weights,
     /// Seed of random weights
     #[arg(long, default_value_t = 0, value_name = "SEED", conflicts_with = "model")]
     seed: u64,
-    /// Seconds to measure for, in all
+    /// Seconds that all measurements take together
     #[arg(long, default_value_t = 8.0, value_name = "S", value_parser = number::seconds)]
     seconds: f64,
     /// Write every row of the table, in nanoseconds
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
-    /// Write a plot: a histogram for a model, else medians over H
+    /// Write a plot: histograms for a MODEL, else medians over H
     #[arg(long, value_name = "FILE.svg|png")]
     plot: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
-/// A device, and what it is called in the table.
+/// A device, and its name in the table.
 struct Place {
     name: String,
     device: Device,
@@ -76,7 +76,7 @@ struct Measured {
 }
 
 pub fn run(args: &BenchArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    // everything that can fail comes before anything is timed or said
+    // everything that can fail comes before anything is timed or printed
     let time = Duration::from_secs_f64(args.seconds);
     args.check_paths()?;
     if args.out.is_some() || args.plot.is_some() {
@@ -125,7 +125,7 @@ impl BenchArgs {
         Ok(models.collect::<Result<_, _>>()?)
     }
 
-    /// What is timed, in a line.
+    /// What is timed, in one line.
     fn title(&self, models: &[Model]) -> String {
         match (&self.model, models) {
             (Some(_), [model]) => {
@@ -136,20 +136,20 @@ impl BenchArgs {
         }
     }
 
-    /// The cards to time, by number; and why there are none.
+    /// The numbers of the GPUs to time, or a note on why there are none.
     fn cards(&self) -> Result<(Vec<usize>, Vec<String>), Failure> {
         match self.device.every_card()? {
             Ok(cards) if self.model.is_none() && !self.device.insists_on_card() && !cards.is_empty() => {
-                let why = "left out, its kernels are compiled for each network: ask with --device cuda";
-                Ok((vec![], vec![format!("cuda      {why}")]))
+                let reason = "left out, since kernels are compiled for each network; ask for it with --device cuda";
+                Ok((vec![], vec![format!("cuda      {reason}")]))
             }
             Ok(cards) => Ok((cards, vec![])),
-            Err(why) => Ok((vec![], vec![format!("cuda      {why}")])),
+            Err(reason) => Ok((vec![], vec![format!("cuda      {reason}")])),
         }
     }
 
-    /// Where a network of `shape` is timed. A card that cannot run it is left out, unless it is insisted on. A note says what
-    /// the card is or why it is left out.
+    /// The devices on which a network of `shape` is timed. A GPU that cannot run it is left out, unless it is asked
+    /// for. A note describes each GPU, or why it is left out.
     fn places(&self, shape: &Shape, cards: &[usize], notes: &mut Vec<String>) -> Result<Vec<Place>, Failure> {
         let cpus = self.device.every_cpu()?.into_iter();
         let mut places: Vec<Place> =
@@ -164,12 +164,12 @@ impl BenchArgs {
                     note
                 }
                 Err(Failure::Library(error)) if !self.device.insists_on_card() => {
-                    // one line, also where a compiler had more to say
+                    // only the first line, since a message of the compiler may have many
                     format!("{name:<9} left out, {}", error.to_string().lines().next().unwrap_or_default())
                 }
                 Err(other) => return Err(other),
             };
-            // the same of every network
+            // most networks give the same note
             if !notes.contains(&note) {
                 notes.push(note);
             }
@@ -177,7 +177,7 @@ impl BenchArgs {
         Ok(places)
     }
 
-    /// Times every network on every device, each for as long, and prints as it goes.
+    /// Times every network on every device, each for the same time, and prints each result at once.
     fn measure(
         &self,
         networks: Vec<(&Model, Vec<Place>)>,
@@ -208,7 +208,7 @@ impl BenchArgs {
         Ok((clock, measured))
     }
 
-    /// The files that are asked for, and a plot here where a person looks.
+    /// Writes the files that are asked for, and prints a plot if stdout is a terminal.
     fn write(&self, clock: &Clock, measured: &[Measured], figure: Figure, screen: &mut Screen) -> Result<(), Failure> {
         if screen.terminal {
             let text = terminal::render_figure(&figure, screen.width(), HEIGHT, screen.colour());
@@ -226,7 +226,8 @@ impl BenchArgs {
     }
 }
 
-/// Holds the answers of every network on every device against each other and against float64. What was found, in a line.
+/// Compares the predictions of every network on every device with float64, and those of the CPUs with each other.
+/// Returns the result in words.
 fn agreement(networks: &[(&Model, Vec<Place>)]) -> Result<String, Failure> {
     let (mut sets, mut cards): (Vec<&str>, Vec<&str>) = Default::default();
     let (mut off, mut off_on_card) = (0.0_f64, 0.0_f64);
@@ -244,18 +245,18 @@ fn agreement(networks: &[(&Model, Vec<Place>)]) -> Result<String, Failure> {
             }
         }
     }
-    let far = |off: f64| format!("at most {off:.1e} off float64");
+    let difference = |off: f64| format!("at most {off:.1e} off float64");
     let same = match sets[..] {
         [] => None,
-        [only] => Some(format!("{only}: portable's bits, {}", far(off))),
-        _ => Some(format!("{}: the same bits, {}", sets.join(", "), far(off))),
+        [only] => Some(format!("{only}: the bits of portable, {}", difference(off))),
+        _ => Some(format!("{}: the same bits, {}", sets.join(", "), difference(off))),
     };
-    let on_card = (!cards.is_empty()).then(|| format!("{}: {}", cards.join(", "), far(off_on_card)));
+    let on_card = (!cards.is_empty()).then(|| format!("{}: {}", cards.join(", "), difference(off_on_card)));
     let both: Vec<String> = same.into_iter().chain(on_card).collect();
     Ok(format!("answers   {}", both.join("\n          ")))
 }
 
-/// What the processor calls itself, or its architecture where nobody says.
+/// The name of the processor, or its architecture if the system gives no name.
 fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(':')).next();

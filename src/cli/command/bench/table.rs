@@ -1,4 +1,4 @@
-//! What was measured, as tables: for a person in microseconds, as CSV in nanoseconds.
+//! The measurements as tables: printed in microseconds, as CSV in nanoseconds.
 
 use super::Measured;
 use crate::cli::failure::Failure;
@@ -9,13 +9,13 @@ use std::time::Duration;
 
 /// What the columns mean.
 const ABOUT: &str = "\
-timed     single steps of one stream on one thread; each time holds one reading
-          of the clock. µs/step, steps/s: blocks of 1 ms and more, as a whole.
-          after 1 ms: asleep between ticks 1 ms apart, caches as found then.
-          predict, advance: a step in halves, from x to y and what can wait.
-          -: a percentile with fewer than three times beyond it.";
+timed     single steps of one stream on one thread; each time contains one
+          reading of the clock. µs/step and steps/s are of blocks of at least 1 ms.
+          after 1 ms: the thread sleeps before each step, and caches may be cold.
+          advance, answer: the halves of a step, the work before x and the rest.
+          -: fewer than three times lie beyond this percentile.";
 
-/// What is timed, the clock's own cost, and what the columns are called.
+/// Prints what is timed, the names of the columns, and the time of a reading of the clock.
 pub fn begin(clock: &Clock, one_model: bool, screen: &mut Screen) -> Result<(), Failure> {
     screen.lines(ABOUT)?;
     screen.lines(&format!("\n{}", row("µs", ["samples", "p50", "p99", "p99.9", "max", "µs/step", "steps/s"])))?;
@@ -24,13 +24,13 @@ pub fn begin(clock: &Clock, one_model: bool, screen: &mut Screen) -> Result<(), 
     screen.line(times("reading after 1 ms", &clock.paused, None))?;
     if !one_model {
         let above = format!("{:19}{:<36}{:>8}{:>16}", "", "step", "p50", "p50 after 1 ms");
-        let names = ["p50", "p99", "p99.9", "max", "steps/s", "predict", "step", "predict"];
+        let names = ["p50", "p99", "p99.9", "max", "steps/s", "answer", "step", "answer"];
         screen.lines(&format!("\n{above}\n{}", cells("µs", "", names)))?;
     }
     Ok(())
 }
 
-/// All rows of one device.
+/// Prints all rows of one device.
 pub fn whole(measured: &Measured, screen: &mut Screen) -> Result<(), Failure> {
     let latency = &measured.latency;
     screen.line(&measured.device)?;
@@ -44,7 +44,7 @@ pub fn whole(measured: &Measured, screen: &mut Screen) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The row of one of many networks.
+/// Prints the row of one of many networks.
 pub fn short(measured: &Measured, first: bool, screen: &mut Screen) -> Result<(), Failure> {
     let Measured { shape, latency, .. } = measured;
     let network = if first { format!("{:<4} {:>3}", shape.cell().name(), shape.hidden()) } else { String::new() };
@@ -56,16 +56,16 @@ pub fn short(measured: &Measured, first: bool, screen: &mut Screen) -> Result<()
         p999,
         time(latency.in_a_row.step.max()),
         format!("{:.0}", latency.throughput.per_second()),
-        median(&latency.in_a_row.predict),
+        median(&latency.in_a_row.answer),
         median(&latency.paused.step),
-        median(&latency.paused.predict),
+        median(&latency.paused.answer),
     ];
     screen.line(cells(&network, &measured.device, columns.each_ref().map(|column| column.as_str())))
 }
 
 /// The parts of single steps by name.
 fn parts(singles: &Singles) -> [(&'static str, &Distribution); 3] {
-    [("step", &singles.step), ("predict", &singles.predict), ("advance", &singles.advance)]
+    [("step", &singles.step), ("answer", &singles.answer), ("advance", &singles.advance)]
 }
 
 fn times(what: &str, single: &Distribution, throughput: Option<&Throughput>) -> String {
@@ -83,8 +83,8 @@ fn row(what: &str, [samples, p50, p99, p999, max, per_step, per_second]: [&str; 
     line.trim_end().into()
 }
 
-fn cells(network: &str, device: &str, [p50, p99, p999, max, per_second, predict, paused, cold]: [&str; 8]) -> String {
-    format!("{network:<8} {device:<8}{p50:>7}{p99:>7}{p999:>7}{max:>8}{per_second:>9}{predict:>8}{paused:>8}{cold:>8}")
+fn cells(network: &str, device: &str, [p50, p99, p999, max, per_second, answer, paused, cold]: [&str; 8]) -> String {
+    format!("{network:<8} {device:<8}{p50:>7}{p99:>7}{p999:>7}{max:>8}{per_second:>9}{answer:>8}{paused:>8}{cold:>8}")
 }
 
 fn known(single: &Distribution, per_mille: usize) -> String {
@@ -102,7 +102,8 @@ pub fn header() -> Vec<String> {
     names.split(',').map(String::from).collect()
 }
 
-/// Every distribution in a row, the clock's first. What is not known, and what a row has no such thing of, is empty.
+/// Every distribution as a row, those of the clock first. A cell is empty if its value is not known, or does not exist
+/// for such a row.
 pub fn rows<'a>(clock: &'a Clock, measured: &'a [Measured]) -> impl Iterator<Item = Vec<String>> + 'a {
     let empty = || [const { String::new() }; 5];
     let clock = [("0", &clock.in_a_row), ("1", &clock.paused)];

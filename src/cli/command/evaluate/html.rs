@@ -1,4 +1,4 @@
-//! The report as one page that needs nothing else: no script, no font, no picture from elsewhere.
+//! The report as one HTML page. It contains its pictures, and loads no script, font or picture.
 
 use super::{Report, plots, table};
 use crate::cli::failure::Failure;
@@ -47,7 +47,7 @@ pub fn page(report: &Report) -> Result<String, Failure> {
                 std::iter::once(header).chain(ahead.map(|ahead| table::by_horizon(column, ahead))).collect();
             picture(&mut page, "Skill against the best naive forecast, by steps ahead", plots::skill(column))?;
             picture(&mut page, "Errors by steps ahead", plots::by_horizon(column))?;
-            page += "<details><summary>Every number of steps ahead</summary>\n";
+            page += "<details><summary>Every horizon</summary>\n";
             rows(&mut page, &shown);
             page += "</details>\n";
         }
@@ -60,7 +60,7 @@ pub fn page(report: &Report) -> Result<String, Failure> {
 }
 
 fn add(page: &mut String, text: std::fmt::Arguments<'_>) {
-    let _ = page.write_fmt(text); // a string takes whatever is written
+    let _ = page.write_fmt(text); // writing to a string does not fail
 }
 
 fn rows(page: &mut String, rows: &[impl AsRef<[String]>]) {
@@ -78,7 +78,7 @@ fn picture(page: &mut String, title: &str, plot: Plot) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Text as HTML takes it.
+/// Escapes text for HTML.
 fn escaped(text: &str) -> String {
     rnnstep::error::escaped(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,21 +1,19 @@
-//! `rnnstep evaluate` over many series: a walk over each, one table of all.
+//! `rnnstep evaluate` over many series: a backtest of each, and one table of all results.
 //!
-//! Each series is divided by its own rows, whatever their times: one model over series that end at different times has seen
-//! rows of others that are later than those it forecasts.
+//! Each series is split by its own rows, whatever their times. If the series end at different times, a global model was
+//! trained on rows of some series that are later than the rows that it forecasts in others.
 
 use super::remark::Remark;
 use super::table::{self, Cells, Make};
 use super::walk::{ahead_said, split_at, walk};
 use super::{EvaluateArgs, Report, goes_with, own_job, refuse_recipe};
 use crate::cli::args::device::Work;
-use crate::cli::args::folder::Folder;
 use crate::cli::args::job::{Job, Named};
 use crate::cli::args::model::load;
 use crate::cli::args::series::OneSeries;
 use crate::cli::args::threads::{cores, threads};
 use crate::cli::failure::Failure;
 use crate::cli::output::report;
-use crate::cli::output::report::LEARNED_NOTHING;
 use crate::cli::output::screen::Screen;
 use crate::cli::output::screen::tell;
 use crate::cli::output::{columns, progress};
@@ -23,7 +21,8 @@ use rnnstep::error::quoted;
 use rnnstep::evaluate::backtest::{Comparison, Verdict};
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, Loaded, Metadata};
-use rnnstep::train::{HELD_OUT, Table};
+use rnnstep::train::folder::Folder;
+use rnnstep::train::{HELD_OUT, Outcome, Table};
 use rnnstep::{Error, Model};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -31,11 +30,11 @@ use std::process::ExitCode;
 
 /// Where the model of a series comes from.
 enum Models {
-    /// One trained for each, on the way.
+    /// A local model for each series, which is trained during the backtest.
     Trained,
-    /// One for all.
+    /// A global model.
     One(Box<Loaded>),
-    /// One of a folder for each.
+    /// A local model for each series, from a folder.
     Each(Folder),
 }
 
@@ -43,7 +42,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     for (flag, path) in [("--html", &args.html), ("--plot", &args.plot)] {
         if path.is_some() {
             let message =
-                format!("{flag}: shows one series; say which with --only NAME, or take --out and --forecasts");
+                format!("{flag}: shows one series; choose it with --only NAME, or use --out and --forecasts for all");
             return Err(Failure::Usage(message));
         }
     }
@@ -53,8 +52,8 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     let (models, remark) = match models {
         Some(models) => (models, None),
         None => {
-            let (model, learned) = one_over_all(args, &mut job, &all)?;
-            (Models::One(Box::new(model)), (!learned).then_some(LEARNED_NOTHING))
+            let (model, learned) = train_global(args, &mut job, &all)?;
+            (Models::One(Box::new(model)), (!learned).then_some(Outcome::LEARNED_NOTHING))
         }
     };
     let bar = progress::of_many(all.len(), "series");
@@ -72,7 +71,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     for (one, found) in all.iter().zip(found.into_iter().flatten()) {
         match found {
             Ok(report) => reports.push((one.name.clone(), report)),
-            // flags that make no sense are no fault of the series
+            // an error in the flags ends the command, since it is the same for every series
             Err(Failure::Usage(message)) => return Err(Failure::Usage(message)),
             Err(failure) => failures.push(format!("failed: series {}: {}", quoted(&one.name), failure.into_error())),
         }
@@ -88,7 +87,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         match (remark, silent.count()) {
             (Some(remark), _) => screen.line(format_args!("note: {remark}"))?,
             (None, 0) => {}
-            (None, silent) => screen.line(format_args!("note: of {silent} series, {LEARNED_NOTHING}"))?,
+            (None, silent) => screen.line(format_args!("note: in {silent} series, {}", Outcome::LEARNED_NOTHING))?,
         }
         table::write(args, screen, |table| joined(&reports, table))?;
     }
@@ -97,26 +96,27 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// What to train by or to read, and the models; `None` for one that is yet to be trained over all. And what to say of it.
+/// The job, the models, and where the forecasts come from in words. The models are `None` if a global model has yet to
+/// be trained.
 fn models(args: &EvaluateArgs, matches: &clap::ArgMatches) -> Result<(Job, Option<Models>, String), Failure> {
     let mut job = args.job.clone();
     let Some(path) = &args.model else {
         if args.per_series {
             job.check_for_each()?;
-            return Ok((job, Some(Models::Trained), "by a model trained for each".into()));
+            return Ok((job, Some(Models::Trained), "by a local model trained for each".into()));
         }
-        once(args, "one model over many series is trained once; leave them out, or take --per-series")?;
+        refuse_trainings(args, "a global model is trained once; leave them out, or use --per-series")?;
         job.settle_several(matches);
-        return Ok((job, None, "by one model, trained on the rows before of all".into()));
+        return Ok((job, None, "by one global model, trained on the earlier rows of all series".into()));
     };
     refuse_recipe(&args.job, matches)?;
     let Some(folder) = Folder::open(path)? else {
-        once(args, "a MODEL over many series is taken unchanged; leave them out")?;
+        refuse_trainings(args, "a MODEL for many series is used unchanged; leave them out")?;
         let loaded = load(path, None, args.device.cpu()?)?;
         let job = own_job(args, &loaded, path)?;
-        return Ok((job, Some(Models::One(Box::new(loaded))), "by one model taken unchanged".into()));
+        return Ok((job, Some(Models::One(Box::new(loaded))), "by one global model, used unchanged".into()));
     };
-    // all were trained on the same columns: no others have to hold numbers
+    // all were trained on the same columns, so only these have to hold numbers
     if job.data.column.is_empty()
         && let Some(Columns { inputs, targets, .. }) = folder.columns(args.device.cpu()?)
     {
@@ -125,20 +125,21 @@ fn models(args: &EvaluateArgs, matches: &clap::ArgMatches) -> Result<(Job, Optio
     Ok((job, Some(Models::Each(folder)), format!("by the models in {}", path.display())))
 }
 
-/// Refuses what only walks with many trainings know.
-fn once(args: &EvaluateArgs, why: &str) -> Result<(), Failure> {
+/// Refuses the options of a backtest that trains a model for each series. `reason` is why there is none.
+fn refuse_trainings(args: &EvaluateArgs, reason: &str) -> Result<(), Failure> {
     if args.refit.is_some() || args.sliding.is_some() || args.gap > 0 {
-        return Err(Failure::Usage(format!("--refit, --sliding and --gap: {why}")));
+        return Err(Failure::Usage(format!("--refit, --sliding and --gap: {reason}")));
     }
     Ok(())
 }
 
-/// One model, trained on what comes before the part that is forecast of every series; and whether it learned anything.
-fn one_over_all(args: &EvaluateArgs, job: &mut Job, all: &[OneSeries]) -> Result<(Loaded, bool), Failure> {
+/// Trains a global model on the rows of every series before the part that is forecast. Also returns whether it learned
+/// anything.
+fn train_global(args: &EvaluateArgs, job: &mut Job, all: &[OneSeries]) -> Result<(Loaded, bool), Failure> {
     let test_fraction = args.test_fraction.unwrap_or(HELD_OUT);
     let mut tables = Vec::new();
     for one in all {
-        // what cannot be read is listed where it is walked over
+        // a series that cannot be read is reported by its own backtest
         let Ok(series) = &one.series else { continue };
         let Ok(named) = job.named(series) else { continue };
         let (train, _) = split_at(named.table.rows(), test_fraction)?;
@@ -159,28 +160,28 @@ fn one_over_all(args: &EvaluateArgs, job: &mut Job, all: &[OneSeries]) -> Result
     Ok((loaded(outcome.model, metadata), outcome.learned))
 }
 
-/// A model as if it came from a file.
+/// The model as if it had been loaded from a file.
 fn loaded(model: Model, metadata: Metadata) -> Loaded {
     Loaded { model, metadata, extra: Default::default(), warnings: vec![] }
 }
 
 fn walk_one(args: &EvaluateArgs, job: &Job, one: &OneSeries, models: &Models) -> Result<Report, Failure> {
-    let of = |named: Named| Named { series: Some(one.name.clone()), ..named };
+    let with_name = |named: Named| Named { series: Some(one.name.clone()), ..named };
     let series = match &one.series {
         Ok(series) => series,
         Err(error) => return Err(Error::Invalid(error.to_string()).into()),
     };
     let given = |job: Job, loaded: Loaded, path: &Path| {
-        let named = of(job.named(series)?);
+        let named = with_name(job.named(series)?);
         goes_with(&loaded, &named, path)?;
         walk(args, job, named, Some(loaded))
     };
     match models {
-        Models::Trained => walk(args, job.of_one(one), of(job.named(series)?), None),
+        Models::Trained => walk(args, job.of_one(one), with_name(job.named(series)?), None),
         Models::One(loaded) => {
             let mut job = job.clone();
             if args.model.is_none() {
-                // what was held out inside the training part has nothing to do with the part that is forecast
+                // the rows that this model held out in training are not the rows that are forecast
                 job.val_fraction = None;
             }
             given(job, loaded.as_ref().clone(), args.model.as_deref().unwrap_or(&one.file))
@@ -193,7 +194,7 @@ fn walk_one(args: &EvaluateArgs, job: &Job, one: &OneSeries, models: &Models) ->
     }
 }
 
-/// A row for each series and column, and what they come to.
+/// Prints a row for each series and column, and a summary.
 fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failure> {
     let columns =
         || reports.iter().flat_map(|(name, report)| report.evaluation.columns.iter().map(move |c| (name, report, c)));
@@ -201,7 +202,7 @@ fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failur
     let mut rows = Vec::new();
     for (name, report, column) in columns() {
         let mut cells = table::by_horizon(column, 1);
-        // one row ahead, all of them
+        // every row is one step ahead, so the first cell, the horizon, is replaced
         cells.splice(..1, [name.clone(), report.named.target_names[column.target].clone()]);
         cells.push(over_naive.count(&column.comparisons[0]).into());
         if let Some(learning) = &column.learning {
@@ -215,14 +216,14 @@ fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failur
     let header = [&["series", "column", "RMSE", "naive", "best naive", "skill, 95 %"], learner, verdicts].concat();
     screen.line("")?;
     columns::print(&header, &rows, screen)?;
-    screen.line(over_naive.said("the best naive forecast"))?;
+    screen.line(over_naive.in_words("the best naive forecast"))?;
     if learns {
-        screen.line(format_args!("learning while it runs, {}", over_model.said("the same model frozen")))?;
+        screen.line(format_args!("learning while it runs, {}", over_model.in_words("the same model frozen")))?;
     }
     Ok(())
 }
 
-/// How many are what, and how good.
+/// How many comparisons had each verdict, and all their skills.
 #[derive(Default)]
 struct Counted {
     skills: Vec<f64>,
@@ -230,7 +231,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// Counts one, and says what it is.
+    /// Counts a comparison and returns its verdict in words.
     fn count(&mut self, comparison: &Comparison) -> &'static str {
         let verdict = match comparison.verdict() {
             Verdict::Better => 0,
@@ -243,27 +244,29 @@ impl Counted {
         VERDICTS[verdict]
     }
 
-    fn said(&self, than: &str) -> String {
+    fn in_words(&self, than: &str) -> String {
         let [better, no_better, worse, unknown] = self.verdicts;
-        let unknown = if unknown == 0 { String::new() } else { format!(", {unknown} with nothing to say") };
+        let unknown = if unknown == 0 { String::new() } else { format!(", {unknown} unknown") };
         let middle = report::median(&self.skills).map_or_else(|| "unknown".into(), report::gain);
         let all = self.skills.len();
         format!(
-            "of {all}: {better} better than {than}, {no_better} no better, {worse} worse{unknown}; median skill {middle}"
+            "of {all}: {better} better than {than}, {no_better} no better, {worse} worse{unknown}; median skill \
+             {middle}"
         )
     }
 }
 
-/// In the order of what is counted.
-const VERDICTS: [&str; 4] = ["better", "no better", "worse", "nothing to say"];
+/// The verdicts in words, in the order in which they are counted.
+const VERDICTS: [&str; 4] = ["better", "no better", "worse", "unknown"];
 
-/// The tables of all series in one, the series in the first column. A column that only some have is empty for the others.
+/// Joins the tables of all series. The first column is the name of the series. A column that only some tables have is
+/// empty for the others.
 fn joined(reports: &[(String, Report)], table: Make) -> Cells {
     let tables: Vec<_> = reports.iter().map(|(name, report)| (name, table(report))).collect();
     let mut header = vec!["series".to_string()];
-    let mut there = HashSet::new();
+    let mut known = HashSet::new();
     for (_, (columns, _)) in &tables {
-        header.extend(columns.iter().filter(|column| there.insert(*column)).cloned());
+        header.extend(columns.iter().filter(|column| known.insert(*column)).cloned());
     }
     let mut all = Vec::new();
     for (name, (columns, rows)) in tables {

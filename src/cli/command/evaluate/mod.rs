@@ -10,7 +10,6 @@ mod walk;
 pub use table::{how, print_one_step};
 
 use crate::cli::args::device::DeviceArgs;
-use crate::cli::args::folder::Folder;
 use crate::cli::args::input::Source;
 use crate::cli::args::job::{Job, Named};
 use crate::cli::args::learn::HowToLearn;
@@ -29,11 +28,12 @@ use rnnstep::evaluate::backtest::Evaluation;
 use rnnstep::model::file;
 use rnnstep::model::file::Loaded;
 use rnnstep::plot::picture;
+use rnnstep::train::folder::Folder;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use walk::walk;
 
-/// What the learning rate of a learner is called here, where --lr is that of the training.
+/// The flag of the learner's learning rate. It is not `--lr`, because that is the learning rate of the training.
 const LEARN_LR: &str = "--learn-lr";
 
 #[derive(Args)]
@@ -43,27 +43,31 @@ learns from it afterwards")))]
 pub struct EvaluateArgs {
     #[command(flatten)]
     job: Job,
-    /// Model to evaluate unchanged, or a folder with a model for each series [default: networks trained on the way, with the
-    /// options of `train`]
+    /// Model file to evaluate unchanged, or a folder with a local model for each series [default: networks that are
+    /// trained during the backtest, with the options of `train`]
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// With many series, train a local model for each on the way, instead of one global model
+    /// With several series, train a local model for each during the backtest, instead of one global model
     #[arg(long, conflicts_with_all = ["only", "model"], help_heading = "Data")]
     per_series: bool,
-    /// Part of the rows, from their end, that is forecast, above 0 and below 1 [default: 0.2, or what a MODEL held out]
-    #[arg(long, value_name = "FRACTION", value_parser = number::part, help_heading = "Walk")]
+    /// Part of the rows, at the end of the series, that is forecast, above 0 and below 1 [default: 0.2, or the part
+    /// that MODEL held out]
+    #[arg(long, value_name = "FRACTION", value_parser = number::part, help_heading = "Backtest")]
     test_fraction: Option<f64>,
-    /// Rows to forecast ahead, each number of them scored by itself
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = number::count::<usize>, help_heading = "Walk")]
+    /// Forecast 1 to N rows ahead; each horizon has its own score
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = number::count::<usize>)]
+    #[arg(help_heading = "Backtest")]
     horizon: usize,
-    /// Train anew every so many rows [default: never]
-    #[arg(long, value_name = "ROWS", value_parser = number::count::<usize>, help_heading = "Walk")]
+    /// Train a new model after every ROWS rows [default: never]
+    #[arg(long, value_name = "ROWS", value_parser = number::count::<usize>, help_heading = "Backtest")]
     refit: Option<usize>,
-    /// Train on the last so many rows [default: on all before]
-    #[arg(long, value_name = "ROWS", value_parser = number::whole::<usize>(2..=number::MOST), help_heading = "Walk")]
+    /// Train only on the last ROWS rows before the forecasts [default: on all rows before]
+    #[arg(long, value_name = "ROWS", value_parser = number::whole::<usize>(2..=number::MOST))]
+    #[arg(help_heading = "Backtest")]
     sliding: Option<usize>,
     /// Rows to leave out between the training part and the first row that is forecast
-    #[arg(long, default_value_t = 0, value_name = "ROWS", value_parser = number::count_or_none::<usize>, help_heading = "Walk")]
+    #[arg(long, default_value_t = 0, value_name = "ROWS", value_parser = number::count_or_none::<usize>)]
+    #[arg(help_heading = "Backtest")]
     gap: usize,
     /// Write all scores
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
@@ -71,7 +75,7 @@ pub struct EvaluateArgs {
     /// Write all forecasts next to the actual values
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
     forecasts: Option<PathBuf>,
-    /// Draw the pictures of the report
+    /// Write the pictures of the report, without its text
     #[arg(long, value_name = "FILE.svg|png", help_heading = "Files")]
     plot: Option<PathBuf>,
     /// Write a report with pictures, in one file
@@ -81,19 +85,19 @@ pub struct EvaluateArgs {
     learn: HowToLearn,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Threads to train on; none are started beyond these. Of many series so many are walked over side by side
-    /// [default: 1, for many series all cores]
+    /// Threads to train on; no more are started. With several series, this many are evaluated at the same time
+    /// [default: 1, or all cores with several series]
     #[arg(long, value_name = "N", value_parser = number::threads)]
     threads: Option<usize>,
 }
 
-/// Everything that a report says.
+/// The content of a report.
 struct Report {
     data: String,
     about: String,
-    /// Which rows are forecast, and how far ahead.
+    /// The rows that are forecast, and the horizon.
     rows: String,
-    /// The same, and by what.
+    /// The same, and which model forecasts them.
     walk: String,
     remarks: Vec<Remark>,
     named: Named,
@@ -110,7 +114,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     if [&args.out, &args.forecasts, &args.html, &args.plot].into_iter().any(Option::is_some) {
         screen.goes_beside_files();
     }
-    threads(args.threads.unwrap_or(1))?; // before the work, not after it
+    threads(args.threads.unwrap_or(1))?; // an error must come before the work, not after it
     args.learn.is_asked(LEARN_LR)?;
     let Some(data) = args.job.data.data.clone() else {
         return Err(Failure::Usage("DATA is missing: give the series to forecast, a .csv or .npy file".into()));
@@ -140,7 +144,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     Ok(ExitCode::SUCCESS)
 }
 
-/// Networks trained on the way.
+/// Evaluates networks that are trained during the backtest.
 fn trained(args: &EvaluateArgs) -> Result<Report, Failure> {
     let job = args.job.clone();
     let Source::Series(series) = job.data.source()? else { return Err(no_windows(&job)) };
@@ -148,10 +152,10 @@ fn trained(args: &EvaluateArgs) -> Result<Report, Failure> {
     walk(args, job, named, None)
 }
 
-/// Evaluates the model of a file: unchanged, or trained again on the way by its own recipe.
+/// Evaluates the model of a file. It stays unchanged, or is trained again by its own recipe if --refit is given.
 fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &Path) -> Result<Report, Failure> {
     refuse_recipe(&args.job, matches)?;
-    // of a folder that of the series
+    // a folder has a model for each series: take the one of this series
     let of_one = match &args.job.data.many.only {
         Some(only) => Folder::open(path)?.map(|folder| folder.model(only)).transpose()?,
         None => None,
@@ -165,7 +169,7 @@ fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &Path) -> Result
     walk(args, job, named, Some(loaded))
 }
 
-/// The job of a model by its own recipe, on the data that is given.
+/// The job that the recipe of a model describes, on the data that is given.
 fn own_job(args: &EvaluateArgs, loaded: &Loaded, path: &Path) -> Result<Job, Failure> {
     let mut job = args.job.clone();
     if let Some(recipe) = &loaded.metadata.recipe {
@@ -173,7 +177,8 @@ fn own_job(args: &EvaluateArgs, loaded: &Loaded, path: &Path) -> Result<Job, Fai
         let own = own.map_err(|reason| Error::File { path: path.into(), reason })?;
         job = Job { data: job.data, season: job.season.or(own.season), ..own };
     } else if args.refit.is_some() {
-        let reason = "holds no recipe to train by; leave --refit out, or leave the model out and say how to train";
+        let reason =
+            "has no recipe to train by; leave out --refit, or leave out the model and give the options of `train`";
         return Err(Error::File { path: path.into(), reason: reason.into() }.into());
     }
     job.seq_len = loaded.metadata.seq_len.unwrap_or(job.seq_len);
@@ -184,26 +189,29 @@ fn own_job(args: &EvaluateArgs, loaded: &Loaded, path: &Path) -> Result<Job, Fai
     Ok(job)
 }
 
-/// Whether a model takes and predicts as many columns as a table has.
+/// Checks that a model takes and predicts as many columns as the table has.
 fn goes_with(loaded: &Loaded, named: &Named, path: &Path) -> Result<(), Failure> {
     let (shape, table) = (loaded.model.shape(), &named.table);
     let (inputs, outputs) = (table.inputs().rows().1, table.targets().rows().1);
     let targets = loaded.model.units().map_or(shape.width_out(), |units| units.targets());
     if (shape.input(), targets) != (inputs, outputs) {
-        let reason = format!("{} does not go with {inputs} columns in and {outputs} out", shape);
+        let reason = format!(
+            "{shape} does not fit a table with {inputs} input columns and {outputs} target columns; choose them with \
+             --column and --target"
+        );
         return Err(Error::File { path: path.into(), reason }.into());
     }
     Ok(())
 }
 
-/// With a model its own recipe counts.
+/// Refuses options of a training: a model has a recipe of its own.
 fn refuse_recipe(job: &Job, matches: &clap::ArgMatches) -> Result<(), Failure> {
     const OURS: [&str; 10] =
         ["data", "column", "target", "missing", "time", "header", "delimiter", "season", "series", "only"];
     let is_typed = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
     if is_typed("target") && !is_typed("column") {
-        let message = "--target: a MODEL knows which of its columns it predicts; leave the flag out, or say with --column as \
-                       well which columns of the table go in";
+        let message = "--target: a MODEL knows which of its columns it predicts; leave the flag out, or also give the \
+                       input columns with --column";
         return Err(Failure::Usage(message.into()));
     }
     let given = serde_json::to_value(job).map_err(|error| Error::Invalid(error.to_string()))?;
@@ -217,7 +225,7 @@ fn refuse_recipe(job: &Job, matches: &clap::ArgMatches) -> Result<(), Failure> {
 }
 
 fn no_windows(job: &Job) -> Failure {
-    let reason =
-        "holds windows already cut, which have no order to walk along; give a series, .csv or .npy [T, columns]";
+    let reason = "holds windows already cut, but a backtest needs the rows in their order; give a series, .csv or .npy \
+                  [T, columns]";
     job.in_data(Error::Invalid(reason.into())).into()
 }

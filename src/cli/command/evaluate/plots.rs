@@ -1,10 +1,10 @@
-//! Pictures of an evaluation.
+//! The plots of a backtest.
 
 use super::Report;
 use rnnstep::evaluate::backtest::{Column, Comparison, Forecaster, Forecasts};
 use rnnstep::plot::{Area, Figure, Line, MAX_PANELS, Plot, Role};
 
-/// Forecasts that a picture shows, the last ones.
+/// The forecasts that a plot shows: the last ones.
 const SHOWN: usize = 300;
 
 /// The most columns that [`figure`] has room for.
@@ -12,7 +12,7 @@ pub fn columns(horizon: usize) -> usize {
     MAX_PANELS / if horizon > 1 { 3 } else { 2 }
 }
 
-/// The pictures of the report on one sheet, under what there is to say of one step ahead.
+/// The plots of the report on one sheet. The titles have the results of one step ahead.
 pub fn figure(report: &Report) -> Figure {
     let mut panels = Vec::new();
     for column in &report.evaluation.columns {
@@ -33,7 +33,7 @@ pub fn figure(report: &Report) -> Figure {
     Figure::grid(format!("{}, {}", report.data, report.rows), panels, 1)
 }
 
-/// What a forecaster is in every picture, so that it has one colour.
+/// The role of a forecaster, so that it has the same colour in every plot.
 fn role(forecaster: Forecaster) -> Role {
     match forecaster {
         Forecaster::Model => Role::Prediction,
@@ -45,32 +45,32 @@ fn role(forecaster: Forecaster) -> Role {
     }
 }
 
-/// A line of a forecaster, in its name and colour.
+/// A line with the name and the colour of a forecaster.
 fn line(forecaster: Forecaster, points: Vec<(f64, f64)>) -> Line {
     Line::new(forecaster.to_string(), role(forecaster), points)
 }
 
-/// What came and what was said, one step ahead.
+/// The actual values, and the forecasts one step ahead.
 pub fn series(report: &Report, column: &Column) -> Plot {
     let evaluation = &report.evaluation;
     let first = evaluation.origins.len().saturating_sub(SHOWN);
     let row = evaluation.origins.start + first + 1;
     let targets = report.named.table.targets();
-    let came = targets.data().iter().skip(row * targets.rows().1 + column.target).step_by(targets.rows().1);
+    let actuals = targets.data().iter().skip(row * targets.rows().1 + column.target).step_by(targets.rows().1);
     let points = |values: &mut dyn Iterator<Item = f32>| -> Vec<(f64, f64)> {
         values.enumerate().map(|(i, value)| (i as f64, f64::from(value))).collect()
     };
-    let said =
+    let predicted =
         |forecasts: &Forecasts| points(&mut forecasts.values.iter().step_by(evaluation.horizon).skip(first).copied());
     let mut plot =
-        over_rows(report, row, String::new()).with(Line::new("actual", Role::Target, points(&mut came.copied())));
+        over_rows(report, row, String::new()).with(Line::new("actual", Role::Target, points(&mut actuals.copied())));
     let of_model = |one: &&Forecasts| matches!(one.forecaster, Forecaster::Model | Forecaster::Learner);
     let shown = column.forecasters.iter().filter(of_model);
-    plot.lines.extend(shown.map(|forecasts| line(forecasts.forecaster, said(forecasts))));
+    plot.lines.extend(shown.map(|forecasts| line(forecasts.forecaster, predicted(forecasts))));
     plot
 }
 
-/// An empty plot over the rows from `row` on, or their times.
+/// An empty plot over the rows from `row` on, or over their times.
 fn over_rows(report: &Report, row: usize, label: String) -> Plot {
     let time = report.named.time.as_ref();
     let x_names = match time {
@@ -80,9 +80,11 @@ fn over_rows(report: &Report, row: usize, label: String) -> Plot {
     Plot { x_names, ..Plot::new("", if time.is_some() { "" } else { "row" }, label) }
 }
 
-/// The mean of each value and those before it, `over` of them at the most. However many that are, a value is added twice.
+/// Running means: for each value the mean of the last `over` values, itself included, or of fewer at the start. Each
+/// value is added only twice, whatever `over` is.
 fn running_means(values: &[f64], over: usize) -> Vec<f64> {
-    // blocks of `over` values: sums from the start of each on, and to its end; what is not finite goes no further than that
+    // in blocks of `over` values: sums from the start of the block, and sums to its end. A value that is not finite
+    // then affects only the means that it belongs to
     let (mut from_start, mut to_end) = (values.to_vec(), values.to_vec());
     for i in (1..values.len()).filter(|i| !i.is_multiple_of(over)) {
         from_start[i] += from_start[i - 1];
@@ -98,7 +100,7 @@ fn running_means(values: &[f64], over: usize) -> Vec<f64> {
     (0..values.len()).map(mean).collect()
 }
 
-/// The sizes of errors one step ahead over the rows, smoothed, of the model, the learner and the best naive forecast.
+/// The absolute errors one step ahead over the rows, smoothed: of the model, the learner and the best naive forecast.
 pub fn errors(report: &Report, column: &Column) -> Plot {
     let evaluation = &report.evaluation;
     let targets = report.named.table.targets();
@@ -110,7 +112,7 @@ pub fn errors(report: &Report, column: &Column) -> Plot {
             .origins
             .clone()
             .zip(forecasts.values.iter().step_by(evaluation.horizon))
-            .map(|(origin, &said)| f64::from((said - targets.data()[(origin + 1) * width + column.target]).abs()))
+            .map(|(origin, &y)| f64::from((y - targets.data()[(origin + 1) * width + column.target]).abs()))
             .collect();
         let means = running_means(&sizes, over).into_iter().enumerate();
         Some(line(forecaster, means.map(|(i, mean)| (i as f64, mean)).collect()))
@@ -122,7 +124,7 @@ pub fn errors(report: &Report, column: &Column) -> Plot {
     plot
 }
 
-/// Root mean squared errors by rows ahead.
+/// The root mean squared error at each horizon.
 pub fn by_horizon(column: &Column) -> Plot {
     let mut plot = Plot::new("", "steps ahead", "RMSE");
     for forecasts in column.forecasters.iter().rev() {
@@ -132,7 +134,7 @@ pub fn by_horizon(column: &Column) -> Plot {
     plot
 }
 
-/// The skill and its interval by rows ahead; of a learner the skill.
+/// The skill of the model and its interval at each horizon, and the skill of a learner.
 pub fn skill(column: &Column) -> Plot {
     let mut plot = Plot::new("", "steps ahead", "skill, %");
     let points = |of: &[Comparison], value: &dyn Fn(&Comparison) -> f64| -> Vec<(f64, f64)> {

@@ -1,21 +1,21 @@
-//! What there is to say of a backtest besides its scores.
+//! Notes on a backtest, which are printed below its scores.
 
-use crate::cli::output::report::LEARNED_NOTHING;
 use rnnstep::LearnerOptions;
 use rnnstep::evaluate::backtest::Learned;
+use rnnstep::train::Outcome;
 use std::fmt;
 
-/// What there is to say of a backtest besides its scores.
+/// A note on a backtest.
 pub enum Remark {
-    /// The model was trained on so many of the rows that it forecast.
+    /// The model was trained on this many of the rows that it forecasts.
     TrainedOn(usize),
-    /// The weights of the model were chosen by the rows that it forecast.
+    /// The rows that the model forecasts also chose its weights, in training.
     ChoseTheWeights,
-    /// Nobody knows whether it was trained on them.
+    /// It is not known whether the model was trained on the rows that it forecasts.
     Unknown,
-    /// So many of all trainings learned nothing.
+    /// In `silent` of all `trainings`, nothing was learned.
     LearnedNothing { silent: usize, trainings: usize },
-    /// What the learner is and did.
+    /// The options of the learner, and what it did.
     Learner { options: LearnerOptions, learned: Learned, trainings: usize },
 }
 
@@ -28,19 +28,21 @@ impl fmt::Display for Remark {
             Self::ChoseTheWeights => {
                 f.write_str("these rows chose the weights of the model in training, so its scores are optimistic")
             }
-            Self::Unknown => f.write_str("whether the model was trained on these rows is for you to know"),
-            Self::LearnedNothing { trainings: 1, .. } => f.write_str(LEARNED_NOTHING),
+            Self::Unknown => f.write_str(
+                "it is not known whether the model was trained on these rows; if it was, its scores are too optimistic",
+            ),
+            Self::LearnedNothing { trainings: 1, .. } => f.write_str(Outcome::LEARNED_NOTHING),
             Self::LearnedNothing { silent, trainings } => {
-                write!(f, "{LEARNED_NOTHING}, in {silent} of {trainings} trainings")
+                write!(f, "in {silent} of {trainings} trainings, {}", Outcome::LEARNED_NOTHING)
             }
             Self::Learner { options, learned, trainings } => {
-                let adapt = options.adapt.map_or_else(String::new, |adapt| format!(", scalers that keep {adapt}"));
-                let anew = if *trainings > 1 { "; after each training it begins anew" } else { "" };
+                let adapt = options.adapt.map_or_else(String::new, |adapt| format!(", adapt {adapt}"));
+                let again = if *trainings > 1 { "; it starts again after each training" } else { "" };
                 write!(
                     f,
-                    "the learner is the same model, which answers each row first and learns from it then, and never from one \
-                     before the part to forecast: every {}, window {}, learning rate {}{adapt}; {} updates, weights taken back \
-                     {} times{anew}",
+                    "the learner starts as the same model; it predicts each row first and learns from it afterwards, \
+                     and it learns from no row before those that are forecast: every {}, window {}, learning rate \
+                     {}{adapt}; {} updates, weights taken back {} times{again}",
                     options.every, options.window, options.lr, learned.updates, learned.rollbacks
                 )
             }

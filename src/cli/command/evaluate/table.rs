@@ -8,7 +8,7 @@ use rnnstep::data::csv::{self, number};
 use rnnstep::error::shown;
 use rnnstep::evaluate::backtest::{Column, Comparison, Forecaster, Forecasts, Verdict};
 
-/// The most horizons that a table on the screen has.
+/// The most horizons that a printed table has.
 const SHOWN: usize = 12;
 
 pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
@@ -29,7 +29,7 @@ pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
                     }
                     _ => String::new(),
                 };
-                screen.line(format_args!("  {ahead:<6}  {rmse:>10}  {naive:>10}  {name:<12}  {skill}{learner}"))?;
+                screen.line(format_args!("  {ahead:<6}  {rmse:>10}  {naive:>10}  {name:<14}  {skill}{learner}"))?;
             }
         }
         screen.line(format_args!("  {}", how(&column.comparisons[0])))?;
@@ -40,7 +40,7 @@ pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What there is to say of a column, and its scores one step ahead.
+/// Prints the results of a column in sentences, and its scores one step ahead.
 pub fn print_one_step(name: &str, column: &Column, screen: &mut Screen) -> Result<(), Failure> {
     for (line, _) in sentences(&shown(name), column) {
         screen.line(line)?;
@@ -53,7 +53,7 @@ pub fn print_one_step(name: &str, column: &Column, screen: &mut Screen) -> Resul
     Ok(())
 }
 
-/// What there is to say of a column, and what each sentence comes to.
+/// The results of a column in sentences, each with its verdict.
 pub fn sentences(name: &str, column: &Column) -> Vec<(String, Verdict)> {
     let many = column.comparisons.len() > 1;
     let ahead = if many { ", one step ahead" } else { "" };
@@ -71,8 +71,8 @@ pub fn sentences(name: &str, column: &Column) -> Vec<(String, Verdict)> {
         lines.extend(learning(name, column, last, &ahead_at_last));
     }
     let rmse = |forecasts: &Forecasts| forecasts.scores[0].rmse();
-    let of = |forecasts: &&Forecasts| forecasts.forecaster == Forecaster::Autoregression;
-    let (model, linear) = (&column.forecasters[0], column.forecasters.iter().find(of));
+    let is_linear = |forecasts: &&Forecasts| forecasts.forecaster == Forecaster::Autoregression;
+    let (model, linear) = (&column.forecasters[0], column.forecasters.iter().find(is_linear));
     if let Some(linear) = linear.filter(|linear| rmse(linear) < rmse(model)) {
         let by = 100.0 * (1.0 - rmse(linear) / rmse(model));
         lines.push((format!("{name}: a linear autoregression is {by:.1} % better than the model"), Verdict::Unknown));
@@ -80,17 +80,18 @@ pub fn sentences(name: &str, column: &Column) -> Vec<(String, Verdict)> {
     lines
 }
 
-/// What learning brings so many rows ahead, counted from 0: against the same model, and whether that is enough.
+/// The result of the learner at the horizon `at`, counted from 0: compared with the frozen model, and with the best
+/// naive forecast.
 fn learning(name: &str, column: &Column, at: usize, ahead: &str) -> Option<(String, Verdict)> {
     let learning = column.learning.as_ref()?;
     let (model, naive) = (&learning.over_model[at], &learning.over_naive[at]);
     // better than a bad model may still be bad
     let verdict = if model.verdict() == Verdict::Better { naive.verdict() } else { model.verdict() };
-    let said = format!("{name}, learning while it runs{ahead}: {}; {}", model.sentence(), naive.sentence());
-    Some((said, verdict))
+    let sentence = format!("{name}, learning while it runs{ahead}: {}; {}", model.sentence(), naive.sentence());
+    Some((sentence, verdict))
 }
 
-/// The table of one step ahead, its header first.
+/// The scores one step ahead as a table, with its header first.
 pub fn scores_one_step(column: &Column) -> Vec<[String; 5]> {
     let header = ["one step ahead", "RMSE", "MAE", "MASE", "direction"].map(String::from);
     let row = |forecasts: &Forecasts| {
@@ -105,14 +106,14 @@ pub fn scores_one_step(column: &Column) -> Vec<[String; 5]> {
     std::iter::once(header).chain(column.forecasters.iter().map(row)).collect()
 }
 
-/// What the cells of [`by_horizon`] are.
+/// The header of [`by_horizon`].
 pub fn by_horizon_header(column: &Column) -> Vec<String> {
     let learner = column.learning.iter().flat_map(|_| ["learner", "over the model, 95 %"]);
     ["ahead", "RMSE", "naive", "", "skill, 95 %"].into_iter().chain(learner).map(String::from).collect()
 }
 
-/// Of so many rows ahead: RMSE of the model and of the best naive forecast, and the skill; of a learner RMSE and skill over the
-/// model.
+/// The row of the horizon `ahead`: the RMSE of the model and of the best naive forecast, and the skill; of a learner
+/// its RMSE and its skill over the model.
 pub fn by_horizon(column: &Column, ahead: usize) -> Vec<String> {
     let comparison = &column.comparisons[ahead - 1];
     let rmse = |forecaster: Forecaster| {
@@ -135,18 +136,18 @@ pub fn skill(comparison: &Comparison) -> String {
     format!("{:+.1} %{interval}", 100.0 * comparison.skill)
 }
 
-/// How interval and p-value were found.
+/// How the interval and the p-value were computed.
 pub fn how(comparison: &Comparison) -> String {
-    let p = comparison.p_value.map_or_else(|| "no answer".into(), |p| format!("p {p:.2e}"));
+    let p = comparison.p_value.map_or_else(|| "not defined".into(), |p| format!("p {p:.2e}"));
     format!(
-        "skill: part by which the RMSE is smaller than that of the best naive forecast; 95 % by circular block bootstrap, \
-         {} resamples, blocks of {}; Diebold-Mariano: {p}",
+        "skill: the part by which the RMSE is smaller than that of the best naive forecast; 95 % interval: circular \
+         block bootstrap, {} resamples, blocks of {} rows; Diebold-Mariano test: {p}",
         rnnstep::evaluate::backtest::RESAMPLES,
         comparison.block
     )
 }
 
-/// Horizons that a short table shows.
+/// The horizons that a short table shows.
 pub fn horizons(horizon: usize) -> Vec<usize> {
     let shown = horizon.min(SHOWN);
     let mut all: Vec<usize> = (0..shown)
@@ -158,7 +159,7 @@ pub fn horizons(horizon: usize) -> Vec<usize> {
     all
 }
 
-/// Five digits.
+/// A number with five significant digits.
 pub fn digits(value: f64) -> String {
     match value.abs() {
         v if v.is_nan() => "-".into(),
@@ -170,22 +171,23 @@ pub fn digits(value: f64) -> String {
 
 /// Header and rows.
 pub type Cells = (Vec<String>, Vec<Vec<String>>);
-/// What makes a table of a report.
+/// A function that makes a table from a report.
 pub type Make = fn(&Report) -> Cells;
 
-/// Writes the tables that were asked for: `of` is given what makes one of a report.
-pub fn write(args: &EvaluateArgs, screen: &mut Screen, of: impl Fn(Make) -> Cells) -> Result<(), Failure> {
+/// Writes the tables that were asked for. `cells` calls the function that makes such a table, for one report or for
+/// many.
+pub fn write(args: &EvaluateArgs, screen: &mut Screen, cells: impl Fn(Make) -> Cells) -> Result<(), Failure> {
     let tables: [(_, _, Make); 2] = [("scores     ", &args.out, scores), ("forecasts  ", &args.forecasts, forecasts)];
     for (what, path, table) in tables {
         let Some(path) = path else { continue };
-        let (header, rows) = of(table);
+        let (header, rows) = cells(table);
         files::write(path, || csv::write(path, &header, rows))?;
         screen.line(format_args!("{what}{}", path.display()))?;
     }
     Ok(())
 }
 
-/// Every score: header and rows. A learner has more columns at the end: what it is better by than the model.
+/// Every score: header and rows. With a learner there are more columns at the end: its skill over the model.
 fn scores(report: &Report) -> Cells {
     const HEADER: &str =
         "column,ahead,forecast,count,mse,mae,rmse,mase,direction,best_naive,skill,skill_low,skill_high,dm_p_value";
@@ -221,7 +223,7 @@ fn scores(report: &Report) -> Cells {
     (header.map(String::from).collect(), rows)
 }
 
-/// A number, or nothing where there is none.
+/// A number as text, which is empty if there is none.
 fn known(value: Option<f64>) -> String {
     value.filter(|value| !value.is_nan()).map_or_else(String::new, |value| value.to_string())
 }
@@ -243,8 +245,8 @@ fn forecasts(report: &Report) -> Cells {
     let evaluation = &report.evaluation;
     let time = report.named.time.as_ref();
     let mut header = vec![time.map_or_else(|| "row".into(), |time| time.name.clone())];
-    header.extend(["ahead", "column", "came"].map(String::from));
-    // the same forecasters for every column, but for a season that only some have
+    header.extend(["ahead", "column", "actual"].map(String::from));
+    // all columns have the same forecasters, except for the seasonal naive, which needs a season
     let mut names: Vec<String> = Vec::new();
     for forecasts in evaluation.columns.iter().flat_map(|column| &column.forecasters) {
         let name = forecasts.forecaster.to_string();

@@ -1,10 +1,10 @@
-//! One series: how it is walked over, by a model taken unchanged or by networks trained on the way, and what is said of that.
+//! The backtest of one series and its report. The forecasts come from a model that is used unchanged, or from networks
+//! that are trained during the backtest.
 
 use super::remark::Remark;
 use super::{EvaluateArgs, LEARN_LR, Report, plots};
 use crate::cli::args::device::Work;
 use crate::cli::args::job::{Job, Named};
-use crate::cli::args::learn::loss_of;
 use crate::cli::failure::Failure;
 use crate::cli::output::progress;
 use indicatif::ProgressBar;
@@ -16,26 +16,29 @@ use rnnstep::train::HELD_OUT;
 use rnnstep::{Device, Error, Shape, TargetTransform};
 use std::ops::Range;
 
-/// So many rows into those before the part to forecast and that part.
+/// Splits `rows` rows into those before the part to forecast, and that part.
 pub fn split_at(rows: usize, test_fraction: f64) -> Result<(Range<usize>, Range<usize>), Failure> {
     let wrong = |_| Error::Invalid(format!("test-fraction {test_fraction:?}: must be above 0 and below 1"));
     Ok(split(rows, test_fraction).map_err(wrong)?)
 }
 
-/// A backtest of one series: by `loaded`, trained anew by its own recipe if --refit is given, or by networks trained on the way.
+/// Backtests one series. If there is a model, `loaded`, it makes the forecasts, and --refit trains it again by its own
+/// recipe. Otherwise networks are trained during the backtest.
 pub fn walk(args: &EvaluateArgs, job: Job, named: Named, loaded: Option<Loaded>) -> Result<Report, Failure> {
     let test_fraction = args.test_fraction.or(loaded.as_ref().and(job.val_fraction)).unwrap_or(HELD_OUT);
     let (train, test) = split_at(named.table.rows(), test_fraction)?;
     if test.is_empty() {
-        let message =
-            format!("test-fraction {test_fraction:?}: leaves none of {} rows to forecast", named.table.rows());
+        let message = format!(
+            "test-fraction {test_fraction:?}: leaves none of {} rows to forecast; give a larger one",
+            named.table.rows()
+        );
         return Err(Error::Invalid(message).into());
     }
     let protocol = protocol(args, &job, loaded.as_ref(), train.end)?;
     let drawn = named.target_names.len();
     let room = plots::columns(args.horizon);
     if args.plot.is_some() && drawn > room {
-        let message = format!("--plot: room for {room} columns, not {drawn}; name some with --target");
+        let message = format!("--plot: has room for {room} columns, not {drawn}; name some with --target");
         return Err(Failure::Usage(message));
     }
     let unchanged = loaded.as_ref().filter(|_| args.refit.is_none());
@@ -50,17 +53,16 @@ pub fn walk(args: &EvaluateArgs, job: Job, named: Named, loaded: Option<Loaded>)
     }
     let transform = serde_json::to_value(target_as).ok().and_then(|name| name.as_str().map(String::from));
     let about = format!("{shape}, target as {}, on {device}", transform.unwrap_or_default());
-    let rows = rows_said(&protocol, named.table.rows());
-    let walk = format!("{rows} {}", said(&protocol, &evaluation, unchanged.is_some()));
+    let rows = rows_in_words(&protocol, named.table.rows());
+    let walk = format!("{rows} {}", model_in_words(&protocol, &evaluation, unchanged.is_some()));
     Ok(Report { data: String::new(), about, rows, walk, remarks, named, evaluation })
 }
 
-/// How to walk, the first row to forecast being `first`.
+/// The rules of the backtest, in which `first` is the first row to forecast.
 fn protocol(args: &EvaluateArgs, job: &Job, loaded: Option<&Loaded>, first: usize) -> Result<Protocol, Failure> {
-    let of_model = loaded.map(|loaded| loss_of(&loaded.metadata, &loaded.model)).transpose();
-    let loss = of_model.map_err(Error::Invalid)?.unwrap_or(job.loss);
+    let loss = loaded.map(Loaded::loss).transpose()?.unwrap_or(job.loss);
     let learner = args.learn.is_asked(LEARN_LR)?.then(|| args.learn.options(loss));
-    // what is wrong with them is no matter of the data
+    // checked here, so that an error in these options does not name the data file
     learner.map_or(Ok(()), |options| options.checked().map(drop))?;
     Ok(Protocol {
         first,
@@ -76,7 +78,7 @@ fn protocol(args: &EvaluateArgs, job: &Job, loaded: Option<&Loaded>, first: usiz
     })
 }
 
-/// The result of a backtest, with what it ran on and by which rules.
+/// The result of a backtest, with its device and its rules.
 struct Walked {
     device: Device,
     protocol: Protocol,
@@ -85,7 +87,7 @@ struct Walked {
     remarks: Vec<Remark>,
 }
 
-/// The device; a learner walks on a processor.
+/// Chooses the device. A learner runs on the CPU.
 fn device(
     args: &EvaluateArgs,
     protocol: &Protocol,
@@ -99,7 +101,7 @@ fn device(
     }
 }
 
-/// By a model taken unchanged.
+/// The backtest of a model that is used unchanged.
 fn by_model(
     args: &EvaluateArgs,
     job: &Job,
@@ -109,7 +111,7 @@ fn by_model(
     test_fraction: f64,
 ) -> Result<Walked, Failure> {
     if args.sliding.is_some() || args.gap > 0 {
-        let message = "--sliding and --gap: a MODEL that is taken unchanged has been trained; add --refit ROWS";
+        let message = "--sliding and --gap: a MODEL is trained only with --refit; leave them out, or add --refit ROWS";
         return Err(Failure::Usage(message.into()));
     }
     if let Some(TargetTransform::SeasonalChange { season }) = loaded.model.units().map(|units| units.transform()) {
@@ -130,7 +132,7 @@ fn by_model(
     Ok(Walked { device, protocol, evaluation, shape, remarks: vec![remark] })
 }
 
-/// By networks trained on the way.
+/// The backtest of networks that are trained during it.
 fn by_trained(args: &EvaluateArgs, mut job: Job, named: &Named, mut protocol: Protocol) -> Result<Walked, Failure> {
     job.settle_season(&[&named.table.part(0..protocol.first)?])?;
     protocol.season = protocol.season.or(job.season);
@@ -138,14 +140,14 @@ fn by_trained(args: &EvaluateArgs, mut job: Job, named: &Named, mut protocol: Pr
     let (inputs, targets) = named.table.widths();
     let shape = plan.shape_for(inputs, targets)?;
     let device = device(args, &protocol, &shape, plan.batch, Work::Training)?;
-    // many series are walked over side by side: one thread for each, and a bar over all
+    // several series are evaluated at the same time, each on one thread, and share one progress bar
     let (threads, bar) = match named.series {
         Some(_) => (1, ProgressBar::hidden()),
         None => (args.threads.unwrap_or(1), progress::bar(Some(1), "{bar:30} training {pos} of {len}  {elapsed}")),
     };
-    let begins = |fold: usize, folds: usize| {
-        bar.set_length(folds as u64);
-        bar.set_position(fold as u64);
+    let begins = |training: usize, trainings: usize| {
+        bar.set_length(trainings as u64);
+        bar.set_position(training as u64);
     };
     let (evaluation, silent) =
         evaluate_plan(&named.table, &protocol, &device, &plan, threads, begins).map_err(|error| job.in_data(error))?;
@@ -155,25 +157,29 @@ fn by_trained(args: &EvaluateArgs, mut job: Job, named: &Named, mut protocol: Pr
     Ok(Walked { device, protocol, evaluation, shape, remarks })
 }
 
-/// Which rows are forecast, and how far ahead.
-fn rows_said(protocol: &Protocol, rows: usize) -> String {
+/// The rows that are forecast, and the horizon.
+fn rows_in_words(protocol: &Protocol, rows: usize) -> String {
     format!("rows {} to {rows} of {rows}, forecast {}", protocol.first + 1, ahead_said(protocol.horizon))
 }
 
-/// How far ahead.
+/// The horizon in words.
 pub fn ahead_said(horizon: usize) -> String {
     if horizon == 1 { "one step ahead".into() } else { format!("1 to {horizon} steps ahead") }
 }
 
-/// By what.
-fn said(protocol: &Protocol, evaluation: &Evaluation, as_it_is: bool) -> String {
+/// Which model forecasts, and what it was trained on. `unchanged` is whether it comes from a file and is not trained.
+fn model_in_words(protocol: &Protocol, evaluation: &Evaluation, unchanged: bool) -> String {
     let &Protocol { first, gap, .. } = protocol;
-    let trained = match (as_it_is, evaluation.folds, protocol.window) {
-        (true, ..) => "by a model taken unchanged".to_string(),
-        (false, 1, Window::Expanding) => format!("by a model trained once, on the {} before", first - gap),
-        (false, 1, Window::Sliding(last)) => format!("by a model trained once, on {} before", last.min(first - gap)),
-        (false, folds, Window::Expanding) => format!("by a model trained {folds} times, on all rows until then"),
-        (false, folds, Window::Sliding(last)) => format!("by a model trained {folds} times, on {last} rows each"),
+    let trained = match (unchanged, evaluation.folds, protocol.window) {
+        (true, ..) => "by a model used unchanged".to_string(),
+        (false, 1, Window::Expanding) => format!("by a model trained once, on the {} rows before", first - gap),
+        (false, 1, Window::Sliding(last)) => {
+            format!("by a model trained once, on the last {} rows before", last.min(first - gap))
+        }
+        (false, times, Window::Expanding) => format!("by a model trained {times} times, each time on all rows before"),
+        (false, times, Window::Sliding(last)) => {
+            format!("by a model trained {times} times, each time on the last {last} rows before")
+        }
     };
     let gap = if gap == 0 { String::new() } else { format!(", {gap} rows left out in between") };
     format!("{trained}{gap}")

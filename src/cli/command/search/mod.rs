@@ -7,7 +7,7 @@ use crate::cli::args::job::{Job, Named, StateMode, TargetAs};
 use crate::cli::args::threads::threads;
 use crate::cli::args::{config, number};
 use crate::cli::failure::Failure;
-use crate::cli::output::report::{self, LEARNED_NOTHING};
+use crate::cli::output::report;
 use crate::cli::output::screen::Screen;
 use crate::cli::output::{files, progress};
 use crate::cli::signals;
@@ -18,7 +18,7 @@ use rnnstep::cpu::Threads;
 use rnnstep::data::windows::split;
 use rnnstep::evaluate::search::{Attempt, Found, Journal, Search};
 use rnnstep::model::file;
-use rnnstep::train::{HELD_OUT, Plan};
+use rnnstep::train::{HELD_OUT, Outcome, Plan};
 use rnnstep::{Cpu, Error, TargetTransform};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -26,13 +26,14 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Candidates, if nobody says how many or how long.
+/// Candidates to try, if neither --tries nor --budget is given.
 const TRIES: usize = 27;
 
 #[derive(Args)]
 #[command(
-    after_help = "Cell, hidden, layers, seq-len, lr and target-as are searched, but for those that are given; all other options of \
-                  `train` hold for every candidate. --epochs is how long the best are trained [default: 100]."
+    after_help = "The search chooses cell, hidden, layers, seq-len, lr and target-as, except those that are given. All \
+                  other options of `train` hold for every candidate. --epochs is how long the best candidates are \
+                  trained [default: 100]."
 )]
 pub struct SearchArgs {
     #[command(flatten)]
@@ -40,21 +41,22 @@ pub struct SearchArgs {
     /// Candidates to try [default: 27, or as many as the budget allows]
     #[arg(long, value_name = "N", value_parser = number::count::<usize>, help_heading = "Search")]
     tries: Option<usize>,
-    /// The longest that the search may take: 60s, 5m, 2h [default: no limit]
+    /// The most time that the search may take: 60s, 5m, 2h [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Search")]
     budget: Option<Duration>,
-    /// Part of the rows, from their end, that the search never looks at, above 0 and below 1; as large a part of the rest scores
+    /// Part of the rows, at the end of the series, that the search does not use, above 0 and below 1; they score the
+    /// winner. The same part of the other rows scores the candidates
     #[arg(long, default_value_t = HELD_OUT, value_name = "FRACTION", value_parser = number::part, help_heading = "Search")]
     test_fraction: f64,
     /// Recipe to write, for `train --config`
     #[arg(long, default_value = "recipe.toml", value_name = "FILE.toml", help_heading = "Files")]
     out: PathBuf,
-    /// Results so far, from which a stopped search continues [default: OUT with .journal.json]
+    /// File for the results so far, from which a stopped search continues [default: OUT with .journal.json]
     #[arg(long, value_name = "FILE.json", help_heading = "Files")]
     journal: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Candidates to train side by side, each on one thread
+    /// Candidates to train at the same time, each on one thread
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = number::threads)]
     threads: usize,
 }
@@ -68,19 +70,19 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     screen.goes_beside_files();
     let Begun { job, named, search } = begin(args, given, cpu)?;
     let journal = Journal::open(&journal_path, &asked(args, &search, &given)?)?;
-    tell_what_is_known(&journal, &journal_path);
+    print_what_is_known(&journal, &journal_path);
     signals::watch();
-    let found = look(args, &search, &journal, &journal_path, &threads).map_err(|error| job.in_data(error))?;
+    let found = run_search(args, &search, &journal, &journal_path, &threads).map_err(|error| job.in_data(error))?;
     let stopped = signals::came() && !found.complete;
     let Some((plan, attempt)) = &found.winner else {
         let message = if stopped { "interrupted" } else { "the budget was used up" };
-        let message = format!("{message} before the first training was scored; run it again to go on");
+        let message = format!("{message} before the first training was scored; run the same command again to continue");
         return Err(Error::Invalid(message).into());
     };
     let comments = print(&data, &search, &found, plan, attempt, screen)?;
     let recipe = recipe(&job, plan, &comments)?;
     files::write(&args.out, || file::write_text(&args.out, &recipe))?;
-    // whatever takes its time from here on is no loss
+    // everything is saved, so from here on a signal ends the process at once
     let _at_once = (!stopped).then(AtOnce::new);
     if !stopped {
         test(&search, &named, plan, screen)?;
@@ -88,7 +90,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     screen.line(format_args!("recipe   {}", args.out.display()))?;
     screen.line(format_args!("journal  {}", journal_path.display()))?;
     screen.line(format_args!("next     rnnstep train --config {}", args.out.display()))?;
-    let what_next = "run the same again to go on; what is done is in the journal";
+    let what_next = "run the same command again to continue; the trainings that are done are in the journal";
     if stopped {
         screen.line(format_args!("interrupted after {}: {what_next}", counted(found.trainings, "training")))?;
         return Ok(ExitCode::from(1));
@@ -99,7 +101,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is wrong with the flags, before any data is read; else the data.
+/// Checks the flags before any data is read, and returns the data files.
 fn check(args: &SearchArgs, journal: &Path) -> Result<Files, Failure> {
     let job = &args.job;
     let Some(data) = job.data.data.clone() else {
@@ -114,13 +116,13 @@ fn check(args: &SearchArgs, journal: &Path) -> Result<Files, Failure> {
     let reads = job.paths().reads("--bundle", args.device.bundle());
     reads.writes("--out", [&args.out]).writes("--journal", [journal]).check()?;
     if job.data.has_several() {
-        let message = "--series: a search is over one series; say which with --only NAME";
+        let message = "--series: a search uses one series; choose it with --only NAME";
         return Err(Failure::Usage(message.into()));
     }
     Ok(data)
 }
 
-/// A search that can look for something.
+/// A search that is ready to run.
 struct Begun {
     job: Job,
     named: Named,
@@ -131,14 +133,14 @@ fn begin(args: &SearchArgs, given: impl Fn(&str) -> bool, cpu: Cpu) -> Result<Be
     let mut job = args.job.clone();
     let Source::Series(series) = job.data.source()? else {
         let reason =
-            "holds windows already cut, of which none can be left untouched in order; give a series, .csv or .npy";
+            "holds windows already cut, but a search needs the rows in their order; give a series, .csv or .npy";
         return Err(job.in_data(Error::Invalid(reason.into())).into());
     };
     let named = job.named(&series)?;
     let (before_test, _) = split(named.table.rows(), args.test_fraction)
         .map_err(|_| Error::Invalid(format!("test-fraction {:?}: must be above 0 and below 1", args.test_fraction)))?;
     job.settle_season(&[&named.table.part(before_test)?])?;
-    // a season that is given is that of the candidates which have one
+    // a season that is given is for the candidates with seasonal differencing
     let season = job.season;
     job.season = season.filter(|_| job.target_as == TargetAs::SeasonalChange);
     let base = job.plan()?;
@@ -148,8 +150,14 @@ fn begin(args: &SearchArgs, given: impl Fn(&str) -> bool, cpu: Cpu) -> Result<Be
     Ok(Begun { job, named, search })
 }
 
-/// Looks, with a bar; whatever is found stands in the journal at once.
-fn look(args: &SearchArgs, search: &Search, journal: &Journal, path: &Path, threads: &Threads) -> Result<Found, Error> {
+/// Runs the search with a progress bar. Every result is written to the journal at once.
+fn run_search(
+    args: &SearchArgs,
+    search: &Search,
+    journal: &Journal,
+    path: &Path,
+    threads: &Threads,
+) -> Result<Found, Error> {
     let start = Instant::now();
     let stop = || signals::came() || args.budget.is_some_and(|budget| start.elapsed() >= budget);
     let tries = args.tries.or(args.budget.is_none().then_some(TRIES));
@@ -173,7 +181,7 @@ fn look(args: &SearchArgs, search: &Search, journal: &Journal, path: &Path, thre
     found
 }
 
-/// Says what was found, and gives back what its recipe says of it.
+/// Prints what was found, and returns comments on it for the recipe.
 fn print(
     data: &Files,
     search: &Search,
@@ -183,9 +191,9 @@ fn print(
     screen: &mut Screen,
 ) -> Result<[String; 2], Failure> {
     let rows = search.rows();
-    let said = format!("{} in {}", counted(found.candidates, "candidate"), counted(found.trainings, "training"));
+    let counts = format!("{} in {}", counted(found.candidates, "candidate"), counted(found.trainings, "training"));
     screen.line(format_args!(
-        "{}: {said}, scored on rows {} to {}; rows {} to {} were not looked at",
+        "{}: {counts}, scored on rows {} to {}; rows {} to {} were not used",
         data,
         rows.scored.start + 1,
         rows.scored.end,
@@ -199,16 +207,16 @@ fn print(
         counted(attempt.epochs as usize, "epoch")
     ))?;
     screen.line(format_args!(
-        "that is optimistic: it is the best of {}, picked by this very score",
+        "this is optimistic: it is the best score of {}, and it chose the winner",
         counted(found.candidates, "candidate")
     ))?;
     Ok([
-        format!("found by rnnstep search: {said}"),
-        format!("inside the search, which is optimistic, an error of {score:.3} times that of the best naive forecast"),
+        format!("found by rnnstep search: {counts}"),
+        format!("error inside the search, which is optimistic: {score:.3} times that of the best naive forecast"),
     ])
 }
 
-/// What is given is not searched.
+/// Removes from the search what is given on the command line.
 fn narrow(search: &mut Search, base: &Plan, given: impl Fn(&str) -> bool) {
     let space = search.space();
     if given("cell") {
@@ -231,11 +239,12 @@ fn narrow(search: &mut Search, base: &Plan, given: impl Fn(&str) -> bool) {
     }
 }
 
-/// What a journal must have been begun for: everything that decides what is found, under the names of the flags.
+/// Everything that decides the result of the search, under the names of the flags. A journal continues only the search
+/// that it was begun for.
 fn asked(args: &SearchArgs, search: &Search, given: &impl Fn(&str) -> bool) -> Result<serde_json::Value, Failure> {
     let mut asked = serde_json::to_value(&args.job).map_err(|error| Error::Invalid(error.to_string()))?;
     if let Some(asked) = asked.as_object_mut() {
-        // the same rows in another place are the same
+        // the name of the file may change, since the rows themselves are compared
         asked.retain(|name, value| name != "data" && !value.is_null());
         let fixed = ["cell", "hidden", "layers", "seq_len", "lr", "target_as"].into_iter().filter(|id| given(id));
         asked.insert("given".into(), json!(fixed.map(|id| id.replace('_', "-")).collect::<Vec<_>>().join(" ")));
@@ -246,23 +255,24 @@ fn asked(args: &SearchArgs, search: &Search, given: &impl Fn(&str) -> bool) -> R
     Ok(asked)
 }
 
-fn tell_what_is_known(journal: &Journal, path: &Path) {
+fn print_what_is_known(journal: &Journal, path: &Path) {
     let path = path.display();
     if !journal.attempts().is_empty() {
-        eprintln!("going on: {} are in {path} already", counted(journal.attempts().len(), "training"));
+        eprintln!("continuing: {} are in {path} already", counted(journal.attempts().len(), "training"));
     }
     if journal.damaged() > 0 {
-        eprintln!("warning: {path}: {} cannot be read and done again", counted(journal.damaged(), "line"));
+        let lines = counted(journal.damaged(), "line");
+        eprintln!("warning: {path}: {lines} cannot be read, so the trainings there are done again");
     }
 }
 
-/// The one look at the untouched rows.
+/// Scores the winner on the rows that the search did not use. This is done once.
 fn test(search: &Search, named: &Named, plan: &Plan, screen: &mut Screen) -> Result<(), Failure> {
     let (evaluation, learned) = search.test(&named.table, plan)?;
     let rows = search.rows();
     screen.line("")?;
     screen.line(format_args!(
-        "rows {} to {}, forecast one step ahead by the winner, trained on the {} before",
+        "rows {} to {}, forecast one step ahead by the winner, trained on the {} rows before",
         rows.test.start + 1,
         rows.test.end,
         rows.test.start
@@ -272,12 +282,12 @@ fn test(search: &Search, named: &Named, plan: &Plan, screen: &mut Screen) -> Res
         screen.line(format_args!("  {}", evaluate::how(&column.comparisons[0])))?;
     }
     if !learned {
-        screen.line(format_args!("note: {LEARNED_NOTHING}"))?;
+        screen.line(format_args!("note: {}", Outcome::LEARNED_NOTHING))?;
     }
     screen.line("")
 }
 
-/// The winner as a file for `train --config`.
+/// The recipe of the winner, as the text of a file for `train --config`.
 fn recipe(job: &Job, plan: &Plan, comments: &[String]) -> Result<String, Failure> {
     let mut job = job.clone();
     (job.cell, job.hidden, job.layers) = (plan.shape.cell(), plan.shape.hidden(), plan.shape.layers());
@@ -289,7 +299,7 @@ fn recipe(job: &Job, plan: &Plan, comments: &[String]) -> Result<String, Failure
         TargetTransform::SeasonalChange { season } => (TargetAs::SeasonalChange, Some(season)),
     };
     if job.state == StateMode::Carry {
-        // it would have to be the length of a window, which was searched
+        // with a carried state it must be the length of a window, which was searched
         job.stride = None;
     }
     if let rnnstep::train::Length::Epochs(epochs) = plan.length {
@@ -304,7 +314,7 @@ fn in_words(plan: &Plan) -> String {
         TargetTransform::Value => "value".into(),
         TargetTransform::Change => "change".into(),
         TargetTransform::RelativeChange => "relative change".into(),
-        TargetTransform::SeasonalChange { season } => format!("change since {season} rows ago"),
+        TargetTransform::SeasonalChange { season } => format!("seasonal change over {season} rows"),
     };
     format!("{}, windows of {}, lr {}, target as {transform}", plan.shape, plan.seq_len, plan.recipe.lr)
 }

@@ -19,17 +19,17 @@ use std::io::{BufRead, BufReader, Read, StdinLock, stdin};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// The longest line that is looked at, in bytes.
+/// The longest line that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
 
 #[derive(Args)]
 pub struct StreamArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Leave the model's scalers out: x and y are what the network itself sees
+    /// Leave out the model's scalers and target transform: x and y are in the network's own units
     #[arg(long)]
     raw: bool,
-    /// Say on stderr at the end how long the steps took
+    /// At the end, print on stderr how long the steps took
     #[arg(long)]
     latency: bool,
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
     let width = loaded.model.shape().input();
     let mut runner = if args.learn.is_asked()? {
         if args.raw {
-            return Err(Failure::Usage("--learn: learns from raw values; leave --raw out".into()));
+            return Err(Failure::Usage("--learn: learns in the units of the data; leave --raw out".into()));
         }
         let cpu = args.model.device.only_cpu("stream --learn")?;
         Runner::Learning(Learning::new(&args.learn, &args.model.model, loaded, cpu)?)
@@ -50,17 +50,17 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
         Runner::Stream(Stream::on(device, if args.raw { loaded.model.raw() } else { loaded.model })?)
     };
     paths::check_streams()?;
-    let mut said = Said::default();
-    let answered = answer(args, &mut runner, width, &mut said, screen);
+    let mut counts = Counts::default();
+    let answered = answer(args, &mut runner, width, &mut counts, screen);
     let interrupted = signals::came() && matches!(&answered, Ok(()) | Err(Failure::Interrupted));
-    if said.bad > 0 {
-        eprintln!("{} lines were left out", said.bad);
+    if counts.bad > 0 {
+        eprintln!("{} lines were left out", counts.bad);
     }
     if args.latency {
-        eprintln!("{}", in_words(said.times));
+        eprintln!("{}", in_words(counts.times));
     }
     if let Runner::Learning(learning) = runner {
-        // whatever ended it: what was learned is not lost
+        // whatever ended the stream, what was learned is saved
         let finished = learning.finish(interrupted);
         if let (Err(_), Err(Failure::Library(error))) = (&answered, &finished) {
             eprintln!("error: {error}");
@@ -77,20 +77,20 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
     }
 }
 
-/// What there is to say at the end.
+/// What is reported at the end.
 #[derive(Default)]
-struct Said {
+struct Counts {
     times: Vec<Duration>,
     /// Lines that were left out.
     bad: u64,
 }
 
-/// Answers line after line, to the last one or to a signal.
+/// Answers line after line, until the last one or a signal.
 fn answer(
     args: &StreamArgs,
     runner: &mut Runner,
     width: usize,
-    said: &mut Said,
+    counts: &mut Counts,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
     let mut lines = BufReader::new(Input(stdin().lock()));
@@ -107,21 +107,22 @@ fn answer(
         if lines.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(read)? == 0 {
             break;
         }
-        let whole = line.ends_with(b"\n") || (line.len() as u64) < LONGEST;
-        if !whole {
+        let complete = line.ends_with(b"\n") || (line.len() as u64) < LONGEST;
+        if !complete {
             skip_line(&mut lines).map_err(read)?;
         }
-        match if whole { parse(&line, width, &mut x) } else { Err(format!("longer than {LONGEST} bytes")) } {
+        match if complete { parse(&line, width, &mut x) } else { Err(format!("longer than {LONGEST} bytes")) } {
             Ok(()) => {
                 let start = Instant::now();
                 let y = runner.predict(&x)?;
                 if args.latency {
-                    said.times.push(start.elapsed());
+                    counts.times.push(start.elapsed());
                 }
                 if y.iter().any(|value| !value.is_finite()) {
                     let reason =
-                        "the answer is not finite: a number in this line or before it is too large for this model";
-                    say_once("not finite", &format!("note: line {number}: {reason}, and the state may stay so"));
+                        "the prediction is not finite: a number in this line or before it is too large for this model";
+                    let note = format!("note: line {number}: {reason}; later predictions may not be finite either");
+                    say_once("not finite", &note);
                 }
                 let y: Vec<String> = y.iter().map(|&value| csv::number(value)).collect();
                 screen.line(y.join(","))?;
@@ -129,15 +130,15 @@ fn answer(
                 runner.learn(&x)?;
             }
             Err(reason) => {
-                said.bad += 1;
-                eprintln!("line {number}: {reason}; left out, the state is as before");
+                counts.bad += 1;
+                eprintln!("line {number}: {reason}; the line is left out, and the state stays unchanged");
             }
         }
     }
     Ok(())
 }
 
-/// stdin, of which a signal that is watched ends the wait.
+/// stdin. A signal that the command watches ends a wait for it.
 struct Input<'a>(StdinLock<'a>);
 
 impl Read for Input<'_> {
@@ -147,8 +148,8 @@ impl Read for Input<'_> {
     }
 }
 
-/// What answers.
-#[allow(clippy::large_enum_variant, reason = "there is one of it, and never a row of them")]
+/// What makes the predictions.
+#[allow(clippy::large_enum_variant, reason = "there is only one value of this type")]
 enum Runner {
     Stream(Stream),
     Learning(Learning),
@@ -162,7 +163,7 @@ impl Runner {
         }
     }
 
-    /// What can wait until the answer is out.
+    /// The work that can wait until the prediction was printed.
     fn learn(&mut self, x: &[f32]) -> Result<(), Failure> {
         match self {
             Self::Stream(_) => Ok(()),
@@ -171,7 +172,8 @@ impl Runner {
     }
 }
 
-/// The `width` numbers of a line, separated by commas, semicolons or white space: each the f32 that it would be in a table.
+/// Reads the `width` numbers of a line, which are separated by commas, semicolons or white space. Each becomes the same
+/// f32 as in a table.
 fn parse(line: &[u8], width: usize, x: &mut Vec<f32>) -> Result<(), String> {
     x.clear();
     let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_string())?;
@@ -208,7 +210,8 @@ fn skip_line(lines: &mut impl BufRead) -> std::io::Result<()> {
     }
 }
 
-/// The middle, as much of the tail as so many steps tell, and the longest; the clock's own 20 to 40 ns included.
+/// The median, the percentiles for which there are enough steps, and the longest time. Each contains the 20 to 40 ns of
+/// a reading of the clock.
 fn in_words(times: Vec<Duration>) -> String {
     let Some(times) = Distribution::new(times) else { return "latency: no steps".into() };
     let name = |per_mille: usize| format!("p{}", per_mille as f64 / 10.0);

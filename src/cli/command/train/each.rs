@@ -1,7 +1,6 @@
 //! `rnnstep train --per-series`: a model for each series, in a folder.
 
 use super::{TrainArgs, ends, job_of, job_paths, metadata, scored, write_model};
-use crate::cli::args::folder::{self, Folder, Row, Status};
 use crate::cli::args::job::{Job, Named};
 use crate::cli::args::series::OneSeries;
 use crate::cli::args::threads::{cores, threads};
@@ -9,26 +8,28 @@ use crate::cli::failure::Failure;
 use crate::cli::output::report;
 use crate::cli::output::screen::Screen;
 use crate::cli::output::screen::{tell, typed};
-use crate::cli::output::{columns, progress};
+use crate::cli::output::{columns, files, progress};
 use crate::cli::signals;
 use rnnstep::cpu::Threads;
 use rnnstep::error::quoted;
 use rnnstep::model::file;
+use rnnstep::train::Outcome;
+use rnnstep::train::folder::{self, Folder, Row, Status};
 use rnnstep::{Cpu, Error, Model};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where the models go if nobody says otherwise.
+/// The folder of the models, by default.
 const OUT: &str = "models";
 
-/// Trainings side by side.
+/// The trainings of all series, several at the same time.
 struct Each<'a> {
     job: Job,
     folder: &'a Path,
     cpu: Cpu,
-    /// Whether models that are there already are kept.
+    /// Whether finished models of an earlier run are kept.
     resumes: bool,
     kept: AtomicUsize,
 }
@@ -42,7 +43,7 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let cpu = args.device.only_cpu("train --per-series")?;
     let threads = threads(args.threads.unwrap_or_else(cores))?;
     job.check_for_each()?;
-    // known before anything is read, the others once the series have names
+    // the name of the table is known before the data is read, those of the models only afterwards
     let table = Folder::table(&folder);
     if folder.is_dir() {
         job_paths(args).writes("the table of --out", [&table]).check()?;
@@ -52,13 +53,14 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     if folder.is_dir() {
         check_models(args, &folder, &files)?;
     }
-    folder::make_folder(&folder)?;
-    // what is finished is in the folder whatever comes
+    Folder::make(&folder)?;
+    // a signal stops the trainings; models that are finished are in the folder already
     signals::watch();
     let each = Each { job, folder: &folder, cpu, resumes: args.resume.is_some(), kept: AtomicUsize::new(0) };
     let data = each.job.data.data.as_ref().map_or_else(String::new, ToString::to_string);
     let side = threads.count().min(all.len());
-    eprintln!("a model for each of {} series of {data}, {side} at a time, {}", all.len(), rnnstep::Device::from(cpu));
+    let device = rnnstep::Device::from(cpu);
+    eprintln!("a local model for each of {} series of {data}, {side} at the same time, {device}", all.len());
 
     let (start, bar) = (Instant::now(), progress::of_many(all.len(), "models"));
     let found = threads.map(all.len(), signals::came, |i| {
@@ -72,7 +74,7 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let rows: Vec<Vec<Row>> =
         all.iter().zip(found).map(|(one, found)| found.flatten().unwrap_or_else(|| interrupted(one))).collect();
     let rows = rows.concat();
-    Folder::write(&folder, &rows)?;
+    files::write(&Folder::table(&folder), || Folder::write(&folder, &rows))?;
     each.finish(all.len(), &rows, spent, screen)
 }
 
@@ -81,26 +83,27 @@ fn folder_of(args: &TrainArgs) -> Result<PathBuf, Failure> {
     let folder = match (&args.resume, &args.out) {
         (Some(resume), Some(out)) if resume != out => {
             let (resume, out) = (resume.display(), out.display());
-            return Err(Failure::Usage(format!("--out {out}: the folder to go on with is {resume}; leave --out out")));
+            let message = format!("--out {out}: --resume names the folder {resume}; give only --resume");
+            return Err(Failure::Usage(message));
         }
         (Some(folder), _) | (None, Some(folder)) => folder.clone(),
         (None, None) => PathBuf::from(OUT),
     };
     if let Some(folder) = args.resume.as_deref().filter(|folder| !folder.is_dir()) {
-        let reason = "is no folder of models to go on with; train without --resume first";
+        let reason = "is not a folder of models that can be continued; train without --resume first";
         return Err(Error::File { path: folder.into(), reason: reason.into() }.into());
     }
     Ok(folder)
 }
 
-/// Whether no model takes the place of what is read, of the table or of another model: names that are there already may be
-/// links to anywhere.
+/// Checks that no model replaces a file that is read, the table or another model: names that exist already may be links
+/// to any file.
 fn check_models(args: &TrainArgs, folder: &Path, files: &[String]) -> Result<(), Failure> {
     let paths = files.iter().map(|file| folder.join(file));
     let models: Vec<PathBuf> = paths.filter(|path| path.symlink_metadata().is_ok()).collect();
-    // a pipe would be waited for, and what goes into a device is no model
+    // a pipe would wait for its reader, and a device keeps no model
     if let Some(path) = models.iter().find(|path| path.metadata().is_ok_and(|found| !found.is_file())) {
-        let reason = "is no file, and the model of a series is to stand there; remove it";
+        let reason = "is not a regular file, but the model of a series must be written there; remove it";
         return Err(Error::File { path: path.clone(), reason: reason.into() }.into());
     }
     let table = Folder::table(folder);
@@ -128,11 +131,11 @@ impl Each<'_> {
         screen.line(format_args!("models  {}", self.folder.display()))?;
         screen.line(format_args!("scores  {}", Folder::table(self.folder).display()))?;
         if left > 0 {
-            let how = format!("go on with the same command and --resume {folder}");
-            screen.line(format_args!("interrupted, {left} are left; {how}"))?;
+            let how = format!("continue with the same command and --resume {folder}");
+            screen.line(format_args!("interrupted, {left} series are left; {how}"))?;
         } else if let (Some(_), Some(files), 1..) = (&self.job.data.many.series, &self.job.data.data, ok) {
-            let series = self.job.data.many.said();
-            screen.line(format_args!("next    rnnstep evaluate {files} {folder}{series}"))?;
+            let flags = self.job.data.many.said();
+            screen.line(format_args!("next    rnnstep evaluate {files} {folder}{flags}"))?;
         }
         screen.flush()?;
         let reason = |row: &Row| match &row.status {
@@ -144,8 +147,8 @@ impl Each<'_> {
         Ok(if failed + left > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
     }
 
-    /// The result of one series: a row for each predicted column, or one with the reason why there is no model. `None` if
-    /// Ctrl-C came first.
+    /// The result of one series: a row for each predicted column, or one with the reason why there is no model. `None`
+    /// if Ctrl-C was pressed first.
     fn one(&self, one: &OneSeries, file: &str) -> Option<Vec<Row>> {
         match self.train(one, file) {
             Ok(rows) => rows,
@@ -162,7 +165,7 @@ impl Each<'_> {
             let (plan, data, named) = job.prepare_series(series)?;
             let metadata = metadata(&job, Some(&named))?;
             let mut fit = plan.begin(data, None, cpu, Threads::default())?;
-            let model = match self.there(&path, &metadata, &named) {
+            let model = match self.finished(&path, &metadata, &named) {
                 Some(model) => model,
                 None => {
                     if !fit.train_until(u64::MAX, signals::came)? {
@@ -194,8 +197,8 @@ impl Each<'_> {
         work().map_err(text)
     }
 
-    /// The model that is there already, if it comes of the same recipe and the same rows.
-    fn there(&self, path: &Path, metadata: &file::Metadata, named: &Named) -> Option<Model> {
+    /// The model of an earlier run, if it was trained with the same recipe on the same rows.
+    fn finished(&self, path: &Path, metadata: &file::Metadata, named: &Named) -> Option<Model> {
         if !self.resumes || !path.is_file() {
             return None;
         }
@@ -209,7 +212,7 @@ impl Each<'_> {
     }
 }
 
-/// How many series there are of a status; a row is one column of a series.
+/// How many series have a status. A row is one column of a series.
 fn counted(rows: &[Row], status: impl Fn(&Status) -> bool) -> usize {
     let mut names: Vec<&str> = rows.iter().filter(|row| status(&row.status)).map(|row| row.series.as_str()).collect();
     names.dedup();
@@ -239,7 +242,7 @@ fn print(done: &[&Row], screen: &mut Screen) -> Result<(), Failure> {
     let mut silent: Vec<&str> = silent.map(|row| row.series.as_str()).collect();
     silent.dedup();
     if !silent.is_empty() {
-        screen.line(format_args!("note: of {} series, {}", silent.len(), report::LEARNED_NOTHING))?;
+        screen.line(format_args!("note: in {} series, {}", silent.len(), Outcome::LEARNED_NOTHING))?;
     }
     Ok(())
 }

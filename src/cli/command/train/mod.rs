@@ -40,13 +40,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Where the model goes if nobody says otherwise.
+/// The file of the model, by default.
 const OUT: &str = "model.safetensors";
-/// The longest row of a log that is gone on with, in bytes.
+/// The longest row of a log that a resumed training keeps, in bytes.
 const LONGEST_ROW: u64 = 1024;
 /// The most steps between two looks at Ctrl-C, the progress bar and the clock.
 const STEPS: u64 = 256;
-/// About the most time, where steps are slow.
+/// About the most time between two such looks, if steps are slow.
 const LOOK: Duration = Duration::from_millis(250);
 
 #[derive(Args)]
@@ -59,22 +59,23 @@ pub struct TrainArgs {
     /// Train a local model for each series, in a folder, instead of one global model
     #[arg(long, conflicts_with_all = ["only", "init", "log", "save_every", "save_grads", "plot", "print_every"], help_heading = "Data")]
     per_series: bool,
-    /// Start from the weights of this model file, its cell and sizes included
+    /// Start from the weights of this model file, with its cell and sizes
     #[arg(long, value_name = "FILE", conflicts_with = "resume", help_heading = "Files")]
     init: Option<PathBuf>,
-    /// Continue the training of this checkpoint (or of the model next to it); with --per-series a folder, whose finished models are kept
+    /// Continue the training of this checkpoint, or of the model next to it; with --per-series, of a folder: models
+    /// that are finished are kept
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     resume: Option<PathBuf>,
-    /// Model file to write; the checkpoint goes beside it
-    /// [default: model.safetensors, or that of the training to resume; a folder, models, with --per-series]
+    /// Model file to write; the checkpoint is written next to it [default: model.safetensors, or the model of the
+    /// training to resume; with --per-series the folder models]
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     out: Option<PathBuf>,
     /// Write the loss of every step, along with each checkpoint
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
     log: Option<PathBuf>,
-    /// Write the checkpoint on the way, every so many steps (500) or seconds (10s): a training that is killed goes on from
-    /// there with --resume, to the same bits. 0: only at the end and on Ctrl-C
-    /// [default: 5s, or less often: never more than a hundredth of the time]
+    /// Write the checkpoint during the training, every so many steps (500) or seconds (10s): from there --resume
+    /// continues a training that was killed, to the same bits. 0: only at the end and on Ctrl-C [default: 5s, or less
+    /// often if that would take more than a hundredth of the time]
     #[arg(long, value_name = "STEPS|SECONDSs", help_heading = "Files")]
     save_every: Option<SaveEvery>,
     /// Write the gradients of the first step, before clipping
@@ -83,21 +84,21 @@ pub struct TrainArgs {
     /// Write a plot of inputs, targets and predictions [default: OUT with .svg]
     #[arg(long, value_name = "FILE.svg|png", help_heading = "Files")]
     plot: Option<PathBuf>,
-    /// No plots, neither here nor in a file
+    /// Print no plots, and write none
     #[arg(long, conflicts_with = "plot", help_heading = "Files")]
     no_plot: bool,
-    /// Print the loss every N steps [default: 15 for the sine, else ten times]
+    /// Print the loss every N steps [default: 15 for the sine, else a tenth of all steps]
     #[arg(long, value_name = "N", value_parser = number::count::<u64>, help_heading = "Files")]
     print_every: Option<u64>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Threads to train on; none are started beyond these. With --per-series so many trainings side by side
-    /// [default: 1, with --per-series all cores]
+    /// Threads to train on; no more are started. With --per-series, this many models are trained at the same time
+    /// [default: 1, or all cores with --per-series]
     #[arg(long, value_name = "N", value_parser = number::threads)]
     threads: Option<usize>,
 }
 
-/// A training under way.
+/// A running training.
 struct Run<'a> {
     args: &'a TrainArgs,
     outputs: Outputs,
@@ -109,9 +110,9 @@ struct Run<'a> {
     log: String,
     /// The first step of this run.
     first: u64,
-    /// Windows of the built-in sine that were shown on the way, from the very first run on.
+    /// Windows of the built-in sine that were shown, also by the runs before a stop.
     frames: Vec<SineWindow>,
-    /// The last one, shown or not.
+    /// The last window, whether it was shown or not.
     last: Option<SineWindow>,
 }
 
@@ -153,7 +154,7 @@ impl<'a> Run<'a> {
             Some(path) => Some(job.take_shape_of(path, matches, args.device.cpu()?)?),
             None => None,
         };
-        // a shape that makes no sense is found before the data is read
+        // an impossible shape is refused before the data is read
         job.shape(1, 1)?;
         let Ready { plan, data, tables } = job.prepare()?;
         job.say_what_is_idle(data.validation.is_some());
@@ -173,17 +174,18 @@ impl<'a> Run<'a> {
         path: &Path,
         threads: Threads,
     ) -> Result<Self, Failure> {
-        // the model file stands beside its checkpoint, or will when the training is finished
+        // `path` may name the model, whose checkpoint is next to it; the model exists only after the end of the
+        // training
         let beside = checkpoint_beside(path);
         let path = if beside.exists() { beside.as_path() } else { path };
         if !path.exists() {
-            let reason = "there is no such checkpoint; a training that ended before its first one (--save-every) has to \
-                          start anew, without --resume";
+            let reason = "there is no such checkpoint; a training that ended before its first one (--save-every) has \
+                          to start again, without --resume";
             return Err(Error::File { path: path.into(), reason: reason.into() }.into());
         }
         let checkpoint = Checkpoint::load(path, args.device.cpu()?)?;
         let Some(stored) = &checkpoint.metadata().recipe else {
-            let reason = "the checkpoint does not say what it was trained on".into();
+            let reason = "the checkpoint has no recipe, so it cannot be resumed; train without --resume".into();
             return Err(Error::File { path: path.into(), reason }.into());
         };
         let mut job = config::resumed(&job_of(args), path, stored, matches)?;
@@ -210,13 +212,14 @@ impl<'a> Run<'a> {
         Ok(Self { args, outputs, job, fit, tables, metadata, log, first, frames: vec![], last: None })
     }
 
-    /// The rows of an earlier log that come before this run. It was written before the checkpoint, so it has them all.
+    /// The rows of an earlier log for the steps before this run. It was written before the checkpoint, so it has them
+    /// all.
     fn log_so_far(&self) -> String {
         let Some(path) = self.outputs.log.as_ref() else { return String::new() };
         let done = self.fit.trainer.steps_done();
         let step = |line: &str| line.split(',').next()?.parse::<u64>().ok();
         let (mut log, mut rows, mut last) = (self.log.clone(), 0, None);
-        // line by line: nothing of it is kept but rows of this training, each once
+        // line by line: only rows of this training are kept, each once
         let file = if path.is_file() { std::fs::File::open(path).ok() } else { None };
         let mut lines = file.map(BufReader::new);
         let mut line = Vec::new();
@@ -239,8 +242,8 @@ impl<'a> Run<'a> {
         log
     }
 
-    /// Writes log and checkpoint as they stand, the log first: of rows that it has too many a resumed training leaves some
-    /// out, those that it lacks nobody could make up. A log that cannot be written keeps no checkpoint away.
+    /// Writes the log, then the checkpoint. So the log has all rows up to the checkpoint: a resumed training drops rows
+    /// that are too many, but could not restore missing ones. If the log cannot be written, the checkpoint still is.
     fn save(&mut self) -> Saved {
         let Outputs { log: to_log, checkpoint: to, .. } = &self.outputs;
         let log = to_log.as_ref().map_or(Ok(()), |path| self.write_log(path));
@@ -263,13 +266,14 @@ impl<'a> Run<'a> {
         files::write(path, || file::write_text(path, &self.log))
     }
 
-    /// Takes the log away if it cannot be replaced: such a one is told the whole log at once, at the end, and may wait for its
-    /// reader, for which nothing else may wait.
+    /// Takes the log away if it is a pipe or a device, which cannot be replaced. The complete log is written there at
+    /// the end: that may wait for a reader, and nothing else may.
     fn take_pipe(&mut self) -> Option<PathBuf> {
         self.outputs.log.take_if(|path| matches!(file::replaced(path), Ok(None)))
     }
 
-    /// Saves on the way; gives back what is to be said of it. A disk that refuses is no reason to stop, a card is.
+    /// Saves during the training, and returns a line for the user, if there is news. A failure of the disk does not
+    /// stop the training, one of the GPU does.
     fn save_on_the_way(&mut self, saver: &mut Saver) -> Result<Option<String>, Error> {
         let start = Instant::now();
         self.fit.trainer.fetch()?;
@@ -300,7 +304,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Trains up to `total` steps; how long the steps took, and whether Ctrl-C stopped them.
+    /// Trains up to `total` steps. Returns how long the steps took, and whether Ctrl-C stopped them.
     fn train(&mut self, total: u64, screen: &mut Screen) -> Result<(Duration, bool), Failure> {
         signals::watch();
         let bar = progress::bar(Some(total), "{bar:30} {pos}/{len}  loss {msg}  {per_sec}  {eta} left");
@@ -310,13 +314,13 @@ impl<'a> Run<'a> {
         let every = self.args.print_every.unwrap_or(if sine { 15 } else { (total / 10).max(1) });
         let mut spent = Duration::ZERO;
         let mut grads_wanted = self.outputs.grads.take();
-        let (mut unsaid, mut steps) = (None, Vec::new());
+        let (mut not_printed, mut steps) = (None, Vec::new());
         let (mut saver, mut most) = (Saver::new(self.args.save_every), 1);
         while !self.fit.is_done() && !signals::came() {
             let k = self.fit.trainer.steps_done();
-            // up to where something is to be said, looked at or written; a card then runs on by itself
-            let to_say = k.checked_next_multiple_of(every).map_or(u64::MAX, |k| k.saturating_add(1));
-            let to = if grads_wanted.is_some() { k + 1 } else { to_say.min(k + most).min(saver.next(k)) };
+            // up to the step at which something is printed, looked at or written: until then a GPU needs no host
+            let to_print = k.checked_next_multiple_of(every).map_or(u64::MAX, |k| k.saturating_add(1));
+            let to = if grads_wanted.is_some() { k + 1 } else { to_print.min(k + most).min(saver.next(k)) };
             let start = Instant::now();
             let held_out = self.fit.advance(to, &mut steps)?;
             let took = start.elapsed();
@@ -334,17 +338,17 @@ impl<'a> Run<'a> {
             for (k, step) in (k..).zip(&steps) {
                 let shown = held_out.filter(|_| k == last).map_or_else(String::new, |loss| loss.to_string());
                 self.log += &format!("{k},{},{},{shown}\n", step.loss, step.lr);
-                unsaid = Some((k, step.loss));
+                not_printed = Some((k, step.loss));
                 if k.is_multiple_of(every) {
                     bar.suspend(|| self.show(k, step.loss, sine, screen))?;
-                    unsaid = None;
+                    not_printed = None;
                 }
                 bar.set_message(format!("{:.3e}", step.loss));
             }
             bar.set_position(last + 1);
-            // the end is saved when it has come
-            let goes_on = !self.fit.is_done() && !signals::came();
-            if goes_on
+            // the last step is saved by `finish`
+            let continues = !self.fit.is_done() && !signals::came();
+            if continues
                 && saver.is_due(last + 1)
                 && let Some(news) = self.save_on_the_way(&mut saver)?
             {
@@ -352,7 +356,7 @@ impl<'a> Run<'a> {
             }
         }
         bar.finish_and_clear();
-        if let Some((k, loss)) = unsaid {
+        if let Some((k, loss)) = not_printed {
             screen.line(loss_line(k, loss))?;
         }
         Ok((spent, signals::came() && !self.fit.is_done()))
@@ -370,7 +374,7 @@ impl<'a> Run<'a> {
         screen.flush()
     }
 
-    /// Takes the last window of the sine down, if any step was done and plots are wanted.
+    /// Keeps the last window of the sine, if any step was done and plots are wanted.
     fn look(&mut self) -> Result<(), Error> {
         if self.job.data.data.is_none() && self.fit.trainer.steps_done() > self.first {
             let trainer = &mut self.fit.trainer;
@@ -379,7 +383,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Writes everything and says what there is.
+    /// Writes all files and prints the results.
     fn finish(
         mut self,
         first: u64,
@@ -388,7 +392,7 @@ impl<'a> Run<'a> {
         screen: &mut Screen,
     ) -> Result<ExitCode, Failure> {
         self.look()?;
-        // a log that cannot be written costs no model
+        // if the log cannot be written, the model still is
         let pipe = self.take_pipe();
         let Saved { checkpoint: saved, log: logged } = self.save();
         saved?;
@@ -398,14 +402,14 @@ impl<'a> Run<'a> {
         let Outputs { model: out, checkpoint, plot, .. } = outputs;
         if interrupted {
             let (done, path) = (trainer.steps_done(), checkpoint.display());
-            screen.line(format_args!("interrupted after {done} steps; go on with: rnnstep train --resume {path}"))?;
+            let next = format!("rnnstep train --resume {path}");
+            screen.line(format_args!("interrupted after {done} steps; continue with: {next}"))?;
             screen.flush()?;
             logged.and_then(|()| pipe.map_or(Ok(()), |pipe| self.write_log(&pipe)))?;
             return Ok(ExitCode::from(1));
         }
-        let model = &outcome.model;
         write_model(out, &outcome, metadata, &self.tables)?;
-        // whatever takes its time from here on is no loss
+        // the model is saved, so from here on a signal ends the process at once
         let _at_once = AtOnce::new();
         screen.flush()?;
         let logged = logged.and_then(|()| pipe.map_or(Ok(()), |pipe| self.write_log(&pipe)));
@@ -415,15 +419,9 @@ impl<'a> Run<'a> {
             screen.line(format_args!("best loss on the held-out part {:.4e}, after step {}", best.loss, best.step))?;
         }
         if !outcome.learned {
-            screen.line(format_args!("note: {}", report::LEARNED_NOTHING))?;
+            screen.line(format_args!("note: {}", Outcome::LEARNED_NOTHING))?;
         }
-        let mut held_out = Vec::new();
-        for table in &self.tables {
-            held_out.extend(scored(table, model, trainer.device(), self.job.seq_len)?);
-        }
-        if self.job.data.data.is_none() {
-            held_out.push(sine::scored(trainer)?);
-        }
+        let held_out = self.held_out(&outcome.model)?;
         let figure = self.figure(&held_out, screen)?;
         if self.job.data.has_several() {
             report::print_several(&held_out, screen)?;
@@ -441,7 +439,20 @@ impl<'a> Run<'a> {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// What the plot file shows; a table's is shown here as well.
+    /// The model's predictions for the held-out rows of each table; for the built-in sine, for the windows after the training.
+    fn held_out(&self, model: &Model) -> Result<Vec<Scored>, Failure> {
+        let trainer = &self.fit.trainer;
+        let mut held_out = Vec::new();
+        for table in &self.tables {
+            held_out.extend(scored(table, model, trainer.device(), self.job.seq_len)?);
+        }
+        if self.job.data.data.is_none() {
+            held_out.push(sine::scored(trainer)?);
+        }
+        Ok(held_out)
+    }
+
+    /// The content of the plot file. The plots of a table are printed as well.
     fn figure(&self, held_out: &[Scored], screen: &mut Screen) -> Result<Option<Figure>, Failure> {
         if self.args.no_plot {
             return Ok(None);
@@ -455,7 +466,7 @@ impl<'a> Run<'a> {
         }
         let mut plots: Vec<Plot> = held_out.iter().flat_map(Scored::plots).collect();
         plots.truncate(rnnstep::plot::MAX_PANELS);
-        // many would hide the scores
+        // the plots of several series would hide the scores
         for plot in plots.iter().filter(|_| !self.job.data.has_several()) {
             report::plot(plot, screen)?;
         }
@@ -463,21 +474,22 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What the windows of the sine are called in a checkpoint, the step after it.
+/// The names of the windows of the sine in a checkpoint; the number of the step follows.
 const FRAME: &str = "frame.";
 const LAST: &str = "last.";
 
-/// A training goes on with the columns that it began with, by name where there are names.
+/// Checks that a resumed training has the columns that it began with, by name if there are names.
 fn same_columns(job: &Job, tables: &[Named], began: &Columns) -> Result<(), Failure> {
     let Some(table) = tables.first().filter(|_| !began.inputs.is_empty()) else { return Ok(()) };
     let now = [&table.input_names, &table.target_names];
     if now == [&began.inputs, &began.targets] {
         return Ok(());
     }
-    let said = |[inputs, targets]: [&Vec<String>; 2]| format!("{}, predicting {}", listed(inputs), listed(targets));
-    let (now, began) = (said(now), said([&began.inputs, &began.targets]));
-    let message =
-        format!("the columns are {now}; the training to go on with has {began}; give the same table, or train anew");
+    let in_words = |[inputs, targets]: [&Vec<String>; 2]| format!("{}, predicting {}", listed(inputs), listed(targets));
+    let (now, began) = (in_words(now), in_words([&began.inputs, &began.targets]));
+    let message = format!(
+        "the columns are {now}; the training to resume has {began}; give the same table, or train without --resume"
+    );
     Err(job.in_data(Error::Invalid(message)).into())
 }
 
@@ -503,7 +515,7 @@ fn frames_of(
     };
     let (frames, last) = (of_kind(FRAME)?, of_kind(LAST)?.pop());
     if drawn && job.data.data.is_none() && last.is_none() && checkpoint.steps_done() > 0 {
-        eprintln!("note: {}: no plot was wanted on the way to it, so the plot lacks that part", path.display());
+        eprintln!("note: {}: was trained with --no-plot, so the plot lacks that part", path.display());
     }
     Ok((frames, last))
 }
@@ -517,12 +529,12 @@ fn job_of(args: &TrainArgs) -> Job {
     job
 }
 
-/// What is read for a training.
+/// The files that a training reads.
 fn job_paths(args: &TrainArgs) -> Paths<'_> {
     args.job.paths().reads("DATA", &args.more).reads("--bundle", args.device.bundle())
 }
 
-/// One step ahead over the held-out rows of a table; `None` if no row is held out.
+/// Predicts the held-out rows of a table one step ahead and scores them; `None` if no row is held out.
 fn scored(named: &Named, model: &Model, device: &Device, seq_len: usize) -> Result<Option<Scored>, Failure> {
     let (table, rows) = (&named.table, named.train_rows..named.table.rows());
     if rows.is_empty() {
@@ -535,7 +547,7 @@ fn scored(named: &Named, model: &Model, device: &Device, seq_len: usize) -> Resu
     Ok(Some(Scored { series: named.series.clone(), names: named.target_names.clone(), held_out, times, about }))
 }
 
-/// What a model file says besides: columns, as those of the `first` table are called, and the recipe.
+/// What a model file stores besides the weights: the names of the columns, from the `first` table, and the recipe.
 fn metadata(job: &Job, first: Option<&Named>) -> Result<Metadata, Failure> {
     let columns = first.map_or_else(Columns::default, |table| Columns {
         inputs: table.input_names.clone(),
@@ -564,7 +576,7 @@ fn loss_line(k: u64, loss: f32) -> String {
     format!("step {k:>6}  loss {loss:.4e}")
 }
 
-/// What to type next.
+/// The command to type next.
 fn next(data: &DataArgs, columns: &Columns, model: &Path) -> String {
     let model = typed(&model.display().to_string());
     let Some(files) = &data.data else { return format!("rnnstep forecast {model} --steps 40") };
@@ -572,11 +584,11 @@ fn next(data: &DataArgs, columns: &Columns, model: &Path) -> String {
     if !matches!(extension(path).as_str(), "csv" | "npy") {
         return format!("rnnstep info {model}");
     }
-    let of = data.many.said();
+    let flags = data.many.said();
     let path = typed(&path.display().to_string());
     if columns.inputs == columns.targets {
-        return format!("rnnstep forecast {model} {path}{of} --steps 20");
+        return format!("rnnstep forecast {model} {path}{flags} --steps 20");
     }
     // only a model that predicts all its inputs can feed them back
-    format!("rnnstep predict {model} {path}{of} --out predictions.csv")
+    format!("rnnstep predict {model} {path}{flags} --out predictions.csv")
 }

@@ -1,4 +1,4 @@
-//! Which files a training writes, and what is beside what.
+//! The files that a training writes, and the name of a checkpoint next to its model.
 
 use super::{OUT, TrainArgs, job_paths};
 use crate::cli::args::job::Job;
@@ -6,6 +6,9 @@ use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
 use crate::cli::failure::Failure;
 use std::path::{Path, PathBuf};
+
+/// The checkpoint, in messages.
+const CHECKPOINT: &str = "the checkpoint next to --out";
 
 /// The files that a training writes.
 pub struct Outputs {
@@ -17,7 +20,7 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Their names, after looking whether each can be written and none is named twice.
+    /// Their names. Checks that each can be written and that none is named twice.
     pub fn of(args: &TrainArgs) -> Result<Self, Failure> {
         let resumed = || args.resume.as_deref().map_or_else(|| OUT.into(), model_beside);
         let model = args.out.clone().unwrap_or_else(resumed);
@@ -25,9 +28,9 @@ impl Outputs {
         let checkpoint = paths::beside(&model, checkpoint_beside);
         let outputs = Self { checkpoint, log: args.log.clone(), grads: args.save_grads.clone(), plot, model };
         let resumed = args.resume.as_ref().map(|path| [path.clone(), checkpoint_beside(path)]);
-        // it goes on where it stood, and writes down where it stands then
+        // a resumed training may replace the files that it continues from
         let reads = job_paths(args).reads("--init", &args.init).reads("--resume", resumed.iter().flatten());
-        let reads = reads.may_replace("--resume", "--out").may_replace("--resume", "the checkpoint beside --out");
+        let reads = reads.may_replace("--resume", "--out").may_replace("--resume", CHECKPOINT);
         outputs.written(reads).check()?;
         if let Some(path) = &outputs.plot {
             rnnstep::plot::picture::check_ending(path)?;
@@ -35,18 +38,18 @@ impl Outputs {
         Ok(outputs)
     }
 
-    /// None of them is among what a training that is gone on with reads, as its checkpoint says.
+    /// Checks that none of them is a file that a resumed training reads, which only its checkpoint names.
     pub fn spare(&self, job: &Job) -> Result<(), Failure> {
         self.written(job.paths()).check()
     }
 
     fn written<'a>(&'a self, reads: Paths<'a>) -> Paths<'a> {
-        let models = reads.writes("--out", [&self.model]).writes("the checkpoint beside --out", [&self.checkpoint]);
+        let models = reads.writes("--out", [&self.model]).writes(CHECKPOINT, [&self.checkpoint]);
         models.writes("--log", &self.log).writes("--save-grads", &self.grads).writes("--plot", &self.plot)
     }
 }
 
-/// The model of a checkpoint: `model.safetensors` of `model.checkpoint.safetensors`.
+/// The model of a checkpoint: `model.safetensors` for `model.checkpoint.safetensors`.
 fn model_beside(checkpoint: &Path) -> PathBuf {
     match checkpoint
         .file_name()
@@ -58,7 +61,7 @@ fn model_beside(checkpoint: &Path) -> PathBuf {
     }
 }
 
-/// `model.safetensors` has its checkpoint in `model.checkpoint.safetensors`.
+/// The checkpoint of a model: `model.checkpoint.safetensors` for `model.safetensors`.
 pub fn checkpoint_beside(model: &Path) -> PathBuf {
     model.with_extension("checkpoint.safetensors")
 }

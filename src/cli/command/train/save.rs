@@ -1,15 +1,16 @@
-//! When a training is saved on its way, and what is said if it cannot be.
+//! When a running training is saved, and the message if it cannot be.
 
 use rnnstep::Error;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-/// The least time between two checkpoints, if nobody says otherwise.
+/// The least time between two checkpoints, by default.
 const PAUSE: Duration = Duration::from_secs(5);
-/// And so many times as long as the last one took, so that they cost no more than a hundredth of the time.
+/// It is also at least this many times as long as writing the last checkpoint took, so that checkpoints take no more
+/// than a hundredth of the time.
 const RARELY: u32 = 100;
 
-/// `--save-every`.
+/// The value of `--save-every`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SaveEvery {
     /// Only when the training ends or is interrupted.
@@ -33,7 +34,7 @@ impl FromStr for SaveEvery {
     }
 }
 
-/// Says when the next checkpoint is due.
+/// Decides when the next checkpoint is due.
 pub struct Saver {
     every: Option<SaveEvery>,
     /// When the last one was written, or the training began.
@@ -50,7 +51,7 @@ impl Saver {
         Self { every, last: Instant::now(), pause, failed: false }
     }
 
-    /// The first step after `k`, steps done, to come back at.
+    /// The number of steps, above `k`, at which the next checkpoint may be due.
     pub fn next(&self, k: u64) -> u64 {
         match self.every {
             Some(SaveEvery::Steps(steps)) => (k + 1).checked_next_multiple_of(steps).unwrap_or(u64::MAX),
@@ -67,8 +68,9 @@ impl Saver {
         }
     }
 
-    /// What became of a checkpoint that was begun at `start`. Gives back a line for the user, if there is news: a disk that
-    /// fills up does not end a training, since there may be room again before it is done. It is said once, not each time.
+    /// Takes note of the outcome of a checkpoint that was begun at `start`, and returns a line for the user, if there
+    /// is news. A full disk does not end a training, since there may be room again before its end. It is reported once,
+    /// not each time.
     pub fn tried(&mut self, start: Instant, outcome: Result<(), Error>) -> Option<String> {
         self.last = Instant::now();
         if self.every.is_none() {
@@ -79,7 +81,7 @@ impl Saver {
             (Ok(()), true) => Some("checkpoints are written again".into()),
             (Err(error), before) => {
                 self.failed = true;
-                let warning = || format!("warning: {error}; the training goes on and will try again");
+                let warning = || format!("warning: {error}; the training continues and will try again");
                 (!before).then(warning)
             }
         }
@@ -114,22 +116,22 @@ mod tests {
         let mut saver = Saver::new(None);
         assert_eq!(saver.tried(start, Ok(())), None);
         assert!(saver.pause >= Duration::from_secs(360_000));
-        // who says how often has it that often
+        // an interval that was given is kept
         let mut saver = Saver::new(Some(SaveEvery::Time(Duration::from_nanos(1))));
         assert_eq!(saver.tried(start, Ok(())), None);
         assert_eq!(saver.pause, Duration::from_nanos(1));
     }
 
     #[test]
-    fn what_fails_is_said_once() {
+    fn a_failure_is_reported_once() {
         let mut saver = Saver::new(Some(SaveEvery::Steps(3)));
         let mut tried = |works: bool| {
             let outcome = if works { Ok(()) } else { Err(Error::Invalid("m: full".into())) };
             saver.tried(Instant::now(), outcome).unwrap_or_default()
         };
-        let said = [true, false, false, true, true, false].map(&mut tried);
-        let warning = "warning: m: full; the training goes on and will try again";
-        assert_eq!(said, ["", warning, "", "checkpoints are written again", "", warning]);
+        let lines = [true, false, false, true, true, false].map(&mut tried);
+        let warning = "warning: m: full; the training continues and will try again";
+        assert_eq!(lines, ["", warning, "", "checkpoints are written again", "", warning]);
         assert_eq!([0, 1, 2, 3].map(|k| saver.next(k)), [3, 3, 3, 6]);
         assert!(saver.is_due(6) && !saver.is_due(7) && !Saver::new(Some(SaveEvery::Never)).is_due(0));
     }

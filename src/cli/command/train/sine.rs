@@ -1,4 +1,4 @@
-//! The lesson of the built-in sine: its windows as pictures, and its score on the windows after the training.
+//! The lesson of the built-in sine: its windows as plots, and its score on the windows after the training.
 
 use crate::cli::failure::Failure;
 use crate::cli::output::report::Scored;
@@ -8,7 +8,7 @@ use rnnstep::series::one_step::HeldOut;
 use rnnstep::train::Trainer;
 use rnnstep::{Error, Order, Tensor};
 
-/// The five windows that follow those of the training.
+/// Scores the model on the five windows that follow those of the training.
 pub fn scored(trainer: &Trainer) -> Result<Scored, Failure> {
     const WINDOWS: u64 = 5;
     let (model, seq_len, next) = (trainer.model(), trainer.windows().seq_len(), trainer.steps_done());
@@ -24,7 +24,7 @@ pub fn scored(trainer: &Trainer) -> Result<Scored, Failure> {
     Ok(Scored { series: None, names: vec!["sine".into()], held_out, times: vec![], about })
 }
 
-/// What a network said to a window of the sine, before the update that it brought.
+/// The predictions for a window of the sine, before the weights were updated with it.
 #[derive(Clone)]
 pub struct SineWindow {
     /// The training step, from 0.
@@ -34,14 +34,14 @@ pub struct SineWindow {
 }
 
 impl SineWindow {
-    /// That of the last step.
+    /// The window of the last step.
     pub fn last(trainer: &mut Trainer) -> Result<Self, Error> {
         let [.., y] = trainer.last_window()?;
         let point = trainer.recipe().loss.point();
         Ok(Self { step: trainer.steps_done().saturating_sub(1), y: y.iter().map(|row| row[point]).collect() })
     }
 
-    /// The lesson's picture: input and prediction over the times of the window.
+    /// The plot of the lesson: input, target and prediction over the times of the window.
     pub fn plot(&self) -> Plot {
         let Self { step, y } = self;
         let points = |values: &mut dyn Iterator<Item = f32>| -> Vec<(f64, f64)> {

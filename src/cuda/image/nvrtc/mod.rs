@@ -1,8 +1,8 @@
 //! NVIDIA's run-time compiler: where it is, and the few functions of it that are used.
 //!
-//! It is opened by path, not through cudarc, which finds neither a wheel in a virtual environment nor the library of
-//! CUDA 11 (JetPack 5), may open another than the one that was chosen, looks in the working directory where the loader
-//! does, and panics where a function is missing.
+//! It is opened by path and not through cudarc. cudarc finds neither a wheel in a virtual environment nor the library
+//! of CUDA 11 (JetPack 5), and may open another library than the one that was chosen. It looks in the working directory
+//! where the loader does, and panics where a function is missing.
 
 mod search;
 
@@ -42,18 +42,18 @@ impl Failure {
 
 /// The NVRTC of this machine, looked for once, in this order:
 ///
-/// 1. `RNNSTEP_NVRTC`, a library file, or a folder to look in: its own files, a toolkit, a virtual environment. If it is
-///    set, nothing else is looked at.
+/// 1. `RNNSTEP_NVRTC`, a library file, or a folder to look in: its own files, a toolkit, a virtual environment. If it
+///    is set, no other place is searched.
 /// 2. Where the system looks for libraries.
 /// 3. The toolkit in `CUDA_PATH`, `CUDA_HOME`, `/usr/local/cuda`, `/usr/local/cuda-*` (the newest first), `/opt/cuda`.
 /// 4. The Python packages of NVIDIA in `VIRTUAL_ENV` and `CONDA_PREFIX`, which an active environment sets.
 ///
-/// All of these are absolute paths: what is relative in them depends on the working directory, which somebody else may
-/// have filled, and is not looked at. A library is opened only if it and the folders that it is in belong to root or the
+/// All of these must be absolute paths. A relative one depends on the working directory, where somebody else may have
+/// put files, and is not searched. A library is opened only if it and the folders that it is in belong to root or the
 /// user and nobody else may write to them.
 ///
 /// # Errors
-/// One line that says where it was looked for, and what was wrong with what was found.
+/// One line with the places that were searched, and what was wrong with what was found.
 pub fn nvrtc() -> Result<&'static Nvrtc> {
     static FOUND: OnceLock<Nvrtc> = OnceLock::new();
     if let Some(found) = FOUND.get() {
@@ -63,7 +63,7 @@ pub fn nvrtc() -> Result<&'static Nvrtc> {
     Ok(FOUND.get_or_init(|| found))
 }
 
-/// Looks for NVRTC as [`nvrtc`] does, again, and says what was met on the way and not used.
+/// Searches again, as [`nvrtc`] does. The result also has what was found on the way and not used.
 pub fn search() -> Search {
     first_that_opens(Surroundings::of_this_process())
 }
@@ -72,13 +72,13 @@ impl Nvrtc {
     /// Opens a library file, or the newest that is in a folder, a toolkit or a virtual environment.
     ///
     /// # Errors
-    /// If there is none, it cannot be opened, or is older than CUDA 11.2; if the path is not absolute, or somebody other
-    /// than root and the user may have made what is there. One line.
+    /// If there is none, it cannot be opened, or is older than CUDA 11.2; if the path is not absolute, or somebody
+    /// other than root and the user may have made what is there. One line.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_with(path, &Places::of_this_process(), &mut Refused::default())
     }
 
-    /// Says what it passed over.
+    /// [`Nvrtc::open`], which also adds to `refused` what it passed over.
     fn open_with(path: &Path, places: &Places, refused: &mut Refused) -> Result<Self> {
         if !path.is_absolute() {
             return Err(Error::file(path, "depends on the working directory; give an absolute path"));
@@ -88,7 +88,7 @@ impl Nvrtc {
         if !files.is_empty() {
             match first_of(&files, places, refused) {
                 Ok(found) => return Ok(found),
-                // the file that was named is named once
+                // a file that the user named is not named twice
                 Err((file, why)) if file == path => reason = why,
                 Err((file, why)) => reason = format!("{}: {why}", trust::shown(&file)),
             }
@@ -115,7 +115,7 @@ impl Nvrtc {
         format!("{}.{}", self.version.0, self.version.1)
     }
 
-    /// Compiles; the image and the log.
+    /// Compiles a program. Returns the image and the log.
     pub(super) fn build(
         &self,
         file: &str,
@@ -123,7 +123,7 @@ impl Nvrtc {
         headers: &[(&str, &str)],
         options: &[String],
     ) -> Result<(Vec<u8>, String), Failure> {
-        let c_string = |text: &str| CString::new(text).map_err(|_| Failure::new(format!("{file}: a zero byte in it")));
+        let c_string = |text: &str| CString::new(text).map_err(|_| Failure::new(format!("{file} has a zero byte")));
         let c_strings = |texts: &mut dyn Iterator<Item = &str>| texts.map(c_string).collect::<Result<Vec<_>, _>>();
         let (name, text) = (c_string(file)?, c_string(text)?);
         let names = c_strings(&mut headers.iter().map(|(name, _)| *name))?;
@@ -205,7 +205,7 @@ impl Running<'_> {
         Err(Failure::new(unsafe { CStr::from_ptr(text) }.to_string_lossy()))
     }
 
-    /// What the compiler said, without empty lines at its ends. Nothing if it does not say even that.
+    /// The compiler's log, without empty lines at its ends. Empty if the compiler does not give it.
     fn log(&self) -> String {
         let text = self.read(self.functions.log_size, self.functions.log).unwrap_or_default();
         let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
@@ -214,7 +214,7 @@ impl Running<'_> {
 
     fn image(&self) -> Result<Vec<u8>, Failure> {
         let image = self.read(self.functions.image_size, self.functions.image)?;
-        if image.is_empty() { Err(Failure::new("NVRTC gave an empty image")) } else { Ok(image) }
+        if image.is_empty() { Err(Failure::new("NVRTC returned an empty image")) } else { Ok(image) }
     }
 
     fn read(
@@ -227,7 +227,7 @@ impl Running<'_> {
         self.check(unsafe { size(self.program, &mut len) })?;
         let mut bytes = vec![0_u8; len];
         if len > 0 {
-            // SAFETY: the compiler writes as many bytes as it said.
+            // SAFETY: the compiler writes as many bytes as it reported.
             self.check(unsafe { get(self.program, bytes.as_mut_ptr().cast()) })?;
         }
         Ok(bytes)
@@ -246,21 +246,21 @@ impl Drop for Running<'_> {
 /// Its functions, version and architectures.
 type Opened = (Functions, (u32, u32), Vec<Arch>);
 
-/// Opens one library. The error says why not, without the file's name.
+/// Opens one library. The error is the reason, without the file's name.
 fn open(file: &Path, places: &Places) -> Result<Nvrtc, Closed> {
     trust::check(file, trust::Kind::Library).map_err(|unfit| Closed::Refused(unfit.into_reason()))?;
-    // before anything of it runs: its second half, which it opens itself
+    // Before anything of it runs, its second half (the builtins) is checked, which it opens itself.
     let parts = builtins_beside(file);
     if parts.is_empty() {
         builtins_elsewhere(places).map_err(Closed::Refused)?;
     }
     for part in &parts {
-        // some wheels have no note of where it is, but find one that is open already
+        // some wheels do not know where their second half is, but find it if it is open already
         // SAFETY: it bears the name of NVIDIA's, and only root or the user can have put it there.
         match unsafe { Library::open(part) } {
             Ok(part) => part.keep(),
             Err(Closed::Refused(reason)) => {
-                return Err(Closed::Refused(format!("its second half {}: {reason}", trust::shown(part))));
+                return Err(Closed::Refused(format!("its second library {}: {reason}", trust::shown(part))));
             }
             Err(Closed::Broken(_)) => {}
         }
@@ -306,7 +306,7 @@ unsafe fn functions(library: &Library) -> Result<Opened, String> {
         let answers = [version(&mut major, &mut minor), count(&mut len)];
         let mut archs = vec![0; usize::try_from(len).unwrap_or(0)];
         if answers != [0, 0] || archs.is_empty() || fill(archs.as_mut_ptr()) != 0 {
-            return Err("it does not say its version and the architectures that it knows".to_string());
+            return Err("it does not report its version and its architectures".to_string());
         }
         let number = |number: c_int| u32::try_from(number).unwrap_or(0);
         let archs = archs.into_iter().map(|arch| Arch::new(number(arch) / 10, number(arch) % 10)).collect();

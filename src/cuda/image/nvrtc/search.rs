@@ -1,4 +1,4 @@
-//! Where NVRTC may lie.
+//! Where NVRTC may be.
 
 use super::{Nvrtc, open};
 use crate::cuda::library::trust;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The library's name without its version.
 pub(super) const LIBRARY: &str = if cfg!(windows) { "nvrtc64_" } else { "libnvrtc.so" };
-/// The name of its second half without its version.
+/// The name of its second half, the builtins, without its version.
 const BUILTINS: &str = if cfg!(windows) { "nvrtc-builtins64_" } else { "libnvrtc-builtins.so" };
 /// The names that the system is asked for. CUDA 11.3 to 11.8 call theirs 11.2.
 const NAMES: &[&str] = if cfg!(windows) {
@@ -28,7 +28,7 @@ pub(super) struct Surroundings {
     toolkits: Vec<PathBuf>,
     /// Virtual environments.
     environments: Vec<PathBuf>,
-    /// What is set and not looked at.
+    /// Variables that are set and not used.
     refused: Refused,
 }
 
@@ -42,7 +42,7 @@ impl Surroundings {
         places.say(&mut refused);
         let mut path = |name| {
             named(name, variable(name)).unwrap_or_else(|reason| {
-                refused.place(format!("not looked at: {reason}"));
+                refused.place(format!("not searched: {reason}"));
                 None
             })
         };
@@ -68,11 +68,11 @@ impl Surroundings {
     }
 }
 
-/// What a search came to.
+/// The result of a search.
 pub struct Search {
     /// The first NVRTC that opened, or one line that says why there is none.
     pub found: Result<Nvrtc>,
-    /// What was met before it and not used: one line each, which says why and what to do.
+    /// What was found before it and not used: one line each, with the reason and what to do.
     pub refused: Vec<String>,
 }
 
@@ -85,8 +85,8 @@ pub(super) fn first_that_opens(surroundings: Surroundings) -> Search {
         Ok(None) => first_of(&surroundings.files(), places, &mut refused).map_err(|(file, why)| {
             let met = if why.is_empty() { why } else { format!("; {}: {why}", trust::shown(&file)) };
             format!(
-                "no NVRTC (NVIDIA's run-time compiler): not where the system looks for libraries, nor in CUDA_PATH, \
-                 CUDA_HOME, /usr/local/cuda* or a virtual environment that is active{met}; install it (pip install \
+                "no NVRTC (NVIDIA's run-time compiler): it is neither where the system looks for libraries, nor in \
+                 CUDA_PATH, CUDA_HOME, /usr/local/cuda* or an active virtual environment{met}; install it (pip install \
                  nvidia-cuda-nvrtc in a virtual environment, and activate it), set RNNSTEP_NVRTC to its file or folder, \
                  or bring a bundle that was compiled elsewhere"
             )
@@ -97,7 +97,8 @@ pub(super) fn first_that_opens(surroundings: Surroundings) -> Search {
     Search { found, refused: refused.lines().to_vec() }
 }
 
-/// The first of these files that opens. Else one that did not, and why; nothing if there are no files.
+/// The first of these files that opens. If none does, one that did not open and the reason; both are empty if there are
+/// no files.
 pub(super) fn first_of(files: &[PathBuf], places: &Places, refused: &mut Refused) -> Result<Nvrtc, (PathBuf, String)> {
     let (mut broken, mut closed) = (None, None);
     for file in files {
@@ -112,11 +113,11 @@ pub(super) fn first_of(files: &[PathBuf], places: &Places, refused: &mut Refused
             }
         }
     }
-    // what can be mended at once goes first
+    // first a file that the user can put right at once, by its mode or its owner
     Err(closed.or(broken).unwrap_or_default())
 }
 
-/// Everything below a folder that somebody named: itself, as a toolkit, as a virtual environment.
+/// The libraries in a folder that the user named: in itself, as in a toolkit, as in a virtual environment.
 pub(super) fn libraries_under(root: &Path) -> Vec<PathBuf> {
     let folders = std::iter::once(root.to_path_buf()).chain(toolkit_folders(root)).chain(environment_folders(root));
     let mut files: Vec<PathBuf> = Vec::new();
@@ -159,7 +160,7 @@ fn libraries_in(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The second half of the library in the same folder, or in the one that it is a link to.
+/// The second half of the library: in its folder, and in the folder of the file that it is a link to.
 pub(super) fn builtins_beside(file: &Path) -> Vec<PathBuf> {
     let own = file.parent().map(Path::to_path_buf);
     let real = std::fs::canonicalize(file).ok().and_then(|file| file.parent().map(Path::to_path_buf));
@@ -181,18 +182,18 @@ pub(super) fn is_half_of(part: &Path, (major, minor): (u32, u32)) -> bool {
     rest.strip_prefix(&version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Why a library that has no second half beside it must not be used, if so: it would have the system's loader look for
-/// that, which takes whatever it finds.
+/// An error if a library that has no second half next to it must not be used. Such a library lets the system's loader
+/// look for the second half, and the loader takes whatever it finds.
 pub(super) fn builtins_elsewhere(places: &Places) -> Result<(), String> {
     if let Some(what) = places.open_to_the_working_directory() {
         let half =
-            format!("it has no {BUILTINS} beside it and the system would look for that, but {what}; take it out");
+            format!("it has no {BUILTINS} next to it, so the system would look for one, but {what}; remove that entry");
         return Err(half);
     }
     for file in places.first().iter().flat_map(|folder| builtins_in(folder)) {
         if let Err(trust::Unfit::Refused(reason)) = trust::check(&file, trust::Kind::Library) {
             return Err(format!(
-                "it has no {BUILTINS} beside it, and {} is found in its place: {reason}",
+                "it has no {BUILTINS} next to it, so the system would take {}: {reason}",
                 trust::shown(&file)
             ));
         }
@@ -200,7 +201,7 @@ pub(super) fn builtins_elsewhere(places: &Places) -> Result<(), String> {
     Ok(())
 }
 
-/// What in `folder` begins with `prefix`, the highest version first.
+/// The entries of `folder` whose names begin with `prefix`, the highest version first.
 fn children(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let version = |name: &str| -> Vec<u64> {
         name.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()

@@ -1,0 +1,143 @@
+//! A learner in a model file: the weights, and everything else that it needs to continue to the same bits.
+
+use super::{Learner, LearnerOptions, Numbers, Snapshot};
+use crate::error::{Error, Result, brief};
+use crate::model::file::{self, LEARNER, Loaded, Metadata};
+use crate::simd::isa::Cpu;
+use crate::tensor::Tensor;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// The member of [`Metadata::position`] that a learner writes.
+const POSITION: &str = "learner";
+
+/// The learner in the header of a file. Its arrays are tensors of the file.
+struct Stored<'a> {
+    options: &'a Value,
+    numbers: &'a Value,
+}
+
+impl<'a> Stored<'a> {
+    /// The learner of a file; `None` if a training or another program wrote the file.
+    fn of(loaded: &'a Loaded) -> Option<Self> {
+        let learner = loaded.metadata.position.as_ref()?.get(POSITION)?;
+        let member = |name: &str| learner.get(name).unwrap_or(&Value::Null);
+        Some(Self { options: member("options"), numbers: member("numbers") })
+    }
+}
+
+impl Learner {
+    /// The options of the learner that [`Learner::save`] wrote into the file of `loaded`; `None` if the file has no
+    /// learner.
+    ///
+    /// # Errors
+    /// If they cannot be read, or their window does not fit the rows in the file.
+    pub fn stored_options(loaded: &Loaded) -> Result<Option<LearnerOptions>> {
+        let Some(stored) = Stored::of(loaded) else { return Ok(None) };
+        let options: LearnerOptions = read(stored.options)?;
+        // the file must have as many rows as the window, so that a few damaged bytes cannot ask for much memory
+        let rows = loaded.extra.get(&format!("{LEARNER}rows.x")).map_or(0, |rows| rows.data().len());
+        let window = options.window;
+        if window.saturating_add(1).saturating_mul(loaded.model.shape().input()) != rows {
+            return Err(Error::invalid(format!(
+                "learner: rows.x has {rows} values, which do not fit a window of {window}; the file is damaged"
+            )));
+        }
+        Ok(Some(options))
+    }
+
+    /// Continues, to the same bits, the learner that [`Learner::save`] wrote into the file of `loaded`. If the file has
+    /// only a model, a new learner starts from it, as with [`Learner::new`].
+    ///
+    /// # Errors
+    /// Those of [`Learner::new`] and [`Learner::restore`], and if the learner in the file cannot be read or has another
+    /// window than `options`.
+    pub fn from_file(loaded: &Loaded, options: LearnerOptions, cpu: Cpu) -> Result<Self> {
+        let mut learner = Self::new(loaded.model.clone(), options, cpu)?;
+        let Some(stored) = Stored::of(loaded) else { return Ok(learner) };
+        let mut snapshot = learner.snapshot();
+        snapshot.numbers = read::<Numbers>(stored.numbers)?;
+        for (name, buffer) in snapshot.buffers_mut() {
+            let found = loaded.extra.get(&format!("{LEARNER}{name}")).map_or(&[][..], Tensor::data);
+            if found.len() != buffer.len() {
+                let (found, wanted) = (found.len(), buffer.len());
+                return Err(Error::invalid(format!(
+                    "learner: {name} has {found} values, expected {wanted}: it was written with another --window; leave \
+                     the flag out"
+                )));
+            }
+            buffer.copy_from_slice(found);
+        }
+        learner.restore(&snapshot)?;
+        Ok(learner)
+    }
+
+    /// Writes the model with its current weights, and everything that [`Learner::from_file`] needs to continue to the
+    /// same bits. The file is written completely or not at all. `metadata` names the columns. PyTorch and all commands
+    /// can load the file as a model.
+    ///
+    /// # Errors
+    /// If the file cannot be written. An earlier file of that name then stays unchanged.
+    pub fn save(&self, path: impl AsRef<Path>, metadata: &Metadata) -> Result<()> {
+        let snapshot: Snapshot = self.snapshot();
+        let json = |error: serde_json::Error| Error::invalid(error.to_string());
+        let numbers = serde_json::to_value(&snapshot.numbers).map_err(json)?;
+        let options = serde_json::to_value(self.options()).map_err(json)?;
+        let position = Some(json!({ POSITION: { "numbers": numbers, "options": options } }));
+        let mut extra = Vec::new();
+        for (name, buffer) in snapshot.buffers().into_iter().filter(|(_, buffer)| !buffer.is_empty()) {
+            extra.push((format!("{LEARNER}{name}"), Tensor::new([buffer.len()], buffer)?));
+        }
+        let metadata = Metadata { position, ..Self::metadata(metadata) };
+        file::save(path, &self.model(), &metadata, &extra)
+    }
+
+    /// The metadata of a model file without what is no longer true after learning: the position of a training, and the
+    /// errors of the earlier weights on unseen rows.
+    pub fn metadata(before: &Metadata) -> Metadata {
+        Metadata { position: None, unseen: None, ..before.clone() }
+    }
+}
+
+fn read<T: DeserializeOwned>(value: &Value) -> Result<T> {
+    T::deserialize(value).map_err(|error| Error::invalid(format!("learner: {}", brief(error))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::kind::CellKind;
+    use crate::model::Model;
+    use crate::net::shape::Shape;
+
+    #[test]
+    fn continues_to_the_same_bits() {
+        let cpu = Cpu::widest();
+        let path = std::env::temp_dir().join(format!("rnnstep-learner-file-{}.safetensors", std::process::id()));
+        let model = Model::random(Shape::new(CellKind::Gru, 1, 7, 1, 1).unwrap(), 3).unwrap();
+        let options = LearnerOptions { lr: 0.01, window: 5, ..Default::default() };
+        let mut learner = Learner::new(model, options, cpu).unwrap();
+        let x = |t: usize| [(0.3 * t as f32).sin()];
+        for t in 0..40 {
+            learner.tick(&x(t), &x(t)).unwrap();
+        }
+        learner.save(&path, &Metadata::default()).unwrap();
+        let loaded = file::load(&path, None, cpu).unwrap();
+        assert_eq!(Learner::stored_options(&loaded).unwrap(), Some(options));
+        let mut other = Learner::from_file(&loaded, options, cpu).unwrap();
+        for t in 40..80 {
+            let (y, learned) = learner.tick(&x(t), &x(t)).unwrap();
+            let y = y.to_vec();
+            assert_eq!(other.tick(&x(t), &x(t)).unwrap(), (&y[..], learned), "{t}");
+        }
+        // a learner starts from a file with only a model, and another window is refused
+        learner.model().save(&path).unwrap();
+        let loaded_model = file::load(&path, None, cpu).unwrap();
+        assert_eq!(Learner::stored_options(&loaded_model).unwrap(), None);
+        assert_eq!(Learner::from_file(&loaded_model, options, cpu).unwrap().ticks(), 0);
+        let error = Learner::from_file(&loaded, LearnerOptions { window: 6, ..options }, cpu).unwrap_err();
+        assert!(error.to_string().contains("another --window"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,144 @@
+//! The forecast of the rows after a history, by the model of a file: what `rnnstep forecast` prints.
+
+use super::interval::{self, Interval, Intervals, Options, Residuals};
+use super::multi_step;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::model::file::{Loaded, Unseen};
+use crate::model::stream::Stream;
+use crate::simd::isa::Cpu;
+use crate::tensor::Tensor;
+
+/// A series with at least this many rows of errors of its own needs no errors of other series.
+const ENOUGH_ERRORS: usize = 50;
+/// The rows over which the state is warmed up, if the model file does not have the length of the windows.
+const WARM_UP: usize = 20;
+
+/// The forecast of the rows after a history.
+///
+/// ```
+/// use rnnstep::model::file;
+/// use rnnstep::series::forecast::Forecast;
+/// use rnnstep::series::interval::Options;
+/// use rnnstep::train::{Length, Plan, Table};
+/// use rnnstep::{CellKind, Cpu, Shape, Tensor, device::Threads};
+///
+/// # let path = std::env::temp_dir().join(format!("rnnstep-forecast-{}.safetensors", std::process::id()));
+/// # let values: Vec<f32> = (0..400).map(|t| (0.2 * t as f32).sin()).collect();
+/// # let history = Tensor::new([400, 1], values)?;
+/// # let table = Table::new(history.clone(), history.clone(), Some(vec![0]))?;
+/// # let plan = Plan::new(Shape::new(CellKind::Gru, 1, 8, 1, 1)?, Length::Epochs(3));
+/// # plan.start(&[&table], Cpu::detect()?, Threads::default())?.finish()?.model.save(&path)?;
+/// let loaded = file::load(&path, None, Cpu::detect()?)?;
+/// let options = Options::new(10, [0.8]); // ten rows ahead, with intervals of 80 %
+/// let forecast = Forecast::new(&loaded, Cpu::detect()?, Cpu::detect()?, &history, &options)?;
+/// assert_eq!(forecast.values.dims(), [10, 1]);
+/// let interval = &forecast.intervals[0];
+/// assert!(interval.lower.data()[0] < interval.upper.data()[0]);
+/// # std::fs::remove_file(&path).ok();
+/// # Ok::<(), rnnstep::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Forecast {
+    /// The prediction one step ahead at each row of the history, `[T,D]`: that of row t is for row t + 1.
+    pub fitted: Tensor,
+    /// The rows after the history, `[N,D]`: predictions that are fed back as inputs; with intervals the median of the
+    /// simulated paths.
+    pub values: Tensor,
+    /// One for each level, narrowest first; none if no level is asked for.
+    pub intervals: Vec<Interval>,
+    /// What the intervals are based on; `None` without intervals.
+    pub basis: Option<Basis>,
+}
+
+/// What the prediction intervals of a [`Forecast`] are based on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Basis {
+    /// The rows of errors that the paths drew from; 0 if they drew only from the distribution that the model predicts,
+    /// which was not checked.
+    pub errors: usize,
+    /// The longest horizon at which intervals were compared with actual values. Beyond it they are widened by the same
+    /// factor as at that horizon.
+    pub calibrated: usize,
+    /// Rows of the history that the model was not trained on.
+    pub unseen: usize,
+    /// Whether the history holds the end of the rows that the model was trained on. If not, all its rows count as
+    /// unseen.
+    pub knows_end_of_training: bool,
+}
+
+impl Forecast {
+    /// Forecasts `options.steps` rows after `history [T,D]`, in raw units. The model runs on `device`, and the
+    /// simulated paths on `cpu`. Without `options.levels` there are no intervals, and no other option than `steps` has
+    /// an effect.
+    ///
+    /// # Errors
+    /// If the history has a value that is not finite; those of [`multi_step::ahead`] and [`interval::bands`]; or the
+    /// device fails.
+    pub fn new(
+        loaded: &Loaded,
+        device: impl Into<Device>,
+        cpu: Cpu,
+        history: &Tensor,
+        options: &Options,
+    ) -> Result<Self> {
+        check_history(history).map_err(|reason| Error::invalid(format!("history: {reason}")))?;
+        let mut stream = Stream::on(device, loaded.model.clone())?;
+        // with intervals the forecast is their median
+        let steps = if options.levels.is_empty() { options.steps } else { 0 };
+        let (fitted, values) = multi_step::ahead(&mut stream, history, steps)?;
+        if options.levels.is_empty() {
+            return Ok(Self { fitted, values, intervals: vec![], basis: None });
+        }
+        let (Intervals { bands, median, errors, calibrated }, unseen, knows_end_of_training) =
+            intervals(loaded, cpu, history, options)?;
+        let basis = Basis { errors, calibrated, unseen, knows_end_of_training };
+        Ok(Self { fitted, values: median, intervals: bands, basis: Some(basis) })
+    }
+}
+
+/// Checks that a forecast can continue `history [T,D]`.
+///
+/// # Errors
+/// If a value is not finite. The message names the first such row.
+pub fn check_history(history: &Tensor) -> std::result::Result<(), String> {
+    let width = history.rows().1.max(1);
+    match history.data().iter().position(|value| !value.is_finite()) {
+        Some(at) => {
+            let (row, value) = (at / width + 1, history.data()[at]);
+            Err(format!("row {row} holds {value}, and a forecast needs finite numbers; fill or drop it"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The intervals, the number of rows of the history that the model was not trained on, and whether that number is
+/// known: if not, all rows count as such.
+fn intervals(loaded: &Loaded, cpu: Cpu, history: &Tensor, options: &Options) -> Result<(Intervals, usize, bool)> {
+    let model = with_its_loss(loaded)?;
+    let unseen = loaded.metadata.unseen.as_ref();
+    let known = unseen.and_then(|unseen| unseen.first_of(history));
+    let (rows, columns) = history.rows();
+    // if the end of the training is not known, the first rows warm up the state, which starts from zero
+    let warm_up = || model.lag() + loaded.metadata.seq_len.unwrap_or(WARM_UP).min(rows / 4);
+    let first = known.unwrap_or_else(warm_up);
+    let count = rows.saturating_sub(first);
+    // the stored errors of a global model are those of all its series, so a series with enough errors does not use them
+    let wanted = |unseen: &&Unseen| unseen.ends.len() == 1 || count < ENOUGH_ERRORS;
+    let stored = unseen.filter(wanted).and_then(|unseen| Residuals::new(unseen.errors.clone(), columns).ok());
+    let made = interval::bands(&model, cpu, history, first, stored.as_ref(), options)?;
+    Ok((made, count, known.is_some()))
+}
+
+/// The model with the loss that it was trained with. Its predictions stay the same, but the loss decides whether its
+/// errors lie around the mean or around the median.
+fn with_its_loss(loaded: &Loaded) -> Result<Model> {
+    let (model, loss) = (loaded.model.clone(), loaded.loss()?);
+    match model.units().cloned() {
+        Some(units) => model.with_units(units.with_loss(loss)?),
+        None => Ok(model),
+    }
+}
