@@ -10,8 +10,8 @@ use std::time::Duration;
 /// What the columns mean.
 const ABOUT: &str = "\
 timed     single steps of one stream on one thread; each time contains one
-          reading of the clock. µs/step and steps/s are of blocks of at least 1 ms.
-          after 1 ms: the thread sleeps before each step, and caches may be cold.
+          reading of the clock. µs/step and steps/s come from blocks of 1 ms.
+          after 1 ms: the thread sleeps before each step; caches may be cold.
           advance, answer: the halves of a step, the work before x and the rest.
           -: fewer than three times lie beyond this percentile.";
 
