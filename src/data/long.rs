@@ -1,6 +1,6 @@
 //! Tables in long form: the rows of many series, with a series id column that names the series of each row.
 
-use crate::data::csv::text::text;
+use crate::data::csv::text::{NOT_UTF8, text};
 use crate::data::series::{Series, Time};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -47,7 +47,7 @@ impl Members {
 
     /// The number of the series that `cell` names, in the order of first rows.
     pub(super) fn of(&mut self, cell: &[u8]) -> Result<usize, &'static str> {
-        let name = str::from_utf8(cell).map_err(|_| "holds bytes that are not UTF-8; save the file as UTF-8")?;
+        let name = str::from_utf8(cell).map_err(|_| NOT_UTF8)?;
         let name = text(name.trim());
         if name.is_empty() {
             return Err("the name of the series is missing; fill it in or use --missing drop");

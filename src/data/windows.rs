@@ -408,18 +408,11 @@ fn shuffled<'a>(
     let per_epoch = order.len().div_ceil(batch) as u64;
     if *epoch != Some(k / per_epoch) {
         *epoch = Some(k / per_epoch);
-        shuffle(order, starts, &mut Random::new(seed, Purpose::Order, k / per_epoch));
+        order.copy_from_slice(starts);
+        Random::new(seed, Purpose::Order, k / per_epoch).shuffle(order);
     }
     let first = (k % per_epoch) as usize * batch;
     &order[first..order.len().min(first + batch)]
-}
-
-/// Puts all windows into an order that depends only on `random`.
-fn shuffle(order: &mut [usize], starts: &[usize], random: &mut Random) {
-    order.copy_from_slice(starts);
-    for last in (1..order.len()).rev() {
-        order.swap(last, random.below(last + 1));
-    }
 }
 
 /// The rows to train on, and the held-out rows, which follow them.

@@ -86,7 +86,7 @@ pub(crate) fn replaced(path: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// The message for a folder where a file should be.
-const FOLDER: &str = "is a folder; give the name of a file inside it";
+pub(crate) const FOLDER: &str = "is a folder; give the name of a file inside it";
 
 /// Opens a regular file for reading, and returns the length of the opened file. It never waits: a pipe is refused, not
 /// opened.

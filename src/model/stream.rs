@@ -77,8 +77,9 @@ impl Stream {
     pub fn step(&mut self, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.x.len(), x.len())?;
         self.x.copy_from_slice(x);
-        self.model.enter(&mut self.past, &mut self.x);
-        self.runner.step(self.model.step_params(), &mut self.state, &self.x, &mut self.y)?;
+        let (model, past) = (&self.model, &mut self.past);
+        let rows = [&mut self.x[..], &mut self.y[..]];
+        self.runner.step(model.step_params(), &mut self.state, rows, |x| model.enter(past, x))?;
         self.model.leave(&self.past, &mut self.y);
         Ok(&self.y)
     }

@@ -7,10 +7,10 @@ use crate::cli::args::table::{TableArgs, options_for};
 use crate::cli::failure::Failure;
 use crate::cli::output::files::{self, extension};
 use crate::cli::output::screen::Screen;
-use crate::cli::output::screen::tell;
+use crate::cli::output::screen::tell_failed;
 use rnnstep::Error;
 use rnnstep::data::csv;
-use rnnstep::error::{listed, quoted};
+use rnnstep::error::listed;
 use rnnstep::model::file::{Columns, Loaded};
 use rnnstep::train::folder::Folder;
 use std::path::{Path, PathBuf};
@@ -120,9 +120,7 @@ impl<'a> Models<'a> {
         {
             return Err(Error::Invalid(reason.clone()).into());
         }
-        let failures: Vec<String> =
-            failures.iter().map(|(name, reason)| format!("failed: series {}: {reason}", quoted(name))).collect();
-        tell(&failures, "more failed");
+        tell_failed(failures, "more failed");
         Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 

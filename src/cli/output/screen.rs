@@ -3,7 +3,7 @@
 use crate::cli::failure::Failure;
 use crate::cli::signals;
 use rnnstep::Error;
-use rnnstep::error::{escaped, escaped_lines};
+use rnnstep::error::{escaped, escaped_lines, quoted};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::sync::{Mutex, PoisonError};
 
@@ -186,6 +186,12 @@ pub fn tell(lines: &[String], more: &str) {
     if lines.len() > LINES {
         eprintln!("{} {more}", lines.len() - LINES);
     }
+}
+
+/// Prints on stderr which series failed and why: the first few, and how many more there are.
+pub fn tell_failed(failures: &[(String, String)], more: &str) {
+    let line = |(name, reason): &(String, String)| format!("failed: series {}: {reason}", quoted(name));
+    tell(&failures.iter().map(line).collect::<Vec<_>>(), more);
 }
 
 /// Whether stderr is a terminal, which a person reads.

@@ -2,6 +2,7 @@
 
 use super::rows::Rows;
 use crate::error::{Error, Result, quoted};
+use crate::io::atomic::FOLDER;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -80,7 +81,7 @@ impl Sample {
     pub(super) fn take(source: &mut impl Read, name: &Path) -> Result<Self> {
         let mut bytes = Vec::new();
         source.take(SAMPLE).read_to_end(&mut bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::IsADirectory => Error::file(name, "is a folder; give the name of a file inside it"),
+            io::ErrorKind::IsADirectory => Error::file(name, FOLDER),
             _ => Error::io(name, error),
         })?;
         let whole = (bytes.len() as u64) < SAMPLE;

@@ -9,7 +9,7 @@ pub(super) mod text;
 use crate::data::long::Members;
 use crate::data::series::{Index, Series, Time};
 use crate::error::{Error, Result, listed, quoted};
-use crate::io::atomic::write_atomic;
+use crate::io::atomic::{FOLDER, write_atomic};
 use crate::memory::{Refused, asking};
 use crate::tensor::Tensor;
 use csv::ByteRecord;
@@ -19,7 +19,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
 pub use text::text;
-use text::{QUOTE, is_formula};
+use text::{NOT_UTF8, QUOTE, is_formula};
 
 /// What to do with a row in which a value is missing. A missing value is an empty cell, or NA, N/A, NaN, null or ? in
 /// upper or lower case.
@@ -113,7 +113,7 @@ pub fn read_long_from(
 fn open(path: &Path) -> Result<File> {
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
     if file.metadata().is_ok_and(|found| found.is_dir()) {
-        return Err(Error::file(path, "is a folder; give the name of a file inside it"));
+        return Err(Error::file(path, FOLDER));
     }
     Ok(file)
 }
@@ -424,7 +424,7 @@ impl<'a> Table<'a> {
     /// The value of a cell; `None` if it is missing.
     fn value(&self, line: u64, column: usize, cell: &[u8]) -> Result<Option<f32>> {
         let Ok(text) = core::str::from_utf8(cell) else {
-            return Err(self.error(line, column, "holds bytes that are not UTF-8; save the file as UTF-8"));
+            return Err(self.error(line, column, NOT_UTF8));
         };
         let text = text.trim();
         match Cell::of(text) {
@@ -468,7 +468,7 @@ impl<'a> Table<'a> {
         match core::str::from_utf8(cell) {
             Ok(time) => self.times.push(text(time.trim()).to_string()),
             Err(_) => {
-                return Err(self.error(line, column, "holds bytes that are not UTF-8; save the file as UTF-8"));
+                return Err(self.error(line, column, NOT_UTF8));
             }
         }
         Ok(())
@@ -560,7 +560,7 @@ fn is_blank(cell: Option<&[u8]>) -> bool {
 fn names(first: &ByteRecord, header: bool) -> Result<Vec<String>, String> {
     let name = |(column, cell): (usize, &[u8])| match core::str::from_utf8(cell) {
         Ok(name) if header && !name.trim().is_empty() => Ok(text(name.trim()).to_string()),
-        Err(_) if header => Err("holds bytes that are not UTF-8; save the file as UTF-8".to_string()),
+        Err(_) if header => Err(NOT_UTF8.to_string()),
         _ => Ok((column + 1).to_string()),
     };
     first.iter().enumerate().map(name).collect()

@@ -1,5 +1,8 @@
 //! Cells that a spreadsheet would take for a formula. They are written with a mark and read back without it.
 
+/// The message for bytes that are not text.
+pub(in crate::data) const NOT_UTF8: &str = "holds bytes that are not UTF-8; save the file as UTF-8";
+
 /// The mark by which a spreadsheet knows that a cell is text. It does not show the mark.
 pub(super) const QUOTE: char = '\'';
 

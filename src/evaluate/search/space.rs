@@ -115,9 +115,7 @@ fn choice<T>(choices: &[T], seed: u64, dimension: u64, position: usize) -> Optio
     let round = position.checked_div(choices.len())?;
     let mut random = Random::new(seed, Purpose::Search, place(dimension, round));
     let mut order: Vec<usize> = (0..choices.len()).collect();
-    for last in (1..order.len()).rev() {
-        order.swap(last, random.below(last + 1));
-    }
+    random.shuffle(&mut order);
     choices.get(order[position % choices.len()])
 }
 

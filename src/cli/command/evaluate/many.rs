@@ -15,9 +15,8 @@ use crate::cli::args::threads::{cores, threads};
 use crate::cli::failure::Failure;
 use crate::cli::output::report;
 use crate::cli::output::screen::Screen;
-use crate::cli::output::screen::tell;
+use crate::cli::output::screen::tell_failed;
 use crate::cli::output::{columns, progress};
-use rnnstep::error::quoted;
 use rnnstep::evaluate::backtest::{Comparison, Verdict};
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, Loaded, Metadata};
@@ -73,7 +72,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
             Ok(report) => reports.push((one.name.clone(), report)),
             // an error in the flags ends the command, since it is the same for every series
             Err(Failure::Usage(message)) => return Err(Failure::Usage(message)),
-            Err(failure) => failures.push(format!("failed: series {}: {}", quoted(&one.name), failure.into_error())),
+            Err(failure) => failures.push((one.name.clone(), failure.into_error().to_string())),
         }
     }
     let data = job.data.data.as_ref().map_or_else(String::new, ToString::to_string);
@@ -92,7 +91,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         table::write(args, screen, |table| joined(&reports, table))?;
     }
     screen.flush()?;
-    tell(&failures, "more failed");
+    tell_failed(&failures, "more failed");
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 

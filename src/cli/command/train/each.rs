@@ -7,11 +7,10 @@ use crate::cli::args::threads::{cores, threads};
 use crate::cli::failure::Failure;
 use crate::cli::output::report;
 use crate::cli::output::screen::Screen;
-use crate::cli::output::screen::{tell, typed};
+use crate::cli::output::screen::{tell_failed, typed};
 use crate::cli::output::{columns, files, progress};
 use crate::cli::signals;
 use rnnstep::cpu::Threads;
-use rnnstep::error::quoted;
 use rnnstep::model::file;
 use rnnstep::train::Outcome;
 use rnnstep::train::folder::{self, Folder, Row, Status};
@@ -139,11 +138,11 @@ impl Each<'_> {
         }
         screen.flush()?;
         let reason = |row: &Row| match &row.status {
-            Status::Failed(reason) => Some(format!("failed: series {}: {reason}", quoted(&row.series))),
+            Status::Failed(reason) => Some((row.series.clone(), reason.clone())),
             _ => None,
         };
-        let failures: Vec<String> = rows.iter().filter_map(reason).collect();
-        tell(&failures, "more failed; the table has them all");
+        let failures: Vec<(String, String)> = rows.iter().filter_map(reason).collect();
+        tell_failed(&failures, "more failed; the table has them all");
         Ok(if failed + left > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
     }
 
