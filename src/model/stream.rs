@@ -7,6 +7,7 @@ use crate::model::Model;
 use crate::net::state::State;
 #[cfg(feature = "std")]
 use crate::simd::isa::Cpu;
+use crate::simd::math::copy_row;
 use crate::tensor::Buffer;
 use crate::units::transform::Past;
 use alloc::sync::Arc;
@@ -76,7 +77,7 @@ impl Stream {
     /// the steps. Also if the GPU fails.
     pub fn step(&mut self, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.x.len(), x.len())?;
-        self.x.copy_from_slice(x);
+        copy_row(&mut self.x, x);
         let (model, past) = (&self.model, &mut self.past);
         let rows = [&mut self.x[..], &mut self.y[..]];
         self.runner.step(model.step_params(), &mut self.state, rows, |x| model.enter(past, x))?;

@@ -11,6 +11,19 @@
 use crate::simd::lanes::{Lanes, TINY};
 use core::ops::Mul;
 
+/// Copies a row. One value, the commonest row of a series, is moved in place; a call of `memcpy` for it would be a tenth of a
+/// small step.
+///
+/// # Panics
+/// If the lengths differ.
+#[inline(always)]
+pub fn copy_row(to: &mut [f32], from: &[f32]) {
+    match (&mut *to, from) {
+        ([to], [from]) => *to = *from,
+        _ => to.copy_from_slice(from),
+    }
+}
+
 /// `value`, or +0 where it is smaller than `bound`; NaN stays NaN.
 #[inline(always)]
 pub fn settled_below<V: Lanes>(value: V, bound: f32) -> V {
