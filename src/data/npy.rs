@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result, quoted};
 use crate::io::atomic::write_atomic;
+use crate::io::foreign::{self, Foreign};
 use crate::memory;
 use crate::tensor::Tensor;
 use half::f16;
@@ -141,7 +142,8 @@ fn raw_header(source: &mut impl Read) -> Result<Vec<u8>, Problem> {
         _ => Problem::Io(error),
     })?;
     if !header.starts_with(MAGIC) {
-        return Err(not_npy.into());
+        source.take((foreign::HEAD - header.len()) as u64).read_to_end(&mut header)?;
+        return Err(foreign::recognise(&header).map_or(not_npy.into(), Foreign::instead_of_array).into());
     }
     let low = usize::from(u16::from_le_bytes([header[8], header[9]]));
     let length = match header[6] {

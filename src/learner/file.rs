@@ -12,19 +12,37 @@ use std::path::Path;
 /// The member of [`Metadata::position`] that a learner writes.
 const POSITION: &str = "learner";
 
+/// What to do about a file that lacks a part of its learner.
+const DAMAGED: &str = "the file is damaged; take an earlier copy of it, or begin again from the model alone";
+
 /// The learner in the header of a file. Its arrays are tensors of the file.
-struct Stored<'a> {
-    options: &'a Value,
-    numbers: &'a Value,
+struct Stored {
+    options: LearnerOptions,
+    numbers: Numbers,
 }
 
-impl<'a> Stored<'a> {
+impl Stored {
     /// The learner of a file; `None` if a training or another program wrote the file.
-    fn of(loaded: &'a Loaded) -> Option<Self> {
-        let learner = loaded.metadata.position.as_ref()?.get(POSITION)?;
-        let member = |name: &str| learner.get(name).unwrap_or(&Value::Null);
-        Some(Self { options: member("options"), numbers: member("numbers") })
+    fn of(loaded: &Loaded) -> Result<Option<Self>> {
+        let learner = loaded.metadata.position.as_ref().and_then(|position| position.get(POSITION));
+        match learner {
+            Some(learner) => {
+                Ok(Some(Self { options: member(learner, "options")?, numbers: member(learner, "numbers")? }))
+            }
+            None if loaded.extra.keys().any(|name| name.starts_with(LEARNER)) => {
+                Err(Error::invalid(format!("learner: its tensors are there, its options are not: {DAMAGED}")))
+            }
+            None => Ok(None),
+        }
     }
+}
+
+/// A member of the learner in a header.
+fn member<T: DeserializeOwned>(learner: &Value, name: &str) -> Result<T> {
+    let Some(value) = learner.get(name) else {
+        return Err(Error::invalid(format!("learner: {name} is missing: {DAMAGED}")));
+    };
+    T::deserialize(value).map_err(|error| Error::invalid(format!("learner: {name}: {}: {DAMAGED}", brief(error))))
 }
 
 impl Learner {
@@ -34,14 +52,13 @@ impl Learner {
     /// # Errors
     /// If they cannot be read, or their window does not fit the rows in the file.
     pub fn stored_options(loaded: &Loaded) -> Result<Option<LearnerOptions>> {
-        let Some(stored) = Stored::of(loaded) else { return Ok(None) };
-        let options: LearnerOptions = read(stored.options)?;
+        let Some(Stored { options, .. }) = Stored::of(loaded)? else { return Ok(None) };
         // the file must have as many rows as the window, so that a few damaged bytes cannot ask for much memory
         let rows = loaded.extra.get(&format!("{LEARNER}rows.x")).map_or(0, |rows| rows.data().len());
         let window = options.window;
         if window.saturating_add(1).saturating_mul(loaded.model.shape().input()) != rows {
             return Err(Error::invalid(format!(
-                "learner: rows.x has {rows} values, which do not fit a window of {window}; the file is damaged"
+                "learner: rows.x has {rows} values, which do not fit a window of {window}: {DAMAGED}"
             )));
         }
         Ok(Some(options))
@@ -54,17 +71,23 @@ impl Learner {
     /// Those of [`Learner::new`] and [`Learner::restore`], and if the learner in the file cannot be read or has another
     /// window than `options`.
     pub fn from_file(loaded: &Loaded, options: LearnerOptions, cpu: Cpu) -> Result<Self> {
-        let mut learner = Self::new(loaded.model.clone(), options, cpu)?;
-        let Some(stored) = Stored::of(loaded) else { return Ok(learner) };
+        let new = || Self::new(loaded.model.clone(), options, cpu);
+        let Some(stored) = Stored::of(loaded)? else { return new() };
+        if stored.options.window != options.window {
+            return Err(Error::invalid(format!(
+                "learner: it was saved with a window of {}, not {}: leave the window out",
+                stored.options.window, options.window
+            )));
+        }
+        let mut learner = new().map_err(|error| Error::invalid(format!("learner: {error}")))?;
         let mut snapshot = learner.snapshot();
-        snapshot.numbers = read::<Numbers>(stored.numbers)?;
+        snapshot.numbers = stored.numbers;
         for (name, buffer) in snapshot.buffers_mut() {
             let found = loaded.extra.get(&format!("{LEARNER}{name}")).map_or(&[][..], Tensor::data);
             if found.len() != buffer.len() {
                 let (found, wanted) = (found.len(), buffer.len());
                 return Err(Error::invalid(format!(
-                    "learner: {name} has {found} values, expected {wanted}: it was written with another --window; leave \
-                     the flag out"
+                    "learner: {name} has {found} values, expected {wanted}: {DAMAGED}"
                 )));
             }
             buffer.copy_from_slice(found);
@@ -100,10 +123,6 @@ impl Learner {
     }
 }
 
-fn read<T: DeserializeOwned>(value: &Value) -> Result<T> {
-    T::deserialize(value).map_err(|error| Error::invalid(format!("learner: {}", brief(error))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,14 +138,20 @@ mod tests {
         let options = LearnerOptions { lr: 0.01, window: 5, ..Default::default() };
         let mut learner = Learner::new(model, options, cpu).unwrap();
         let x = |t: usize| [(0.3 * t as f32).sin()];
-        for t in 0..40 {
+        for t in 0..600 {
             learner.tick(&x(t), &x(t)).unwrap();
         }
         learner.save(&path, &Metadata::default()).unwrap();
         let loaded = file::load(&path, None, cpu).unwrap();
         assert_eq!(Learner::stored_options(&loaded).unwrap(), Some(options));
         let mut other = Learner::from_file(&loaded, options, cpu).unwrap();
-        for t in 40..80 {
+        let (here, there) = (learner.snapshot(), other.snapshot());
+        assert_eq!(here.numbers, there.numbers);
+        for ((name, here), (_, there)) in here.buffers().into_iter().zip(there.buffers()) {
+            let same = here.iter().map(|value| value.to_bits()).eq(there.iter().map(|value| value.to_bits()));
+            assert!(same && (here.is_empty() || name == "h" || here.iter().any(|value| *value != 0.0)), "{name}");
+        }
+        for t in 600..640 {
             let (y, learned) = learner.tick(&x(t), &x(t)).unwrap();
             let y = y.to_vec();
             assert_eq!(other.tick(&x(t), &x(t)).unwrap(), (&y[..], learned), "{t}");
@@ -137,7 +162,22 @@ mod tests {
         assert_eq!(Learner::stored_options(&loaded_model).unwrap(), None);
         assert_eq!(Learner::from_file(&loaded_model, options, cpu).unwrap().ticks(), 0);
         let error = Learner::from_file(&loaded, LearnerOptions { window: 6, ..options }, cpu).unwrap_err();
-        assert!(error.to_string().contains("another --window"), "{error}");
+        assert!(error.to_string().contains("a window of 5, not 6"), "{error}");
+        // a file that lost a part says which
+        let damaged = |change: &dyn Fn(&mut Loaded)| {
+            let mut loaded = loaded.clone();
+            change(&mut loaded);
+            Learner::from_file(&loaded, options, cpu).unwrap_err().to_string()
+        };
+        let gone = |name: &'static str| {
+            damaged(&|loaded| {
+                loaded.metadata.position.as_mut().unwrap()[POSITION].as_object_mut().unwrap().remove(name);
+            })
+        };
+        assert!(gone("options").contains("options is missing") && gone("numbers").contains("numbers is missing"));
+        assert!(damaged(&|loaded| loaded.metadata.position = None).contains("its tensors are there"));
+        let lost = damaged(&|loaded| drop(loaded.extra.remove("learner.good.v")));
+        assert!(lost.contains("good.v has 0 values"), "{lost}");
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -267,7 +267,7 @@ impl Snapshot {
             };
             if !moments.iter().all(|value| (least..=f32::MAX).contains(value)) {
                 return Err(Error::invalid(format!(
-                    "snapshot: {name} holds values that no optimiser keeps: learning cannot go on from them"
+                    "snapshot: {name} holds values that no optimiser keeps; it is damaged, begin again from the model"
                 )));
             }
         }
@@ -284,11 +284,11 @@ impl Snapshot {
         };
         if columns(&self.numbers.scaling) != columns(&numbers.scaling) {
             let adapt = |scaling: &Option<(Moments, Moments)>| {
-                if scaling.is_some() { "adapts its scalers" } else { "does not" }
+                if scaling.is_some() { "with" } else { "without" }
             };
             let (here, there) = (adapt(&self.numbers.scaling), adapt(&numbers.scaling));
             return Err(Error::invalid(format!(
-                "snapshot: its learner {there}, or has other columns; this one {here}: give the same option `adapt`"
+                "snapshot: it is of a learner {there} `adapt`, or of other columns, and this one is {here}; give the same option"
             )));
         }
         let looks_back = numbers.past.is_none_or(|oldest| oldest < self.past.lag().max(1));
@@ -298,7 +298,9 @@ impl Snapshot {
         let finite = [&other.params, &other.good.params].into_iter().all(|params| all_finite(params))
             && [&other.state, &other.good.state].into_iter().all(State::is_finite);
         if !(placed && waits && sound && finite && numbers.is_sound()) {
-            return Err(Error::invalid("snapshot: its numbers fit no learner of this model and these options"));
+            return Err(Error::invalid(
+                "snapshot: its counters fit no learner of this model and these options; it is damaged, or of another model",
+            ));
         }
         Ok(())
     }

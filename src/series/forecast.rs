@@ -142,3 +142,40 @@ fn with_its_loss(loaded: &Loaded) -> Result<Model> {
         None => Ok(model),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::kind::CellKind;
+    use crate::model::file::{End, Metadata};
+    use crate::net::shape::Shape;
+
+    /// A model whose errors on its own training's unseen rows were ten times as large as they are on this history.
+    fn loaded(history: &Tensor, series: usize) -> Loaded {
+        let model = Model::random(Shape::new(CellKind::Gru, 1, 7, 1, 1).unwrap(), 3).unwrap();
+        let errors = (0..200).map(|i| if i % 2 == 0 { 10.0 } else { -10.0 }).collect();
+        let unseen = Unseen { ends: vec![End::of(history, history, 100); series], errors };
+        let metadata = Metadata { unseen: Some(unseen), ..Metadata::default() };
+        Loaded { model, metadata, extra: Default::default(), warnings: vec![] }
+    }
+
+    #[test]
+    fn whose_errors_the_intervals_rest_on() {
+        let cpu = Cpu::widest();
+        let values: Vec<f32> = (0..160).map(|t| (0.3 * t as f32).sin()).collect();
+        let history = Tensor::new([160, 1], values).unwrap();
+        let options = Options::new(1, [0.8]);
+        let forecast = |series: usize| Forecast::new(&loaded(&history, series), cpu, cpu, &history, &options).unwrap();
+        // the errors in the file are those of the one series, however many the history has
+        let basis = forecast(1).basis.unwrap();
+        assert_eq!((basis.errors, basis.unseen, basis.knows_end_of_training), (200, 60, true));
+        // a global model's are those of all series: this one has enough of its own
+        assert_eq!(forecast(2).basis.unwrap().errors, 60);
+        // and without levels nothing is asked of them
+        let plain = Forecast::new(&loaded(&history, 1), cpu, cpu, &history, &Options::new(3, [])).unwrap();
+        assert!(plain.intervals.is_empty() && plain.basis.is_none() && plain.values.dims() == [3, 1]);
+        let bad = Tensor::new([2, 1], [1.0, f32::NAN]).unwrap();
+        let error = Forecast::new(&loaded(&history, 1), cpu, cpu, &bad, &options).unwrap_err();
+        assert!(error.to_string().contains("row 2"), "{error}");
+    }
+}

@@ -155,7 +155,7 @@ fn what_is_refused() {
     for (args, says) in [
         (
             format!("other.csv {again}"),
-            "is the journal of another search (of other data); give another --journal, or remove it",
+            "is the journal of another search (of other data, or of other candidates); give another --journal, or remove it",
         ),
         (format!("sunspots.csv {again} --seed 1"), "(seed: 0 there, 1 here)"),
         (format!("sunspots.csv {again} --cell lstm"), "(cell: rnn there, lstm here)"),
@@ -186,4 +186,14 @@ fn what_is_refused() {
     ] {
         run.misused(&format!("search {args}"), &[says]);
     }
+}
+
+#[test]
+fn a_journal_of_the_first_release_is_continued() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    run.ok("search sunspots.csv --cell rnn --hidden 8 --tries 2 --epochs 1");
+    // commit 2839e17 wrote this hash of the rows and the candidates
+    let journal = run.text("recipe.journal.json");
+    assert!(journal.contains(r#""rows":"a5317082d50d6b6d""#), "{}", journal.lines().next().unwrap_or_default());
 }

@@ -188,7 +188,7 @@ fn learns_and_goes_on() {
     run.misused("stream model.safetensors --learn --every 0", &["--every", "1 or more"]);
     run.misused("stream model.safetensors --learn --lr=-1", &["--lr", "-1"]);
     run.fails("stream model.safetensors --learn --weights int8", &["f32 only"]);
-    run.fails("stream l.learner.safetensors --learn --window 5", &["another --window"]);
+    run.fails("stream l.learner.safetensors --learn --window 5", &["a window of 12, not 5"]);
     run.file("m.csv", "a,b\n1,2\n2,3\n3,1\n4,5\n5,2\n6,7\n7,1\n8,3\n9,2\n1,2\n4,1\n2,2\n");
     run.ok("train m.csv --column a --target b --seq-len 2 --epochs 1 --no-plot --out m.safetensors");
     run.fails("stream m.safetensors --learn", &["\"b\" is predicted but is not an input"]);

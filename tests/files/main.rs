@@ -3,5 +3,6 @@
 #![cfg(feature = "std")]
 
 mod csv;
+mod foreign;
 mod model;
 mod npy;

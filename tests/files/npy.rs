@@ -114,7 +114,7 @@ fn bad_npy_files() {
         assert!(["is no .npy", "ends too early", "bytes of data"].iter().any(|part| what.contains(part)), "{what}");
     }
     contains(&bad_npy(&[&good[..], &[0]].concat()), &["9 bytes of data", "takes 8 bytes"]);
-    contains(&bad_npy(b"a,b\n1,2\n3,4\n5,6\n"), &["is no .npy file"]);
+    contains(&bad_npy(b"a,b\n1,2\n3,4\n5,6\n"), &["is text", "not an .npy file; end its name in .csv"]);
     let shaped = |shape: &str| bad_npy(&npy_bytes(&npy_header("<f4", "False", shape), &[0; 8]));
     contains(&shaped("()"), &["single number"]);
     contains(&shaped("(0, 3)"), &["no values"]);

@@ -308,7 +308,7 @@ fn a_damaged_journal_loses_a_line_and_no_more() {
     assert_eq!((journal.attempts().len(), journal.damaged()), (3, 1));
     for (other, says) in [
         (serde_json::json!({ "seed": 2, "rows": "b" }), "(seed: 1 there, 2 here)"),
-        (serde_json::json!({ "seed": 1, "rows": "b" }), "(of other data)"),
+        (serde_json::json!({ "seed": 1, "rows": "b" }), "(of other data, or of other candidates)"),
         (serde_json::json!({ "seed": 1, "rows": "a", "clip": 3 }), "(clip: not given there, 3 here)"),
     ] {
         let error = Journal::open(&path, &other).unwrap_err().to_string();

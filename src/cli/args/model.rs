@@ -45,8 +45,7 @@ impl ModelArgs {
 /// The model of a file. Warnings go to stderr.
 pub fn load(path: &Path, nonlinearity: Option<Nonlinearity>, cpu: Cpu) -> Result<Loaded, Failure> {
     if path.is_dir() {
-        let reason =
-            "is a folder; give the name of a file inside it, or --series COLUMN if it has a model for each series";
+        let reason = "is a folder; give the name of a model inside it (predict, forecast and evaluate take the folder with --series COLUMN)";
         return Err(Error::File { path: path.into(), reason: reason.into() }.into());
     }
     let loaded = rnnstep::model::file::load(path, nonlinearity, cpu)?;

@@ -3,6 +3,7 @@
 use super::rows::Rows;
 use crate::error::{Error, Result, quoted};
 use crate::io::atomic::FOLDER;
+use crate::io::foreign::{self, Foreign};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -87,6 +88,10 @@ impl Sample {
         let whole = (bytes.len() as u64) < SAMPLE;
         if bytes.starts_with(b"\xef\xbb\xbf") {
             bytes.drain(..3);
+        }
+        match foreign::recognise(bytes.get(..foreign::HEAD).unwrap_or(&bytes)) {
+            None | Some(Foreign::Text) => {}
+            Some(other) => return Err(Error::file(name, other.instead_of_table())),
         }
         match bytes.as_slice() {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=255, ..] | [1..=255, 0, ..] => {

@@ -124,7 +124,7 @@ impl Comparison {
                 format!("no better than {naive} ({} ± {}){no_better}", signed(part), percent(half))
             }
             Verdict::Worse => format!("worse than {naive} by {} ± {}{worse}", percent(-part), percent(half)),
-            Verdict::Unknown if self.skill.is_nan() => format!("nothing to say: {naive} is never wrong here"),
+            Verdict::Unknown if self.skill.is_nan() => format!("unknown: {naive} is never wrong on these rows"),
             Verdict::Unknown => format!("too few forecasts to say whether it is better than {naive}"),
         }
     }

@@ -152,7 +152,7 @@ fn check(path: &Path, head: &Head, asked: &Value) -> Result<()> {
     let differs = |key: &&String| was.get(*key) != is.get(*key);
     let all = || is.keys().chain(was.keys()).filter(differs);
     match all().find(|&key| key != "rows").or_else(|| all().next()).map(String::as_str) {
-        Some("rows") => refuse("of other data".into()),
+        Some("rows") => refuse("of other data, or of other candidates".into()),
         Some(key) => refuse(format!("{key}: {} there, {} here", word(was.get(key)), word(is.get(key)))),
         None => refuse("other arguments".into()),
     }

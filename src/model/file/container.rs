@@ -5,6 +5,7 @@
 //! too. No size that a file claims is trusted or allocated before it is compared with the length of the file.
 
 use crate::error::{Error, Result, brief, listed, quoted};
+use crate::io::foreign::{self, Foreign};
 use crate::memory;
 use crate::tensor::Tensor;
 use safetensors::SafeTensorError;
@@ -44,12 +45,12 @@ impl Container<'static> {
                 return Err(Error::file(path, reason));
             }
             (&mut file).take(missing).read_to_end(bytes).map_err(io)?;
-            if bytes.len() as u64 == end {
+            if bytes.len() as u64 >= end {
                 return Ok(());
             }
             Err(Error::file(path, "was shortened while it was read; try again when no other program writes it"))
         };
-        read_to(&mut bytes, len.min(LENGTH as u64))?;
+        read_to(&mut bytes, len.min(foreign::HEAD as u64))?;
         let end = header_end(path, &bytes, len)?;
         read_to(&mut bytes, end as u64)?;
         let header = Header::parse(path, &bytes, end, len)?;
@@ -145,25 +146,15 @@ fn header_end(path: &Path, bytes: &[u8], len: u64) -> Result<usize> {
     if len == 0 {
         return error("is empty".into());
     }
-    if bytes.starts_with(b"PK\x03\x04") {
-        return error(
-            "is a zip file, as torch.save makes them, not safetensors; in Python: \
-             safetensors.torch.save_file(model.state_dict(), \"model.safetensors\")"
-                .into(),
-        );
+    match foreign::recognise(bytes.get(..foreign::HEAD).unwrap_or(bytes)) {
+        None | Some(Foreign::Safetensors) => {}
+        Some(other) => return error(other.instead_of_model()),
     }
     let Some(&length) = bytes.first_chunk::<LENGTH>() else {
         return error(format!("is {len} bytes long, too short for a safetensors file"));
     };
     let length = u64::from_le_bytes(length);
     if length > MAX_HEADER {
-        if let [0x80, 2..=5, ..] = bytes {
-            return error(
-                "is a Python pickle, not safetensors; in Python: \
-                 safetensors.torch.save_file(model.state_dict(), \"model.safetensors\")"
-                    .into(),
-            );
-        }
         return error(format!(
             "is not a safetensors file: its first eight bytes claim a header of {length} bytes, {MAX_HEADER} are the most"
         ));

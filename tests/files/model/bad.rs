@@ -67,7 +67,8 @@ fn damaged_files_are_refused() {
         format!(r#"{{"dtype":"F32","shape":{dims},"data_offsets":[{start},{end}]}}"#)
     };
     assert_refused(b"", &["is empty"]);
-    assert_refused(b"1234567", &["7 bytes", "too short"]);
+    assert_refused(b"1234567", &["is text", "not a safetensors file"]);
+    assert_refused(b"\x01234567", &["7 bytes", "too short"]);
     assert_refused(&[0; 8], &["header"]);
     for cut in 0..good.len() {
         assert_refused(&good[..cut], &[]);

@@ -180,11 +180,11 @@ fn a_learner_is_what_its_rows_account_for() {
         ("/position/learner/options/window", json!(100_000_000), Some("do not fit a window of 100000000")),
         ("/position/learner/options/every", json!(u64::MAX), None),
         ("/position/learner/options/every", json!(1_u64 << 63), None),
-        ("/position/learner/numbers/ticks", json!(u64::MAX), Some("its numbers fit no learner")),
-        ("/position/learner/numbers/since", json!(u64::MAX), Some("its numbers fit no learner")),
-        ("/position/learner/numbers/guard/seen", json!(u64::MAX), Some("its numbers fit no learner")),
-        ("/position/learner/numbers/guard/strikes", json!(u32::MAX), Some("its numbers fit no learner")),
-        ("/position/learner/numbers/guard/ease", json!(-1e300), Some("its numbers fit no learner")),
+        ("/position/learner/numbers/ticks", json!(u64::MAX), Some("its counters fit no learner")),
+        ("/position/learner/numbers/since", json!(u64::MAX), Some("its counters fit no learner")),
+        ("/position/learner/numbers/guard/seen", json!(u64::MAX), Some("its counters fit no learner")),
+        ("/position/learner/numbers/guard/strikes", json!(u32::MAX), Some("its counters fit no learner")),
+        ("/position/learner/numbers/guard/ease", json!(-1e300), Some("its counters fit no learner")),
     ] {
         let mut wrong = inside.clone();
         *wrong.pointer_mut(place).unwrap_or_else(|| panic!("{place}")) = number;

@@ -101,7 +101,7 @@ impl Learning {
         let (ticks, updates, back) = (self.learner.ticks(), self.learner.updates(), self.learner.rollbacks());
         let place = self.out.as_deref().map_or_else(
             || "; nothing was written, since no --out was given".into(),
-            |out| format!("; model {}, to continue {}", out.display(), learner_beside(out).display()),
+            |out| format!("; model {}; continue from {}", out.display(), learner_beside(out).display()),
         );
         let end = if interrupted { "interrupted; " } else { "" };
         eprintln!("{end}learned from {ticks} lines: {updates} updates, weights taken back {back} times{place}");
