@@ -17,7 +17,6 @@ use crate::net::shape::Shape;
 use crate::net::state::State;
 use crate::net::weight_format::Weights;
 use crate::simd::isa::Cpu;
-use crate::simd::math::copy_row;
 use alloc::string::String;
 use core::fmt;
 use core::ops::Range;
@@ -208,7 +207,7 @@ impl Runner {
             Self::Cpu(stepper) => {
                 let mut steps = stepper.bind(params, state);
                 enter(x);
-                copy_row(y, steps.step(x));
+                y.copy_from_slice(steps.step(x));
             }
             #[cfg(feature = "cuda")]
             Self::Cuda(stepper) => {

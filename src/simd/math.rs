@@ -11,8 +11,8 @@
 use crate::simd::lanes::{Lanes, TINY};
 use core::ops::Mul;
 
-/// Copies a row. One value, the commonest row of a series, is moved in place; a call of `memcpy` for it would be a tenth of a
-/// small step.
+/// Copies a row that comes in. One value, the commonest row of a series, is moved without a call of `memcpy`. A row that goes
+/// out is better copied with one: its value was just written as a part of a vector, and a load of it alone would wait.
 ///
 /// # Panics
 /// If the lengths differ.
