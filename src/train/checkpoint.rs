@@ -133,6 +133,12 @@ impl Checkpoint {
                           training from its weights with --init";
             return Err(Error::file(path, reason));
         };
+        if position.get("learner").is_some() {
+            return Err(Error::file(
+                path,
+                "is a learner, not a checkpoint; continue it with rnnstep stream MODEL --learn",
+            ));
+        }
         let position: Position = serde_json::from_value(position)
             .map_err(|e| Error::file(path, format!("metadata: position: {}", brief(e))))?;
         position.check().map_err(|reason| Error::file(path, format!("metadata: position: {reason}")))?;

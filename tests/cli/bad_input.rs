@@ -235,7 +235,7 @@ fn arrays_that_are_none() {
     }
     let name = write("w.safetensors", &[3, 2, 5, 1], &[3, 2, 5, 1]);
     run.fails(&format!("train {name} --val-fraction 0.9 --out new.safetensors"), &["val-fraction"]);
-    run.fails("train good.safetensors --out new.safetensors", &["good.safetensors", "\"x\"", "missing"]);
+    run.fails("train good.safetensors --out new.safetensors", &["good.safetensors", "\"x\"", "a model, not data"]);
     run.fails("predict good.safetensors same.safetensors", &["same.safetensors"]);
 }
 
@@ -409,4 +409,29 @@ fn a_closed_pipe_is_a_silent_end() {
     while std::io::Write::write_all(&mut stdin, b"0.5\n").is_ok() {}
     let output = child.wait_with_output().unwrap();
     assert_eq!((String::from_utf8_lossy(&output.stderr).as_ref(), output.status.code()), ("", Some(0)));
+}
+
+#[test]
+fn files_in_the_place_of_another() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    run.ok("train sunspots.csv --epochs 1 --hidden 4 --no-plot");
+    run.file("numbers", "1\n2\n3\n4\n");
+    let lines: String = (0..40).map(|line| format!("{}\n", line % 7)).collect();
+    assert_eq!(run.feed("stream model.safetensors --learn --out l.safetensors", lines).code, Some(0));
+    run.file("two.csv", "a,b\n1,2\n2,3\n3,1\n4,5\n5,2\n6,7\n7,1\n8,3\n9,2\n1,2\n4,1\n2,2\n");
+    run.ok("train two.csv --column a,b --target a --seq-len 3 --epochs 1 --no-plot --out two.safetensors");
+    std::fs::create_dir(run.path("folder")).unwrap();
+    for (command, words) in [
+        (
+            "train model.safetensors --no-plot --out new.safetensors",
+            &["model.safetensors: is a model, not data", "target"][..],
+        ),
+        ("train --resume l.learner.safetensors", &["l.learner.safetensors: is a learner", "stream MODEL --learn"]),
+        ("forecast two.safetensors two.csv --steps 2", &["two.safetensors: the model takes", "--column and --target"]),
+        ("train sunspots.csv --config folder", &["folder: is a folder", "a file inside it"]),
+        ("predict sunspots.csv model.safetensors", &["sunspots.csv: is text", "a model in safetensors first"]),
+    ] {
+        run.fails(command, words);
+    }
 }

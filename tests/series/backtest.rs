@@ -128,7 +128,7 @@ fn folds_are_what_they_should_be() {
         assert_eq!((drift.mse, drift.count, last.mae), (0.0, 20 - ahead, (ahead + 1) as f64));
         assert_eq!(last.mase, (ahead + 1) as f64);
         assert_eq!(column.comparisons[ahead].verdict(), Verdict::Unknown);
-        assert!(column.comparisons[ahead].sentence().contains("the drift is never wrong here"));
+        assert!(column.comparisons[ahead].sentence().contains("the drift is never wrong on these rows"));
     }
     for wrong in [
         Protocol { horizon: 0, ..base.clone() },

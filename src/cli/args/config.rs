@@ -87,6 +87,10 @@ fn words(path: &Path, command: &Command, given: &ArgMatches) -> Result<Vec<OsStr
 fn read(path: &Path) -> Result<String, Failure> {
     let io = |source| Error::Io { path: path.into(), source };
     let mut bytes = Vec::new();
+    if path.is_dir() {
+        let reason = "is a folder; give the name of a file inside it";
+        return Err(Error::File { path: path.into(), reason: reason.into() }.into());
+    }
     std::fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(io)?;
     let refuse = |reason: &str| Error::File { path: path.into(), reason: reason.into() };
     if bytes.len() as u64 > LARGEST {

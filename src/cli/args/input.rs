@@ -6,11 +6,11 @@ use crate::cli::failure::Failure;
 use crate::cli::output::files::extension;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use rnnstep::Tensor;
 use rnnstep::data::csv::CsvOptions;
 use rnnstep::data::series::Series;
 use rnnstep::error::escaped;
 use rnnstep::model::file;
+use rnnstep::{Error, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -126,7 +126,13 @@ impl DataArgs {
             };
         };
         if extension(path) == "safetensors" {
-            let mut tensors = file::read_tensors(path, &["x", "target"], &[])?;
+            let mut tensors = file::read_tensors(path, &["x", "target"], &[]).map_err(|error| {
+                if file::read(path, None).is_err() {
+                    return error;
+                }
+                let reason = "is a model, not data; give a table, or a file with the tensors \"x\" and \"target\"";
+                Error::File { path: path.into(), reason: reason.into() }
+            })?;
             let mut take = |name: &str| tensors.remove(name).unwrap_or_default();
             return Ok(Source::Windows { x: take("x"), target: take("target") });
         }

@@ -77,7 +77,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     }
     let loaded = args.model.load()?;
     let columns = &loaded.metadata.columns;
-    feeds_back(columns)?;
+    feeds_back(columns, &args.model.model)?;
     let (history, time) = match &args.history {
         Some(path) => {
             let sequences = read_sequences(path, &args.table, columns, &loaded.model)?;
@@ -114,7 +114,7 @@ fn of_each_series(args: &ForecastArgs, levels: &[f64], screen: &mut Screen) -> R
     };
     each_series(&args.model, history, &args.many, &args.table, args.out.as_deref(), screen, |loaded, path, history| {
         let columns = &loaded.metadata.columns;
-        feeds_back(columns)?;
+        feeds_back(columns, path)?;
         let forecast = ahead(args, levels, &loaded, path, &history.x)?;
         let (names, future) = with_intervals(&names(columns, forecast.values.rows().1), &forecast)?;
         let numbers = numbers(args.steps);
@@ -124,16 +124,16 @@ fn of_each_series(args: &ForecastArgs, levels: &[f64], screen: &mut Screen) -> R
 }
 
 /// Checks that predictions can be fed back as inputs.
-fn feeds_back(columns: &Columns) -> Result<(), Failure> {
+fn feeds_back(columns: &Columns, path: &Path) -> Result<(), Failure> {
     if columns.inputs == columns.targets {
         return Ok(());
     }
     let (inputs, targets) = (listed(&columns.inputs), listed(&columns.targets));
-    let message = format!(
+    let reason = format!(
         "the model takes {inputs} and predicts {targets}: train with the same --column and --target to feed predictions \
          back"
     );
-    Err(Error::Invalid(message).into())
+    Err(Error::File { path: path.into(), reason }.into())
 }
 
 /// The names of `width` predicted columns.

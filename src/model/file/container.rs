@@ -183,6 +183,9 @@ impl Header {
     fn parse(path: &Path, bytes: &[u8], end: usize, len: u64) -> Result<Self> {
         let error = |reason: String| Error::file(path, reason);
         let json = bytes.get(LENGTH..end).unwrap_or_default();
+        if json.is_empty() {
+            return Err(error("is not a safetensors file: its header is empty".into()));
+        }
         let raw: RawHeader = serde_json::from_slice(json).map_err(|e| error(format!("bad header: {}", brief(e))))?;
         let mut tensors = Vec::with_capacity(raw.tensors.len());
         for (name, info) in raw.tensors {

@@ -133,7 +133,7 @@ fn verify(model: &Model, reference: &Reference, cpu: Cpu) -> Result<()> {
         if !same && !near {
             return Err(Error::invalid(format!(
                 "the reference output differs (value {i} is {found}, in the file it is {expected}): the weights were \
-                 changed or damaged after training"
+                 changed or damaged after training; copy the file again, or train it again"
             )));
         }
     }
