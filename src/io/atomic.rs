@@ -257,8 +257,8 @@ const NAME: [&str; 2] = [".rnnstep-", ".tmp"];
 
 /// Makes a temporary file with the permissions that any new file gets; `tempfile` would make it private.
 ///
-/// It is locked as long as it is open. This distinguishes it from a file that a killed process left, because the system
-/// releases a lock when its process ends, however it ends.
+/// The file is locked while it is open. The system releases the lock when the process ends, even if it is killed. So a
+/// temporary file without a lock is a leftover.
 fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(NAME[0]).suffix(NAME[1]);

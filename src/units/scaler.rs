@@ -25,7 +25,7 @@ pub struct Scaler {
     scale: Vec<f32>,
 }
 
-/// A scaler as it is in a file, not yet checked.
+/// The fields of a scaler in a file, before they are checked.
 #[derive(Deserialize)]
 struct Columns {
     shift: Vec<f32>,

@@ -19,9 +19,9 @@ pub trait Stream {
         false
     }
 
-    /// Steps through `rows`, `calls` of them and then from the first again. Not to be written for a peer: here its step
-    /// is known to the compiler, as it is in the loop of a program that uses it. A small step takes as long as finding
-    /// out what to call.
+    /// Makes `calls` steps over `rows`, which repeat. A peer should not write its own. In this loop the compiler knows
+    /// which step it calls, and a real program has the same advantage. Looking the step up at run time would take as
+    /// long as a small step.
     fn steps(&mut self, rows: &[&[f32]], calls: u64) {
         // every answer is used, but none goes to memory, because the next x would have to wait for that
         let mut sum = 0.0;

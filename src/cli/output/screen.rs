@@ -217,7 +217,7 @@ pub fn failed(error: io::Error) -> Failure {
     }
 }
 
-/// A word as it is typed in a shell, in quotes where it needs them.
+/// Quotes a word for a shell, if it needs quotes.
 pub fn typed(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:,".contains(c);
     if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }

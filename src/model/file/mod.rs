@@ -105,8 +105,8 @@ pub struct Target {
     pub inputs: Vec<usize>,
 }
 
-/// A [`Target`] as it is in a file. Unknown fields are skipped. To read a flattened structure, serde would keep them in
-/// memory, so the file is read into this one.
+/// The fields of a [`Target`] in a file. It is read first, because it skips unknown fields: the derived reader of
+/// [`Target`] would keep them in memory.
 #[derive(Deserialize)]
 struct RawTarget {
     #[serde(rename = "as")]
