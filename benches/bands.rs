@@ -17,7 +17,7 @@ const RUNS: usize = 50;
 const TOLERANCE: f32 = 1e-5;
 
 fn main() {
-    let values: Vec<f32> = (0..HISTORY).map(|t| (t as f32 * 0.3).sin()).collect();
+    let values: Vec<f64> = (0..HISTORY).map(|t| (t as f64 * 0.3).sin()).collect();
     let history = Tensor::new([HISTORY, 1], values).unwrap();
     for cell in CellKind::ALL {
         let model = Model::random(Shape::new(cell, 1, 32, 1, 1).unwrap(), 0).unwrap();
@@ -29,7 +29,11 @@ fn main() {
         simulator
             .paths(&[&starts[0]], PATHS, STEPS, &none, 0, |_, step, _, values| {
                 let expected = future.data()[step];
-                assert!(values.iter().all(|value| (value - expected).abs() < TOLERANCE), "{} {step}", cell.name());
+                assert!(
+                    values.iter().all(|value| (value - expected).abs() < f64::from(TOLERANCE)),
+                    "{} {step}",
+                    cell.name()
+                );
             })
             .unwrap();
         let errors =
@@ -39,7 +43,7 @@ fn main() {
             let mut quantiles = [0.0; 7];
             simulator
                 .paths(&[&starts[0]], PATHS, STEPS, &errors, 0, |_, _, _, values| {
-                    values.sort_unstable_by(f32::total_cmp);
+                    values.sort_unstable_by(f64::total_cmp);
                     let part = |i: usize| values[(i * (PATHS - 1)) / 6];
                     quantiles.iter_mut().enumerate().for_each(|(i, quantile)| *quantile += part(i));
                 })

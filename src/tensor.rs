@@ -1,10 +1,143 @@
 //! Plain arrays: an aligned buffer for the kernels, and a tensor on the host for inputs and outputs.
+//!
+//! A network computes in f32. Raw values may have more digits than f32 holds, such as a meter reading of 123,456,789, so
+//! arrays of them can be of f64: see [`Value`].
 
 use crate::error::{Error, Result};
 use crate::memory::{Refused, asking};
 use crate::simd::lanes::LANES;
 use alloc::{boxed::Box, format, string::ToString, vec, vec::Vec};
-use core::ops::{Deref, DerefMut, Range};
+use core::fmt::Debug;
+use core::ops::{Add, Deref, DerefMut, Div, Mul, Range, Sub};
+
+/// A type of raw values: f32 or f64. The network computes in f32 in either case; this is the type in which raw values
+/// are differenced and scaled before they become its numbers, and in which its outputs become raw values again.
+///
+/// f32 has 24 bits. It is enough where values are not much larger than their changes from row to row, and it is the
+/// faster way for single steps. With f64 a series keeps its changes, and so its forecasts, whatever constant is added
+/// to it.
+pub trait Value:
+    sealed::Sealed
+    + Copy
+    + Debug
+    + Default
+    + PartialEq
+    + PartialOrd
+    + From<f32>
+    + Into<f64>
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Send
+    + Sync
+    + 'static
+{
+    /// The nearest value of this type.
+    fn of(value: f64) -> Self;
+    /// The nearest f32.
+    fn narrow(self) -> f32;
+    /// The value without its sign.
+    #[must_use]
+    fn size(self) -> Self;
+    /// Whether it is neither infinite nor NaN.
+    fn is_finite(self) -> bool;
+    /// Each value as the nearest f32. Does nothing to values that are f32.
+    fn narrow_all(values: Vec<Self>) -> Vec<f32>;
+    /// f32 values as this type. Does nothing to values that stay f32.
+    fn of_all(values: Vec<f32>) -> Vec<Self>;
+    /// The bytes of `values`, little-endian.
+    #[cfg(feature = "std")]
+    #[doc(hidden)]
+    fn little_endian(values: &[Self]) -> std::borrow::Cow<'_, [u8]>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+    impl<V: super::Value> Sealed for super::Tensor<V> {}
+    #[cfg(feature = "std")]
+    impl Sealed for super::Array {}
+}
+
+impl Value for f32 {
+    #[inline(always)]
+    fn of(value: f64) -> Self {
+        value as Self
+    }
+
+    #[inline(always)]
+    fn narrow(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn size(self) -> Self {
+        libm::fabsf(self)
+    }
+
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        self.is_finite()
+    }
+
+    fn narrow_all(values: Vec<Self>) -> Vec<f32> {
+        values
+    }
+
+    fn of_all(values: Vec<f32>) -> Vec<Self> {
+        values
+    }
+
+    #[cfg(feature = "std")]
+    fn little_endian(values: &[Self]) -> std::borrow::Cow<'_, [u8]> {
+        if cfg!(target_endian = "little") {
+            bytemuck::cast_slice(values).into()
+        } else {
+            values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        }
+    }
+}
+
+impl Value for f64 {
+    #[inline(always)]
+    fn of(value: f64) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn narrow(self) -> f32 {
+        self as f32
+    }
+
+    #[inline(always)]
+    fn size(self) -> Self {
+        libm::fabs(self)
+    }
+
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        self.is_finite()
+    }
+
+    fn narrow_all(values: Vec<Self>) -> Vec<f32> {
+        values.into_iter().map(Self::narrow).collect()
+    }
+
+    fn of_all(values: Vec<f32>) -> Vec<Self> {
+        values.into_iter().map(Self::from).collect()
+    }
+
+    #[cfg(feature = "std")]
+    fn little_endian(values: &[Self]) -> std::borrow::Cow<'_, [u8]> {
+        if cfg!(target_endian = "little") {
+            bytemuck::cast_slice(values).into()
+        } else {
+            values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        }
+    }
+}
 
 /// Sixteen values, one cache line.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -90,10 +223,10 @@ impl core::fmt::Debug for Buffer {
 }
 
 /// Writes to every page of `values` what is there already, so that the system has to provide the memory now.
-pub(crate) fn touch(values: &mut [f32]) {
+pub(crate) fn touch<V: Value>(values: &mut [V]) {
     const PAGE: usize = 4096; // no system has smaller ones
     let ends = values.len().saturating_sub(1)..values.len();
-    for at in (0..values.len()).step_by(PAGE / size_of::<f32>()).chain(ends) {
+    for at in (0..values.len()).step_by(PAGE / size_of::<V>()).chain(ends) {
         values[at] = core::hint::black_box(values[at]); // a value that the compiler cannot know: it has to be written
     }
 }
@@ -105,19 +238,32 @@ pub(crate) fn touch_spare<T: Copy + Default>(values: &mut Vec<T>) {
     }
 }
 
-/// A host array of f32 in row-major order with up to four dimensions, for everything that comes in or goes out.
+/// A host array in row-major order with up to four dimensions, for everything that comes in or goes out: of f32, or of
+/// f64 for raw values.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Tensor {
+pub struct Tensor<V = f32> {
     dims: Vec<usize>,
-    data: Vec<f32>,
+    data: Vec<V>,
 }
 
-impl Tensor {
+impl From<Tensor> for Tensor<f64> {
+    fn from(narrow: Tensor) -> Self {
+        Self { dims: narrow.dims, data: f64::of_all(narrow.data) }
+    }
+}
+
+impl From<&Tensor<f64>> for Tensor<f64> {
+    fn from(tensor: &Self) -> Self {
+        tensor.clone()
+    }
+}
+
+impl<V: Value> Tensor<V> {
     /// An array of `dims` that holds `data`, row after row: the last dimension runs fastest.
     ///
     /// # Errors
     /// If `data` is not as long as the product of `dims`.
-    pub fn new(dims: impl Into<Vec<usize>>, data: impl Into<Vec<f32>>) -> Result<Self> {
+    pub fn new(dims: impl Into<Vec<usize>>, data: impl Into<Vec<V>>) -> Result<Self> {
         let (dims, data) = (dims.into(), data.into());
         match length(&dims) {
             Some(len) if len == data.len() => Ok(Self { dims, data }),
@@ -131,7 +277,7 @@ impl Tensor {
     /// If there are more values than a `usize` can count, as a `Vec` does.
     pub fn zeros(dims: impl Into<Vec<usize>>) -> Self {
         let dims = dims.into();
-        let data = vec![0.0; length(&dims).expect("capacity overflow")];
+        let data = vec![V::default(); length(&dims).expect("capacity overflow")];
         Self { dims, data }
     }
 
@@ -141,17 +287,17 @@ impl Tensor {
     }
 
     /// The values, row after row.
-    pub fn data(&self) -> &[f32] {
+    pub fn data(&self) -> &[V] {
         &self.data
     }
 
     /// The values, row after row.
-    pub fn data_mut(&mut self) -> &mut [f32] {
+    pub fn data_mut(&mut self) -> &mut [V] {
         &mut self.data
     }
 
     /// The values, row after row, without the dimensions.
-    pub fn into_data(self) -> Vec<f32> {
+    pub fn into_data(self) -> Vec<V> {
         self.data
     }
 
@@ -159,6 +305,11 @@ impl Tensor {
     pub fn rows(&self) -> (usize, usize) {
         let width = self.dims.last().copied().unwrap_or(1);
         (self.data.len().checked_div(width).unwrap_or(0), width)
+    }
+
+    /// The same array in f32: each value becomes the nearest one.
+    pub fn narrow(self) -> Tensor {
+        Tensor { dims: self.dims, data: V::narrow_all(self.data) }
     }
 
     /// Some of the first dimension: `[N,..]` becomes `[range.len(),..]`.
@@ -196,6 +347,104 @@ impl Tensor {
         }
         let dims = [&[b, a], rest].concat();
         Ok(Self { dims, data: out })
+    }
+}
+
+/// An array from a file or for one: of f32, or of f64.
+#[cfg(feature = "std")]
+#[derive(Debug, Clone, PartialEq)]
+pub enum Array {
+    /// Numbers of a network, or raw values that were stored in f32.
+    F32(Tensor),
+    /// Raw values.
+    F64(Tensor<f64>),
+}
+
+#[cfg(feature = "std")]
+impl Array {
+    /// The size of each dimension.
+    pub fn dims(&self) -> &[usize] {
+        match self {
+            Self::F32(tensor) => tensor.dims(),
+            Self::F64(tensor) => tensor.dims(),
+        }
+    }
+
+    /// The array in f32: each value becomes the nearest one.
+    pub fn narrow(self) -> Tensor {
+        match self {
+            Self::F32(tensor) => tensor,
+            Self::F64(tensor) => tensor.narrow(),
+        }
+    }
+
+    /// The array in f64.
+    pub fn wide(self) -> Tensor<f64> {
+        match self {
+            Self::F32(tensor) => tensor.into(),
+            Self::F64(tensor) => tensor,
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<Tensor> for Array {
+    fn from(tensor: Tensor) -> Self {
+        Self::F32(tensor)
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<Tensor<f64>> for Array {
+    fn from(tensor: Tensor<f64>) -> Self {
+        Self::F64(tensor)
+    }
+}
+
+/// What a file can hold: a [`Tensor`] of f32 or f64, or an [`Array`].
+#[cfg(feature = "std")]
+pub trait Stored: sealed::Sealed {
+    /// The size of each dimension.
+    fn dims(&self) -> &[usize];
+    /// The bytes of one value: 4 or 8.
+    fn width(&self) -> usize;
+    /// The values, row after row, little-endian.
+    fn bytes(&self) -> std::borrow::Cow<'_, [u8]>;
+}
+
+#[cfg(feature = "std")]
+impl<V: Value> Stored for Tensor<V> {
+    fn dims(&self) -> &[usize] {
+        &self.dims
+    }
+
+    fn width(&self) -> usize {
+        size_of::<V>()
+    }
+
+    fn bytes(&self) -> std::borrow::Cow<'_, [u8]> {
+        V::little_endian(&self.data)
+    }
+}
+
+#[cfg(feature = "std")]
+impl Stored for Array {
+    fn dims(&self) -> &[usize] {
+        Self::dims(self)
+    }
+
+    fn width(&self) -> usize {
+        match self {
+            Self::F32(tensor) => tensor.width(),
+            Self::F64(tensor) => tensor.width(),
+        }
+    }
+
+    fn bytes(&self) -> std::borrow::Cow<'_, [u8]> {
+        match self {
+            Self::F32(tensor) => tensor.bytes(),
+            Self::F64(tensor) => tensor.bytes(),
+        }
     }
 }
 

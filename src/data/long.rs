@@ -106,7 +106,7 @@ impl Members {
 
     /// Divides the table into its series. `table` has all rows that were kept; `None` if there is none.
     pub(super) fn split(self, name: &Path, mut table: Option<Series>) -> Vec<(String, Result<Series>)> {
-        let mut parts: Vec<(Vec<f32>, Vec<String>)> = Vec::with_capacity(self.all.len());
+        let mut parts: Vec<(Vec<f64>, Vec<String>)> = Vec::with_capacity(self.all.len());
         let width = table.as_ref().map_or(0, |all| all.columns.len());
         let times = table.as_mut().and_then(|all| all.time.as_mut()).map(|time| std::mem::take(&mut time.values));
         for member in &self.all {
@@ -125,7 +125,7 @@ impl Members {
                 times.extend(time);
             }
         }
-        let series = |member: Member, (values, times): (Vec<f32>, Vec<String>)| {
+        let series = |member: Member, (values, times): (Vec<f64>, Vec<String>)| {
             let one = match (member.failure, &table) {
                 (Some(error), _) => Err(error),
                 (None, Some(all)) if member.rows > 0 => Tensor::new([member.rows, width], values).map(|values| {

@@ -1,4 +1,4 @@
-//! Reads NumPy's `.npy` arrays into f32 and writes them. Format: `numpy.lib.format`, versions 1 to 3.
+//! Reads and writes NumPy's `.npy` arrays. Format: `numpy.lib.format`, versions 1 to 3.
 //!
 //! The header has only three entries. The crates for this format read it with a parser of Python literals that needs a
 //! C compiler to build, so the header is read here instead.
@@ -7,7 +7,7 @@ use crate::error::{Error, Result, quoted};
 use crate::io::atomic::write_atomic;
 use crate::io::foreign::{self, Foreign};
 use crate::memory;
-use crate::tensor::Tensor;
+use crate::tensor::{Array, Stored, Tensor};
 use half::f16;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -21,18 +21,19 @@ const LONGEST_HEADER: usize = 10_000;
 /// The dimensions that a [`Tensor`] may have.
 const MOST_DIMS: usize = 4;
 
-/// Reads an array of one to four dimensions as f32. An array of shape `[T]` becomes `[T, 1]`.
+/// Reads an array of one to four dimensions: as f32 if it is of f16 or f32, as f64 otherwise. An array of shape `[T]`
+/// becomes `[T, 1]`.
 ///
 /// f16, f32, f64 and integers of 8 to 64 bits are understood, in either byte order, row by row or column by column.
 /// NaN and infinities in the file are kept.
 ///
-/// **Bounds.** Time is linear in the length of the file. Memory is 4 bytes for each number, twice that for an array
-/// stored column by column: at most eight times the file, whatever its header claims.
+/// **Bounds.** Time is linear in the length of the file. Memory is 8 bytes for each number, twice that for an array
+/// stored column by column: at most sixteen times the file, whatever its header claims.
 ///
 /// # Errors
-/// If the file cannot be read, holds another kind of data, is not as long as its shape requires, or holds a number that
-/// f32 cannot hold.
-pub fn read(path: &Path) -> Result<Tensor> {
+/// If the file cannot be read, holds another kind of data, is not as long as its shape requires, or holds a number beyond
+/// the largest f32.
+pub fn read(path: &Path) -> Result<Array> {
     let (file, len) = crate::io::atomic::open(path)?;
     read_array(BufReader::new(file), len).map_err(|problem| match problem {
         Problem::Io(error) => Error::io(path, error),
@@ -40,11 +41,11 @@ pub fn read(path: &Path) -> Result<Tensor> {
     })
 }
 
-/// Writes an array of one to four dimensions as little-endian f32, row by row, whole or not at all.
+/// Writes an array of one to four dimensions as little-endian f32 or f64, as it is, row by row, whole or not at all.
 ///
 /// # Errors
 /// If the array has another number of dimensions, or the file cannot be written.
-pub fn write(path: &Path, array: &Tensor) -> Result<()> {
+pub fn write(path: &Path, array: &dyn Stored) -> Result<()> {
     if !(1..=MOST_DIMS).contains(&array.dims().len()) {
         let dims = array.dims();
         return Err(Error::invalid(format!(
@@ -52,7 +53,8 @@ pub fn write(path: &Path, array: &Tensor) -> Result<()> {
         )));
     }
     let dims: Vec<String> = array.dims().iter().map(usize::to_string).collect();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({},), }}", dims.join(", "));
+    let size = array.width();
+    let mut header = format!("{{'descr': '<f{size}', 'fortran_order': False, 'shape': ({},), }}", dims.join(", "));
     // the data starts at a multiple of 64, and the header ends with a line feed
     const BEFORE: usize = MAGIC.len() + 4;
     let padding = (BEFORE + header.len() + 1).next_multiple_of(64) - (BEFORE + header.len() + 1);
@@ -65,9 +67,7 @@ pub fn write(path: &Path, array: &Tensor) -> Result<()> {
         // at most four numbers of twenty digits: far below 65,536
         out.write_all(&(header.len() as u16).to_le_bytes())?;
         out.write_all(header.as_bytes())?;
-        for value in array.data() {
-            out.write_all(&value.to_le_bytes())?;
-        }
+        out.write_all(&array.bytes())?;
         out.flush()
     })
 }
@@ -100,7 +100,7 @@ impl From<io::Error> for Problem {
 }
 
 /// Reads an array from a source of `size` bytes. It allocates no more than `size` bytes can fill.
-fn read_array(mut source: impl Read, size: u64) -> Result<Tensor, Problem> {
+fn read_array(mut source: impl Read, size: u64) -> Result<Array, Problem> {
     let header = raw_header(&mut source)?;
     let text = header_text(&header)?;
     let dims = checked_dims(text)?;
@@ -130,7 +130,8 @@ fn read_array(mut source: impl Read, size: u64) -> Result<Tensor, Problem> {
     }
     let data = if fortran { row_major(&dims, &data).map_err(|refused| refused.to_string())? } else { data };
     let dims = if let [rows] = dims[..] { vec![rows, 1] } else { dims };
-    Tensor::new(dims, data).map_err(|error| error.to_string().into())
+    let array = Tensor::<f64>::new(dims, data).map_err(|error| error.to_string())?;
+    Ok(if matches!(number.kind, Kind::Float(2 | 4)) { array.narrow().into() } else { array.into() })
 }
 
 /// Everything up to the data: magic bytes, version, length and text of the header.
@@ -263,30 +264,30 @@ impl Number {
     }
 
     /// The value of its bytes; as an error, the value if it is too large for f32.
-    fn read(self, bytes: &[u8]) -> Result<f32, f64> {
+    fn read(self, bytes: &[u8]) -> Result<f64, f64> {
         let bits = bytes.iter().enumerate().fold(0_u64, |bits, (i, &byte)| {
             let place = if self.big_endian { bytes.len() - 1 - i } else { i };
             bits | u64::from(byte) << (8 * place)
         });
         Ok(match self.kind {
-            Kind::Float(2) => f16::from_bits(bits as u16).to_f32(),
-            Kind::Float(4) => f32::from_bits(bits as u32),
+            Kind::Float(2) => f16::from_bits(bits as u16).to_f64(),
+            Kind::Float(4) => f32::from_bits(bits as u32).into(),
             Kind::Float(_) => {
                 let value = f64::from_bits(bits);
                 if value.is_finite() && !(value as f32).is_finite() {
                     return Err(value);
                 }
-                value as f32
+                value
             }
             // shifted to the top and back, so that the sign fills the upper bits
-            Kind::Signed(size) => ((bits << (64 - 8 * size)) as i64 >> (64 - 8 * size)) as f32,
-            Kind::Unsigned(_) => bits as f32,
+            Kind::Signed(size) => ((bits << (64 - 8 * size)) as i64 >> (64 - 8 * size)) as f64,
+            Kind::Unsigned(_) => bits as f64,
         })
     }
 }
 
 /// Brings data whose first dimension runs fastest into row-major order.
-fn row_major(dims: &[usize], data: &[f32]) -> Result<Vec<f32>, memory::Refused> {
+fn row_major(dims: &[usize], data: &[f64]) -> Result<Vec<f64>, memory::Refused> {
     let mut index = vec![0; dims.len()];
     let mut strides = vec![1; dims.len()];
     for axis in 1..dims.len() {

@@ -13,7 +13,7 @@ pub struct Series {
     /// these are not always 1, 2, 3.
     pub numbers: Vec<usize>,
     /// The values, `[T, columns]`.
-    pub values: Tensor,
+    pub values: Tensor<f64>,
     /// The dates or times of the rows, for plots and for the files with predictions.
     pub time: Option<Time>,
 }
@@ -33,7 +33,7 @@ impl Series {
     /// # Errors
     /// If `values` does not have two dimensions, or if the number of names is not that of the columns, or the number of
     /// times not that of the rows.
-    pub fn new(columns: Vec<String>, values: Tensor, time: Option<Time>) -> Result<Self> {
+    pub fn new(columns: Vec<String>, values: Tensor<f64>, time: Option<Time>) -> Result<Self> {
         let &[rows, width] = values.dims() else {
             return Err(Error::invalid(format!(
                 "a series is an array of shape [T, columns]; this one has shape {:?}",
@@ -71,11 +71,11 @@ impl Series {
     ///
     /// # Errors
     /// If a column is not there, or if two have the name asked for.
-    pub fn select(&self, wanted: &[String]) -> Result<Tensor> {
+    pub fn select(&self, wanted: &[String]) -> Result<Tensor<f64>> {
         let positions = self.positions(wanted)?;
         let (_, width) = self.values.rows();
         let rows = self.values.data().chunks_exact(width.max(1));
-        let data: Vec<f32> =
+        let data: Vec<f64> =
             rows.flat_map(|row| positions.iter().filter_map(|&column| row.get(column).copied())).collect();
         Tensor::new([self.len(), positions.len()], data)
     }

@@ -4,7 +4,7 @@ use super::{Learner, LearnerOptions, Numbers, Snapshot};
 use crate::error::{Error, Result, brief};
 use crate::model::file::{self, LEARNER, Loaded, Metadata};
 use crate::simd::isa::Cpu;
-use crate::tensor::Tensor;
+use crate::tensor::{Array, Tensor};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -45,6 +45,21 @@ fn member<T: DeserializeOwned>(learner: &Value, name: &str) -> Result<T> {
     T::deserialize(value).map_err(|error| Error::invalid(format!("learner: {name}: {}: {DAMAGED}", brief(error))))
 }
 
+/// An array of the learner in a file.
+fn array(loaded: &Loaded, name: &str) -> Option<Array> {
+    loaded.extra.get(&format!("{LEARNER}{name}")).cloned()
+}
+
+/// Fills `buffer`, called `name`, with what the file has for it.
+fn fill<V: Copy>(name: &str, buffer: &mut [V], found: Vec<V>) -> Result<()> {
+    if found.len() != buffer.len() {
+        let (found, wanted) = (found.len(), buffer.len());
+        return Err(Error::invalid(format!("learner: {name} has {found} values, expected {wanted}: {DAMAGED}")));
+    }
+    buffer.copy_from_slice(&found);
+    Ok(())
+}
+
 impl Learner {
     /// The options of the learner that [`Learner::save`] wrote into the file of `loaded`; `None` if the file has no
     /// learner.
@@ -54,7 +69,7 @@ impl Learner {
     pub fn stored_options(loaded: &Loaded) -> Result<Option<LearnerOptions>> {
         let Some(Stored { options, .. }) = Stored::of(loaded)? else { return Ok(None) };
         // the file must have as many rows as the window, so that a few damaged bytes cannot ask for much memory
-        let rows = loaded.extra.get(&format!("{LEARNER}rows.x")).map_or(0, |rows| rows.data().len());
+        let rows = loaded.extra.get(&format!("{LEARNER}rows.x")).map_or(0, |rows| rows.dims().iter().product());
         let window = options.window;
         if window.saturating_add(1).saturating_mul(loaded.model.shape().input()) != rows {
             return Err(Error::invalid(format!(
@@ -83,14 +98,11 @@ impl Learner {
         let mut snapshot = learner.snapshot();
         snapshot.numbers = stored.numbers;
         for (name, buffer) in snapshot.buffers_mut() {
-            let found = loaded.extra.get(&format!("{LEARNER}{name}")).map_or(&[][..], Tensor::data);
-            if found.len() != buffer.len() {
-                let (found, wanted) = (found.len(), buffer.len());
-                return Err(Error::invalid(format!(
-                    "learner: {name} has {found} values, expected {wanted}: {DAMAGED}"
-                )));
-            }
-            buffer.copy_from_slice(found);
+            fill(name, buffer, array(loaded, name).map_or_else(Vec::new, |array| array.narrow().into_data()))?;
+        }
+        // files of the first release have these in f32
+        for (name, values) in snapshot.raw_values_mut() {
+            fill(name, values, array(loaded, name).map_or_else(Vec::new, |array| array.wide().into_data()))?;
         }
         learner.restore(&snapshot)?;
         Ok(learner)
@@ -110,7 +122,10 @@ impl Learner {
         let position = Some(json!({ POSITION: { "numbers": numbers, "options": options } }));
         let mut extra = Vec::new();
         for (name, buffer) in snapshot.buffers().into_iter().filter(|(_, buffer)| !buffer.is_empty()) {
-            extra.push((format!("{LEARNER}{name}"), Tensor::new([buffer.len()], buffer)?));
+            extra.push((format!("{LEARNER}{name}"), Tensor::new([buffer.len()], buffer)?.into()));
+        }
+        for (name, values) in snapshot.raw_values().into_iter().filter(|(_, values)| !values.is_empty()) {
+            extra.push((format!("{LEARNER}{name}"), Tensor::<f64>::new([values.len()], values)?.into()));
         }
         let metadata = Metadata { position, ..Self::metadata(metadata) };
         file::save(path, &self.model(), &metadata, &extra)

@@ -5,6 +5,7 @@ use super::memory::Snapshot;
 use super::{Learned, Learner, score};
 use crate::objective::optimizer::{clipped, norm};
 use crate::simd::math::{all_finite, settle};
+use crate::tensor::Value;
 use crate::units::transform::TargetTransform;
 
 /// The number of updates after which the weights are compared with the last good weights.
@@ -26,13 +27,13 @@ impl Learner {
     /// Ends a tick after its prediction. Its row is kept, unless nothing can be learned from it.
     pub(super) fn end_tick(&mut self) {
         let row = self.now.numbers.next;
-        let known = all_finite(self.now.rows.x(row));
+        let known = self.now.rows.x(row).iter().all(|x| x.narrow().is_finite());
         let good = known && self.step_beside(row);
         let Snapshot { state, rows, numbers, .. } = &mut self.now;
         numbers.asked = false;
         numbers.ticks += 1;
         if known && state.is_finite() {
-            rows.truth_mut(row).fill(f32::NAN);
+            rows.truth_mut(row).fill(f64::NAN);
             numbers.waiting = Some(row);
             numbers.next = (row + 1) % rows.count;
             numbers.rows = (numbers.rows + 1).min(rows.count - 1);
@@ -112,7 +113,7 @@ impl Learner {
             return;
         }
         if !loss.is_finite() {
-            self.now.rows.truth_mut(row).fill(f32::NAN);
+            self.now.rows.truth_mut(row).fill(f64::NAN);
             return;
         }
         numbers.since += 1;
@@ -159,12 +160,15 @@ impl Learner {
         let (input, targets) = (self.x.len(), self.truth.len());
         for step in 0..steps {
             let row = (window.first + step) % rows.count;
-            window.x[step * input..][..input].copy_from_slice(rows.x(row));
-            window.truth[step * targets..][..targets].copy_from_slice(rows.truth(row));
-        }
-        if let Some(units) = &self.units {
-            units.x().apply(&mut window.x[..steps * input]);
-            units.scale_targets(&mut window.truth[..steps * targets]);
+            self.x_wide.copy_from_slice(rows.x(row));
+            self.truth_wide.copy_from_slice(rows.truth(row));
+            if let Some(units) = &self.units {
+                units.x().apply(&mut self.x_wide);
+                units.scale_targets(&mut self.truth_wide);
+            }
+            let (x, truth) = (&mut window.x[step * input..][..input], &mut window.truth[step * targets..][..targets]);
+            x.iter_mut().zip(&self.x_wide).for_each(|(x, &wide)| *x = wide.narrow());
+            truth.iter_mut().zip(&self.truth_wide).for_each(|(truth, &wide)| *truth = wide.narrow());
         }
         settle(&mut window.x[..steps * input]);
     }
@@ -199,17 +203,17 @@ impl Learner {
 
     /// Adapts the scalers after the tick of row `newest`. `actual` has the actual values for the prediction of row
     /// `predicted`.
-    pub(super) fn follow(&mut self, newest: usize, predicted: Option<usize>, actual: &[f32]) {
+    pub(super) fn follow<V: Value>(&mut self, newest: usize, predicted: Option<usize>, actual: &[V]) {
         let Some(keep) = self.options.adapt else { return };
         if let (Some(units), Some((x_moments, y_moments))) = (&mut self.units, &mut self.now.numbers.scaling) {
             let changes = units.transform() != TargetTransform::Value;
             let (x, y) = units.scalers_mut();
-            x_moments.follow(self.now.rows.x(newest), keep, x);
+            x_moments.follow(self.now.rows.x(newest).iter().copied(), keep, x);
             match predicted {
                 // the change was computed when the actual value came, and is kept with the row
-                Some(row) if changes => y_moments.follow(self.now.rows.truth(row), keep, y),
+                Some(row) if changes => y_moments.follow(self.now.rows.truth(row).iter().copied(), keep, y),
                 None if changes => {}
-                _ => y_moments.follow(actual, keep, y),
+                _ => y_moments.follow(actual.iter().map(|&actual| actual.into()), keep, y),
             }
         }
     }

@@ -3,12 +3,14 @@
 use super::guard::Guard;
 use super::moments::Moments;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::net::shape::Shape;
 use crate::net::state::State;
 use crate::simd::math::all_finite;
 use crate::tensor::Buffer;
 use crate::units::transform::Past;
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::ops::Range;
 use serde::{Deserialize, Serialize};
@@ -16,8 +18,8 @@ use serde::{Deserialize, Serialize};
 /// The state of a [`Learner`](super::Learner) at some time. A learner with the same model, options and snapshot
 /// continues to the same bits.
 ///
-/// It consists of plain numbers that can be written to a file: [`Snapshot::numbers`] (serde) and [`Snapshot::buffers`].
-/// To read it back, take a snapshot of a new learner, fill in both, and restore it.
+/// It consists of plain numbers that can be written to a file: [`Snapshot::numbers`] (serde), [`Snapshot::buffers`] and
+/// [`Snapshot::raw_values`]. To read it back, take a snapshot of a new learner, fill in all three, and restore it.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The weights, packed like those of the model.
@@ -30,8 +32,8 @@ pub struct Snapshot {
     /// The last values of the columns whose changes are predicted; and the values that the next actual changes are
     /// taken from.
     pub(super) past: Past,
-    pub(super) before: Buffer,
-    /// Everything that is not an array of f32.
+    pub(super) before: Vec<f64>,
+    /// Everything that is not an array.
     pub numbers: Numbers,
 }
 
@@ -101,11 +103,11 @@ pub struct Good {
 #[derive(Debug, Clone)]
 pub struct Rows {
     /// `[K+1][I]`, after the target transform, not scaled
-    pub x: Buffer,
+    pub x: Vec<f64>,
     /// `[K+1][O]`, in the network's units
     pub y: Buffer,
     /// `[K+1][D]`, after the target transform, not scaled; NaN for unknown values
-    pub truth: Buffer,
+    pub truth: Vec<f64>,
     /// `[K+1][L][Hp]`
     pub h: Buffer,
     /// The same for the c of an LSTM; empty for other cells.
@@ -118,32 +120,33 @@ impl Rows {
     pub fn new(shape: &Shape, targets: usize, window: usize, state: &State) -> Result<Self> {
         let count = window + 1;
         let many = |len: usize| Buffer::try_zeros(count * len);
+        let raw = |len: usize| {
+            let refused = |refused: memory::Refused| Error::invalid(refused.to_string());
+            let mut values = memory::room(count * len).map_err(refused)?;
+            values.resize(count * len, 0.0);
+            Ok::<Vec<f64>, Error>(values)
+        };
         let out = shape.width_out();
         Ok(Self {
-            x: many(shape.input)?,
+            x: raw(shape.input)?,
             y: many(out)?,
-            truth: many(targets)?,
+            truth: raw(targets)?,
             h: many(state.h.len())?,
             c: many(state.c.len())?,
             count,
         })
     }
 
-    fn at(&self, values: &Buffer, row: usize) -> Range<usize> {
+    fn at<V>(&self, values: &[V], row: usize) -> Range<usize> {
         let width = values.len() / self.count;
         row * width..(row + 1) * width
     }
 
-    pub fn x(&self, row: usize) -> &[f32] {
+    pub fn x(&self, row: usize) -> &[f64] {
         &self.x[self.at(&self.x, row)]
     }
 
-    pub fn set_x(&mut self, row: usize, x: &[f32]) {
-        let at = self.at(&self.x, row);
-        self.x[at].copy_from_slice(x);
-    }
-
-    pub fn x_mut(&mut self, row: usize) -> &mut [f32] {
+    pub fn x_mut(&mut self, row: usize) -> &mut [f64] {
         let at = self.at(&self.x, row);
         &mut self.x[at]
     }
@@ -157,11 +160,11 @@ impl Rows {
         self.y[at].copy_from_slice(y);
     }
 
-    pub fn truth(&self, row: usize) -> &[f32] {
+    pub fn truth(&self, row: usize) -> &[f64] {
         &self.truth[self.at(&self.truth, row)]
     }
 
-    pub fn truth_mut(&mut self, row: usize) -> &mut [f32] {
+    pub fn truth_mut(&mut self, row: usize) -> &mut [f64] {
         let at = self.at(&self.truth, row);
         &mut self.truth[at]
     }
@@ -181,10 +184,11 @@ impl Rows {
 
     /// Copies a row over another one, without the state before it.
     pub fn copy(&mut self, from: usize, to: usize) {
-        for values in [&mut self.x, &mut self.y, &mut self.truth] {
-            let width = values.len() / self.count;
-            values.copy_within(from * width..(from + 1) * width, to * width);
-        }
+        let (x, y, truth) = (self.at(&self.x, from), self.at(&self.y, from), self.at(&self.truth, from));
+        let places = (self.at(&self.x, to), self.at(&self.y, to), self.at(&self.truth, to));
+        self.x.copy_within(x, places.0.start);
+        self.y.copy_within(y, places.1.start);
+        self.truth.copy_within(truth, places.2.start);
     }
 }
 
@@ -192,7 +196,7 @@ impl Snapshot {
     /// Every array with its name. For the same shape and options they are always the same arrays in the same order.
     /// Their layout is internal to the library.
     pub fn buffers(&self) -> Vec<(&'static str, &[f32])> {
-        let Self { params, moments: [m, v, v_max], state, rows, good, past, before, .. } = self;
+        let Self { params, moments: [m, v, v_max], state, rows, good, .. } = self;
         let [good_m, good_v, good_v_max] = &good.moments;
         let all = [
             params,
@@ -201,9 +205,7 @@ impl Snapshot {
             v_max,
             &state.h,
             &state.c,
-            &rows.x,
             &rows.y,
-            &rows.truth,
             &rows.h,
             &rows.c,
             &good.params,
@@ -213,15 +215,25 @@ impl Snapshot {
             &good.state.h,
             &good.state.c,
             &good.y,
-            before,
         ];
-        let all = all.map(|buffer| &buffer[..]).into_iter().chain([past.values()]);
-        NAMES.into_iter().zip(all).collect()
+        NAMES.into_iter().zip(all.map(|buffer| &buffer[..])).collect()
+    }
+
+    /// Every array of raw values with its name, in the same way.
+    pub fn raw_values(&self) -> [(&'static str, &[f64]); 4] {
+        let Self { rows, past, before, .. } = self;
+        [("rows.x", &rows.x), ("rows.truth", &rows.truth), ("before", before), ("past", past.values())]
+    }
+
+    /// The same arrays, to write to.
+    pub fn raw_values_mut(&mut self) -> [(&'static str, &mut [f64]); 4] {
+        let Self { rows, past, before, .. } = self;
+        [("rows.x", &mut rows.x), ("rows.truth", &mut rows.truth), ("before", before), ("past", past.values_mut())]
     }
 
     /// The same arrays, to write to.
     pub fn buffers_mut(&mut self) -> Vec<(&'static str, &mut [f32])> {
-        let Self { params, moments: [m, v, v_max], state, rows, good, past, before, .. } = self;
+        let Self { params, moments: [m, v, v_max], state, rows, good, .. } = self;
         let [good_m, good_v, good_v_max] = &mut good.moments;
         let all = [
             params,
@@ -230,9 +242,7 @@ impl Snapshot {
             v_max,
             &mut state.h,
             &mut state.c,
-            &mut rows.x,
             &mut rows.y,
-            &mut rows.truth,
             &mut rows.h,
             &mut rows.c,
             &mut good.params,
@@ -242,17 +252,19 @@ impl Snapshot {
             &mut good.state.h,
             &mut good.state.c,
             &mut good.y,
-            before,
         ];
-        let all = all.map(|buffer| &mut buffer[..]).into_iter().chain([past.values_mut()]);
-        NAMES.into_iter().zip(all).collect()
+        NAMES.into_iter().zip(all.map(|buffer| &mut buffer[..])).collect()
     }
 
     /// `Ok` if `other` can replace this snapshot.
     pub(super) fn check(&self, other: &Self) -> Result<()> {
-        for ((name, here), (_, there)) in self.buffers().into_iter().zip(other.buffers()) {
-            if here.len() != there.len() {
-                let (here, there) = (here.len(), there.len());
+        let lengths = |one: &Self| {
+            let raw = one.raw_values().map(|(name, values)| (name, values.len()));
+            let buffers = one.buffers().into_iter().map(|(name, values)| (name, values.len()));
+            raw.into_iter().chain(buffers).collect::<Vec<_>>()
+        };
+        for ((name, here), (_, there)) in lengths(self).into_iter().zip(lengths(other)) {
+            if here != there {
                 return Err(Error::invalid(format!(
                     "snapshot: {name} has {there} values, this learner {here}: it is of another model or other options"
                 )));
@@ -310,6 +322,9 @@ impl Snapshot {
         for ((_, to), (_, from)) in self.buffers_mut().into_iter().zip(other.buffers()) {
             to.copy_from_slice(from);
         }
+        for ((_, to), (_, from)) in self.raw_values_mut().into_iter().zip(other.raw_values()) {
+            to.copy_from_slice(from);
+        }
         self.numbers.clone_from(&other.numbers);
         self.past.set_oldest(self.numbers.past);
     }
@@ -339,16 +354,14 @@ impl Snapshot {
 }
 
 /// The names of [`Snapshot::buffers`].
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 16] = [
     "params",
     "m",
     "v",
     "v_max",
     "h",
     "c",
-    "rows.x",
     "rows.y",
-    "rows.truth",
     "rows.h",
     "rows.c",
     "good.params",
@@ -358,6 +371,4 @@ const NAMES: [&str; 20] = [
     "good.h",
     "good.c",
     "good.y",
-    "before",
-    "past",
 ];

@@ -20,9 +20,10 @@ use crate::net::state::State;
 use crate::net::weight_format::Weights;
 use crate::simd::isa::Cpu;
 use crate::simd::math::{all_finite, settle};
-use crate::tensor::Buffer;
+use crate::tensor::{Buffer, Value};
 use crate::units::Units;
 use crate::units::transform::Past;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
 use guard::Guard;
@@ -92,10 +93,15 @@ pub struct Learner {
     grads: Buffer,
     /// `[I]`, in the network's units
     x: Buffer,
+    /// The same in raw units, after the target transform: scratch space.
+    x_wide: Box<[f64]>,
     /// `[O]`: the prediction, in raw units.
     y: Buffer,
+    y_wide: Box<[f64]>,
     /// `[D]`: actual values, in the network's units.
     truth: Buffer,
+    /// The same in raw units: scratch space.
+    truth_wide: Box<[f64]>,
     /// `[O]`: scratch space for a gradient that is not used.
     dy: Buffer,
     window: Window,
@@ -106,7 +112,7 @@ pub struct Learner {
 struct Window {
     /// `[K,I]`
     x: Buffer,
-    /// `[K,O]`
+    /// `[K,D]`
     truth: Buffer,
     /// The state before these rows; after the forward pass the state after them.
     state: State,
@@ -199,7 +205,7 @@ impl Learner {
                 params: model.params.clone(),
                 moments: moments()?,
                 rows: Rows::new(&shape, targets, options.window, &state)?,
-                before: zeros(past.before_next().len())?,
+                before: past.before_next().to_vec(),
                 past,
                 state: state.clone(),
                 good,
@@ -207,8 +213,11 @@ impl Learner {
             },
             grads: zeros(len)?,
             x: zeros(shape.input)?,
+            x_wide: vec![0.0; shape.input].into(),
             y: zeros(out)?,
+            y_wide: vec![0.0; out].into(),
             truth: zeros(targets)?,
+            truth_wide: vec![0.0; targets].into(),
             dy: zeros(out)?,
             window: Window {
                 x: zeros(options.window * shape.input)?,
@@ -236,6 +245,18 @@ impl Learner {
         Ok((&self.y, learned))
     }
 
+    /// The same for values of f64: see [`Learner::predict_f64`].
+    ///
+    /// # Errors
+    /// Those of [`Learner::tick`].
+    pub fn tick_f64(&mut self, x: &[f64], actual: &[f64]) -> Result<(&[f64], Learned)> {
+        Error::check_length("x [I]", self.x.len(), x.len())?;
+        Error::check_length("actual [D]", self.truth.len(), actual.len())?;
+        self.predict_f64(x)?;
+        let learned = self.learn_f64(actual)?;
+        Ok((&self.y_wide, learned))
+    }
+
     /// The prediction after `x [I]`, O values (H for a network without a head). It is what
     /// [`Stream::step`](crate::model::stream::Stream::step) gives with these weights and this state, and takes as long.
     /// If it is called twice without [`Learner::learn`] in between, the actual values in between count as unknown.
@@ -244,22 +265,42 @@ impl Learner {
     /// If `x` does not have I values; then nothing has changed.
     pub fn predict(&mut self, x: &[f32]) -> Result<&[f32]> {
         Error::check_length("x [I]", self.x.len(), x.len())?;
-        if self.now.numbers.asked {
-            self.end_tick();
-        }
-        let row = self.now.numbers.next;
-        let Snapshot { rows, past, before, .. } = &mut self.now;
-        rows.set_x(row, x);
+        let row = self.begin_tick();
+        self.x.copy_from_slice(x);
         if let Some(units) = &self.units {
-            before.copy_from_slice(past.before_next());
-            units.difference(past, rows.x_mut(row));
+            units.difference(&mut self.now.past, &mut self.x);
         }
+        self.now.rows.x_mut(row).iter_mut().zip(&self.x[..]).for_each(|(kept, &x)| *kept = x.into());
+        if let Some(units) = &self.units {
+            units.x().apply(&mut self.x);
+        }
+        settle(&mut self.x);
         self.step(row);
         if let Some(units) = &self.units {
-            units.integrate(&self.now.past, &mut self.y);
+            units.leave(&self.now.past, &mut self.y);
         }
-        self.now.numbers.asked = true;
         Ok(&self.y)
+    }
+
+    /// The same for values of f64: see [`Stream::step_f64`](crate::model::stream::Stream::step_f64).
+    ///
+    /// # Errors
+    /// Those of [`Learner::predict`].
+    pub fn predict_f64(&mut self, x: &[f64]) -> Result<&[f64]> {
+        Error::check_length("x [I]", self.x.len(), x.len())?;
+        let row = self.begin_tick();
+        let Snapshot { rows, past, .. } = &mut self.now;
+        rows.x_mut(row).copy_from_slice(x);
+        if let Some(units) = &self.units {
+            units.difference(past, rows.x_mut(row));
+        }
+        self.scale_x(row);
+        self.step(row);
+        self.y_wide.iter_mut().zip(&self.y[..]).for_each(|(wide, &y)| *wide = y.into());
+        if let Some(units) = &self.units {
+            units.leave(&self.now.past, &mut self.y_wide);
+        }
+        Ok(&self.y_wide)
     }
 
     /// Takes `actual [D]`, the actual values for the prediction before the last one: computes the loss of that
@@ -269,6 +310,18 @@ impl Learner {
     /// # Errors
     /// If `actual` does not have D values, or there was no predict before; then nothing has changed.
     pub fn learn(&mut self, actual: &[f32]) -> Result<Learned> {
+        self.learn_from(actual)
+    }
+
+    /// The same for values of f64.
+    ///
+    /// # Errors
+    /// Those of [`Learner::learn`].
+    pub fn learn_f64(&mut self, actual: &[f64]) -> Result<Learned> {
+        self.learn_from(actual)
+    }
+
+    fn learn_from<V: Value>(&mut self, actual: &[V]) -> Result<Learned> {
         Error::check_length("actual [D]", self.truth.len(), actual.len())?;
         if !self.now.numbers.asked {
             return Err(Error::invalid("learn: call predict before every learn"));
@@ -276,14 +329,15 @@ impl Learner {
         let mut learned = Learned::default();
         if let Some(row) = self.now.numbers.waiting {
             let truth = self.now.rows.truth_mut(row);
-            truth.copy_from_slice(actual);
+            truth.iter_mut().zip(actual).for_each(|(truth, &actual)| *truth = actual.into());
             if let Some(units) = &self.units {
                 units.transform_rows(&self.now.before, truth);
             }
-            self.truth.copy_from_slice(truth);
+            self.truth_wide.copy_from_slice(truth);
             if let Some(units) = &self.units {
-                units.scale_targets(&mut self.truth);
+                units.scale_targets(&mut self.truth_wide);
             }
+            self.truth.iter_mut().zip(&self.truth_wide).for_each(|(truth, &wide)| *truth = wide.narrow());
             learned.loss = score::of_row(self.options.loss, self.now.rows.y(row), &self.truth, &mut self.dy);
             if let Some(loss) = learned.loss.filter(|_| !self.now.numbers.paused) {
                 self.improve(row, loss, &mut learned);
@@ -297,6 +351,17 @@ impl Learner {
         }
         self.stepper.bind(&self.now.params, &mut self.now.state).advance();
         Ok(learned)
+    }
+
+    /// Begins a tick, and returns the place of its row.
+    fn begin_tick(&mut self) -> usize {
+        if self.now.numbers.asked {
+            self.end_tick();
+        }
+        let Snapshot { past, before, .. } = &mut self.now;
+        before.copy_from_slice(past.before_next());
+        self.now.numbers.asked = true;
+        self.now.numbers.next
     }
 
     /// Stops learning: weights and scalers do not change any more. Losses are still returned, and rows are still kept.
@@ -427,25 +492,22 @@ impl Learner {
         self.stepper.bind(&self.now.params, &mut self.now.state).advance();
     }
 
-    /// Does the step for the x of a row.
+    /// Does the step for x, in the network's units, of a row.
     #[inline]
     fn step(&mut self, row: usize) {
-        self.scale_x(row);
         let mut steps = self.stepper.bind(&self.now.params, &mut self.now.state);
         self.y.copy_from_slice(steps.step(&self.x));
         self.now.rows.set_y(row, &self.y);
-        if let Some(units) = &self.units {
-            units.y().undo(&mut self.y);
-        }
     }
 
     /// Converts the x of a row to the network's units.
     #[inline]
     fn scale_x(&mut self, row: usize) {
-        self.x.copy_from_slice(self.now.rows.x(row));
+        self.x_wide.copy_from_slice(self.now.rows.x(row));
         if let Some(units) = &self.units {
-            units.x().apply(&mut self.x);
+            units.x().apply(&mut self.x_wide);
         }
+        self.x.iter_mut().zip(&self.x_wide).for_each(|(x, &wide)| *x = wide.narrow());
         settle(&mut self.x);
     }
 }

@@ -25,9 +25,9 @@ pub struct Moments {
 impl Moments {
     /// Moments that begin at shift and scale of the scaler.
     pub fn of(scaler: &Scaler) -> Self {
-        let variance: Vec<f64> = scaler.scale().iter().map(|&scale| f64::from(scale) * f64::from(scale)).collect();
+        let variance: Vec<f64> = scaler.scale().iter().map(|&scale| scale * scale).collect();
         Self {
-            mean: scaler.shift().iter().map(|&shift| shift.into()).collect(),
+            mean: scaler.shift().to_vec(),
             least: variance.iter().map(|variance| variance * LEAST * LEAST).collect(),
             variance,
         }
@@ -35,11 +35,11 @@ impl Moments {
 
     /// Adds a row, without values that are not finite, and sets the scaler to the new moments. `keep` is how much of
     /// the old moments is kept.
-    pub fn follow(&mut self, row: &[f32], keep: f64, scaler: &mut Scaler) {
-        for (column, &value) in row.iter().enumerate().filter(|(_, value)| value.is_finite()) {
+    pub fn follow(&mut self, row: impl Iterator<Item = f64>, keep: f64, scaler: &mut Scaler) {
+        for (column, value) in row.enumerate().filter(|(_, value)| value.is_finite()) {
             let (mean, variance) = (&mut self.mean[column], &mut self.variance[column]);
             let scale = libm::sqrt(*variance);
-            let away = (f64::from(value) - *mean).clamp(-FAR * scale, FAR * scale);
+            let away = (value - *mean).clamp(-FAR * scale, FAR * scale);
             *mean += (1.0 - keep) * away;
             *variance = (keep * (*variance + (1.0 - keep) * away * away)).max(self.least[column]);
             self.set(column, scaler);
@@ -61,6 +61,6 @@ impl Moments {
         let most = f64::from(f32::MAX);
         let shift = self.mean[column].clamp(-most, most);
         let scale = libm::sqrt(self.variance[column]).clamp(f64::from(f32::MIN_POSITIVE), most);
-        scaler.set(column, shift as f32, scale as f32);
+        scaler.set(column, shift, scale);
     }
 }

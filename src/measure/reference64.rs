@@ -288,7 +288,7 @@ mod tests {
     use crate::units::scaler::{Scaler, Scaling};
 
     fn model(cell: CellKind) -> Model {
-        let scaler = |width, shift: f32, scale: f32| {
+        let scaler = |width, shift: f64, scale: f64| {
             let rows = [vec![shift - scale; width], vec![shift + scale; width]].concat();
             Scaler::fit(Scaling::Standard, &rows, width).unwrap()
         };

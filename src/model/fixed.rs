@@ -173,7 +173,8 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
             )));
         };
         refuse_forms(model)?;
-        let scale = |scaler: &crate::units::scaler::Scaler| (scaler.shift().to_vec(), scaler.scale().to_vec());
+        let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect();
+        let scale = |scaler: &crate::units::scaler::Scaler| (narrow(scaler.shift()), narrow(scaler.scale()));
         let scalers = model.scalers().map(|(x, y)| (scale(x), scale(y)));
         let scalers = scalers.map(|(x, y)| Some((Scale::from_columns(x)?, Scale::from_columns(y)?)));
         let fits = || Error::invalid("the model's scalers have another width than the type");

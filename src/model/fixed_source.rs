@@ -66,7 +66,7 @@ pub fn source(model: &Model, title: &str) -> Result<String> {
         }
     }
     if let Some((x, y)) = model.scalers() {
-        let columns = |values: &[f32]| values.iter().map(|&value| number(value)).collect::<Vec<_>>().join(", ");
+        let columns = |values: &[f64]| values.iter().map(|&value| number(value as f32)).collect::<Vec<_>>().join(", ");
         let both =
             |scaler: &Scaler| format!("    [{}],\n    [{}],\n", columns(scaler.shift()), columns(scaler.scale()));
         out += &format!("\n.with_scalers(\n{}{})", both(x), both(y));

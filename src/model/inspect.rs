@@ -11,7 +11,8 @@ use crate::model::Model;
 use crate::net::pass::{HeadSteps, Mode};
 use crate::net::state::State;
 use crate::simd::isa::Cpu;
-use crate::tensor::Tensor;
+use crate::simd::math::settle;
+use crate::tensor::{Tensor, Value};
 use crate::units::transform::Past;
 
 /// The number of steps that go through the network at once.
@@ -67,13 +68,17 @@ impl Visitor for All {
 ///
 /// # Errors
 /// If x does not have as many columns as the model has inputs.
-pub fn read(model: &Model, cpu: Cpu, x: &Tensor) -> Result<Reading> {
+pub fn read<V: Value>(model: &Model, cpu: Cpu, x: &Tensor<V>) -> Result<Reading> {
     let shape = *model.shape();
     let (steps, input) = x.rows();
     Error::check_length("x [T,I]: columns", shape.input, input)?;
     let mut x = x.data().to_vec();
     let mut past = model.units().map_or_else(Past::default, |units| units.past(1));
-    model.enter_rows(&mut past, &mut x, 1);
+    if let Some(units) = model.units() {
+        units.enter_rows(&mut past, &mut x, 1);
+    }
+    let mut x = V::narrow_all(x);
+    settle(&mut x);
     let shown = shape.visit_cell(All);
     let names: Vec<&'static str> = shown.iter().map(|&(name, _)| name).collect();
     let (weights, params) = model.pass_params();

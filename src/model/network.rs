@@ -10,7 +10,7 @@ use crate::net::weight_format::Weights;
 use crate::random::{Purpose, Random};
 use crate::simd::isa::Cpu;
 use crate::simd::math::settle;
-use crate::tensor::{Buffer, Tensor};
+use crate::tensor::{Buffer, Tensor, Value};
 use crate::units::Units;
 use crate::units::scaler::Scaler;
 use crate::units::transform::Past;
@@ -111,13 +111,13 @@ impl Model {
     ///
     /// # Errors
     /// If the width of y is not that of the model's output.
-    pub fn point(&self, y: &Tensor) -> Result<Tensor> {
+    pub fn point<V: Value>(&self, y: &Tensor<V>) -> Result<Tensor<V>> {
         let (rows, width) = y.rows();
         Error::check_length("y: columns", self.shape.width_out(), width)?;
         match &self.units {
             None => Tensor::new([rows, width], y.data().to_vec()),
             Some(units) => {
-                let points: Vec<f32> = y.data().chunks_exact(width).flat_map(|y| units.point(y)).copied().collect();
+                let points: Vec<V> = y.data().chunks_exact(width).flat_map(|y| units.point(y)).copied().collect();
                 Tensor::new([rows, units.targets()], points)
             }
         }
@@ -125,7 +125,7 @@ impl Model {
 
     /// The same for one row, `[D]` of y `[O]`.
     #[cfg(feature = "std")]
-    pub(crate) fn point_of<'a>(&self, y: &'a [f32]) -> &'a [f32] {
+    pub(crate) fn point_of<'a, V: Value>(&self, y: &'a [V]) -> &'a [V] {
         self.units.as_ref().map_or(y, |units| units.point(y))
     }
 
@@ -292,27 +292,18 @@ impl Model {
 
     /// Converts raw rows `x [B,I]` of one time step to the network's units, in place. `past` is that of B sequences.
     #[inline(always)]
-    pub(crate) fn enter(&self, past: &mut Past, x: &mut [f32]) {
+    pub(crate) fn enter<V: Value>(&self, past: &mut Past, x: &mut [V]) {
         if let Some(units) = &self.units {
             units.enter(past, x);
         }
-        settle(x);
     }
 
     /// Converts the outputs `y [B,O]` for the rows that entered last to raw values, in place.
     #[inline(always)]
-    pub(crate) fn leave(&self, past: &Past, y: &mut [f32]) {
+    pub(crate) fn leave<V: Value>(&self, past: &Past, y: &mut [V]) {
         if let Some(units) = &self.units {
             units.leave(past, y);
         }
-    }
-
-    /// [`Model::enter`] for whole sequences `x [T,B,I]`.
-    pub(crate) fn enter_rows(&self, past: &mut Past, x: &mut [f32], batch: usize) {
-        if let Some(units) = &self.units {
-            units.enter_rows(past, x, batch);
-        }
-        settle(x);
     }
 
     /// y of whole sequences.
@@ -323,10 +314,18 @@ impl Model {
     /// On a processor they give the same bits as a [`Stream`](crate::model::stream::Stream), whatever the format of the
     /// weights.
     ///
+    /// Raw values may be f32 or f64: see [`Value`]. y has the type of x.
+    ///
     /// # Errors
     /// If x has other dimensions, the state is not that of B sequences of this model's shape, or the GPU fails; the
     /// state is then unchanged.
-    pub fn forward(&self, device: impl Into<Device>, x: &Tensor, order: Order, state: &mut State) -> Result<Tensor> {
+    pub fn forward<V: Value>(
+        &self,
+        device: impl Into<Device>,
+        x: &Tensor<V>,
+        order: Order,
+        state: &mut State,
+    ) -> Result<Tensor<V>> {
         let (time_major, batch) = match (x.dims(), order) {
             ([_, _], _) => (None, 1),
             ([batch, _, _], Order::BatchFirst) => (Some(x.swap_batch_and_time()?), *batch),
@@ -348,7 +347,11 @@ impl Model {
         let mut network = Network::new(&device.into(), &self.shape, &self.params, weights, steps, batch)?;
         let mut after = state.clone();
         let before = self.units.as_ref().map(|units| after.past_of(units).clone());
-        self.enter_rows(&mut after.past, &mut rows, batch);
+        if let Some(units) = &self.units {
+            units.enter_rows(&mut after.past, &mut rows, batch);
+        }
+        let mut rows = V::narrow_all(rows);
+        settle(&mut rows);
         let out = self.shape.width_out();
         let mut y = Vec::with_capacity(rows.len() / input * out);
         for x in rows.chunks((steps * batch * input).max(1)) {
@@ -357,6 +360,7 @@ impl Model {
                 y.extend_from_slice(network.y(row));
             }
         }
+        let mut y = V::of_all(y);
         if let (Some(units), Some(before)) = (&self.units, before) {
             units.leave_rows(before, raw, &mut y, batch);
         }

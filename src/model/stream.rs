@@ -7,9 +7,10 @@ use crate::model::Model;
 use crate::net::state::State;
 #[cfg(feature = "std")]
 use crate::simd::isa::Cpu;
-use crate::simd::math::copy_row;
+use crate::simd::math::{copy_row, settle};
 use crate::tensor::Buffer;
 use crate::units::transform::Past;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 
@@ -40,6 +41,9 @@ pub struct Stream {
     past: Past,
     x: Buffer,
     y: Buffer,
+    /// The same for rows of f64, in raw units.
+    x_wide: Box<[f64]>,
+    y_wide: Box<[f64]>,
 }
 
 impl Stream {
@@ -64,9 +68,10 @@ impl Stream {
         let step = (model.step_weights(), model.step_params());
         let runner = Runner::new(&device.into(), &shape, &model.params, step)?;
         let (x, y) = (Buffer::zeros(shape.input), Buffer::zeros(shape.width_out()));
+        let (x_wide, y_wide) = (vec![0.0; x.len()].into(), vec![0.0; y.len()].into());
         let state = State::try_new(&shape, 1)?;
         let past = model.units().map_or_else(Past::default, |units| units.past(1));
-        Ok(Self { runner, state, past, x, y, model })
+        Ok(Self { runner, state, past, x, y, x_wide, y_wide, model })
     }
 
     /// The next prediction: `x` has I values, the prediction O (H for a network without a head), both in raw units if
@@ -80,9 +85,33 @@ impl Stream {
         copy_row(&mut self.x, x);
         let (model, past) = (&self.model, &mut self.past);
         let rows = [&mut self.x[..], &mut self.y[..]];
-        self.runner.step(model.step_params(), &mut self.state, rows, |x| model.enter(past, x))?;
+        self.runner.step(model.step_params(), &mut self.state, rows, |x| {
+            model.enter(past, x);
+            settle(x);
+        })?;
         self.model.leave(&self.past, &mut self.y);
         Ok(&self.y)
+    }
+
+    /// The same for values of f64: they are differenced and scaled in f64 before the network, which computes in f32,
+    /// sees them, and its outputs become raw values in f64. Take this way if the model has units and values are large
+    /// beside their changes: f32 has seven digits, so a meter that reads 123,456,789 cannot move by less than 8. A
+    /// model without units gives the same numbers in both ways. Both can be called in turn, and both allocate nothing.
+    ///
+    /// # Errors
+    /// Those of [`Stream::step`].
+    pub fn step_f64(&mut self, x: &[f64]) -> Result<&[f64]> {
+        Error::check_length("x [I]", self.x.len(), x.len())?;
+        self.x_wide.copy_from_slice(x);
+        let (model, past, wide) = (&self.model, &mut self.past, &mut self.x_wide);
+        let rows = [&mut self.x[..], &mut self.y[..]];
+        self.runner.step(model.step_params(), &mut self.state, rows, |x| {
+            model.enter(past, wide);
+            narrow_row(wide, x);
+        })?;
+        widen_row(&self.y, &mut self.y_wide);
+        self.model.leave(&self.past, &mut self.y_wide);
+        Ok(&self.y_wide)
     }
 
     /// Does the part of the next step that does not need x, so that the next step is faster: a network of one layer
@@ -104,8 +133,11 @@ impl Stream {
         let Some(stepper) = self.runner.on_cpu() else { return };
         let ahead = stepper.is_ahead();
         let (state, past, x) = (self.state.clone(), self.past.clone(), vec![0.0; self.x.len()]);
+        let wide = vec![0.0; x.len()];
         for _ in 0..2 {
             let _ = self.step(&x); // on a processor, of the right length: no error
+            self.advance();
+            let _ = self.step_f64(&wide);
             self.advance();
         }
         self.state.copy_from(&state);
@@ -184,7 +216,19 @@ impl<const I: usize, const O: usize> Ticker<'_, I, O> {
     pub fn step(&mut self, mut x: [f32; I]) -> [f32; O] {
         let mut y = [0.0; O];
         self.model.enter(self.past, &mut x);
+        settle(&mut x);
         y.copy_from_slice(self.steps.step(&x));
+        self.model.leave(self.past, &mut y);
+        y
+    }
+
+    /// The same for values of f64: see [`Stream::step_f64`]. Allocates nothing and cannot fail.
+    #[inline]
+    pub fn step_f64(&mut self, mut x: [f64; I]) -> [f64; O] {
+        let (mut narrow, mut y) = ([0.0; I], [0.0; O]);
+        self.model.enter(self.past, &mut x);
+        narrow_row(&x, &mut narrow);
+        widen_row(self.steps.step(&narrow), &mut y);
         self.model.leave(self.past, &mut y);
         y
     }
@@ -200,8 +244,23 @@ impl<const I: usize, const O: usize> Ticker<'_, I, O> {
         for _ in 0..2 {
             self.step([0.0; I]);
             self.advance();
+            self.step_f64([0.0; I]);
+            self.advance();
         }
         self.past.follow(&past);
         self.steps.put_back(&state);
     }
+}
+
+/// A row in the network's units becomes f32.
+#[inline(always)]
+fn narrow_row(wide: &[f64], x: &mut [f32]) {
+    x.iter_mut().zip(wide).for_each(|(x, &wide)| *x = wide as f32);
+    settle(x);
+}
+
+/// The network's outputs become f64.
+#[inline(always)]
+fn widen_row(y: &[f32], wide: &mut [f64]) {
+    wide.iter_mut().zip(y).for_each(|(wide, &y)| *wide = y.into());
 }

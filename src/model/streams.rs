@@ -7,7 +7,7 @@ use crate::net::pass::Around;
 use crate::net::state::State;
 use crate::simd::isa::Cpu;
 use crate::simd::lanes::padded;
-use crate::tensor::{Buffer, touch, touch_spare};
+use crate::tensor::{Buffer, Value, touch, touch_spare};
 use crate::units::Units;
 use crate::units::transform::{Past, TargetTransform};
 use alloc::sync::Arc;
@@ -73,12 +73,16 @@ pub struct Streams {
     /// Slots that were closed and can be opened again, the last closed one last.
     free: Vec<u32>,
     open: usize,
-    /// `[O]`: the prediction of [`Streams::step`].
+    /// `[O]`: the prediction of [`Streams::step`], and that of [`Streams::step_f64`].
     y: Buffer,
-    /// For a model that predicts changes, otherwise empty: the last values of each slot, and the x of a call `[N,I]`
-    /// after the target transform.
+    y_wide: Vec<f64>,
+    /// For a model that predicts changes, otherwise empty: the last values of each slot.
     pasts: Vec<Past>,
+    /// `[N,I]`: the x of a call after the target transform, in f32 and in f64.
     x: Vec<f32>,
+    x_wide: Vec<f64>,
+    /// `[N,O]`: the outputs of a call of f64 before they become raw values.
+    y_narrow: Vec<f32>,
 }
 
 impl Streams {
@@ -94,8 +98,11 @@ impl Streams {
             .map_err(|_| Error::invalid("streams: no number is left to tell them apart; make fewer of them"))?;
         let y = Buffer::zeros(model.shape().width_out());
         let (generations, free) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
-        let mut streams = Self { model, many, owner, generations, free, open: 0, y, pasts: vec![], x: vec![] };
-        streams.make_room_for_forms();
+        let y_wide = vec![0.0; y.len()];
+        let (pasts, x, x_wide, y_narrow) = (vec![], vec![], vec![], vec![]);
+        let mut streams =
+            Self { model, many, owner, generations, free, open: 0, y, y_wide, pasts, x, x_wide, y_narrow };
+        streams.make_room_for_rows();
         Ok(streams)
     }
 
@@ -125,7 +132,7 @@ impl Streams {
             self.many.grow(twice).or_else(|_| self.many.grow(slots + 1))?;
             self.generations.reserve_exact(self.many.slots() - slots);
             self.free.reserve_exact(self.many.slots() - self.free.len());
-            self.make_room_for_forms();
+            self.make_room_for_rows();
         }
         self.generations.push(0);
         Ok(slots as u32) // there are never more slots than a u32 can count
@@ -216,30 +223,78 @@ impl Streams {
         Ok(())
     }
 
+    /// [`Streams::step`] for values of f64: see [`Stream::step_f64`](crate::model::stream::Stream::step_f64).
+    ///
+    /// # Errors
+    /// Those of [`Streams::step`].
+    pub fn step_f64(&mut self, handle: Handle, x: &[f64]) -> Result<&[f64]> {
+        Error::check_length("x [I]", self.model.shape().input, x.len())?;
+        self.take_rows(&[handle])?;
+        let mut y = core::mem::take(&mut self.y_wide);
+        self.step_rows_f64(&[handle], x, &mut y);
+        self.y_wide = y;
+        Ok(&self.y_wide)
+    }
+
+    /// [`Streams::step_many`] for values of f64. The calling thread differences and scales all rows, so with several
+    /// threads and small networks it is slower than the way in f32.
+    ///
+    /// # Errors
+    /// Those of [`Streams::step_many`].
+    pub fn step_many_f64(&mut self, handles: &[Handle], x: &[f64], y: &mut [f64]) -> Result<()> {
+        let shape = self.model.shape();
+        let values = |width: usize| handles.len().saturating_mul(width);
+        Error::check_length("x [N,I]", values(shape.input), x.len())?;
+        Error::check_length("y [N,O]", values(shape.width_out()), y.len())?;
+        self.take_rows(handles)?;
+        self.step_rows_f64(handles, x, y);
+        Ok(())
+    }
+
     /// Steps the rows that [`Streams::take_rows`] took.
     fn step_rows(&mut self, handles: &[Handle], x: &[f32], y: &mut [f32]) {
         let (arena, around) = (self.model.pass_params().1, scalers(&self.model));
         let Some(units) = transforms(&self.model) else {
             return self.many.step(arena, x, y, around);
         };
-        let (input, out) = (units.x().width(), units.y().width());
         let rows = &mut self.x[..x.len()];
         rows.copy_from_slice(x);
-        for (handle, x) in handles.iter().zip(rows.chunks_exact_mut(input)) {
-            units.difference(&mut self.pasts[handle.slot as usize], x);
-        }
+        difference(units, &mut self.pasts, handles, rows);
         self.many.step(arena, rows, y, around);
-        for (handle, y) in handles.iter().zip(y.chunks_exact_mut(out)) {
-            units.integrate(&self.pasts[handle.slot as usize], y);
+        integrate(units, &self.pasts, handles, y);
+    }
+
+    /// The same for rows of f64.
+    fn step_rows_f64(&mut self, handles: &[Handle], x: &[f64], y: &mut [f64]) {
+        let (arena, units) = (self.model.pass_params().1, self.model.units());
+        let (wide, narrow) = (&mut self.x_wide[..x.len()], &mut self.x[..x.len()]);
+        wide.copy_from_slice(x);
+        if let Some(units) = transforms(&self.model) {
+            difference(units, &mut self.pasts, handles, wide);
+        }
+        if let Some(units) = units {
+            units.x().apply(wide);
+        }
+        narrow.iter_mut().zip(wide).for_each(|(x, wide)| *x = wide.narrow());
+        let outputs = &mut self.y_narrow[..y.len()];
+        self.many.step(arena, narrow, outputs, None);
+        y.iter_mut().zip(outputs).for_each(|(y, output)| *y = (*output).into());
+        if let Some(units) = units {
+            units.y().undo(y);
+        }
+        if let Some(units) = transforms(&self.model) {
+            integrate(units, &self.pasts, handles, y);
         }
     }
 
-    /// Makes room for the last values of all slots.
-    fn make_room_for_forms(&mut self) {
+    /// Makes room for a call with all slots, and for their last values.
+    fn make_room_for_rows(&mut self) {
+        let (slots, shape) = (self.many.slots(), self.model.shape());
+        self.x.resize(slots * shape.input, 0.0);
+        self.x_wide.resize(slots * shape.input, 0.0);
+        self.y_narrow.resize(slots * shape.width_out(), 0.0);
         if let Some(units) = transforms(&self.model) {
-            let slots = self.many.slots();
             self.pasts.resize_with(slots, || units.past(1));
-            self.x.resize(slots * units.x().width(), 0.0);
         }
     }
 
@@ -263,8 +318,13 @@ impl Streams {
         let _ = self.step_many(&[], &[], &mut []);
         let nobody = Handle { owner: self.owner, slot: u32::MAX, generation: 0 };
         let _ = self.step(nobody, &vec![0.0; self.model.shape().input]);
+        let _ = self.step_f64(nobody, &vec![0.0; self.model.shape().input]);
+        let _ = self.step_many_f64(&[], &[], &mut []);
         touch(&mut self.y);
+        touch(&mut self.y_wide);
         touch(&mut self.x);
+        touch(&mut self.x_wide);
+        touch(&mut self.y_narrow);
         self.pasts.iter_mut().for_each(Past::touch);
         touch_spare(&mut self.generations);
         touch_spare(&mut self.free);
@@ -367,4 +427,18 @@ impl Around for Units {
 /// The units of a model that predicts changes.
 fn transforms(model: &Model) -> Option<&Units> {
     model.units().filter(|units| units.transform() != TargetTransform::Value)
+}
+
+/// Applies the target transform to rows `x [N,I]` of the streams of `handles`, in place.
+fn difference<V: Value>(units: &Units, pasts: &mut [Past], handles: &[Handle], x: &mut [V]) {
+    for (handle, x) in handles.iter().zip(x.chunks_exact_mut(units.x().width())) {
+        units.difference(&mut pasts[handle.slot as usize], x);
+    }
+}
+
+/// Undoes the target transform in outputs `y [N,O]` of these streams, in place.
+fn integrate<V: Value>(units: &Units, pasts: &[Past], handles: &[Handle], y: &mut [V]) {
+    for (handle, y) in handles.iter().zip(y.chunks_exact_mut(units.y().width())) {
+        units.integrate(&pasts[handle.slot as usize], y);
+    }
 }

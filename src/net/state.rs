@@ -155,7 +155,7 @@ impl State {
     /// The last values of the predicted columns, oldest first, `[lag,B,D]`; `None` if the model predicts no changes or
     /// has seen no row yet. D is the number of predicted columns, and a change is taken from the value `lag` rows
     /// before.
-    pub fn past(&self) -> Option<Tensor> {
+    pub fn past(&self) -> Option<Tensor<f64>> {
         let rows = self.past.rows()?;
         let lag = self.past.lag();
         Tensor::new([lag, self.batch, rows.len() / (lag * self.batch).max(1)], rows).ok()
@@ -165,7 +165,7 @@ impl State {
     ///
     /// # Errors
     /// If there are not lag·B·D values; the last values then stay unchanged.
-    pub fn set_past(&mut self, units: &Units, past: &[f32]) -> Result<()> {
+    pub fn set_past(&mut self, units: &Units, past: &[f64]) -> Result<()> {
         // checked before memory for so many values is taken
         let expected = units.transform().lag().saturating_mul(self.batch).saturating_mul(units.columns().len());
         Error::check_length("past [lag,B,D]", expected, past.len())?;

@@ -11,13 +11,13 @@ const LEAST_ORIGINS: usize = 20;
 const ENOUGH_APART: usize = 10;
 
 /// Sorts `values` and gives their median.
-pub fn sorted_middle(values: &mut [f32]) -> f64 {
-    values.sort_unstable_by(f32::total_cmp);
+pub fn sorted_middle(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
     quantile(values, 0.5)
 }
 
 /// The values between which the middle part `level` of `sorted` lies.
-pub fn edges(sorted: &[f32], level: f64) -> (f64, f64) {
+pub fn edges(sorted: &[f64], level: f64) -> (f64, f64) {
     (quantile(sorted, 0.5 - 0.5 * level), quantile(sorted, 0.5 + 0.5 * level))
 }
 
@@ -50,8 +50,8 @@ impl Factors {
     }
 
     /// Adds a known future: the `values` of its paths at one step in one column, and the actual value.
-    pub fn add(&mut self, step: usize, d: usize, values: &mut [f32], truth: f32) {
-        let (middle, truth) = (sorted_middle(values), f64::from(truth));
+    pub fn add(&mut self, step: usize, d: usize, values: &mut [f64], truth: f64) {
+        let middle = sorted_middle(values);
         for (level, &part) in self.levels.iter().enumerate() {
             let (low, high) = edges(values, part);
             let (off, width) =

@@ -25,7 +25,7 @@ const WARM_UP: usize = 20;
 /// use rnnstep::{CellKind, Cpu, Shape, Tensor, device::Threads};
 ///
 /// # let path = std::env::temp_dir().join(format!("rnnstep-forecast-{}.safetensors", std::process::id()));
-/// # let values: Vec<f32> = (0..400).map(|t| (0.2 * t as f32).sin()).collect();
+/// # let values: Vec<f64> = (0..400).map(|t| (0.2 * t as f64).sin()).collect();
 /// # let history = Tensor::new([400, 1], values)?;
 /// # let table = Table::new(history.clone(), history.clone(), Some(vec![0]))?;
 /// # let plan = Plan::new(Shape::new(CellKind::Gru, 1, 8, 1, 1)?, Length::Epochs(3));
@@ -43,10 +43,10 @@ const WARM_UP: usize = 20;
 #[non_exhaustive]
 pub struct Forecast {
     /// The prediction one step ahead at each row of the history, `[T,D]`: that of row t is for row t + 1.
-    pub fitted: Tensor,
+    pub fitted: Tensor<f64>,
     /// The rows after the history, `[N,D]`: predictions that are fed back as inputs; with intervals the median of the
     /// simulated paths.
-    pub values: Tensor,
+    pub values: Tensor<f64>,
     /// One for each level, narrowest first; none if no level is asked for.
     pub intervals: Vec<Interval>,
     /// What the intervals are based on; `None` without intervals.
@@ -82,7 +82,7 @@ impl Forecast {
         loaded: &Loaded,
         device: impl Into<Device>,
         cpu: Cpu,
-        history: &Tensor,
+        history: &Tensor<f64>,
         options: &Options,
     ) -> Result<Self> {
         check_history(history).map_err(|reason| Error::invalid(format!("history: {reason}")))?;
@@ -104,7 +104,7 @@ impl Forecast {
 ///
 /// # Errors
 /// If a value is not finite. The message names the first such row.
-pub fn check_history(history: &Tensor) -> std::result::Result<(), String> {
+pub fn check_history(history: &Tensor<f64>) -> std::result::Result<(), String> {
     let width = history.rows().1.max(1);
     match history.data().iter().position(|value| !value.is_finite()) {
         Some(at) => {
@@ -117,7 +117,7 @@ pub fn check_history(history: &Tensor) -> std::result::Result<(), String> {
 
 /// The intervals, the number of rows of the history that the model was not trained on, and whether that number is
 /// known: if not, all rows count as such.
-fn intervals(loaded: &Loaded, cpu: Cpu, history: &Tensor, options: &Options) -> Result<(Intervals, usize, bool)> {
+fn intervals(loaded: &Loaded, cpu: Cpu, history: &Tensor<f64>, options: &Options) -> Result<(Intervals, usize, bool)> {
     let model = with_its_loss(loaded)?;
     let unseen = loaded.metadata.unseen.as_ref();
     let known = unseen.and_then(|unseen| unseen.first_of(history));
@@ -151,7 +151,7 @@ mod tests {
     use crate::net::shape::Shape;
 
     /// A model whose errors on its own training's unseen rows were ten times as large as they are on this history.
-    fn loaded(history: &Tensor, series: usize) -> Loaded {
+    fn loaded(history: &Tensor<f64>, series: usize) -> Loaded {
         let model = Model::random(Shape::new(CellKind::Gru, 1, 7, 1, 1).unwrap(), 3).unwrap();
         let errors = (0..200).map(|i| if i % 2 == 0 { 10.0 } else { -10.0 }).collect();
         let unseen = Unseen { ends: vec![End::of(history, history, 100); series], errors };
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn whose_errors_the_intervals_rest_on() {
         let cpu = Cpu::widest();
-        let values: Vec<f32> = (0..160).map(|t| (0.3 * t as f32).sin()).collect();
+        let values: Vec<f64> = (0..160).map(|t| (0.3 * t as f64).sin()).collect();
         let history = Tensor::new([160, 1], values).unwrap();
         let options = Options::new(1, [0.8]);
         let forecast = |series: usize| Forecast::new(&loaded(&history, series), cpu, cpu, &history, &options).unwrap();
@@ -174,7 +174,7 @@ mod tests {
         // and without levels nothing is asked of them
         let plain = Forecast::new(&loaded(&history, 1), cpu, cpu, &history, &Options::new(3, [])).unwrap();
         assert!(plain.intervals.is_empty() && plain.basis.is_none() && plain.values.dims() == [3, 1]);
-        let bad = Tensor::new([2, 1], [1.0, f32::NAN]).unwrap();
+        let bad = Tensor::new([2, 1], [1.0, f64::NAN]).unwrap();
         let error = Forecast::new(&loaded(&history, 1), cpu, cpu, &bad, &options).unwrap_err();
         assert!(error.to_string().contains("row 2"), "{error}");
     }

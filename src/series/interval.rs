@@ -22,7 +22,7 @@ use crate::model::Model;
 use crate::objective::loss::Loss;
 use crate::series::factors::{Factors, edges, sorted_middle};
 use crate::simd::isa::Cpu;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, Value};
 use std::ops::Range;
 
 /// The most rows of the past that paths are started from, and the number of paths from each.
@@ -64,9 +64,9 @@ pub struct Interval {
     /// The part of the actual values that it should hold.
     pub level: f64,
     /// `[N,D]`
-    pub lower: Tensor,
+    pub lower: Tensor<f64>,
     /// `[N,D]`
-    pub upper: Tensor,
+    pub upper: Tensor<f64>,
 }
 
 /// Prediction intervals around a forecast, and what they are based on.
@@ -77,7 +77,7 @@ pub struct Intervals {
     pub bands: Vec<Interval>,
     /// The median of the paths, `[N,D]` in raw units. If errors are skewed, it differs from predictions that are fed
     /// back.
-    pub median: Tensor,
+    pub median: Tensor<f64>,
     /// Rows of errors that paths drew from; 0 if they drew from the distribution that the model predicts, which nothing
     /// checked.
     pub errors: usize,
@@ -93,7 +93,7 @@ pub struct Intervals {
 pub fn bands(
     model: &Model,
     cpu: Cpu,
-    history: &Tensor,
+    history: &Tensor<f64>,
     unseen: usize,
     stored: Option<&Residuals>,
     options: &Options,
@@ -126,7 +126,7 @@ impl Calibrated {
     pub fn new(
         model: &Model,
         cpu: Cpu,
-        history: &Tensor,
+        history: &Tensor<f64>,
         unseen: usize,
         stored: Option<&Residuals>,
         options: Options,
@@ -185,16 +185,17 @@ impl Calibrated {
         let mut beyond = None;
         self.simulator.paths(&[now], paths, steps, &self.errors, seed, |_, step, d, values| {
             let (at, middle) = (step * columns + d, sorted_middle(values));
-            median[at] = middle as f32;
+            median[at] = middle;
             let (mut least, mut most) = (median[at], median[at]);
             for (i, (&level, (lower, upper))) in levels.iter().zip(&mut edges_of).enumerate() {
                 let ((low, high), factor) = (edges(values, level), self.factors.of(i, step, d));
                 // the interval of a higher level holds that of a lower one, whatever the factors
-                least = least.min((middle - factor * (middle - low)) as f32);
-                most = most.max((middle + factor * (high - middle)) as f32);
+                least = least.min(middle - factor * (middle - low));
+                most = most.max(middle + factor * (high - middle));
                 (lower[at], upper[at]) = (least, most);
             }
-            if beyond.is_none() && !(least.is_finite() && most.is_finite()) {
+            // what f32 cannot hold is no input of a network
+            if beyond.is_none() && !(least.narrow().is_finite() && most.narrow().is_finite()) {
                 beyond = Some(step + 1);
             }
         })?;
@@ -204,7 +205,7 @@ impl Calibrated {
                  train with --target-as value or change"
             )));
         }
-        let tensor = |values: Vec<f32>| Tensor::new([steps, columns], values);
+        let tensor = |values: Vec<f64>| Tensor::new([steps, columns], values);
         let band = |(&level, (lower, upper))| Ok(Interval { level, lower: tensor(lower)?, upper: tensor(upper)? });
         Ok(Intervals {
             bands: levels.iter().zip(edges_of).map(band).collect::<Result<_>>()?,

@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 ///
 /// # Errors
 /// If the model does not predict its own inputs (D differs from I), or history has other columns or no row.
-pub fn ahead(stream: &mut Stream, history: &Tensor, steps: usize) -> Result<(Tensor, Tensor)> {
+pub fn ahead(stream: &mut Stream, history: &Tensor<f64>, steps: usize) -> Result<(Tensor<f64>, Tensor<f64>)> {
     let (rows, width) = history.rows();
     let model = stream.model().clone();
     model.check_fed_back()?;
@@ -23,14 +23,14 @@ pub fn ahead(stream: &mut Stream, history: &Tensor, steps: usize) -> Result<(Ten
     let mut fitted = Vec::with_capacity(rows * out);
     let mut last = Vec::new();
     for x in history.data().chunks(width) {
-        last = model.point_of(stream.step(x)?).to_vec();
+        last = model.point_of(stream.step_f64(x)?).to_vec();
         fitted.extend_from_slice(&last);
     }
     let mut future = memory::room(steps.saturating_mul(out))
         .map_err(|refused| Error::invalid(format!("steps {steps}: {refused}")))?;
     for step in 0..steps {
         if step > 0 {
-            last = model.point_of(stream.step(&last)?).to_vec();
+            last = model.point_of(stream.step_f64(&last)?).to_vec();
         }
         future.extend_from_slice(&last);
     }
@@ -54,12 +54,12 @@ mod tests {
         stream.reset();
         let mut by_hand = vec![];
         for x in [[0.1, 0.2], [0.3, 0.4]] {
-            by_hand = stream.step(&x).unwrap().to_vec();
+            by_hand = stream.step_f64(&x).unwrap().to_vec();
         }
         assert_eq!((fitted.dims(), &fitted.data()[2..]), (&[2, 2][..], by_hand.as_slice()));
         for row in future.data().chunks(2) {
             assert_eq!(row, by_hand);
-            by_hand = stream.step(&by_hand.clone()).unwrap().to_vec();
+            by_hand = stream.step_f64(&by_hand.clone()).unwrap().to_vec();
         }
     }
 }

@@ -33,20 +33,20 @@ pub enum Naive {
 
 impl Naive {
     /// A drift with the mean growth from row to row of `training [T]`, in its own units.
-    pub fn drift(training: &[f32]) -> Self {
+    pub fn drift(training: &[f64]) -> Self {
         let (first, last) = (training.first().copied().unwrap_or(0.0), training.last().copied().unwrap_or(0.0));
-        Self::Drift((f64::from(last) - f64::from(first)) / training.len().saturating_sub(1).max(1) as f64)
+        Self::Drift((last - first) / training.len().saturating_sub(1).max(1) as f64)
     }
 
     /// An autoregression with an intercept, fitted by conditional least squares. Its order is the one with the smallest
     /// AIC over the same rows, among orders up to `most` (and up to 40, and a tenth of the rows). `None` if there are
     /// too few rows.
-    pub fn autoregression(training: &[f32], most: usize) -> Option<Self> {
+    pub fn autoregression(training: &[f64], most: usize) -> Option<Self> {
         let most = most.min(LAGS).min(training.len() / 10).max(1);
         let rows = training.len().checked_sub(most).filter(|&rows| rows > most + 2)?;
         // around the mean and in units of the spread, so that the normal equations lose no digits that matter
         let (mean, spread) = mean_and_spread(training);
-        let values: Vec<f64> = training.iter().map(|&v| (f64::from(v) - mean) / spread).collect();
+        let values: Vec<f64> = training.iter().map(|&v| (v - mean) / spread).collect();
         let size = most + 2; // a constant, the lags, and the value to predict
         let mut gram = DMatrix::<f64>::zeros(size, size);
         for rows in values.windows(most + 1) {
@@ -88,9 +88,9 @@ impl Naive {
 
     /// Writes the forecasts of the next N values after `history [T]` into `out [N]`, in its units; NaN if there is no
     /// history. Values before the start of the history count as equal to its first value.
-    pub fn forecast(&self, history: &[f32], out: &mut [f64]) {
+    pub fn forecast(&self, history: &[f64], out: &mut [f64]) {
         let back = |rows: usize| history.len().checked_sub(rows).and_then(|at| history.get(at)).or(history.first());
-        let value = |rows: usize| back(rows).map_or(f64::NAN, |&v| f64::from(v));
+        let value = |rows: usize| back(rows).map_or(f64::NAN, |&v| v);
         match self {
             Self::Persistence => out.fill(value(1)),
             Self::Seasonal(season) => {
@@ -118,7 +118,7 @@ impl Naive {
 /// The number of rows in a season of a series, if it has one. It is the lag with the highest autocorrelation, after a
 /// straight line was subtracted, among lags where the autocorrelation has a peak that is still there one season later.
 /// A season has at most a third of the rows and at most 3,000; only the last 30,000 rows are used.
-pub fn season(values: &[f32]) -> Option<usize> {
+pub fn season(values: &[f64]) -> Option<usize> {
     let values = &values[values.len().saturating_sub(LOOKED_AT)..];
     let longest = (values.len() / 3).min(LONGEST);
     let flat = without_line(values);
@@ -163,32 +163,32 @@ fn smooth(values: &[f64]) -> Vec<f64> {
 }
 
 /// The mean and the standard deviation; 1 instead of a deviation of 0.
-fn mean_and_spread(values: &[f32]) -> (f64, f64) {
+fn mean_and_spread(values: &[f64]) -> (f64, f64) {
     let count = values.len().max(1) as f64;
-    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
-    let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+    let mean = values.iter().map(|&v| v).sum::<f64>() / count;
+    let variance = values.iter().map(|&v| (v - mean).powi(2)).sum::<f64>() / count;
     (mean, if variance > (mean * 1e-12).powi(2) { variance.sqrt() } else { 1.0 })
 }
 
 /// `values` minus the straight line that fits them best.
-fn without_line(values: &[f32]) -> Vec<f64> {
+fn without_line(values: &[f64]) -> Vec<f64> {
     let middle = (values.len().max(1) - 1) as f64 / 2.0;
     let (mean, _) = mean_and_spread(values);
     let (mut with_time, mut time) = (0.0, 0.0);
     for (t, &v) in values.iter().enumerate() {
         let t = t as f64 - middle;
-        with_time += t * (f64::from(v) - mean);
+        with_time += t * (v - mean);
         time += t * t;
     }
     let slope = if time > 0.0 { with_time / time } else { 0.0 };
-    values.iter().enumerate().map(|(t, &v)| f64::from(v) - mean - slope * (t as f64 - middle)).collect()
+    values.iter().enumerate().map(|(t, &v)| v - mean - slope * (t as f64 - middle)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ahead(naive: &Naive, history: &[f32], rows: usize) -> Vec<f64> {
+    fn ahead(naive: &Naive, history: &[f64], rows: usize) -> Vec<f64> {
         let mut out = vec![0.0; rows];
         naive.forecast(history, &mut out);
         out
@@ -210,9 +210,9 @@ mod tests {
     #[test]
     fn an_autoregression_finds_what_made_the_series() {
         let mut random = crate::random::Random::new(1, crate::random::Purpose::Order, 0);
-        let mut v = vec![100.0_f32, 101.0];
+        let mut v = vec![100.0_f64, 101.0];
         for t in 2..4000 {
-            let noise = random.uniform() - 0.5;
+            let noise = f64::from(random.uniform()) - 0.5;
             v.push(20.0 + 1.2 * v[t - 1] - 0.4 * v[t - 2] + noise);
         }
         let Some(Naive::Autoregression { coefficients, intercept }) = Naive::autoregression(&v, 20) else { panic!() };
@@ -220,7 +220,7 @@ mod tests {
         let mean = intercept / (1.0 - coefficients.iter().sum::<f64>());
         assert!((mean - 100.0).abs() < 0.5, "{mean}");
         // two lags predict a sine without an error, so a third one has no unique coefficient
-        let sine: Vec<f32> = (0..300).map(|t| (t as f32 * 0.3).sin()).collect();
+        let sine: Vec<f64> = (0..300).map(|t| (t as f64 * 0.3).sin()).collect();
         let predicted = ahead(&Naive::autoregression(&sine, 20).unwrap(), &sine, 20);
         for (ahead, predicted) in predicted.iter().enumerate() {
             assert!((predicted - ((300 + ahead) as f64 * 0.3).sin()).abs() < 1e-2, "{ahead}: {predicted}");
@@ -235,23 +235,23 @@ mod tests {
     #[test]
     fn a_season_is_found_where_there_is_one() {
         let mut random = crate::random::Random::new(3, crate::random::Purpose::Order, 0);
-        let wave = |period: f32, noise: f32, trend: f32, rows: usize| -> Vec<f32> {
+        let wave = |period: f64, noise: f64, trend: f64, rows: usize| -> Vec<f64> {
             let mut random = crate::random::Random::new(2, crate::random::Purpose::Order, 0);
-            let at = |t: usize| (t as f32 * std::f32::consts::TAU / period).sin() + trend * t as f32;
-            (0..rows).map(|t| at(t) + noise * (random.uniform() - 0.5)).collect()
+            let at = |t: usize| (t as f64 * std::f64::consts::TAU / period).sin() + trend * t as f64;
+            (0..rows).map(|t| at(t) + noise * (f64::from(random.uniform()) - 0.5)).collect()
         };
         assert_eq!(season(&wave(12.0, 0.5, 0.0, 144)), Some(12));
         assert_eq!(season(&wave(7.0, 1.0, 0.3, 200)), Some(7));
         let year = season(&wave(365.0, 1.0, 0.0, 1200)).unwrap();
         assert!((360..=370).contains(&year), "{year}");
-        let noise: Vec<f32> = (0..500).map(|_| random.uniform()).collect();
+        let noise: Vec<f64> = (0..500).map(|_| f64::from(random.uniform())).collect();
         assert_eq!(season(&noise), None);
         let mut found = 0;
         for _ in 0..20 {
             let mut at = 0.0;
-            let walk: Vec<f32> = (0..600)
+            let walk: Vec<f64> = (0..600)
                 .map(|_| {
-                    at += random.uniform() - 0.5;
+                    at += f64::from(random.uniform()) - 0.5;
                     at
                 })
                 .collect();

@@ -5,7 +5,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::{Model, Order};
 use crate::net::state::State;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, Value};
 use std::ops::Range;
 
 /// The number of windows over which a state is warmed up before the first prediction that counts.
@@ -27,7 +27,13 @@ pub fn warm_up_start(first: usize, warm_up: usize, lag: usize) -> usize {
 ///
 /// # Errors
 /// If there is no row before the first one, the table has fewer rows, the number of columns differs, or the GPU fails.
-pub fn outputs(model: &Model, device: &Device, inputs: &Tensor, rows: Range<usize>, warm_up: usize) -> Result<Tensor> {
+pub fn outputs<V: Value>(
+    model: &Model,
+    device: &Device,
+    inputs: &Tensor<V>,
+    rows: Range<usize>,
+    warm_up: usize,
+) -> Result<Tensor<V>> {
     let (Some(before), Some(last)) = (rows.start.checked_sub(1), rows.end.checked_sub(1)) else {
         return Err(Error::invalid("one step ahead: the first row cannot be predicted; begin with the second"));
     };
@@ -41,9 +47,9 @@ pub fn outputs(model: &Model, device: &Device, inputs: &Tensor, rows: Range<usiz
 #[derive(Debug, Clone)]
 pub struct HeldOut {
     /// The prediction for each row, `[n,D]` in raw units; means or medians if the model predicts distributions.
-    pub predictions: Tensor,
+    pub predictions: Tensor<f64>,
     /// The actual values in raw units, `[n+1,D]`: of the row before the first prediction, and of each predicted row.
-    pub actuals: Tensor,
+    pub actuals: Tensor<f64>,
     /// One score for each target.
     pub scores: Vec<Score>,
 }
@@ -57,8 +63,8 @@ impl HeldOut {
     pub fn of(
         model: &Model,
         device: &Device,
-        inputs: &Tensor,
-        targets: &Tensor,
+        inputs: &Tensor<f64>,
+        targets: &Tensor<f64>,
         rows: Range<usize>,
         warm_up: usize,
     ) -> Result<Self> {
@@ -71,7 +77,7 @@ impl HeldOut {
     ///
     /// # Errors
     /// Those of [`scores`].
-    pub fn new(predictions: Tensor, actuals: Tensor) -> Result<Self> {
+    pub fn new(predictions: Tensor<f64>, actuals: Tensor<f64>) -> Result<Self> {
         Ok(Self { scores: scores(&predictions, &actuals)?, predictions, actuals })
     }
 }
@@ -98,7 +104,7 @@ impl Score {
 ///
 /// # Errors
 /// If there is nothing to score or the shapes of the arrays do not fit together.
-pub fn scores(y: &Tensor, series: &Tensor) -> Result<Vec<Score>> {
+pub fn scores(y: &Tensor<f64>, series: &Tensor<f64>) -> Result<Vec<Score>> {
     let ((rows, width), (all, columns)) = (y.rows(), series.rows());
     if rows == 0 || all != rows + 1 || columns != width {
         let (y, series) = (y.dims(), series.dims());
@@ -107,10 +113,10 @@ pub fn scores(y: &Tensor, series: &Tensor) -> Result<Vec<Score>> {
              columns and one row more"
         )));
     }
-    let rmse = |forecast: &[f32], column: usize| {
+    let rmse = |forecast: &[f64], column: usize| {
         let truth = &series.data()[width..];
         let errors = forecast.iter().zip(truth).skip(column).step_by(width);
-        let sum: f64 = errors.map(|(y, t)| (f64::from(*y) - f64::from(*t)).powi(2)).sum();
+        let sum: f64 = errors.map(|(y, t)| (y - t).powi(2)).sum();
         (sum / rows as f64).sqrt()
     };
     let score = |column| Score { rmse: rmse(y.data(), column), persistence_rmse: rmse(series.data(), column) };

@@ -4,11 +4,11 @@ use core::f64::consts::{PI, SQRT_2};
 
 /// The quantile `part` (from 0 to 1) of `sorted`, linear between the two nearest values: Hyndman and Fan 1996, type 7.
 #[cfg(feature = "evaluate")]
-pub(super) fn quantile(sorted: &[f32], part: f64) -> f64 {
+pub(super) fn quantile<V: Copy + Into<f64>>(sorted: &[V], part: f64) -> f64 {
     let place = part * (sorted.len() - 1) as f64;
     let below = (place as usize).min(sorted.len() - 1);
     let above = (below + 1).min(sorted.len() - 1);
-    let (low, high) = (f64::from(sorted[below]), f64::from(sorted[above]));
+    let (low, high) = (sorted[below].into(), sorted[above].into());
     low + (place - below as f64) * (high - low)
 }
 

@@ -9,7 +9,7 @@ use crate::net::state::State;
 use crate::random::{Purpose, Random};
 use crate::series::residuals::{OutputKind, Residuals};
 use crate::simd::isa::Cpu;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, Value};
 use crate::units::Units;
 use crate::units::scaler::Scaler;
 use crate::units::transform::Past;
@@ -99,7 +99,7 @@ impl Simulator {
     ///
     /// # Errors
     /// If the number of columns differs, or `at` does not increase or has a row beyond the history.
-    pub fn walk(&self, history: &Tensor, at: &[usize], first: usize) -> Result<(Vec<Start>, Vec<f32>)> {
+    pub fn walk(&self, history: &Tensor<f64>, at: &[usize], first: usize) -> Result<(Vec<Start>, Vec<f32>)> {
         let (rows, columns) = history.rows();
         Error::check_length("history: columns", self.columns(), columns)?;
         if at.windows(2).any(|pair| pair[0] >= pair[1]) || at.last().is_some_and(|&last| last >= rows) {
@@ -107,20 +107,23 @@ impl Simulator {
         }
         let mut stream = Stream::on(self.cpu, Arc::clone(&self.network))?;
         let mut past = self.units.past(1);
-        let mut x = vec![0.0; columns];
+        let (mut raw, mut x) = (vec![0.0; columns], vec![0.0; columns]);
+        let narrow = |raw: &[f64], x: &mut [f32]| x.iter_mut().zip(raw).for_each(|(x, raw)| *x = raw.narrow());
         let (mut starts, mut at) = (Vec::with_capacity(at.len()), at.iter().peekable());
         // what was predicted for each row from `first` on, and its actual values, both in the network's units
         let first = first.max(self.lag());
         let (mut outputs, mut actuals) = (Vec::new(), Vec::with_capacity(rows.saturating_sub(first) * columns));
         for (t, row) in history.data().chunks_exact(columns).enumerate() {
-            x.copy_from_slice(row);
-            self.units.enter(&mut past, &mut x);
+            raw.copy_from_slice(row);
+            self.units.enter(&mut past, &mut raw);
+            narrow(&raw, &mut x);
             let y = stream.step(&x)?;
             if let Some(next) = history.data().get((t + 1) * columns..(t + 2) * columns).filter(|_| t + 1 >= first) {
                 outputs.extend_from_slice(y);
-                x.copy_from_slice(next);
-                self.units.transform_rows(past.before_next(), &mut x);
-                self.units.scale_targets(&mut x);
+                raw.copy_from_slice(next);
+                self.units.transform_rows(past.before_next(), &mut raw);
+                self.units.scale_targets(&mut raw);
+                narrow(&raw, &mut x);
                 actuals.extend_from_slice(&x);
             }
             if at.next_if_eq(&&t).is_some() {
@@ -134,7 +137,7 @@ impl Simulator {
 
     /// Simulates `each` paths of `steps` rows from every one of `starts`. It calls `sink(start, step, column, values)`
     /// with the values of all paths from one start at one step in one column, in raw units and in no particular order.
-    /// Values beyond the largest f32 become infinite, and NaN in later steps.
+    /// If the network's inputs become infinite, later steps are NaN.
     ///
     /// # Errors
     /// If there are too many paths for the memory, errors have another number of columns, or a start is of another
@@ -146,7 +149,7 @@ impl Simulator {
         steps: usize,
         errors: &Residuals,
         seed: u64,
-        mut sink: impl FnMut(usize, usize, usize, &mut [f32]),
+        mut sink: impl FnMut(usize, usize, usize, &mut [f64]),
     ) -> Result<()> {
         let (columns, out) = (self.columns(), self.network.shape().width_out());
         Error::check_length("errors: columns", columns, errors.columns())?;
@@ -179,19 +182,22 @@ impl Simulator {
         let mut past = Past::repeated(&starts.iter().map(|start| &start.past).collect::<Vec<_>>(), each);
         let mut randoms: Vec<Random> =
             starts.iter().map(|start| Random::new(seed, Purpose::Paths, start.row as u64)).collect();
-        let (mut x, mut values) = (vec![0.0; paths * columns], vec![0.0; each]);
+        let (mut raw, mut values) = (vec![0.0; paths * columns], vec![0.0; each]);
+        let mut x = vec![0.0; paths * columns];
         for step in 0..steps {
             if step > 0 {
-                self.units.enter(&mut past, &mut x);
+                self.units.enter(&mut past, &mut raw);
+                x.iter_mut().zip(&raw).for_each(|(x, raw)| *x = raw.narrow());
                 streams.step_many(&handles, &x, &mut y)?;
             }
             for (path, (x, y)) in x.chunks_exact_mut(columns).zip(y.chunks_exact(out)).enumerate() {
                 self.kind.values(y, errors.draw(&mut randoms[path / each]), x);
             }
-            self.units.values(&past, &mut x);
-            for (start, x) in x.chunks_exact((each * columns).max(1)).enumerate() {
+            raw.iter_mut().zip(&x).for_each(|(raw, &x)| *raw = x.into());
+            self.units.values(&past, &mut raw);
+            for (start, raw) in raw.chunks_exact((each * columns).max(1)).enumerate() {
                 for d in 0..columns {
-                    values.iter_mut().zip(x.iter().skip(d).step_by(columns)).for_each(|(to, &value)| *to = value);
+                    values.iter_mut().zip(raw.iter().skip(d).step_by(columns)).for_each(|(to, &value)| *to = value);
                     sink(start, step, d, &mut values);
                 }
             }

@@ -14,7 +14,7 @@ use crate::objective::loss::Loss;
 use crate::objective::optimizer::Optimizer;
 use crate::simd::isa::Cpu;
 use crate::simd::math::all_finite;
-use crate::tensor::{Buffer, Tensor};
+use crate::tensor::{Array, Buffer, Tensor};
 use crate::train::{Recipe, Trainer};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -98,7 +98,7 @@ pub fn save_beside(
     let mut extra = Vec::new();
     let mut shadow = |prefix: &str, arena: &[f32]| {
         let tensors = trainer.model.named(arena).into_iter();
-        extra.extend(tensors.map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
+        extra.extend(tensors.map(|(name, tensor)| (format!("{prefix}.{name}"), Array::from(tensor))));
     };
     for (name, moment) in moment_names(&trainer.recipe().optimizer).iter().zip(&trainer.moments) {
         if !moment.is_empty() {
@@ -108,11 +108,11 @@ pub fn save_beside(
     if let Some(best) = best {
         shadow("best", &best.model.params);
     }
-    extra.push(("state.h".into(), trainer.state.h()));
+    extra.push(("state.h".into(), trainer.state.h().into()));
     if let Some(c) = trainer.state.c() {
-        extra.push(("state.c".into(), c));
+        extra.push(("state.c".into(), c.into()));
     }
-    extra.extend(beside.iter().map(|(name, tensor)| (format!("{BESIDE}{name}"), tensor.clone())));
+    extra.extend(beside.iter().map(|(name, tensor)| (format!("{BESIDE}{name}"), tensor.clone().into())));
     let device = Some(trainer.device().order_of_sums());
     let position = Position { step: trainer.step, best: best.map(|best| (best.loss, best.step)), device };
     let position = serde_json::to_value(position).map_err(|e| Error::file(path.as_ref(), e.to_string()))?;
@@ -162,7 +162,11 @@ impl Checkpoint {
 
     /// The tensors that [`save_beside`] was given, by name.
     pub fn beside(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.loaded.extra.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(BESIDE)?, tensor)))
+        let tensors = self.loaded.extra.iter().filter_map(|(name, array)| match array {
+            Array::F32(tensor) => Some((name, tensor)),
+            Array::F64(_) => None, // never written
+        });
+        tensors.filter_map(|(name, tensor)| Some((name.strip_prefix(BESIDE)?, tensor)))
     }
 
     /// A line of text if the training is about to be resumed on a device that may add in another order. Then its last
@@ -250,9 +254,12 @@ fn shadow_of(path: &Path, loaded: &Loaded, prefix: &str) -> Result<Buffer> {
 }
 
 fn tensor<'a>(path: &Path, loaded: &'a Loaded, name: &str) -> Result<&'a Tensor> {
-    let missing =
-        || Error::tensor(path, format!("rnnstep.{name}"), "is missing; the checkpoint is of another training");
-    loaded.extra.get(name).ok_or_else(missing)
+    let error = |reason| Error::tensor(path, format!("rnnstep.{name}"), reason);
+    match loaded.extra.get(name) {
+        Some(Array::F32(tensor)) => Ok(tensor),
+        Some(Array::F64(_)) => Err(error("its values are F64; a checkpoint has F32 there")),
+        None => Err(error("is missing; the checkpoint is of another training")),
+    }
 }
 
 /// PyTorch's names of what an optimiser keeps for each parameter.

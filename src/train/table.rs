@@ -8,8 +8,8 @@ use std::ops::Range;
 /// Input columns and target columns in raw units. A row has the values of one time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    inputs: Tensor,
-    targets: Tensor,
+    inputs: Tensor<f64>,
+    targets: Tensor<f64>,
     columns: Option<Vec<usize>>,
 }
 
@@ -19,7 +19,12 @@ impl Table {
     ///
     /// # Errors
     /// If inputs and targets differ in their number of rows, or `columns` does not fit them.
-    pub fn new(inputs: Tensor, targets: Tensor, columns: Option<Vec<usize>>) -> Result<Self> {
+    pub fn new(
+        inputs: impl Into<Tensor<f64>>,
+        targets: impl Into<Tensor<f64>>,
+        columns: Option<Vec<usize>>,
+    ) -> Result<Self> {
+        let (inputs, targets) = (inputs.into(), targets.into());
         Error::check_length("targets: rows", inputs.rows().0, targets.rows().0)?;
         if let Some(columns) = &columns {
             Error::check_length("columns of the targets", targets.rows().1, columns.len())?;
@@ -34,12 +39,12 @@ impl Table {
     }
 
     /// `[T,I]`
-    pub fn inputs(&self) -> &Tensor {
+    pub fn inputs(&self) -> &Tensor<f64> {
         &self.inputs
     }
 
     /// `[T,D]`
-    pub fn targets(&self) -> &Tensor {
+    pub fn targets(&self) -> &Tensor<f64> {
         &self.targets
     }
 

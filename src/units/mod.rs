@@ -6,6 +6,7 @@ pub mod transform;
 
 use crate::error::{Error, Result};
 use crate::objective::loss::Loss;
+use crate::tensor::Value;
 use crate::units::scaler::{Scaler, Scaling};
 use crate::units::transform::{Past, TargetTransform};
 use alloc::{borrow::Cow, collections::BTreeSet, format, vec, vec::Vec};
@@ -86,8 +87,8 @@ impl Units {
         scaling: Scaling,
         transform: TargetTransform,
         loss: Loss,
-        inputs: (&[f32], usize),
-        targets: (&[f32], usize),
+        inputs: (&[f64], usize),
+        targets: (&[f64], usize),
         columns: Option<&[usize]>,
     ) -> Result<Self> {
         Self::fit_many(scaling, transform, loss, &[(inputs.0, targets.0)], (inputs.1, targets.1), columns)
@@ -102,7 +103,7 @@ impl Units {
         scaling: Scaling,
         transform: TargetTransform,
         loss: Loss,
-        parts: &[(&[f32], &[f32])],
+        parts: &[(&[f64], &[f64])],
         (inputs, targets): (usize, usize),
         columns: Option<&[usize]>,
     ) -> Result<Self> {
@@ -143,11 +144,11 @@ impl Units {
     ///
     /// # Errors
     /// If there are no more rows than these, or a relative change starts from 0.
-    pub fn rows(&self, inputs: (&[f32], usize), targets: (&[f32], usize)) -> Result<(Vec<f32>, Vec<f32>)> {
+    pub fn rows(&self, inputs: (&[f64], usize), targets: (&[f64], usize)) -> Result<(Vec<f32>, Vec<f32>)> {
         let (mut x, mut y) = formed(self.transform, inputs, targets, &self.columns)?;
         self.x.apply(&mut x);
         self.scale_targets(&mut y);
-        Ok((x, y))
+        Ok((f64::narrow_all(x), f64::narrow_all(y)))
     }
 
     /// The scaler of x.
@@ -179,7 +180,7 @@ impl Units {
     ///
     /// # Panics
     /// If `y` does not have O values.
-    pub fn point<'a>(&self, y: &'a [f32]) -> &'a [f32] {
+    pub fn point<'a, V: Value>(&self, y: &'a [V]) -> &'a [V] {
         let targets = self.targets();
         &y[self.loss.point() * targets..][..targets]
     }
@@ -207,32 +208,32 @@ impl Units {
 
     /// Converts raw rows `x [B,I]` of one time step to the network's units, in place.
     #[inline]
-    pub(crate) fn enter(&self, past: &mut Past, x: &mut [f32]) {
+    pub(crate) fn enter<V: Value>(&self, past: &mut Past, x: &mut [V]) {
         self.difference(past, x);
         self.x.apply(x);
     }
 
     /// Converts the outputs `y [B,O]` for the rows that entered last to raw values, in place.
     #[inline]
-    pub(crate) fn leave(&self, past: &Past, y: &mut [f32]) {
+    pub(crate) fn leave<V: Value>(&self, past: &Past, y: &mut [V]) {
         self.y.undo(y);
         self.integrate(past, y);
     }
 
     /// [`Units::enter`] for whole sequences `x [T,B,I]`.
-    pub(crate) fn enter_rows(&self, past: &mut Past, x: &mut [f32], batch: usize) {
+    pub(crate) fn enter_rows<V: Value>(&self, past: &mut Past, x: &mut [V], batch: usize) {
         x.chunks_exact_mut((batch * self.x.width()).max(1)).for_each(|x| self.enter(past, x));
     }
 
     /// [`Units::leave`] for whole sequences `y [T,B,O]`. `x [T,B,I]` are the raw rows, and `past` is the past before
     /// them.
-    pub(crate) fn leave_rows(&self, mut past: Past, x: &[f32], y: &mut [f32], batch: usize) {
+    pub(crate) fn leave_rows<V: Value>(&self, mut past: Past, x: &[V], y: &mut [V], batch: usize) {
         self.y.undo(y);
         if self.transform == TargetTransform::Value {
             return;
         }
         // the rows enter once more, for the value to which each predicted change is added
-        let mut row = vec![0.0; batch * self.x.width()];
+        let mut row = vec![V::default(); batch * self.x.width()];
         for (x, y) in x.chunks_exact(row.len().max(1)).zip(y.chunks_exact_mut((batch * self.y.width()).max(1))) {
             row.copy_from_slice(x);
             self.difference(&mut past, &mut row);
@@ -244,7 +245,7 @@ impl Units {
     /// scaler is applied later: for a learner, whose scalers move, and for many streams, where each thread scales its
     /// own blocks.
     #[inline]
-    pub(crate) fn difference(&self, past: &mut Past, x: &mut [f32]) {
+    pub(crate) fn difference<V: Value>(&self, past: &mut Past, x: &mut [V]) {
         if self.transform != TargetTransform::Value {
             past.take(&self.columns, x);
         }
@@ -253,7 +254,7 @@ impl Units {
     /// Applies the target transform to actual values `[D]`, in place. `before` are the values that changes are taken
     /// from.
     #[inline]
-    pub(crate) fn transform_rows(&self, before: &[f32], actual: &mut [f32]) {
+    pub(crate) fn transform_rows(&self, before: &[f64], actual: &mut [f64]) {
         for (actual, &before) in actual.iter_mut().zip(before) {
             *actual = self.transform.of(before, *actual);
         }
@@ -261,10 +262,10 @@ impl Units {
 
     /// Converts targets `[.., D]` to the network's units, by the first D columns of the scaler of y.
     #[inline]
-    pub(crate) fn scale_targets(&self, rows: &mut [f32]) {
+    pub(crate) fn scale_targets<V: Value>(&self, rows: &mut [V]) {
         for row in rows.chunks_exact_mut(self.targets()) {
-            for ((value, shift), scale) in row.iter_mut().zip(self.y.shift()).zip(self.y.scale()) {
-                *value = (*value - shift) / scale;
+            for ((value, &shift), &scale) in row.iter_mut().zip(self.y.shift()).zip(self.y.scale()) {
+                *value = (*value - V::of(shift)) / V::of(scale);
             }
         }
     }
@@ -273,14 +274,14 @@ impl Units {
     /// [`Units::scale_targets`].
     #[cfg(feature = "evaluate")]
     #[inline]
-    pub(crate) fn values(&self, past: &Past, rows: &mut [f32]) {
+    pub(crate) fn values<V: Value>(&self, past: &Past, rows: &mut [V]) {
         let mut before = past.before_next().iter();
         for row in rows.chunks_exact_mut(self.targets()) {
-            for ((value, shift), scale) in row.iter_mut().zip(self.y.shift()).zip(self.y.scale()) {
-                *value = *value * scale + shift;
+            for ((value, &shift), &scale) in row.iter_mut().zip(self.y.shift()).zip(self.y.scale()) {
+                *value = *value * V::of(scale) + V::of(shift);
                 // there is none if the network predicts values
                 if let Some(&before) = before.next() {
-                    *value = self.transform.value(before, *value);
+                    *value = self.transform.value(V::of(before), *value);
                 }
             }
         }
@@ -288,7 +289,7 @@ impl Units {
 
     /// The second half of [`Units::leave`]: changes become values. The scaler was undone before.
     #[inline]
-    pub(crate) fn integrate(&self, past: &Past, y: &mut [f32]) {
+    pub(crate) fn integrate<V: Value>(&self, past: &Past, y: &mut [V]) {
         if self.transform == TargetTransform::Value {
             return;
         }
@@ -296,12 +297,12 @@ impl Units {
         for (y, before) in y.chunks_exact_mut(self.y.width()).zip(before) {
             let (values, variances) = y.split_at_mut(if self.loss == Loss::Gaussian { before.len() } else { y.len() });
             for (y, &before) in values.iter_mut().zip(before.iter().cycle()) {
-                *y = self.transform.value(before, *y);
+                *y = self.transform.value(V::of(before), *y);
             }
             if self.transform == TargetTransform::RelativeChange {
                 // y is a part of `before`, so its deviation is multiplied by |before|
                 for (s, &before) in variances.iter_mut().zip(before) {
-                    *s += 2.0 * libm::logf(libm::fabsf(before));
+                    *s = *s + V::of(2.0 * libm::log(libm::fabs(before)));
                 }
             }
         }
@@ -314,7 +315,7 @@ fn widened(values: &Scaler, loss: Loss) -> Result<Scaler> {
     let (shift, scale) = (values.shift().to_vec(), values.scale().to_vec());
     match loss {
         Loss::Gaussian => {
-            let moved = scale.iter().map(|scale| 2.0 * libm::logf(libm::fabsf(*scale)));
+            let moved = scale.iter().map(|scale| 2.0 * libm::log(libm::fabs(*scale)));
             let ones = scale.iter().map(|_| 1.0);
             Scaler::new(shift.iter().copied().chain(moved).collect(), scale.iter().copied().chain(ones).collect())
         }
@@ -324,7 +325,7 @@ fn widened(values: &Scaler, loss: Loss) -> Result<Scaler> {
 
 /// Whether all changes in these rows are finite.
 #[cfg(feature = "std")]
-pub(crate) fn check_changes(transform: TargetTransform, (values, width): (&[f32], usize)) -> Result<()> {
+pub(crate) fn check_changes(transform: TargetTransform, (values, width): (&[f64], usize)) -> Result<()> {
     if transform == TargetTransform::Value {
         return Ok(());
     }
@@ -332,7 +333,7 @@ pub(crate) fn check_changes(transform: TargetTransform, (values, width): (&[f32]
     for (i, (&before, &now)) in values.iter().zip(values.get(ahead..).unwrap_or_default()).enumerate() {
         let row = i / width.max(1) + 1;
         check_before(transform, before, row)?;
-        if !transform.of(before, now).is_finite() {
+        if !transform.of(before, now).narrow().is_finite() {
             return Err(Error::invalid(format!("target-as: the change from row {row} on is not finite; use value")));
         }
     }
@@ -340,7 +341,7 @@ pub(crate) fn check_changes(transform: TargetTransform, (values, width): (&[f32]
 }
 
 /// Whether a relative change can start from the value `before`. `row` counts from 1.
-fn check_before(transform: TargetTransform, before: f32, row: usize) -> Result<()> {
+fn check_before(transform: TargetTransform, before: f64, row: usize) -> Result<()> {
     if transform == TargetTransform::RelativeChange && before == 0.0 {
         return Err(Error::invalid(format!(
             "target-as relative-change: the value of row {row} is 0, where no relative change is defined; use change"
@@ -352,10 +353,10 @@ fn check_before(transform: TargetTransform, before: f32, row: usize) -> Result<(
 /// The rows after the target transform but before scaling, without the first ones: see [`Units::rows`].
 fn formed(
     transform: TargetTransform,
-    (inputs, width): (&[f32], usize),
-    (targets, outputs): (&[f32], usize),
+    (inputs, width): (&[f64], usize),
+    (targets, outputs): (&[f64], usize),
     columns: &[usize],
-) -> Result<(Vec<f32>, Vec<f32>)> {
+) -> Result<(Vec<f64>, Vec<f64>)> {
     let (lag, rows) = (transform.lag(), inputs.len() / width.max(1));
     Error::check_length("targets: rows", rows, targets.len() / outputs.max(1))?;
     if let Some(column) = columns.iter().find(|&&column| column >= width) {
@@ -366,7 +367,7 @@ fn formed(
     if rows <= lag {
         return Err(Error::invalid(format!("{rows} rows, but the first change needs {lag} before it: give more data")));
     }
-    let of = |values: &[f32], width: usize, t: usize, column: usize| {
+    let of = |values: &[f64], width: usize, t: usize, column: usize| {
         let (before, now) = (values[(t - lag) * width + column], values[t * width + column]);
         check_before(transform, before, t + 1 - lag)?;
         Ok(transform.of(before, now))
@@ -401,8 +402,8 @@ mod tests {
 
     #[test]
     fn training_rows_are_what_a_stream_sees() {
-        let inputs: Vec<f32> = (0..24).map(|i| (i as f32 * 0.7).sin() * 3.0 + i as f32).collect();
-        let targets: Vec<f32> = inputs.chunks(2).map(|row| row[1]).collect();
+        let inputs: Vec<f64> = (0..24).map(|i| (i as f64 * 0.7).sin() * 3.0 + i as f64).collect();
+        let targets: Vec<f64> = inputs.chunks(2).map(|row| row[1]).collect();
         for transform in [
             TargetTransform::Value,
             TargetTransform::Change,
@@ -419,10 +420,11 @@ mod tests {
                 if t < transform.lag() {
                     continue;
                 }
+                let seen = [seen[0] as f32, seen[1] as f32];
                 assert_eq!(seen, x[(t - transform.lag()) * 2..][..2], "{transform:?} {t}");
                 // an answer that is right in the network's units is right in raw ones
                 if let Some(&predicted) = y.get(t - transform.lag() + 1) {
-                    let mut answer = [predicted];
+                    let mut answer = [f64::from(predicted)];
                     units.leave(&past, &mut answer);
                     assert!((answer[0] - targets[t + 1]).abs() < 1e-4, "{transform:?} {t}: {answer:?}");
                 }
@@ -434,10 +436,10 @@ mod tests {
     #[test]
     fn distributions_in_raw_units() {
         let quantiles: Loss = "quantiles:0.2,0.9".parse().unwrap();
-        let series: Vec<f32> =
-            (0..40).map(|i| (i as f32 * 0.9).sin() * 2.0 - if i % 2 == 0 { 5.0 } else { 30.0 }).collect();
+        let series: Vec<f64> =
+            (0..40).map(|i| (i as f64 * 0.9).sin() * 2.0 - if i % 2 == 0 { 5.0 } else { 30.0 }).collect();
         let (inputs, columns) = ((&series[..], 2), [1, 0]);
-        let targets: Vec<f32> = series.chunks(2).flat_map(|row| [row[1], row[0]]).collect();
+        let targets: Vec<f64> = series.chunks(2).flat_map(|row| [row[1], row[0]]).collect();
         for (transform, loss) in [
             TargetTransform::Value,
             TargetTransform::Change,
@@ -456,7 +458,7 @@ mod tests {
             );
             let mut past = units.past(1);
             series.chunks(2).for_each(|row| units.enter(&mut past, &mut row.to_vec()));
-            let predicted = [0.3_f32, -1.1, 0.7, 0.4];
+            let predicted = [0.3_f64, -1.1, 0.7, 0.4];
             let (mut y, mut low, mut high) = (predicted, [predicted[0], predicted[1]], [predicted[2], predicted[3]]);
             units.leave(&past, &mut y);
             plain.leave(&past, &mut low);
@@ -483,12 +485,12 @@ mod tests {
 
     #[test]
     fn refuses_what_cannot_be() {
-        let fit = |transform, inputs: &[f32], columns| {
+        let fit = |transform, inputs: &[f64], columns| {
             Units::fit(Scaling::Standard, transform, Loss::Mse, (inputs, 1), (inputs, 1), columns)
                 .map(drop)
                 .map_err(|e| e.to_string())
         };
-        let predicted = |transform, inputs: &[f32], columns| fit(transform, inputs, columns).unwrap_err();
+        let predicted = |transform, inputs: &[f64], columns| fit(transform, inputs, columns).unwrap_err();
         assert!(predicted(TargetTransform::Change, &[1.0, 2.0], None).contains("must be among the inputs"));
         assert!(predicted(TargetTransform::Change, &[1.0], Some(&[0])).contains("the first change needs 1 before it"));
         assert!(predicted(TargetTransform::SeasonalChange { season: 0 }, &[1.0], Some(&[0])).contains("season 0"));

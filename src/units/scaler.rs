@@ -1,6 +1,7 @@
 //! Scalers convert between raw units and the network's, with one shift and one scale for each column.
 
 use crate::error::{Error, Result};
+use crate::tensor::Value;
 use alloc::{format, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -17,19 +18,24 @@ pub enum Scaling {
     None,
 }
 
-/// `(value - shift) / scale`, column by column.
+/// A scale must be above this, so that it is a normal number in f32 too: a column that changes by less counts as one
+/// that never changes.
+const LEAST: f64 = f32::MIN_POSITIVE as f64;
+
+/// `(value - shift) / scale`, column by column. Shift and scale are f64, so that a column may be far from 0 and change
+/// little.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Columns")]
 pub struct Scaler {
-    shift: Vec<f32>,
-    scale: Vec<f32>,
+    shift: Vec<f64>,
+    scale: Vec<f64>,
 }
 
 /// The fields of a scaler in a file, before they are checked.
 #[derive(Deserialize)]
 struct Columns {
-    shift: Vec<f32>,
-    scale: Vec<f32>,
+    shift: Vec<f64>,
+    scale: Vec<f64>,
 }
 
 impl TryFrom<Columns> for Scaler {
@@ -51,19 +57,16 @@ impl Scaler {
     ///
     /// # Errors
     /// If there is no whole row, or a value is not finite.
-    pub fn fit(scaling: Scaling, rows: &[f32], width: usize) -> Result<Self> {
+    pub fn fit<V: Value>(scaling: Scaling, rows: &[V], width: usize) -> Result<Self> {
         if width == 0 || rows.is_empty() || !rows.len().is_multiple_of(width) {
             return Err(Error::invalid(format!("scaler: {} values do not divide into rows of {width}", rows.len())));
         }
         if rows.iter().any(|v| !v.is_finite()) {
             return Err(Error::invalid("scaler: a value of the training part is not finite"));
         }
-        let fits: Vec<(f64, f64)> = (0..width)
-            .map(|column| fit_column(scaling, rows.iter().skip(column).step_by(width).map(|&v| f64::from(v))))
-            .collect();
-        let shift = fits.iter().map(|fit| fit.0 as f32).collect();
-        // a scale that is too small for f32 counts as that of a column that never changes
-        let scale = fits.iter().map(|fit| fit.1 as f32).map(|s| if s > 0.0 { s } else { 1.0 }).collect();
+        let fits =
+            (0..width).map(|column| fit_column(scaling, rows.iter().skip(column).step_by(width).map(|&v| v.into())));
+        let (shift, scale) = fits.map(|(shift, scale)| (shift, if scale > LEAST { scale } else { 1.0 })).unzip();
         Self::try_from(Columns { shift, scale })
     }
 
@@ -71,7 +74,7 @@ impl Scaler {
     ///
     /// # Errors
     /// If there are none, if there are more of one than of the other, if one is not finite, or if a scale is 0.
-    pub fn new(shift: Vec<f32>, scale: Vec<f32>) -> Result<Self> {
+    pub fn new(shift: Vec<f64>, scale: Vec<f64>) -> Result<Self> {
         Self::try_from(Columns { shift, scale })
     }
 
@@ -81,35 +84,39 @@ impl Scaler {
     }
 
     /// The shift of each column, `[width]`, in raw units.
-    pub fn shift(&self) -> &[f32] {
+    pub fn shift(&self) -> &[f64] {
         &self.shift
     }
 
     /// The scale of each column, `[width]`, in raw units; never 0.
-    pub fn scale(&self) -> &[f32] {
+    pub fn scale(&self) -> &[f64] {
         &self.scale
     }
 
     /// Sets the shift and the scale of one column. Both must be finite, and the scale not 0.
-    pub(crate) fn set(&mut self, column: usize, shift: f32, scale: f32) {
+    pub(crate) fn set(&mut self, column: usize, shift: f64, scale: f64) {
         debug_assert!(shift.is_finite() && scale.is_finite() && scale != 0.0);
         (self.shift[column], self.scale[column]) = (shift, scale);
     }
 
-    /// Converts raw units to the network's, in place: `rows [n, width]` with any n.
-    pub fn apply(&self, rows: &mut [f32]) {
+    /// Converts raw units to the network's, in place: `rows [n, width]` with any n. It computes in the type of the
+    /// values.
+    #[inline]
+    pub fn apply<V: Value>(&self, rows: &mut [V]) {
         for row in rows.chunks_mut(self.width()) {
-            for ((value, shift), scale) in row.iter_mut().zip(&self.shift).zip(&self.scale) {
-                *value = (*value - shift) / scale;
+            for ((value, &shift), &scale) in row.iter_mut().zip(&self.shift).zip(&self.scale) {
+                *value = (*value - V::of(shift)) / V::of(scale);
             }
         }
     }
 
-    /// Converts the network's units to raw ones, in place: `rows [n, width]` with any n.
-    pub fn undo(&self, rows: &mut [f32]) {
+    /// Converts the network's units to raw ones, in place: `rows [n, width]` with any n. It computes in the type of the
+    /// values.
+    #[inline]
+    pub fn undo<V: Value>(&self, rows: &mut [V]) {
         for row in rows.chunks_mut(self.width()) {
-            for ((value, shift), scale) in row.iter_mut().zip(&self.shift).zip(&self.scale) {
-                *value = *value * scale + shift;
+            for ((value, &shift), &scale) in row.iter_mut().zip(&self.shift).zip(&self.scale) {
+                *value = *value * V::of(scale) + V::of(shift);
             }
         }
     }
@@ -125,12 +132,13 @@ fn fit_column(scaling: Scaling, values: impl Iterator<Item = f64> + Clone) -> (f
             (low, high - low)
         }
         Scaling::Standard => {
+            // around the first value: a large constant in all of them then costs no digits, and a column that never
+            // changes has a deviation of exactly 0
+            let first = values.clone().next().unwrap_or_default();
             let count = values.clone().count() as f64;
-            let mean = values.clone().sum::<f64>() / count;
-            let variance = values.map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
-            // a constant column differs from its own mean only by rounding
-            let constant = variance <= (mean * 1e-12) * (mean * 1e-12);
-            (mean, if constant { 0.0 } else { libm::sqrt(variance) })
+            let mean = values.clone().map(|v| v - first).sum::<f64>() / count;
+            let variance = values.map(|v| (v - first - mean) * (v - first - mean)).sum::<f64>() / count;
+            (first + mean, libm::sqrt(variance))
         }
     }
 }
@@ -145,7 +153,7 @@ mod tests {
         let standard = Scaler::fit(Scaling::Standard, &rows, 3).unwrap();
         assert_eq!(standard.shift(), [3.0, 10.0, 8.0]);
         assert_eq!(standard.scale()[1], 1.0);
-        assert!((standard.scale()[0] - (8.0_f32 / 3.0).sqrt()).abs() < 1e-6);
+        assert!((standard.scale()[0] - (8.0_f64 / 3.0).sqrt()).abs() < 1e-15);
         let min_max = Scaler::fit(Scaling::MinMax, &rows, 3).unwrap();
         let mut scaled = rows;
         min_max.apply(&mut scaled);
@@ -156,8 +164,8 @@ mod tests {
 
     #[test]
     fn refuses_what_cannot_be() {
-        assert!(Scaler::fit(Scaling::Standard, &[], 1).is_err());
-        assert!(Scaler::fit(Scaling::Standard, &[1.0, f32::NAN], 1).is_err());
+        assert!(Scaler::fit::<f64>(Scaling::Standard, &[], 1).is_err());
+        assert!(Scaler::fit(Scaling::Standard, &[1.0, f64::NAN], 1).is_err());
         assert!(Scaler::try_from(Columns { shift: [0.0].into(), scale: [0.0].into() }).is_err());
         assert!(Scaler::try_from(Columns { shift: [0.0].into(), scale: [].into() }).is_err());
     }

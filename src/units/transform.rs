@@ -2,7 +2,7 @@
 //! rows, which are kept here too.
 
 use crate::error::{Error, Result};
-use crate::tensor::touch;
+use crate::tensor::{Value, touch};
 use alloc::{format, vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -57,35 +57,36 @@ impl TargetTransform {
 
     /// Applies the transform to the value `now`; `before` is the value [`TargetTransform::lag`] rows earlier.
     #[inline]
-    pub fn of(self, before: f32, now: f32) -> f32 {
+    pub fn of<V: Value>(self, before: V, now: V) -> V {
         match self {
             Self::Value => now,
             Self::Change | Self::SeasonalChange { .. } => now - before,
-            Self::RelativeChange if before == 0.0 => 0.0,
-            Self::RelativeChange => (now - before) / libm::fabsf(before),
+            Self::RelativeChange if before == V::default() => V::default(),
+            Self::RelativeChange => (now - before) / before.size(),
         }
     }
 
     /// Undoes the transform: the value for the network's output `predicted`.
     #[inline]
-    pub fn value(self, before: f32, predicted: f32) -> f32 {
+    pub fn value<V: Value>(self, before: V, predicted: V) -> V {
         match self {
             Self::Value => predicted,
             Self::Change | Self::SeasonalChange { .. } => before + predicted,
-            Self::RelativeChange => before + libm::fabsf(before) * predicted,
+            Self::RelativeChange => before + before.size() * predicted,
         }
     }
 }
 
 /// The last values of the predicted columns of B sequences: a ring of [`TargetTransform::lag`] rows. It is part of a
-/// [`State`](crate::net::state::State).
+/// [`State`](crate::net::state::State). They are f64, whatever the type of the rows: a row of f32 is differenced in f32
+/// from the nearest values, and its own values are kept as they are.
 ///
 /// A sequence counts as constant before its first row, so its first change is 0.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Past {
     transform: TargetTransform,
     /// `[lag][B][D]`
-    values: Vec<f32>,
+    values: Vec<f64>,
     /// B·D
     row: usize,
     /// The oldest row of the ring, which the next one replaces.
@@ -139,14 +140,14 @@ impl Past {
     /// Replaces the values in `columns` of the rows `x [B,I]` by their changes, and remembers the values. If a value is
     /// not finite, the value before it is remembered instead, so that the next change is finite again.
     #[inline]
-    pub fn take(&mut self, columns: &[usize], x: &mut [f32]) {
+    pub fn take<V: Value>(&mut self, columns: &[usize], x: &mut [V]) {
         let (transform, batch, first) = (self.transform, self.row / columns.len().max(1), !self.begun);
         let input = x.len() / batch.max(1);
         if first {
             self.begun = true;
             for row in self.values.chunks_exact_mut(self.row.max(1)) {
                 for (kept, x) in row.chunks_exact_mut(columns.len()).zip(x.chunks_exact(input)) {
-                    kept.iter_mut().zip(columns).for_each(|(kept, &column)| *kept = x[column]);
+                    kept.iter_mut().zip(columns).for_each(|(kept, &column)| *kept = x[column].into());
                 }
             }
         }
@@ -154,9 +155,9 @@ impl Past {
         for (kept, x) in row.chunks_exact_mut(columns.len()).zip(x.chunks_exact_mut(input)) {
             for (before, &column) in kept.iter_mut().zip(columns) {
                 let now = x[column];
-                x[column] = transform.of(*before, now);
+                x[column] = transform.of(V::of(*before), now);
                 if now.is_finite() {
-                    *before = now;
+                    *before = now.into();
                 }
             }
         }
@@ -168,7 +169,7 @@ impl Past {
 
     /// The values that the next changes are taken from, `[B,D]`.
     #[inline]
-    pub fn before_next(&self) -> &[f32] {
+    pub fn before_next(&self) -> &[f64] {
         self.values.get(self.oldest * self.row..).and_then(|rows| rows.get(..self.row)).unwrap_or_default()
     }
 
@@ -178,11 +179,11 @@ impl Past {
     }
 
     /// The ring in its order in memory, `[lag,B,D]`: see [`Past::oldest`].
-    pub(crate) fn values(&self) -> &[f32] {
+    pub(crate) fn values(&self) -> &[f64] {
         &self.values
     }
 
-    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+    pub(crate) fn values_mut(&mut self) -> &mut [f64] {
         &mut self.values
     }
 
@@ -196,7 +197,7 @@ impl Past {
     }
 
     /// The ring from its oldest row on, `[lag,B,D]`; `None` before the first row.
-    pub fn rows(&self) -> Option<Vec<f32>> {
+    pub fn rows(&self) -> Option<Vec<f64>> {
         let (young, old) = self.values.split_at(self.oldest * self.row);
         self.begun.then(|| [old, young].concat())
     }
@@ -207,7 +208,7 @@ impl Past {
     pub(crate) fn repeated(pasts: &[&Self], times: usize) -> Self {
         let Some(first) = pasts.first() else { return Self::default() };
         let (columns, lag) = (first.row, first.lag());
-        let rings: Vec<Vec<f32>> = pasts.iter().filter_map(|past| past.rows()).collect();
+        let rings: Vec<Vec<f64>> = pasts.iter().filter_map(|past| past.rows()).collect();
         let mut values = Vec::with_capacity(lag * columns * rings.len() * times);
         for row in 0..lag {
             for ring in &rings {
@@ -221,7 +222,7 @@ impl Past {
     ///
     /// # Errors
     /// If the number of values differs.
-    pub fn set_rows(&mut self, rows: &[f32]) -> Result<()> {
+    pub fn set_rows(&mut self, rows: &[f64]) -> Result<()> {
         Error::check_length("past [lag,B,D]", self.values.len(), rows.len())?;
         self.values.copy_from_slice(rows);
         (self.oldest, self.begun) = (0, true);
@@ -239,7 +240,7 @@ mod tests {
             [TargetTransform::Change, TargetTransform::RelativeChange, TargetTransform::SeasonalChange { season: 3 }];
         for transform in transforms {
             let mut past = Past::new(transform, 1, 1);
-            let series = [4.0_f32, 5.0, 2.5, 0.0, 3.0, -1.0, 7.0];
+            let series = [4.0_f64, 5.0, 2.5, 0.0, 3.0, -1.0, 7.0];
             for (t, &now) in series.iter().enumerate() {
                 let mut x = [9.0, now];
                 if t >= transform.lag() {
@@ -262,7 +263,7 @@ mod tests {
         let transform = TargetTransform::SeasonalChange { season: 2 };
         let (mut both, mut one) = (Past::new(transform, 2, 2), Past::new(transform, 1, 2));
         for t in 0..7 {
-            let row = |b: usize| [t as f32, (b * 10 + t * t) as f32, (b + 3 * t) as f32];
+            let row = |b: usize| [t as f64, (b * 10 + t * t) as f64, (b + 3 * t) as f64];
             let (mut x, mut alone) = ([row(0), row(1)].concat(), row(1));
             both.take(&[2, 1], &mut x);
             one.take(&[2, 1], &mut alone);

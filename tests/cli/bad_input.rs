@@ -3,6 +3,7 @@
 
 use crate::run::Run;
 use rnnstep::model::file;
+use rnnstep::tensor::Stored;
 use rnnstep::{CellKind, Tensor};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +18,7 @@ fn folder() -> Run {
     run.model("good.safetensors", CellKind::Lstm, [1, 4, 1, 1]);
     let rows: String = (0..60).map(|i| format!("{i},{}\n", (f64::from(i) * 0.5).sin())).collect();
     run.file("good.csv", format!("time,value\n{rows}"));
-    rnnstep::data::npy::write(&run.path("good.npy"), &Tensor::zeros([5, 1])).unwrap();
+    rnnstep::data::npy::write(&run.path("good.npy"), &Tensor::<f32>::zeros([5, 1])).unwrap();
     run.ok("predict good.safetensors good.csv");
     run.ok("train good.csv --seq-len 5 --epochs 1 --no-plot");
     run
@@ -103,7 +104,7 @@ fn model_files_with_the_wrong_tensors() {
     let run = folder();
     let good = run.tensors("good.safetensors");
     let write = |name: &str, tensors: &BTreeMap<String, Tensor>| {
-        let list: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let list: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor as &dyn Stored)).collect();
         file::write_tensors(run.path(name), &list).unwrap();
     };
     write("same.safetensors", &good);
@@ -220,7 +221,7 @@ fn arrays_that_are_none() {
     table_is_refused(&run, "absent.npy", &[]);
     // windows
     let write = |name: &str, x: &[usize], target: &[usize]| {
-        let (x, target) = (Tensor::zeros(x), Tensor::zeros(target));
+        let (x, target) = (Tensor::<f32>::zeros(x), Tensor::<f32>::zeros(target));
         file::write_tensors(run.path(name), &[("x", &x), ("target", &target)]).unwrap();
         name.to_string()
     };

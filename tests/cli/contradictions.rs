@@ -3,6 +3,7 @@
 
 use crate::run::Run;
 use rnnstep::model::file;
+use rnnstep::tensor::Array;
 use rnnstep::{Cpu, Loss, Tensor, Units};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -215,7 +216,7 @@ fn best_weights_that_cannot_be_are_refused() {
     run.ok("train n.csv --epochs 2 --hidden 4 --no-plot --out m.safetensors");
     let loaded = || file::load(run.path("m.checkpoint.safetensors"), None, Cpu::widest()).unwrap();
     let good = loaded();
-    let written = |metadata: &file::Metadata, extra: &BTreeMap<String, Tensor>| {
+    let written = |metadata: &file::Metadata, extra: &BTreeMap<String, Array>| {
         let extra: Vec<_> = extra.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
         file::save(run.path("b.checkpoint.safetensors"), &good.model, metadata, &extra).unwrap();
         run.fails("train --resume b.checkpoint.safetensors --epochs 4 --no-plot --out b.safetensors", &["b.checkpoint"])
@@ -225,7 +226,8 @@ fn best_weights_that_cannot_be_are_refused() {
     assert!(written(&metadata, &good.extra).contains("best loss"));
     let mut extra = loaded().extra;
     let (_, tensor) = extra.iter_mut().find(|(name, _)| name.starts_with("best.")).unwrap();
-    *tensor = Tensor::new(tensor.dims().to_vec(), vec![f32::NAN; tensor.data().len()]).unwrap();
+    let (dims, count) = (tensor.dims().to_vec(), tensor.dims().iter().product());
+    *tensor = Tensor::new(dims, vec![f32::NAN; count]).unwrap().into();
     assert!(written(&good.metadata, &extra).contains("not finite"));
 }
 

@@ -179,7 +179,7 @@ fn changes_in_every_command() {
         // predict, stream and a stream of the library say the same
         let rows = numbers(&run.text("s.csv"), 1);
         let mut stream = Stream::new(model).unwrap();
-        let by_hand: Vec<Vec<f32>> = rows.iter().map(|row| stream.step(row).unwrap().to_vec()).collect();
+        let by_hand: Vec<Vec<f64>> = rows.iter().map(|row| stream.step_f64(row).unwrap().to_vec()).collect();
         assert_eq!(numbers(&run.ok("predict model.safetensors s.csv").stdout, 1), by_hand);
         let lines: String = rows.iter().map(|row| format!("{},{}\n", row[0], row[1])).collect();
         let streamed = run.feed_ok("stream model.safetensors", &lines).stdout;
@@ -246,7 +246,7 @@ fn distributions_in_every_command() {
             assert_eq!(predicted.lines().next().unwrap(), format!("day,{names}"));
             let (rows, came) = (numbers(&predicted, 1), numbers(&run.text("s.csv"), 2));
             // how often what came lay within: four fifths between the outer quantiles, two thirds within a deviation
-            let inside = |y: &[f32], came: f32| match y {
+            let inside = |y: &[f64], came: f64| match y {
                 [mean, s] => (came - mean).abs() < (s / 2.0).exp(),
                 y => came > y[0] && came < y[y.len() - 1],
             };

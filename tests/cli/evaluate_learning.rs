@@ -98,11 +98,11 @@ fn a_model_that_learns_as_it_is_told() {
     assert_eq!(forecasts.len(), 300);
     for (t, row) in numbers(&run.text("s.csv"), 1)[..1499].iter().enumerate().skip(198) {
         // 50 windows of 20 rows before the first origin, and one more for the change
-        let y = learner.predict(row).unwrap()[0];
-        learner.learn(&row[1..]).unwrap();
+        let y = learner.predict_f64(row).unwrap()[0];
+        learner.learn_f64(&row[1..]).unwrap();
         if t >= 1199 {
             learner.resume();
-            assert_eq!(forecasts[t - 1199].parse::<f32>().unwrap().to_bits(), y.to_bits(), "{t}");
+            assert_eq!(forecasts[t - 1199].parse::<f64>().unwrap().to_bits(), y.to_bits(), "{t}");
         }
     }
 }

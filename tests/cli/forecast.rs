@@ -1,23 +1,23 @@
 //! `rnnstep forecast` predicts many steps ahead, with prediction intervals, and refuses what it
 //! cannot forecast.
 
-use super::run::{Run, numbers};
+use super::run::{Run, numbers, numbers_in_f32};
 use rnnstep::data::{npy, sine};
 use rnnstep::model::file;
 use rnnstep::series::interval::{Options, Residuals, bands};
 use rnnstep::{CellKind, Cpu, Model, Stream, Tensor};
 
 /// Predictions fed back by hand after `history`.
-fn by_hand(model: Model, history: &[f32], steps: usize) -> Vec<f32> {
+fn by_hand(model: Model, history: &[f64], steps: usize) -> Vec<f64> {
     let width = model.shape().input();
     let mut stream = Stream::new(model).unwrap();
     let mut y = vec![];
     for x in history.chunks(width) {
-        y = stream.step(x).unwrap().to_vec();
+        y = stream.step_f64(x).unwrap().to_vec();
     }
     let mut all = y.clone();
     for _ in 1..steps {
-        y = stream.step(&y).unwrap().to_vec();
+        y = stream.step_f64(&y).unwrap().to_vec();
         all.extend_from_slice(&y);
     }
     all
@@ -54,10 +54,10 @@ fn arrays_and_several_columns() {
     let history = Tensor::new([11, 3], (0..33).map(|i| (i as f32).sin()).collect::<Vec<_>>()).unwrap();
     npy::write(&run.path("h.npy"), &history).unwrap();
     file::write_tensors(run.path("h.safetensors"), &[("x", &history)]).unwrap();
-    let expected = Tensor::new([9, 3], by_hand(model, history.data(), 9)).unwrap();
+    let expected = Tensor::new([9, 3], by_hand(model, Tensor::from(history.clone()).data(), 9)).unwrap().narrow();
     for input in ["h.npy", "h.safetensors"] {
         run.ok(&format!("forecast m.safetensors {input} --steps 9 --out y.npy"));
-        assert_eq!(npy::read(&run.path("y.npy")).unwrap(), expected);
+        assert_eq!(npy::read(&run.path("y.npy")).unwrap().narrow(), expected);
         run.ok(&format!("forecast m.safetensors {input} --steps 9 --out y.safetensors"));
         assert_eq!(run.tensors("y.safetensors")["y"], expected);
     }
@@ -72,11 +72,11 @@ fn the_sine_needs_no_history() {
     let run = Run::new();
     run.ok("train --steps 2000 --no-plot");
     let answer = run.ok("forecast model.safetensors --steps 40");
-    let found = numbers(&answer.stdout, 1).concat();
-    let history: Vec<f32> = (0..4).flat_map(|k| sine::window(k, 20).take(20)).collect();
+    let found: Vec<f64> = numbers_in_f32(&answer.stdout, 1).concat().into_iter().map(f64::from).collect();
+    let history: Vec<f64> = (0..4).flat_map(|k| sine::window(k, 20).take(20)).map(f64::from).collect();
     assert_eq!(found, by_hand(Model::load(run.path("model.safetensors")).unwrap(), &history, 40));
     // after four windows the sine goes on at 4 pi
-    let truth = (0..40).map(|i| ((80 + i) as f32 * std::f32::consts::PI / 20.0).sin());
+    let truth = (0..40).map(|i| ((80 + i) as f64 * std::f64::consts::PI / 20.0).sin());
     for (i, (found, truth)) in found.iter().zip(truth).enumerate() {
         assert!((found - truth).abs() < 0.25, "step {i}: {found}, not {truth}");
     }
@@ -133,7 +133,7 @@ fn bands_around_a_forecast() {
     let other = run.ok(&format!("{again} --seed 1 --paths 500")).stdout;
     assert_ne!(other, answer.stdout);
     run.ok(&format!("{again} --out y.npy --plot f.png"));
-    assert_eq!(npy::read(&run.path("y.npy")).unwrap().data(), rows.concat());
+    assert_eq!(npy::read(&run.path("y.npy")).unwrap().wide().data(), rows.concat());
 }
 
 /// Errors lie around where the loss of the training aims, which a file says in its recipe.
@@ -151,7 +151,7 @@ fn bands_know_the_loss() {
         let model = loaded.model.clone().with_units(units.clone().with_loss(loss.parse().unwrap()).unwrap()).unwrap();
         bands(&model, Cpu::widest(), &history, 247, None, &options).unwrap().median.data().to_vec()
     };
-    let found: Vec<f32> = said.iter().map(|row| row[0]).collect();
+    let found: Vec<f64> = said.iter().map(|row| row[0]).collect();
     assert_eq!(found, middle("mae"));
     assert_ne!(found, middle("mse"));
 }

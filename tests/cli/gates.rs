@@ -1,7 +1,7 @@
 //! `rnnstep gates` prints the gates of a cell under the lesson's names; the values are checked
 //! against their definitions.
 
-use super::run::{Run, numbers};
+use super::run::{Run, numbers_in_f32 as numbers};
 use rnnstep::{CellKind, Cpu, Order, State, Tensor};
 
 /// Rows `step, layer, unit, values` in order, the header checked.

@@ -1,8 +1,9 @@
 //! `rnnstep predict` reads and writes every kind of file, and takes and returns states.
 
-use super::run::{Run, numbers};
+use super::run::{Run, numbers, numbers_in_f32};
 use rnnstep::data::npy;
 use rnnstep::model::file;
+use rnnstep::tensor::{Array, Stored};
 use rnnstep::{CellKind, Cpu, Isa, Model, Order, State, Tensor};
 
 /// `n` numbers that look like a signal.
@@ -33,18 +34,18 @@ fn every_kind_of_file_gives_the_same_numbers() {
         for input in ["x.csv", "x.npy", "x.safetensors"] {
             let answer = run.ok(&format!("predict m.safetensors {input}"));
             assert_eq!(answer.stdout.lines().next(), Some("y_1,y_2,y_3"));
-            assert_eq!(numbers(&answer.stdout, 0).concat(), y.data(), "{input}");
+            assert_eq!(numbers_in_f32(&answer.stdout, 0).concat(), y.data(), "{input}");
             assert_eq!(answer.stderr, "");
             let written = run.ok(&format!("predict m.safetensors {input} --out y.csv"));
             assert_eq!((written.stdout.as_str(), run.text("y.csv")), ("", answer.stdout));
             run.ok(&format!("predict m.safetensors {input} --out y.npy"));
-            assert_eq!(npy::read(&run.path("y.npy")).unwrap(), y);
+            assert_eq!(npy::read(&run.path("y.npy")).unwrap(), Array::F32(y.clone()));
             run.ok(&format!("predict m.safetensors {input} --out y.safetensors"));
             assert!(run.tensors("y.safetensors").into_iter().eq([("y".to_string(), y.clone())]));
         }
         for isa in Isa::available() {
             let answer = run.ok(&format!("predict m.safetensors x.npy --isa {}", isa.name()));
-            assert_eq!(numbers(&answer.stdout, 0).concat(), y.data(), "{}", isa.name());
+            assert_eq!(numbers_in_f32(&answer.stdout, 0).concat(), y.data(), "{}", isa.name());
         }
     }
 }
@@ -60,7 +61,7 @@ fn several_sequences_in_either_order() {
     run.ok("predict m.safetensors x.safetensors --out y.safetensors --final-state s.safetensors");
     assert_eq!(run.tensors("y.safetensors")["y"], y);
     run.ok("predict m.safetensors x.safetensors --out y.npy");
-    assert_eq!(npy::read(&run.path("y.npy")).unwrap(), y);
+    assert_eq!(npy::read(&run.path("y.npy")).unwrap(), Array::F32(y.clone()));
     let major = x.swap_batch_and_time().unwrap();
     npy::write(&run.path("major.npy"), &major).unwrap();
     run.ok("predict m.safetensors major.npy --time-major --out major.safetensors --final-state t.safetensors");
@@ -98,7 +99,7 @@ fn two_halves_make_the_whole() {
         assert_ne!(cold, second);
         assert!(run.bytes("s.safetensors") == run.bytes("whole.safetensors"));
         // a state that does not fit
-        let tensor = |dims: [usize; 3]| Tensor::zeros(dims);
+        let tensor = |dims: [usize; 3]| Tensor::<f32>::zeros(dims);
         file::write_tensors(run.path("wide.safetensors"), &[("h", &tensor([2, 1, 18])), ("c", &tensor([2, 1, 18]))])
             .unwrap();
         run.fails(
@@ -123,21 +124,21 @@ fn scalers_names_and_times() {
     assert_eq!((lines[0], lines.len()), ("date,temp_max_next", 1462));
     assert!(lines[1].starts_with("2012-01-01,") && lines[1461].starts_with("2015-12-31,"));
     let y = numbers(&answer.stdout, 1).concat();
-    assert!(y.iter().sum::<f32>() / 1461.0 > 10.0, "degrees, not the network's units");
+    assert!(y.iter().sum::<f64>() / 1461.0 > 10.0, "degrees, not the network's units");
     // by hand: scale, run the raw network, scale back
     let loaded = file::load(run.path("model.safetensors"), None, Cpu::widest()).unwrap();
     let rows = numbers(&run.text("seattle-weather.csv"), 1);
-    let mut x: Vec<f32> = rows.iter().flat_map(|row| [row[3], row[0]]).collect();
+    let mut x: Vec<f64> = rows.iter().flat_map(|row| [row[3], row[0]]).collect();
     let (x_scaler, y_scaler) = loaded.model.scalers().unwrap();
     x_scaler.apply(&mut x);
-    let x = Tensor::new([1461, 2], x).unwrap();
+    let x = Tensor::<f64>::new([1461, 2], x).unwrap().narrow();
     let raw = forward(&loaded.model.clone().raw(), &x, 1).into_data();
-    let mut by_hand = raw.clone();
+    let mut by_hand: Vec<f64> = raw.iter().map(|&y| y.into()).collect();
     y_scaler.undo(&mut by_hand);
     assert!(y == by_hand);
     npy::write(&run.path("scaled.npy"), &x).unwrap();
     let answer = run.ok("predict model.safetensors scaled.npy --raw");
-    assert!(numbers(&answer.stdout, 0).concat() == raw);
+    assert!(numbers_in_f32(&answer.stdout, 0).concat() == raw);
     // columns are found by name wherever they stand, and not taken for others
     let moved: String = run
         .text("seattle-weather.csv")
@@ -169,7 +170,7 @@ fn a_file_of_pytorch() {
         .into_iter()
         .map(|(name, tensor)| (name.replace("rnn.", "net.").replace("fc.", "out."), tensor))
         .collect();
-    let renamed: Vec<(&str, &Tensor)> = renamed.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let renamed: Vec<_> = renamed.iter().map(|(name, tensor)| (name.as_str(), tensor as &dyn Stored)).collect();
     file::write_tensors(run.path("torch.safetensors"), &renamed).unwrap();
     let answer = run.ok("predict torch.safetensors x.csv");
     assert_eq!(answer.stdout, run.ok("predict m.safetensors x.csv").stdout);
@@ -179,7 +180,7 @@ fn a_file_of_pytorch() {
     let shape = model.shape().with_nonlinearity(rnnstep::Nonlinearity::Relu).unwrap();
     let weights: Vec<Tensor> = model.weights().into_iter().map(|(_, tensor)| tensor).collect();
     let model = Model::from_weights(shape, &weights).unwrap();
-    assert_eq!(numbers(&relu, 0).concat(), forward(&model, &Tensor::new([12, 1], x).unwrap(), 1).data());
+    assert_eq!(numbers_in_f32(&relu, 0).concat(), forward(&model, &Tensor::new([12, 1], x).unwrap(), 1).data());
     run.fails("predict m.safetensors x.csv --nonlinearity relu", &["m.safetensors", "tanh", "relu"]);
 }
 
@@ -190,7 +191,7 @@ fn weights_that_are_not_finite_are_warned_of_and_used() {
     run.file("x.csv", "0.5\n0.25\n");
     let mut tensors = run.tensors("m.safetensors");
     tensors.get_mut("fc.bias").unwrap().data_mut()[1] = f32::NAN;
-    let list: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let list: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor as &dyn Stored)).collect();
     file::write_tensors(run.path("nan.safetensors"), &list).unwrap();
     let answer = run.ok("predict nan.safetensors x.csv");
     assert_eq!(answer.stderr.lines().count(), 1);
@@ -202,7 +203,7 @@ fn weights_that_are_not_finite_are_warned_of_and_used() {
     // in the recurrence everything becomes NaN, as in PyTorch
     tensors.get_mut("rnn.weight_hh_l0").unwrap().data_mut()[4] = f32::INFINITY;
     tensors.get_mut("rnn.bias_ih_l0").unwrap().data_mut()[7] = f32::NAN;
-    let list: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let list: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor as &dyn Stored)).collect();
     file::write_tensors(run.path("nan.safetensors"), &list).unwrap();
     let answer = run.ok("predict nan.safetensors x.csv");
     assert_eq!(answer.stderr.matches("warning: ").count(), 3, "{}", answer.stderr);

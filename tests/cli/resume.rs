@@ -3,6 +3,7 @@
 use super::run::Run;
 use rnnstep::model::file;
 use rnnstep::net::layout::Layout;
+use rnnstep::tensor::Array;
 use rnnstep::{CellKind, Tensor};
 
 /// Trains `data` with `flags` for 75 steps at once, and 40 and then to 75; the model files and logs must be the same.
@@ -227,7 +228,7 @@ fn a_checkpoint_without_windows() {
     let kept = parts.extra.len();
     parts.extra.retain(|name, _| !name.starts_with("beside."));
     assert_eq!(kept - parts.extra.len(), 4); // 0, 15, 30 and the last
-    let write = |extra: Vec<(String, Tensor)>| {
+    let write = |extra: Vec<(String, Array)>| {
         let layout = Layout::new(&parts.shape);
         let weights: Vec<_> =
             layout.entries().iter().map(|entry| entry.name.clone()).zip(parts.weights.clone()).collect();
@@ -241,6 +242,6 @@ fn a_checkpoint_without_windows() {
     run.ok("train --resume half.safetensors --steps 60 --no-plot");
     assert!(run.ok("train --resume half.safetensors --steps 70").stderr.contains(note));
     assert!(!run.ok("train --resume half.safetensors --steps 80").stderr.contains(note));
-    write([extra, vec![("beside.frame.15".into(), Tensor::zeros([3]))]].concat());
+    write([extra, vec![("beside.frame.15".into(), Tensor::<f32>::zeros([3]).into())]].concat());
     run.fails("train --resume half.safetensors --steps 50", &["half.checkpoint.safetensors", "frame.15", "[3]"]);
 }

@@ -47,8 +47,8 @@ fn every_cell_learns_the_sunspots() {
         let x = Tensor::new([rows.len() - 1, 1], &rows[..rows.len() - 1]).unwrap();
         let mut state = State::new(loaded.model.shape(), 1);
         let y = loaded.model.forward(Cpu::widest(), &x, Order::BatchFirst, &mut state).unwrap();
-        let rmse = |said: &[f32]| {
-            let errors = said.iter().zip(&rows[247..]).map(|(y, t)| f64::from(y - t).powi(2));
+        let rmse = |said: &[f64]| {
+            let errors = said.iter().zip(&rows[247..]).map(|(y, t)| (y - t).powi(2));
             (errors.sum::<f64>() / 62.0).sqrt()
         };
         let printed: Vec<f64> = score.split([' ', ')', ',']).filter_map(|word| word.parse().ok()).collect();
@@ -196,7 +196,7 @@ fn scalers_are_fitted_on_the_training_part_only() {
     let run = Run::new();
     run.example("sunspots.csv");
     let rows = numbers(&run.text("sunspots.csv"), 1).concat();
-    let training: Vec<f64> = rows[..247].iter().map(|&v| f64::from(v)).collect();
+    let training: Vec<f64> = rows[..247].to_vec();
     let mean = training.iter().sum::<f64>() / 247.0;
     let deviation = (training.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 247.0).sqrt();
     let (least, most) = training.iter().fold((f64::MAX, f64::MIN), |(a, b), &v| (a.min(v), b.max(v)));
@@ -209,8 +209,8 @@ fn scalers_are_fitted_on_the_training_part_only() {
         run.ok(&format!("train sunspots.csv --epochs 1 --no-plot {flag}"));
         let (x, y) = scalers(&run, "model.safetensors");
         assert_eq!(x, y);
-        assert!((f64::from(x.shift()[0]) - shift).abs() <= 1e-6 * shift, "{flag}: {:?}, not {shift}", x.shift());
-        assert!((f64::from(x.scale()[0]) - scale).abs() <= 1e-6 * scale, "{flag}: {:?}, not {scale}", x.scale());
+        assert!((x.shift()[0] - shift).abs() <= 1e-6 * shift, "{flag}: {:?}, not {shift}", x.shift());
+        assert!((x.scale()[0] - scale).abs() <= 1e-6 * scale, "{flag}: {:?}, not {scale}", x.scale());
     }
     // nothing of what is held out gets into scalers or weights
     let lines: Vec<String> = run.text("sunspots.csv").lines().map(String::from).collect();

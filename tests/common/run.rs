@@ -298,7 +298,13 @@ pub fn relu(input: usize, hidden: usize) -> Shape {
 }
 
 /// The numbers of a table with a header, row after row.
-pub fn numbers(csv: &str, first_column: usize) -> Vec<Vec<f32>> {
+pub fn numbers(csv: &str, first_column: usize) -> Vec<Vec<f64>> {
+    let row = |line: &str| line.split(',').skip(first_column).map(|text| text.parse().unwrap()).collect();
+    csv.lines().skip(1).map(row).collect()
+}
+
+/// The same for the numbers of a network without units, which are f32: the shortest text is that of an f32.
+pub fn numbers_in_f32(csv: &str, first_column: usize) -> Vec<Vec<f32>> {
     let row = |line: &str| line.split(',').skip(first_column).map(|text| text.parse().unwrap()).collect();
     csv.lines().skip(1).map(row).collect()
 }

@@ -9,8 +9,13 @@ use rnnstep::train::{Length, Plan, Table};
 use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Shape, TargetTransform, Tensor};
 
-pub fn column(values: &[f32]) -> Tensor {
-    Tensor::new([values.len(), 1], values).unwrap()
+pub fn column(values: &[f32]) -> Tensor<f64> {
+    Tensor::new([values.len(), 1], wide(values)).unwrap()
+}
+
+/// The same values as raw values are.
+pub fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| value.into()).collect()
 }
 
 /// A column that goes in and is predicted.

@@ -281,7 +281,7 @@ fn files_that_cannot_be_read() {
     let path = folder.path().join("t.csv");
     let ragged = vec![strings(&["1", "2"]), strings(&["3"])];
     named(csv::write(&path, &strings(&["a", "b"]), ragged).unwrap_err(), &path);
-    named(npy::write(&inside, &Tensor::zeros([1])).unwrap_err(), &inside);
+    named(npy::write(&inside, &Tensor::<f32>::zeros([1])).unwrap_err(), &inside);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -335,21 +335,21 @@ proptest! {
     #[test]
     fn csv_written_is_csv_read((rows, width, values) in array(), tail in "[a-z ,;|\t\"'é\n]{0,8}") {
         let header: Vec<String> = (0..width).map(|column| format!("c{column}{tail}x")).collect();
-        let cells = values.chunks(width).map(|row| row.iter().map(|&value| csv::number(value)).collect());
+        let cells = values.chunks(width).map(|row| row.iter().map(|&value| csv::number(f64::from(value))).collect());
         let mut bytes = Vec::new();
         csv::write_to(&mut bytes, &header, cells).unwrap();
         let options = CsvOptions { delimiter: Some(b','), ..Default::default() };
         let series = read(&bytes, &options).unwrap();
         prop_assert_eq!(&series.columns, &header);
         prop_assert_eq!(series.values.dims(), [rows, width]);
-        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        prop_assert_eq!(bits(series.values.data()), bits(&values));
+        let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(series.values.data()), bits(&values.iter().map(|&v| v.into()).collect::<Vec<f64>>()));
         // and so without a header, delimiter found
-        let cells = values.chunks(width).map(|row| row.iter().map(|&value| csv::number(value)).collect());
+        let cells = values.chunks(width).map(|row| row.iter().map(|&value| csv::number(f64::from(value))).collect());
         let mut bytes = Vec::new();
         csv::write_to(&mut bytes, &[], cells).unwrap();
         let series = table(&bytes);
-        prop_assert_eq!(bits(series.values.data()), bits(&values));
+        prop_assert_eq!(bits(series.values.data()), bits(&values.iter().map(|&v| v.into()).collect::<Vec<f64>>()));
     }
 
     #[test]

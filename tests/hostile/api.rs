@@ -310,10 +310,13 @@ fn plain(dice: &mut Dice) -> Outcome {
         call("Tensor::part", || array.part(start..end))?;
         call("Tensor::swap_batch_and_time", || array.swap_batch_and_time())?;
         call("Tensor::rows", || Ok(array.rows()))?;
-        call("forecast::scores", || rnnstep::series::one_step::scores(&array, &good::series(5, 2)))?;
+        call("forecast::scores", || {
+            rnnstep::series::one_step::scores(&array.clone().into(), &good::series(5, 2).into())
+        })?;
         call("Windows::cut", || Windows::cut(array.clone(), array.clone()))?;
     }
-    let (shift, scale) = (some(dice, 2), some(dice, 2));
+    let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
+    let (shift, scale) = (wide(some(dice, 2)), wide(some(dice, 2)));
     if let Some(scaler) = call("Scaler::new", || Scaler::new(shift, scale))? {
         let mut rows = some(dice, 6);
         act("Scaler::apply", || scaler.apply(&mut rows))?;

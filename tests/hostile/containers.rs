@@ -12,6 +12,7 @@ use rnnstep::measure::reference64;
 use rnnstep::model::file;
 use rnnstep::model::file::Loaded;
 use rnnstep::series::multi_step;
+use rnnstep::tensor::Array;
 use rnnstep::train::Recipe;
 use rnnstep::train::Table;
 use rnnstep::train::checkpoint::Checkpoint;
@@ -102,9 +103,17 @@ fn learner(dice: &mut Dice, loaded: Loaded) -> Outcome {
         Err(_) => return Ok(false),
     }
     for (name, buffer) in snapshot.buffers_mut() {
-        let found = loaded.extra.get(&format!("{}{name}", file::LEARNER)).map_or(&[][..], Tensor::data);
-        if found.len() == buffer.len() {
-            buffer.copy_from_slice(found);
+        let found =
+            loaded.extra.get(&format!("{}{name}", file::LEARNER)).cloned().map(|array| array.narrow().into_data());
+        if let Some(found) = found.filter(|found| found.len() == buffer.len()) {
+            buffer.copy_from_slice(&found);
+        }
+    }
+    for (name, values) in snapshot.raw_values_mut() {
+        let found =
+            loaded.extra.get(&format!("{}{name}", file::LEARNER)).cloned().map(|array| array.wide().into_data());
+        if let Some(found) = found.filter(|found| found.len() == values.len()) {
+            values.copy_from_slice(&found);
         }
     }
     if allowed(learner.restore(&snapshot))?.is_none() {
@@ -128,7 +137,7 @@ fn arrays() {
         let model = Model::random(*good::trainer().model().shape(), 7).unwrap();
         move |case| {
             let path = damaged(case, &good);
-            let all = match file::read_all_tensors(&path) {
+            let all = match file::read_all_tensors::<f32>(&path) {
                 Ok(all) => all,
                 Err(error) => return names_file(&error, &path).map(|()| false),
             };
@@ -234,7 +243,7 @@ fn model(dice: &mut Dice, loaded: &Loaded, cpu: Cpu, folder: &Path) -> Result<()
     allowed(reference64::deviation(model, Weights::F32, cpu))?;
     let history = good::series(12, shape.input());
     if let Some(mut stream) = allowed(Stream::on(cpu, model.clone()))? {
-        allowed(multi_step::ahead(&mut stream, &history, 3))?;
+        allowed(multi_step::ahead(&mut stream, &history.clone().into(), 3))?;
     }
     learns(dice, model, &history)?;
     evaluated(model, cpu)?;
@@ -277,7 +286,7 @@ fn evaluated(model: &Model, cpu: Cpu) -> Result<(), String> {
 /// What was taken can be written, and what was written is the same.
 fn again(loaded: &Loaded, folder: &Path) -> Result<(), String> {
     let path = folder.join("again.safetensors");
-    let extra: Vec<(String, Tensor)> =
+    let extra: Vec<(String, Array)> =
         loaded.extra.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
     if allowed(file::save(&path, &loaded.model, &loaded.metadata, &extra))?.is_none() {
         return Ok(());

@@ -7,6 +7,7 @@ use rnnstep::data::windows::Windows;
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, End, Metadata, Unseen};
 use rnnstep::series::residuals::Residuals;
+use rnnstep::tensor::{Array, Stored};
 use rnnstep::train::checkpoint;
 use rnnstep::train::checkpoint::Best;
 use rnnstep::train::{Recipe, Trainer};
@@ -57,7 +58,7 @@ pub fn models(folder: &Path) -> Vec<Good> {
 
 fn metadata() -> Metadata {
     let names = ["a".to_string(), "b".to_string()];
-    let table = series(40, 2);
+    let table = series(40, 2).into();
     Metadata {
         columns: Columns { inputs: names.to_vec(), targets: names.to_vec(), time: Some("t".into()) },
         recipe: Some(json!({ "lr": 0.01, "steps": 75, "loss": "mse", "data": ["good.csv"] })),
@@ -120,7 +121,7 @@ pub fn windows() -> Windows {
 /// Tensors that are no model's: states, windows, sequences.
 pub fn arrays(folder: &Path) -> Vec<Good> {
     let path = folder.join("good-arrays.safetensors");
-    let write = |name: &str, tensors: &[(&str, &Tensor)]| {
+    let write = |name: &str, tensors: &[(&str, &dyn Stored)]| {
         file::write_tensors(&path, tensors).unwrap();
         (name.to_string(), fs::read(&path).unwrap())
     };
@@ -145,10 +146,12 @@ pub fn learner(folder: &Path) -> Good {
     }
     let snapshot = learner.snapshot();
     let position = json!({ "learner": { "numbers": snapshot.numbers, "options": learner.options() } });
+    let named = |name: &str| format!("{}{name}", file::LEARNER);
     let kept = snapshot.buffers().into_iter().filter(|(_, buffer)| !buffer.is_empty());
-    let extra: Vec<_> = kept
-        .map(|(name, buffer)| (format!("{}{name}", file::LEARNER), Tensor::new([buffer.len()], buffer).unwrap()))
-        .collect();
+    let kept = kept.map(|(name, buffer)| (named(name), Array::F32(Tensor::new([buffer.len()], buffer).unwrap())));
+    let raw = snapshot.raw_values().into_iter().filter(|(_, values)| !values.is_empty());
+    let raw = raw.map(|(name, values)| (named(name), Array::F64(Tensor::new([values.len()], values).unwrap())));
+    let extra: Vec<_> = kept.chain(raw).collect();
     file::save(&path, &learner.model(), &Metadata { position: Some(position), ..metadata() }, &extra).unwrap();
     ("learner".into(), fs::read(path).unwrap())
 }

@@ -6,6 +6,7 @@ use crate::dice::{Dice, NASTY_U64};
 use rnnstep::data::csv::{self, CsvOptions, Missing};
 use rnnstep::data::npy;
 use rnnstep::data::series::Series;
+use rnnstep::tensor::{Array, Stored};
 use std::fs;
 use std::path::Path;
 
@@ -119,8 +120,8 @@ fn npy() {
                     let again = case.folder.join("again.npy");
                     npy::write(&again, &array).map_err(|error| error.to_string())?;
                     let read = npy::read(&again).map_err(|error| error.to_string())?;
-                    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-                    let same = read.dims() == array.dims() && bits(read.data()) == bits(array.data());
+                    let bits = |array: &Array| (array.width(), array.dims().to_vec(), array.bytes().to_vec());
+                    let same = bits(&read) == bits(&array);
                     if same { Ok(true) } else { Err("another array after it was written and read".into()) }
                 }
                 Err(error) => names_file(&error, &path).map(|()| false),

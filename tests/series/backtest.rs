@@ -1,7 +1,7 @@
 //! The backtest: nothing looks ahead, folds are what they should be, and an unpredictable series is
 //! reported as such.
 
-use crate::series::{self, noise, protocol, table};
+use crate::series::{self, noise, protocol, table, wide};
 use rnnstep::evaluate::backtest::{Evaluation, Forecaster, Protocol, Verdict, Window, evaluate};
 use rnnstep::series::naive::Naive;
 use rnnstep::train::Recipe;
@@ -152,9 +152,9 @@ fn folds_are_what_they_should_be() {
 #[test]
 fn further_ahead_is_fed_back() {
     let rows =
-        Tensor::new([300, 2], (0..600).map(|i| (i as f32 * 0.21).sin() + i as f32 * 0.01).collect::<Vec<_>>()).unwrap();
+        Tensor::new([300, 2], (0..600).map(|i| (i as f64 * 0.21).sin() + i as f64 * 0.01).collect::<Vec<_>>()).unwrap();
     // the targets are the inputs in another order
-    let targets: Vec<f32> = rows.data().chunks(2).flat_map(|row| [row[1], row[0]]).collect();
+    let targets: Vec<f64> = rows.data().chunks(2).flat_map(|row| [row[1], row[0]]).collect();
     let table = Table::new(rows.clone(), Tensor::new([300, 2], targets).unwrap(), Some(vec![1, 0])).unwrap();
     for transform in [TargetTransform::Value, TargetTransform::Change, TargetTransform::SeasonalChange { season: 7 }] {
         let plan = Plan { shape: Shape::new(CellKind::Gru, 2, 9, 1, 2).unwrap(), ..plan(transform, 2, 4) };
@@ -164,7 +164,7 @@ fn further_ahead_is_fed_back() {
         let mut stream = Stream::new(model).unwrap();
         for t in 0..299 {
             let row = &rows.data()[t * 2..][..2];
-            let mut y = stream.step(row).unwrap().to_vec();
+            let mut y = stream.step_f64(row).unwrap().to_vec();
             if t < 19 {
                 continue;
             }
@@ -174,7 +174,7 @@ fn further_ahead_is_fed_back() {
                     let said = found.columns[d].forecasters[0].values[(t - 19) * 5 + ahead];
                     assert_eq!(said.to_bits(), y.to_bits(), "{transform:?} {t} {ahead}");
                 }
-                y = stream.step(&[y[1], y[0]]).unwrap().to_vec();
+                y = stream.step_f64(&[y[1], y[0]]).unwrap().to_vec();
             }
             stream.set_state(&here).unwrap();
         }
@@ -183,7 +183,7 @@ fn further_ahead_is_fed_back() {
             Ok(stream.model().as_ref().clone())
         });
         for (one, five) in one.unwrap().columns.iter().zip(&found.columns) {
-            let five: Vec<f32> = five.forecasters[0].values.iter().step_by(5).copied().collect();
+            let five: Vec<f64> = five.forecasters[0].values.iter().step_by(5).copied().collect();
             assert_eq!(one.forecasters[0].values, five);
         }
     }
@@ -212,11 +212,11 @@ fn naive_forecasts_are_fitted_to_the_training_part() {
     let column = &found.columns[0];
     let names: Vec<String> = column.forecasters.iter().map(|forecasts| forecasts.forecaster.to_string()).collect();
     assert_eq!(names, ["model", "last value", "seasonal naive", "drift", "autoregression"]);
-    let linear = Naive::autoregression(&values[..240], 10).unwrap();
+    let linear = Naive::autoregression(&wide(&values[..240]), 10).unwrap();
     let said = &column.forecasters[4].values;
     for (i, origin) in found.origins.clone().enumerate() {
         let mut out = [0.0; 2];
-        linear.forecast(&values[..=origin], &mut out);
-        assert_eq!(said[i * 2..][..2], out.map(|value| value as f32));
+        linear.forecast(&wide(&values[..=origin]), &mut out);
+        assert_eq!(said[i * 2..][..2], out);
     }
 }

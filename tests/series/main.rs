@@ -6,6 +6,7 @@
 mod series;
 
 mod backtest;
+mod offset;
 #[cfg(feature = "plot")]
 mod plot;
 mod prediction_intervals;

@@ -1,7 +1,7 @@
 //! An 80 % prediction interval holds 80 % of the values of rows that nothing has seen, and
 //! simulated paths are what they should be.
 
-use crate::series::{self, column, table};
+use crate::series::{self, column, table, wide};
 use rnnstep::cpu::Threads;
 use rnnstep::random::{Purpose, Random};
 use rnnstep::series::interval::{Intervals, Options, Residuals, Simulator, bands};
@@ -74,7 +74,7 @@ fn held(kind: Kind, transform: TargetTransform, loss: &str, seeds: u64, table: u
                 all[place] += 1.0;
                 for (inside, band) in inside.iter_mut().zip(&made.bands) {
                     let (low, high) = (band.lower.data()[step], band.upper.data()[step]);
-                    inside[place] += f64::from(u8::from((low..=high).contains(&values[origin + step])));
+                    inside[place] += f64::from(u8::from((low..=high).contains(&f64::from(values[origin + step]))));
                 }
             }
         }
@@ -173,8 +173,8 @@ fn bands_are_held_against_what_came() {
             let part = |made: &Intervals| {
                 let band = &made.bands[1];
                 let last = STEPS - 1;
-                let inside = band.lower.data()[last] <= values[origin + last]
-                    && values[origin + last] <= band.upper.data()[last];
+                let actual = f64::from(values[origin + last]);
+                let inside = band.lower.data()[last] <= actual && actual <= band.upper.data()[last];
                 f64::from(u8::from(inside))
             };
             let make = |from: usize, unseen: usize, errors: Option<&Residuals>| {
@@ -212,10 +212,10 @@ fn paths_add_up_what_they_draw() {
         .paths(&starts, PATHS, 6, &errors, 1, |start, step, d, values| {
             let from = history.data()[(start + 1) * 2 + d];
             let size = if d == 0 { 1.0 } else { 10.0 };
-            let moved: Vec<f32> = values.iter().map(|value| (value - from) / size).collect();
-            let parity = |m: f32| m.fract() == 0.0 && (m as i32 - (step as i32 + 1)) % 2 == 0;
-            assert!(moved.iter().all(|&m| parity(m) && m.abs() <= step as f32 + 1.0), "{start} {step} {d}: {values:?}");
-            found[start][step][d] = moved.iter().map(|m| f64::from(m * m)).sum::<f64>() / PATHS as f64;
+            let moved: Vec<f64> = values.iter().map(|value| (value - from) / size).collect();
+            let parity = |m: f64| m.fract() == 0.0 && (m as i32 - (step as i32 + 1)) % 2 == 0;
+            assert!(moved.iter().all(|&m| parity(m) && m.abs() <= step as f64 + 1.0), "{start} {step} {d}: {values:?}");
+            found[start][step][d] = moved.iter().map(|m| m * m).sum::<f64>() / PATHS as f64;
         })
         .unwrap();
     for (step, variances) in found.iter().flatten().enumerate() {
@@ -240,7 +240,7 @@ fn no_starts_are_no_paths() {
 #[test]
 fn a_column_of_which_no_future_is_known() {
     let model = Model::random(Shape::new(CellKind::Lstm, 2, 5, 1, 2).unwrap(), 1).unwrap();
-    let values = (0..400).flat_map(|i| [(i as f32 * 0.3).sin(), f32::INFINITY]);
+    let values = (0..400).flat_map(|i| [(i as f64 * 0.3).sin(), f64::INFINITY]);
     let history = Tensor::new([400, 2], values.collect::<Vec<_>>()).unwrap();
     let stored = Residuals::new((0..100).map(|i| (i % 7) as f32 - 3.0).collect(), 2).unwrap();
     let options = Options { levels: vec![0.5, 0.9], steps: 5, paths: 50, seed: 0 };
@@ -258,7 +258,7 @@ fn paths_without_errors_are_the_forecast() {
         TargetTransform::SeasonalChange { season: 4 },
     ];
     let losses = ["mse", "gaussian", "quantiles:0.1,0.5,0.9", "quantiles:0.5"];
-    let values: Vec<f32> = (0..80).map(|i| 10.0 + (i as f32 * 0.7).sin() + 0.01 * i as f32).collect();
+    let values: Vec<f64> = (0..80).map(|i| 10.0 + (i as f64 * 0.7).sin() + 0.01 * i as f64).collect();
     let history = Tensor::new([40, 2], values).unwrap();
     let rows = (history.data(), 2);
     for (i, (transform, loss)) in
@@ -334,7 +334,8 @@ fn what_cannot_be_is_said() {
     }
     // a Gaussian says it of itself
     let shape = Shape::new(CellKind::Rnn, 1, 4, 1, 2).unwrap();
-    let rows_of = (&rows[..], 1);
+    let raw = wide(&rows);
+    let rows_of = (&raw[..], 1);
     let units =
         Units::fit(Scaling::Standard, TargetTransform::Value, Loss::Gaussian, rows_of, rows_of, Some(&[0])).unwrap();
     let gaussian = Model::random(shape, 0).unwrap().with_units(units).unwrap();

@@ -51,12 +51,12 @@ fn walk(table: &Table, protocol: &Protocol, plan: &Plan) -> Evaluation {
     evaluate(table, protocol, &device(), fit).unwrap()
 }
 
-fn said(evaluation: &Evaluation, target: usize, name: Forecaster) -> &[f32] {
+fn said(evaluation: &Evaluation, target: usize, name: Forecaster) -> &[f64] {
     let found = evaluation.columns[target].forecasters.iter().find(|forecasts| forecasts.forecaster == name);
     &found.unwrap_or_else(|| panic!("no {name}")).values
 }
 
-fn bits(values: &[f32]) -> Vec<u32> {
+fn bits(values: &[f64]) -> Vec<u64> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
@@ -93,8 +93,8 @@ fn it_is_a_learner_driven_by_hand() {
                 by_hand.pause();
                 for t in from - 50 - transform.lag()..(from + 13).min(119) {
                     let (x, came) = (&table.inputs().data()[t * inputs..], &table.targets().data()[t * width..]);
-                    let y = units.point(by_hand.predict(&x[..inputs]).unwrap()).to_vec();
-                    by_hand.learn(&came[..width]).unwrap();
+                    let y = units.point(by_hand.predict_f64(&x[..inputs]).unwrap()).to_vec();
+                    by_hand.learn_f64(&came[..width]).unwrap();
                     if t < from {
                         continue;
                     }
@@ -184,7 +184,7 @@ fn where_the_rule_changes_learning_is_better() {
     assert!(model.sentence().starts_with("better than the same model frozen by "), "{}", model.sentence());
     assert_eq!(naive.verdict(), Verdict::Better, "{naive:?}");
     // the score is that of its forecasts
-    let square = |(said, came): (&f32, &f32)| f64::from(said - came).powi(2);
+    let square = |(said, came): (&f64, &f32)| (said - f64::from(*came)).powi(2);
     let mse = said(&found, 0, Forecaster::Learner).iter().zip(&values[1200..]).map(square).sum::<f64>() / 1200.0;
     assert!((found.columns[0].forecasters[1].scores[0].mse / mse - 1.0).abs() < 1e-6);
     // as long as the rule is the old one, there is little to learn

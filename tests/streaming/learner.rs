@@ -156,6 +156,9 @@ proptest! {
         for ((_, to), (_, from)) in copy.buffers_mut().into_iter().zip(snapshot.buffers()) {
             to.copy_from_slice(from);
         }
+        for ((_, to), (_, from)) in copy.raw_values_mut().into_iter().zip(snapshot.raw_values()) {
+            to.copy_from_slice(from);
+        }
         copy.numbers = serde_json::from_str(&serde_json::to_string(&snapshot.numbers).unwrap()).unwrap();
         second.restore(&copy).unwrap();
         prop_assert_eq!(second.learn(&came[stop]).unwrap(), first.learn(&came[stop]).unwrap());
@@ -446,7 +449,8 @@ fn forms_and_distributions() {
     let series: Vec<f32> = (0..400).map(|t| 20.0 + 0.05 * t as f32 + (0.4 * t as f32).sin()).collect();
     for (transform, loss) in transforms.into_iter().flat_map(|transform| losses.map(|loss| (transform, loss))) {
         let loss: Loss = loss.parse().unwrap();
-        let column = (&series[..100], 1);
+        let raw: Vec<f64> = series[..100].iter().map(|&value| value.into()).collect();
+        let column = (&raw[..], 1);
         let units = Units::fit(Scaling::Standard, transform, loss, column, column, Some(&[0])).unwrap();
         let shape = Shape::new(CellKind::Gru, 1, 9, 1, loss.outputs(1)).unwrap();
         let model = Model::random(shape, 4).unwrap().with_units(units).unwrap();
@@ -473,6 +477,9 @@ fn forms_and_distributions() {
         let mut other = Learner::new(model.clone(), options, Cpu::widest()).unwrap();
         let (from, mut fresh) = (learner.snapshot(), other.snapshot());
         for ((_, to), (_, from)) in fresh.buffers_mut().into_iter().zip(from.buffers()) {
+            to.copy_from_slice(from);
+        }
+        for ((_, to), (_, from)) in fresh.raw_values_mut().into_iter().zip(from.raw_values()) {
             to.copy_from_slice(from);
         }
         fresh.numbers = from.numbers.clone();

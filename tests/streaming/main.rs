@@ -17,3 +17,4 @@ mod learner;
 mod realtime;
 mod stream;
 mod streams;
+mod wide;

@@ -186,7 +186,9 @@ fn nothing_in_is_nothing_out() {
         [(vec![0, 2], 1, vec![0, 3]), (vec![0, 5, 2], 0, vec![0, 5, 3]), (vec![4, 0, 2], 4, vec![4, 0, 3])]
     {
         let mut state = State::new(model.shape(), batch);
-        let y = model.forward(Cpu::widest(), &Tensor::new(dims, []).unwrap(), Order::BatchFirst, &mut state).unwrap();
+        let y = model
+            .forward(Cpu::widest(), &Tensor::<f32>::new(dims, []).unwrap(), Order::BatchFirst, &mut state)
+            .unwrap();
         assert_eq!(y.dims(), expected);
     }
 }

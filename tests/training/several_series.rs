@@ -34,7 +34,7 @@ fn epoch(windows: &mut Windows) -> Vec<(Vec<f32>, Vec<f32>)> {
 #[test]
 fn windows_never_cross_from_one_series_to_another() {
     let series = [values(0, 23), values(1, 12), values(2, 31)];
-    let pairs = || series.iter().map(|values| (column(values), column(values))).collect::<Vec<_>>();
+    let pairs = || series.iter().map(|values| (column(values).narrow(), column(values).narrow())).collect::<Vec<_>>();
     // all windows that there are, by hand
     let mut by_hand: Vec<Vec<f32>> = series.iter().flat_map(|s| s.windows(6).map(<[f32]>::to_vec)).collect();
     let mut shuffled = epoch(&mut Windows::shuffled_of(pairs(), 5, 1, 4, false, 3).unwrap());
@@ -53,7 +53,7 @@ fn windows_never_cross_from_one_series_to_another() {
     let mut expected = Vec::new();
     let mut starts = Vec::new();
     for values in &series {
-        let mut one = Windows::lanes(column(values), column(values), 5, 2, false).unwrap();
+        let mut one = Windows::lanes(column(values).narrow(), column(values).narrow(), 5, 2, false).unwrap();
         starts.push(expected.len() as u64 / 2);
         expected.extend(epoch(&mut one));
     }
@@ -75,8 +75,15 @@ fn windows_never_cross_from_one_series_to_another() {
     assert!(Windows::lanes_of(pairs(), 5, 3, false).is_err(), "12 rows are no 3 windows of 5");
     let wide = Tensor::new([8, 2], [0.0; 16]).unwrap();
     assert!(
-        Windows::shuffled_of(vec![(column(&series[0]), column(&series[0])), (wide.clone(), wide)], 5, 1, 1, false, 0)
-            .is_err()
+        Windows::shuffled_of(
+            vec![(column(&series[0]).narrow(), column(&series[0]).narrow()), (wide.clone(), wide)],
+            5,
+            1,
+            1,
+            false,
+            0
+        )
+        .is_err()
     );
 }
 

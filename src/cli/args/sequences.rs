@@ -8,6 +8,7 @@ use rnnstep::data::series::{Series, Time};
 use rnnstep::error::listed;
 use rnnstep::model::file;
 use rnnstep::model::file::Columns;
+use rnnstep::tensor::Array;
 use rnnstep::{Error, Model, State, TargetTransform, Tensor};
 use std::collections::HashSet;
 use std::path::Path;
@@ -15,7 +16,9 @@ use std::path::Path;
 /// Sequences for a model, in raw units.
 pub struct Sequences {
     /// `[T,I]` or `[B,T,I]`
-    pub x: Tensor,
+    pub x: Tensor<f64>,
+    /// Whether x was stored in f32.
+    pub in_f32: bool,
     /// The time of each row, of a table.
     pub time: Option<Time>,
 }
@@ -24,15 +27,17 @@ pub struct Sequences {
 pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: &Model) -> Result<Sequences, Failure> {
     let input = model.shape().input();
     let x = match extension(path).as_str() {
-        "safetensors" => file::read_tensors(path, &["x"], &[])?.remove("x").unwrap_or_default(),
+        "safetensors" => file::read_tensor(path, "x")?,
         "npy" => npy::read(path)?,
         _ => {
             let series = read_series(path, &options_for(columns, table))?;
-            return Ok(Sequences { x: x_of(&series, path, columns, model)?, time: series.time });
+            return Ok(Sequences { x: x_of(&series, path, columns, model)?, in_f32: false, time: series.time });
         }
     };
     match x.dims() {
-        [.., width] if matches!(x.dims().len(), 2 | 3) && *width == input => Ok(Sequences { x, time: None }),
+        [.., width] if matches!(x.dims().len(), 2 | 3) && *width == input => {
+            Ok(Sequences { in_f32: matches!(x, Array::F32(_)), x: x.wide(), time: None })
+        }
         dims => {
             let reason = format!("x: the model takes [T,{input}] or [B,T,{input}], but this is {dims:?}");
             Err(Error::File { path: path.into(), reason }.into())
@@ -41,7 +46,7 @@ pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: 
 }
 
 /// x of a series for `model`.
-pub fn x_of(series: &Series, path: &Path, columns: &Columns, model: &Model) -> Result<Tensor, Failure> {
+pub fn x_of(series: &Series, path: &Path, columns: &Columns, model: &Model) -> Result<Tensor<f64>, Failure> {
     let input = model.shape().input();
     let there: HashSet<&String> = series.columns.iter().collect();
     let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| there.contains(name));
@@ -61,7 +66,7 @@ pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<St
     let mut state = State::new(model.shape(), batch);
     let Some(path) = path else { return Ok(state) };
     let has_c = model.shape().cell().has_c();
-    let mut tensors = file::read_tensors(path, if has_c { &["h", "c"] } else { &["h"] }, &["past"])?;
+    let mut tensors = file::read_tensors::<f64>(path, if has_c { &["h", "c"] } else { &["h"] }, &["past"])?;
     let past = tensors.remove("past");
     if let Some(units) = model.units().filter(|units| units.transform() != TargetTransform::Value) {
         let wrong = |reason: String| Error::Tensor { path: path.into(), tensor: "past".into(), reason };
@@ -78,12 +83,13 @@ pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<St
         state.set_past(units, past.data())?;
     }
     let expected = [model.shape().layers(), batch, model.shape().hidden()];
-    for (name, tensor) in &tensors {
+    for (name, tensor) in tensors {
         if tensor.dims() != expected {
             let reason = format!("expected the shape {expected:?} (L,B,H), got {:?}", tensor.dims());
-            return Err(Error::Tensor { path: path.into(), tensor: name.clone(), reason }.into());
+            return Err(Error::Tensor { path: path.into(), tensor: name, reason }.into());
         }
-        if name == "h" { state.set_h(tensor.data())? } else { state.set_c(tensor.data())? }
+        let values = tensor.narrow();
+        if name == "h" { state.set_h(values.data())? } else { state.set_c(values.data())? }
     }
     Ok(state)
 }

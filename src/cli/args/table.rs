@@ -38,7 +38,7 @@ const MOST_COLUMNS: usize = 1 << 19;
 pub fn read_series(path: &Path, options: &CsvOptions) -> Result<Series, Failure> {
     match extension(path).as_str() {
         "npy" => {
-            let values = npy::read(path)?;
+            let values = npy::read(path)?.wide();
             let [_, columns] = *values.dims() else {
                 let reason = format!("expected an array [T, columns], got {:?}", values.dims());
                 return Err(Error::File { path: path.into(), reason }.into());

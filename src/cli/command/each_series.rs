@@ -45,7 +45,7 @@ pub fn each_series(
         let rows = series.series.as_ref().map_err(|error| Error::Invalid(error.to_string()))?;
         let (loaded, path) = models.load(series)?;
         let x = x_of(rows, input, &loaded.metadata.columns, &loaded.model)?;
-        predict(loaded, &path, &Sequences { x, time: rows.time.clone() })
+        predict(loaded, &path, &Sequences { x, in_f32: false, time: rows.time.clone() })
     };
     let (mut all, mut failures) = (all.into_iter(), Vec::new());
     // the first series that succeeds gives the header; an error in the flags ends the command

@@ -78,7 +78,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     let loaded = args.model.load()?;
     let columns = &loaded.metadata.columns;
     feeds_back(columns, &args.model.model)?;
-    let (history, time) = match &args.history {
+    let (history, in_f32, time) = match &args.history {
         Some(path) => {
             let sequences = read_sequences(path, &args.table, columns, &loaded.model)?;
             if sequences.x.dims().len() != 2 {
@@ -86,9 +86,9 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
                     format!("x has the shape {:?}: a forecast continues one sequence [T,I]", sequences.x.dims());
                 return Err(Error::File { path: path.clone(), reason }.into());
             }
-            (sequences.x, sequences.time)
+            (sequences.x, sequences.in_f32, sequences.time)
         }
-        None => (sine_history(&loaded.metadata, &args.model.model)?, None),
+        None => (sine_history(&loaded.metadata, &args.model.model)?, true, None),
     };
     let forecast = ahead(args, &levels, &loaded, &args.model.model, &history)?;
     if loaded.warnings.is_empty() {
@@ -103,6 +103,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         files::write(path, || rnnstep::plot::picture::save(&figure, path))?;
     }
     let (names, columns) = with_intervals(&names, &forecast)?;
+    let columns = rows::answer(columns, &loaded.model, in_f32);
     rows::write(args.out.as_deref(), &columns, &names, Some(&numbers(args.steps)), screen)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -117,7 +118,7 @@ fn of_each_series(args: &ForecastArgs, levels: &[f64], screen: &mut Screen) -> R
         feeds_back(columns, path)?;
         let forecast = ahead(args, levels, &loaded, path, &history.x)?;
         let (names, future) = with_intervals(&names(columns, forecast.values.rows().1), &forecast)?;
-        let numbers = numbers(args.steps);
+        let (numbers, future) = (numbers(args.steps), rows::answer(future, &loaded.model, history.in_f32));
         let (header, rows) = rows::table_of(&future, &names, Some(&numbers));
         Ok((header, rows.collect()))
     })
@@ -164,7 +165,7 @@ fn ahead(
     levels: &[f64],
     loaded: &Loaded,
     path: &Path,
-    history: &Tensor,
+    history: &Tensor<f64>,
 ) -> Result<Forecast, Failure> {
     check_history(history).map_err(|reason| match &args.history {
         Some(path) => Error::File { path: path.clone(), reason },
@@ -224,7 +225,7 @@ fn note_basis(basis: &Basis, steps: usize, levels: &[f64]) {
 
 /// The columns of the forecast, each followed by the bounds of its intervals, `sunspots_lower_80` and
 /// `sunspots_upper_80`.
-fn with_intervals(names: &[String], forecast: &Forecast) -> Result<(Vec<String>, Tensor), Failure> {
+fn with_intervals(names: &[String], forecast: &Forecast) -> Result<(Vec<String>, Tensor<f64>), Failure> {
     let Forecast { values: future, intervals, .. } = forecast;
     let (steps, width) = future.rows();
     let mut all = Vec::new();
@@ -249,7 +250,7 @@ fn percent(level: f64) -> String {
 }
 
 /// Four windows of the sine, for a model that was trained on it.
-fn sine_history(metadata: &Metadata, path: &Path) -> Result<Tensor, Failure> {
+fn sine_history(metadata: &Metadata, path: &Path) -> Result<Tensor<f64>, Failure> {
     let job = metadata.recipe.as_ref().map(config::job_of).transpose();
     let job = job.map_err(|reason| Error::File { path: path.into(), reason })?;
     let of_sine = job.is_some_and(|job| job.data.data.is_none());
@@ -264,17 +265,17 @@ fn sine_history(metadata: &Metadata, path: &Path) -> Result<Tensor, Failure> {
     for (window, x) in (0..).zip(values.chunks_exact_mut(seq_len)) {
         windows.fill(window, x, &mut target);
     }
-    Ok(Tensor::new([values.len(), 1], values)?)
+    Ok(Tensor::new([values.len(), 1], values)?.into())
 }
 
 /// One panel for each column: the end of the history, the predictions one step ahead, and the forecast.
-fn plots(names: &[String], history: &Tensor, forecast: &Forecast, time: Option<&Time>) -> Vec<Plot> {
+fn plots(names: &[String], history: &Tensor<f64>, forecast: &Forecast, time: Option<&Time>) -> Vec<Plot> {
     let Forecast { fitted, values: future, intervals, .. } = forecast;
     let (rows, width) = history.rows();
     let shown = rows.min(SHOWN.max(3 * future.rows().0));
-    let points = |tensor: &Tensor, column: usize, skip: usize, at: usize| -> Vec<(f64, f64)> {
+    let points = |tensor: &Tensor<f64>, column: usize, skip: usize, at: usize| -> Vec<(f64, f64)> {
         let values = tensor.data().iter().skip(skip * width + column).step_by(width);
-        values.enumerate().map(|(i, &v)| ((at + i) as f64, f64::from(v))).collect()
+        values.enumerate().map(|(i, &v)| ((at + i) as f64, v)).collect()
     };
     let panel = |(column, name): (usize, &String)| {
         // the last fitted value is the first forecast

@@ -12,6 +12,7 @@ use crate::cli::output::screen::{Screen, say_once};
 use crate::cli::output::{files, rows};
 use clap::Args;
 use rnnstep::model::file;
+use rnnstep::tensor::Stored;
 use rnnstep::{Error, Loss, Order, State, Tensor};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -65,6 +66,7 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
                 let loss = model.units().map_or(Loss::Mse, |units| units.loss());
                 let y = model.forward(device, &x.x, Order::BatchFirst, &mut State::new(model.shape(), 1))?;
                 let names = y_names(&loaded.metadata.columns.targets, y.rows().1, loss);
+                let y = rows::answer(y, &model, x.in_f32);
                 let (header, rows) = rows::table_of(&y, &names, x.time.as_ref());
                 Ok((header, rows.collect()))
             },
@@ -87,6 +89,7 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
         say_what_is_not_finite(&y);
     }
     let names = y_names(&loaded.metadata.columns.targets, y.rows().1, loss);
+    let y = rows::answer(y, &model, sequences.in_f32);
     let written = rows::write(args.out.as_deref(), &y, &names, sequences.time.as_ref(), screen);
     // if the predictions are lost, the user will ask for them again, from the same state: so it must not be replaced. A
     // reader that closes stdout has what it wanted
@@ -98,9 +101,9 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
 
 /// Prints a note if predictions are not finite. The input may be finite and still be too large: then it becomes
 /// infinite inside the network, and the state stays infinite.
-pub fn say_what_is_not_finite(y: &Tensor) {
+pub fn say_what_is_not_finite(y: &Tensor<f64>) {
     let width = y.rows().1.max(1);
-    let odd = |row: &&[f32]| row.iter().any(|value| !value.is_finite());
+    let odd = |row: &&[f64]| row.iter().any(|value| !value.is_finite());
     let first = y.data().chunks(width).position(|row| odd(&row));
     if let Some(first) = first {
         let count = y.data().chunks(width).filter(odd).count();
@@ -143,9 +146,12 @@ fn check_dims(out: Option<&Path>, dims: &[usize]) -> Result<(), Failure> {
 
 fn write_state(path: &Path, state: &State) -> Result<(), Failure> {
     let (h, c, past) = (state.h(), state.c(), state.past());
-    let tensors: Vec<(&str, &Tensor)> = [("h", Some(&h)), ("c", c.as_ref()), ("past", past.as_ref())]
-        .into_iter()
-        .filter_map(|(name, tensor)| tensor.map(|tensor| (name, tensor)))
-        .collect();
+    let mut tensors: Vec<(&str, &dyn Stored)> = vec![("h", &h)];
+    if let Some(c) = &c {
+        tensors.push(("c", c));
+    }
+    if let Some(past) = &past {
+        tensors.push(("past", past));
+    }
     Ok(files::write(path, || file::write_tensors(path, &tensors))?)
 }

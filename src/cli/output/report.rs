@@ -44,7 +44,8 @@ impl Scored {
             };
             let (model, last) = (score.rmse, score.persistence_rmse);
             let name = shown(name);
-            screen.line(format_args!("  {name}: RMSE {model:.5} (last value {last:.5}), {verdict}"))?;
+            let (model, last) = (number(model), number(last));
+            screen.line(format_args!("  {name}: RMSE {model} (last value {last}), {verdict}"))?;
         }
         Ok(())
     }
@@ -68,9 +69,9 @@ impl Scored {
         let width = self.names.len();
         let rows = self.held_out.predictions.rows().0;
         let first = rows.saturating_sub(SHOWN);
-        let points = |tensor: &Tensor, skip: usize, column: usize| -> Vec<(f64, f64)> {
+        let points = |tensor: &Tensor<f64>, skip: usize, column: usize| -> Vec<(f64, f64)> {
             let values = tensor.data().iter().skip((first + skip) * width + column).step_by(width);
-            values.enumerate().map(|(i, &v)| (i as f64, f64::from(v))).collect()
+            values.enumerate().map(|(i, &v)| (i as f64, v)).collect()
         };
         let plot = |(column, name): (usize, &String)| Plot {
             x_names: self.times.iter().skip(first).cloned().collect(),
@@ -92,12 +93,20 @@ pub fn print_several(all: &[Scored], screen: &mut Screen) -> Result<(), Failure>
     let rows: Vec<Vec<String>> = scores()
         .map(|(one, column, score)| {
             let name = one.series.clone().unwrap_or_default();
-            let numbers = [score.rmse, score.persistence_rmse].map(|value| format!("{value:.5}"));
+            let numbers = [score.rmse, score.persistence_rmse].map(number);
             [&[name, column.into(), one.rows().to_string()][..], &numbers, &[gain(score.gain())]].concat()
         })
         .collect();
     columns::print(&["series", "column", "rows", "RMSE", "last value", "gain"], &rows, screen)?;
     screen.line(summary(&scores().map(|(.., score)| score.gain()).collect::<Vec<_>>()))
+}
+
+/// An error with five decimals, or with five digits and an exponent if it is very small or large.
+pub fn number(value: f64) -> String {
+    match value.abs() {
+        size if size > 0.0 && size < 1e-3 || size >= 1e9 && size.is_finite() => format!("{value:.4e}"),
+        _ => format!("{value:.5}"),
+    }
 }
 
 /// How many of these gains over the last value are above zero, and their median.

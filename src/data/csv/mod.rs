@@ -11,10 +11,11 @@ use crate::data::series::{Index, Series, Time};
 use crate::error::{Error, Result, listed, quoted};
 use crate::io::atomic::{FOLDER, write_atomic};
 use crate::memory::{Refused, asking};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, Value};
 use csv::ByteRecord;
 use dialect::{Cell, Dialect, Kind, Sample};
 use rows::Rows;
+use std::fmt::{Display, LowerExp};
 use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
@@ -76,7 +77,7 @@ pub fn read(path: &Path, options: &CsvOptions) -> Result<Series> {
 
 /// Reads a table from any source; `name` is its name in messages.
 ///
-/// **Bounds.** Time is linear in the length of the source. Memory is 4 bytes for each number that is kept, and 24 plus
+/// **Bounds.** Time is linear in the length of the source. Memory is 8 bytes for each number that is kept, and 24 plus
 /// its own length for each time, both up to three times that while they grow. The current row and the names take at
 /// most 128 MiB, because a row has at most a mebibyte.
 ///
@@ -216,9 +217,14 @@ fn write_record<W: Write>(writer: &mut csv::Writer<W>, cells: &[String]) -> csv:
     writer.write_record(None::<&[u8]>)
 }
 
-/// The shortest decimal number that reads back as the same f32.
-pub fn number(value: f32) -> String {
-    value.to_string()
+/// The shortest decimal number that reads back as the same value. Very large and very small values have an exponent.
+pub fn number<V: Value + LowerExp + Display>(value: V) -> String {
+    let size: f64 = value.size().into();
+    if size == 0.0 || !value.is_finite() || (1e-5..1e16).contains(&size) {
+        value.to_string()
+    } else {
+        format!("{value:e}")
+    }
 }
 
 /// A table that is being read.
@@ -235,7 +241,7 @@ struct Table<'a> {
     wanted: Vec<usize>,
     time: Option<TimeColumn>,
     /// `[T, wanted]`.
-    values: Vec<f32>,
+    values: Vec<f64>,
     times: Vec<String>,
     rows: usize,
     /// The series of each row, in a table in long form.
@@ -422,13 +428,13 @@ impl<'a> Table<'a> {
     }
 
     /// The value of a cell; `None` if it is missing.
-    fn value(&self, line: u64, column: usize, cell: &[u8]) -> Result<Option<f32>> {
+    fn value(&self, line: u64, column: usize, cell: &[u8]) -> Result<Option<f64>> {
         let Ok(text) = core::str::from_utf8(cell) else {
             return Err(self.error(line, column, NOT_UTF8));
         };
         let text = text.trim();
         match Cell::of(text) {
-            Cell::Number(value) if (value as f32).is_finite() => Ok(Some(value as f32)),
+            Cell::Number(value) if (value as f32).is_finite() => Ok(Some(value)),
             Cell::Number(_) => {
                 let reason = format!("{} is not finite as a 32-bit number; the largest is 3.4e38", quoted(text));
                 Err(self.error(line, column, &reason))

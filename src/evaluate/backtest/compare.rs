@@ -53,7 +53,7 @@ pub struct Comparison {
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     /// All rows of one column.
-    pub values: &'a [f32],
+    pub values: &'a [f64],
     /// The last known row of each forecast.
     pub origins: &'a Range<usize>,
     /// N
@@ -143,25 +143,24 @@ fn signed(value: f64) -> String {
 /// For each forecast `ahead` rows ahead whose row is in the table: its error, and `(prediction, actual value)` as
 /// changes since the last known value.
 fn errors<'a>(
-    values: &'a [f32],
+    values: &'a [f64],
     origins: &'a Range<usize>,
-    predicted: &'a [f32],
+    predicted: &'a [f64],
     horizon: usize,
     ahead: usize,
 ) -> impl Iterator<Item = (f64, (f64, f64))> + 'a {
     origins.clone().zip(predicted.chunks_exact(horizon)).filter(move |(origin, _)| origin + ahead < values.len()).map(
         move |(origin, predicted)| {
-            let [predicted, actual, last] =
-                [predicted[ahead - 1], values[origin + ahead], values[origin]].map(f64::from);
+            let (predicted, actual, last) = (predicted[ahead - 1], values[origin + ahead], values[origin]);
             (predicted - actual, (predicted - last, actual - last))
         },
     )
 }
 
 pub(super) fn score(
-    values: &[f32],
+    values: &[f64],
     origins: &Range<usize>,
-    predicted: &[f32],
+    predicted: &[f64],
     horizon: usize,
     ahead: usize,
     scale: f64,
@@ -184,9 +183,9 @@ pub(super) fn score(
 }
 
 /// The mean absolute change over `season` rows of `training`; NaN where there is none.
-pub(super) fn mase_scale(training: &[f32], season: usize) -> f64 {
+pub(super) fn mase_scale(training: &[f64], season: usize) -> f64 {
     let later = training.get(season..).unwrap_or_default();
-    let changes: f64 = later.iter().zip(training).map(|(b, a)| (f64::from(*b) - f64::from(*a)).abs()).sum();
+    let changes: f64 = later.iter().zip(training).map(|(b, a)| (b - a).abs()).sum();
     let mean = changes / later.len() as f64;
     if mean > 0.0 { mean } else { f64::NAN }
 }
@@ -331,7 +330,7 @@ mod tests {
         assert_eq!((two.count, two.mse), (2, 1.0));
         assert_eq!(mase_scale(&values, 1), 1.0);
         assert!(mase_scale(&[2.0; 9], 1).is_nan() && mase_scale(&values, 5).is_nan());
-        let last: Vec<f32> = origins.clone().map(|origin| values[origin]).collect();
+        let last: Vec<f64> = origins.clone().map(|origin| values[origin]).collect();
         assert_eq!(score(&values, &origins, &last, 1, 1, 0.5).direction, None);
     }
 }

@@ -182,7 +182,7 @@ pub struct Forecasts {
     /// The forecaster.
     pub forecaster: Forecaster,
     /// The forecasts, `[origins][N]`. Those of rows beyond the end of the table are included, but not scored.
-    pub values: Vec<f32>,
+    pub values: Vec<f64>,
     /// One for each horizon.
     pub scores: Vec<Score>,
 }
@@ -254,7 +254,7 @@ pub fn evaluate(
     let origins = protocol.first - 1..table.rows() - 1;
     let width = targets.len();
     let columns = targets.into_iter().enumerate().map(|(target, of_target)| {
-        let own = |all: &[f32]| all.iter().skip(target).step_by(width).copied().collect::<Vec<f32>>();
+        let own = |all: &[f64]| all.iter().skip(target).step_by(width).copied().collect::<Vec<f64>>();
         let learner = by_learner.as_ref().map(|(all, _)| own(all));
         of_target.column(target, &first_part, &origins, own(&by_model), learner, protocol)
     });
@@ -296,10 +296,10 @@ pub fn evaluate_plan(
 /// A column to forecast, with the forecasts of the naive methods.
 struct Target {
     /// All rows.
-    values: Vec<f32>,
+    values: Vec<f64>,
     season: Option<usize>,
     /// Each method as it was fitted last, with all its forecasts, `[origins][N]`.
-    naive: Vec<(Naive, Vec<f32>)>,
+    naive: Vec<(Naive, Vec<f64>)>,
 }
 
 impl Target {
@@ -307,7 +307,7 @@ impl Target {
     fn all(table: &Table, protocol: &Protocol, first_part: &Range<usize>) -> Vec<Self> {
         let (targets, width) = (table.targets().data(), table.widths().1);
         let target = |d: usize| {
-            let values: Vec<f32> = targets.iter().skip(d).step_by(width).copied().collect();
+            let values: Vec<f64> = targets.iter().skip(d).step_by(width).copied().collect();
             let season = protocol.season.or_else(|| naive::season(&values[first_part.clone()]));
             Self { values, season, naive: Vec::new() }
         };
@@ -328,7 +328,7 @@ impl Target {
             let mut out = vec![0.0; protocol.horizon];
             for origin in origins.clone() {
                 naive.forecast(&self.values[..=origin], &mut out);
-                forecasts.extend(out.iter().map(|&value| value as f32));
+                forecasts.extend_from_slice(&out);
             }
         }
     }
@@ -339,14 +339,14 @@ impl Target {
         target: usize,
         first_part: &Range<usize>,
         origins: &Range<usize>,
-        by_model: Vec<f32>,
-        by_learner: Option<Vec<f32>>,
+        by_model: Vec<f64>,
+        by_learner: Option<Vec<f64>>,
         protocol: &Protocol,
     ) -> Column {
         let Self { values, season, naive } = self;
         let (horizon, seed) = (protocol.horizon, protocol.seed);
         let scale = compare::mase_scale(&values[first_part.clone()], season.unwrap_or(1));
-        let scored = |forecaster: Forecaster, forecasts: Vec<f32>| {
+        let scored = |forecaster: Forecaster, forecasts: Vec<f64>| {
             let score = |ahead| compare::score(&values, origins, &forecasts, horizon, ahead, scale);
             Forecasts { forecaster, scores: (1..=horizon).map(score).collect(), values: forecasts }
         };
@@ -368,7 +368,7 @@ impl Target {
 }
 
 /// The naive forecasts, fitted to `training`.
-fn naives(training: &[f32], season: Option<usize>, lags: usize) -> Vec<Naive> {
+fn naives(training: &[f64], season: Option<usize>, lags: usize) -> Vec<Naive> {
     let seasonal = season.filter(|&season| season > 1).map(Naive::Seasonal);
     let all = [Some(Naive::Persistence), seasonal, Some(Naive::drift(training)), Naive::autoregression(training, lags)];
     all.into_iter().flatten().collect()
@@ -382,7 +382,7 @@ fn model_forecasts(
     device: &Device,
     origins: Range<usize>,
     &Protocol { horizon, warm_up, .. }: &Protocol,
-) -> Result<Vec<f32>> {
+) -> Result<Vec<f64>> {
     let width = table.targets().rows().1;
     let says = model.units().map_or(model.shape().width_out(), |units| units.targets());
     Error::check_length("columns that the model predicts", width, says)?;
@@ -401,14 +401,14 @@ fn model_forecasts(
     let mut predicted = vec![0.0; origins.len() * horizon * width];
     let row = |t: usize| row_of(table.inputs(), t);
     for t in one_step::warm_up_start(origins.start + 1, warm_up, model.lag())..origins.start {
-        stream.step(row(t))?;
+        stream.step_f64(row(t))?;
     }
     let out = model.shape().width_out();
     let (mut x, mut y) = (vec![0.0; handles.len() * inputs], vec![0.0; handles.len() * out]);
     for first in origins.clone().step_by(SIDE_BY_SIDE) {
         let some = first..(first + SIDE_BY_SIDE).min(origins.end);
         for (t, &handle) in some.clone().zip(&handles) {
-            y[(t - first) * out..][..out].copy_from_slice(stream.step(row(t))?);
+            y[(t - first) * out..][..out].copy_from_slice(stream.step_f64(row(t))?);
             beside.set_state(handle, stream.state()?)?;
         }
         for ahead in 0..horizon {
@@ -418,7 +418,7 @@ fn model_forecasts(
                     let y = model.point_of(y);
                     x.iter_mut().zip(&sources).for_each(|(x, &source)| *x = y[source]);
                 }
-                beside.step_many(&handles[..n], &x[..n * inputs], &mut y[..n * out])?;
+                beside.step_many_f64(&handles[..n], &x[..n * inputs], &mut y[..n * out])?;
             }
             for (i, y) in y.chunks_exact(out).take(n).enumerate() {
                 let at = ((first - origins.start + i) * horizon + ahead) * width;
@@ -444,7 +444,7 @@ fn fed_back(table: &Table) -> Result<Vec<usize>> {
 }
 
 /// Row `t` of a table's tensor.
-fn row_of(tensor: &Tensor, t: usize) -> &[f32] {
+fn row_of(tensor: &Tensor<f64>, t: usize) -> &[f64] {
     let width = tensor.rows().1;
     &tensor.data()[t * width..(t + 1) * width]
 }

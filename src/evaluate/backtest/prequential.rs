@@ -57,26 +57,26 @@ pub(super) fn forecasts(
     cpu: Cpu,
     origins: Range<usize>,
     &Protocol { horizon, warm_up, .. }: &Protocol,
-) -> Result<(Vec<f32>, Learned)> {
+) -> Result<(Vec<f64>, Learned)> {
     let sources = if horizon > 1 { fed_back(table)? } else { Vec::new() };
     let mut learner = Learner::new(model.clone(), options, cpu)?;
     let mut predicted = Vec::with_capacity(origins.len() * horizon * table.targets().rows().1);
     learner.pause();
     for t in one_step::warm_up_start(origins.start + 1, warm_up, model.lag())..origins.end {
-        let mut y = model.point_of(learner.predict(row_of(table.inputs(), t))?).to_vec();
+        let mut y = model.point_of(learner.predict_f64(row_of(table.inputs(), t))?).to_vec();
         if t >= origins.start {
             predicted.extend_from_slice(&y);
             if horizon > 1 {
                 let mut ahead = Stream::on(cpu, learner.model())?;
                 ahead.set_state(&learner.state())?;
                 for _ in 1..horizon {
-                    let x: Vec<f32> = sources.iter().map(|&source| y[source]).collect();
-                    y = model.point_of(ahead.step(&x)?).to_vec();
+                    let x: Vec<f64> = sources.iter().map(|&source| y[source]).collect();
+                    y = model.point_of(ahead.step_f64(&x)?).to_vec();
                     predicted.extend_from_slice(&y);
                 }
             }
         }
-        learner.learn(row_of(table.targets(), t))?;
+        learner.learn_f64(row_of(table.targets(), t))?;
         if t == origins.start {
             learner.resume();
         }

@@ -175,11 +175,14 @@ impl Search {
 
     /// A hash of everything that decides the result: rows, base and space. It is not cryptographic.
     pub fn fingerprint(&self) -> u64 {
-        let values = [self.training.inputs().data(), self.training.targets().data()].into_iter().flatten();
+        let values = || [self.training.inputs().data(), self.training.targets().data()].into_iter().flatten();
+        // the first release hashed tables of f32: where f32 holds no more than whole numbers, the rest counts as well
+        let narrow = values().flat_map(|value| (*value as f32).to_le_bytes());
+        let beyond = values().filter(|value| value.abs() >= f64::from(1 << 24)).flat_map(|value| value.to_le_bytes());
         // the text of the first journals, in which a transform was called a form: another name of a field would refuse them
         let text = format!("{} {:?} {:?}", self.first, self.base, self.space);
         let rest = text.replace("transform: ", "form: ").replace("transforms: ", "forms: ").into_bytes();
-        fnv1a(values.flat_map(|value| value.to_le_bytes()).chain(rest))
+        fnv1a(narrow.chain(beyond).chain(rest))
     }
 
     /// The first `count` candidates, or all if there are fewer; number 0 is the base.

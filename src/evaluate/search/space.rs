@@ -44,7 +44,7 @@ impl Space {
             if targets.iter().all(|&value| value != 0.0) {
                 transforms.push(TargetTransform::RelativeChange);
             }
-            let known: Vec<f32> = targets.iter().step_by(width.max(1)).take(first).copied().collect();
+            let known: Vec<f64> = targets.iter().step_by(width.max(1)).take(first).copied().collect();
             transforms.extend(
                 season.or_else(|| naive::season(&known)).map(|season| TargetTransform::SeasonalChange { season }),
             );

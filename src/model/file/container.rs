@@ -7,7 +7,7 @@
 use crate::error::{Error, Result, brief, listed, quoted};
 use crate::io::foreign::{self, Foreign};
 use crate::memory;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, Value};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::Deserialize;
@@ -93,12 +93,12 @@ impl<'a> Container<'a> {
         Error::tensor(&self.path, tensor, reason)
     }
 
-    /// The values of a tensor as f32, and the number of values of an F64 tensor that became infinite because they are
-    /// beyond the largest f32.
+    /// The values of a tensor as f32 or f64, and the number of values that became infinite because they are beyond the
+    /// largest one.
     ///
     /// # Errors
     /// If there is no such tensor, it has no values, or they are not floating-point numbers.
-    pub fn read(&self, name: &str) -> Result<(Tensor, usize)> {
+    pub fn read<V: Value>(&self, name: &str) -> Result<(Tensor<V>, usize)> {
         let info = self.header.tensors.get(name).ok_or_else(|| {
             self.error(name, format!("is missing; the file has {}", listed(self.header.tensors.keys())))
         })?;
@@ -110,18 +110,22 @@ impl<'a> Container<'a> {
         let mut lost = 0;
         let refused = |refused: memory::Refused| self.error(name, refused.to_string());
         // the header check made sure that the file has the bytes for so many values
-        let mut values = memory::room::<f32>(info.shape.iter().product()).map_err(refused)?;
+        let mut values = memory::room::<V>(info.shape.iter().product()).map_err(refused)?;
         match info.dtype {
-            Dtype::F32 => values.extend(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value))),
-            Dtype::F16 => values.extend(bytes.as_chunks().0.iter().map(|&v| half::f16::from_le_bytes(v).to_f32())),
-            Dtype::BF16 => values.extend(bytes.as_chunks().0.iter().map(|&v| half::bf16::from_le_bytes(v).to_f32())),
+            Dtype::F32 => values.extend(bytes.as_chunks().0.iter().map(|&v| V::from(f32::from_le_bytes(v)))),
+            Dtype::F16 => {
+                values.extend(bytes.as_chunks().0.iter().map(|&v| V::from(half::f16::from_le_bytes(v).to_f32())));
+            }
+            Dtype::BF16 => {
+                values.extend(bytes.as_chunks().0.iter().map(|&v| V::from(half::bf16::from_le_bytes(v).to_f32())));
+            }
             Dtype::F64 => {
-                let narrow = |&value: &[u8; 8]| {
-                    let (wide, value) = (f64::from_le_bytes(value), f64::from_le_bytes(value) as f32);
-                    lost += usize::from(wide.is_finite() && value.is_infinite());
-                    value
+                let nearest = |&value: &[u8; 8]| {
+                    let wide = f64::from_le_bytes(value);
+                    lost += usize::from(wide.is_finite() && !V::of(wide).is_finite());
+                    V::of(wide)
                 };
-                values.extend(bytes.as_chunks().0.iter().map(narrow));
+                values.extend(bytes.as_chunks().0.iter().map(nearest));
             }
             other => {
                 return Err(self.error(name, format!("its values are {other}; F32, F16, BF16 and F64 can be read")));
@@ -129,6 +133,11 @@ impl<'a> Container<'a> {
         }
         let tensor = Tensor::new(info.shape.clone(), values).map_err(|error| self.error(name, error.to_string()))?;
         Ok((tensor, lost))
+    }
+
+    /// Whether the values of a tensor are f64.
+    pub fn is_f64(&self, name: &str) -> bool {
+        self.header.tensors.get(name).is_some_and(|info| info.dtype == Dtype::F64)
     }
 }
 

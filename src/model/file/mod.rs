@@ -17,7 +17,7 @@ use crate::error::{Error, Result, brief, quoted};
 use crate::net::layout::Layout;
 use crate::net::shape::Shape;
 use crate::objective::loss::Loss;
-use crate::tensor::Tensor;
+use crate::tensor::{Array, Stored, Tensor, Value};
 use crate::units::scaler::Scaler;
 use crate::units::transform::TargetTransform;
 use container::{Container, MAX_FILE, MAX_HEADER};
@@ -174,7 +174,7 @@ pub struct ModelFile {
     /// The metadata; [`Metadata::default`] for a file of another program.
     pub metadata: Metadata,
     /// The tensors that [`write()`] was given as `extra`, by name.
-    pub extra: BTreeMap<String, Tensor>,
+    pub extra: BTreeMap<String, Array>,
     /// Warnings for the user, one line each, with file and tensor: values that are not finite, a head without a bias.
     pub warnings: Vec<String>,
 }
@@ -210,22 +210,39 @@ pub fn read_bytes(bytes: &[u8], name: &Path, nonlinearity: Option<Nonlinearity>)
 }
 
 /// Reads tensors by name from any safetensors file: `required` ones must be there, `optional` ones may be missing.
-/// Other tensors are not read. F32, F16, BF16 and F64 are converted to f32. The bounds are those of [`read`].
+/// Other tensors are not read. F32, F16, BF16 and F64 are converted to `V`, f32 or f64. The bounds are those of [`read`].
 ///
 /// # Errors
 /// If the file cannot be read or is damaged, a required tensor is missing, or a tensor that is read has no values,
-/// does not hold floating-point numbers, or has an F64 value beyond the largest f32.
-pub fn read_tensors(path: impl AsRef<Path>, required: &[&str], optional: &[&str]) -> Result<BTreeMap<String, Tensor>> {
+/// does not hold floating-point numbers, or has a value beyond the largest `V`.
+pub fn read_tensors<V: Value>(
+    path: impl AsRef<Path>,
+    required: &[&str],
+    optional: &[&str],
+) -> Result<BTreeMap<String, Tensor<V>>> {
     let file = Container::open(path.as_ref())?;
     let there = optional.iter().filter(|name| file.dims(name).is_some());
     required.iter().chain(there).map(|name| read_data(&file, name)).collect()
+}
+
+/// Reads one tensor by name from any safetensors file: as f64 if it is stored so, as f32 otherwise.
+///
+/// # Errors
+/// Those of [`read_tensors`].
+pub fn read_tensor(path: impl AsRef<Path>, name: &str) -> Result<Array> {
+    let file = Container::open(path.as_ref())?;
+    if file.is_f64(name) {
+        Ok(read_data::<f64>(&file, name)?.1.into())
+    } else {
+        Ok(read_data::<f32>(&file, name)?.1.into())
+    }
 }
 
 /// Reads all tensors of a safetensors file, as [`read_tensors`] does.
 ///
 /// # Errors
 /// Those of [`read_tensors`].
-pub fn read_all_tensors(path: impl AsRef<Path>) -> Result<BTreeMap<String, Tensor>> {
+pub fn read_all_tensors<V: Value>(path: impl AsRef<Path>) -> Result<BTreeMap<String, Tensor<V>>> {
     let file = Container::open(path.as_ref())?;
     file.tensors().map(|(name, _)| read_data(&file, name)).collect()
 }
@@ -244,7 +261,7 @@ pub fn write(
     shape: &Shape,
     weights: &[(String, Tensor)],
     metadata: &Metadata,
-    extra: &[(String, Tensor)],
+    extra: &[(String, Array)],
 ) -> Result<()> {
     let path = path.as_ref();
     let layout = Layout::new(shape);
@@ -267,16 +284,17 @@ pub fn write(
     }
     let metadata = Metadata { version: metadata.version_needed(), shape: Some(*shape), ..metadata.clone() };
     let json = serde_json::to_string(&metadata).map_err(|error| Error::file(path, error.to_string()))?;
-    let weights = weights.iter().map(|(name, tensor)| (name.clone(), tensor));
-    let extra = extra.iter().map(|(name, tensor)| (format!("{EXTRA}{name}"), tensor));
+    let weights = weights.iter().map(|(name, tensor)| (name.clone(), tensor as &dyn Stored));
+    let extra = extra.iter().map(|(name, tensor)| (format!("{EXTRA}{name}"), tensor as &dyn Stored));
     write_file(path, weights.chain(extra), Some(HashMap::from([(KEY.into(), json)])))
 }
 
-/// Writes tensors as F32 into a safetensors file, whole or not at all. The same tensors give the same bytes.
+/// Writes tensors into a safetensors file, as F32 or F64 as they are, whole or not at all. The same tensors give the
+/// same bytes.
 ///
 /// # Errors
 /// If a name is used twice or the file cannot be written. An earlier file is then unchanged.
-pub fn write_tensors(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Result<()> {
+pub fn write_tensors(path: impl AsRef<Path>, tensors: &[(&str, &dyn Stored)]) -> Result<()> {
     write_file(path.as_ref(), tensors.iter().map(|&(name, tensor)| (name.to_string(), tensor)), None)
 }
 
@@ -346,7 +364,7 @@ fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<Mo
         weights.push(match source {
             Source::File(name) => {
                 let (tensor, lost) = file.read(name)?;
-                warn(file, name, &tensor, lost, &mut warnings);
+                warn(file, name, tensor.data(), lost, &mut warnings);
                 tensor
             }
             Source::Zeros(name) => {
@@ -358,12 +376,12 @@ fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<Mo
     let mut extra = BTreeMap::new();
     for (name, _) in file.tensors() {
         if let Some(own) = name.strip_prefix(EXTRA) {
-            let (tensor, lost) = file.read(name)?;
+            let array = read_array(file, name)?;
             // rows of a learner are NaN where actual values are unknown
-            if !own.starts_with(crate::model::file::LEARNER) {
-                warn(file, name, &tensor, lost, &mut warnings);
+            if !own.starts_with(LEARNER) {
+                warn(file, name, array.clone().narrow().data(), 0, &mut warnings);
             }
-            extra.insert(own.to_string(), tensor);
+            extra.insert(own.to_string(), array);
         }
     }
     Ok(ModelFile { shape, weights, metadata, extra, warnings })
@@ -415,19 +433,19 @@ fn word(nonlinearity: Nonlinearity) -> &'static str {
 }
 
 /// Adds warnings about values of a tensor that are not finite: those that are so in the file, and those that became so.
-fn warn(file: &Container, name: &str, tensor: &Tensor, lost: usize, warnings: &mut Vec<String>) {
+fn warn(file: &Container, name: &str, values: &[f32], lost: usize, warnings: &mut Vec<String>) {
     if lost > 0 {
         let reason = format!("{lost} of its F64 values are beyond the largest f32 and became infinite");
         warnings.push(file.error(name, reason).to_string());
     }
-    let not_finite = tensor.data().iter().filter(|value| !value.is_finite()).count() - lost;
+    let not_finite = values.iter().filter(|value| !value.is_finite()).count() - lost;
     if not_finite > 0 {
-        let reason = format!("{not_finite} of its {} values are not finite (NaN or infinite)", tensor.data().len());
+        let reason = format!("{not_finite} of its {} values are not finite (NaN or infinite)", values.len());
         warnings.push(file.error(name, reason).to_string());
     }
 }
 
-fn read_data(file: &Container, name: &str) -> Result<(String, Tensor)> {
+fn read_data<V: Value>(file: &Container, name: &str) -> Result<(String, Tensor<V>)> {
     let (tensor, lost) = file.read(name)?;
     if lost > 0 {
         return Err(file.error(name, format!("{lost} of its F64 values are beyond the largest f32, 3.4e38")));
@@ -435,12 +453,17 @@ fn read_data(file: &Container, name: &str) -> Result<(String, Tensor)> {
     Ok((name.to_string(), tensor))
 }
 
+/// A tensor that is not a weight: of f64 if it is stored so, and of f32 otherwise.
+fn read_array(file: &Container, name: &str) -> Result<Array> {
+    if file.is_f64(name) { Ok(Array::F64(file.read(name)?.0)) } else { Ok(Array::F32(file.read(name)?.0)) }
+}
+
 /// A tensor as the `safetensors` crate needs it.
-struct Out<'a>(&'a Tensor);
+struct Out<'a>(&'a dyn Stored);
 
 impl View for Out<'_> {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        if self.0.width() == size_of::<f64>() { Dtype::F64 } else { Dtype::F32 }
     }
 
     fn shape(&self) -> &[usize] {
@@ -448,21 +471,17 @@ impl View for Out<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        if cfg!(target_endian = "little") {
-            bytemuck::cast_slice(self.0.data()).into()
-        } else {
-            self.0.data().iter().flat_map(|value| value.to_le_bytes()).collect()
-        }
+        self.0.bytes()
     }
 
     fn data_len(&self) -> usize {
-        size_of_val(self.0.data())
+        self.0.dims().iter().product::<usize>() * self.0.width()
     }
 }
 
 fn write_file<'a>(
     path: &Path,
-    tensors: impl Iterator<Item = (String, &'a Tensor)>,
+    tensors: impl Iterator<Item = (String, &'a dyn Stored)>,
     metadata: Option<HashMap<String, String>>,
 ) -> Result<()> {
     let mut sorted = BTreeMap::new();

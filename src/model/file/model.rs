@@ -7,7 +7,7 @@ use crate::model::{Model, Order};
 use crate::net::state::State;
 use crate::objective::loss::Loss;
 use crate::simd::isa::Cpu;
-use crate::tensor::Tensor;
+use crate::tensor::{Array, Tensor};
 use crate::units::Units;
 use crate::units::transform::TargetTransform;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ pub struct Loaded {
     /// The metadata of the file.
     pub metadata: Metadata,
     /// Additional tensors, of a checkpoint or a learner.
-    pub extra: BTreeMap<String, Tensor>,
+    pub extra: BTreeMap<String, Array>,
     /// Warnings for the user, one line each.
     pub warnings: Vec<String>,
 }
@@ -80,7 +80,7 @@ pub fn load(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>, cpu: Cpu
 ///
 /// # Errors
 /// Those of [`write()`].
-pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &[(String, Tensor)]) -> Result<()> {
+pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &[(String, Array)]) -> Result<()> {
     let (x, y) = model.reference(Cpu::widest())?;
     let seq_len = x.rows().0;
     let metadata = Metadata {
@@ -125,7 +125,7 @@ fn verify(model: &Model, reference: &Reference, cpu: Cpu) -> Result<()> {
     let shape = model.shape();
     let steps = reference.seq_len.min(STEPS);
     let x = reference.x.get(..steps * shape.input).unwrap_or_default();
-    let x = Tensor::new(vec![steps, shape.input], x)?;
+    let x = Tensor::<f32>::new(vec![steps, shape.input], x)?;
     let y = model.clone().raw().forward(cpu, &x, Order::BatchFirst, &mut State::new(shape, 1))?;
     for (i, (&found, &expected)) in y.data().iter().zip(&reference.y).enumerate() {
         let same = found == expected || (found.is_nan() && expected.is_nan());

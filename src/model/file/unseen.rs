@@ -20,7 +20,8 @@ pub struct Unseen {
 pub struct End {
     /// The number of training rows.
     pub train_rows: usize,
-    /// A hash of the last training rows. It shows that a table is the one that was trained on, or continues it.
+    /// A hash of the last training rows. It shows that a table is the one that was trained on, or continues it. Files
+    /// of the first release have the hash of the same values in f32.
     pub last: u64,
     /// A hash of all rows, inputs and targets, including held-out rows. It shows that a table is exactly the same.
     pub table: u64,
@@ -33,53 +34,55 @@ impl Unseen {
     /// The first row of `table [T,I]`, in raw units, that was not trained on; `None` if the table does not contain the
     /// end of the training rows. The end is looked for at its row in training, or else anywhere. If there are several,
     /// the last one counts.
-    pub fn first_of(&self, table: &Tensor) -> Option<usize> {
+    pub fn first_of(&self, table: &Tensor<f64>) -> Option<usize> {
         // each row is hashed once, however many ends there are
         let mut hashes = HashMap::new();
         let mut ends_at = |rows: usize, last: u64| {
-            rows <= table.rows().0 && *hashes.entry(rows).or_insert_with(|| hash_of_last(table, rows)) == Some(last)
+            rows <= table.rows().0 && hashes.entry(rows).or_insert_with(|| hashes_of_last(table, rows)).contains(&last)
         };
         let same = self.ends.iter().filter(|end| ends_at(end.train_rows, end.last)).map(|end| end.train_rows).max();
         let known: HashSet<u64> = self.ends.iter().map(|end| end.last).collect();
-        let known = |&rows: &usize| hash_of_last(table, rows).is_some_and(|last| known.contains(&last));
+        let known = |&rows: &usize| hashes_of_last(table, rows).iter().any(|last| known.contains(last));
         same.or_else(|| (1..=table.rows().0).rev().find(known))
     }
 }
 
 impl End {
     /// The end for `inputs [T,I]` and `targets [T,D]`, of which the first `train_rows` rows were trained on.
-    pub fn of(inputs: &Tensor, targets: &Tensor, train_rows: usize) -> Self {
-        let last = hash_of_last(inputs, train_rows).unwrap_or_default();
+    pub fn of(inputs: &Tensor<f64>, targets: &Tensor<f64>, train_rows: usize) -> Self {
+        let last = hashes_of_last(inputs, train_rows).first().copied().unwrap_or_default();
         let table = hash::of_values([inputs.data(), targets.data()].into_iter().flatten());
         Self { train_rows, last, table }
     }
 }
 
-/// The hash of the last of the first `rows` rows; `None` if there is none.
-fn hash_of_last(table: &Tensor, rows: usize) -> Option<u64> {
+/// The hash of the last of the first `rows` rows, and the one that the first release wrote; none if there is no row.
+fn hashes_of_last(table: &Tensor<f64>, rows: usize) -> Vec<u64> {
     let width = table.rows().1;
-    let end = rows.checked_mul(width)?;
-    let rows = table.data().get(rows.saturating_sub(LAST) * width..end)?;
-    (!rows.is_empty()).then(|| hash::of_values(rows))
+    let last = rows.checked_mul(width).and_then(|end| table.data().get(rows.saturating_sub(LAST) * width..end));
+    match last {
+        Some(rows) if !rows.is_empty() => vec![hash::of_values(rows), hash::of_narrow_values(rows)],
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn table(values: impl IntoIterator<Item = f32>) -> Tensor {
-        let values: Vec<f32> = values.into_iter().collect();
+    fn table(values: impl IntoIterator<Item = f64>) -> Tensor<f64> {
+        let values: Vec<f64> = values.into_iter().collect();
         Tensor::new([values.len() / 2, 2], values).unwrap()
     }
 
-    fn unseen(tables: &[(&Tensor, usize)]) -> Unseen {
+    fn unseen(tables: &[(&Tensor<f64>, usize)]) -> Unseen {
         let ends = tables.iter().map(|(table, rows)| End::of(table, table, *rows)).collect();
         Unseen { ends, errors: vec![] }
     }
 
     #[test]
     fn the_end_of_training_is_found() {
-        let rows = |range: std::ops::Range<usize>| table(range.flat_map(|i| [(i * i % 101) as f32, i as f32]));
+        let rows = |range: std::ops::Range<usize>| table(range.flat_map(|i| [(i * i % 101) as f64, i as f64]));
         let (all, other) = (rows(0..60), rows(1000..1060));
         let known = unseen(&[(&all, 40), (&other, 50)]);
         assert_eq!(known.first_of(&all), Some(40));
@@ -106,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_same_table_is_known() {
-        let (one, mut other) = (table((0..40).map(|i| i as f32)), table((0..40).map(|i| i as f32)));
+        let (one, mut other) = (table((0..40).map(|i| i as f64)), table((0..40).map(|i| i as f64)));
         assert_eq!(End::of(&one, &one, 15), End::of(&other, &other, 15));
         // a row that was held out
         other.data_mut()[38] = -1.0;

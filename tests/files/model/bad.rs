@@ -135,7 +135,7 @@ fn paths_that_are_no_files_are_refused() {
     let message = |path: &Path| {
         let message = file::read(path, None).unwrap_err().to_string();
         assert!(message.starts_with(&path.display().to_string()), "{message}");
-        assert_eq!(message, file::read_all_tensors(path).unwrap_err().to_string());
+        assert_eq!(message, file::read_all_tensors::<f32>(path).unwrap_err().to_string());
         message
     };
     message(&path);

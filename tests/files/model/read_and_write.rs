@@ -2,6 +2,7 @@
 
 use super::*;
 use half::{bf16, f16};
+use rnnstep::tensor::Array;
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -10,7 +11,9 @@ fn what_is_written_is_read_again() {
     let (_folder, path) = folder();
     for shape in all_shapes() {
         let (weights, metadata) = (weights(&shape), metadata(&shape));
-        let extra = [("adam.m".to_string(), Tensor::new([3], [1.0, f32::MIN_POSITIVE, -0.0]).unwrap())];
+        let narrow = Tensor::new([3], [1.0, f32::MIN_POSITIVE, -0.0]).unwrap();
+        let wide = Tensor::new([2], [0.1_f64, 123_456_789.25]).unwrap();
+        let extra = [("adam.m".to_string(), narrow.into()), ("past".to_string(), Array::F64(wide))];
         file::write(&path, &shape, &weights, &metadata, &extra).unwrap();
         let back = file::read(&path, None).unwrap();
         assert_eq!(back.shape, shape);
@@ -44,7 +47,7 @@ fn only_the_tensors_of_the_shape_are_written() {
     let (_folder, path) = folder();
     let shape = shape(CellKind::Lstm);
     let good = weights(&shape);
-    let refused = |weights: &[(String, Tensor)], metadata: &Metadata, extra: &[(String, Tensor)]| {
+    let refused = |weights: &[(String, Tensor)], metadata: &Metadata, extra: &[(String, Array)]| {
         let message = file::write(&path, &shape, weights, metadata, extra).unwrap_err().to_string();
         assert!(!path.exists(), "{message}");
         message
@@ -57,7 +60,7 @@ fn only_the_tensors_of_the_shape_are_written() {
     let mut wrong = good.clone();
     wrong[0].1 = Tensor::zeros([2, 12]);
     assert!(refused(&wrong, &none, &[]).contains("rnn.weight_ih_l0"));
-    let twice = vec![("m".to_string(), Tensor::zeros([1])); 2];
+    let twice = vec![("m".to_string(), Tensor::<f32>::zeros([1]).into()); 2];
     assert!(refused(&good, &none, &twice).contains("twice"));
     let mut short = metadata(&shape);
     short.reference.as_mut().unwrap().y.pop();
@@ -255,8 +258,8 @@ fn tensors_are_read_and_written_by_name() {
     assert_eq!(back["x"].dims(), x.dims());
     let bits = |tensor: &Tensor| tensor.data().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&back["x"]), bits(&x));
-    assert_eq!(file::read_all_tensors(&path).unwrap().len(), 2);
-    let message = file::read_tensors(&path, &["x", "target"], &[]).unwrap_err().to_string();
+    assert_eq!(file::read_all_tensors::<f32>(&path).unwrap().len(), 2);
+    let message = file::read_tensors::<f32>(&path, &["x", "target"], &[]).unwrap_err().to_string();
     assert!(message.contains("\"target\"") && message.contains("\"h\", \"x\""), "{message}");
     assert!(file::write_tensors(&path, &[("x", &x), ("x", &x)]).unwrap_err().to_string().contains("twice"));
     assert_eq!(first, fs::read(&path).unwrap());
@@ -278,10 +281,10 @@ fn only_wanted_tensors_have_to_make_sense() {
         Raw::f32("x", &[2]),
     ];
     fs::write(&path, container(&tensors, None)).unwrap();
-    assert_eq!(file::read_tensors(&path, &["x"], &["y"]).unwrap().len(), 1);
+    assert_eq!(file::read_tensors::<f32>(&path, &["x"], &["y"]).unwrap().len(), 1);
     for (name, part) in [("none", "it has no values"), ("wide", "beyond the largest f32"), ("whole", "I64")] {
-        let message = file::read_tensors(&path, &[], &[name]).unwrap_err().to_string();
+        let message = file::read_tensors::<f32>(&path, &[], &[name]).unwrap_err().to_string();
         assert!(message.contains(name) && message.contains(part), "{message}");
     }
-    assert!(file::read_all_tensors(&path).is_err());
+    assert!(file::read_all_tensors::<f32>(&path).is_err());
 }

@@ -272,7 +272,7 @@ fn states_are_what_the_model_asks_for() {
     run.model("m.safetensors", CellKind::Gru, [1, 4, 1, 1]);
     run.file("t.csv", "x\n1\n2\n");
     for dims in [[1, 1, 5], [2, 1, 4], [1, 1_000_000, 4]] {
-        rnnstep::model::file::write_tensors(run.path("s.safetensors"), &[("h", &Tensor::zeros(dims))]).unwrap();
+        rnnstep::model::file::write_tensors(run.path("s.safetensors"), &[("h", &Tensor::<f32>::zeros(dims))]).unwrap();
         run.fails(
             "predict m.safetensors t.csv --init-state s.safetensors",
             &["s.safetensors", "expected the shape [1, 1, 4]"],

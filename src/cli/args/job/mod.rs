@@ -396,7 +396,7 @@ impl Job {
         for table in tables {
             let (train, _) = rnnstep::data::windows::split(table.rows(), self.held_out())?;
             let width = table.targets().rows().1;
-            let first: Vec<f32> = table.targets().data().iter().step_by(width).take(train.end).copied().collect();
+            let first: Vec<f64> = table.targets().data().iter().step_by(width).take(train.end).copied().collect();
             if let Some(season) = naive::season(&first) {
                 *found.entry(season).or_default() += 1;
             }

@@ -57,8 +57,8 @@ pub fn series(report: &Report, column: &Column) -> Plot {
     let row = evaluation.origins.start + first + 1;
     let targets = report.named.table.targets();
     let actuals = targets.data().iter().skip(row * targets.rows().1 + column.target).step_by(targets.rows().1);
-    let points = |values: &mut dyn Iterator<Item = f32>| -> Vec<(f64, f64)> {
-        values.enumerate().map(|(i, value)| (i as f64, f64::from(value))).collect()
+    let points = |values: &mut dyn Iterator<Item = f64>| -> Vec<(f64, f64)> {
+        values.enumerate().map(|(i, value)| (i as f64, value)).collect()
     };
     let predicted =
         |forecasts: &Forecasts| points(&mut forecasts.values.iter().step_by(evaluation.horizon).skip(first).copied());

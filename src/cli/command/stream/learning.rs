@@ -22,7 +22,7 @@ pub struct Learning {
     learner: Learner,
     /// For each predicted column, the number of the input that it is.
     columns: Vec<usize>,
-    actual: Vec<f32>,
+    actual: Vec<f64>,
     metadata: Metadata,
     out: Option<PathBuf>,
     save_every: u64,
@@ -66,14 +66,14 @@ impl Learning {
         })
     }
 
-    pub fn predict(&mut self, x: &[f32]) -> Result<&[f32], Error> {
-        self.learner.predict(x)
+    pub fn predict(&mut self, x: &[f64]) -> Result<&[f64], Error> {
+        self.learner.predict_f64(x)
     }
 
     /// Learns from a row, and saves the learner if it is time.
-    pub fn learn(&mut self, x: &[f32]) -> Result<(), Failure> {
+    pub fn learn(&mut self, x: &[f64]) -> Result<(), Failure> {
         self.actual.iter_mut().zip(&self.columns).for_each(|(actual, &column)| *actual = x[column]);
-        let learned = self.learner.learn(&self.actual)?;
+        let learned = self.learner.learn_f64(&self.actual)?;
         if learned.rolled_back {
             eprintln!("tick {}: learning failed, so the last good weights are taken back", self.learner.ticks());
         }

@@ -39,6 +39,7 @@ pub struct StreamArgs {
 pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let loaded = args.model.load()?;
     let width = loaded.model.shape().input();
+    let in_f32 = args.raw || loaded.model.units().is_none();
     let mut runner = if args.learn.is_asked()? {
         if args.raw {
             return Err(Failure::Usage("--learn: learns in the units of the data; leave --raw out".into()));
@@ -51,7 +52,7 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
     };
     paths::check_streams()?;
     let mut counts = Counts::default();
-    let answered = answer(args, &mut runner, width, &mut counts, screen);
+    let answered = answer(args, &mut runner, (width, in_f32), &mut counts, screen);
     let interrupted = signals::came() && matches!(&answered, Ok(()) | Err(Failure::Interrupted));
     if counts.bad > 0 {
         eprintln!("{} lines were left out", counts.bad);
@@ -85,11 +86,12 @@ struct Counts {
     bad: u64,
 }
 
-/// Answers line after line, until the last one or a signal.
+/// Answers line after line, until the last one or a signal. A line has `width` numbers; `in_f32` are the answers of a
+/// model without units, which are the network's own numbers.
 fn answer(
     args: &StreamArgs,
     runner: &mut Runner,
-    width: usize,
+    (width, in_f32): (usize, bool),
     counts: &mut Counts,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
@@ -124,7 +126,8 @@ fn answer(
                     let note = format!("note: line {number}: {reason}; later predictions may not be finite either");
                     say_once("not finite", &note);
                 }
-                let y: Vec<String> = y.iter().map(|&value| csv::number(value)).collect();
+                let text = |&value: &f64| if in_f32 { csv::number(value as f32) } else { csv::number(value) };
+                let y: Vec<String> = y.iter().map(text).collect();
                 screen.line(y.join(","))?;
                 screen.flush()?;
                 runner.learn(&x)?;
@@ -156,15 +159,15 @@ enum Runner {
 }
 
 impl Runner {
-    fn predict(&mut self, x: &[f32]) -> Result<&[f32], Error> {
+    fn predict(&mut self, x: &[f64]) -> Result<&[f64], Error> {
         match self {
-            Self::Stream(stream) => stream.step(x),
+            Self::Stream(stream) => stream.step_f64(x),
             Self::Learning(learning) => learning.predict(x),
         }
     }
 
     /// The work that can wait until the prediction was printed.
-    fn learn(&mut self, x: &[f32]) -> Result<(), Failure> {
+    fn learn(&mut self, x: &[f64]) -> Result<(), Failure> {
         match self {
             Self::Stream(_) => Ok(()),
             Self::Learning(learning) => learning.learn(x),
@@ -173,8 +176,8 @@ impl Runner {
 }
 
 /// Reads the `width` numbers of a line, which are separated by commas, semicolons or white space. Each becomes the same
-/// f32 as in a table.
-fn parse(line: &[u8], width: usize, x: &mut Vec<f32>) -> Result<(), String> {
+/// number as in a table.
+fn parse(line: &[u8], width: usize, x: &mut Vec<f64>) -> Result<(), String> {
     x.clear();
     let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_string())?;
     let blank = line.trim().is_empty();
@@ -184,8 +187,8 @@ fn parse(line: &[u8], width: usize, x: &mut Vec<f32>) -> Result<(), String> {
         }
         for text in part.split_whitespace() {
             let shown = || text.chars().take(20).collect::<String>();
-            let value = text.parse::<f64>().map_err(|_| format!("{:?} is not a number", shown()))? as f32;
-            if !value.is_finite() {
+            let value = text.parse::<f64>().map_err(|_| format!("{:?} is not a number", shown()))?;
+            if !(value as f32).is_finite() {
                 return Err(format!("{:?} is not a finite number", shown()));
             }
             x.push(value);

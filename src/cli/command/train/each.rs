@@ -223,7 +223,7 @@ fn rows_of(one: &OneSeries) -> usize {
 }
 
 fn print(done: &[&Row], screen: &mut Screen) -> Result<(), Failure> {
-    let number = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.5}"));
+    let number = |value: Option<f64>| value.map_or_else(|| "-".into(), report::number);
     let rows: Vec<Vec<String>> = done
         .iter()
         .map(|row| {

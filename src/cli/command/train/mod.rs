@@ -29,6 +29,7 @@ use rnnstep::model::file;
 use rnnstep::model::file::{Columns, End, Metadata, Unseen};
 use rnnstep::plot::{Figure, Plot};
 use rnnstep::series::one_step::{self, HeldOut};
+use rnnstep::tensor::Stored;
 use rnnstep::train::checkpoint;
 use rnnstep::train::checkpoint::Checkpoint;
 use rnnstep::train::{Fit, Outcome};
@@ -331,7 +332,8 @@ impl<'a> Run<'a> {
                 let trainer = &mut self.fit.trainer;
                 trainer.fetch()?;
                 let grads = trainer.model().named(trainer.grads());
-                let tensors: Vec<_> = grads.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+                let tensors: Vec<_> =
+                    grads.iter().map(|(name, tensor)| (name.as_str(), tensor as &dyn Stored)).collect();
                 files::write(&path, || file::write_tensors(&path, &tensors))?;
             }
             let last = self.fit.trainer.steps_done() - 1;

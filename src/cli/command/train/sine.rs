@@ -19,7 +19,7 @@ pub fn scored(trainer: &Trainer) -> Result<Scored, Failure> {
     let input = Tensor::new([rows, 1], x.clone())?;
     let y = model.forward(trainer.device().clone(), &input, Order::BatchFirst, &mut trainer.state().clone())?;
     x.extend(last);
-    let held_out = HeldOut::new(model.point(&y)?, Tensor::new([rows + 1, 1], x)?)?;
+    let held_out = HeldOut::new(model.point(&y)?.into(), Tensor::new([rows + 1, 1], x)?.into())?;
     let about = format!("the {rows} points after the training");
     Ok(Scored { series: None, names: vec!["sine".into()], held_out, times: vec![], about })
 }
