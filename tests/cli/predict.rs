@@ -125,7 +125,7 @@ fn scalers_names_and_times() {
     let y = numbers(&answer.stdout, 1).concat();
     assert!(y.iter().sum::<f32>() / 1461.0 > 10.0, "degrees, not the network's units");
     // by hand: scale, run the raw network, scale back
-    let loaded = file::load(run.path("model.safetensors"), None, Cpu::widest()).unwrap();
+    let loaded = file::load(run.path("model.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
     let rows = numbers(&run.text("seattle-weather.csv"), 1);
     let mut x: Vec<f32> = rows.iter().flat_map(|row| [row[3], row[0]]).collect();
     let (x_scaler, y_scaler) = loaded.model.scalers().unwrap();

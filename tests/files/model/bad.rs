@@ -133,7 +133,7 @@ fn damaged_files_are_refused() {
 fn paths_that_are_no_files_are_refused() {
     let (folder, path) = folder();
     let message = |path: &Path| {
-        let message = file::read(path, None).unwrap_err().to_string();
+        let message = file::read(path, &file::ReadOptions::default()).unwrap_err().to_string();
         assert!(message.starts_with(&path.display().to_string()), "{message}");
         assert_eq!(message, file::read_all_tensors(path).unwrap_err().to_string());
         message
@@ -189,7 +189,7 @@ fn a_file_that_cannot_be_written_is_named_and_the_old_one_stays() {
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     write(&path).unwrap();
-    assert!(file::read(&path, None).is_ok());
+    assert!(file::read(&path, &file::ReadOptions::default()).is_ok());
 }
 
 #[test]

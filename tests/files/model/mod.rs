@@ -92,8 +92,13 @@ fn metadata(shape: &Shape) -> Metadata {
     }
 }
 
+/// The options for a network with this activation.
+fn active(nonlinearity: Nonlinearity) -> file::ReadOptions {
+    file::ReadOptions::default().with_nonlinearity(Some(nonlinearity))
+}
+
 fn read(bytes: &[u8]) -> rnnstep::Result<ModelFile> {
-    file::read_bytes(bytes, Path::new("some/m.safetensors"), None)
+    file::read_bytes(bytes, Path::new("some/m.safetensors"), &file::ReadOptions::default())
 }
 
 /// The message of a model that cannot be read: one line, not too long, that names the file and says all of `parts`.
