@@ -23,8 +23,8 @@ const COMMANDS: [(&str, &str); 11] = [
 ];
 
 /// Options that take names, files and words. All others hold numbers.
-const WORDS: &str = "arch bundle cell column config delimiter device dtype final-state forecasts frame header html init \
-                     init-state isa journal log loss-on missing nonlinearity only optimizer out plot resume save-grads scale \
+const WORDS: &str = "arch bundle cell column config delimiter device dtype final-state forecasts frame head header html init \
+                     init-state isa journal log loss-on missing nonlinearity only optimizer out plot recurrent resume save-grads scale \
                      series state target target-as time to weights";
 
 /// What no number is allowed to be, but for the exceptions below.

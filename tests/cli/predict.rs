@@ -99,8 +99,10 @@ fn two_halves_make_the_whole() {
         assert!(run.bytes("s.safetensors") == run.bytes("whole.safetensors"));
         // a state that does not fit
         let tensor = |dims: [usize; 3]| Tensor::zeros(dims);
-        file::write_tensors(run.path("wide.safetensors"), &[("h", &tensor([2, 1, 18])), ("c", &tensor([2, 1, 18]))])
-            .unwrap();
+        let (wide, fitting) = (tensor([2, 1, 18]), tensor([2, 1, 17]));
+        let both = [("h", &wide), ("c", &wide)];
+        let given = if cell == CellKind::Lstm { &both[..] } else { &both[..1] };
+        file::write_tensors(run.path("wide.safetensors"), given).unwrap();
         run.fails(
             "predict m.safetensors b.csv --init-state wide.safetensors",
             &["wide.safetensors", "[2, 1, 17]", "[2, 1, 18]"],
@@ -110,6 +112,15 @@ fn two_halves_make_the_whole() {
             "predict m.safetensors b.csv --init-state none.safetensors",
             &["none.safetensors", "\"h\"", "missing"],
         );
+        // the state of an LSTM in another cell
+        if cell != CellKind::Lstm {
+            file::write_tensors(run.path("lstm.safetensors"), &[("h", &fitting), ("c", &fitting)]).unwrap();
+            run.fails(
+                "predict m.safetensors b.csv --init-state lstm.safetensors --out y.csv",
+                &["lstm.safetensors", "\"c\"", "has no c", cell.name()],
+            );
+            assert!(!run.path("y.csv").exists());
+        }
     }
 }
 

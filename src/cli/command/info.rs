@@ -214,7 +214,7 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     }
     names(loaded, screen)?;
     let count = shape.parameters();
-    screen.lines(&format!("\n  parameters  {count}, {} bytes in f32, {} in memory", 4 * count, 4 * layout.len()))?;
+    screen.line(format_args!("  parameters  {count}, {} bytes in f32, {} in memory", 4 * count, 4 * layout.len()))?;
     screen.line(format_args!("  operations  {} floating-point in each step, without activations", shape.flops()))?;
     let (batch, steps, out) = (1, loaded.metadata.seq_len.unwrap_or(20), shape.width_out());
     let [layers, hidden, input] = [shape.layers(), shape.hidden(), shape.input()];

@@ -341,7 +341,7 @@ fn read_model(file: &Container, options: &ReadOptions) -> Result<ModelFile> {
         reference.check(&shape).map_err(|reason| Error::file(file.path(), format!("metadata: {reason}")))?;
     }
     check_columns(&metadata, &shape).map_err(|reason| Error::file(file.path(), format!("metadata: {reason}")))?;
-    let mut warnings = Vec::from_iter(found.left_out);
+    let (mut warnings, mut assumed) = (Vec::from_iter(found.left_out), found.assumed);
     let mut weights = Vec::with_capacity(found.layout.entries().len());
     for entry in found.layout.entries() {
         let name = &entry.name;
@@ -349,6 +349,7 @@ fn read_model(file: &Container, options: &ReadOptions) -> Result<ModelFile> {
             let reason = "is not there, so the head has no bias; it is taken as zeros, and will be written only if \
                           training changes it";
             warnings.push(file.error(name, reason).to_string());
+            assumed.push(format!("{} is zeros, because it is not there", quoted(name)));
             weights.push(Tensor::zeros(entry.dims.clone()));
             continue;
         }
@@ -367,7 +368,7 @@ fn read_model(file: &Container, options: &ReadOptions) -> Result<ModelFile> {
             extra.insert(own.to_string(), tensor);
         }
     }
-    Ok(ModelFile { shape, layout: found.layout, weights, metadata, extra, warnings, assumed: found.assumed })
+    Ok(ModelFile { shape, layout: found.layout, weights, metadata, extra, warnings, assumed })
 }
 
 /// The network of a file, which neither its metadata nor `options` contradict.

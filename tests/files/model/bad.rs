@@ -22,9 +22,10 @@ fn networks_of_other_kinds_are_refused_by_name() {
     refused_tensors(&plus("rnn.weight_hr_l0", &[2, 3]), &["weight_hr_l0", "projection", "supported"]);
     refused_tensors(&plus("rnn2.weight_ih_l0", &[12, 2]), &["rnn2.weight_ih_l0", "second recurrent", "supported"]);
     refused_tensors(&plus("weight_ih_l0", &[12, 2]), &["weight_ih_l0", "second recurrent"]);
-    refused_tensors(&plus("fc2.weight", &[1, 1]), &["fc2.weight", "second linear", "supported"]);
-    refused_tensors(&plus("norm.weight", &[3]), &["norm.weight", "[3]", "supported"]);
-    refused_tensors(&plus("bn.running_mean", &[3]), &["bn.running_mean", "unknown", "supported"]);
+    refused_tensors(&plus("fc2.weight", &[1, 3]), &["fc2.weight", "second linear", "supported", "--head fc"]);
+    refused_tensors(&plus("fc2.weight", &[1, 1]), &["fc2.weight", "[1, 1]", "in front", "supported"]);
+    refused_tensors(&plus("norm.weight", &[3]), &["norm.weight", "[3]", "LayerNorm", "supported"]);
+    refused_tensors(&plus("bn.running_mean", &[3]), &["bn.running_mean", "BatchNorm", "supported"]);
     refused_tensors(&plus("rnn.weight_ih_l01", &[12, 2]), &["rnn.weight_ih_l01", "unknown"]);
     refused_tensors(&plus("h0", &[2, 1, 3]), &["h0", "unknown"]);
     refused_tensors(&plus("", &[1]), &["\"\"", "unknown"]);
@@ -52,7 +53,7 @@ fn networks_of_other_kinds_are_refused_by_name() {
     refused_tensors(&changed("rnn.weight_hh_l0", &[1; 5000]), &["rnn.weight_hh_l0", "dimensions more"]);
     // the transpose of a weight is another shape, except where it is square
     refused_tensors(&changed("rnn.weight_ih_l0", &[2, 12]), &["rnn.weight_ih_l0", "[2, 12]", "asks for"]);
-    refused_tensors(&changed("fc.weight", &[3, 1]), &["fc.weight", "[3, 1]", "asks for [3, 3]"]);
+    refused_tensors(&changed("fc.weight", &[3, 1]), &["fc.weight", "[3, 1]", "has 3 columns", "in front"]);
     refused_tensors(&[Raw::f32("fc.weight", &[1, 3])], &["no recurrent tensors"]);
     refused_tensors(&[], &["no recurrent tensors"]);
     refused_tensors(&changed("rnn.weight_ih_l0", &[12, 20_000]), &["input size 20000"]);

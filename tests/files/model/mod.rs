@@ -3,13 +3,14 @@
 #![cfg(feature = "std")]
 
 mod bad;
+mod names;
 mod read_and_write;
 
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, Metadata, ModelFile, Reference};
 use rnnstep::net::layout::Layout;
 use rnnstep::units::scaler::Scaling;
-use rnnstep::{CellKind, Nonlinearity, Scaler, Shape, Tensor};
+use rnnstep::{CellKind, Model, Nonlinearity, Scaler, Shape, Tensor};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
