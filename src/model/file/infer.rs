@@ -75,8 +75,8 @@ pub(super) fn infer(file: &Container, known: &Known, skip: &str) -> Result<Found
 fn assumed(known: &Known, shape: &Shape) -> Vec<String> {
     let mut assumed = Vec::new();
     if known.cell.is_none() {
-        let (cell, gates) = (shape.cell, shape.gates());
-        assumed.push(format!("the cell is {cell}, because weight_hh has {gates} times as many rows as columns"));
+        let times = if shape.gates() == 1 { String::new() } else { format!("{} times ", shape.gates()) };
+        assumed.push(format!("the cell is {}, because weight_hh has {times}as many rows as columns", shape.cell));
     }
     if shape.cell == CellKind::Rnn && known.nonlinearity.is_none() {
         assumed.push("the activation is tanh, which no tensor shows; if it is relu, give --nonlinearity relu".into());

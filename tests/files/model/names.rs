@@ -218,7 +218,8 @@ fn what_nobody_says_is_listed() {
     let default = ReadOptions::default();
     for cell in CellKind::ALL {
         let lines = assumed(cell, &default);
-        let gates = format!("the cell is {cell}, because weight_hh has {} times", cell.gates());
+        let times = if cell.gates() == 1 { String::new() } else { format!("{} times ", cell.gates()) };
+        let gates = format!("the cell is {cell}, because weight_hh has {times}as many rows as columns");
         assert!(lines.contains(&gates), "{lines}");
         assert_eq!(lines.contains("tanh"), cell == CellKind::Rnn, "{lines}");
     }
