@@ -97,7 +97,10 @@ fn info_shows_the_names_and_what_was_assumed() {
     assert!(answer.after("  net.encoder.weight_hh_l0 ").starts_with("[6, 6]"));
     let assumed: Vec<&str> = answer.stdout.lines().filter(|line| line.starts_with("  assumed ")).collect();
     let [cell, tanh] = assumed[..] else { panic!("{assumed:?}") };
-    assert!(cell.contains("the cell is rnn, because weight_hh has as many rows") && tanh.contains("tanh"), "{assumed:?}");
+    assert!(
+        cell.contains("the cell is rnn, because weight_hh has as many rows") && tanh.contains("tanh"),
+        "{assumed:?}"
+    );
     let answer = run.ok("info m.safetensors --nonlinearity relu");
     assert!(!answer.stdout.contains("tanh"), "{}", answer.stdout);
     let rename = |name: &str| if name.starts_with("fc.") { String::new() } else { name.replace("rnn.", "") };

@@ -113,7 +113,9 @@ impl Role {
     pub fn of(prefix: &str, dims: &[usize], recurrent: &str, [input, hidden]: [usize; 2]) -> Self {
         let (rows, columns) = match *dims {
             [rows, columns] => (rows, columns),
-            [_] => return Self::Other("that is a normalisation (LayerNorm, BatchNorm)".into()),
+            [_] => {
+                return Self::Other("that is a normalisation (LayerNorm, BatchNorm) or an activation (PReLU)".into());
+            }
             [_, _, ..] => return Self::Other("that is a convolution".into()),
             [] => return Self::Other("that is no linear layer".into()),
         };

@@ -157,6 +157,45 @@ fn other_layers_are_refused_by_name_whatever_the_sizes_are() {
     }
 }
 
+/// Modules of PyTorch, from `tests/golden/names.py`: each comes back with its names, or is refused by the name of a layer.
+#[test]
+fn modules_of_pytorch() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/names.json");
+    let cases: Vec<serde_json::Value> = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let (_folder, path) = folder();
+    let mut seen = [0; 3];
+    for case in &cases {
+        let dims = |dims: &serde_json::Value| serde_json::from_value::<Vec<usize>>(dims.clone()).unwrap();
+        let tensors = case["state_dict"].as_object().unwrap().iter();
+        // num_batches_tracked is a scalar
+        let tensors: Vec<Raw> = tensors.map(|(name, shape)| Raw::f32(name, &dims(shape))).collect();
+        let bytes = container(&tensors, None);
+        let comes_back = |head: Option<&str>, options: &ReadOptions| {
+            fs::write(&path, &bytes).unwrap();
+            let (before, loaded) = (content(&path), load(&path, options).unwrap());
+            let last = loaded.model.layout().entries().last().unwrap();
+            let found = loaded.model.shape().output().and(last.name.rsplit_once('.')).map(|(prefix, _)| prefix);
+            assert_eq!(found, head, "{}", case["module"]);
+            loaded.model.save(&path).unwrap();
+            assert_eq!(content(&path), before, "{}", case["module"]);
+        };
+        if let Some(layers) = case["refused"].as_array() {
+            for layer in layers {
+                refused_tensors(&tensors, &[&format!("{}.", layer.as_str().unwrap())]);
+            }
+            seen[0] += 1;
+        } else if let Some(head) = case["unclear"].as_str() {
+            refused_tensors(&tensors, &[&format!("{head}.weight"), &format!("--head {head}")]);
+            comes_back(Some(head), &with_head(head));
+            seen[1] += 1;
+        } else {
+            comes_back(case["head"].as_str(), &ReadOptions::default());
+            seen[2] += 1;
+        }
+    }
+    assert_eq!(seen, [19, 2, 15]);
+}
+
 #[test]
 fn of_several_networks_one_can_be_chosen() {
     let shape = shape(CellKind::Lstm);
