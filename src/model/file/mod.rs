@@ -394,7 +394,7 @@ fn read_network(file: &Container, metadata: &Metadata, options: &ReadOptions) ->
         (Some(stored), _) if stored != shape => {
             wrong(format!("its metadata says {stored}, but its tensors are {shape}"))
         }
-        (None, Some(cell)) if cell != shape.cell => {
+        (None, Some(cell)) if shape.cell() != cell => {
             wrong(format!("its metadata says cell {cell}, but its tensors are {shape}"))
         }
         _ => Ok(found),

@@ -1,96 +1,17 @@
 //! Whether a layer can be the head of a recurrent network, by its shape and by its name.
 
+use crate::error::quoted;
+
 /// Words of a name that show that a layer stands in front of the recurrent layers or next to them.
-const ELSEWHERE: &[&str] = &[
-    "attention",
-    "attn",
-    "att",
-    "bn",
-    "bridge",
-    "bypass",
-    "c0",
-    "conv",
-    "emb",
-    "embed",
-    "embedder",
-    "embedding",
-    "embeddings",
-    "enc",
-    "encode",
-    "encoder",
-    "feature",
-    "features",
-    "front",
-    "frontend",
-    "gate",
-    "h0",
-    "i2h",
-    "i2o",
-    "in",
-    "init",
-    "inp",
-    "input",
-    "inputs",
-    "key",
-    "ln",
-    "lookup",
-    "norm",
-    "pos",
-    "positional",
-    "pre",
-    "prenet",
-    "preprocess",
-    "preprocessing",
-    "query",
-    "res",
-    "resid",
-    "residual",
-    "shortcut",
-    "skip",
-    "stem",
-    "token",
-    "tokens",
-    "x",
-    "x2h",
-];
+const ELSEWHERE: &str = "attention attn att bn bridge bypass c0 conv emb embed embedder embedding embeddings enc \
+                    encode encoder feature features front frontend gate h0 i2h i2o in init inp input inputs key \
+                    ln lookup norm pos positional pre prenet preprocess preprocessing query res resid residual \
+                    shortcut skip stem token tokens x x2h";
 
 /// Words of a name that show that a layer is the head.
-const HEAD: &[&str] = &[
-    "classifier",
-    "classify",
-    "dec",
-    "decode",
-    "decoder",
-    "dense",
-    "fc",
-    "final",
-    "forecast",
-    "forecaster",
-    "h2o",
-    "head",
-    "heads",
-    "last",
-    "lin",
-    "linear",
-    "logits",
-    "mean",
-    "mu",
-    "out",
-    "output",
-    "outputs",
-    "pred",
-    "predict",
-    "prediction",
-    "predictions",
-    "predictor",
-    "quantiles",
-    "readout",
-    "regress",
-    "regression",
-    "regressor",
-    "target",
-    "y",
-];
+const HEAD: &str = "classifier classify dec decode decoder dense fc final forecast forecaster h2o head heads \
+                    last lin linear logits mean mu out output outputs pred predict prediction predictions \
+                    predictor quantiles readout regress regression regressor target y";
 
 /// What a layer is in a network, as far as shape and name show it.
 #[derive(Debug, PartialEq)]
@@ -155,30 +76,37 @@ impl Place {
         }
         let number = |part: Option<&&str>| part.and_then(|part| part.parse::<usize>().ok());
         let order = number(own.peek()).zip(number(other.peek()));
-        let words: Vec<String> = own.flat_map(words).collect();
-        if let Some(word) = words.iter().find(|word| is_elsewhere(word)) {
-            return Self::Elsewhere(format!("{word:?}"));
+        let mut behind = false;
+        for word in own.flat_map(words) {
+            if is_elsewhere(&word) {
+                return Self::Elsewhere(quoted(&word));
+            }
+            behind |= is_head(&word);
         }
         match order {
             // the places in an nn.Sequential or nn.ModuleList
             Some((own, recurrent)) if own < recurrent => Self::Elsewhere(format!("its place {own} before {recurrent}")),
             Some(_) => Self::Behind,
-            None if words.iter().any(|word| is_head(word)) => Self::Behind,
+            None if behind => Self::Behind,
             None => Self::Unknown,
         }
     }
 }
 
 fn is_head(word: &str) -> bool {
-    HEAD.contains(&without_number(word))
+    has(HEAD, without_number(word))
 }
 
 fn is_elsewhere(word: &str) -> bool {
     let bare = without_number(word);
     // inproj, prefc, xproj
     let joined = ["in", "input", "pre", "x"].iter().filter_map(|before| bare.strip_prefix(before));
-    let of_layer = |rest: &str| HEAD.contains(&rest) || matches!(rest, "proj" | "projection" | "layer" | "map");
-    ELSEWHERE.contains(&word) || ELSEWHERE.contains(&bare) || joined.into_iter().any(of_layer)
+    let of_layer = |rest: &str| has(HEAD, rest) || matches!(rest, "proj" | "projection" | "layer" | "map");
+    has(ELSEWHERE, word) || has(ELSEWHERE, bare) || joined.into_iter().any(of_layer)
+}
+
+fn has(list: &str, word: &str) -> bool {
+    list.split(' ').any(|one| one == word)
 }
 
 fn without_number(word: &str) -> &str {
@@ -190,21 +118,18 @@ fn path(prefix: &str) -> impl Iterator<Item = &str> {
     prefix.split('.').filter(|part| !part.is_empty())
 }
 
-/// The words of one part of a name, in lower case: `input_proj`, `input-proj` and `inputProj` have two.
-fn words(part: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut after_lower = false;
-    for c in part.chars() {
-        if !c.is_alphanumeric() || c.is_uppercase() && after_lower {
-            words.push(String::new());
-        }
-        after_lower = c.is_lowercase() || c.is_numeric();
-        if let (true, Some(word)) = (c.is_alphanumeric(), words.last_mut()) {
-            word.extend(c.to_lowercase());
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
+/// The words of one part of a name, in lower case: `input_proj`, `input-proj` and `inputProj` have two. They are not
+/// collected, because a damaged file may have a name of millions of words.
+fn words(part: &str) -> impl Iterator<Item = String> {
+    part.split(|c: char| !c.is_alphanumeric()).flat_map(|mut rest| {
+        std::iter::from_fn(move || {
+            let mut pairs = rest.char_indices().zip(rest.chars().skip(1));
+            let last = pairs.find(|((_, c), next)| !c.is_uppercase() && next.is_uppercase());
+            let (word, after) = rest.split_at(last.map_or(rest.len(), |((at, c), _)| at + c.len_utf8()));
+            rest = after;
+            (!word.is_empty()).then(|| word.to_lowercase())
+        })
+    })
 }
 
 #[cfg(test)]
@@ -221,7 +146,7 @@ mod tests {
             ("FC-out", vec!["fc", "out"]),
             ("__", vec![]),
         ] {
-            assert_eq!(words(part), expected, "{part}");
+            assert_eq!(words(part).collect::<Vec<_>>(), expected, "{part}");
         }
     }
 
@@ -229,61 +154,15 @@ mod tests {
     #[test]
     fn where_a_layer_could_stand_on_both_sides_its_name_decides() {
         let taken = |prefix: &str, recurrent: &str| Role::of(prefix, &[2, 2], recurrent, [2, 2]) == Role::Head;
-        for head in [
-            "fc.",
-            "head.",
-            "out.",
-            "output.",
-            "linear.",
-            "dense.",
-            "decoder.",
-            "predict.",
-            "predictor.",
-            "fc_out.",
-            "out_proj.",
-            "output_projection.",
-            "fc1.",
-            "linear2.",
-            "module.fc.",
-            "lstm.fc.",
-            "FC.",
-            "outputLayer.",
-            "h2o.",
-            "readout.0.",
-        ] {
+        let heads = "fc. head. out. output. linear. dense. decoder. predict. predictor. fc_out. out_proj. \
+            output_projection. fc1. linear2. module.fc. lstm.fc. FC. outputLayer. h2o. readout.0.";
+        for head in heads.split(' ') {
             assert!(taken(head, "rnn.") && taken(&format!("net.{head}"), "net.rnn."), "{head}");
         }
-        for other in [
-            "proj.",
-            "inproj.",
-            "in_proj.",
-            "input.",
-            "input_layer.",
-            "linear_in.",
-            "inputLinear.",
-            "fc_in.",
-            "embed.",
-            "embedding.",
-            "emb.",
-            "enc.",
-            "encoder.fc.",
-            "pre.",
-            "prefc.",
-            "pre_fc.",
-            "skip.",
-            "skip_fc.",
-            "residual.out.",
-            "attn.out_proj.",
-            "layer.",
-            "l1.",
-            "a.b.c.",
-            "",
-            "init_h.",
-            "x_proj.",
-            "h0_linear.",
-            "in1.",
-            "bias.",
-        ] {
+        let others = "proj. inproj. in_proj. input. input_layer. linear_in. inputLinear. fc_in. embed. embedding. emb. \
+            enc. encoder.fc. pre. prefc. pre_fc. skip. skip_fc. residual.out. attn.out_proj. layer. l1. a.b.c. \
+            init_h. x_proj. h0_linear. in1. bias.";
+        for other in others.split(' ').chain([""]) {
             assert!(!taken(other, "rnn.") && (!taken(&format!("net.{other}"), "net.rnn.")), "{other}");
         }
         // what is shared with the recurrent tensors says nothing
