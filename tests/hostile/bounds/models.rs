@@ -25,6 +25,7 @@ fn headers(size: usize) -> Vec<(&'static str, Vec<u8>)> {
     let of = |more: String| network(1, 1, 1, Some(&metadata(&more)));
     let texts: Vec<String> = (0..size / 14).map(|i| format!(r#""{i:x}":"""#)).collect();
     let tensors: Vec<String> = (0..size / 62).map(|i| format!(r#""{i:x}":{}"#, entry(&[0], 0, 0))).collect();
+    let layers: Vec<String> = (0..size / 69).map(|i| format!(r#""{i:x}.weight":{}"#, entry(&[0], 0, 0))).collect();
     let nested = format!("{}{}", r#"{"a":"#.repeat(100), "0".to_string() + &"}".repeat(100));
     vec![
         ("tensors", with_header(&format!("{{{}}}", tensors.join(",")), 0)),
@@ -36,6 +37,20 @@ fn headers(size: usize) -> Vec<(&'static str, Vec<u8>)> {
             ),
         ),
         ("texts", with_header(&format!(r#"{{"__metadata__":{{{}}}}}"#, texts.join(",")), 0)),
+        ("layers", with_header(&format!("{{{}}}", layers.join(",")), 0)),
+        (
+            "words",
+            with_header(
+                &format!(
+                    r#"{{"weight_ih_l0":{0},"weight_hh_l0":{1},"{3}.weight":{2}}}"#,
+                    entry(&[1, 1], 0, 4),
+                    entry(&[1, 1], 4, 8),
+                    entry(&[1, 1], 8, 12),
+                    "a_b.".repeat(size / 4)
+                ),
+                12,
+            ),
+        ),
         ("one name", with_header(&format!(r#"{{"{}":{}}}"#, "n".repeat(size), entry(&[1], 0, 4)), 4)),
         ("a recipe of zeros", of(format!(r#""recipe":[{}]"#, many("0", size / 2)))),
         ("a recipe of objects", of(format!(r#""recipe":[{}]"#, many(r#"{"a":0}"#, size / 10)))),
