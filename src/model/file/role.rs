@@ -72,7 +72,8 @@ impl Place {
     fn of(prefix: &str, recurrent: &str) -> Self {
         let (mut own, mut other) = (path(prefix).peekable(), path(recurrent).peekable());
         while own.peek().is_some() && own.peek() == other.peek() {
-            (own.next(), other.next());
+            own.next();
+            other.next();
         }
         let number = |part: Option<&&str>| part.and_then(|part| part.parse::<usize>().ok());
         let order = number(own.peek()).zip(number(other.peek()));

@@ -127,7 +127,7 @@ fn a_layer_that_could_stand_elsewhere_is_the_head_only_if_its_name_says_so() {
 fn other_layers_are_refused_by_name_whatever_the_sizes_are() {
     for [input, hidden] in [[1, 4], [2, 2], [3, 5], [5, 3]] {
         let shape = Shape::new(CellKind::Lstm, input, hidden, 2, 3).unwrap();
-        let layers: [(&str, Vec<(&str, Vec<usize>)>, &str); 11] = [
+        let layers = [
             ("in_proj", vec![("weight", vec![input, 7]), ("bias", vec![input])], "in front"),
             ("embedding", vec![("weight", vec![50, input])], "in front"),
             ("word_embed", vec![("weight", vec![50, hidden])], "in front"),
@@ -140,7 +140,7 @@ fn other_layers_are_refused_by_name_whatever_the_sizes_are() {
             ("attn", vec![("in_proj_weight", vec![3 * hidden, hidden])], "unknown"),
             ("attention", vec![("weight", vec![1, hidden])], "beside"),
         ];
-        for (layer, tensors, kind) in &layers {
+        for (layer, tensors, kind) in layers {
             for headed in [true, false] {
                 let shape = if headed { shape } else { shape.with_output(None).unwrap() };
                 let mut all = raw_model(&shape, "net.rnn.", "net.fc.");
