@@ -9,12 +9,14 @@ use std::path::Path;
 
 fuzz_target!(|bytes: &[u8]| {
     for nonlinearity in [None, Some(Nonlinearity::Tanh), Some(Nonlinearity::Relu)] {
-        match file::read_bytes(bytes, Path::new("fuzz"), nonlinearity) {
+        let options = file::ReadOptions::default().with_nonlinearity(nonlinearity);
+        match file::read_bytes(bytes, Path::new("fuzz"), &options) {
             // what is let in can be computed with: the tensors are those of the shape, all of them and in order
             Ok(read) => {
                 let again = read.shape.with_hidden(read.shape.hidden());
                 assert_eq!(again.ok(), Some(read.shape));
-                let layout = Layout::new(&read.shape);
+                let layout = &read.layout;
+                assert_eq!(layout.entries().len(), Layout::new(&read.shape).entries().len());
                 assert_eq!(layout.entries().len(), read.weights.len());
                 for (entry, tensor) in layout.entries().iter().zip(&read.weights) {
                     assert_eq!(entry.dims, tensor.dims());

@@ -157,7 +157,7 @@ mod tests {
             learner.tick(&x(t), &x(t)).unwrap();
         }
         learner.save(&path, &Metadata::default()).unwrap();
-        let loaded = file::load(&path, None, cpu).unwrap();
+        let loaded = file::load(&path, &file::ReadOptions::default(), cpu).unwrap();
         assert_eq!(Learner::stored_options(&loaded).unwrap(), Some(options));
         let mut other = Learner::from_file(&loaded, options, cpu).unwrap();
         let (here, there) = (learner.snapshot(), other.snapshot());
@@ -173,7 +173,7 @@ mod tests {
         }
         // a learner starts from a file with only a model, and another window is refused
         learner.model().save(&path).unwrap();
-        let loaded_model = file::load(&path, None, cpu).unwrap();
+        let loaded_model = file::load(&path, &file::ReadOptions::default(), cpu).unwrap();
         assert_eq!(Learner::stored_options(&loaded_model).unwrap(), None);
         assert_eq!(Learner::from_file(&loaded_model, options, cpu).unwrap().ticks(), 0);
         let error = Learner::from_file(&loaded, LearnerOptions { window: 6, ..options }, cpu).unwrap_err();

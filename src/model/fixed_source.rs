@@ -1,6 +1,6 @@
 //! Writes a model as Rust source, to be compiled into a program that has no files.
 
-use crate::error::Result;
+use crate::error::{Result, shown};
 use crate::model::Model;
 use crate::model::stream::Stream;
 use crate::net::shape::Shape;
@@ -53,7 +53,7 @@ pub fn source(model: &Model, title: &str) -> Result<String> {
         Weights::F32 => {
             out += "Model::new(&[\n";
             for (name, tensor) in model.weights() {
-                out += &format!("    // {name} {:?}\n    &[\n", tensor.dims());
+                out += &format!("    // {} {:?}\n    &[\n", shown(&name), tensor.dims());
                 rows(&mut out, tensor.data().iter().map(|&value| number(value)), "        ");
                 out += "    ],\n";
             }

@@ -65,7 +65,12 @@ impl Model {
     /// # Errors
     /// If the shape makes no sense, or a tensor is missing or has another shape.
     pub fn from_weights(shape: Shape, weights: &[Tensor]) -> Result<Self> {
-        let mut model = Self::zeros(shape)?;
+        Self::from_layout(shape, Layout::new(&shape), weights)
+    }
+
+    /// The same for a layout of `shape` with other names.
+    pub(crate) fn from_layout(shape: Shape, layout: Layout, weights: &[Tensor]) -> Result<Self> {
+        let mut model = Self { layout, ..Self::zeros(shape)? };
         Error::check_length("weights", model.layout.entries().len(), weights.len())?;
         for (entry, tensor) in model.layout.entries().iter().zip(weights) {
             if entry.dims != tensor.dims() {
@@ -273,7 +278,8 @@ impl Model {
         &self.params
     }
 
-    /// Every tensor under PyTorch's name, in PyTorch's order and shape: `rnn.weight_ih_l0 [G·H,I]` comes first.
+    /// Every tensor in PyTorch's order and shape: `rnn.weight_ih_l0 [G·H,I]` comes first. A model that was loaded keeps
+    /// the names of its file.
     pub fn weights(&self) -> Vec<(String, Tensor)> {
         self.named(&self.params)
     }

@@ -200,6 +200,9 @@ impl State {
     /// # Errors
     /// If there are not L·B·H values, or the cell has no `c`.
     pub fn set_c(&mut self, c: &[f32]) -> Result<()> {
+        if !self.has_c && !c.is_empty() {
+            return Err(Error::invalid("c [L,B,H]: the cell has no c; take the state of a network with this cell"));
+        }
         let expected = if self.has_c { self.layers * self.batch * self.hidden } else { 0 };
         Error::check_length("c [L,B,H]", expected, c.len())?;
         copy_rows(c, self.hidden, &mut self.c);

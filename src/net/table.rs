@@ -10,8 +10,11 @@ use core::ops::Range;
 /// One parameter tensor: its name and shape in PyTorch, and its place in the arena.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// PyTorch's name, as the lesson's class makes it: `rnn.weight_ih_l0`, `fc.bias`.
+    /// Its name in PyTorch: `rnn.weight_ih_l0` or `fc.bias`, as the lesson's class makes it, or the name that it had in
+    /// the file of a model.
     pub name: String,
+    /// Whether files leave it out while it is all zeros: the bias of a head that came without one.
+    pub optional: bool,
     /// PyTorch's shape: `[G·H, I]` for a weight, `[G·H]` for a bias.
     pub dims: Vec<usize>,
     /// Rows of the tensor that belong to one unit (G, or 1 for the head).
@@ -119,6 +122,12 @@ impl Layout {
         &self.entries
     }
 
+    /// The same, to give them the names of a file.
+    #[cfg(feature = "std")]
+    pub(crate) fn entries_mut(&mut self) -> &mut [Entry] {
+        &mut self.entries
+    }
+
     /// Length of the arena, padding included.
     pub fn len(&self) -> usize {
         self.len
@@ -130,11 +139,11 @@ impl Layout {
     }
 
     fn weight(&mut self, name: String, gates: usize, units: usize, columns: usize, offset: usize) -> Range<usize> {
-        self.push(Entry { name, dims: vec![gates * units, columns], gates, units, columns, offset })
+        self.push(Entry { name, optional: false, dims: vec![gates * units, columns], gates, units, columns, offset })
     }
 
     fn bias(&mut self, name: String, gates: usize, units: usize, offset: usize) -> Range<usize> {
-        self.push(Entry { name, dims: vec![gates * units], gates, units, columns: 1, offset })
+        self.push(Entry { name, optional: false, dims: vec![gates * units], gates, units, columns: 1, offset })
     }
 
     fn push(&mut self, entry: Entry) -> Range<usize> {

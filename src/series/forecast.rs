@@ -30,7 +30,7 @@ const WARM_UP: usize = 20;
 /// # let table = Table::new(history.clone(), history.clone(), Some(vec![0]))?;
 /// # let plan = Plan::new(Shape::new(CellKind::Gru, 1, 8, 1, 1)?, Length::Epochs(3));
 /// # plan.start(&[&table], Cpu::detect()?, Threads::default())?.finish()?.model.save(&path)?;
-/// let loaded = file::load(&path, None, Cpu::detect()?)?;
+/// let loaded = file::load(&path, &file::ReadOptions::default(), Cpu::detect()?)?;
 /// let options = Options::new(10, [0.8]); // ten rows ahead, with intervals of 80 %
 /// let forecast = Forecast::new(&loaded, Cpu::detect()?, Cpu::detect()?, &history, &options)?;
 /// assert_eq!(forecast.values.dims(), [10, 1]);
@@ -156,7 +156,7 @@ mod tests {
         let errors = (0..200).map(|i| if i % 2 == 0 { 10.0 } else { -10.0 }).collect();
         let unseen = Unseen { ends: vec![End::of(history, history, 100); series], errors };
         let metadata = Metadata { unseen: Some(unseen), ..Metadata::default() };
-        Loaded { model, metadata, extra: Default::default(), warnings: vec![] }
+        Loaded { model, metadata, extra: Default::default(), warnings: vec![], assumed: vec![] }
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Checkpoint {
     /// Those of [`file::load`], and if the file is a model without a training, or its position is not possible.
     pub fn load(path: impl AsRef<Path>, cpu: Cpu) -> Result<Self> {
         let path = path.as_ref();
-        let loaded = file::load(path, None, cpu)?;
+        let loaded = file::load(path, &file::ReadOptions::default(), cpu)?;
         let Some(position) = loaded.metadata.position.clone() else {
             let reason = "holds a model, but no training to resume; resume from its checkpoint, or start a new \
                           training from its weights with --init";
@@ -231,6 +231,9 @@ impl Checkpoint {
         trainer.state.set_h(tensor(&path, &loaded, "state.h")?.data())?;
         if shape.cell.has_c() {
             trainer.state.set_c(tensor(&path, &loaded, "state.c")?.data())?;
+        } else if loaded.extra.contains_key("state.c") {
+            let reason = format!("a {} has no c; the checkpoint is of another training", shape.cell);
+            return Err(Error::tensor(&path, "rnnstep.state.c", reason));
         }
         trainer.step = position.step;
         Ok((trainer, best))

@@ -246,7 +246,8 @@ impl Folder {
         let existing: HashSet<String> = existing.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         let named = self.rows.iter().map(|row| row.file(&self.names));
         let files: BTreeSet<&str> = named.filter(|name| existing.contains(*name)).collect();
-        let mut loaded = files.into_iter().map(|name| file::load(self.path.join(name), None, cpu));
+        let mut loaded =
+            files.into_iter().map(|name| file::load(self.path.join(name), &file::ReadOptions::default(), cpu));
         loaded.find_map(Result::ok).map(|loaded| loaded.metadata.columns)
     }
 

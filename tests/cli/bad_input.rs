@@ -147,7 +147,7 @@ fn model_files_with_the_wrong_tensors() {
     run.file("changed.safetensors", bytes);
     model_is_refused(&run, "changed.safetensors", &["changed or damaged"]);
     // one of two scalers
-    let mut parts = file::read(run.path("model.safetensors"), None).unwrap();
+    let mut parts = file::read(run.path("model.safetensors"), &file::ReadOptions::default()).unwrap();
     parts.metadata.x_scaler = None;
     parts.metadata.reference = None;
     let layout = rnnstep::net::layout::Layout::new(&parts.shape);

@@ -112,7 +112,7 @@ fn a_training_goes_on_with_its_own_columns() {
 fn a_recipe_is_of_its_own_model() {
     let run = Run::new();
     trained(&run);
-    let loaded = file::load(run.path("m.safetensors"), None, Cpu::widest()).unwrap();
+    let loaded = file::load(run.path("m.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
     let changed = [
         ("hidden", json!(16384)),
         ("cell", json!("lstm")),
@@ -133,7 +133,8 @@ fn a_recipe_is_of_its_own_model() {
     }
     // what a checkpoint says of a row of its answers
     run.ok("train n.csv --loss quantiles:0.1,0.5,0.9 --epochs 1 --hidden 4 --no-plot --out q.safetensors");
-    let loaded = file::load(run.path("q.checkpoint.safetensors"), None, Cpu::widest()).unwrap();
+    let loaded =
+        file::load(run.path("q.checkpoint.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
     let units = loaded.model.units().unwrap();
     assert!(matches!(units.loss(), Loss::Quantiles(_)));
     let units = Units::scaled(units.x().clone(), units.y().clone());
@@ -214,7 +215,8 @@ fn best_weights_that_cannot_be_are_refused() {
     let run = Run::new();
     run.file("n.csv", waves("a,b", false));
     run.ok("train n.csv --epochs 2 --hidden 4 --no-plot --out m.safetensors");
-    let loaded = || file::load(run.path("m.checkpoint.safetensors"), None, Cpu::widest()).unwrap();
+    let loaded =
+        || file::load(run.path("m.checkpoint.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
     let good = loaded();
     let written = |metadata: &file::Metadata, extra: &BTreeMap<String, Array>| {
         let extra: Vec<_> = extra.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect();

@@ -24,7 +24,13 @@ fn weights_and_scalers_go_along() {
     run.ok("train sunspots.csv --cell lstm --hidden 8 --epochs 1 --no-plot");
     let text = run.ok("convert model.safetensors --to rust --weights int8").stdout;
     assert!(text.contains("weights: Int8") && text.contains("Model::packed(&[") && text.contains(".with_scalers("));
-    let model = rnnstep::model::file::load(run.path("model.safetensors"), None, rnnstep::Cpu::widest()).unwrap().model;
+    let model = rnnstep::model::file::load(
+        run.path("model.safetensors"),
+        &rnnstep::model::file::ReadOptions::default(),
+        rnnstep::Cpu::widest(),
+    )
+    .unwrap()
+    .model;
     assert_eq!(text, fixed::source(&model.with_weights(Weights::Int8).unwrap(), "LSTM 1 -> 8 -> 1").unwrap());
 }
 

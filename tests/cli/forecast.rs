@@ -110,7 +110,7 @@ fn bands_around_a_forecast() {
     let names = [50.0, 80.0, 92.5].map(|level| format!("sunspots_lower_{level},sunspots_upper_{level}")).join(",");
     assert_eq!(header, format!("step,sunspots,{names}"));
     let rows = numbers(&answer.stdout, 1);
-    let loaded = file::load(run.path("model.safetensors"), None, Cpu::widest()).unwrap();
+    let loaded = file::load(run.path("model.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
     let unseen = loaded.metadata.unseen.unwrap();
     assert_eq!((unseen.ends[0].train_rows, unseen.errors.len()), (247, 62));
     let history = Tensor::new([309, 1], numbers(&run.text("sunspots.csv"), 1).concat()).unwrap();
@@ -143,7 +143,7 @@ fn bands_know_the_loss() {
     run.example("sunspots.csv");
     run.ok("train sunspots.csv --cell gru --epochs 5 --no-plot --loss mae");
     let said = numbers(&run.ok("forecast model.safetensors sunspots.csv --steps 5 --bands 80").stdout, 1);
-    let loaded = file::load(run.path("model.safetensors"), None, Cpu::widest()).unwrap();
+    let loaded = file::load(run.path("model.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
     let history = Tensor::new([309, 1], numbers(&run.text("sunspots.csv"), 1).concat()).unwrap();
     let options = Options { levels: vec![0.8], steps: 5, paths: 1000, seed: 0 };
     let units = loaded.model.units().unwrap().clone();
@@ -200,7 +200,9 @@ fn what_bands_rest_on() {
     assert!(other.stderr.contains("does not hold the end of the rows"), "{}", other.stderr);
     // what learned on has other errors than those of its training
     run.feed_ok("stream model.safetensors --learn --out l.safetensors", "1\n2\n3\n");
-    let unseen = |name: &str| file::load(run.path(name), None, Cpu::widest()).unwrap().metadata.unseen.is_some();
+    let unseen = |name: &str| {
+        file::load(run.path(name), &file::ReadOptions::default(), Cpu::widest()).unwrap().metadata.unseen.is_some()
+    };
     assert_eq!((unseen("model.safetensors"), unseen("l.safetensors")), (true, false));
 }
 

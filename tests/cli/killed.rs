@@ -250,7 +250,8 @@ fn two_trainings_with_one_name() {
     let whole = |name: &str, read: &[u8]| match name {
         "m.safetensors" => bytes.iter().any(|bytes| bytes == read),
         // of each step one
-        _ => file::read_bytes(read, Path::new(name), None).is_ok_and(|read| read.metadata.position.is_some()),
+        _ => file::read_bytes(read, Path::new(name), &file::ReadOptions::default())
+            .is_ok_and(|read| read.metadata.position.is_some()),
     };
     while_read(&run, &["m.safetensors", "m.checkpoint.safetensors"], whole, || {
         thread::scope(|scope| {

@@ -17,6 +17,7 @@ mod info;
 mod killed;
 mod many_series;
 mod model_folder;
+mod names;
 mod option_ranges;
 mod predict;
 mod readme;

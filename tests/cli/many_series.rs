@@ -485,7 +485,8 @@ fn predictions_and_forecasts_of_each() {
     // a model over all knows where the training of each ended, and how far off it is on all of them
     let bands = run.ok("forecast one.safetensors all.csv --series shop --steps 2 --bands 80");
     assert!(!bands.stderr.contains("does not hold the end"), "{}", bands.stderr);
-    let metadata = file::load(run.path("one.safetensors"), None, Cpu::widest()).unwrap().metadata;
+    let metadata =
+        file::load(run.path("one.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap().metadata;
     let unseen = metadata.unseen.unwrap();
     assert_eq!(unseen.ends.iter().map(|end| end.train_rows).collect::<Vec<_>>(), [72, 80, 88, 96]);
     assert_eq!(unseen.errors.len(), 18 + 20 + 22 + 24);

@@ -23,8 +23,8 @@ const COMMANDS: [(&str, &str); 11] = [
 ];
 
 /// Options that take names, files and words. All others hold numbers.
-const WORDS: &str = "arch bundle cell column config delimiter device dtype final-state forecasts frame header html init \
-                     init-state isa journal log loss-on missing nonlinearity only optimizer out plot resume save-grads scale \
+const WORDS: &str = "arch bundle cell column config delimiter device dtype final-state forecasts frame head header html init \
+                     init-state isa journal log loss-on missing nonlinearity only optimizer out plot recurrent resume save-grads scale \
                      series state target target-as time to weights";
 
 /// What no number is allowed to be, but for the exceptions below.
@@ -166,7 +166,7 @@ fn numbers_in_a_file_of_options() {
 
 /// The same file with another value in its recipe, or with another recipe.
 fn damage(run: &Run, from: &str, to: &str, key: &str, value: Value) {
-    let mut parts = file::read(run.path(from), None).unwrap();
+    let mut parts = file::read(run.path(from), &file::ReadOptions::default()).unwrap();
     match (key, &mut parts.metadata.recipe) {
         ("", recipe) => *recipe = Some(value),
         (key, Some(recipe)) => recipe[key] = value,
@@ -201,7 +201,7 @@ fn a_damaged_recipe_names_its_file() {
         ("data", json!([]), "data"),
     ];
     // every number of a recipe
-    let recipe = file::read(run.path("m.safetensors"), None).unwrap().metadata.recipe.unwrap();
+    let recipe = file::read(run.path("m.safetensors"), &file::ReadOptions::default()).unwrap().metadata.recipe.unwrap();
     let keys: Vec<String> = recipe.as_object().unwrap().keys().cloned().collect();
     let number = |key: &&String| {
         recipe[key.as_str()].is_number() || ["clip", "weight-decay", "stride", "patience"].contains(&key.as_str())

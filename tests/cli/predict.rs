@@ -100,8 +100,10 @@ fn two_halves_make_the_whole() {
         assert!(run.bytes("s.safetensors") == run.bytes("whole.safetensors"));
         // a state that does not fit
         let tensor = |dims: [usize; 3]| Tensor::<f32>::zeros(dims);
-        file::write_tensors(run.path("wide.safetensors"), &[("h", &tensor([2, 1, 18])), ("c", &tensor([2, 1, 18]))])
-            .unwrap();
+        let (wide, fitting) = (tensor([2, 1, 18]), tensor([2, 1, 17]));
+        let both: [(&str, &dyn Stored); 2] = [("h", &wide), ("c", &wide)];
+        let given = if cell == CellKind::Lstm { &both[..] } else { &both[..1] };
+        file::write_tensors(run.path("wide.safetensors"), given).unwrap();
         run.fails(
             "predict m.safetensors b.csv --init-state wide.safetensors",
             &["wide.safetensors", "[2, 1, 17]", "[2, 1, 18]"],
@@ -111,6 +113,15 @@ fn two_halves_make_the_whole() {
             "predict m.safetensors b.csv --init-state none.safetensors",
             &["none.safetensors", "\"h\"", "missing"],
         );
+        // the state of an LSTM in another cell
+        if cell != CellKind::Lstm {
+            file::write_tensors(run.path("lstm.safetensors"), &[("h", &fitting), ("c", &fitting)]).unwrap();
+            run.fails(
+                "predict m.safetensors b.csv --init-state lstm.safetensors --out y.csv",
+                &["lstm.safetensors", "\"c\"", "has no c", cell.name()],
+            );
+            assert!(!run.path("y.csv").exists());
+        }
     }
 }
 
@@ -126,7 +137,7 @@ fn scalers_names_and_times() {
     let y = numbers(&answer.stdout, 1).concat();
     assert!(y.iter().sum::<f64>() / 1461.0 > 10.0, "degrees, not the network's units");
     // by hand: scale, run the raw network, scale back
-    let loaded = file::load(run.path("model.safetensors"), None, Cpu::widest()).unwrap();
+    let loaded = file::load(run.path("model.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
     let rows = numbers(&run.text("seattle-weather.csv"), 1);
     let mut x: Vec<f64> = rows.iter().flat_map(|row| [row[3], row[0]]).collect();
     let (x_scaler, y_scaler) = loaded.model.scalers().unwrap();

@@ -87,7 +87,7 @@ fn what_cannot_be_resumed() {
     run.file("cut.safetensors", &bytes[..bytes.len() - 9]);
     run.fails("train --resume cut.safetensors --steps 40", &["cut.safetensors", "cut off"]);
     for name in ["state.h", "exp_avg_sq.fc.bias", "best.rnn.weight_hh_l0"] {
-        let mut parts = file::read(run.path("model.checkpoint.safetensors"), None).unwrap();
+        let mut parts = file::read(run.path("model.checkpoint.safetensors"), &file::ReadOptions::default()).unwrap();
         assert!(parts.extra.remove(name).is_some(), "{name}");
         let layout = Layout::new(&parts.shape);
         let weights: Vec<_> = layout.entries().iter().map(|entry| entry.name.clone()).zip(parts.weights).collect();
@@ -224,7 +224,7 @@ fn the_plot_after_a_kill() {
 fn a_checkpoint_without_windows() {
     let run = Run::new();
     run.ok("train --steps 40 --out half.safetensors");
-    let mut parts = file::read(run.path("half.checkpoint.safetensors"), None).unwrap();
+    let mut parts = file::read(run.path("half.checkpoint.safetensors"), &file::ReadOptions::default()).unwrap();
     let kept = parts.extra.len();
     parts.extra.retain(|name, _| !name.starts_with("beside."));
     assert_eq!(kept - parts.extra.len(), 4); // 0, 15, 30 and the last

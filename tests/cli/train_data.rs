@@ -16,7 +16,7 @@ fn held_out_losses(log: &str) -> Vec<(u64, f64)> {
 }
 
 fn scalers(run: &Run, name: &str) -> (Scaler, Scaler) {
-    let metadata = file::read(run.path(name), None).unwrap().metadata;
+    let metadata = file::read(run.path(name), &file::ReadOptions::default()).unwrap().metadata;
     (metadata.x_scaler.unwrap(), metadata.target_scaler.unwrap())
 }
 
@@ -38,7 +38,7 @@ fn every_cell_learns_the_sunspots() {
         assert!(score.contains("% better than the last value"), "{cell}: {score}");
         assert!(answer.stdout.contains("target") && answer.stdout.contains("prediction"));
         assert_eq!(answer.after("next "), "rnnstep forecast model.safetensors sunspots.csv --steps 20");
-        let loaded = file::load(run.path("model.safetensors"), None, Cpu::widest()).unwrap();
+        let loaded = file::load(run.path("model.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
         assert_eq!(loaded.metadata.columns.inputs, ["sunspots"]);
         assert_eq!(loaded.metadata.columns.time.as_deref(), Some("year"));
         assert_eq!(loaded.model.shape().cell().name(), cell);
@@ -96,7 +96,7 @@ fn several_columns_in_and_out() {
     for target in ["temp_max", "precipitation"] {
         assert!(answer.after(&format!("  {target}: RMSE ")).contains("last value"));
     }
-    let columns = file::read(run.path("model.safetensors"), None).unwrap().metadata.columns;
+    let columns = file::read(run.path("model.safetensors"), &file::ReadOptions::default()).unwrap().metadata.columns;
     assert_eq!(columns.inputs, ["temp_max", "temp_min", "wind"]);
     assert_eq!(columns.targets, ["temp_max", "precipitation"]);
     let picture = run.text("model.svg");
@@ -107,7 +107,7 @@ fn several_columns_in_and_out() {
     let answer =
         run.ok("train seattle-weather.csv --hidden 4 --epochs 1 --no-plot --target 5,temp_min --out b.safetensors");
     assert!(answer.stderr.starts_with("RNN 4 -> 4 -> 2 on"), "{}", answer.stderr);
-    let columns = file::read(run.path("b.safetensors"), None).unwrap().metadata.columns;
+    let columns = file::read(run.path("b.safetensors"), &file::ReadOptions::default()).unwrap().metadata.columns;
     assert_eq!(columns.inputs, ["temp_max", "temp_min", "precipitation", "wind"]);
     assert_eq!(columns.targets, ["wind", "temp_min"]);
 }

@@ -160,7 +160,12 @@ fn what_f16_cannot_hold() {
         let found = numbers(&card.ok(&format!("predict m.safetensors far.csv --device cuda --dtype {dtype}")));
         near(&found, &truth, 0.1);
     }
-    let loaded = rnnstep::model::file::load(card.path("m.safetensors"), None, Cpu::widest()).unwrap();
+    let loaded = rnnstep::model::file::load(
+        card.path("m.safetensors"),
+        &rnnstep::model::file::ReadOptions::default(),
+        Cpu::widest(),
+    )
+    .unwrap();
     let mut weights = loaded.model.weights();
     let (name, weight) = weights.iter_mut().find(|(name, _)| name.ends_with("weight_hh_l0")).unwrap();
     let name = name.clone();

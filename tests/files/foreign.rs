@@ -60,7 +60,7 @@ fn one_line_says_what_a_file_is_and_what_to_do() {
         let path = folder.path().join(format!("{i}.safetensors"));
         fs::write(&path, bytes).unwrap();
         let name = path.to_str().unwrap();
-        check(file::read(&path, None).map(drop).unwrap_err().to_string(), name, [what, model]);
+        check(file::read(&path, &file::ReadOptions::default()).map(drop).unwrap_err().to_string(), name, [what, model]);
         check(csv::read(&path, &csv::CsvOptions::default()).map(drop).unwrap_err().to_string(), name, [what, table]);
         if !bytes.starts_with(b"\x93NUMPY") {
             check(npy::read(&path).map(drop).unwrap_err().to_string(), name, [what, "not an .npy file"]);

@@ -32,7 +32,8 @@ fn models() {
         let (good, cpus) = ([good::models(folder), good::foreign()].concat(), cpus());
         move |case| {
             let path = damaged(case, &good);
-            match file::load(&path, case.dice.one(&[None, None, Some(Nonlinearity::Relu)]), case.dice.one(&cpus)) {
+            let options = case.dice.one(&[None, None, Some(Nonlinearity::Relu)]);
+            match file::load(&path, &file::ReadOptions::default().with_nonlinearity(options), case.dice.one(&cpus)) {
                 Ok(loaded) => {
                     warnings(&loaded, &path)?;
                     let cpu = case.dice.one(&cpus);
@@ -79,7 +80,7 @@ fn learners() {
         let good = [good::learner(folder)];
         move |case| {
             let path = damaged(case, &good);
-            let loaded = match file::load(&path, None, Cpu::widest()) {
+            let loaded = match file::load(&path, &file::ReadOptions::default(), Cpu::widest()) {
                 Ok(loaded) => loaded,
                 Err(error) => return names_file(&error, &path).map(|()| false),
             };
@@ -291,7 +292,7 @@ fn again(loaded: &Loaded, folder: &Path) -> Result<(), String> {
     if allowed(file::save(&path, &loaded.model, &loaded.metadata, &extra))?.is_none() {
         return Ok(());
     }
-    let read = file::load(&path, None, Cpu::widest())
+    let read = file::load(&path, &file::ReadOptions::default(), Cpu::widest())
         .map_err(|error| format!("written, and not read: {}", cut(&error.to_string())))?;
     let bits = |model: &Model| model.params().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     if bits(&read.model) == bits(&loaded.model) && read.model.units() == loaded.model.units() {

@@ -72,8 +72,12 @@ fn a_learner() {
             // what is there is whole, says how far it came, and goes on to the same bits
             let kept = place.path("cut.learner.safetensors");
             let (from, done) = if kept.exists() {
-                let read = rnnstep::model::file::load(&kept, None, rnnstep::Cpu::widest())
-                    .map_err(|error| error.to_string())?;
+                let read = rnnstep::model::file::load(
+                    &kept,
+                    &rnnstep::model::file::ReadOptions::default(),
+                    rnnstep::Cpu::widest(),
+                )
+                .map_err(|error| error.to_string())?;
                 let ticks = read
                     .metadata
                     .position

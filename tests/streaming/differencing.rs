@@ -191,7 +191,7 @@ fn a_file_keeps_the_form() {
     ] {
         let model = model(CellKind::Gru, 9, 1, transform, 3);
         model.save(&path).unwrap();
-        let read = file::load(&path, None, Cpu::widest()).unwrap();
+        let read = file::load(&path, &file::ReadOptions::default(), Cpu::widest()).unwrap();
         assert_eq!(read.model.units(), model.units());
         // a program that knows no forms refuses a file that has one, and reads any other
         assert_eq!(read.metadata.version, if transform == TargetTransform::Value { 1 } else { 2 });
@@ -204,7 +204,7 @@ fn a_file_keeps_the_form() {
     let mut broken = bytes.clone();
     broken[at + 1] = b'7';
     std::fs::write(&path, &broken).unwrap();
-    let error = file::load(&path, None, Cpu::widest()).unwrap_err().to_string();
+    let error = file::load(&path, &file::ReadOptions::default(), Cpu::widest()).unwrap_err().to_string();
     assert!(error.contains("m.safetensors") && error.contains("column 7 is not one of the 3 inputs"), "{error}");
 }
 

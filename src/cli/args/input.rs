@@ -127,7 +127,7 @@ impl DataArgs {
         };
         if extension(path) == "safetensors" {
             let mut tensors = file::read_tensors(path, &["x", "target"], &[]).map_err(|error| {
-                if file::read(path, None).is_err() {
+                if file::read(path, &file::ReadOptions::default()).is_err() {
                     return error;
                 }
                 let reason = "is a model, not data; give a table, or a file with the tensors \"x\" and \"target\"";

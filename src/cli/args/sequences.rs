@@ -65,8 +65,14 @@ pub fn x_of(series: &Series, path: &Path, columns: &Columns, model: &Model) -> R
 pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<State, Failure> {
     let mut state = State::new(model.shape(), batch);
     let Some(path) = path else { return Ok(state) };
-    let has_c = model.shape().cell().has_c();
-    let mut tensors = file::read_tensors::<f64>(path, if has_c { &["h", "c"] } else { &["h"] }, &["past"])?;
+    let cell = model.shape().cell();
+    let (required, optional) =
+        if cell.has_c() { (&["h", "c"][..], &["past"][..]) } else { (&["h"][..], &["c", "past"][..]) };
+    let mut tensors = file::read_tensors::<f64>(path, required, optional)?;
+    if !cell.has_c() && tensors.contains_key("c") {
+        let reason = format!("a {cell} has no c, so this state is of another network; give one of this model");
+        return Err(Error::Tensor { path: path.into(), tensor: "c".into(), reason }.into());
+    }
     let past = tensors.remove("past");
     if let Some(units) = model.units().filter(|units| units.transform() != TargetTransform::Value) {
         let wrong = |reason: String| Error::Tensor { path: path.into(), tensor: "past".into(), reason };

@@ -1,6 +1,6 @@
 //! `rnnstep compile`
 
-use crate::cli::args::model;
+use crate::cli::args::model::{TensorArgs, load};
 use crate::cli::args::number;
 use crate::cli::args::paths::Paths;
 use crate::cli::args::value;
@@ -25,6 +25,8 @@ pub struct CompileArgs {
     /// Activation of an Elman RNN, if its file does not name one [default: tanh]
     #[arg(long, value_parser = value::nonlinearity(), value_name = "NAME")]
     nonlinearity: Option<Nonlinearity>,
+    #[command(flatten)]
+    tensors: TensorArgs,
     /// Architectures of the GPUs that will run the model, such as sm_87 (Jetson Orin) or sm_90 (H100)
     #[arg(long, value_name = "ARCH", value_delimiter = ',', required = true)]
     arch: Vec<Arch>,
@@ -48,7 +50,7 @@ pub struct CompileArgs {
 pub fn run(args: &CompileArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     Paths::default().reads("MODEL", [&args.model]).writes("--out", [&args.out]).check()?;
     screen.goes_beside_files();
-    let loaded = model::load(&args.model, args.nonlinearity, Cpu::detect()?)?;
+    let loaded = load(&args.model, &args.tensors.options(args.nonlinearity), Cpu::detect()?)?;
     let shape = *loaded.model.shape();
     let purpose = if args.training { Mode::Training } else { Mode::Inference };
     let mut bundle = ahead::bundle(&shape);

@@ -2,7 +2,7 @@
 
 use crate::cli::args::config;
 use crate::cli::args::device::DeviceArgs;
-use crate::cli::args::model::load;
+use crate::cli::args::model::{TensorArgs, load};
 use crate::cli::args::value;
 use crate::cli::failure::Failure;
 use crate::cli::output::report::counted;
@@ -14,7 +14,7 @@ use rnnstep::cuda::{self, Frame, Properties};
 use rnnstep::error::shown;
 use rnnstep::measure::reference64::{deviations, steps};
 use rnnstep::model::file::Loaded;
-use rnnstep::net::layout::Offsets;
+use rnnstep::net::layout::{Entry, Offsets};
 use rnnstep::{Cpu, Error, Isa, Nonlinearity, Shape, TargetTransform, Weights};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,7 @@ const OPTIONS: usize = 100;
 const LONGEST: usize = 300;
 
 #[derive(Args)]
+#[command(mut_arg("recurrent", |arg| arg.requires("model")), mut_arg("head", |arg| arg.requires("model")))]
 pub struct InfoArgs {
     /// Model file [default: show what this machine has]
     #[arg(value_name = "MODEL")]
@@ -35,6 +36,8 @@ pub struct InfoArgs {
     /// Activation of an Elman RNN, if its file does not name one [default: tanh]
     #[arg(long, value_parser = value::nonlinearity(), value_name = "NAME")]
     nonlinearity: Option<Nonlinearity>,
+    #[command(flatten)]
+    tensors: TensorArgs,
     /// Print how the model was trained, as TOML for `train --config`
     #[arg(long, requires = "model")]
     recipe: bool,
@@ -47,7 +50,7 @@ pub fn run(args: &InfoArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     match &args.model {
         None => machine(cpu.isa(), screen)?,
         Some(path) => {
-            let loaded = load(path, args.nonlinearity, cpu)?;
+            let loaded = load(path, &args.tensors.options(args.nonlinearity), cpu)?;
             if args.recipe {
                 return recipe(&loaded, path, screen);
             }
@@ -204,13 +207,14 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
         let dims: Vec<String> = entry.dims.iter().map(usize::to_string).collect();
         screen.line(format_args!(
             "  {:<24} {:<14} {:>10}",
-            entry.name,
+            shown(&entry.name),
             format!("[{}]", dims.join(", ")),
             entry.len()
         ))?;
     }
+    names(loaded, screen)?;
     let count = shape.parameters();
-    screen.lines(&format!("\n  parameters  {count}, {} bytes in f32, {} in memory", 4 * count, 4 * layout.len()))?;
+    screen.line(format_args!("  parameters  {count}, {} bytes in f32, {} in memory", 4 * count, 4 * layout.len()))?;
     screen.line(format_args!("  operations  {} floating-point in each step, without activations", shape.flops()))?;
     let (batch, steps, out) = (1, loaded.metadata.seq_len.unwrap_or(20), shape.width_out());
     let [layers, hidden, input] = [shape.layers(), shape.hidden(), shape.input()];
@@ -220,6 +224,23 @@ fn model(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     screen.line(format_args!("  hidden      ({layers}, {batch}, {hidden})  layers, batch, units{c}"))?;
     units(loaded, screen)?;
     training_options(loaded, screen)
+}
+
+/// Prints which tensors of the file are the recurrent layers and which are the head, and what no tensor shows.
+fn names(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
+    let layout = loaded.model.layout();
+    let prefix = |entry: &Entry| match entry.name.rsplit_once('.') {
+        Some((prefix, _)) => shown(prefix),
+        None => "without a prefix".into(),
+    };
+    let (first, last) = (layout.entries().first(), layout.entries().last());
+    let head = last.filter(|_| layout.head.is_some()).map_or_else(|| "none, y is h".into(), prefix);
+    let recurrent = first.map_or_else(String::new, prefix);
+    screen.lines(&format!("\n  recurrent   {recurrent}\n  head        {head}"))?;
+    for line in &loaded.assumed {
+        screen.line(format_args!("  assumed     {line}"))?;
+    }
+    Ok(())
 }
 
 /// Prints the scalers of the columns, and the target transform.

@@ -1,9 +1,11 @@
-//! Infers the network that a set of PyTorch tensors belongs to: cell, sizes, layers and biases. It needs only names and
-//! shapes, unless the shapes fit several cells; then it also needs the cell that the file names.
+//! Infers the network that a set of PyTorch tensors belongs to: cell, sizes, layers, biases and head. It needs only
+//! names and shapes, unless the shapes fit several cells; then it also needs the cell that the file names.
 
 use super::container::{Container, shape as shown};
+use super::options::{HeadChoice, ReadOptions, with_dot};
+use super::role::Role;
 use crate::cell::kind::{CellKind, Nonlinearity};
-use crate::error::{Error, Result, quoted};
+use crate::error::{self, Error, Result, listed, quoted};
 use crate::net::layout::Layout;
 use crate::net::shape::Shape;
 use std::collections::BTreeMap;
@@ -12,165 +14,303 @@ use std::collections::BTreeMap;
 const SUPPORTED: &str = "supported are the tensors of one recurrent network (nn.RNN, nn.LSTM, nn.GRU, or a minimal \
                          gated unit, MGU, with such names) and of at most one nn.Linear";
 
-/// The network in a file and, for each entry of its layout, where its values come from.
+/// The network in a file.
 pub(super) struct Found {
     pub shape: Shape,
-    pub sources: Vec<Source>,
+    /// Its table, under the names of the file. Only an optional tensor may be missing there.
+    pub layout: Layout,
+    /// A line that names the tensors that were left out, because others were chosen.
+    pub left_out: Option<String>,
+    /// What nobody says and was assumed, one line each.
+    pub assumed: Vec<String>,
 }
 
-/// Where the values of one parameter tensor come from.
-pub(super) enum Source {
-    /// The tensor of this name.
-    File(String),
-    /// Zeros, for a linear head without a bias. The name is the one that the bias would have.
-    Zeros(String),
+/// What is known of a network besides its tensors.
+pub(super) struct Known<'a> {
+    pub options: &'a ReadOptions,
+    /// Whether the file is of this crate: its linear layer is the head then, whatever its name is.
+    pub ours: bool,
+    /// The cell that the file names.
+    pub cell: Option<CellKind>,
+    /// The activation of an Elman RNN.
+    pub nonlinearity: Option<Nonlinearity>,
 }
 
 /// Sorts the tensors of `file` into a network. Names that begin with `skip` are not weights. If the tensors fit the
-/// cell that the file `says` it has, it is that cell.
+/// cell that the file names, it is that cell.
 ///
 /// # Errors
 /// If a tensor is unknown, missing, there twice, has a wrong shape, or belongs to a network that is not supported.
 /// The message names it.
-pub(super) fn infer(file: &Container, says: Option<CellKind>, nonlinearity: Nonlinearity, skip: &str) -> Result<Found> {
-    let groups = Groups::collect(file, skip)?;
-    let shape = groups.shape(file, says, nonlinearity)?;
-    let layout = Layout::new(&shape);
-    let mut sources = Vec::with_capacity(layout.entries().len());
-    for entry in layout.entries() {
-        let source = groups.source(file, &entry.name)?;
-        if let Source::File(name) = &source {
-            let found = file.dims(name).unwrap_or_default();
-            if found != entry.dims {
-                let (expected, found) = (shown(&entry.dims), shown(found));
-                return Err(file.error(name, format!("its shape is {found}, but {shape} asks for {expected}")));
-            }
-        }
-        sources.push(source);
+pub(super) fn infer(file: &Container, known: &Known, skip: &str) -> Result<Found> {
+    let groups = Groups::collect(file, skip);
+    let network = groups.recurrent(known.options)?;
+    let mut shape = network.shape(known)?;
+    let head = groups.head(&network, &shape, known)?;
+    if let Some(head) = head {
+        let (output, _) = matrix(file, head.tensor("weight")?)?;
+        shape = shape.with_output(Some(output)).map_err(|error| Error::file(file.path(), error.to_string()))?;
     }
-    Ok(Found { shape, sources })
+    let mut layout = Layout::new(&shape);
+    for entry in layout.entries_mut() {
+        match (entry.name.strip_prefix("rnn."), entry.name.strip_prefix("fc."), head) {
+            (Some(leaf), ..) => entry.name = network.tensor(leaf)?.into(),
+            (_, Some("bias"), Some(head)) if !head.tensors.contains_key("bias") => {
+                (entry.name, entry.optional) = (format!("{}bias", head.prefix), true);
+                continue;
+            }
+            (_, Some(leaf), Some(head)) => entry.name = head.tensor(leaf)?.into(),
+            _ => {}
+        }
+        let found = file.dims(&entry.name).unwrap_or_default();
+        if found != entry.dims {
+            let (expected, found) = (shown(&entry.dims), shown(found));
+            return Err(file.error(&entry.name, format!("its shape is {found}, but {shape} asks for {expected}")));
+        }
+    }
+    Ok(Found { left_out: groups.left_out(&network, head), assumed: assumed(known, &shape), shape, layout })
 }
 
-/// The tensors of a file by their role. Keys are PyTorch's names without a prefix, such as `weight_ih_l0`.
-#[derive(Default)]
+/// What neither the file nor the caller says of a network of this shape.
+fn assumed(known: &Known, shape: &Shape) -> Vec<String> {
+    let mut assumed = Vec::new();
+    if known.cell.is_none() {
+        let times = if shape.gates() == 1 { String::new() } else { format!("{} times ", shape.gates()) };
+        assumed.push(format!("the cell is {}, because weight_hh has {times}as many rows as columns", shape.cell));
+    }
+    if shape.cell == CellKind::Rnn && known.nonlinearity.is_none() {
+        assumed.push("the activation is tanh, which no tensor shows; if it is relu, give --nonlinearity relu".into());
+    }
+    assumed
+}
+
+/// The tensors of one prefix.
+struct Group<'a> {
+    file: &'a Container<'a>,
+    /// Including the dot.
+    prefix: &'a str,
+    /// Full names. Keys are the names without the prefix.
+    tensors: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Group<'a> {
+    fn tensor(&self, leaf: &str) -> Result<&'a str> {
+        self.tensors.get(leaf).copied().ok_or_else(|| missing(self.file, self.prefix, leaf))
+    }
+
+    /// Refuses tensors that are not those of a linear layer.
+    fn check_linear(&self) -> Result<()> {
+        match self.tensors.iter().find(|(leaf, _)| !matches!(**leaf, "weight" | "bias")) {
+            None => Ok(()),
+            Some((leaf, name)) if leaf.starts_with("running_") || *leaf == "num_batches_tracked" => {
+                let reason = format!("belongs to a normalisation (BatchNorm), and is unknown here; {SUPPORTED}");
+                Err(self.file.error(name, reason))
+            }
+            Some((_, name)) => Err(self.file.error(name, format!("is unknown; {SUPPORTED}"))),
+        }
+    }
+
+    /// Refuses a layer that is not the head, and one of which neither shape nor name shows that it is.
+    fn check_head(&self, recurrent: &str, shape: &Shape) -> Result<()> {
+        let name = self.tensor("weight")?;
+        let dims = self.file.dims(name).unwrap_or_default();
+        let found = shown(dims);
+        match Role::of(self.prefix, dims, recurrent, [shape.input, shape.hidden]) {
+            Role::Head => Ok(()),
+            Role::Other(reason) => Err(self.file.error(name, format!("its shape is {found}: {reason}; {SUPPORTED}"))),
+            Role::Unclear => Err(self.file.error(
+                name,
+                format!(
+                    "its shape {found} fits in front of the network, or beside it, as well as behind it; if it is the \
+                     head, say so with --head {}",
+                    choice(self.prefix)
+                ),
+            )),
+        }
+    }
+}
+
+/// The tensors of a file, by prefix.
 struct Groups<'a> {
-    /// The prefix of the names of the recurrent tensors, including the dot.
-    recurrent_prefix: Option<&'a str>,
-    /// Full names of the recurrent tensors.
-    recurrent: BTreeMap<String, &'a str>,
-    layers: usize,
-    /// The prefix of `weight` and `bias` of the head, including the dot.
-    head_prefix: Option<&'a str>,
-    /// Full names of the head's tensors.
-    head: BTreeMap<&'a str, &'a str>,
+    file: &'a Container<'a>,
+    /// Those that have the names of tensors of recurrent layers.
+    recurrent: BTreeMap<&'a str, Group<'a>>,
+    /// All others.
+    others: BTreeMap<&'a str, Group<'a>>,
 }
 
 impl<'a> Groups<'a> {
-    fn collect(file: &'a Container, skip: &str) -> Result<Self> {
-        let mut groups = Self::default();
-        for (name, dims) in file.tensors().filter(|(name, _)| !name.starts_with(skip)) {
+    fn collect(file: &'a Container<'a>, skip: &str) -> Self {
+        let mut groups = Self { file, recurrent: BTreeMap::new(), others: BTreeMap::new() };
+        for (name, _) in file.tensors().filter(|(name, _)| !name.starts_with(skip)) {
             let (prefix, leaf) = name.split_at(name.rfind('.').map_or(0, |dot| dot + 1));
-            if leaf == "weight" || leaf == "bias" {
-                groups.add_head(file, name, dims, prefix, leaf)?;
-            } else {
-                groups.add_recurrent(file, name, prefix, leaf)?;
+            let forward = leaf.strip_suffix("_reverse").unwrap_or(leaf);
+            let is_recurrent = recurrent_leaf(forward).is_some() || leaf.starts_with("weight_hr");
+            let into = if is_recurrent { &mut groups.recurrent } else { &mut groups.others };
+            let group = into.entry(prefix).or_insert_with(|| Group { file, prefix, tensors: BTreeMap::new() });
+            group.tensors.insert(leaf, name);
+        }
+        groups
+    }
+
+    /// The recurrent network that was chosen, or else the only one.
+    fn recurrent(&self, options: &ReadOptions) -> Result<Network<'a>> {
+        if let Some(prefix) = &options.recurrent {
+            let Some(group) = self.recurrent.get(with_dot(prefix).as_str()) else {
+                let there = prefixes(&self.recurrent);
+                return Err(Error::file(
+                    self.file.path(),
+                    format!("has no recurrent tensors under {} (--recurrent), but under {there}", quoted(prefix)),
+                ));
+            };
+            return Network::of(group);
+        }
+        let mut all = self.recurrent.values();
+        match (all.next(), all.next()) {
+            (Some(only), None) => Network::of(only),
+            (Some(first), Some(second)) => {
+                let next = first.tensors.values().next().map_or_else(String::new, |name| quoted(name));
+                let reason = format!(
+                    "belongs to a second recurrent network, next to {next}; {SUPPORTED}; --recurrent {} takes one and \
+                     leaves the others out",
+                    choice(first.prefix)
+                );
+                Err(self.file.error(second.tensors.values().next().copied().unwrap_or_default(), reason))
+            }
+            (None, _) => {
+                let reason = format!("has no recurrent tensors (rnn.weight_ih_l0 ...); {SUPPORTED}");
+                Err(Error::file(self.file.path(), reason))
             }
         }
-        Ok(groups)
     }
 
-    fn add_head(
-        &mut self,
-        file: &Container,
-        name: &'a str,
-        dims: &[usize],
-        prefix: &'a str,
-        leaf: &'a str,
-    ) -> Result<()> {
-        let expected = if leaf == "weight" { 2 } else { 1 };
-        if dims.len() != expected {
-            return Err(
-                file.error(name, format!("a {leaf} of shape {} is not one of a linear head; {SUPPORTED}", shown(dims)))
-            );
-        }
-        let first = *self.head_prefix.get_or_insert(prefix);
-        if first != prefix {
-            let first = quoted(&format!("{first}weight"));
-            return Err(file.error(name, format!("belongs to a second linear layer, next to {first}; {SUPPORTED}")));
-        }
-        self.head.insert(leaf, name);
-        Ok(())
-    }
-
-    fn add_recurrent(&mut self, file: &Container, name: &'a str, prefix: &'a str, leaf: &str) -> Result<()> {
-        if leaf.ends_with("_reverse") {
-            let reason = format!("belongs to a bidirectional network, which cannot stream; {SUPPORTED}");
-            return Err(file.error(name, reason));
-        }
-        if leaf.starts_with("weight_hr") {
-            return Err(file.error(name, format!("is a projection (proj_size), which is not supported; {SUPPORTED}")));
-        }
-        let Some((kind, layer)) = recurrent_leaf(leaf) else {
-            return Err(file.error(name, format!("is unknown; {SUPPORTED}")));
+    /// The linear layer that was chosen as the head, or else the only one, if it is one.
+    fn head(&self, network: &Network, shape: &Shape, known: &Known) -> Result<Option<&Group<'a>>> {
+        let chosen = match &known.options.head {
+            None => return self.only_head(network, shape, known),
+            Some(HeadChoice::None) => None,
+            Some(HeadChoice::Prefix(prefix)) => {
+                let found = self.others.get(with_dot(prefix).as_str());
+                let Some(group) = found.filter(|group| group.tensors.contains_key("weight")) else {
+                    let there = prefixes(&self.others);
+                    let reason = format!("has no linear layer {} (--head), but {there}", quoted(prefix));
+                    return Err(Error::file(self.file.path(), reason));
+                };
+                group.check_linear()?;
+                Some(group)
+            }
         };
-        let first = *self.recurrent_prefix.get_or_insert(prefix);
-        if first != prefix {
-            let first = quoted(&format!("{first}weight_ih_l0"));
-            let reason = format!("belongs to a second recurrent network, next to {first}; {SUPPORTED}");
-            return Err(file.error(name, reason));
+        // a tensor next to the recurrent ones may change what they compute, so it cannot be left out
+        if let Some(group) = self.others.get(network.prefix) {
+            group.check_linear()?;
         }
-        if let Some(other) = self.recurrent.insert(format!("{kind}_l{layer}"), name) {
-            return Err(file.error(name, format!("is there a second time as {}; keep one of them", quoted(other))));
+        Ok(chosen)
+    }
+
+    fn only_head(&self, network: &Network, shape: &Shape, known: &Known) -> Result<Option<&Group<'a>>> {
+        for group in self.others.values() {
+            group.check_linear()?;
+        }
+        for group in self.others.values().filter(|_| !known.ours) {
+            group.check_head(network.prefix, shape)?;
+        }
+        let mut all = self.others.values();
+        match (all.next(), all.next()) {
+            (first, None) => Ok(first),
+            (first, Some(second)) => {
+                let first = first.map_or("", |first| first.prefix);
+                let reason = format!(
+                    "belongs to a second linear layer, next to {}; {SUPPORTED}; --head {} takes one and leaves the \
+                     others out",
+                    quoted(&format!("{first}weight")),
+                    choice(first)
+                );
+                Err(self.file.error(second.tensor("weight")?, reason))
+            }
+        }
+    }
+
+    /// A line that names all tensors that are neither those of `network` nor those of `head`.
+    fn left_out(&self, network: &Network, head: Option<&Group>) -> Option<String> {
+        let recurrent = self.recurrent.values().filter(|group| group.prefix != network.prefix);
+        let others = self.others.values().filter(|group| head.is_none_or(|head| head.prefix != group.prefix));
+        let names: Vec<&str> = recurrent.chain(others).flat_map(|group| group.tensors.values().copied()).collect();
+        let these = if names.len() == 1 { "1 tensor is".into() } else { format!("{} tensors are", names.len()) };
+        let line = || Error::file(self.file.path(), format!("{these} left out: {}", listed(&names))).to_string();
+        (!names.is_empty()).then(line)
+    }
+}
+
+/// The tensors of one recurrent network.
+struct Network<'a> {
+    file: &'a Container<'a>,
+    /// The prefix of their names, including the dot.
+    prefix: &'a str,
+    /// Full names. Keys are PyTorch's names without a prefix, such as `weight_ih_l0`.
+    tensors: BTreeMap<String, &'a str>,
+    layers: usize,
+}
+
+impl<'a> Network<'a> {
+    fn of(group: &Group<'a>) -> Result<Self> {
+        let mut network = Self { file: group.file, prefix: group.prefix, tensors: BTreeMap::new(), layers: 0 };
+        for (leaf, name) in &group.tensors {
+            network.add(leaf, name)?;
+        }
+        Ok(network)
+    }
+
+    fn add(&mut self, leaf: &str, name: &'a str) -> Result<()> {
+        let Some((kind, layer)) = recurrent_leaf(leaf) else {
+            let reason = match leaf.starts_with("weight_hr") {
+                true => format!("is a projection (proj_size), which is not supported; {SUPPORTED}"),
+                false => format!("belongs to a bidirectional network, which cannot stream; {SUPPORTED}"),
+            };
+            return Err(self.file.error(name, reason));
+        };
+        if let Some(other) = self.tensors.insert(format!("{kind}_l{layer}"), name) {
+            return Err(self
+                .file
+                .error(name, format!("is there a second time as {}; keep one of them", quoted(other))));
         }
         self.layers = self.layers.max(layer.saturating_add(1));
         Ok(())
     }
 
-    /// The shape that follows from the tensors of layer 0 and of the head, with all sizes checked.
-    fn shape(&self, file: &Container, says: Option<CellKind>, nonlinearity: Nonlinearity) -> Result<Shape> {
-        if self.recurrent.is_empty() {
-            return Err(Error::file(
-                file.path(),
-                format!("has no recurrent tensors (rnn.weight_ih_l0 ...); {SUPPORTED}"),
-            ));
-        }
-        let (_, input) = matrix(file, self.recurrent_tensor(file, "weight_ih_l0")?)?;
-        let name = self.recurrent_tensor(file, "weight_hh_l0")?;
+    fn tensor(&self, leaf: &str) -> Result<&'a str> {
+        self.tensors.get(leaf).copied().ok_or_else(|| missing(self.file, self.prefix, leaf))
+    }
+
+    /// The shape without a head that follows from the tensors of layer 0, with all sizes checked.
+    fn shape(&self, known: &Known) -> Result<Shape> {
+        let file = self.file;
+        let (_, input) = matrix(file, self.tensor("weight_ih_l0")?)?;
+        let name = self.tensor("weight_hh_l0")?;
         let (rows, hidden) = matrix(file, name)?;
-        let cell = cell_of(&CellKind::ALL, [rows, hidden], says).map_err(|reason| file.error(name, reason))?;
-        let output = match self.head_prefix {
-            Some(prefix) => Some(matrix(file, self.head_tensor(file, prefix, "weight")?)?.0),
-            None => None,
-        };
-        let bias = self.recurrent.keys().any(|leaf| leaf.starts_with("bias"));
-        let shape = Shape::new(cell, input, hidden, self.layers, output.unwrap_or(1))
-            .and_then(|shape| shape.with_output(output)?.with_bias(bias)?.with_nonlinearity(nonlinearity));
+        let cell = cell_of(&CellKind::ALL, [rows, hidden], known.cell).map_err(|reason| file.error(name, reason))?;
+        let bias = self.tensors.keys().any(|leaf| leaf.starts_with("bias"));
+        let shape = Shape::new(cell, input, hidden, self.layers, 1).and_then(|shape| {
+            shape.with_output(None)?.with_bias(bias)?.with_nonlinearity(known.nonlinearity.unwrap_or_default())
+        });
         shape.map_err(|error| Error::file(file.path(), error.to_string()))
     }
+}
 
-    fn recurrent_tensor(&self, file: &Container, leaf: &str) -> Result<&'a str> {
-        self.recurrent.get(leaf).copied().ok_or_else(|| self.missing(file, self.recurrent_prefix, leaf))
-    }
+fn missing(file: &Container, prefix: &str, leaf: &str) -> Error {
+    file.error(&format!("{prefix}{leaf}"), "is missing; write the whole state_dict again")
+}
 
-    fn head_tensor(&self, file: &Container, prefix: &'a str, leaf: &str) -> Result<&'a str> {
-        self.head.get(leaf).copied().ok_or_else(|| self.missing(file, Some(prefix), leaf))
+/// A prefix as `--head` and `--recurrent` take it.
+fn choice(prefix: &str) -> String {
+    match prefix.strip_suffix('.').unwrap_or(prefix) {
+        "" => "\"\"".into(),
+        bare => error::shown(bare),
     }
+}
 
-    fn missing(&self, file: &Container, prefix: Option<&str>, leaf: &str) -> Error {
-        file.error(&format!("{}{leaf}", prefix.unwrap_or_default()), "is missing; write the whole state_dict again")
-    }
-
-    /// Where the values of the layout's entry `entry` come from: see [`Source`].
-    fn source(&self, file: &Container, entry: &str) -> Result<Source> {
-        if let Some(leaf) = entry.strip_prefix("rnn.") {
-            return self.recurrent_tensor(file, leaf).map(|name| Source::File(name.into()));
-        }
-        let leaf = entry.strip_prefix("fc.").unwrap_or(entry);
-        match self.head.get(leaf) {
-            Some(&name) => Ok(Source::File(name.into())),
-            None => Ok(Source::Zeros(format!("{}{leaf}", self.head_prefix.unwrap_or_default()))),
-        }
-    }
+/// The first few prefixes of `groups`, in words.
+fn prefixes(groups: &BTreeMap<&str, Group>) -> String {
+    listed(groups.keys().map(|prefix| prefix.strip_suffix('.').unwrap_or(prefix)))
 }
 
 /// The cell among `cells` whose weight_hh has this shape. If there are several, it is the one that the file `says`.

@@ -1,5 +1,6 @@
 //! Model files: safetensors with PyTorch's names, so that `model.load_state_dict(load_file(f))` works. Files of PyTorch
-//! can be read too.
+//! can be read too. A model that comes from one keeps the names of its tensors, so that they go back into the same
+//! module. The names are in the model's [`Layout`]; the header does not repeat them.
 //!
 //! Everything that is not a weight is JSON in the header's `__metadata__`, under one key; files of other programs do
 //! not have it. It is one key because the crate keeps metadata in a hash map: with two, the same model would not always
@@ -8,11 +9,13 @@
 mod container;
 mod infer;
 mod model;
+mod options;
 mod plain;
 mod reference;
+mod role;
 mod unseen;
 
-use crate::cell::kind::{CellKind, Nonlinearity};
+use crate::cell::kind::CellKind;
 use crate::error::{Error, Result, brief, quoted};
 use crate::net::layout::Layout;
 use crate::net::shape::Shape;
@@ -21,8 +24,9 @@ use crate::tensor::{Array, Stored, Tensor, Value};
 use crate::units::scaler::Scaler;
 use crate::units::transform::TargetTransform;
 use container::{Container, MAX_FILE, MAX_HEADER};
-use infer::Source;
+use infer::{Found, Known};
 pub use model::{Loaded, load, save};
+pub use options::{HeadChoice, ReadOptions};
 pub use reference::Reference;
 use safetensors::tensor::{Dtype, View};
 use serde::{Deserialize, Serialize};
@@ -169,14 +173,19 @@ pub struct Columns {
 pub struct ModelFile {
     /// The network.
     pub shape: Shape,
+    /// The table of its tensors, under the names that they have in the file.
+    pub layout: Layout,
     /// Its tensors, PyTorch's values row after row, in the order of [`Layout::entries`].
     pub weights: Vec<Tensor>,
     /// The metadata; [`Metadata::default`] for a file of another program.
     pub metadata: Metadata,
     /// The tensors that [`write()`] was given as `extra`, by name.
     pub extra: BTreeMap<String, Array>,
-    /// Warnings for the user, one line each, with file and tensor: values that are not finite, a head without a bias.
+    /// Warnings for the user, one line each, with file and tensor: values that are not finite, a head without a bias,
+    /// tensors that were left out.
     pub warnings: Vec<String>,
+    /// What a file of another program does not say and was assumed, one line each.
+    pub assumed: Vec<String>,
 }
 
 /// Reads a model from a safetensors file, of this crate or of PyTorch (`save_file(model.state_dict(), path)`).
@@ -186,9 +195,13 @@ pub struct ModelFile {
 /// (`save_file(..., metadata={"cell": "gru"})`). Otherwise it is the cell with as many gates. All recurrent tensors may
 /// have one prefix (`rnn.weight_ih_l0`, `weight_ih_l0`, `module.lstm.weight_ih_l0`), and those of a linear head another
 /// one (`fc.weight`, `out.weight`). F32, F16, BF16 and F64 are converted to f32. A head without a bias gets a bias of
-/// zeros. The tensors of an Elman RNN do not show whether it has relu; this is taken from the metadata, or else from
-/// `nonlinearity`, or else it is tanh. The lengths of the reference in the metadata are checked here, its values are
-/// checked by [`load`].
+/// zeros, which is not written again while it is zero. The tensors of an Elman RNN do not show whether it has relu;
+/// this is taken from the metadata, or else from `options`, or else it is tanh. The lengths of the reference in the
+/// metadata are checked here, its values are checked by [`load`].
+///
+/// A linear layer of another program is the head if its weight `[O, H]` fits. If the weight would fit in front of the
+/// recurrent layers or beside them as well (O = I or H = I), its name has to say that it is the head: `fc`, `out`,
+/// `linear`, `decoder` and such words. Every other layer is refused by name, unless `options` leave it out.
 ///
 /// **Bounds.** No size in the header is trusted before it is compared with the length of the file. For a header of h
 /// bytes (8 MiB at most) and a file of n bytes, memory is at most 32 MiB + 24·h + 5·n, and time is h·log h + n, here
@@ -196,17 +209,17 @@ pub struct ModelFile {
 ///
 /// # Errors
 /// If the file cannot be read, is damaged, is not safetensors, holds another kind of network, or contradicts
-/// its own metadata or `nonlinearity`. The message names file and tensor.
-pub fn read(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>) -> Result<ModelFile> {
-    read_model(&Container::open(path.as_ref())?, nonlinearity)
+/// its own metadata or `options`. The message names file and tensor.
+pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<ModelFile> {
+    read_model(&Container::open(path.as_ref())?, options)
 }
 
 /// The same as [`read`] for bytes in memory; `name` is their name in messages.
 ///
 /// # Errors
 /// Those of [`read`].
-pub fn read_bytes(bytes: &[u8], name: &Path, nonlinearity: Option<Nonlinearity>) -> Result<ModelFile> {
-    read_model(&Container::of_bytes(name, bytes)?, nonlinearity)
+pub fn read_bytes(bytes: &[u8], name: &Path, options: &ReadOptions) -> Result<ModelFile> {
+    read_model(&Container::of_bytes(name, bytes)?, options)
 }
 
 /// Reads tensors by name from any safetensors file: `required` ones must be there, `optional` ones may be missing.
@@ -263,21 +276,32 @@ pub fn write(
     metadata: &Metadata,
     extra: &[(String, Array)],
 ) -> Result<()> {
-    let path = path.as_ref();
-    let layout = Layout::new(shape);
-    if weights.len() != layout.entries().len() {
-        let (expected, got) = (layout.entries().len(), weights.len());
-        return Err(Error::invalid(format!("{got} tensors to write, {} has {expected}", shape)));
-    }
+    write_layout(path.as_ref(), shape, &Layout::new(shape), weights, metadata, extra)
+}
+
+/// The same under the names of `layout`, a table of `shape`. Tensors that are optional may be missing.
+fn write_layout(
+    path: &Path,
+    shape: &Shape,
+    layout: &Layout,
+    weights: &[(String, Tensor)],
+    metadata: &Metadata,
+    extra: &[(String, Array)],
+) -> Result<()> {
+    let mut expected = 0;
     for entry in layout.entries() {
         match weights.iter().find(|(name, _)| *name == entry.name) {
-            Some((_, tensor)) if tensor.dims() == entry.dims => {}
+            Some((_, tensor)) if tensor.dims() == entry.dims => expected += 1,
             Some((name, tensor)) => {
                 let (expected, got) = (&entry.dims, tensor.dims());
                 return Err(Error::invalid(format!("{name}: expected shape {expected:?}, got {got:?}")));
             }
+            None if entry.optional => {}
             None => return Err(Error::invalid(format!("{} is not among the tensors to write", entry.name))),
         }
+    }
+    if weights.len() != expected {
+        return Err(Error::invalid(format!("{} tensors to write, {shape} has {expected}", weights.len())));
     }
     if let Some(reference) = &metadata.reference {
         reference.check(shape).map_err(Error::invalid)?;
@@ -327,51 +351,29 @@ pub fn replaced(path: impl AsRef<Path>) -> Result<Option<PathBuf>> {
     crate::io::atomic::replaced(path.as_ref())
 }
 
-fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<ModelFile> {
+fn read_model(file: &Container, options: &ReadOptions) -> Result<ModelFile> {
     let metadata = read_metadata(file)?;
-    let said = metadata.shape.map(|shape| shape.nonlinearity);
-    if let (Some(asked), Some(said)) = (nonlinearity, said)
-        && asked != said
-    {
-        let reason =
-            format!("its metadata says nonlinearity {}, not {}; leave the option out", word(said), word(asked));
-        return Err(Error::file(file.path(), reason));
-    }
-    let says = match metadata.shape {
-        Some(shape) => Some(shape.cell),
-        None => read_cell(file)?,
-    };
-    let found = infer::infer(file, says, nonlinearity.or(said).unwrap_or_default(), EXTRA)?;
+    let found = read_network(file, &metadata, options)?;
     let shape = found.shape;
-    if let (None, Some(says)) = (metadata.shape, says)
-        && says != shape.cell
-    {
-        let reason = format!("its metadata says cell {says}, but its tensors are {shape}");
-        return Err(Error::file(file.path(), reason));
-    }
-    if let Some(said) = metadata.shape
-        && said != shape
-    {
-        return Err(Error::file(file.path(), format!("its metadata says {said}, but its tensors are {shape}")));
-    }
     if let Some(reference) = &metadata.reference {
         reference.check(&shape).map_err(|reason| Error::file(file.path(), format!("metadata: {reason}")))?;
     }
     check_columns(&metadata, &shape).map_err(|reason| Error::file(file.path(), format!("metadata: {reason}")))?;
-    let mut warnings = Vec::new();
-    let mut weights = Vec::with_capacity(found.sources.len());
-    for source in &found.sources {
-        weights.push(match source {
-            Source::File(name) => {
-                let (tensor, lost) = file.read(name)?;
-                warn(file, name, tensor.data(), lost, &mut warnings);
-                tensor
-            }
-            Source::Zeros(name) => {
-                warnings.push(file.error(name, "is not there, so the head has no bias; taken as zeros").to_string());
-                Tensor::zeros([shape.width_out()])
-            }
-        });
+    let (mut warnings, mut assumed) = (Vec::from_iter(found.left_out), found.assumed);
+    let mut weights = Vec::with_capacity(found.layout.entries().len());
+    for entry in found.layout.entries() {
+        let name = &entry.name;
+        if entry.optional {
+            let reason = "is not there, so the head has no bias; it is taken as zeros, and will be written only if \
+                          training changes it";
+            warnings.push(file.error(name, reason).to_string());
+            assumed.push(format!("{} is zeros, because it is not there", quoted(name)));
+            weights.push(Tensor::zeros(entry.dims.clone()));
+            continue;
+        }
+        let (tensor, lost) = file.read(name)?;
+        warn(file, name, tensor.data(), lost, &mut warnings);
+        weights.push(tensor);
     }
     let mut extra = BTreeMap::new();
     for (name, _) in file.tensors() {
@@ -384,7 +386,37 @@ fn read_model(file: &Container, nonlinearity: Option<Nonlinearity>) -> Result<Mo
             extra.insert(own.to_string(), array);
         }
     }
-    Ok(ModelFile { shape, weights, metadata, extra, warnings })
+    Ok(ModelFile { shape, layout: found.layout, weights, metadata, extra, warnings, assumed })
+}
+
+/// The network of a file, which neither its metadata nor `options` contradict.
+fn read_network(file: &Container, metadata: &Metadata, options: &ReadOptions) -> Result<Found> {
+    let wrong = |reason: String| Err(Error::file(file.path(), reason));
+    let stored = metadata.shape.map(|shape| shape.nonlinearity);
+    if let (Some(asked), Some(stored)) = (options.nonlinearity, stored)
+        && asked != stored
+    {
+        return wrong(format!("its metadata says nonlinearity {stored}, not {asked}; leave the option out"));
+    }
+    let cell = match metadata.shape {
+        Some(shape) => Some(shape.cell),
+        None => read_cell(file)?,
+    };
+    let nonlinearity = options.nonlinearity.or(stored);
+    let found = infer::infer(file, &Known { options, ours: metadata.shape.is_some(), cell, nonlinearity }, EXTRA)?;
+    let shape = found.shape;
+    match (metadata.shape, cell) {
+        (Some(stored), _) if stored.output.is_some() && options.head == Some(HeadChoice::None) => {
+            wrong(format!("its metadata says {stored}, which has a head; leave --head out"))
+        }
+        (Some(stored), _) if stored != shape => {
+            wrong(format!("its metadata says {stored}, but its tensors are {shape}"))
+        }
+        (None, Some(cell)) if shape.cell() != cell => {
+            wrong(format!("its metadata says cell {cell}, but its tensors are {shape}"))
+        }
+        _ => Ok(found),
+    }
 }
 
 /// Checks that there are not more column names than columns. Too many would make later lookups and messages slow.
@@ -423,13 +455,6 @@ fn read_metadata(file: &Container) -> Result<Metadata> {
 #[derive(Deserialize)]
 struct Version {
     version: u32,
-}
-
-fn word(nonlinearity: Nonlinearity) -> &'static str {
-    match nonlinearity {
-        Nonlinearity::Tanh => "tanh",
-        Nonlinearity::Relu => "relu",
-    }
 }
 
 /// Adds warnings about values of a tensor that are not finite: those that are so in the file, and those that became so.

@@ -1,7 +1,6 @@
 //! Loads a model from a file, and saves a model to a file.
 
-use super::{Metadata, Reference, Target, read, write};
-use crate::cell::kind::Nonlinearity;
+use super::{Metadata, ReadOptions, Reference, Target, read, write_layout};
 use crate::error::{Error, Result, brief};
 use crate::model::{Model, Order};
 use crate::net::state::State;
@@ -17,7 +16,7 @@ use std::path::Path;
 /// A model from a file, with everything else that the file holds.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The model, with the scalers of the file.
+    /// The model, with the scalers of the file and the names of its tensors.
     pub model: Model,
     /// The metadata of the file.
     pub metadata: Metadata,
@@ -25,6 +24,8 @@ pub struct Loaded {
     pub extra: BTreeMap<String, Array>,
     /// Warnings for the user, one line each.
     pub warnings: Vec<String>,
+    /// What a file of another program does not say and was assumed, one line each.
+    pub assumed: Vec<String>,
 }
 
 impl Loaded {
@@ -49,11 +50,11 @@ impl Loaded {
 ///
 /// # Errors
 /// Those of [`read`], and if the scalers do not fit the model or the reference output differs.
-pub fn load(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>, cpu: Cpu) -> Result<Loaded> {
+pub fn load(path: impl AsRef<Path>, options: &ReadOptions, cpu: Cpu) -> Result<Loaded> {
     let path = path.as_ref();
-    let file = read(path, nonlinearity)?;
+    let file = read(path, options)?;
     let in_file = |error: Error| Error::file(path, error.to_string());
-    let mut model = Model::from_weights(file.shape, &file.weights).map_err(in_file)?;
+    let mut model = Model::from_layout(file.shape, file.layout, &file.weights).map_err(in_file)?;
     match (&file.metadata.x_scaler, &file.metadata.target_scaler) {
         (None, None) if file.metadata.target.is_none() => {}
         (None, None) => return Err(Error::file(path, "metadata: there is a target transform, but no scalers")),
@@ -72,14 +73,15 @@ pub fn load(path: impl AsRef<Path>, nonlinearity: Option<Nonlinearity>, cpu: Cpu
     if let Some(reference) = &file.metadata.reference {
         verify(&model, reference, cpu).map_err(in_file)?;
     }
-    Ok(Loaded { model, metadata: file.metadata, extra: file.extra, warnings: file.warnings })
+    Ok(Loaded { model, metadata: file.metadata, extra: file.extra, warnings: file.warnings, assumed: file.assumed })
 }
 
-/// Writes a model, whole or not at all, with its scalers and a reference input and output. `metadata` has all other
-/// fields of the header; `extra` tensors are for checkpoints.
+/// Writes a model, whole or not at all, with its scalers and a reference input and output. Its tensors have the names
+/// that they had in the file that it came from, or else `rnn.*` and `fc.*`. `metadata` has all other fields of the
+/// header; `extra` tensors are for checkpoints.
 ///
 /// # Errors
-/// Those of [`write()`].
+/// Those of [`write()`](super::write()).
 pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &[(String, Array)]) -> Result<()> {
     let (x, y) = model.reference(Cpu::widest())?;
     let seq_len = x.rows().0;
@@ -94,7 +96,12 @@ pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &
         reference: Some(Reference { x: x.into_data(), y: y.into_data(), seq_len }),
         ..metadata.clone()
     };
-    write(path, model.shape(), &model.weights(), &metadata, extra)
+    let mut weights = model.weights();
+    weights.retain(|(name, tensor)| {
+        let optional = model.layout().entries().iter().any(|entry| entry.optional && entry.name == *name);
+        !optional || tensor.data().iter().any(|value| value.to_bits() != 0)
+    });
+    write_layout(path.as_ref(), model.shape(), model.layout(), &weights, &metadata, extra)
 }
 
 impl Model {
@@ -104,10 +111,11 @@ impl Model {
     /// # Errors
     /// Those of [`load`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Ok(load(path, None, Cpu::detect()?)?.model)
+        Ok(load(path, &ReadOptions::default(), Cpu::detect()?)?.model)
     }
 
-    /// Writes the model into a safetensors file that PyTorch can load, whole or not at all.
+    /// Writes the model into a safetensors file that PyTorch can load, whole or not at all. The tensors of a model that
+    /// was loaded keep their names.
     ///
     /// # Errors
     /// If the file cannot be written. An earlier file is then unchanged.

@@ -126,7 +126,7 @@ fn a_reader_sees_one_file() {
                 }
             }
         });
-        let read: Vec<_> = (0..3000).map(|_| file::read(&path, None)).collect();
+        let read: Vec<_> = (0..3000).map(|_| file::read(&path, &file::ReadOptions::default())).collect();
         done.store(true, Ordering::Relaxed);
         for found in read {
             assert!(found.is_ok(), "{}", found.unwrap_err());

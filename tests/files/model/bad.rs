@@ -22,9 +22,10 @@ fn networks_of_other_kinds_are_refused_by_name() {
     refused_tensors(&plus("rnn.weight_hr_l0", &[2, 3]), &["weight_hr_l0", "projection", "supported"]);
     refused_tensors(&plus("rnn2.weight_ih_l0", &[12, 2]), &["rnn2.weight_ih_l0", "second recurrent", "supported"]);
     refused_tensors(&plus("weight_ih_l0", &[12, 2]), &["weight_ih_l0", "second recurrent"]);
-    refused_tensors(&plus("fc2.weight", &[1, 1]), &["fc2.weight", "second linear", "supported"]);
-    refused_tensors(&plus("norm.weight", &[3]), &["norm.weight", "[3]", "supported"]);
-    refused_tensors(&plus("bn.running_mean", &[3]), &["bn.running_mean", "unknown", "supported"]);
+    refused_tensors(&plus("fc2.weight", &[1, 3]), &["fc2.weight", "second linear", "supported", "--head fc"]);
+    refused_tensors(&plus("fc2.weight", &[1, 1]), &["fc2.weight", "[1, 1]", "in front", "supported"]);
+    refused_tensors(&plus("norm.weight", &[3]), &["norm.weight", "[3]", "LayerNorm", "supported"]);
+    refused_tensors(&plus("bn.running_mean", &[3]), &["bn.running_mean", "BatchNorm", "supported"]);
     refused_tensors(&plus("rnn.weight_ih_l01", &[12, 2]), &["rnn.weight_ih_l01", "unknown"]);
     refused_tensors(&plus("h0", &[2, 1, 3]), &["h0", "unknown"]);
     refused_tensors(&plus("", &[1]), &["\"\"", "unknown"]);
@@ -52,7 +53,7 @@ fn networks_of_other_kinds_are_refused_by_name() {
     refused_tensors(&changed("rnn.weight_hh_l0", &[1; 5000]), &["rnn.weight_hh_l0", "dimensions more"]);
     // the transpose of a weight is another shape, except where it is square
     refused_tensors(&changed("rnn.weight_ih_l0", &[2, 12]), &["rnn.weight_ih_l0", "[2, 12]", "asks for"]);
-    refused_tensors(&changed("fc.weight", &[3, 1]), &["fc.weight", "[3, 1]", "asks for [3, 3]"]);
+    refused_tensors(&changed("fc.weight", &[3, 1]), &["fc.weight", "[3, 1]", "has 3 columns", "in front"]);
     refused_tensors(&[Raw::f32("fc.weight", &[1, 3])], &["no recurrent tensors"]);
     refused_tensors(&[], &["no recurrent tensors"]);
     refused_tensors(&changed("rnn.weight_ih_l0", &[12, 20_000]), &["input size 20000"]);
@@ -133,7 +134,7 @@ fn damaged_files_are_refused() {
 fn paths_that_are_no_files_are_refused() {
     let (folder, path) = folder();
     let message = |path: &Path| {
-        let message = file::read(path, None).unwrap_err().to_string();
+        let message = file::read(path, &file::ReadOptions::default()).unwrap_err().to_string();
         assert!(message.starts_with(&path.display().to_string()), "{message}");
         assert_eq!(message, file::read_all_tensors::<f32>(path).unwrap_err().to_string());
         message
@@ -189,7 +190,7 @@ fn a_file_that_cannot_be_written_is_named_and_the_old_one_stays() {
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     write(&path).unwrap();
-    assert!(file::read(&path, None).is_ok());
+    assert!(file::read(&path, &file::ReadOptions::default()).is_ok());
 }
 
 #[test]

@@ -3,13 +3,14 @@
 #![cfg(feature = "std")]
 
 mod bad;
+mod names;
 mod read_and_write;
 
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, Metadata, ModelFile, Reference};
 use rnnstep::net::layout::Layout;
 use rnnstep::units::scaler::Scaling;
-use rnnstep::{CellKind, Nonlinearity, Scaler, Shape, Tensor};
+use rnnstep::{CellKind, Model, Nonlinearity, Scaler, Shape, Tensor};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -92,8 +93,13 @@ fn metadata(shape: &Shape) -> Metadata {
     }
 }
 
+/// The options for a network with this activation.
+fn active(nonlinearity: Nonlinearity) -> file::ReadOptions {
+    file::ReadOptions::default().with_nonlinearity(Some(nonlinearity))
+}
+
 fn read(bytes: &[u8]) -> rnnstep::Result<ModelFile> {
-    file::read_bytes(bytes, Path::new("some/m.safetensors"), None)
+    file::read_bytes(bytes, Path::new("some/m.safetensors"), &file::ReadOptions::default())
 }
 
 /// The message of a model that cannot be read: one line, not too long, that names the file and says all of `parts`.

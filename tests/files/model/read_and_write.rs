@@ -15,7 +15,7 @@ fn what_is_written_is_read_again() {
         let wide = Tensor::new([2], [0.1_f64, 123_456_789.25]).unwrap();
         let extra = [("adam.m".to_string(), narrow.into()), ("past".to_string(), Array::F64(wide))];
         file::write(&path, &shape, &weights, &metadata, &extra).unwrap();
-        let back = file::read(&path, None).unwrap();
+        let back = file::read(&path, &file::ReadOptions::default()).unwrap();
         assert_eq!(back.shape, shape);
         assert_eq!(back.weights, weights.into_iter().map(|(_, tensor)| tensor).collect::<Vec<_>>());
         assert_eq!(back.metadata, Metadata { shape: Some(shape), ..metadata });
@@ -85,7 +85,7 @@ fn any_prefix_is_recognised() {
         let expected = read(&container(&raw_model(&shape, "rnn.", "fc."), None)).ok().map(|file| file.weights);
         for (recurrent, head) in prefixes {
             let bytes = container(&raw_model(&shape, recurrent, head), None);
-            let back = file::read_bytes(&bytes, Path::new("m"), Some(shape.nonlinearity())).unwrap();
+            let back = file::read_bytes(&bytes, Path::new("m"), &active(shape.nonlinearity())).unwrap();
             assert_eq!((back.shape, Some(&back.weights)), (shape, expected.as_ref()), "{recurrent} {head}");
             assert_eq!(back.metadata, Metadata::default());
             assert!(back.warnings.is_empty());
@@ -170,17 +170,17 @@ fn relu_has_to_be_said_and_contradictions_are_refused() {
     let relu = shape(CellKind::Rnn).with_nonlinearity(Nonlinearity::Relu).unwrap();
     let (_folder, path) = folder();
     file::write(&path, &relu, &weights(&relu), &Metadata::default(), &[]).unwrap();
-    assert_eq!(file::read(&path, None).unwrap().shape, relu);
-    assert_eq!(file::read(&path, Some(Nonlinearity::Relu)).unwrap().shape, relu);
-    let message = file::read(&path, Some(Nonlinearity::Tanh)).unwrap_err().to_string();
+    assert_eq!(file::read(&path, &file::ReadOptions::default()).unwrap().shape, relu);
+    assert_eq!(file::read(&path, &active(Nonlinearity::Relu)).unwrap().shape, relu);
+    let message = file::read(&path, &active(Nonlinearity::Tanh)).unwrap_err().to_string();
     assert!(message.contains("metadata says nonlinearity relu"), "{message}");
     let bare = container(&raw_model(&relu, "rnn.", "fc."), None);
     assert_eq!(read(&bare).unwrap().shape.nonlinearity(), Nonlinearity::Tanh);
     for cell in [CellKind::Lstm, CellKind::Gru] {
         let bytes = container(&raw_model(&shape(cell), "rnn.", "fc."), None);
-        let message = file::read_bytes(&bytes, Path::new("m"), Some(Nonlinearity::Relu)).unwrap_err().to_string();
+        let message = file::read_bytes(&bytes, Path::new("m"), &active(Nonlinearity::Relu)).unwrap_err().to_string();
         assert!(message.contains("relu") && message.starts_with("m: "), "{message}");
-        assert!(file::read_bytes(&bytes, Path::new("m"), Some(Nonlinearity::Tanh)).is_ok());
+        assert!(file::read_bytes(&bytes, Path::new("m"), &active(Nonlinearity::Tanh)).is_ok());
     }
 }
 

@@ -25,6 +25,7 @@ fn headers(size: usize) -> Vec<(&'static str, Vec<u8>)> {
     let of = |more: String| network(1, 1, 1, Some(&metadata(&more)));
     let texts: Vec<String> = (0..size / 14).map(|i| format!(r#""{i:x}":"""#)).collect();
     let tensors: Vec<String> = (0..size / 62).map(|i| format!(r#""{i:x}":{}"#, entry(&[0], 0, 0))).collect();
+    let layers: Vec<String> = (0..size / 69).map(|i| format!(r#""{i:x}.weight":{}"#, entry(&[0], 0, 0))).collect();
     let nested = format!("{}{}", r#"{"a":"#.repeat(100), "0".to_string() + &"}".repeat(100));
     vec![
         ("tensors", with_header(&format!("{{{}}}", tensors.join(",")), 0)),
@@ -36,6 +37,20 @@ fn headers(size: usize) -> Vec<(&'static str, Vec<u8>)> {
             ),
         ),
         ("texts", with_header(&format!(r#"{{"__metadata__":{{{}}}}}"#, texts.join(",")), 0)),
+        ("layers", with_header(&format!("{{{}}}", layers.join(",")), 0)),
+        (
+            "words",
+            with_header(
+                &format!(
+                    r#"{{"weight_ih_l0":{0},"weight_hh_l0":{1},"{3}.weight":{2}}}"#,
+                    entry(&[1, 1], 0, 4),
+                    entry(&[1, 1], 4, 8),
+                    entry(&[1, 1], 8, 12),
+                    "a_b.".repeat(size / 4)
+                ),
+                12,
+            ),
+        ),
         ("one name", with_header(&format!(r#"{{"{}":{}}}"#, "n".repeat(size), entry(&[1], 0, 4)), 4)),
         ("a recipe of zeros", of(format!(r#""recipe":[{}]"#, many("0", size / 2)))),
         ("a recipe of objects", of(format!(r#""recipe":[{}]"#, many(r#"{"a":0}"#, size / 10)))),
@@ -75,13 +90,14 @@ fn memory_of_a_header_is_a_multiple_of_its_length() {
         for (what, bytes) in headers(size) {
             let path = folder.path().join("m.safetensors");
             std::fs::write(&path, &bytes).unwrap();
-            let loaded =
-                is_bounded(what, bytes.len(), 32 * MIB, 24, || file::load(&path, None, Cpu::widest()).map(|_| ()));
+            let loaded = is_bounded(what, bytes.len(), 32 * MIB, 24, || {
+                file::load(&path, &file::ReadOptions::default(), Cpu::widest()).map(|_| ())
+            });
             if let Err(error) = loaded {
                 assert_short(what, &error.to_string());
             }
             let read = is_bounded(what, bytes.len(), 32 * MIB, 24, || {
-                file::read_bytes(&bytes, Path::new("m"), None).map(|_| ())
+                file::read_bytes(&bytes, Path::new("m"), &file::ReadOptions::default()).map(|_| ())
             });
             if let Err(error) = read {
                 assert_short(what, &error.to_string());
@@ -98,7 +114,7 @@ fn time_of_a_header_is_linear() {
     for (at, (what, _)) in headers(1000).into_iter().enumerate() {
         is_linear(what, MIB / 4, |size| {
             let (_, bytes) = headers(size).swap_remove(at);
-            Box::new(move || drop(file::read_bytes(&bytes, Path::new("m"), None)))
+            Box::new(move || drop(file::read_bytes(&bytes, Path::new("m"), &file::ReadOptions::default())))
         });
     }
 }
@@ -110,7 +126,9 @@ fn memory_of_tensors_is_a_multiple_of_their_bytes() {
     for hidden in [200, 1000] {
         let bytes = network(1, hidden, 1, None);
         std::fs::write(&path, &bytes).unwrap();
-        is_bounded("weights", bytes.len(), MIB, 5, || file::load(&path, None, Cpu::widest()).unwrap());
+        is_bounded("weights", bytes.len(), MIB, 5, || {
+            file::load(&path, &file::ReadOptions::default(), Cpu::widest()).unwrap()
+        });
     }
     // the sizes of a tensor are held against its bytes, those of a network against its tensors
     let cell: [(&str, &[usize]); 2] = [("weight_ih_l0", &[1, 1]), ("weight_hh_l0", &[1, 1])];
@@ -118,7 +136,9 @@ fn memory_of_tensors_is_a_multiple_of_their_bytes() {
     let layers = [cell[0], cell[1], ("weight_ih_l63", &[1, 1])];
     for (what, tensors) in [("cell", &cell[..]), ("wide", &wide[..]), ("layers", &layers[..])] {
         let bytes = container(tensors, None);
-        let read = is_bounded(what, bytes.len(), MIB / 4, 5, || file::read_bytes(&bytes, Path::new("m"), None));
+        let read = is_bounded(what, bytes.len(), MIB / 4, 5, || {
+            file::read_bytes(&bytes, Path::new("m"), &file::ReadOptions::default())
+        });
         assert_eq!(read.is_ok(), what == "cell");
     }
 }
@@ -146,7 +166,7 @@ fn a_season_is_bounded_by_the_weights() {
         let bytes = seasonal(columns, season);
         std::fs::write(&path, &bytes).unwrap();
         let stepped = is_bounded(&format!("season of {columns}"), bytes.len(), 20 * MIB, 80, || {
-            let mut stream = Stream::new(file::load(&path, None, Cpu::widest())?.model)?;
+            let mut stream = Stream::new(file::load(&path, &file::ReadOptions::default(), Cpu::widest())?.model)?;
             stream.step(&vec![1.0; columns]).map(|_| ())
         });
         assert_eq!(stepped.is_ok(), is_let_in, "{columns} {season}");
@@ -167,7 +187,7 @@ fn a_reference_is_computed_for_a_few_steps() {
         std::fs::write(&path, network(1, 500, 1, Some(&all.to_string()))).unwrap();
         let cpu = Cpu::widest();
         // all of the steps would be 8 · 10^9 operations of the longer one
-        let load = move || drop(file::load(&path, None, cpu).unwrap());
+        let load = move || drop(file::load(&path, &file::ReadOptions::default(), cpu).unwrap());
         Box::new(load)
     });
     // what is wrong in those steps is found, and what comes later is not even computed
@@ -176,7 +196,7 @@ fn a_reference_is_computed_for_a_few_steps() {
         let y: Vec<f32> = (0..100).map(|step| if step < right { 0.0 } else { 1.0 }).collect();
         let all = json!({ "version": 1, "reference": { "x": vec![0.0; 100], "y": y, "seq_len": 100 } });
         std::fs::write(&path, network(1, 5, 1, Some(&all.to_string()))).unwrap();
-        file::load(&path, None, Cpu::widest()).map_err(|error| error.to_string())
+        file::load(&path, &file::ReadOptions::default(), Cpu::widest()).map_err(|error| error.to_string())
     };
     assert!(load(0).unwrap_err().contains("differs (value 0") && load(15).unwrap_err().contains("differs (value 15"));
     load(16).unwrap();

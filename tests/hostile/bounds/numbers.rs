@@ -105,7 +105,7 @@ fn no_number_of_a_model_file_breaks_it() {
             let time = time_of(|| {
                 let (found, most) = peak(|| -> Result<(), String> {
                     let said = |error: rnnstep::Error| error.to_string();
-                    let loaded = file::load(&path, None, Cpu::widest()).map_err(said)?;
+                    let loaded = file::load(&path, &file::ReadOptions::default(), Cpu::widest()).map_err(said)?;
                     let mut stream = Stream::new(loaded.model).map_err(said)?;
                     stream.step(&[1.0]).map_err(said)?;
                     if name.contains("checkpoint") {

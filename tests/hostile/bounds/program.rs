@@ -117,7 +117,7 @@ fn a_season_does_not_ask_for_gigabytes() {
 fn a_sine_is_no_longer_than_sines_are() {
     let run = Run::new().with_memory(MEMORY).with_time(20);
     run.ok("train --steps 1 --no-plot --out m.safetensors");
-    let loaded = file::load(run.path("m.safetensors"), None, Cpu::widest()).unwrap();
+    let loaded = file::load(run.path("m.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
     for seq_len in [0, 1_000_001, 1 << 40, usize::MAX] {
         let metadata = file::Metadata { seq_len: Some(seq_len), ..loaded.metadata.clone() };
         file::save(run.path("s.safetensors"), &loaded.model, &metadata, &[]).unwrap();
@@ -138,7 +138,8 @@ fn what_is_shown_of_a_recipe_is_short() {
     // a file of it that is looked for
     run.file("t.csv", (0..60).map(|i| format!("{}\n", i % 7)).collect::<String>());
     run.ok("train t.csv --epochs 1 --hidden 3 --no-plot --out m.safetensors");
-    let loaded = file::load(run.path("m.checkpoint.safetensors"), None, Cpu::widest()).unwrap();
+    let loaded =
+        file::load(run.path("m.checkpoint.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
     let mut metadata = loaded.metadata;
     metadata.recipe.as_mut().unwrap()["data"] = json!(["9".repeat(70_000)]);
     let extra: Vec<_> = loaded.extra.into_iter().collect();

@@ -4,7 +4,7 @@
 mod check;
 
 use super::input::{DataArgs, Files, Source};
-use super::model;
+use super::model::{self, TensorArgs};
 use super::number;
 use super::paths::Paths;
 use super::series::OneSeries;
@@ -520,12 +520,13 @@ impl Job {
     pub fn take_shape_of(
         &mut self,
         path: &std::path::Path,
+        tensors: &TensorArgs,
         matches: &clap::ArgMatches,
         cpu: rnnstep::Cpu,
     ) -> Result<rnnstep::Model, Failure> {
         let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         let nonlinearity = given("nonlinearity").then_some(self.nonlinearity);
-        let loaded = model::load(path, nonlinearity, cpu)?;
+        let loaded = model::load(path, &tensors.options(nonlinearity), cpu)?;
         let shape = *loaded.model.shape();
         let differs = [
             ("cell", self.cell != shape.cell()),

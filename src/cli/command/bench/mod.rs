@@ -4,7 +4,7 @@ mod figure;
 mod table;
 
 use crate::cli::args::device::{DeviceArgs, Work};
-use crate::cli::args::model::ModelArgs;
+use crate::cli::args::model::{ModelArgs, TensorArgs};
 use crate::cli::args::number;
 use crate::cli::args::paths::Paths;
 use crate::cli::args::value;
@@ -34,6 +34,7 @@ const CLOCK: Duration = Duration::from_millis(500);
 const HEIGHT: usize = 14;
 
 #[derive(Args)]
+#[command(mut_arg("recurrent", |arg| arg.requires("model")), mut_arg("head", |arg| arg.requires("model")))]
 pub struct BenchArgs {
     /// Model file [default: random networks of every cell, H 8 to 256]
     #[arg(value_name = "MODEL")]
@@ -41,6 +42,8 @@ pub struct BenchArgs {
     /// Activation of an Elman RNN, if its file does not name one [default: tanh]
     #[arg(long, value_parser = value::nonlinearity(), value_name = "NAME", requires = "model")]
     nonlinearity: Option<Nonlinearity>,
+    #[command(flatten)]
+    tensors: TensorArgs,
     /// Round the recurrent weights to this format; single steps on a CPU then read half or a quarter of the memory, and
     /// a GPU computes with the rounded weights in f32
     #[arg(long, value_parser = value::weights(), value_name = "FORMAT", default_value = "f32")]
@@ -117,8 +120,9 @@ impl BenchArgs {
     /// The model of the file, or random ones of every cell and size.
     fn models(&self) -> Result<Vec<Model>, Failure> {
         if let Some(model) = self.model.clone() {
-            let Self { nonlinearity, weights, ref device, .. } = *self;
-            return Ok(vec![ModelArgs { model, nonlinearity, weights, device: device.clone() }.load()?.model]);
+            let Self { nonlinearity, weights, .. } = *self;
+            let (tensors, device) = (self.tensors.clone(), self.device.clone());
+            return Ok(vec![ModelArgs { model, nonlinearity, tensors, weights, device }.load()?.model]);
         }
         let shapes = CellKind::ALL.into_iter().flat_map(|cell| HIDDEN.map(|hidden| Shape::new(cell, 1, hidden, 1, 1)));
         let models = shapes.map(|shape| Model::random(shape?, self.seed)?.with_weights(self.weights));

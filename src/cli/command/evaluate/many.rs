@@ -111,7 +111,7 @@ fn models(args: &EvaluateArgs, matches: &clap::ArgMatches) -> Result<(Job, Optio
     refuse_recipe(&args.job, matches)?;
     let Some(folder) = Folder::open(path)? else {
         refuse_trainings(args, "a MODEL for many series is used unchanged; leave them out")?;
-        let loaded = load(path, None, args.device.cpu()?)?;
+        let loaded = load(path, &args.tensors.options(None), args.device.cpu()?)?;
         let job = own_job(args, &loaded, path)?;
         return Ok((job, Some(Models::One(Box::new(loaded))), "by one global model, used unchanged".into()));
     };
@@ -161,7 +161,7 @@ fn train_global(args: &EvaluateArgs, job: &mut Job, all: &[OneSeries]) -> Result
 
 /// The model as if it had been loaded from a file.
 fn loaded(model: Model, metadata: Metadata) -> Loaded {
-    Loaded { model, metadata, extra: Default::default(), warnings: vec![] }
+    Loaded { model, metadata, extra: Default::default(), warnings: vec![], assumed: vec![] }
 }
 
 fn walk_one(args: &EvaluateArgs, job: &Job, one: &OneSeries, models: &Models) -> Result<Report, Failure> {
@@ -187,7 +187,7 @@ fn walk_one(args: &EvaluateArgs, job: &Job, one: &OneSeries, models: &Models) ->
         }
         Models::Each(folder) => {
             let path = folder.model(&one.name)?;
-            let loaded = file::load(&path, None, args.device.cpu()?)?;
+            let loaded = file::load(&path, &args.tensors.options(None), args.device.cpu()?)?;
             given(own_job(args, &loaded, &path)?.of_one(one), loaded, &path)
         }
     }

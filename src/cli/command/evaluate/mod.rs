@@ -13,7 +13,7 @@ use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::input::Source;
 use crate::cli::args::job::{Job, Named};
 use crate::cli::args::learn::HowToLearn;
-use crate::cli::args::model;
+use crate::cli::args::model::{self, TensorArgs};
 use crate::cli::args::table::check_table;
 use crate::cli::args::threads::threads;
 use crate::cli::args::{config, number};
@@ -40,6 +40,8 @@ const LEARN_LR: &str = "--learn-lr";
 #[command(mut_arg("learn_lr", |arg| arg.long(LEARN_LR.trim_start_matches('-'))))]
 #[command(mut_arg("learn", |arg| arg.help("Also score the same model while it learns: it forecasts each row first and \
 learns from it afterwards")))]
+#[command(mut_arg("recurrent", |arg| arg.requires("model").help_heading("Files")))]
+#[command(mut_arg("head", |arg| arg.requires("model").help_heading("Files")))]
 pub struct EvaluateArgs {
     #[command(flatten)]
     job: Job,
@@ -81,6 +83,8 @@ pub struct EvaluateArgs {
     /// Write a report with pictures, in one file
     #[arg(long, value_name = "FILE.html", help_heading = "Files")]
     html: Option<PathBuf>,
+    #[command(flatten)]
+    tensors: TensorArgs,
     #[command(flatten)]
     learn: HowToLearn,
     #[command(flatten)]
@@ -161,7 +165,7 @@ fn given(args: &EvaluateArgs, matches: &clap::ArgMatches, path: &Path) -> Result
         None => None,
     };
     let path = of_one.as_deref().unwrap_or(path);
-    let loaded = model::load(path, None, args.device.cpu()?)?;
+    let loaded = model::load(path, &args.tensors.options(None), args.device.cpu()?)?;
     let job = own_job(args, &loaded, path)?;
     let Source::Series(series) = job.data.source()? else { return Err(no_windows(&job)) };
     let named = job.named(&series)?;

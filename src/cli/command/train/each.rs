@@ -201,7 +201,7 @@ impl Each<'_> {
         if !self.resumes || !path.is_file() {
             return None;
         }
-        let found = file::load(path, None, self.cpu).ok()?;
+        let found = file::load(path, &file::ReadOptions::default(), self.cpu).ok()?;
         let same_rows = found.metadata.unseen.is_some_and(|unseen| unseen.ends == ends(std::slice::from_ref(named)));
         let same = same_rows && found.metadata.recipe == metadata.recipe;
         if same {

@@ -9,6 +9,7 @@ use crate::cli::args::config;
 use crate::cli::args::device::{DeviceArgs, Work};
 use crate::cli::args::input::DataArgs;
 use crate::cli::args::job::{Job, Named, Ready};
+use crate::cli::args::model::TensorArgs;
 use crate::cli::args::number;
 use crate::cli::args::paths::Paths;
 use crate::cli::args::threads::threads;
@@ -51,6 +52,8 @@ const STEPS: u64 = 256;
 const LOOK: Duration = Duration::from_millis(250);
 
 #[derive(Args)]
+#[command(mut_arg("recurrent", |arg| arg.requires("init").help_heading("Files")))]
+#[command(mut_arg("head", |arg| arg.requires("init").help_heading("Files")))]
 pub struct TrainArgs {
     #[command(flatten)]
     job: Job,
@@ -63,6 +66,8 @@ pub struct TrainArgs {
     /// Start from the weights of this model file, with its cell and sizes
     #[arg(long, value_name = "FILE", conflicts_with = "resume", help_heading = "Files")]
     init: Option<PathBuf>,
+    #[command(flatten)]
+    tensors: TensorArgs,
     /// Continue the training of this checkpoint, or of the model next to it; with --per-series, of a folder: models
     /// that are finished are kept
     #[arg(long, value_name = "FILE", help_heading = "Files")]
@@ -152,7 +157,7 @@ impl<'a> Run<'a> {
             job.settle_several(matches);
         }
         let init = match &args.init {
-            Some(path) => Some(job.take_shape_of(path, matches, args.device.cpu()?)?),
+            Some(path) => Some(job.take_shape_of(path, &args.tensors, matches, args.device.cpu()?)?),
             None => None,
         };
         // an impossible shape is refused before the data is read
