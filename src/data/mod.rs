@@ -1,6 +1,7 @@
 //! Files with series are read here and cut into windows for training.
 
 pub mod csv;
+pub mod holes;
 mod long;
 pub mod npy;
 pub mod series;

@@ -193,16 +193,20 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
     }
 }
 
-/// Refuses a model that predicts changes: a fixed stream keeps h and c, but no values of earlier rows.
+/// Refuses a model that predicts changes or within bounds: a fixed stream keeps h and c, but no values of earlier rows,
+/// and it gives what the network gives.
 ///
 /// # Errors
-/// If the model predicts changes.
+/// If the model predicts changes, or has bounds.
 #[cfg(feature = "alloc")]
 pub(super) fn refuse_forms(model: &Model) -> Result<()> {
     match model.units() {
         Some(units) if units.transform() != crate::units::transform::TargetTransform::Value => Err(Error::invalid(
             "the model predicts changes, but a fixed model keeps no earlier values to add them to; train one with \
              --target-as value",
+        )),
+        Some(units) if !units.bounds().is_empty() => Err(Error::invalid(
+            "the predictions of the model have bounds, but a fixed model has none; train one without --lower and --upper",
         )),
         _ => Ok(()),
     }

@@ -255,13 +255,18 @@ impl Streams {
     fn step_rows(&mut self, handles: &[Handle], x: &[f32], y: &mut [f32]) {
         let (arena, around) = (self.model.pass_params().1, scalers(&self.model));
         let Some(units) = transforms(&self.model) else {
-            return self.many.step(arena, x, y, around);
+            self.many.step(arena, x, y, around);
+            if let Some(units) = self.model.units() {
+                units.finish(y);
+            }
+            return;
         };
         let rows = &mut self.x[..x.len()];
         rows.copy_from_slice(x);
         difference(units, &mut self.pasts, handles, rows);
         self.many.step(arena, rows, y, around);
         integrate(units, &self.pasts, handles, y);
+        units.finish(y);
     }
 
     /// The same for rows of f64.
@@ -284,6 +289,9 @@ impl Streams {
         }
         if let Some(units) = transforms(&self.model) {
             integrate(units, &self.pasts, handles, y);
+        }
+        if let Some(units) = units {
+            units.finish(y);
         }
     }
 

@@ -1,12 +1,13 @@
 //! The forecast of the rows after a history, by the model of a file: what `rnnstep forecast` prints.
 
-use super::interval::{self, Interval, Intervals, Options, Residuals};
+use super::interval::{Calibrated, Interval, Intervals, Options, Residuals};
 use super::multi_step;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::file::{Loaded, Unseen};
 use crate::model::stream::Stream;
+use crate::net::state::State;
 use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
 
@@ -85,8 +86,24 @@ impl Forecast {
         history: &Tensor<f64>,
         options: &Options,
     ) -> Result<Self> {
+        Self::after(&State::new(loaded.model.shape(), 1), loaded, device, cpu, history, options)
+    }
+
+    /// The same for a history that follows the rows after which the model has the state `initial`, of one sequence.
+    ///
+    /// # Errors
+    /// Those of [`Forecast::new`], and if it is the state of another model.
+    pub fn after(
+        initial: &State,
+        loaded: &Loaded,
+        device: impl Into<Device>,
+        cpu: Cpu,
+        history: &Tensor<f64>,
+        options: &Options,
+    ) -> Result<Self> {
         check_history(history).map_err(|reason| Error::invalid(format!("history: {reason}")))?;
         let mut stream = Stream::on(device, loaded.model.clone())?;
+        stream.set_state(initial)?;
         // with intervals the forecast is their median
         let steps = if options.levels.is_empty() { options.steps } else { 0 };
         let (fitted, values) = multi_step::ahead(&mut stream, history, steps)?;
@@ -94,7 +111,7 @@ impl Forecast {
             return Ok(Self { fitted, values, intervals: vec![], basis: None });
         }
         let (Intervals { bands, median, errors, calibrated }, unseen, knows_end_of_training) =
-            intervals(loaded, cpu, history, options)?;
+            intervals(initial, loaded, cpu, history, options)?;
         let basis = Basis { errors, calibrated, unseen, knows_end_of_training };
         Ok(Self { fitted, values: median, intervals: bands, basis: Some(basis) })
     }
@@ -117,7 +134,13 @@ pub fn check_history(history: &Tensor<f64>) -> std::result::Result<(), String> {
 
 /// The intervals, the number of rows of the history that the model was not trained on, and whether that number is
 /// known: if not, all rows count as such.
-fn intervals(loaded: &Loaded, cpu: Cpu, history: &Tensor<f64>, options: &Options) -> Result<(Intervals, usize, bool)> {
+fn intervals(
+    initial: &State,
+    loaded: &Loaded,
+    cpu: Cpu,
+    history: &Tensor<f64>,
+    options: &Options,
+) -> Result<(Intervals, usize, bool)> {
     let model = with_its_loss(loaded)?;
     let unseen = loaded.metadata.unseen.as_ref();
     let known = unseen.and_then(|unseen| unseen.first_of(history));
@@ -129,8 +152,8 @@ fn intervals(loaded: &Loaded, cpu: Cpu, history: &Tensor<f64>, options: &Options
     // the stored errors of a global model are those of all its series, so a series with enough errors does not use them
     let wanted = |unseen: &&Unseen| unseen.ends.len() == 1 || count < ENOUGH_ERRORS;
     let stored = unseen.filter(wanted).and_then(|unseen| Residuals::new(unseen.errors.clone(), columns).ok());
-    let made = interval::bands(&model, cpu, history, first, stored.as_ref(), options)?;
-    Ok((made, count, known.is_some()))
+    let (calibrated, now) = Calibrated::after(initial, &model, cpu, history, first, stored.as_ref(), options.clone())?;
+    Ok((calibrated.bands(&now)?, count, known.is_some()))
 }
 
 /// The model with the loss that it was trained with. Its predictions stay the same, but the loss decides whether its

@@ -19,6 +19,7 @@ pub use crate::series::simulate::{Simulator, Start};
 
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::net::state::State;
 use crate::objective::loss::Loss;
 use crate::series::factors::{Factors, edges, sorted_middle};
 use crate::simd::isa::Cpu;
@@ -131,6 +132,22 @@ impl Calibrated {
         stored: Option<&Residuals>,
         options: Options,
     ) -> Result<(Self, Start)> {
+        Self::after(&State::new(model.shape(), 1), model, cpu, history, unseen, stored, options)
+    }
+
+    /// The same for a history that follows the rows after which the model has the state `initial`.
+    ///
+    /// # Errors
+    /// Those of [`Calibrated::new`], and if it is the state of another model.
+    pub fn after(
+        initial: &State,
+        model: &Model,
+        cpu: Cpu,
+        history: &Tensor<f64>,
+        unseen: usize,
+        stored: Option<&Residuals>,
+        options: Options,
+    ) -> Result<(Self, Start)> {
         check(&options)?;
         let simulator = Simulator::new(model, cpu)?;
         let (rows, columns) = history.rows();
@@ -139,7 +156,7 @@ impl Calibrated {
         let first = unseen.max(simulator.lag()).min(rows);
         let mut at = spread(first.saturating_sub(1)..last, ORIGINS);
         at.push(last);
-        let (mut starts, found) = simulator.walk(history, &at, first)?;
+        let (mut starts, found) = simulator.walk_from(initial, history, &at, first)?;
         let now = starts.pop().ok_or_else(nothing)?;
         now.check()?;
         let (errors, known) = pool(found, stored, columns, model, options.seed)?;
@@ -190,8 +207,8 @@ impl Calibrated {
             for (i, (&level, (lower, upper))) in levels.iter().zip(&mut edges_of).enumerate() {
                 let ((low, high), factor) = (edges(values, level), self.factors.of(i, step, d));
                 // the interval of a higher level holds that of a lower one, whatever the factors
-                least = least.min(middle - factor * (middle - low));
-                most = most.max(middle + factor * (high - middle));
+                least = self.simulator.inside(d, least.min(middle - factor * (middle - low)));
+                most = self.simulator.inside(d, most.max(middle + factor * (high - middle)));
                 (lower[at], upper[at]) = (least, most);
             }
             // what f32 cannot hold is no input of a network

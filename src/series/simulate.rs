@@ -89,6 +89,11 @@ impl Simulator {
         self.units.targets()
     }
 
+    /// `value` of column `d`, kept inside the bounds of its column.
+    pub(super) fn inside(&self, d: usize, value: f64) -> f64 {
+        self.units.bounds().get(d).map_or(value, |bounds| bounds.inside(value))
+    }
+
     /// Rows at the start of a history that have no errors, because no prediction was made for them.
     pub fn lag(&self) -> usize {
         self.units.transform().lag().max(1)
@@ -100,13 +105,30 @@ impl Simulator {
     /// # Errors
     /// If the number of columns differs, or `at` does not increase or has a row beyond the history.
     pub fn walk(&self, history: &Tensor<f64>, at: &[usize], first: usize) -> Result<(Vec<Start>, Vec<f32>)> {
+        self.walk_from(&State::new(self.network.shape(), 1), history, at, first)
+    }
+
+    /// The same from the state `initial` of one sequence.
+    ///
+    /// # Errors
+    /// Those of [`Simulator::walk`], and if it is the state of another model.
+    pub fn walk_from(
+        &self,
+        initial: &State,
+        history: &Tensor<f64>,
+        at: &[usize],
+        first: usize,
+    ) -> Result<(Vec<Start>, Vec<f32>)> {
         let (rows, columns) = history.rows();
         Error::check_length("history: columns", self.columns(), columns)?;
         if at.windows(2).any(|pair| pair[0] >= pair[1]) || at.last().is_some_and(|&last| last >= rows) {
             return Err(Error::invalid(format!("starts: rows must increase and be among the {rows} of the history")));
         }
+        initial.check(self.network.shape(), Some(&self.units), 1)?;
         let mut stream = Stream::on(self.cpu, Arc::clone(&self.network))?;
+        stream.set_state(initial)?;
         let mut past = self.units.past(1);
+        past.follow(&initial.past);
         let (mut raw, mut x) = (vec![0.0; columns], vec![0.0; columns]);
         let narrow = |raw: &[f64], x: &mut [f32]| x.iter_mut().zip(raw).for_each(|(x, raw)| *x = raw.narrow());
         let (mut starts, mut at) = (Vec::with_capacity(at.len()), at.iter().peekable());

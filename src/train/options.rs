@@ -4,6 +4,7 @@ use crate::net::shape::Shape;
 use crate::objective::loss::Loss;
 use crate::objective::optimizer::{Optimizer, Schedule};
 use crate::train::{HeadSteps, Length, Plan, Recipe};
+use crate::units::bounds::Bounds;
 use crate::units::scaler::Scaling;
 use crate::units::transform::TargetTransform;
 
@@ -20,6 +21,7 @@ impl Plan {
             val_fraction: 0.2,
             scaling: Scaling::default(),
             transform: TargetTransform::Value,
+            bounds: Vec::new(),
             length,
             patience: None,
             recipe: Recipe::default(),
@@ -33,6 +35,7 @@ impl Plan {
         with_val_fraction: val_fraction, f64;
         with_scaling: scaling, Scaling;
         with_transform: transform, TargetTransform;
+        with_bounds: bounds, Vec<Bounds>;
         with_patience: patience, Option<u64>;
         with_recipe: recipe, Recipe;
     }

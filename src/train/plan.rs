@@ -13,6 +13,7 @@ use crate::series::one_step;
 use crate::tensor::Tensor;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::{Fit, Recipe, Table, Trainer};
+use crate::units::bounds::Bounds;
 use crate::units::scaler::Scaling;
 use crate::units::transform::TargetTransform;
 use crate::units::{self, Units};
@@ -57,6 +58,8 @@ pub struct Plan {
     pub scaling: Scaling,
     /// The target transform of the predicted columns.
     pub transform: TargetTransform,
+    /// The bounds of the predictions: one pair for each predicted column, one for all of them, or none.
+    pub bounds: Vec<Bounds>,
     /// How long to train.
     pub length: Length,
     /// The number of epochs without a better held-out loss after which the training stops; `None` never stops it early.
@@ -112,7 +115,11 @@ impl Plan {
             parts.push(table.part(0..rows)?);
         }
         let raw: Vec<_> = parts.iter().map(|part| (part.inputs().data(), part.targets().data())).collect();
-        let units = Units::fit_many(self.scaling, self.transform, self.recipe.loss, &raw, widths, first.columns())?;
+        let units = Units::fit_many(self.scaling, self.transform, self.recipe.loss, &raw, widths, first.columns())?
+            .with_bounds(&self.bounds)?;
+        for table in &tables {
+            check_bounds(&units, table.targets())?;
+        }
         let pairs = parts.iter().map(|part| part.scaled(&units)).collect::<Result<Vec<_>>>()?;
         let windows = self.cut(pairs)?;
         let mut held_out = Vec::new();
@@ -152,6 +159,9 @@ impl Plan {
     /// Windows that are already in the network's units. If the model predicts distributions it still gets units,
     /// because a model file has to record that.
     fn unscaled(&self, windows: Windows, validation: Option<Validation>) -> Result<Prepared> {
+        if !self.bounds.is_empty() {
+            return Err(Error::invalid("lower and upper: only for a table, because windows have no raw units"));
+        }
         let loss = self.recipe.loss;
         let (x, y) = (vec![0.0; windows.input()], vec![0.0; windows.output()]);
         let fit = || Units::fit(Scaling::None, TargetTransform::Value, loss, (&x, x.len()), (&y, y.len()), None);
@@ -286,4 +296,20 @@ impl Plan {
     pub fn shape_for(&self, inputs: usize, targets: usize) -> Result<Shape> {
         self.shape.with_input(inputs)?.with_output(Some(self.recipe.loss.outputs(targets)))
     }
+}
+
+/// Whether all values of the targets `[T,D]` are inside the bounds of their predictions.
+fn check_bounds(units: &Units, targets: &Tensor<f64>) -> Result<()> {
+    let columns = units.targets();
+    for (row, values) in targets.data().chunks_exact(columns).enumerate() {
+        for (d, (&value, bounds)) in values.iter().zip(units.bounds()).enumerate() {
+            let bound = bounds.inside(value);
+            if bound != value && !value.is_nan() {
+                let side = if value < bound { "below --lower" } else { "above --upper" };
+                let of = if columns > 1 { format!(" of target column {}", d + 1) } else { String::new() };
+                return Err(Error::invalid(format!("the value of row {}{of} is {value}, {side} {bound}", row + 1)));
+            }
+        }
+    }
+    Ok(())
 }

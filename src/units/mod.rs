@@ -1,12 +1,14 @@
 //! Units convert between raw values and the network's: by the target transform of the predicted columns, and by one
 //! shift and one scale for each column.
 
+pub mod bounds;
 pub mod scaler;
 pub mod transform;
 
 use crate::error::{Error, Result};
 use crate::objective::loss::Loss;
 use crate::tensor::Value;
+use crate::units::bounds::Bounds;
 use crate::units::scaler::{Scaler, Scaling};
 use crate::units::transform::{Past, TargetTransform};
 use alloc::{borrow::Cow, collections::BTreeSet, format, vec, vec::Vec};
@@ -22,12 +24,15 @@ pub struct Units {
     columns: Vec<usize>,
     /// The loss decides what the outputs y mean.
     loss: Loss,
+    /// Those of each of the D predicted columns; empty if no column has bounds.
+    bounds: Vec<Bounds>,
 }
 
 impl Units {
     /// Scalers alone, for a network whose inputs and outputs are values.
     pub fn scaled(x: Scaler, y: Scaler) -> Self {
-        Self { x, y, transform: TargetTransform::Value, columns: Vec::new(), loss: Loss::default() }
+        let loss = Loss::default();
+        Self { x, y, transform: TargetTransform::Value, columns: Vec::new(), loss, bounds: Vec::new() }
     }
 
     /// The same for a network trained with `loss`. For each predicted column it has one output (a value), two (mean and
@@ -74,6 +79,26 @@ impl Units {
             )));
         }
         (self.transform, self.columns) = (transform, columns.to_vec());
+        Ok(self)
+    }
+
+    /// The same, with bounds of the predictions: one pair for each of the D predicted columns, one for all of them, or
+    /// none.
+    ///
+    /// # Errors
+    /// If there is another number of them.
+    pub fn with_bounds(mut self, bounds: &[Bounds]) -> Result<Self> {
+        let columns = self.targets();
+        self.bounds = match bounds {
+            &[one] => vec![one; columns],
+            all if all.is_empty() || all.len() == columns => all.to_vec(),
+            all => {
+                let count = all.len();
+                return Err(Error::invalid(format!(
+                    "{count} bounds for {columns} predicted columns: give one for all of them, or one for each"
+                )));
+            }
+        };
         Ok(self)
     }
 
@@ -171,6 +196,11 @@ impl Units {
         self.loss
     }
 
+    /// The bounds of each of the D predicted columns; empty if there are none.
+    pub fn bounds(&self) -> &[Bounds] {
+        &self.bounds
+    }
+
     /// D, the predicted columns.
     pub fn targets(&self) -> usize {
         self.y.width() / self.loss.outputs(1)
@@ -218,6 +248,7 @@ impl Units {
     pub(crate) fn leave<V: Value>(&self, past: &Past, y: &mut [V]) {
         self.y.undo(y);
         self.integrate(past, y);
+        self.finish(y);
     }
 
     /// [`Units::enter`] for whole sequences `x [T,B,I]`.
@@ -230,7 +261,7 @@ impl Units {
     pub(crate) fn leave_rows<V: Value>(&self, mut past: Past, x: &[V], y: &mut [V], batch: usize) {
         self.y.undo(y);
         if self.transform == TargetTransform::Value {
-            return;
+            return self.finish(y);
         }
         // the rows enter once more, for the value to which each predicted change is added
         let mut row = vec![V::default(); batch * self.x.width()];
@@ -238,6 +269,7 @@ impl Units {
             row.copy_from_slice(x);
             self.difference(&mut past, &mut row);
             self.integrate(&past, y);
+            self.finish(y);
         }
     }
 
@@ -284,10 +316,50 @@ impl Units {
                     *value = self.transform.value(V::of(before), *value);
                 }
             }
+            for (value, bounds) in row.iter_mut().zip(&self.bounds) {
+                *value = bounds.inside(*value);
+            }
         }
     }
 
-    /// The second half of [`Units::leave`]: changes become values. The scaler was undone before.
+    /// The end of [`Units::leave`]: quantiles in order, and values inside their bounds.
+    #[inline]
+    pub(crate) fn finish<V: Value>(&self, y: &mut [V]) {
+        if let Loss::Quantiles(levels) = self.loss {
+            self.rearrange(levels.as_slice().len(), y);
+        }
+        if self.bounds.is_empty() {
+            return;
+        }
+        let columns = self.targets();
+        // the logarithm of a variance is no value
+        let values = if self.loss == Loss::Gaussian { columns } else { self.y.width() };
+        for row in y.chunks_exact_mut(self.y.width()) {
+            for (y, bounds) in row[..values].iter_mut().zip(self.bounds.iter().cycle()) {
+                *y = bounds.inside(*y);
+            }
+        }
+    }
+
+    /// Sorts the predicted quantiles of each column, lowest first, because each is an output
+    /// of its own and two may cross. This rearrangement brings none of them farther from the true quantiles
+    /// (Chernozhukov, Fernández-Val and Galichon 2010).
+    fn rearrange<V: Value>(&self, levels: usize, y: &mut [V]) {
+        let columns = self.targets();
+        for row in y.chunks_exact_mut(self.y.width()) {
+            for d in 0..columns {
+                for level in 1..levels {
+                    let mut at = level * columns + d;
+                    while at >= columns && row[at - columns] > row[at] {
+                        row.swap(at - columns, at);
+                        at -= columns;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The second part of [`Units::leave`]: changes become values. The scaler was undone before.
     #[inline]
     pub(crate) fn integrate<V: Value>(&self, past: &Past, y: &mut [V]) {
         if self.transform == TargetTransform::Value {

@@ -3,6 +3,7 @@
 use super::run::Run;
 use rnnstep::model::file;
 use rnnstep::net::layout::Layout;
+use rnnstep::tensor::Stored;
 use rnnstep::{CellKind, Model, Shape, Tensor};
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ fn foreign(run: &Run, name: &str, shape: Shape, rename: impl Fn(&str) -> String,
     tensors.iter_mut().for_each(|(name, _)| *name = rename(name));
     tensors.retain(|(name, _)| !name.is_empty());
     tensors.extend(others.iter().map(|(name, dims)| (name.to_string(), Tensor::zeros(dims.to_vec()))));
-    let tensors: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor as &dyn Stored)).collect();
     file::write_tensors(run.path(name), &tensors).unwrap();
 }
 

@@ -220,3 +220,102 @@ fn weights_that_are_not_finite_are_warned_of_and_used() {
     assert_eq!(answer.stderr.matches("warning: ").count(), 3, "{}", answer.stderr);
     assert!(numbers(&answer.stdout, 0).concat().iter().all(|y| y.is_nan()), "{}", answer.stdout);
 }
+
+/// Columns are those that the model was trained on, by their names: other names are refused, wherever they stand.
+#[test]
+fn names_are_held() {
+    let run = Run::new();
+    let table = |names: &str, row: &dyn Fn(f32, f32) -> String| {
+        (0..40).fold(format!("{names}\n"), |text, t| text + &row((0.3 * t as f32).sin(), 0.1 * t as f32) + "\n")
+    };
+    run.file("ab.csv", table("a,b", &|a, b| format!("{a},{b}")));
+    run.ok("train ab.csv --cell gru --hidden 4 --epochs 1 --seq-len 5 --no-plot");
+    let commands =
+        ["predict model.safetensors X", "forecast model.safetensors X --steps 3", "gates model.safetensors X"];
+    for command in commands {
+        let of = |file: &str| command.replace('X', file);
+        let plain = run.ok(&of("ab.csv")).stdout;
+        // in another order, beside others
+        run.file("ba.csv", table("c,b,a", &|a, b| format!("7,{b},{a}")));
+        assert_eq!(run.ok(&of("ba.csv")).stdout, plain, "{command}");
+        // without names there is nothing but the position
+        run.file("none.csv", table("", &|a, b| format!("{a},{b}")).trim_start());
+        assert_eq!(run.ok(&of("none.csv")).stdout, plain, "{command}");
+        for (names, lacks) in [("b,c", "\"a\""), ("A,B", "\"a\", \"b\""), ("x,y", "\"a\", \"b\""), ("a,c", "\"b\"")] {
+            run.file("other.csv", table(names, &|a, b| format!("{a},{b}")));
+            let said =
+                run.fails(&of("other.csv"), &["other.csv", "trained on the columns \"a\", \"b\"", "--by-position"]);
+            assert!(said.contains(&format!("lacks {lacks};")), "{command} {names}: {said}");
+            let by_position = run.ok(&format!("{} --by-position", of("other.csv"))).stdout;
+            assert_eq!(by_position, plain, "{command} {names}");
+        }
+        run.file("three.csv", table("x,y,z", &|a, b| format!("{a},{b},1")));
+        run.fails(&format!("{} --by-position", of("three.csv")), &["three.csv", "takes 2 columns"]);
+    }
+}
+
+#[test]
+fn quantiles_never_cross() {
+    let run = Run::new();
+    let rows = (0..300).fold("v\n".to_string(), |text, t| {
+        let noise = ((t * 7919 % 101) as f32 / 50.0 - 1.0) * (1.0 + (t % 7) as f32);
+        text + &format!("{}\n", (0.4 * t as f32).sin() * 3.0 + noise)
+    });
+    run.file("s.csv", rows);
+    for transform in ["value", "change", "seasonal-change --season 7"] {
+        run.ok(&format!(
+            "train s.csv --cell gru --hidden 6 --epochs 2 --no-plot --lr 0.05 --loss quantiles:0.1,0.25,0.5,0.75,0.9 \
+             --target-as {transform}"
+        ));
+        let ordered = |text: &str, skip: usize| {
+            let rows = numbers(text, skip);
+            assert!(
+                rows.len() >= 299 && rows.iter().all(|row| row.len() == 5 && row.is_sorted()),
+                "{transform}: {text}"
+            );
+        };
+        ordered(&run.ok("predict model.safetensors s.csv").stdout, 0);
+        let streamed = run.feed_ok("stream model.safetensors", run.text("s.csv")).stdout;
+        ordered(&format!("\n{streamed}"), 0);
+        // the network's own outputs do cross: there is something to put in order
+        let raw = numbers_in_f32(&run.ok("predict model.safetensors s.csv --raw").stdout, 0);
+        assert!(transform != "change" || raw.iter().any(|row| !row.is_sorted()), "no two quantiles cross");
+    }
+}
+
+/// What is missing in an array is filled in, left out or named, as in a table.
+#[test]
+fn holes_in_arrays() {
+    let run = Run::new();
+    run.model("m.safetensors", CellKind::Gru, [2, 5, 1, 1]);
+    let array = |name: &str, values: &[f64]| {
+        npy::write(&run.path(name), &Tensor::new([values.len() / 2, 2], values).unwrap()).unwrap();
+    };
+    let nan = f64::NAN;
+    array("holes.npy", &[1.0, 2.0, nan, 3.0, 4.0, 5.0]);
+    array("filled.npy", &[1.0, 2.0, 1.0, 3.0, 4.0, 5.0]);
+    array("dropped.npy", &[1.0, 2.0, 4.0, 5.0]);
+    for (missing, same) in [("forward-fill", "filled.npy"), ("drop", "dropped.npy")] {
+        let found = run.ok(&format!("predict m.safetensors holes.npy --missing {missing}"));
+        assert_eq!(found.stdout, run.ok(&format!("predict m.safetensors {same}")).stdout, "{missing}");
+    }
+    // a training names the row, in the part that is trained on and in the part that is held out
+    let wave = |hole: usize| (0..80).map(|i| if i == hole { nan } else { (0.3 * i as f64).sin() }).collect::<Vec<_>>();
+    for (hole, place) in [(20, "row 11, column 1"), (75, "row 38, column 2")] {
+        array("wave.npy", &wave(hole));
+        let train = "train wave.npy --epochs 1 --seq-len 5 --hidden 3 --no-plot";
+        run.fails(train, &["wave.npy", place, "missing (NaN)", "--missing"]);
+        assert!(!run.path("model.safetensors").exists());
+        run.ok(&format!("{train} --missing drop"));
+        run.ok(&format!("{train} --missing forward-fill"));
+        std::fs::remove_file(run.path("model.safetensors")).unwrap();
+    }
+    // windows
+    let mut windows = Tensor::new([4, 1, 5, 1], (0..20).map(|i| i as f32 * 0.1).collect::<Vec<_>>()).unwrap();
+    let target = windows.clone();
+    windows.data_mut()[12] = f32::NAN;
+    file::write_tensors(run.path("w.safetensors"), &[("x", &windows), ("target", &target)]).unwrap();
+    run.fails("train w.safetensors --epochs 1 --no-plot", &["w.safetensors", "\"x\"", "window 3, sequence 1, step 3"]);
+    file::write_tensors(run.path("w.safetensors"), &[("x", &target), ("target", &windows)]).unwrap();
+    run.fails("train w.safetensors --epochs 1 --no-plot", &["w.safetensors", "\"target\"", "window 3"]);
+}

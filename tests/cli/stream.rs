@@ -249,3 +249,107 @@ fn answers_at_once_whatever_is_learned() {
         assert!(start.elapsed().as_secs() < 60, "{flags:?}");
     }
 }
+
+/// A first line of names says which field is which; other names are refused, and not guessed.
+#[test]
+fn a_first_line_with_names() {
+    let run = Run::new();
+    let rows: Vec<[f32; 2]> = (0..40).map(|t| [(0.3 * t as f32).sin(), 0.1 * t as f32]).collect();
+    let table = |names: &str, row: &dyn Fn(&[f32; 2]) -> String| {
+        rows.iter().fold(format!("{names}\n"), |text, [a, b]| text + &row(&[*a, *b]) + "\n")
+    };
+    run.file("ab.csv", table("a,b", &|[a, b]| format!("{a},{b}")));
+    run.ok("train ab.csv --cell gru --hidden 4 --epochs 1 --seq-len 5 --no-plot");
+    let plain = run.feed_ok("stream model.safetensors", table("", &|[a, b]| format!("{a},{b}")).trim_start()).stdout;
+    assert_eq!(plain.lines().count(), 40);
+    for (names, row) in [
+        ("a,b", Box::new(|[a, b]: &[f32; 2]| format!("{a},{b}")) as Box<dyn Fn(&[f32; 2]) -> String>),
+        ("b,a", Box::new(|[a, b]: &[f32; 2]| format!("{b},{a}"))),
+        ("time,b,note,a", Box::new(|[a, b]: &[f32; 2]| format!("2024-01-01,{b},x,{a}"))),
+        ("\u{feff}b;a", Box::new(|[a, b]: &[f32; 2]| format!("{b};{a}"))),
+        ("b\ta", Box::new(|[a, b]: &[f32; 2]| format!("{b}\t{a}"))),
+    ] {
+        let answer = run.feed_ok("stream model.safetensors", table(names, &row));
+        assert_eq!((answer.stdout, answer.stderr.as_str()), (plain.clone(), ""), "{names}");
+    }
+    // a byte order mark without names
+    let marked = format!("\u{feff}{}", table("", &|[a, b]| format!("{a},{b}")).trim_start());
+    assert_eq!(run.feed_ok("stream model.safetensors", marked).stdout, plain);
+    let other = table("b,c", &|[a, b]| format!("{a},{b}"));
+    let answer = run.feed("stream model.safetensors", &other);
+    let line = answer.error("names b, c");
+    assert!(line.contains("line 1 names the columns \"b\", \"c\"") && line.contains("--by-position"), "{line}");
+    assert_eq!((answer.stdout.as_str(), answer.code), ("", Some(1)));
+    assert_eq!(run.feed_ok("stream model.safetensors --by-position", &other).stdout, plain);
+    let three = run.feed("stream model.safetensors --by-position", "a,b,c\n1,2,3\n").error("three columns");
+    assert!(three.contains("line 1 names 3 columns") && three.contains("takes 2"), "{three}");
+}
+
+#[test]
+fn missing_values_and_resets() {
+    let run = Run::new();
+    run.model("m.safetensors", CellKind::Gru, [2, 5, 1, 1]);
+    let full = run.feed_ok("stream m.safetensors", "1,2\n1,3\n4,3\n").stdout;
+    let holes = "1,2\n,3\n4,NA\n";
+    let filled = run.feed_ok("stream m.safetensors --missing forward-fill", holes);
+    assert_eq!((filled.stdout, filled.stderr.as_str()), (full, ""));
+    let dropped = run.feed_ok("stream m.safetensors --missing drop", holes);
+    assert_eq!((dropped.stdout.lines().count(), dropped.stderr.as_str()), (1, "2 lines were left out\n"));
+    let named = run.feed_ok("stream m.safetensors", holes);
+    for (line, part) in
+        named.stderr.lines().zip(["line 2: the value of field 1 is missing", "line 3: the value of field 2"])
+    {
+        assert!(line.starts_with(part), "{line}");
+    }
+    // what comes before the first value cannot be filled in
+    let first = run.feed("stream m.safetensors --missing forward-fill", ",1\n");
+    assert!(first.stderr.contains("line 1: the value of field 1 is missing, and there is none before it"));
+    // no good line is no success
+    for bad in ["x,1\n", "1\n2\n", ",\n"] {
+        let answer = run.feed("stream m.safetensors", format!("1,\n{bad}"));
+        assert_eq!((answer.code, answer.stdout.as_str()), (Some(1), ""), "{bad:?}");
+        assert!(answer.stderr.contains("error: no line was answered"), "{}", answer.stderr);
+    }
+    // a line of one column is empty or has a value
+    run.model("one.safetensors", CellKind::Gru, [1, 5, 1, 1]);
+    let one = run.feed_ok("stream one.safetensors --missing forward-fill", "1\n\n3\n").stdout;
+    assert_eq!(one, run.feed_ok("stream one.safetensors", "1\n1\n3\n").stdout);
+    assert!(run.feed_ok("stream one.safetensors", "1\n\n").stderr.contains("line 2: the value is missing"));
+    // a reset begins again, whatever came before
+    let again = run.feed_ok("stream one.safetensors", "1\n2\nreset\n1\n2\n").stdout;
+    let lines: Vec<&str> = again.lines().collect();
+    assert_eq!((lines.len(), &lines[..2]), (4, &lines[2..]));
+}
+
+#[test]
+fn a_state_goes_from_call_to_call() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    for train in ["--target-as change", "--target-as seasonal-change --season 11", "--cell lstm"] {
+        run.ok(&format!("train sunspots.csv --epochs 2 --hidden 6 --no-plot {train}"));
+        let lines: Vec<String> =
+            numbers(&run.text("sunspots.csv"), 1).iter().map(|row| format!("{}\n", row[0])).collect();
+        let whole = run.feed_ok("stream model.safetensors --final-state whole.safetensors", lines.concat()).stdout;
+        let first = run.feed_ok("stream model.safetensors --final-state s.safetensors", lines[..100].concat()).stdout;
+        let on = "stream model.safetensors --init-state s.safetensors --final-state s.safetensors";
+        let second = run.feed_ok(on, lines[100..].concat()).stdout;
+        assert_eq!(first + &second, whole, "{train}");
+        assert_eq!(run.bytes("s.safetensors"), run.bytes("whole.safetensors"), "{train}");
+        // a learner takes and writes the same state
+        let learner = "stream model.safetensors --learn --init-state s.safetensors --final-state l.safetensors";
+        assert_eq!(run.feed_ok(learner, "").code, Some(0));
+        assert_eq!(run.bytes("l.safetensors"), run.bytes("s.safetensors"));
+        // and a forecast goes on from it
+        run.file("tail.csv", format!("sunspots\n{}", lines[200..].concat()));
+        run.feed_ok("stream model.safetensors --final-state s.safetensors", lines[..200].concat());
+        let whole = run.ok("forecast model.safetensors sunspots.csv --steps 5").stdout;
+        let tail = "forecast model.safetensors tail.csv --steps 5";
+        assert_eq!(run.ok(&format!("{tail} --init-state s.safetensors")).stdout, whole, "{train}");
+        assert_ne!(run.ok(tail).stdout, whole);
+        let bands = run.ok("forecast model.safetensors sunspots.csv --steps 5 --bands 80").stdout;
+        assert_ne!(run.ok(&format!("{tail} --bands 80")).stdout, bands);
+        run.ok(&format!("{tail} --bands 80 --init-state s.safetensors"));
+    }
+    run.model("other.safetensors", CellKind::Lstm, [1, 5, 1, 1]);
+    run.fails("stream other.safetensors --init-state s.safetensors", &["s.safetensors", "[1, 1, 5]", "[1, 1, 6]"]);
+}

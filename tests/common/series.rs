@@ -33,6 +33,7 @@ pub fn plan(cell: CellKind, hidden: usize, transform: TargetTransform, epochs: u
         val_fraction: 0.2,
         scaling: Scaling::Standard,
         transform,
+        bounds: vec![],
         length: Length::Epochs(epochs),
         patience: None,
         recipe,

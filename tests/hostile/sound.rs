@@ -325,6 +325,7 @@ fn what_belongs_to_another_training_is_refused() {
         val_fraction: 0.25,
         scaling: Scaling::Standard,
         transform: TargetTransform::Value,
+        bounds: vec![],
         length: Length::Epochs(1),
         patience: Some(1),
         recipe: Recipe::default(),

@@ -65,7 +65,7 @@ fn a_forecast_goes_on_from_a_large_value() {
         let path = std::env::temp_dir().join(format!("rnnstep-offset-{}-{offset}.safetensors", std::process::id()));
         let fit = trained_by(TargetTransform::Change).start(&[&table(offset)], Cpu::widest(), Default::default());
         fit.unwrap().finish().unwrap().model.save(&path).unwrap();
-        let loaded = rnnstep::model::file::load(&path, None, Cpu::widest()).unwrap();
+        let loaded = rnnstep::model::file::load(&path, &Default::default(), Cpu::widest()).unwrap();
         std::fs::remove_file(&path).unwrap();
         loaded
     };

@@ -222,11 +222,11 @@ fn a_learner_with_rows_in_f32_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let (new, old) = (folder.path().join("new.safetensors"), folder.path().join("old.safetensors"));
     learner.save(&new, &file::Metadata::default()).unwrap();
-    let mut loaded = file::load(&new, None, Cpu::widest()).unwrap();
+    let mut loaded = file::load(&new, &file::ReadOptions::default(), Cpu::widest()).unwrap();
     let extra: Vec<_> =
         loaded.extra.iter().map(|(name, array)| (name.clone(), array.clone().narrow().into())).collect();
     file::save(&old, &loaded.model, &loaded.metadata, &extra).unwrap();
-    let loaded_old = file::load(&old, None, Cpu::widest()).unwrap();
+    let loaded_old = file::load(&old, &file::ReadOptions::default(), Cpu::widest()).unwrap();
     assert_ne!(loaded_old.extra, loaded.extra);
     let mut continued = Learner::from_file(&loaded_old, options, Cpu::widest()).unwrap();
     for &x in &rows[40..] {

@@ -7,6 +7,7 @@ use crate::cli::output::files::extension;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use rnnstep::data::csv::CsvOptions;
+use rnnstep::data::holes;
 use rnnstep::data::series::Series;
 use rnnstep::error::escaped;
 use rnnstep::model::file;
@@ -109,6 +110,18 @@ pub enum Source {
     Several(Vec<OneSeries>),
 }
 
+/// Checks that windows have only finite values.
+fn check_window(array: &Tensor<f64>) -> Result<(), String> {
+    let Some((place, value)) = holes::first_odd(array) else { return Ok(()) };
+    let names: &[&str] = match place.len() {
+        4 => &["window", "sequence", "step", "column"],
+        _ => &["window", "sequence", "column"], // a target of the last step only
+    };
+    let named = |(name, place): (&&str, &usize)| format!("{name} {place}");
+    let place: Vec<String> = names.iter().zip(&place).map(named).collect();
+    Err(format!("{} holds {value}; a training needs finite numbers, so leave this window out", place.join(", ")))
+}
+
 impl DataArgs {
     /// Reads the data.
     pub fn source(&self) -> Result<Source, Failure> {
@@ -133,8 +146,16 @@ impl DataArgs {
                 let reason = "is a model, not data; give a table, or a file with the tensors \"x\" and \"target\"";
                 Error::File { path: path.into(), reason: reason.into() }
             })?;
-            let mut take = |name: &str| tensors.remove(name).unwrap_or_default();
-            return Ok(Source::Windows { x: take("x"), target: take("target") });
+            let mut take = |name: &str| {
+                let array = tensors.remove(name).unwrap_or_default();
+                check_window(&array).map_err(|reason| Error::Tensor {
+                    path: path.into(),
+                    tensor: name.into(),
+                    reason,
+                })?;
+                Ok::<Tensor, Error>(array.narrow())
+            };
+            return Ok(Source::Windows { x: take("x")?, target: take("target")? });
         }
         Ok(Source::Series(read_series(path, &self.options())?))
     }

@@ -1,10 +1,11 @@
 //! Reads sequences and states for a trained model.
 
-use super::table::{TableArgs, options_for, read_series};
+use super::table::{ModelTableArgs, options_for, read_series};
 use crate::cli::failure::Failure;
 use crate::cli::output::files::extension;
-use rnnstep::data::npy;
+use rnnstep::data::csv::Missing;
 use rnnstep::data::series::{Series, Time};
+use rnnstep::data::{holes, npy};
 use rnnstep::error::listed;
 use rnnstep::model::file;
 use rnnstep::model::file::Columns;
@@ -24,19 +25,36 @@ pub struct Sequences {
 }
 
 /// Reads x for `model`: columns by the names that the model was trained on, else all of them.
-pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: &Model) -> Result<Sequences, Failure> {
+pub fn read_sequences(
+    path: &Path,
+    args: &ModelTableArgs,
+    columns: &Columns,
+    model: &Model,
+) -> Result<Sequences, Failure> {
     let input = model.shape().input();
     let x = match extension(path).as_str() {
         "safetensors" => file::read_tensor(path, "x")?,
         "npy" => npy::read(path)?,
         _ => {
-            let series = read_series(path, &options_for(columns, table))?;
-            return Ok(Sequences { x: x_of(&series, path, columns, model)?, in_f32: false, time: series.time });
+            let series = read_series(path, &options_for(columns, args))?;
+            return Ok(Sequences { x: x_of(&series, path, columns, args, model)?, in_f32: false, time: series.time });
         }
     };
+    let in_f32 = matches!(x, Array::F32(_));
+    let x = x.wide();
     match x.dims() {
         [.., width] if matches!(x.dims().len(), 2 | 3) && *width == input => {
-            Ok(Sequences { in_f32: matches!(x, Array::F32(_)), x: x.wide(), time: None })
+            let in_file = |reason: String| Error::File { path: path.into(), reason };
+            let x = match args.table.missing {
+                // NaN goes through the network, as in PyTorch, and the answers say so
+                Missing::Error => x,
+                _ if x.dims().len() == 3 => {
+                    let reason = "--missing: works for one sequence [T,I]; fill in the NaN of several sequences first";
+                    return Err(in_file(reason.into()).into());
+                }
+                missing => holes::filled(x, missing).map_err(in_file)?,
+            };
+            Ok(Sequences { x, in_f32, time: None })
         }
         dims => {
             let reason = format!("x: the model takes [T,{input}] or [B,T,{input}], but this is {dims:?}");
@@ -45,19 +63,38 @@ pub fn read_sequences(path: &Path, table: &TableArgs, columns: &Columns, model: 
     }
 }
 
-/// x of a series for `model`.
-pub fn x_of(series: &Series, path: &Path, columns: &Columns, model: &Model) -> Result<Tensor<f64>, Failure> {
+/// x of a series for `model`: the columns with the names of the model's inputs. If the file of the model has no names,
+/// if the table has none, or if it is asked for, columns count by their position.
+pub fn x_of(
+    series: &Series,
+    path: &Path,
+    columns: &Columns,
+    args: &ModelTableArgs,
+    model: &Model,
+) -> Result<Tensor<f64>, Failure> {
     let input = model.shape().input();
+    let in_file = |reason: String| Failure::from(Error::File { path: path.into(), reason });
     let there: HashSet<&String> = series.columns.iter().collect();
     let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| there.contains(name));
-    let x = if known { series.select(&columns.inputs)? } else { series.values.clone() };
-    if x.rows().1 != input {
-        let found = listed(&series.columns);
-        let names = if columns.inputs.is_empty() { String::new() } else { format!(" ({})", listed(&columns.inputs)) };
-        let reason = format!("the model takes {input} columns{names}, but the file has {found}");
-        return Err(Error::File { path: path.into(), reason }.into());
+    if known && !args.by_position {
+        return Ok(series.select(&columns.inputs)?);
     }
-    Ok(x)
+    let found = listed(&series.columns);
+    let numbered = |names: &[String]| names.iter().all(|name| name.parse::<usize>().is_ok());
+    if !args.by_position && !numbered(&columns.inputs) && !numbered(&series.columns) {
+        let lacks: Vec<&String> = columns.inputs.iter().filter(|name| !there.contains(name)).collect();
+        return Err(in_file(format!(
+            "the model was trained on the columns {}, and the file has {found}: it lacks {}; rename its columns, or add \
+             --by-position to take them in their order",
+            listed(&columns.inputs),
+            listed(lacks)
+        )));
+    }
+    if series.values.rows().1 != input {
+        let names = if columns.inputs.is_empty() { String::new() } else { format!(" ({})", listed(&columns.inputs)) };
+        return Err(in_file(format!("the model takes {input} columns{names}, but the file has {found}")));
+    }
+    Ok(series.values.clone())
 }
 
 /// The state of `batch` sequences: zero, or that of a file with `h [L,B,H]` (and `c`, and `past` if the model predicts

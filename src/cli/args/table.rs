@@ -6,8 +6,8 @@ use crate::cli::output::files::extension;
 use clap::Args;
 use rnnstep::Error;
 use rnnstep::data::csv::{self, CsvOptions, Missing};
-use rnnstep::data::npy;
 use rnnstep::data::series::Series;
+use rnnstep::data::{holes, npy};
 use rnnstep::error::quoted;
 use rnnstep::model::file::Columns;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use std::path::Path;
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct TableArgs {
-    /// What to do about missing values of a .csv
+    /// What to do about missing values: empty cells, NA and the like in a .csv, NaN in an .npy
     #[arg(long, value_parser = value::missing(), default_value = "error")]
     pub missing: Missing,
     /// Time column of a .csv [default: detected]
@@ -29,6 +29,16 @@ pub struct TableArgs {
     /// Delimiter of a .csv, one character or \t [default: detected]
     #[arg(long, value_parser = delimiter, value_name = "CHARACTER")]
     pub delimiter: Option<u8>,
+}
+
+/// How to read a table for a trained model.
+#[derive(Args, Clone, Debug)]
+pub struct ModelTableArgs {
+    #[command(flatten)]
+    pub table: TableArgs,
+    /// Take the columns of numbers in their order, whatever they are called
+    #[arg(long)]
+    pub by_position: bool,
 }
 
 /// The most columns of an .npy, each of which gets a name: as many as a row of a .csv has room for.
@@ -47,6 +57,8 @@ pub fn read_series(path: &Path, options: &CsvOptions) -> Result<Series, Failure>
                 let reason = format!("has {columns} columns; at most {MOST_COLUMNS} can be read");
                 return Err(Error::File { path: path.into(), reason }.into());
             }
+            let in_file = |reason: String| Error::File { path: path.into(), reason };
+            let values = holes::filled(values, options.missing).map_err(in_file)?;
             Ok(Series::new((1..=columns).map(|c| c.to_string()).collect(), values, None)?)
         }
         "csv" | "tsv" | "txt" | "" => Ok(csv::read(path, options)?),
@@ -66,10 +78,11 @@ pub fn csv_options(table: &TableArgs, wanted: Vec<String>) -> CsvOptions {
     }
 }
 
-/// How to read a .csv for a model: its input columns, or all that hold numbers if the file lacks one of them. Errors in
-/// other columns do not matter.
-pub fn options_for(columns: &Columns, table: &TableArgs) -> CsvOptions {
-    CsvOptions { or_all: true, ..csv_options(table, columns.inputs.clone()) }
+/// How to read a .csv for a model: its input columns, or all that hold numbers if the file lacks one of them or they are
+/// to be taken by their position. Errors in other columns do not matter.
+pub fn options_for(columns: &Columns, args: &ModelTableArgs) -> CsvOptions {
+    let wanted = if args.by_position { Vec::new() } else { columns.inputs.clone() };
+    CsvOptions { or_all: true, ..csv_options(&args.table, wanted) }
 }
 
 /// The error of a file with an unknown extension.

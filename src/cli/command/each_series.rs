@@ -3,7 +3,7 @@
 use crate::cli::args::model::ModelArgs;
 use crate::cli::args::sequences::{Sequences, x_of};
 use crate::cli::args::series::{self, OneSeries, SeriesArgs};
-use crate::cli::args::table::{TableArgs, options_for};
+use crate::cli::args::table::{ModelTableArgs, options_for};
 use crate::cli::failure::Failure;
 use crate::cli::output::files::{self, extension};
 use crate::cli::output::screen::Screen;
@@ -25,7 +25,7 @@ pub fn each_series(
     args: &ModelArgs,
     input: &Path,
     many: &SeriesArgs,
-    table: &TableArgs,
+    table: &ModelTableArgs,
     out: Option<&Path>,
     screen: &mut Screen,
     mut predict: impl FnMut(Loaded, &Path, &Sequences) -> Result<Cells, Failure>,
@@ -44,7 +44,7 @@ pub fn each_series(
     let mut predict_one = |series: &OneSeries| -> Result<Cells, Failure> {
         let rows = series.series.as_ref().map_err(|error| Error::Invalid(error.to_string()))?;
         let (loaded, path) = models.load(series)?;
-        let x = x_of(rows, input, &loaded.metadata.columns, &loaded.model)?;
+        let x = x_of(rows, input, &loaded.metadata.columns, table, &loaded.model)?;
         predict(loaded, &path, &Sequences { x, in_f32: false, time: rows.time.clone() })
     };
     let (mut all, mut failures) = (all.into_iter(), Vec::new());

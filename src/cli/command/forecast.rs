@@ -4,9 +4,9 @@ use super::each_series::each_series;
 use super::predict::say_what_is_not_finite;
 use crate::cli::args::device::Work;
 use crate::cli::args::model::ModelArgs;
-use crate::cli::args::sequences::read_sequences;
+use crate::cli::args::sequences::{read_sequences, read_state};
 use crate::cli::args::series::SeriesArgs;
-use crate::cli::args::table::{TableArgs, check_extension};
+use crate::cli::args::table::{ModelTableArgs, check_extension};
 use crate::cli::args::{config, number};
 use crate::cli::failure::Failure;
 use crate::cli::output::screen::{Screen, say_once};
@@ -39,6 +39,10 @@ pub struct ForecastArgs {
     /// model that was trained on it]
     #[arg(value_name = "HISTORY")]
     history: Option<PathBuf>,
+    /// Start from the state in this .safetensors file, as `predict --final-state` writes it: the history is then the rows
+    /// after those
+    #[arg(long, value_name = "FILE", conflicts_with = "series", requires = "history")]
+    init_state: Option<PathBuf>,
     /// Steps to predict beyond the history
     #[arg(long, value_name = "N", value_parser = number::whole::<usize>(1..=MOST))]
     steps: usize,
@@ -61,11 +65,11 @@ pub struct ForecastArgs {
     #[command(flatten)]
     many: SeriesArgs,
     #[command(flatten)]
-    table: TableArgs,
+    table: ModelTableArgs,
 }
 
 pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    let reads = args.model.paths().reads("HISTORY", &args.history);
+    let reads = args.model.paths().reads("HISTORY", &args.history).reads("--init-state", &args.init_state);
     reads.writes("--out", &args.out).writes("--plot", &args.plot).check()?;
     if let Some(path) = &args.plot {
         rnnstep::plot::picture::check_ending(path)?;
@@ -176,7 +180,8 @@ fn ahead(
         config::check_recipe(loaded, path)?;
     }
     let options = Options::new(args.steps, levels).with_paths(args.paths).with_seed(args.seed);
-    let forecast = Forecast::new(loaded, device, args.model.device.cpu()?, history, &options)?;
+    let state = read_state(args.init_state.as_deref(), &loaded.model, 1)?;
+    let forecast = Forecast::after(&state, loaded, device, args.model.device.cpu()?, history, &options)?;
     if let Some(basis) = &forecast.basis {
         note_basis(basis, args.steps, levels);
     }

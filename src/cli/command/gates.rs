@@ -2,7 +2,7 @@
 
 use crate::cli::args::model::ModelArgs;
 use crate::cli::args::sequences::read_sequences;
-use crate::cli::args::table::{TableArgs, check_table};
+use crate::cli::args::table::{ModelTableArgs, check_table};
 use crate::cli::failure::Failure;
 use crate::cli::output::files;
 use crate::cli::output::screen::Screen;
@@ -36,7 +36,7 @@ pub struct GatesArgs {
     #[arg(long)]
     raw: bool,
     #[command(flatten)]
-    table: TableArgs,
+    table: ModelTableArgs,
 }
 
 pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {

@@ -15,7 +15,7 @@ use rnnstep::error::shown;
 use rnnstep::measure::reference64::{deviations, steps};
 use rnnstep::model::file::Loaded;
 use rnnstep::net::layout::{Entry, Offsets};
-use rnnstep::{Cpu, Error, Isa, Nonlinearity, Shape, TargetTransform, Weights};
+use rnnstep::{Cpu, Error, Isa, Nonlinearity, Shape, TargetTransform, Units, Weights};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -259,6 +259,12 @@ fn units(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
                 }
             }
         }
+    }
+    for (d, bounds) in loaded.model.units().map_or(&[][..], Units::bounds).iter().enumerate().take(COLUMNS) {
+        let name = loaded.metadata.columns.targets.get(d).map_or_else(|| (d + 1).to_string(), |name| shown(name));
+        let bound = |bound: Option<f64>| bound.map_or_else(|| "none".into(), |bound| bound.to_string());
+        let (lower, upper) = (bound(bounds.lower()), bound(bounds.upper()));
+        screen.line(format_args!("  bounds      output {name}: lowest {lower}, highest {upper}"))?;
     }
     if let Some(units) = loaded.model.units().filter(|units| units.transform() != TargetTransform::Value) {
         let what = match units.transform() {

@@ -5,7 +5,7 @@ use crate::cli::args::device::Work;
 use crate::cli::args::model::ModelArgs;
 use crate::cli::args::sequences::{read_sequences, read_state};
 use crate::cli::args::series::SeriesArgs;
-use crate::cli::args::table::{TableArgs, check_extension};
+use crate::cli::args::table::{ModelTableArgs, check_extension};
 use crate::cli::failure::Failure;
 use crate::cli::output::files::extension;
 use crate::cli::output::screen::{Screen, say_once};
@@ -43,7 +43,7 @@ pub struct PredictArgs {
     #[command(flatten)]
     many: SeriesArgs,
     #[command(flatten)]
-    table: TableArgs,
+    table: ModelTableArgs,
 }
 
 pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
@@ -144,7 +144,8 @@ fn check_dims(out: Option<&Path>, dims: &[usize]) -> Result<(), Failure> {
     Err(Error::Invalid(message).into())
 }
 
-fn write_state(path: &Path, state: &State) -> Result<(), Failure> {
+/// Writes the state after the last row.
+pub fn write_state(path: &Path, state: &State) -> Result<(), Failure> {
     let (h, c, past) = (state.h(), state.c(), state.past());
     let mut tensors: Vec<(&str, &dyn Stored)> = vec![("h", &h)];
     if let Some(c) = &c {

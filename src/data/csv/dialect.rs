@@ -157,6 +157,11 @@ impl Dialect {
     }
 }
 
+/// Whether the text of a cell stands for a missing value: see [`Missing`](super::Missing).
+pub fn is_missing(text: &str) -> bool {
+    Cell::of(text) == Cell::Missing
+}
+
 /// How well a delimiter fits: the share of rows that have the commonest number of cells, plus the share of cells that
 /// are numbers. It is 0 if the commonest number of cells is one.
 fn score(rows: &[Vec<Cell>]) -> f64 {

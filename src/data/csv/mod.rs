@@ -13,6 +13,7 @@ use crate::io::atomic::{FOLDER, write_atomic};
 use crate::memory::{Refused, asking};
 use crate::tensor::{Tensor, Value};
 use csv::ByteRecord;
+pub use dialect::is_missing;
 use dialect::{Cell, Dialect, Kind, Sample};
 use rows::Rows;
 use std::fmt::{Display, LowerExp};

@@ -181,6 +181,7 @@ impl Search {
         let beyond = values().filter(|value| value.abs() >= f64::from(1 << 24)).flat_map(|value| value.to_le_bytes());
         // the text of the first journals, in which a transform was called a form: another name of a field would refuse them
         let text = format!("{} {:?} {:?}", self.first, self.base, self.space);
+        let text = text.replace("bounds: [], ", ""); // the first release had none
         let rest = text.replace("transform: ", "form: ").replace("transforms: ", "forms: ").into_bytes();
         fnv1a(narrow.chain(beyond).chain(rest))
     }

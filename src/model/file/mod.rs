@@ -21,6 +21,7 @@ use crate::net::layout::Layout;
 use crate::net::shape::Shape;
 use crate::objective::loss::Loss;
 use crate::tensor::{Array, Stored, Tensor, Value};
+use crate::units::bounds::Bounds;
 use crate::units::scaler::Scaler;
 use crate::units::transform::TargetTransform;
 use container::{Container, MAX_FILE, MAX_HEADER};
@@ -68,6 +69,9 @@ pub struct Metadata {
     /// have version 2 too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub says: Option<Loss>,
+    /// The bounds of the predicted columns; empty if there are none. Files with bounds have version 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<Bounds>,
     /// Names of the columns that the network was trained on.
     #[serde(default)]
     pub columns: Columns,
@@ -90,11 +94,15 @@ pub struct Metadata {
 
 impl Metadata {
     /// The newest version of the format.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// The version that a file with this metadata needs.
     fn version_needed(&self) -> u32 {
-        if self.target.is_some() || self.says.is_some() { 2 } else { 1 }
+        match self {
+            _ if !self.bounds.is_empty() => 3,
+            _ if self.target.is_some() || self.says.is_some() => 2,
+            _ => 1,
+        }
     }
 }
 
@@ -144,6 +152,7 @@ impl Default for Metadata {
             target_scaler: None,
             target: None,
             says: None,
+            bounds: Vec::new(),
             columns: Columns::default(),
             recipe: None,
             position: None,
@@ -422,6 +431,9 @@ fn read_network(file: &Container, metadata: &Metadata, options: &ReadOptions) ->
 /// Checks that there are not more column names than columns. Too many would make later lookups and messages slow.
 fn check_columns(metadata: &Metadata, shape: &Shape) -> Result<(), String> {
     let each = metadata.says.unwrap_or_default().outputs(1);
+    if metadata.bounds.len() > shape.width_out() {
+        return Err(format!("there are {} bounds, but the network has {}", metadata.bounds.len(), shape.width_out()));
+    }
     let Columns { inputs, targets, .. } = &metadata.columns;
     for (what, names, width) in [("inputs", inputs, shape.input), ("targets", targets, shape.width_out() / each)] {
         if names.len() > width {

@@ -56,8 +56,10 @@ pub fn load(path: impl AsRef<Path>, options: &ReadOptions, cpu: Cpu) -> Result<L
     let in_file = |error: Error| Error::file(path, error.to_string());
     let mut model = Model::from_layout(file.shape, file.layout, &file.weights).map_err(in_file)?;
     match (&file.metadata.x_scaler, &file.metadata.target_scaler) {
-        (None, None) if file.metadata.target.is_none() => {}
-        (None, None) => return Err(Error::file(path, "metadata: there is a target transform, but no scalers")),
+        (None, None) if file.metadata.target.is_none() && file.metadata.bounds.is_empty() => {}
+        (None, None) => {
+            return Err(Error::file(path, "metadata: there is a target transform or a bound, but no scalers"));
+        }
         (Some(x), Some(y)) => {
             let mut units = Units::scaled(x.clone(), y.clone());
             if let Some(target) = &file.metadata.target {
@@ -66,6 +68,7 @@ pub fn load(path: impl AsRef<Path>, options: &ReadOptions, cpu: Cpu) -> Result<L
             if let Some(says) = file.metadata.says {
                 units = units.with_loss(says).map_err(in_file)?;
             }
+            units = units.with_bounds(&file.metadata.bounds).map_err(in_file)?;
             model = model.with_units(units).map_err(in_file)?;
         }
         _ => return Err(Error::file(path, "metadata: one of the two scalers is missing")),
@@ -88,6 +91,7 @@ pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &
     let metadata = Metadata {
         x_scaler: model.scalers().map(|(x, _)| x.clone()),
         target_scaler: model.scalers().map(|(_, y)| y.clone()),
+        bounds: model.units().map_or_else(Vec::new, |units| units.bounds().to_vec()),
         says: model.units().map(|units| units.loss()).filter(|says| says.is_distribution()),
         target: model
             .units()

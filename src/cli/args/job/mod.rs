@@ -19,6 +19,7 @@ use rnnstep::net::pass::HeadSteps;
 use rnnstep::objective::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::series::naive;
 use rnnstep::train::{HELD_OUT, Length, Plan, Prepared, Recipe, Table};
+use rnnstep::units::bounds::Bounds;
 use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Error, Loss, Nonlinearity, Shape, TargetTransform};
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,27 @@ pub struct Job {
     #[arg(long, value_name = "ROWS", value_parser = number::count::<usize>, help_heading = "Windows")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season: Option<usize>,
+    /// The lowest value that a target column can have, such as 0 for counts: one for all, or one for each, separated by
+    /// commas. Predictions and intervals stay above it [default: none]
+    #[arg(
+        long,
+        value_name = "VALUE,...",
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        help_heading = "Windows"
+    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lower: Vec<f64>,
+    /// The highest value that a target column can have, in the same way [default: none]
+    #[arg(
+        long,
+        value_name = "VALUE,...",
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        help_heading = "Windows"
+    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upper: Vec<f64>,
 
     /// Passes over all windows [default: 100 for a file of DATA, unless --steps is given]
     #[arg(long, value_name = "N", value_parser = number::count_or_none::<u64>, conflicts_with = "steps", help_heading = "Training")]
@@ -425,6 +447,21 @@ impl Job {
         })
     }
 
+    /// The bounds of the target columns.
+    fn bounds(&self) -> Result<Vec<Bounds>, Failure> {
+        let (lower, upper) = (&self.lower, &self.upper);
+        let count = lower.len().max(upper.len());
+        if let [a, b] = [lower.len(), upper.len()].map(|len| len.max(1))
+            && a != b
+            && a.min(b) > 1
+        {
+            return Err(Failure::Usage(format!("--lower has {a} values and --upper has {b}: give as many of both")));
+        }
+        // one value stands for all columns
+        let of = |all: &[f64], d: usize| all.get(d).or(all.first()).copied();
+        Ok((0..count).map(|d| Bounds::new(of(lower, d), of(upper, d))).collect::<Result<_, _>>()?)
+    }
+
     /// The part of a table that is held out.
     pub fn held_out(&self) -> f64 {
         self.val_fraction.unwrap_or(HELD_OUT)
@@ -452,6 +489,7 @@ impl Job {
             val_fraction,
             scaling: self.scale.unwrap_or_default(),
             transform,
+            bounds: self.bounds()?,
             length: self.steps.map_or(Length::Epochs(self.epochs.unwrap_or(EPOCHS)), Length::Steps),
             patience: self.patience,
             recipe: self.recipe(self.loss_on.unwrap_or(HeadSteps::All), None)?,

@@ -19,7 +19,7 @@ const BESIDE: &str = "the learner next to --out";
 
 /// A running learner, and the files that it is saved to.
 pub struct Learning {
-    learner: Learner,
+    pub learner: Learner,
     /// For each predicted column, the number of the input that it is.
     columns: Vec<usize>,
     actual: Vec<f64>,

@@ -1,21 +1,29 @@
 //! `rnnstep stream`
 
 mod learning;
+mod lines;
 
 use crate::cli::args::device::Work;
 use crate::cli::args::learn::LearnArgs;
 use crate::cli::args::model::ModelArgs;
 use crate::cli::args::paths;
+use crate::cli::args::sequences::read_state;
+use crate::cli::args::value;
+use crate::cli::command::predict::write_state;
 use crate::cli::failure::Failure;
 use crate::cli::output::report::duration;
 use crate::cli::output::screen::{Screen, say_once};
 use crate::cli::signals;
 use clap::Args;
 use learning::Learning;
+use lines::{Line, Lines};
 use rnnstep::data::csv;
+use rnnstep::data::csv::Missing;
 use rnnstep::measure::latency::{Distribution, PERCENTILES};
-use rnnstep::{Error, Stream};
+use rnnstep::model::file::Loaded;
+use rnnstep::{Error, Model, State, Stream};
 use std::io::{BufRead, BufReader, Read, StdinLock, stdin};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -29,6 +37,19 @@ pub struct StreamArgs {
     /// Leave out the model's scalers and target transform: x and y are in the network's own units
     #[arg(long)]
     raw: bool,
+    /// What to do about missing values: an empty field, NA and the like
+    #[arg(long, value_parser = value::missing(), default_value = "error")]
+    missing: Missing,
+    /// Take columns in their order, whatever a first line with names calls them
+    #[arg(long)]
+    by_position: bool,
+    /// Start from the state in this .safetensors file: `h` (and `c`) `[L,1,H]`, and `past` if the model predicts
+    /// changes
+    #[arg(long, value_name = "FILE")]
+    init_state: Option<PathBuf>,
+    /// At the end, write the state after the last row, as --init-state reads it
+    #[arg(long, value_name = "FILE")]
+    final_state: Option<PathBuf>,
     /// At the end, print on stderr how long the steps took
     #[arg(long)]
     latency: bool,
@@ -37,66 +58,92 @@ pub struct StreamArgs {
 }
 
 pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    let reads = args.model.paths().reads("--init-state", &args.init_state);
+    // one file may carry the state from call to call
+    reads.may_replace("--init-state", "--final-state").writes("--final-state", &args.final_state).check()?;
     let loaded = args.model.load()?;
-    let width = loaded.model.shape().input();
-    let in_f32 = args.raw || loaded.model.units().is_none();
-    let mut runner = if args.learn.is_asked()? {
+    let inputs = loaded.metadata.columns.inputs.clone();
+    let model = if args.raw { loaded.model.clone().raw() } else { loaded.model.clone() };
+    let state = args.init_state.as_deref().map(|path| read_state(Some(path), &model, 1)).transpose()?;
+    let mut lines = Lines::new(&inputs, model.shape().input(), args.missing, args.by_position);
+    let in_f32 = model.units().is_none();
+    let mut runner = runner(args, loaded, model)?;
+    if let Some(state) = &state {
+        runner.set_state(state)?;
+    }
+    paths::check_streams()?;
+    let mut counts = Counts::default();
+    let answered = answer(args, &mut runner, &mut lines, in_f32, &mut counts, screen);
+    let interrupted = signals::came() && matches!(&answered, Ok(()) | Err(Failure::Interrupted));
+    if counts.bad > 0 {
+        eprintln!("{} left out", counted(counts.bad, "line was", "lines were"));
+    }
+    if args.latency {
+        eprintln!("{}", in_words(std::mem::take(&mut counts.times)));
+    }
+    // whatever ended the stream, the state and what was learned are saved
+    let saved = end(args, runner, interrupted);
+    if let (Err(_), Err(Failure::Library(error))) = (&answered, &saved) {
+        eprintln!("error: {error}");
+    }
+    match answered {
+        Ok(()) | Err(Failure::Interrupted | Failure::ClosedPipe) => saved?,
+        Err(_) => {}
+    }
+    match answered {
+        Ok(()) if interrupted => Ok(ExitCode::from(1)),
+        Ok(()) if counts.good == 0 && counts.bad > 0 => {
+            Err(Error::Invalid("no line was answered: none could be read as a row of the model".into()).into())
+        }
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// What makes the predictions of `model`, which is that of `loaded`, perhaps without its units.
+fn runner(args: &StreamArgs, loaded: Loaded, model: Model) -> Result<Runner, Failure> {
+    if args.learn.is_asked()? {
         if args.raw {
             return Err(Failure::Usage("--learn: learns in the units of the data; leave --raw out".into()));
         }
         let cpu = args.model.device.only_cpu("stream --learn")?;
-        Runner::Learning(Learning::new(&args.learn, &args.model.model, loaded, cpu)?)
-    } else {
-        let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
-        Runner::Stream(Stream::on(device, if args.raw { loaded.model.raw() } else { loaded.model })?)
-    };
-    paths::check_streams()?;
-    let mut counts = Counts::default();
-    let answered = answer(args, &mut runner, (width, in_f32), &mut counts, screen);
-    let interrupted = signals::came() && matches!(&answered, Ok(()) | Err(Failure::Interrupted));
-    if counts.bad > 0 {
-        eprintln!("{} lines were left out", counts.bad);
+        return Ok(Runner::Learning(Learning::new(&args.learn, &args.model.model, loaded, cpu)?));
     }
-    if args.latency {
-        eprintln!("{}", in_words(counts.times));
-    }
+    let device = args.model.device.choose(model.shape(), 1, Work::Ticks)?;
+    Ok(Runner::Stream(Stream::on(device, model)?))
+}
+
+/// Writes the state, and saves what was learned.
+fn end(args: &StreamArgs, mut runner: Runner, interrupted: bool) -> Result<(), Failure> {
+    let state = args.final_state.as_deref().map(|path| write_state(path, &runner.state()?));
     if let Runner::Learning(learning) = runner {
-        // whatever ended the stream, what was learned is saved
-        let finished = learning.finish(interrupted);
-        if let (Err(_), Err(Failure::Library(error))) = (&answered, &finished) {
-            eprintln!("error: {error}");
-        }
-        match answered {
-            Ok(()) | Err(Failure::Interrupted | Failure::ClosedPipe) => finished?,
-            Err(_) => {}
-        }
+        learning.finish(interrupted)?;
     }
-    match answered {
-        Ok(()) if interrupted => Ok(ExitCode::from(1)),
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(failure) => Err(failure),
-    }
+    state.unwrap_or(Ok(()))
 }
 
 /// What is reported at the end.
 #[derive(Default)]
 struct Counts {
     times: Vec<Duration>,
+    /// Rows that were answered.
+    good: u64,
     /// Lines that were left out.
     bad: u64,
 }
 
-/// Answers line after line, until the last one or a signal. A line has `width` numbers; `in_f32` are the answers of a
-/// model without units, which are the network's own numbers.
+/// Answers line after line, until the last one or a signal. The answers of a model without units are `in_f32`, because
+/// they are the network's own numbers.
 fn answer(
     args: &StreamArgs,
     runner: &mut Runner,
-    (width, in_f32): (usize, bool),
+    rows: &mut Lines,
+    in_f32: bool,
     counts: &mut Counts,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
     let mut lines = BufReader::new(Input(stdin().lock()));
-    let (mut line, mut x) = (Vec::new(), Vec::with_capacity(width));
+    let (mut line, mut x) = (Vec::new(), Vec::new());
     for number in 1_u64.. {
         line.clear();
         let read = |source: std::io::Error| match signals::Ended::is_why(&source) {
@@ -113,25 +160,17 @@ fn answer(
         if !complete {
             skip_line(&mut lines).map_err(read)?;
         }
-        match if complete { parse(&line, width, &mut x) } else { Err(format!("longer than {LONGEST} bytes")) } {
-            Ok(()) => {
-                let start = Instant::now();
-                let y = runner.predict(&x)?;
-                if args.latency {
-                    counts.times.push(start.elapsed());
-                }
-                if y.iter().any(|value| !value.is_finite()) {
-                    let reason =
-                        "the prediction is not finite: a number in this line or before it is too large for this model";
-                    let note = format!("note: line {number}: {reason}; later predictions may not be finite either");
-                    say_once("not finite", &note);
-                }
-                let text = |&value: &f64| if in_f32 { csv::number(value as f32) } else { csv::number(value) };
-                let y: Vec<String> = y.iter().map(text).collect();
-                screen.line(y.join(","))?;
-                screen.flush()?;
+        let read =
+            if complete { rows.read(number, &line, &mut x)? } else { Err(format!("longer than {LONGEST} bytes")) };
+        match read {
+            Ok(Line::Row) => {
+                counts.good += 1;
+                reply(args, runner, number, &x, in_f32, counts, screen)?;
                 runner.learn(&x)?;
             }
+            Ok(Line::Reset) => runner.reset(),
+            Ok(Line::Names) => {}
+            Ok(Line::LeftOut) => counts.bad += 1,
             Err(reason) => {
                 counts.bad += 1;
                 eprintln!("line {number}: {reason}; the line is left out, and the state stays unchanged");
@@ -139,6 +178,31 @@ fn answer(
         }
     }
     Ok(())
+}
+
+/// Prints the prediction after the row `x`, from line `number`.
+fn reply(
+    args: &StreamArgs,
+    runner: &mut Runner,
+    number: u64,
+    x: &[f64],
+    in_f32: bool,
+    counts: &mut Counts,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let start = Instant::now();
+    let y = runner.predict(x)?;
+    if args.latency {
+        counts.times.push(start.elapsed());
+    }
+    if y.iter().any(|value| !value.is_finite()) {
+        let reason = "the prediction is not finite: a number in this line or before it is too large for this model";
+        let note = format!("note: line {number}: {reason}; later predictions may not be finite either");
+        say_once("not finite", &note);
+    }
+    let text = |&value: &f64| if in_f32 { csv::number(value as f32) } else { csv::number(value) };
+    screen.line(y.iter().map(text).collect::<Vec<_>>().join(","))?;
+    screen.flush()
 }
 
 /// stdin. A signal that the command watches ends a wait for it.
@@ -166,6 +230,28 @@ impl Runner {
         }
     }
 
+    /// Goes back to a state of zero.
+    fn reset(&mut self) {
+        match self {
+            Self::Stream(stream) => stream.reset(),
+            Self::Learning(learning) => learning.learner.reset(),
+        }
+    }
+
+    fn set_state(&mut self, state: &State) -> Result<(), Error> {
+        match self {
+            Self::Stream(stream) => stream.set_state(state),
+            Self::Learning(learning) => learning.learner.set_state(state),
+        }
+    }
+
+    fn state(&mut self) -> Result<State, Error> {
+        match self {
+            Self::Stream(stream) => stream.state().cloned(),
+            Self::Learning(learning) => Ok(learning.learner.state()),
+        }
+    }
+
     /// The work that can wait until the prediction was printed.
     fn learn(&mut self, x: &[f64]) -> Result<(), Failure> {
         match self {
@@ -173,28 +259,6 @@ impl Runner {
             Self::Learning(learning) => learning.learn(x),
         }
     }
-}
-
-/// Reads the `width` numbers of a line, which are separated by commas, semicolons or white space. Each becomes the same
-/// number as in a table.
-fn parse(line: &[u8], width: usize, x: &mut Vec<f64>) -> Result<(), String> {
-    x.clear();
-    let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_string())?;
-    let blank = line.trim().is_empty();
-    for (field, part) in line.split([',', ';']).enumerate().filter(|_| !blank) {
-        if part.trim().is_empty() {
-            return Err(format!("field {} is empty", field + 1));
-        }
-        for text in part.split_whitespace() {
-            let shown = || text.chars().take(20).collect::<String>();
-            let value = text.parse::<f64>().map_err(|_| format!("{:?} is not a number", shown()))?;
-            if !(value as f32).is_finite() {
-                return Err(format!("{:?} is not a finite number", shown()));
-            }
-            x.push(value);
-        }
-    }
-    if x.len() == width { Ok(()) } else { Err(format!("expected {width} numbers, got {}", x.len())) }
 }
 
 /// Reads past the end of a line without keeping it.

@@ -1,0 +1,168 @@
+//! The lines of standard input: rows of numbers, perhaps below a line with the names of the columns.
+
+use crate::cli::failure::Failure;
+use rnnstep::Error;
+use rnnstep::data::csv::{Missing, is_missing};
+use rnnstep::error::{listed, quoted};
+
+/// A line that sets the state back to zero.
+const RESET: &str = "reset";
+
+/// What a line holds.
+pub enum Line {
+    /// A row, which was put into the buffer.
+    Row,
+    /// The names of the columns.
+    Names,
+    /// The word that sets the state back.
+    Reset,
+    /// A row with a missing value that is left out without a word, because it was asked for.
+    LeftOut,
+}
+
+/// Reads lines as rows of a model.
+pub struct Lines<'a> {
+    /// The names of the model's inputs; empty if its file has none.
+    inputs: &'a [String],
+    width: usize,
+    missing: Missing,
+    by_position: bool,
+    /// For each input, the place of its field in a line. Without a line of names they are in order.
+    places: Vec<usize>,
+    /// The number of fields in a line.
+    fields: usize,
+    /// Whether the first line that is not empty was read.
+    begun: bool,
+    /// The last row.
+    last: Vec<f64>,
+}
+
+impl<'a> Lines<'a> {
+    /// Lines for a model of `width` inputs, called `inputs`.
+    pub fn new(inputs: &'a [String], width: usize, missing: Missing, by_position: bool) -> Self {
+        let places = (0..width).collect();
+        Self { inputs, width, missing, by_position, places, fields: width, begun: false, last: Vec::new() }
+    }
+
+    /// Reads line number `number` into `x`. An error of the inner result concerns this line alone.
+    ///
+    /// # Errors
+    /// If the first line names columns, and not those of the model.
+    pub fn read(&mut self, number: u64, line: &[u8], x: &mut Vec<f64>) -> Result<Result<Line, String>, Failure> {
+        x.clear();
+        let line = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+        let Ok(line) = std::str::from_utf8(line) else { return Ok(Err("not UTF-8".into())) };
+        let line = line.trim_end_matches(['\n', '\r']);
+        if line.trim() == RESET {
+            return Ok(Ok(Line::Reset));
+        }
+        let fields = split(line);
+        if !std::mem::replace(&mut self.begun, true) && are_names(&fields) {
+            return self.take_names(&fields).map(|()| Ok(Line::Names));
+        }
+        Ok(self.row(&fields, x))
+    }
+
+    fn row(&mut self, fields: &[&str], x: &mut Vec<f64>) -> Result<Line, String> {
+        if let ([""], 2..) = (fields, self.fields) {
+            return Err("the line is empty".into());
+        }
+        if fields.len() != self.fields {
+            return Err(format!("expected {} numbers, got {}", self.fields, fields.len()));
+        }
+        for &place in &self.places {
+            let text = fields[place];
+            if !is_missing(text) {
+                x.push(number(text)?);
+                continue;
+            }
+            match (self.missing, self.last.get(x.len())) {
+                (Missing::Drop, _) => return Ok(Line::LeftOut),
+                (Missing::ForwardFill, Some(&last)) => x.push(last),
+                (Missing::ForwardFill, None) => {
+                    return Err(format!("{} is missing, and there is none before it", self.about(place)));
+                }
+                (Missing::Error, _) => {
+                    let advice = "fill it in, or use --missing forward-fill or --missing drop";
+                    return Err(format!("{} is missing; {advice}", self.about(place)));
+                }
+            }
+        }
+        self.last.clone_from(x);
+        Ok(Line::Row)
+    }
+
+    /// The value at a place of a line, in words.
+    fn about(&self, place: usize) -> String {
+        let input = self.places.iter().position(|&other| other == place).and_then(|input| self.inputs.get(input));
+        match input {
+            Some(name) if self.fields > 1 => format!("the value of {}", quoted(name)),
+            _ if self.fields > 1 => format!("the value of field {}", place + 1),
+            _ => "the value".into(),
+        }
+    }
+
+    /// Takes the names of the columns.
+    fn take_names(&mut self, names: &[&str]) -> Result<(), Failure> {
+        self.fields = names.len();
+        let by_name: Option<Vec<usize>> =
+            self.inputs.iter().map(|input| names.iter().position(|name| name == input)).collect();
+        let numbered = self.inputs.iter().all(|input| input.parse::<usize>().is_ok());
+        if self.by_position || numbered {
+            if names.len() == self.width {
+                return Ok(());
+            }
+            let reason =
+                format!("line 1 names {} columns ({}), and the model takes {}", names.len(), listed(names), self.width);
+            return Err(Error::File { path: "standard input".into(), reason }.into());
+        }
+        match by_name {
+            Some(places) => {
+                self.places = places;
+                Ok(())
+            }
+            None => {
+                let reason = format!(
+                    "line 1 names the columns {}, and the model was trained on {}; rename them, or add --by-position to \
+                     take columns in their order",
+                    listed(names),
+                    listed(self.inputs)
+                );
+                Err(Error::File { path: "standard input".into(), reason }.into())
+            }
+        }
+    }
+}
+
+/// The fields of a line: between commas, semicolons or tabs if there are any, and otherwise between spaces. A field
+/// between delimiters may hold several numbers with spaces between them.
+fn split(line: &str) -> Vec<&str> {
+    if !line.contains([',', ';', '\t']) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // an empty line of one column is a missing value
+        return if fields.is_empty() { vec![""] } else { fields };
+    }
+    let cells = line.split([',', ';', '\t']).map(|cell| cell.trim().trim_matches('"').trim());
+    let each = |cell: &'_ str| -> bool { cell.split_whitespace().all(|part| part.parse::<f64>().is_ok()) };
+    let mut fields = Vec::new();
+    for cell in cells {
+        if !cell.is_empty() && each(cell) {
+            fields.extend(cell.split_whitespace());
+        } else {
+            fields.push(cell);
+        }
+    }
+    fields
+}
+
+/// Whether the fields of a line are names: none is a number or missing.
+fn are_names(fields: &[&str]) -> bool {
+    fields.iter().all(|field| field.parse::<f64>().is_err() && !is_missing(field))
+}
+
+/// The number of a field.
+fn number(text: &str) -> Result<f64, String> {
+    let shown = || text.chars().take(20).collect::<String>();
+    let value = text.parse::<f64>().map_err(|_| format!("{:?} is not a number", shown()))?;
+    if (value as f32).is_finite() { Ok(value) } else { Err(format!("{:?} is not a finite number", shown())) }
+}
