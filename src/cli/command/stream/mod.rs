@@ -76,7 +76,8 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
     let answered = answer(args, &mut runner, &mut lines, in_f32, &mut counts, screen);
     let interrupted = signals::came() && matches!(&answered, Ok(()) | Err(Failure::Interrupted));
     if counts.bad > 0 {
-        eprintln!("{} left out", counted(counts.bad, "line was", "lines were"));
+        let lines = if counts.bad == 1 { "line was" } else { "lines were" };
+        eprintln!("{} {lines} left out", counts.bad);
     }
     if args.latency {
         eprintln!("{}", in_words(std::mem::take(&mut counts.times)));
