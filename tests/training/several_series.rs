@@ -104,7 +104,7 @@ fn held_out_rows_count_alike() {
         let (mut sum, mut count) = (0.0, 0.0);
         for (values, first) in series.iter().zip([45, 105]) {
             let mut stream = rnnstep::Stream::new(model.clone()).unwrap();
-            let scale = f64::from(all.units.as_ref().unwrap().y().scale()[0]);
+            let scale = all.units.as_ref().unwrap().y().scale()[0];
             for t in 0..values.len() - 1 {
                 let y = stream.step(&values[t..=t]).unwrap()[0];
                 if t + 1 >= first {
@@ -125,13 +125,13 @@ fn scalers_see_the_training_parts_of_all_and_changes_start_anew() {
     let of = |transform| plan(transform, false, 8).prepare(&[&tables[0], &tables[1]]).unwrap().units.unwrap();
     let train: Vec<f64> = [&series[0][..45], &series[1][..30]].concat().into_iter().map(f64::from).collect();
     let mean = train.iter().sum::<f64>() / train.len() as f64;
-    assert!((f64::from(of(TargetTransform::Value).x().shift()[0]) - mean).abs() < 1e-3);
+    assert!((of(TargetTransform::Value).x().shift()[0] - mean).abs() < 1e-3);
     let changes: Vec<f64> = [&series[0][..45], &series[1][..30]]
         .iter()
         .flat_map(|s| s.windows(2).map(|two| f64::from(two[1] - two[0])))
         .collect();
     let mean = changes.iter().sum::<f64>() / changes.len() as f64;
-    assert!((f64::from(of(TargetTransform::Change).x().shift()[0]) - mean).abs() < 1e-4, "300 in between would be 4");
+    assert!((of(TargetTransform::Change).x().shift()[0] - mean).abs() < 1e-4, "300 in between would be 4");
 }
 
 #[test]

@@ -112,7 +112,7 @@ pub fn errors(report: &Report, column: &Column) -> Plot {
             .origins
             .clone()
             .zip(forecasts.values.iter().step_by(evaluation.horizon))
-            .map(|(origin, &y)| f64::from((y - targets.data()[(origin + 1) * width + column.target]).abs()))
+            .map(|(origin, &y)| (y - targets.data()[(origin + 1) * width + column.target]).abs())
             .collect();
         let means = running_means(&sizes, over).into_iter().enumerate();
         Some(line(forecaster, means.map(|(i, mean)| (i as f64, mean)).collect()))
