@@ -26,6 +26,12 @@ const TESTED: usize = 50;
 /// its own trend. A week also repeats every day, but the day must not be missed for that.
 const AS_LARGE: f64 = 0.8;
 const AS_SMALL: f64 = 1.1;
+/// The fewest rows in a cycle, and the fewest cycles in a series.
+const SHORTEST_CYCLE: usize = 4;
+const CYCLES: usize = 8;
+/// How similar values one cycle apart must be, by their correlation, and by how much more than half a cycle apart.
+const SIMILAR: f64 = 0.3;
+const RISE: f64 = 0.6;
 /// The smallest variance of a further season, as a part of that of the first one.
 const FURTHER: f64 = 0.03;
 
@@ -51,8 +57,40 @@ pub fn seasons(values: &[f64]) -> Vec<usize> {
         rest.iter_mut().zip(season.pattern.iter().cycle()).for_each(|(value, part)| *value -= part);
         found.push(season.rows);
     }
+    if found.is_empty() && squares(&rest) > rounding && total.is_finite() {
+        found.extend(cycle(&rest));
+    }
     found.sort_unstable();
     found
+}
+
+/// The length of a cycle that wanders, as that of the sunspots does: after some cycles it is out of step with any fixed
+/// length, so that a fold does not show it, but the autocorrelation of `values`, whose mean is 0, rises one, two and
+/// three cycles later, and falls in between. None that fits less than eight times counts, because a random walk has a few
+/// such waves by chance.
+fn cycle(values: &[f64]) -> Option<usize> {
+    let longest = (values.len() / CYCLES).min(LONGEST);
+    let total: f64 = values.iter().map(|value| value * value).sum();
+    let similar = |lag: usize| {
+        let product: f64 = values.iter().zip(&values[lag..]).map(|(a, b)| a * b).sum();
+        // the sum of a lag has fewer terms than the total
+        product / total * values.len() as f64 / (values.len() - lag) as f64
+    };
+    let similar: Vec<f64> = (0..=longest * 7 / 2).map(similar).collect();
+    let near = |lag: usize| similar.get(lag - lag / 8..=lag + lag / 8).unwrap_or_default();
+    let highest = |lag: usize| near(lag).iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let lowest = |lag: usize| near(lag).iter().copied().fold(f64::INFINITY, f64::min);
+    let is_cycle = |&lag: &usize| {
+        let here = similar[lag];
+        here >= SIMILAR
+            && here >= highest(lag)
+            && highest(2 * lag) >= 0.5 * here
+            && highest(3 * lag) >= 0.25 * here
+            && here - lowest(lag / 2) >= RISE
+            && here - lowest(lag + lag / 2) >= RISE
+    };
+    let cycles = (SHORTEST_CYCLE..=longest).filter(is_cycle);
+    cycles.max_by(|&a, &b| similar[a].total_cmp(&similar[b]))
 }
 
 /// The season of `seasons` whose seasonal naive forecast has the smallest squared error over all of `values [T]`.

