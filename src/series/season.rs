@@ -28,10 +28,10 @@ const AS_LARGE: f64 = 0.8;
 const AS_SMALL: f64 = 1.1;
 /// The fewest rows in a cycle, and the fewest cycles in a series.
 const SHORTEST_CYCLE: usize = 4;
-const CYCLES: usize = 8;
+const CYCLES: usize = 4;
 /// How similar values one cycle apart must be, by their correlation, and by how much more than half a cycle apart.
-const SIMILAR: f64 = 0.3;
-const RISE: f64 = 0.6;
+const SIMILAR: f64 = 0.5;
+const RISE: f64 = 0.8;
 /// The smallest variance of a further season, as a part of that of the first one.
 const FURTHER: f64 = 0.03;
 
@@ -66,7 +66,7 @@ pub fn seasons(values: &[f64]) -> Vec<usize> {
 
 /// The length of a cycle that wanders, as that of the sunspots does: after some cycles it is out of step with any fixed
 /// length, so that a fold does not show it, but the autocorrelation of `values`, whose mean is 0, rises one, two and
-/// three cycles later, and falls in between. None that fits less than eight times counts, because a random walk has a few
+/// three cycles later, and falls in between. None that fits less than four times counts, because a random walk has a few
 /// such waves by chance.
 fn cycle(values: &[f64]) -> Option<usize> {
     let longest = (values.len() / CYCLES).min(LONGEST);
