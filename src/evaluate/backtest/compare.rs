@@ -13,8 +13,8 @@ pub const INSIDE: f64 = 0.95;
 const DO_NOT_USE: &str = ": do not use this";
 /// The fewest forecasts for which an interval is computed.
 const FEWEST: usize = 8;
-/// The rounding error of a forecast in f32, as a part of its size, with some room for the sums behind it.
-const ROUNDING: f64 = 4.0 * f32::EPSILON as f64;
+/// The rounding error of a forecast, as a part of its size, with some room for the sums behind it.
+const ROUNDING: f64 = 16.0 * f64::EPSILON;
 
 /// What the interval of the skill shows about a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Verdict {
 pub enum NoInterval {
     /// There are fewer than eight forecasts.
     TooFew,
-    /// The other forecaster never errs, so there is no skill.
+    /// The other forecaster never errs, or only by rounding, so there is no skill.
     NeverWrong,
     /// The other forecaster errs in so few rows that some resamples have none of them.
     SeldomWrong,
@@ -101,13 +101,17 @@ impl Comparison {
         let (model, naive) = (squares(model), squares(other));
         let block = ahead.max((model.len() as f64).cbrt().ceil() as usize);
         let largest = origins.clone().filter_map(|origin| values.get(origin + ahead));
-        let largest = largest.fold(0.0, |largest: f64, &value| largest.max(f64::from(value).abs()));
+        let rounding = ROUNDING * largest.fold(0.0, |largest: f64, &value| largest.max(f64::from(value).abs()));
+        let interval = interval(&model, &naive, block, seed, rounding);
         Self {
             other: other.forecaster,
-            skill: skill(model.iter().sum(), naive.iter().sum()),
-            interval: interval(&model, &naive, block, seed),
+            skill: match interval {
+                Err(NoInterval::NeverWrong) => f64::NAN,
+                _ => skill(model.iter().sum(), naive.iter().sum()),
+            },
+            interval,
             block,
-            p_value: diebold_mariano(&model, &naive, ahead, ROUNDING * largest),
+            p_value: diebold_mariano(&model, &naive, ahead, rounding),
         }
     }
 
@@ -228,7 +232,8 @@ fn skill(model: f64, naive: f64) -> f64 {
     if naive > 0.0 { 1.0 - (model / naive).sqrt() } else { f64::NAN }
 }
 
-fn interval(model: &[f64], naive: &[f64], block: usize, seed: u64) -> Result<(f64, f64), NoInterval> {
+/// `rounding` is that of a single error.
+fn interval(model: &[f64], naive: &[f64], block: usize, seed: u64, rounding: f64) -> Result<(f64, f64), NoInterval> {
     let n = model.len().min(naive.len());
     let total = |errors: &[f64]| errors.iter().sum::<f64>();
     if n < FEWEST {
@@ -237,7 +242,7 @@ fn interval(model: &[f64], naive: &[f64], block: usize, seed: u64) -> Result<(f6
     if !total(model).is_finite() || !total(naive).is_finite() {
         return Err(NoInterval::NotFinite);
     }
-    if total(naive) <= 0.0 {
+    if total(naive) <= n as f64 * rounding * rounding {
         return Err(NoInterval::NeverWrong);
     }
     // sums of the first i errors; after the last error it goes on with the first
@@ -270,7 +275,7 @@ fn interval(model: &[f64], naive: &[f64], block: usize, seed: u64) -> Result<(f6
 }
 
 /// The two-sided p-value of equal squared errors. `rounding` is that of a single error: differences that vary by no more
-/// than it causes are constant, and the test knows no constant difference.
+/// than it causes are constant, and the test is not defined for those.
 fn diebold_mariano(model: &[f64], naive: &[f64], ahead: usize, rounding: f64) -> Option<f64> {
     let n = model.len();
     if n < FEWEST || naive.len() != n || ahead >= n {
@@ -323,9 +328,13 @@ mod tests {
         // a difference that is the same in each row, and one that is the same but for rounding in f32
         let shifted: Vec<f64> = model.iter().map(|square| square + 0.1).collect();
         assert_eq!(diebold_mariano(&shifted, &model, 1, 0.0), None);
-        let rounded: Vec<f64> = (0..40).map(|i| f64::from((0.1 * i as f32 + 3.0) - 0.1 * i as f32) - 2.0).collect();
+        let far = |i: i32, more: f64| 1e9 + (0.1 * f64::from(i) + more);
+        let rounded: Vec<f64> = (0..40).map(|i| (far(i, 1.3) - far(i, 0.0)).powi(2)).collect();
         assert!(diebold_mariano(&rounded, &[0.0; 40], 1, 0.0).is_some(), "the rounding shows");
-        assert_eq!(diebold_mariano(&rounded, &[0.0; 40], 1, 7.0 * ROUNDING), None);
+        assert_eq!(diebold_mariano(&rounded, &[0.0; 40], 1, 1e9 * ROUNDING), None);
+        // a forecast that errs by rounding alone
+        let naive: Vec<f64> = rounded.iter().map(|square| (square - 1.69).powi(2)).collect();
+        assert_eq!(interval(&rounded, &naive, 2, 0, 1e9 * ROUNDING), Err(NoInterval::NeverWrong));
     }
 
     #[test]
@@ -335,27 +344,27 @@ mod tests {
             (0..400).map(|_| (size * (f64::from(random.uniform()) - 0.5)).powi(2)).collect()
         };
         let (naive, better, same) = (noise(1.0), noise(0.8), noise(1.0));
-        let (low, high) = interval(&better, &naive, 8, 0).unwrap();
+        let (low, high) = interval(&better, &naive, 8, 0, 0.0).unwrap();
         assert!(low > 0.05 && high < 0.35 && low < 0.2 && high > 0.2, "{low} {high}");
-        let (low, high) = interval(&same, &naive, 8, 0).unwrap();
+        let (low, high) = interval(&same, &naive, 8, 0, 0.0).unwrap();
         assert!(low < 0.0 && high > 0.0, "{low} {high}");
         // errors are drawn in pairs: a model that is a fifth better on each row is a fifth better in every resample
         let fifth: Vec<f64> = naive.iter().map(|square| 0.64 * square).collect();
-        let (low, high) = interval(&fifth, &naive, 8, 0).unwrap();
+        let (low, high) = interval(&fifth, &naive, 8, 0, 0.0).unwrap();
         assert!((low - 0.2).abs() < 1e-9 && (high - 0.2).abs() < 1e-9, "{low} {high}");
         // errors that are equal for fifty rows hold less information than independent ones; blocks of one row would
         // miss that
         let waves: Vec<f64> = (0..400).map(|t| if t / 50 % 2 == 0 { 0.6 } else { 1.2 }).collect();
-        let width = |block| interval(&waves, &vec![1.0; 400], block, 0).map(|(low, high)| high - low).unwrap();
+        let width = |block| interval(&waves, &vec![1.0; 400], block, 0, 0.0).map(|(low, high)| high - low).unwrap();
         assert!(width(50) > 2.0 * width(1), "{} {}", width(50), width(1));
-        assert_eq!(interval(&better, &naive, 8, 0), interval(&better, &naive, 8, 0));
-        assert_ne!(interval(&better, &naive, 8, 0), interval(&better, &naive, 8, 1));
-        assert_eq!(interval(&naive[..7], &naive[..7], 2, 0), Err(NoInterval::TooFew));
-        assert_eq!(interval(&naive, &vec![0.0; 400], 2, 0), Err(NoInterval::NeverWrong));
-        assert_eq!(interval(&vec![f64::INFINITY; 400], &naive, 2, 0), Err(NoInterval::NotFinite));
+        assert_eq!(interval(&better, &naive, 8, 0, 0.0), interval(&better, &naive, 8, 0, 0.0));
+        assert_ne!(interval(&better, &naive, 8, 0, 0.0), interval(&better, &naive, 8, 1, 0.0));
+        assert_eq!(interval(&naive[..7], &naive[..7], 2, 0, 0.0), Err(NoInterval::TooFew));
+        assert_eq!(interval(&naive, &vec![0.0; 400], 2, 0, 0.0), Err(NoInterval::NeverWrong));
+        assert_eq!(interval(&vec![f64::INFINITY; 400], &naive, 2, 0, 0.0), Err(NoInterval::NotFinite));
         let mut once = vec![0.0; 400];
         once[7] = 1.0;
-        assert_eq!(interval(&naive, &once, 2, 0), Err(NoInterval::SeldomWrong));
+        assert_eq!(interval(&naive, &once, 2, 0, 0.0), Err(NoInterval::SeldomWrong));
     }
 
     /// A skill within its ± of zero is "no better", and one that is not is "better": whichever side of the interval is
@@ -394,7 +403,7 @@ mod tests {
         let two = score(&values, &origins, &predicted, 2, 2, 0.5);
         assert_eq!((two.count, two.mse), (2, 1.0));
         assert_eq!(mase_scale(&values, &[]), 1.0);
-        assert_eq!(mase_scale(&values, &[2, 3]), 5.0 / 3.0);
+        assert_eq!((mase_scale(&values, &[2]), mase_scale(&values, &[2, 1])), (2.0, 1.0));
         assert!(mase_scale(&[2.0; 9], &[]).is_nan() && mase_scale(&values, &[5]).is_nan());
         let last: Vec<f32> = origins.clone().map(|origin| values[origin]).collect();
         assert_eq!(score(&values, &origins, &last, 1, 1, 0.5).direction, None);
