@@ -59,7 +59,7 @@ fn what_can_be_learned_is_found() {
         let found = walk(&waves(500), &protocol(400, 3), &plan(transform, 60, 1));
         for comparison in &found.columns[0].comparisons {
             assert_eq!(comparison.verdict(), Verdict::Better, "{transform:?} {comparison:?}");
-            assert!(comparison.p_value.unwrap() < 0.01 && comparison.sentence().starts_with("better than "));
+            assert!(comparison.p_value.unwrap() < 0.05 && comparison.sentence().starts_with("better than "));
         }
         let direction = found.columns[0].forecasters[0].scores[0].direction.unwrap();
         assert!(direction > 0.8, "{direction}");
