@@ -51,8 +51,8 @@
 //! # Evaluate
 //!
 //! A backtest (feature `evaluate`) trains on the first rows, predicts the rest step by step, and compares the model
-//! with the naive forecasts: persistence (the last value), seasonal naive (the value one season ago) and drift (a
-//! straight line).
+//! with the naive forecasts: persistence (the last value), seasonal naive (the value one season ago), the mean, and
+//! drift (a straight line).
 //!
 //! ```
 //! # #[cfg(feature = "evaluate")]

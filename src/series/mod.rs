@@ -13,4 +13,6 @@ pub mod one_step;
 mod quantiles;
 pub mod residuals;
 #[cfg(feature = "evaluate")]
+mod season;
+#[cfg(feature = "evaluate")]
 mod simulate;

@@ -1,15 +1,11 @@
 //! Simple forecasts, for a model to be compared with: persistence (the last value), seasonal naive (the value one
-//! season ago), drift (a straight line), and a linear autoregression. Each looks at one column.
+//! season ago), the mean, drift (a straight line), and a linear autoregression. Each looks at one column.
 
+use super::season;
 use nalgebra::{DMatrix, DVector};
 
-/// The longest season that is looked for, in rows, and the most rows that are used for it.
-const LONGEST: usize = 3000;
-const LOOKED_AT: usize = 30_000;
-/// How similar values one season apart must be: the correlation at its lag, and how far it rises above the lowest
-/// correlation at a shorter lag.
-const ALIKE: f64 = 0.3;
-const RISE: f64 = 0.2;
+pub use super::season::seasons;
+
 /// The most lags of an autoregression.
 const LAGS: usize = 40;
 
@@ -20,6 +16,8 @@ pub enum Naive {
     Persistence,
     /// Seasonal naive: the value one season ago. It holds the number of rows in a season, at least 1.
     Seasonal(usize),
+    /// This value, the mean of the training part.
+    Mean(f64),
     /// The last value, plus this growth for each row ahead: the mean growth from row to row in the training part.
     Drift(f64),
     /// `sum(coefficients[i] · v[t-i]) + intercept`, fed back for further rows.
@@ -32,6 +30,11 @@ pub enum Naive {
 }
 
 impl Naive {
+    /// The mean of `training [T]`, in its own units. On white noise no forecast is better.
+    pub fn mean(training: &[f64]) -> Self {
+        Self::Mean(mean_and_spread(training).0)
+    }
+
     /// A drift with the mean growth from row to row of `training [T]`, in its own units.
     pub fn drift(training: &[f64]) -> Self {
         let (first, last) = (training.first().copied().unwrap_or(0.0), training.last().copied().unwrap_or(0.0));
@@ -93,6 +96,7 @@ impl Naive {
         let value = |rows: usize| back(rows).map_or(f64::NAN, |&v| v);
         match self {
             Self::Persistence => out.fill(value(1)),
+            Self::Mean(mean) => out.fill(*mean),
             Self::Seasonal(season) => {
                 let season = (*season).max(1);
                 for (ahead, out) in out.iter_mut().enumerate() {
@@ -115,73 +119,19 @@ impl Naive {
     }
 }
 
-/// The number of rows in a season of a series, if it has one. It is the lag with the highest autocorrelation, after a
-/// straight line was subtracted, among lags where the autocorrelation has a peak that is still there one season later.
-/// A season has at most a third of the rows and at most 3,000; only the last 30,000 rows are used.
+/// The number of rows in the season of a series, if it has one. Of several [`seasons`] it is the one whose seasonal
+/// naive forecast errs least.
 pub fn season(values: &[f64]) -> Option<usize> {
-    let values = &values[values.len().saturating_sub(LOOKED_AT)..];
-    let longest = (values.len() / 3).min(LONGEST);
-    let flat = without_line(values);
-    let total: f64 = flat.iter().map(|v| v * v).sum();
-    if longest < 2 || total <= 0.0 || !total.is_finite() {
-        return None;
-    }
-    let products = |lag: usize| flat.iter().zip(&flat[lag..]).map(|(a, b)| a * b).sum::<f64>();
-    // the sum of a lag has fewer terms than that of lag 0
-    let alike = |lag: usize| products(lag) / total * flat.len() as f64 / (flat.len() - lag) as f64;
-    let farthest = (2 * longest + longest / 8).min(flat.len() * 2 / 3).max(longest);
-    let likeness = smooth(&(0..=farthest).map(alike).collect::<Vec<_>>());
-    let mut best: Option<(usize, f64)> = None;
-    let mut lowest = f64::INFINITY;
-    for lag in 1..longest {
-        lowest = lowest.min(likeness[lag]);
-        let here = likeness[lag];
-        let peak = here >= likeness[lag - 1] && here >= likeness[lag + 1];
-        if !peak || lag < 2 || here < ALIKE || here - lowest < RISE {
-            continue;
-        }
-        // there must be a peak one season later too; a peak by chance has none
-        let again = (2 * lag - lag / 8).min(farthest)..=(2 * lag + lag / 8).min(farthest);
-        let comes_back = likeness[again].iter().copied().fold(f64::NEG_INFINITY, f64::max) >= 0.5 * here;
-        if comes_back && best.is_none_or(|(_, most)| here > most + 0.05) {
-            best = Some((lag, here));
-        }
-    }
-    best.map(|(lag, _)| lag)
-}
-
-/// Replaces each value by the mean of those around it. The width is a twelfth of the lag, because the peak of a long
-/// season is hidden in noise.
-fn smooth(values: &[f64]) -> Vec<f64> {
-    let mut sums = vec![0.0];
-    values.iter().for_each(|value| sums.push(sums[sums.len() - 1] + value));
-    let mean = |at: usize| {
-        let around = (at / 24).min(values.len() - 1 - at);
-        (sums[at + around + 1] - sums[at - around]) / (2 * around + 1) as f64
-    };
-    (0..values.len()).map(mean).collect()
+    season::best(values, &seasons(values))
 }
 
 /// The mean and the standard deviation; 1 instead of a deviation of 0.
 fn mean_and_spread(values: &[f64]) -> (f64, f64) {
-    let count = values.len().max(1) as f64;
-    let mean = values.iter().map(|&v| v).sum::<f64>() / count;
-    let variance = values.iter().map(|&v| (v - mean).powi(2)).sum::<f64>() / count;
-    (mean, if variance > (mean * 1e-12).powi(2) { variance.sqrt() } else { 1.0 })
-}
-
-/// `values` minus the straight line that fits them best.
-fn without_line(values: &[f64]) -> Vec<f64> {
-    let middle = (values.len().max(1) - 1) as f64 / 2.0;
-    let (mean, _) = mean_and_spread(values);
-    let (mut with_time, mut time) = (0.0, 0.0);
-    for (t, &v) in values.iter().enumerate() {
-        let t = t as f64 - middle;
-        with_time += t * (v - mean);
-        time += t * t;
-    }
-    let slope = if time > 0.0 { with_time / time } else { 0.0 };
-    values.iter().enumerate().map(|(t, &v)| v - mean - slope * (t as f64 - middle)).collect()
+    // around the first value, so that a large constant in all of them costs no digits
+    let (count, first) = (values.len().max(1) as f64, values.first().copied().unwrap_or_default());
+    let mean = values.iter().map(|&v| v - first).sum::<f64>() / count;
+    let variance = values.iter().map(|&v| (v - first - mean).powi(2)).sum::<f64>() / count;
+    (first + mean, if variance > 0.0 { variance.sqrt() } else { 1.0 })
 }
 
 #[cfg(test)]
@@ -202,6 +152,8 @@ mod tests {
         assert_eq!(ahead(&Naive::Seasonal(9), &history, 2), [1.0, 1.0]);
         assert_eq!(ahead(&Naive::Seasonal(0), &history, 2), ahead(&Naive::Seasonal(1), &history, 2));
         assert_eq!(ahead(&Naive::Seasonal(usize::MAX), &history, 2), [1.0, 1.0]);
+        assert_eq!(ahead(&Naive::mean(&history), &history, 2), [3.0, 3.0]);
+        assert_eq!(ahead(&Naive::mean(&[]), &history, 1), [0.0]);
         assert_eq!(ahead(&Naive::drift(&history), &history, 2), [6.0, 7.0]);
         let two = Naive::Autoregression { coefficients: vec![0.5, 0.25], intercept: 1.0 };
         assert_eq!(ahead(&two, &history, 3), [4.25, 4.375, 4.25]);
@@ -230,36 +182,5 @@ mod tests {
             assert!(found.is_none() || ahead(&found.unwrap(), few, 1)[0].is_finite());
         }
         assert!(Naive::autoregression(&[7.0; 100], 5).is_none()); // a constant series
-    }
-
-    #[test]
-    fn a_season_is_found_where_there_is_one() {
-        let mut random = crate::random::Random::new(3, crate::random::Purpose::Order, 0);
-        let wave = |period: f64, noise: f64, trend: f64, rows: usize| -> Vec<f64> {
-            let mut random = crate::random::Random::new(2, crate::random::Purpose::Order, 0);
-            let at = |t: usize| (t as f64 * std::f64::consts::TAU / period).sin() + trend * t as f64;
-            (0..rows).map(|t| at(t) + noise * (f64::from(random.uniform()) - 0.5)).collect()
-        };
-        assert_eq!(season(&wave(12.0, 0.5, 0.0, 144)), Some(12));
-        assert_eq!(season(&wave(7.0, 1.0, 0.3, 200)), Some(7));
-        let year = season(&wave(365.0, 1.0, 0.0, 1200)).unwrap();
-        assert!((360..=370).contains(&year), "{year}");
-        let noise: Vec<f64> = (0..500).map(|_| f64::from(random.uniform())).collect();
-        assert_eq!(season(&noise), None);
-        let mut found = 0;
-        for _ in 0..20 {
-            let mut at = 0.0;
-            let walk: Vec<f64> = (0..600)
-                .map(|_| {
-                    at += f64::from(random.uniform()) - 0.5;
-                    at
-                })
-                .collect();
-            found += usize::from(season(&walk).is_some());
-        }
-        assert!(found <= 3, "{found} of 20 random walks have a season");
-        for none in [&[][..], &[1.0], &[2.0; 50], &[1.0, 2.0, 3.0]] {
-            assert_eq!(season(none), None);
-        }
     }
 }

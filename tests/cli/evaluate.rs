@@ -35,15 +35,22 @@ fn says_whether_a_model_is_worth_anything() {
         ),
         "{said}"
     );
-    for word in
-        ["last value", "seasonal naive (", "drift", "autoregression", "circular block bootstrap", "Diebold-Mariano"]
-    {
+    for word in [
+        "last value",
+        "seasonal naive (",
+        "mean",
+        "drift",
+        "autoregression",
+        "circular block bootstrap",
+        "Diebold-Mariano",
+    ] {
         assert!(said.contains(word), "{word}: {said}");
     }
-    // every score is in the table: 5 forecasts x 3 horizons, and those of the model say how good it is
+    assert!(said.contains("wave: worth using one step ahead only: two steps ahead it is not surely better"), "{said}");
+    // every score is in the table: 6 forecasts x 3 horizons, and those of the model say how good it is
     let scores = run.text("s.out.csv");
     let rows: Vec<Vec<&str>> = scores.lines().map(|line| line.split(',').collect()).collect();
-    assert_eq!((rows.len(), rows[0].len(), rows[0][0], rows[0][10]), (16, 14, "column", "skill"));
+    assert_eq!((rows.len(), rows[0].len(), rows[0][0], rows[0][10]), (19, 14, "column", "skill"));
     let rmse = |row: &[&str]| row[6].parse::<f64>().unwrap();
     let naive = rows.iter().find(|row| row[1] == "1" && row[2] == rows[1][9]).unwrap();
     let skill = 1.0 - rmse(&rows[1]) / rmse(naive);
@@ -51,7 +58,7 @@ fn says_whether_a_model_is_worth_anything() {
     // the scores are those of the forecasts that were written
     let written = run.text("f.csv");
     let header = written.lines().next().unwrap();
-    assert_eq!(header, "day,ahead,column,actual,model,last value,seasonal naive,drift,autoregression");
+    assert_eq!(header, "day,ahead,column,actual,model,last value,seasonal naive (21 rows),mean,drift,autoregression");
     let mut squares = (0.0, 0.0);
     let known = run.text("s.csv");
     let day = |t: usize| known.lines().nth(t + 1).unwrap().rsplit(',').next().unwrap().parse::<f64>().unwrap();
@@ -128,6 +135,72 @@ fn a_model_as_it_is_and_trained_anew() {
             _ => run.misused(wrong, &[says]),
         }
     }
+}
+
+/// White noise: nothing is better than the mean, so a model that is close to it is not called better.
+#[test]
+fn noise_is_no_better_than_the_mean() {
+    let run = Run::new();
+    let mut state = 5_u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(state >> 8) / f64::from(1 << 24)
+    };
+    let lines: String = (0..300).map(|_| format!("{:.3}\n", 50.0 + (0..12).map(|_| noise()).sum::<f64>())).collect();
+    run.file("n.csv", format!("x\n{lines}"));
+    let said = run.ok("evaluate n.csv --cell lstm --hidden 8 --epochs 20 --horizon 2 --out n.out.csv").stdout;
+    assert!(said.contains("than the mean") && !said.contains("x, one step ahead: better"), "{said}");
+    assert!(said.contains("x: not worth using: one step ahead it is not surely better"), "{said}");
+    assert!(run.text("n.out.csv").contains("x,1,mean,60,"), "{}", run.text("n.out.csv"));
+}
+
+/// Seasons that are given are compared with, whatever the target transform is.
+#[test]
+fn seasons_may_be_given() {
+    let run = Run::new();
+    series(&run);
+    let train = "--column wave --cell rnn --hidden 4 --epochs 1";
+    let said = run.ok(&format!("evaluate s.csv {train} --season 10,21 --forecasts f.csv")).stdout;
+    assert!(said.contains("seasonal naive (10 rows)") && said.contains("seasonal naive (21 rows)"), "{said}");
+    let header = "day,ahead,column,actual,model,last value,seasonal naive (10 rows),seasonal naive (21 rows),mean";
+    assert!(run.text("f.csv").starts_with(header));
+    // differencing takes the first of them
+    let said = run.ok(&format!("evaluate s.csv {train} --season 21,10 --target-as seasonal-change")).stdout;
+    assert!(said.contains("seasonal naive (10 rows)") && said.contains("target as seasonal-change"), "{said}");
+    run.file("seasons.toml", "season = [10, 21]\nepochs = 1\n");
+    let said = run.ok("evaluate s.csv --column wave --config seasons.toml").stdout;
+    assert!(said.contains("seasonal naive (10 rows)") && said.contains("seasonal naive (21 rows)"), "{said}");
+    run.ok("search s.csv --column wave --season 10,21 --tries 2 --epochs 2 --out r.toml");
+    // the season of a model is among them, next to those that are found
+    run.ok(&format!("train s.csv {train} --season 10 --target-as seasonal-change --no-plot"));
+    let said = run.ok("evaluate s.csv model.safetensors").stdout;
+    assert!(said.contains("seasonal naive (10 rows)") && said.contains("seasonal naive (21 rows)"), "{said}");
+    run.misused(&format!("train s.csv {train} --season 10,21 --target-as seasonal-change"), &["takes one season"]);
+    run.misused(&format!("evaluate s.csv {train} --season 10,0"), &["must be a whole number, 1 or more"]);
+}
+
+/// What a note says of the rows that a model was trained on holds for this table, not for the one of its training.
+#[test]
+fn notes_are_true_of_another_table() {
+    let run = Run::new();
+    series(&run);
+    run.ok("train s.csv --column wave --cell gru --hidden 4 --epochs 2 --no-plot");
+    let text = run.text("s.csv");
+    let lines: Vec<&str> = text.lines().collect();
+    let say = |name: &str, rows: Vec<String>| {
+        run.file(name, format!("{}\n{}\n", lines[0], rows.join("\n")));
+        run.ok(&format!("evaluate {name} model.safetensors")).stdout
+    };
+    let row = |t: usize| format!("{t},100.0,{:.4}", 20.0 + 5.0 * (t as f64 * 0.6).cos());
+    let rows = |range: std::ops::Range<usize>| range.map(|t| lines[t + 1].to_string()).collect::<Vec<_>>();
+    let with_more = |from: usize, more: usize| [rows(from..300), (300..300 + more).map(row).collect()].concat();
+    // 240 rows were trained on, 60 were held out
+    assert!(say("same.csv", rows(0..300)).contains("note: these rows chose the weights"));
+    assert!(say("longer.csv", with_more(0, 40)).contains("note: some of these rows chose the weights"));
+    assert!(say("cut.csv", with_more(100, 20)).contains("note: some of these rows chose the weights"));
+    assert!(!say("new.csv", with_more(0, 300)).contains("note: "), "all of these rows are new");
+    assert!(say("other.csv", (0..300).map(row).collect()).contains("note: it is not known whether"));
+    assert!(say("shorter.csv", rows(0..230)).contains("note: it is not known whether"));
 }
 
 /// The largest number there is, for every flag that counts rows: a line that says so, or a walk that is none the worse.
@@ -208,7 +281,7 @@ fn changes_in_every_command() {
     // the season is found, kept, and is what was found once more
     run.ok("train s.csv --column wave --cell rnn --hidden 4 --epochs 1 --no-plot --target-as seasonal-change");
     let season = Model::load(run.path("model.safetensors")).unwrap().units().unwrap().transform();
-    assert_eq!(season, TargetTransform::SeasonalChange { season: 10 }, "a period is 10.5 rows");
+    assert_eq!(season, TargetTransform::SeasonalChange { season: 21 }, "two periods are 20.9 rows");
     for (wrong, code, says) in [
         ("train s.csv --season 4", 2, "goes only with --target-as seasonal-change"),
         ("train s.csv --column walk --target-as seasonal-change --season 0", 2, "must be a whole number, 1 or more"),

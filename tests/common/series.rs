@@ -49,7 +49,7 @@ pub fn protocol(first: usize, horizon: usize) -> Protocol {
         window: Window::Expanding,
         refit: None,
         gap: 0,
-        season: None,
+        seasons: vec![],
         lags: 10,
         warm_up: 500,
         seed: 0,

@@ -275,7 +275,7 @@ fn evaluated(model: &Model, cpu: Cpu) -> Result<(), String> {
         window: Window::Expanding,
         refit: None,
         gap: 0,
-        season: None,
+        seasons: vec![],
         lags: 3,
         warm_up: 20,
         seed: 0,

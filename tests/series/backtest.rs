@@ -53,18 +53,23 @@ fn a_random_walk_has_no_skill_and_none_is_claimed() {
     assert!(mean > -0.02, "{skills:?}");
 }
 
+/// A wave whose length changes: the value one season ago is not where the wave is now, but a network can follow it.
 #[test]
 fn what_can_be_learned_is_found() {
+    let wave = |t: usize| (t as f32 * 0.5 + 4.0 * (t as f32 * 0.03).sin()).sin() * 3.0 + 10.0;
+    let values: Vec<f32> = (0..500).zip(noise(500, 9)).map(|(t, e)| wave(t) + 0.2 * e).collect();
     for transform in [TargetTransform::Value, TargetTransform::Change] {
-        let found = walk(&waves(500), &protocol(400, 3), &plan(transform, 60, 1));
+        let found = walk(&values, &protocol(400, 3), &plan(transform, 60, 1));
         for comparison in &found.columns[0].comparisons {
             assert_eq!(comparison.verdict(), Verdict::Better, "{transform:?} {comparison:?}");
             assert!(comparison.p_value.unwrap() < 0.01 && comparison.sentence().starts_with("better than "));
         }
+        assert_eq!(found.columns[0].worth_up_to(), 3);
         let direction = found.columns[0].forecasters[0].scores[0].direction.unwrap();
         assert!(direction > 0.8, "{direction}");
-        assert_eq!(found.columns[0].season, Some(13), "a period is 12.6 rows");
     }
+    let column = &walk(&waves(500), &protocol(400, 1), &plan(TargetTransform::Value, 1, 1)).columns[0];
+    assert_eq!(column.seasons, [25], "two periods are 25.1 rows");
 }
 
 /// What comes after a row changes nothing of what was said before it.
@@ -87,7 +92,7 @@ fn nothing_looks_ahead() {
                 assert!(
                     known == a.values.len()
                         || a.values[known..] != b.values[known..]
-                        || matches!(a.forecaster, Forecaster::SeasonalNaive(_))
+                        || matches!(a.forecaster, Forecaster::SeasonalNaive(_) | Forecaster::Mean)
                 );
             }
         }
@@ -136,7 +141,7 @@ fn folds_are_what_they_should_be() {
         Protocol { first: 2, ..base.clone() },
         Protocol { refit: Some(0), ..base.clone() },
         Protocol { gap: 78, ..base.clone() },
-        Protocol { season: Some(0), ..base.clone() },
+        Protocol { seasons: vec![0], ..base.clone() },
         Protocol { window: Window::Sliding(1), ..base.clone() },
         Protocol { horizon: usize::MAX, ..base.clone() },
         Protocol { horizon: usize::MAX - 79, ..base.clone() },
@@ -210,10 +215,14 @@ fn naive_forecasts_are_fitted_to_the_training_part() {
     let values = waves(300);
     let found = walk(&values, &protocol(240, 2), &plan(TargetTransform::Value, 1, 0));
     let column = &found.columns[0];
+    let season = column.seasons[0];
     let names: Vec<String> = column.forecasters.iter().map(|forecasts| forecasts.forecaster.to_string()).collect();
-    assert_eq!(names, ["model", "last value", "seasonal naive", "drift", "autoregression"]);
+    assert_eq!(
+        names,
+        ["model", "last value", &format!("seasonal naive ({season} rows)"), "mean", "drift", "autoregression"]
+    );
     let linear = Naive::autoregression(&wide(&values[..240]), 10).unwrap();
-    let said = &column.forecasters[4].values;
+    let said = &column.forecasters[5].values;
     for (i, origin) in found.origins.clone().enumerate() {
         let mut out = [0.0; 2];
         linear.forecast(&wide(&values[..=origin]), &mut out);

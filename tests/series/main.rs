@@ -2,6 +2,8 @@
 //! search for a better model, plots.
 #![cfg(feature = "evaluate")]
 
+#[path = "../common/golden.rs"]
+mod golden;
 #[path = "../common/series.rs"]
 mod series;
 
@@ -12,3 +14,4 @@ mod plot;
 mod prediction_intervals;
 mod prequential;
 mod search;
+mod seasons;

@@ -26,7 +26,7 @@ fn wave(rows: usize) -> Vec<f32> {
 }
 
 fn search(values: &[f32], plan: &Plan) -> Search {
-    let mut search = Search::new(&table(values), plan.clone(), None, 0.2, Cpu::detect().unwrap()).unwrap();
+    let mut search = Search::new(&table(values), plan.clone(), &[], 0.2, Cpu::detect().unwrap()).unwrap();
     // small ones, since tests are many
     search.space().hidden = vec![2, 5, 8];
     search
@@ -106,7 +106,7 @@ fn forms_are_those_that_the_rows_allow() {
     assert_eq!(transforms(&zero), [TargetTransform::Value, TargetTransform::Change]);
     let column = |values: &[f32]| Tensor::new([values.len(), 1], values.to_vec()).unwrap();
     let other = Table::new(column(&noise), column(&wave(300)), None).unwrap();
-    let mut search = Search::new(&other, plan(1), None, 0.2, Cpu::detect().unwrap()).unwrap();
+    let mut search = Search::new(&other, plan(1), &[], 0.2, Cpu::detect().unwrap()).unwrap();
     assert_eq!(search.space().transforms, [TargetTransform::Value], "a target that is no input has no last value");
 }
 
@@ -201,7 +201,7 @@ fn the_score_is_that_of_a_walk() {
             window: Window::Expanding,
             refit: None,
             gap: 0,
-            season: Some(14),
+            seasons: vec![14],
             lags: 20,
             warm_up: warm_up(20),
             seed: 0,
@@ -268,7 +268,7 @@ fn what_fails_loses_and_says_why() {
     let nothing = search.run(None, &Threads::default(), &[], &|| true, &|_| Ok(())).unwrap();
     assert!(nothing.winner.is_none() && !nothing.complete && nothing.trainings == 0);
     let of = |values: &[f32], plan: Plan, fraction| {
-        let found = Search::new(&table(values), plan, None, fraction, Cpu::detect().unwrap());
+        let found = Search::new(&table(values), plan, &[], fraction, Cpu::detect().unwrap());
         found.map(drop).unwrap_err().to_string()
     };
     assert!(of(&wave(9), plan(1), 0.01).contains("too few"));

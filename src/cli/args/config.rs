@@ -44,7 +44,10 @@ pub fn applied(command: &mut Command, matches: ArgMatches) -> Result<ArgMatches,
     // the file is to blame if the typed options go together, and no longer do with those of the file; a search has a
     // check of its own for the options that it does not choose
     let wrong = |matches: &ArgMatches| {
-        let job = Job::from_arg_matches(matches).ok().filter(|_| name != "search")?;
+        let mut job = Job::from_arg_matches(matches).ok().filter(|_| name != "search")?;
+        if name == "evaluate" {
+            job.keep_season_of_training();
+        }
         job.check().err().map(|failure| failure.into_error().to_string())
     };
     if let (None, Some(reason)) = (wrong(given), all.subcommand().and_then(|(_, matches)| wrong(matches))) {

@@ -83,3 +83,29 @@ pub fn dtype() -> impl TypedValueParser<Value = Dtype> {
     };
     one_of(Dtype::ALL.map(|dtype| (dtype, dtype.name(), help(dtype))))
 }
+
+/// Numbers in a recipe: a single one stands alone, as it did when there could be only one.
+pub mod one_or_more {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Numbers {
+        One(usize),
+        Several(Vec<usize>),
+    }
+
+    pub fn serialize<S: Serializer>(numbers: &[usize], serializer: S) -> Result<S::Ok, S::Error> {
+        match numbers {
+            [one] => Numbers::One(*one).serialize(serializer),
+            several => several.serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Vec<usize>, D::Error> {
+        Ok(match Numbers::deserialize(deserializer)? {
+            Numbers::One(one) => vec![one],
+            Numbers::Several(several) => several,
+        })
+    }
+}

@@ -13,6 +13,8 @@ pub const INSIDE: f64 = 0.95;
 const DO_NOT_USE: &str = ": do not use this";
 /// The fewest forecasts for which an interval is computed.
 const FEWEST: usize = 8;
+/// The rounding error of a forecast, as a part of its size, with some room for the sums behind it.
+const ROUNDING: f64 = 16.0 * f64::EPSILON;
 
 /// What the interval of the skill shows about a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +25,21 @@ pub enum Verdict {
     NoBetter,
     /// The whole interval is below zero.
     Worse,
-    /// Too few forecasts, or the naive one never errs.
+    /// There is no interval: see [`NoInterval`].
     Unknown,
+}
+
+/// Why a comparison has no interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoInterval {
+    /// There are fewer than eight forecasts.
+    TooFew,
+    /// The other forecaster never errs, or only by rounding, so there is no skill.
+    NeverWrong,
+    /// The other forecaster errs in so few rows that some resamples have none of them.
+    SeldomWrong,
+    /// A forecast is not finite, or its squared error is too large for a number.
+    NotFinite,
 }
 
 /// A model compared with the best naive forecast, or a learner compared with the model it began as. The best naive
@@ -38,14 +53,14 @@ pub struct Comparison {
     pub skill: f64,
     /// The interval of the skill that contains 95 % of the resamples: a circular block bootstrap (Politis and Romano
     /// 1992) of the pairs of squared errors. Its blocks have [`Comparison::block`] rows, because errors of neighbouring
-    /// rows are correlated. `None` if there are too few forecasts.
-    pub interval: Option<(f64, f64)>,
+    /// rows are correlated.
+    pub interval: Result<(f64, f64), NoInterval>,
     /// The number of rows in a block: the horizon, or the cube root of the number of forecasts, rounded up, if that is
     /// more.
     pub block: usize,
     /// The probability of a difference at least this large if neither were better: the test of Diebold and Mariano 1995
     /// for squared errors, with the correction of Harvey, Leybourne and Newbold 1997, two-sided. `None` where the test
-    /// is not defined.
+    /// is not defined: if there are too few forecasts, or if the difference is the same in each row, up to rounding.
     pub p_value: Option<f64>,
 }
 
@@ -85,38 +100,42 @@ impl Comparison {
         };
         let (model, naive) = (squares(model), squares(other));
         let block = ahead.max((model.len() as f64).cbrt().ceil() as usize);
+        let largest = origins.clone().filter_map(|origin| values.get(origin + ahead));
+        let rounding = ROUNDING * largest.fold(0.0, |largest: f64, &value| largest.max(f64::from(value).abs()));
+        let interval = interval(&model, &naive, block, seed, rounding);
         Self {
             other: other.forecaster,
-            skill: skill(model.iter().sum(), naive.iter().sum()),
-            interval: interval(&model, &naive, block, seed),
+            skill: match interval {
+                Err(NoInterval::NeverWrong) => f64::NAN,
+                _ => skill(model.iter().sum(), naive.iter().sum()),
+            },
+            interval,
             block,
-            p_value: diebold_mariano(&model, &naive, ahead),
+            p_value: diebold_mariano(&model, &naive, ahead, rounding),
         }
     }
 
     /// The result in a word.
     pub fn verdict(&self) -> Verdict {
         match self.interval {
-            Some((low, _)) if low > 0.0 => Verdict::Better,
-            Some((_, high)) if high < 0.0 => Verdict::Worse,
-            Some((low, high)) if low <= 0.0 && high >= 0.0 => Verdict::NoBetter,
-            _ => Verdict::Unknown,
+            Ok((low, _)) if low > 0.0 => Verdict::Better,
+            Ok((_, high)) if high < 0.0 => Verdict::Worse,
+            Ok(_) => Verdict::NoBetter,
+            Err(_) => Verdict::Unknown,
         }
     }
 
     /// The result in a sentence.
     pub fn sentence(&self) -> String {
-        let (naive, no_better, worse) = match self.other {
-            Forecaster::Model | Forecaster::Learner => ("the same model frozen", "", ": do not let it learn"),
-            Forecaster::SeasonalNaive(_) => ("the seasonal naive forecast", DO_NOT_USE, DO_NOT_USE),
-            Forecaster::Drift => ("the drift", DO_NOT_USE, DO_NOT_USE),
-            Forecaster::Persistence => ("the last value", DO_NOT_USE, DO_NOT_USE),
-            Forecaster::Autoregression => ("the autoregression", DO_NOT_USE, DO_NOT_USE),
+        let naive = self.other.in_a_sentence();
+        let (no_better, worse) = match self.other {
+            Forecaster::Model | Forecaster::Learner => ("", ": do not let it learn"),
+            _ => (DO_NOT_USE, DO_NOT_USE),
         };
         // the distance from the skill to the end of the interval towards zero: the two sides differ in length, and with
         // the other one the sentence could contradict the verdict
         let side = |(low, high): (f64, f64)| if self.skill > 0.0 { self.skill - low } else { high - self.skill };
-        let half = 100.0 * self.interval.map_or(f64::NAN, side).max(0.0);
+        let half = 100.0 * self.interval.map_or(0.0, side).max(0.0);
         let part = 100.0 * self.skill;
         match self.verdict() {
             Verdict::Better => format!("better than {naive} by {} ± {}", percent(part), percent(half)),
@@ -124,8 +143,21 @@ impl Comparison {
                 format!("no better than {naive} ({} ± {}){no_better}", signed(part), percent(half))
             }
             Verdict::Worse => format!("worse than {naive} by {} ± {}{worse}", percent(-part), percent(half)),
-            Verdict::Unknown if self.skill.is_nan() => format!("unknown: {naive} is never wrong on these rows"),
-            Verdict::Unknown => format!("too few forecasts to say whether it is better than {naive}"),
+            Verdict::Unknown => self.unknown(&naive),
+        }
+    }
+
+    /// Why it is unknown whether the model is better than `naive`, in a sentence.
+    fn unknown(&self, naive: &str) -> String {
+        match self.interval {
+            Err(NoInterval::NeverWrong) => format!("unknown: {naive} is never wrong on these rows"),
+            Err(NoInterval::SeldomWrong) => {
+                format!("unknown: {naive} is wrong in too few of these rows to compute an interval")
+            }
+            Err(NoInterval::NotFinite) => {
+                format!("unknown: not all forecasts are finite numbers, so they cannot be compared with {naive}")
+            }
+            Err(NoInterval::TooFew) | Ok(_) => format!("too few forecasts to say whether it is better than {naive}"),
         }
     }
 }
@@ -182,11 +214,15 @@ pub(super) fn score(
     Score { count, mse: squares / count as f64, mae, mase: mae / scale, direction }
 }
 
-/// The mean absolute change over `season` rows of `training`; NaN where there is none.
-pub(super) fn mase_scale(training: &[f64], season: usize) -> f64 {
-    let later = training.get(season..).unwrap_or_default();
-    let changes: f64 = later.iter().zip(training).map(|(b, a)| (b - a).abs()).sum();
-    let mean = changes / later.len() as f64;
+/// The mean absolute change over a season of `training`: the smallest of those over each of `seasons`, or that from row
+/// to row if there is none. NaN where there is no change.
+pub(super) fn mase_scale(training: &[f64], seasons: &[usize]) -> f64 {
+    let change = |&season: &usize| {
+        let later = training.get(season..).unwrap_or_default();
+        let changes: f64 = later.iter().zip(training).map(|(b, a)| (b - a).abs()).sum();
+        changes / later.len() as f64
+    };
+    let mean = if seasons.is_empty() { change(&1) } else { seasons.iter().map(change).fold(f64::NAN, f64::min) };
     if mean > 0.0 { mean } else { f64::NAN }
 }
 
@@ -195,10 +231,18 @@ fn skill(model: f64, naive: f64) -> f64 {
     if naive > 0.0 { 1.0 - (model / naive).sqrt() } else { f64::NAN }
 }
 
-fn interval(model: &[f64], naive: &[f64], block: usize, seed: u64) -> Option<(f64, f64)> {
-    let n = model.len();
-    if n < FEWEST || naive.len() != n {
-        return None;
+/// `rounding` is that of a single error.
+fn interval(model: &[f64], naive: &[f64], block: usize, seed: u64, rounding: f64) -> Result<(f64, f64), NoInterval> {
+    let n = model.len().min(naive.len());
+    let total = |errors: &[f64]| errors.iter().sum::<f64>();
+    if n < FEWEST {
+        return Err(NoInterval::TooFew);
+    }
+    if !total(model).is_finite() || !total(naive).is_finite() {
+        return Err(NoInterval::NotFinite);
+    }
+    if total(naive) <= n as f64 * rounding * rounding {
+        return Err(NoInterval::NeverWrong);
     }
     // sums of the first i errors; after the last error it goes on with the first
     let around = |errors: &[f64]| -> Vec<f64> {
@@ -226,11 +270,12 @@ fn interval(model: &[f64], naive: &[f64], block: usize, seed: u64) -> Option<(f6
     skills.sort_by(f64::total_cmp);
     let at = |part: f64| skills[((skills.len() - 1) as f64 * part).round() as usize];
     let (low, high) = (at((1.0 - INSIDE) / 2.0), at((1.0 + INSIDE) / 2.0));
-    (low.is_finite() && high.is_finite()).then_some((low, high))
+    if low.is_finite() && high.is_finite() { Ok((low, high)) } else { Err(NoInterval::SeldomWrong) }
 }
 
-/// The two-sided p-value of equal squared errors.
-fn diebold_mariano(model: &[f64], naive: &[f64], ahead: usize) -> Option<f64> {
+/// The two-sided p-value of equal squared errors. `rounding` is that of a single error: differences that vary by no more
+/// than it causes are constant, and the test is not defined for those.
+fn diebold_mariano(model: &[f64], naive: &[f64], ahead: usize, rounding: f64) -> Option<f64> {
     let n = model.len();
     if n < FEWEST || naive.len() != n || ahead >= n {
         return None;
@@ -241,6 +286,11 @@ fn diebold_mariano(model: &[f64], naive: &[f64], ahead: usize) -> Option<f64> {
         let pairs = differences.iter().zip(&differences[lag..]);
         pairs.map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / n as f64
     };
+    let largest = model.iter().chain(naive).copied().fold(0.0, f64::max).sqrt();
+    // an error e that is off by r has a square that is off by (2 e + r) r
+    if covariance(0).sqrt() <= (2.0 * largest + rounding) * rounding.max(1e-12 * largest) {
+        return None;
+    }
     // errors of forecasts h rows ahead are correlated over h - 1 rows
     let variance = (covariance(0) + 2.0 * (1..ahead).map(covariance).sum::<f64>()) / n as f64;
     if variance.is_nan() || variance <= 0.0 {
@@ -266,14 +316,24 @@ mod tests {
         let scipy =
             [(1, 0.029984952066642385), (2, 0.19495115983690484), (5, 0.3992880084589288), (12, 0.2247020502678057)];
         for (ahead, expected) in scipy {
-            let found = diebold_mariano(&model, &naive, ahead).unwrap();
+            let found = diebold_mariano(&model, &naive, ahead, 0.0).unwrap();
             assert!((found - expected).abs() < 1e-9, "{ahead}: {found}");
         }
         // the sum of the covariances is below zero: the test is not defined
         let (model, naive) = (squares(f64::sin), squares(|i| 1.3 * (2.0 * i).cos()));
-        assert!((diebold_mariano(&model, &naive, 1).unwrap() - 0.004937051181398353).abs() < 1e-9);
-        assert_eq!(diebold_mariano(&model, &naive, 2), None);
-        assert_eq!(diebold_mariano(&model, &model, 1), None);
+        assert!((diebold_mariano(&model, &naive, 1, 0.0).unwrap() - 0.004937051181398353).abs() < 1e-9);
+        assert_eq!(diebold_mariano(&model, &naive, 2, 0.0), None);
+        assert_eq!(diebold_mariano(&model, &model, 1, 0.0), None);
+        // a difference that is the same in each row, and one that is the same but for rounding in f32
+        let shifted: Vec<f64> = model.iter().map(|square| square + 0.1).collect();
+        assert_eq!(diebold_mariano(&shifted, &model, 1, 0.0), None);
+        let far = |i: i32, more: f64| 1e9 + (0.1 * f64::from(i) + more);
+        let rounded: Vec<f64> = (0..40).map(|i| (far(i, 1.3) - far(i, 0.0)).powi(2)).collect();
+        assert!(diebold_mariano(&rounded, &[0.0; 40], 1, 0.0).is_some(), "the rounding shows");
+        assert_eq!(diebold_mariano(&rounded, &[0.0; 40], 1, 1e9 * ROUNDING), None);
+        // a forecast that errs by rounding alone
+        let naive: Vec<f64> = rounded.iter().map(|square| (square - 1.69).powi(2)).collect();
+        assert_eq!(interval(&rounded, &naive, 2, 0, 1e9 * ROUNDING), Err(NoInterval::NeverWrong));
     }
 
     #[test]
@@ -283,23 +343,27 @@ mod tests {
             (0..400).map(|_| (size * (f64::from(random.uniform()) - 0.5)).powi(2)).collect()
         };
         let (naive, better, same) = (noise(1.0), noise(0.8), noise(1.0));
-        let (low, high) = interval(&better, &naive, 8, 0).unwrap();
+        let (low, high) = interval(&better, &naive, 8, 0, 0.0).unwrap();
         assert!(low > 0.05 && high < 0.35 && low < 0.2 && high > 0.2, "{low} {high}");
-        let (low, high) = interval(&same, &naive, 8, 0).unwrap();
+        let (low, high) = interval(&same, &naive, 8, 0, 0.0).unwrap();
         assert!(low < 0.0 && high > 0.0, "{low} {high}");
         // errors are drawn in pairs: a model that is a fifth better on each row is a fifth better in every resample
         let fifth: Vec<f64> = naive.iter().map(|square| 0.64 * square).collect();
-        let (low, high) = interval(&fifth, &naive, 8, 0).unwrap();
+        let (low, high) = interval(&fifth, &naive, 8, 0, 0.0).unwrap();
         assert!((low - 0.2).abs() < 1e-9 && (high - 0.2).abs() < 1e-9, "{low} {high}");
         // errors that are equal for fifty rows hold less information than independent ones; blocks of one row would
         // miss that
         let waves: Vec<f64> = (0..400).map(|t| if t / 50 % 2 == 0 { 0.6 } else { 1.2 }).collect();
-        let width = |block| interval(&waves, &vec![1.0; 400], block, 0).map(|(low, high)| high - low).unwrap();
+        let width = |block| interval(&waves, &vec![1.0; 400], block, 0, 0.0).map(|(low, high)| high - low).unwrap();
         assert!(width(50) > 2.0 * width(1), "{} {}", width(50), width(1));
-        assert_eq!(interval(&better, &naive, 8, 0), interval(&better, &naive, 8, 0));
-        assert_ne!(interval(&better, &naive, 8, 0), interval(&better, &naive, 8, 1));
-        assert_eq!(interval(&naive[..7], &naive[..7], 2, 0), None);
-        assert_eq!(interval(&naive, &vec![0.0; 400], 2, 0), None);
+        assert_eq!(interval(&better, &naive, 8, 0, 0.0), interval(&better, &naive, 8, 0, 0.0));
+        assert_ne!(interval(&better, &naive, 8, 0, 0.0), interval(&better, &naive, 8, 1, 0.0));
+        assert_eq!(interval(&naive[..7], &naive[..7], 2, 0, 0.0), Err(NoInterval::TooFew));
+        assert_eq!(interval(&naive, &vec![0.0; 400], 2, 0, 0.0), Err(NoInterval::NeverWrong));
+        assert_eq!(interval(&vec![f64::INFINITY; 400], &naive, 2, 0, 0.0), Err(NoInterval::NotFinite));
+        let mut once = vec![0.0; 400];
+        once[7] = 1.0;
+        assert_eq!(interval(&naive, &once, 2, 0, 0.0), Err(NoInterval::SeldomWrong));
     }
 
     /// A skill within its ± of zero is "no better", and one that is not is "better": whichever side of the interval is
@@ -308,9 +372,18 @@ mod tests {
     fn a_sentence_does_not_contradict_itself() {
         let say = |skill: f64, interval| {
             let other = Forecaster::Persistence;
-            Comparison { other, skill, interval: Some(interval), block: 1, p_value: None }.sentence()
+            Comparison { other, skill, interval: Ok(interval), block: 1, p_value: None }.sentence()
         };
         assert_eq!(say(0.24, (-0.02, 0.36)), "no better than the last value (+24 % ± 26 %): do not use this");
+        let unknown = |why| {
+            let other = Forecaster::SeasonalNaive(24);
+            Comparison { other, skill: f64::NAN, interval: Err(why), block: 1, p_value: None }.sentence()
+        };
+        assert_eq!(
+            unknown(NoInterval::TooFew),
+            "too few forecasts to say whether it is better than the value 24 rows before"
+        );
+        assert_eq!(unknown(NoInterval::NeverWrong), "unknown: the value 24 rows before is never wrong on these rows");
         assert_eq!(say(0.24, (0.02, 0.66)), "better than the last value by 24 % ± 22 %");
         assert_eq!(say(-0.3, (-0.9, 0.01)), "no better than the last value (-30 % ± 31 %): do not use this");
         assert_eq!(say(-0.3, (-0.4, -0.055)), "worse than the last value by 30 % ± 24 %: do not use this");
@@ -328,8 +401,9 @@ mod tests {
         assert_eq!(one.direction, Some(1.0)); // up and down; the row without a change does not count
         let two = score(&values, &origins, &predicted, 2, 2, 0.5);
         assert_eq!((two.count, two.mse), (2, 1.0));
-        assert_eq!(mase_scale(&values, 1), 1.0);
-        assert!(mase_scale(&[2.0; 9], 1).is_nan() && mase_scale(&values, 5).is_nan());
+        assert_eq!(mase_scale(&values, &[]), 1.0);
+        assert_eq!((mase_scale(&values, &[2]), mase_scale(&values, &[2, 1])), (2.0, 1.0));
+        assert!(mase_scale(&[2.0; 9], &[]).is_nan() && mase_scale(&values, &[5]).is_nan());
         let last: Vec<f64> = origins.clone().map(|origin| values[origin]).collect();
         assert_eq!(score(&values, &origins, &last, 1, 1, 0.5).direction, None);
     }

@@ -14,6 +14,8 @@ pub enum Forecaster {
     Persistence,
     /// Seasonal naive: the value one season ago. It holds the number of rows in a season.
     SeasonalNaive(usize),
+    /// The mean of the training part.
+    Mean,
     /// The last value plus the mean growth of the training part.
     Drift,
     /// A linear autoregression.
@@ -25,9 +27,22 @@ impl Forecaster {
     /// not.
     pub fn is_naive(self) -> bool {
         match self {
-            Self::Persistence | Self::SeasonalNaive(_) | Self::Drift => true,
+            Self::Persistence | Self::SeasonalNaive(_) | Self::Mean | Self::Drift => true,
             Self::Model | Self::Learner | Self::Autoregression => false,
         }
+    }
+
+    /// The name inside a sentence: "better than the last value".
+    pub(super) fn in_a_sentence(self) -> String {
+        let name = match self {
+            Self::Model | Self::Learner => "the same model frozen",
+            Self::SeasonalNaive(season) => return format!("the value {season} rows before"),
+            Self::Mean => "the mean",
+            Self::Drift => "the drift",
+            Self::Persistence => "the last value",
+            Self::Autoregression => "the autoregression",
+        };
+        name.into()
     }
 }
 
@@ -36,20 +51,22 @@ impl From<&Naive> for Forecaster {
         match naive {
             Naive::Persistence => Self::Persistence,
             Naive::Seasonal(season) => Self::SeasonalNaive(*season),
+            Naive::Mean(_) => Self::Mean,
             Naive::Drift(_) => Self::Drift,
             Naive::Autoregression { .. } => Self::Autoregression,
         }
     }
 }
 
-/// The name in tables, in the columns of files and in pictures. It does not contain the length of a season.
+/// The name in tables, in the columns of files and in pictures.
 impl fmt::Display for Forecaster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::SeasonalNaive(season) => return write!(f, "seasonal naive ({season} rows)"),
             Self::Model => "model",
             Self::Learner => "learner",
             Self::Persistence => "last value",
-            Self::SeasonalNaive(_) => "seasonal naive",
+            Self::Mean => "mean",
             Self::Drift => "drift",
             Self::Autoregression => "autoregression",
         })

@@ -10,7 +10,7 @@ mod compare;
 mod forecaster;
 mod prequential;
 
-pub use compare::{Comparison, INSIDE, RESAMPLES, Verdict};
+pub use compare::{Comparison, INSIDE, NoInterval, RESAMPLES, Verdict};
 pub use forecaster::Forecaster;
 pub use prequential::{Learned, Learning};
 
@@ -27,8 +27,9 @@ use crate::series::one_step;
 use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
 use crate::train::{Plan, Table};
+use crate::units::Units;
+use crate::units::transform::TargetTransform;
 use compare::Known;
-use std::mem::discriminant;
 use std::ops::Range;
 
 /// The number of origins whose forecasts of more than one step are computed together.
@@ -57,8 +58,9 @@ pub struct Protocol {
     pub refit: Option<usize>,
     /// The number of rows left out between the training part and the first origin after it.
     pub gap: usize,
-    /// The number of rows in a season; `None`: looked for in the first training part.
-    pub season: Option<usize>,
+    /// The numbers of rows in the seasons, for the seasonal naive forecasts. If empty, they are looked for in the first
+    /// training part. The season of a model with seasonal differencing is added in any case.
+    pub seasons: Vec<usize>,
     /// The most lags of the autoregression.
     pub lags: usize,
     /// The number of rows over which the model's state is warmed up.
@@ -72,7 +74,7 @@ pub struct Protocol {
 
 impl Protocol {
     /// Forecasts of the rows from `first` on, 1 to `horizon` ahead, by a model that is trained once, on the rows before
-    /// `first`. The season is looked for, the autoregression has up to 20 lags, and the state is warmed up over up to
+    /// `first`. Seasons are looked for, the autoregression has up to 20 lags, and the state is warmed up over up to
     /// 1,000 rows.
     pub fn new(first: usize, horizon: usize) -> Self {
         Self {
@@ -81,7 +83,7 @@ impl Protocol {
             window: Window::Expanding,
             refit: None,
             gap: 0,
-            season: None,
+            seasons: Vec::new(),
             lags: 20,
             warm_up: one_step::warm_up(20),
             seed: 0,
@@ -93,7 +95,7 @@ impl Protocol {
         with_window: window, Window;
         with_refit: refit, Option<usize>;
         with_gap: gap, usize;
-        with_season: season, Option<usize>;
+        with_seasons: seasons, Vec<usize>;
         with_lags: lags, usize;
         with_warm_up: warm_up, usize;
         with_seed: seed, u64;
@@ -118,9 +120,7 @@ impl Protocol {
         if let Window::Sliding(rows) = self.window {
             at_least("sliding window", rows, 2)?;
         }
-        if let Some(season) = self.season {
-            at_least("season", season, 1)?;
-        }
+        self.seasons.iter().try_for_each(|&season| at_least("season", season, 1))?;
         if self.first < self.gap.saturating_add(3) || self.first.saturating_add(self.horizon) > rows {
             return Err(Error::invalid(format!(
                 "{rows} rows, of which {} come before the part to forecast, are too few for gap {} and horizon {}: \
@@ -160,8 +160,8 @@ pub struct Score {
     /// Mean absolute error.
     pub mae: f64,
     /// The mean absolute scaled error (Hyndman and Koehler 2006): the mean absolute error over that of persistence one
-    /// row ahead, or that of seasonal naive one season ahead if the series has a season. Both are taken in the first
-    /// training part. NaN if that error is 0.
+    /// row ahead, or that of seasonal naive one season ahead if the series has a season, and of several seasons the
+    /// smallest. It is taken in the first training part. NaN if that error is 0.
     pub mase: f64,
     /// The part of the forecasts with the right direction: whether the value would be above or below the last known
     /// one. Rows without a change do not count. `None` for a forecaster that always predicts no change.
@@ -199,8 +199,16 @@ pub struct Column {
     pub comparisons: Vec<Comparison>,
     /// The benefit of learning, if there is a learner.
     pub learning: Option<Learning>,
-    /// The number of rows in a season, if there is one.
-    pub season: Option<usize>,
+    /// The numbers of rows in the seasons whose seasonal naive forecasts take part, shortest first.
+    pub seasons: Vec<usize>,
+}
+
+impl Column {
+    /// The longest horizon N up to which the model is worth using: at 1 to N rows ahead its [`Verdict`] is always that
+    /// it is better than the best naive forecast. 0 if it is not better one row ahead.
+    pub fn worth_up_to(&self) -> usize {
+        self.comparisons.iter().take_while(|comparison| comparison.verdict() == Verdict::Better).count()
+    }
 }
 
 /// The result of a backtest.
@@ -241,6 +249,9 @@ pub fn evaluate(
     let mut by_learner = learner.map(|_| (Vec::new(), Learned::default()));
     for (number, (training, origins)) in folds.iter().enumerate() {
         let model = model_of(&table.part(training.clone())?, number, folds.len())?;
+        if let (0, Some(TargetTransform::SeasonalChange { season })) = (number, model.units().map(Units::transform)) {
+            targets.iter_mut().for_each(|target| target.add_season(season));
+        }
         by_model.extend(model_forecasts(&model, table, device, origins.clone(), protocol)?);
         if let (Some((options, cpu)), Some((forecasts, sum))) = (learner, &mut by_learner) {
             let (of_fold, learned) = prequential::forecasts(&model, options, table, cpu, origins.clone(), protocol)?;
@@ -297,32 +308,44 @@ pub fn evaluate_plan(
 struct Target {
     /// All rows.
     values: Vec<f64>,
-    season: Option<usize>,
+    seasons: Vec<usize>,
     /// Each method as it was fitted last, with all its forecasts, `[origins][N]`.
     naive: Vec<(Naive, Vec<f64>)>,
 }
 
 impl Target {
-    /// All targets of a table. If the protocol has no season, it is looked for in the first training part.
+    /// All targets of a table. If the protocol has no seasons, they are looked for in the first training part.
     fn all(table: &Table, protocol: &Protocol, first_part: &Range<usize>) -> Vec<Self> {
         let (targets, width) = (table.targets().data(), table.widths().1);
         let target = |d: usize| {
             let values: Vec<f64> = targets.iter().skip(d).step_by(width).copied().collect();
-            let season = protocol.season.or_else(|| naive::season(&values[first_part.clone()]));
-            Self { values, season, naive: Vec::new() }
+            let seasons = match &protocol.seasons[..] {
+                [] => naive::seasons(&values[first_part.clone()]),
+                given => given.to_vec(),
+            };
+            let mut one = Self { values, seasons: Vec::new(), naive: Vec::new() };
+            seasons.into_iter().for_each(|season| one.add_season(season));
+            one
         };
         (0..width).map(target).collect()
     }
 
+    /// Adds a season, unless it is known. A season of one row is persistence.
+    fn add_season(&mut self, season: usize) {
+        if let (2.., Err(place)) = (season, self.seasons.binary_search(&season)) {
+            self.seasons.insert(place, season);
+        }
+    }
+
     /// Fits the naive methods to the rows `training` and forecasts from each of `origins`.
     fn forecast(&mut self, training: Range<usize>, origins: Range<usize>, protocol: &Protocol) {
-        let fitted = naives(&self.values[training], self.season, protocol.lags);
+        let fitted = naives(&self.values[training], &self.seasons, protocol.lags);
         if self.naive.is_empty() {
             self.naive = fitted.iter().map(|naive| (naive.clone(), Vec::new())).collect();
         }
         for (naive, forecasts) in &mut self.naive {
             // the method of the same kind, fitted again; if that was not possible, the earlier fit is kept
-            if let Some(fresh) = fitted.iter().find(|fresh| discriminant(*fresh) == discriminant(naive)) {
+            if let Some(fresh) = fitted.iter().find(|fresh| Forecaster::from(*fresh) == Forecaster::from(&*naive)) {
                 *naive = fresh.clone();
             }
             let mut out = vec![0.0; protocol.horizon];
@@ -343,9 +366,9 @@ impl Target {
         by_learner: Option<Vec<f64>>,
         protocol: &Protocol,
     ) -> Column {
-        let Self { values, season, naive } = self;
+        let Self { values, seasons, naive } = self;
         let (horizon, seed) = (protocol.horizon, protocol.seed);
-        let scale = compare::mase_scale(&values[first_part.clone()], season.unwrap_or(1));
+        let scale = compare::mase_scale(&values[first_part.clone()], &seasons);
         let scored = |forecaster: Forecaster, forecasts: Vec<f64>| {
             let score = |ahead| compare::score(&values, origins, &forecasts, horizon, ahead, scale);
             Forecasts { forecaster, scores: (1..=horizon).map(score).collect(), values: forecasts }
@@ -363,15 +386,17 @@ impl Target {
         });
         let comparisons = over_naive(&model);
         let forecasters = std::iter::once(model).chain(learner).chain(naive).collect();
-        Column { target, comparisons, learning, season, forecasters }
+        Column { target, comparisons, learning, seasons, forecasters }
     }
 }
 
 /// The naive forecasts, fitted to `training`.
-fn naives(training: &[f64], season: Option<usize>, lags: usize) -> Vec<Naive> {
-    let seasonal = season.filter(|&season| season > 1).map(Naive::Seasonal);
-    let all = [Some(Naive::Persistence), seasonal, Some(Naive::drift(training)), Naive::autoregression(training, lags)];
-    all.into_iter().flatten().collect()
+fn naives(training: &[f64], seasons: &[usize], lags: usize) -> Vec<Naive> {
+    let mut all = vec![Naive::Persistence];
+    all.extend(seasons.iter().copied().map(Naive::Seasonal));
+    all.extend([Naive::mean(training), Naive::drift(training)]);
+    all.extend(Naive::autoregression(training, lags));
+    all
 }
 
 /// The forecasts of the model at each of `origins`, `[origins][N][D]` in raw units. Its state is warmed up over the

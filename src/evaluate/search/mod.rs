@@ -22,7 +22,6 @@ use crate::model::Model;
 use crate::series::one_step::{self, HeldOut};
 use crate::simd::isa::Cpu;
 use crate::train::{Fit, Length, Plan, Table};
-use crate::units::transform::TargetTransform;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -115,6 +114,8 @@ pub struct Search {
     /// The first row that is scored.
     first: usize,
     base: Plan,
+    /// Numbers of rows in the seasons, if they are known.
+    seasons: Vec<usize>,
     space: Space,
     epochs: u64,
     device: Device,
@@ -124,13 +125,13 @@ pub struct Search {
 
 impl Search {
     /// A search over `table`. The last `test_fraction` of its rows is not used; the same fraction of the rest is
-    /// scored. `base` has all options that are not searched, including the length in epochs. `season` is the season of
-    /// a seasonal change, if it is known.
+    /// scored. `base` has all options that are not searched, including the length in epochs. `seasons` are those of the
+    /// series, if they are known: for candidates with seasonal differencing and for seasonal naive forecasts.
     ///
     /// # Errors
     /// If the fraction leaves nothing to train or score on, a value is not finite, the length is not in epochs, or a
     /// naive forecast is never wrong.
-    pub fn new(table: &Table, base: Plan, season: Option<usize>, test_fraction: f64, cpu: Cpu) -> Result<Self> {
+    pub fn new(table: &Table, base: Plan, seasons: &[usize], test_fraction: f64, cpu: Cpu) -> Result<Self> {
         let fraction = |_| Error::invalid(format!("test-fraction {test_fraction:?}: must be above 0 and below 1"));
         let (first, end) = space::parts(table.rows(), test_fraction).map_err(fraction)?;
         if end == table.rows() || first == end || first < 3 {
@@ -149,10 +150,19 @@ impl Search {
         let (inputs, targets) = (training.inputs().rows().1, training.targets().rows().1);
         let shape = base.shape.with_input(inputs)?.with_output(Some(targets))?;
         let base = Plan { shape, ..base };
-        let space = Space::for_table(&training, first, season);
-        let mut search =
-            Self { training, all: table.rows(), first, base, space, epochs, device: cpu.into(), naive: Vec::new() };
-        search.naive = search.naive_errors(season)?;
+        let space = Space::for_table(&training, first, seasons);
+        let mut search = Self {
+            training,
+            all: table.rows(),
+            first,
+            base,
+            seasons: seasons.to_vec(),
+            space,
+            epochs,
+            device: cpu.into(),
+            naive: Vec::new(),
+        };
+        search.naive = search.naive_errors()?;
         Ok(search)
     }
 
@@ -337,10 +347,10 @@ impl Search {
     }
 
     /// For each target, the error of the best naive forecast over the scored rows.
-    fn naive_errors(&self, season: Option<usize>) -> Result<Vec<f64>> {
+    fn naive_errors(&self) -> Result<Vec<f64>> {
         // a backtest needs a model; its scores are not used here, so a small random one is enough
         let model = Model::random(self.base.shape.with_hidden(1)?.with_layers(1)?, 0)?;
-        let protocol = self.protocol(&self.base, self.first, season);
+        let protocol = self.protocol(&self.base, self.first);
         let evaluation = evaluate(&self.training, &protocol, &self.device, |_, _, _| Ok(model.clone()))?;
         let error = |column: &crate::evaluate::backtest::Column| {
             let naive = column.forecasters.iter().filter(|forecasts| forecasts.forecaster.is_naive());
@@ -356,15 +366,14 @@ impl Search {
     }
 
     /// The protocol of a backtest one step ahead from row `first` on, by a model that is trained once.
-    fn protocol(&self, plan: &Plan, first: usize, season: Option<usize>) -> Protocol {
-        let of_form = if let TargetTransform::SeasonalChange { season } = plan.transform { Some(season) } else { None };
+    fn protocol(&self, plan: &Plan, first: usize) -> Protocol {
         Protocol {
             first,
             horizon: 1,
             window: Window::Expanding,
             refit: None,
             gap: 0,
-            season: season.or(of_form),
+            seasons: self.seasons.clone(),
             lags: plan.seq_len,
             warm_up: one_step::warm_up(plan.seq_len),
             seed: plan.recipe.seed,
@@ -378,7 +387,7 @@ impl Search {
     /// # Errors
     /// If the training fails.
     pub fn test(&self, table: &Table, plan: &Plan) -> Result<(Evaluation, bool)> {
-        let protocol = self.protocol(plan, self.training.rows(), None);
+        let protocol = self.protocol(plan, self.training.rows());
         let (evaluation, silent) = evaluate_plan(table, &protocol, &self.device, plan, 1, |_, _| {})?;
         Ok((evaluation, silent == 0))
     }

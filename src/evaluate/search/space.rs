@@ -34,9 +34,9 @@ pub struct Space {
 
 impl Space {
     /// The choices that fit `training`: windows short enough for several of them; changes if the targets are among the
-    /// inputs; relative changes if no target is 0; seasonal changes if there is a season. That is `season`, or one that
-    /// is found in the first target before the row `first`.
-    pub fn for_table(training: &Table, first: usize, season: Option<usize>) -> Self {
+    /// inputs; relative changes if no target is 0; seasonal changes over each of `seasons`, or over one that is found in
+    /// the first target before the row `first`.
+    pub fn for_table(training: &Table, first: usize, seasons: &[usize]) -> Self {
         let (targets, width) = (training.targets().data(), training.targets().rows().1);
         let mut transforms = vec![TargetTransform::Value];
         if training.columns().is_some() {
@@ -45,9 +45,9 @@ impl Space {
                 transforms.push(TargetTransform::RelativeChange);
             }
             let known: Vec<f64> = targets.iter().step_by(width.max(1)).take(first).copied().collect();
-            transforms.extend(
-                season.or_else(|| naive::season(&known)).map(|season| TargetTransform::SeasonalChange { season }),
-            );
+            let found = if seasons.is_empty() { naive::season(&known) } else { None };
+            let all = seasons.iter().copied().chain(found);
+            transforms.extend(all.map(|season| TargetTransform::SeasonalChange { season }));
         }
         let fits = |&length: &usize| length == 10 || length * WINDOWS <= first;
         Self {

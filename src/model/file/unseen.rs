@@ -3,7 +3,7 @@
 use crate::io::hash;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Where the training rows end, and the errors of the network on rows after that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,18 +32,27 @@ const LAST: usize = 8;
 
 impl Unseen {
     /// The first row of `table [T,I]`, in raw units, that was not trained on; `None` if the table does not contain the
-    /// end of the training rows. The end is looked for at its row in training, or else anywhere. If there are several,
-    /// the last one counts.
+    /// end of the training rows.
     pub fn first_of(&self, table: &Tensor<f64>) -> Option<usize> {
+        self.end_in(table).map(|(row, _)| row)
+    }
+
+    /// The first row of `table [T,I]`, in raw units, that was not trained on, and the end of training that is before
+    /// it; `None` if the table contains none. The end is looked for at its row in training, or else anywhere. If there
+    /// are several, the last one counts.
+    pub fn end_in(&self, table: &Tensor<f64>) -> Option<(usize, End)> {
         // each row is hashed once, however many ends there are
         let mut hashes = HashMap::new();
         let mut ends_at = |rows: usize, last: u64| {
             rows <= table.rows().0 && hashes.entry(rows).or_insert_with(|| hashes_of_last(table, rows)).contains(&last)
         };
-        let same = self.ends.iter().filter(|end| ends_at(end.train_rows, end.last)).map(|end| end.train_rows).max();
-        let known: HashSet<u64> = self.ends.iter().map(|end| end.last).collect();
-        let known = |&rows: &usize| hashes_of_last(table, rows).iter().any(|last| known.contains(last));
-        same.or_else(|| (1..=table.rows().0).rev().find(known))
+        let same = self.ends.iter().filter(|end| ends_at(end.train_rows, end.last)).max_by_key(|end| end.train_rows);
+        let known: HashMap<u64, End> = self.ends.iter().map(|end| (end.last, *end)).collect();
+        let known = |rows: usize| {
+            let ends = hashes_of_last(table, rows).into_iter().filter_map(|last| known.get(&last));
+            ends.map(|end| (rows, *end)).next()
+        };
+        same.map(|end| (end.train_rows, *end)).or_else(|| (1..=table.rows().0).rev().find_map(known))
     }
 }
 

@@ -49,11 +49,11 @@ impl Job {
 
     /// The same job, with some season if the season is still to be found in the data.
     fn with_some_season(&self) -> Self {
-        let season = match self.target_as {
-            TargetAs::SeasonalChange => self.season.or(Some(1)),
-            _ => self.season,
-        };
-        Self { season, ..self.clone() }
+        let mut job = self.clone();
+        if job.target_as == TargetAs::SeasonalChange && job.season.is_empty() {
+            job.season = vec![1];
+        }
+        job
     }
 
     /// Prints a note for each option that has no effect; `held_out` is whether any rows are held out.

@@ -118,10 +118,11 @@ pub struct Job {
     #[arg(long, value_enum, default_value = "value", help_heading = "Windows")]
     #[serde(default)]
     pub target_as: TargetAs,
-    /// Rows of a season, for --target-as seasonal-change [default: found in the training part]
-    #[arg(long, value_name = "ROWS", value_parser = number::count::<usize>, help_heading = "Windows")]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub season: Option<usize>,
+    /// Rows of a season, for --target-as seasonal-change; evaluate and search also compare with the value one season
+    /// ago, for each of several seasons: 24,168 [default: found in the training part]
+    #[arg(long, value_name = "ROWS", value_delimiter = ',', value_parser = number::count::<usize>, help_heading = "Windows")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "value::one_or_more")]
+    pub season: Vec<usize>,
     /// The lowest value that a target column can have, such as 0 for counts: one for all, or one for each, separated by
     /// commas. Predictions and intervals stay above it [default: none]
     #[arg(
@@ -411,7 +412,7 @@ impl Job {
     /// Finds the season, if seasonal differencing is asked for and no option gives its length. Of several series, the
     /// most common season is taken.
     pub fn settle_season(&mut self, tables: &[&Table]) -> Result<(), Failure> {
-        if self.target_as != TargetAs::SeasonalChange || self.season.is_some() {
+        if self.target_as != TargetAs::SeasonalChange || !self.season.is_empty() {
             return Ok(());
         }
         let mut found = BTreeMap::<usize, usize>::new();
@@ -424,17 +425,24 @@ impl Job {
             }
         }
         // of two that are equally common, the shorter
-        self.season = found.into_iter().rev().max_by_key(|(_, count)| *count).map(|(season, _)| season);
-        if self.season.is_none() {
+        let most_common = found.into_iter().rev().max_by_key(|(_, count)| *count);
+        self.season = most_common.map(|(season, _)| season).into_iter().collect();
+        if self.season.is_empty() {
             let message = "--target-as seasonal-change: no season was found in the training part; give --season ROWS";
             return Err(self.in_data(Error::Invalid(message.into())).into());
         }
         Ok(())
     }
 
+    /// Keeps of the seasons that were given the one that a training needs: the first, for seasonal differencing. The
+    /// others are for naive forecasts alone.
+    pub fn keep_season_of_training(&mut self) {
+        self.season.truncate(usize::from(self.target_as == TargetAs::SeasonalChange));
+    }
+
     /// The target transform.
     pub fn transform(&self) -> Result<TargetTransform, Failure> {
-        if self.season.is_some() && self.target_as != TargetAs::SeasonalChange {
+        if !self.season.is_empty() && self.target_as != TargetAs::SeasonalChange {
             return Err(Failure::Usage("--season: goes only with --target-as seasonal-change".into()));
         }
         Ok(match self.target_as {
@@ -442,7 +450,15 @@ impl Job {
             TargetAs::Change => TargetTransform::Change,
             TargetAs::RelativeChange => TargetTransform::RelativeChange,
             TargetAs::SeasonalChange => {
-                TargetTransform::SeasonalChange { season: self.season.unwrap_or(0) }.checked()?
+                let season = match self.season[..] {
+                    [] => 0,
+                    [season] => season,
+                    _ => {
+                        let message = "--season: a training takes one season, the one for --target-as seasonal-change";
+                        return Err(Failure::Usage(message.into()));
+                    }
+                };
+                TargetTransform::SeasonalChange { season }.checked()?
             }
         })
     }

@@ -46,12 +46,12 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         }
     }
     let threads = threads(args.threads.unwrap_or_else(cores))?;
-    let (mut job, models, what) = models(args, matches)?;
+    let (job, models, what) = models(args, matches)?;
     let all = job.data.several()?;
     let (models, remark) = match models {
         Some(models) => (models, None),
         None => {
-            let (model, learned) = train_global(args, &mut job, &all)?;
+            let (model, learned) = train_global(args, job.clone(), &all)?;
             (Models::One(Box::new(model)), (!learned).then_some(Outcome::LEARNED_NOTHING))
         }
     };
@@ -81,13 +81,12 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         screen.line(format_args!("{data}: the last rows of each of {count} series, forecast {ahead} {what}"))?;
         screen.line(&first.about)?;
         print(&reports, screen)?;
-        let learned_nothing = |remark: &Remark| matches!(remark, Remark::LearnedNothing { .. });
-        let silent = reports.iter().filter(|(_, report)| report.remarks.iter().any(learned_nothing));
-        match (remark, silent.count()) {
-            (Some(remark), _) => screen.line(format_args!("note: {remark}"))?,
-            (None, 0) => {}
-            (None, silent) => screen.line(format_args!("note: in {silent} series, {}", Outcome::LEARNED_NOTHING))?,
+        if let Some(remark) = remark {
+            screen.line(format_args!("note: {remark}"))?;
         }
+        // a model that was trained just now has not seen the rows that it forecasts
+        let known = args.model.is_some() || args.per_series;
+        print_remarks(&reports, known, screen)?;
         table::write(args, screen, |table| joined(&reports, table))?;
     }
     screen.flush()?;
@@ -101,7 +100,9 @@ fn models(args: &EvaluateArgs, matches: &clap::ArgMatches) -> Result<(Job, Optio
     let mut job = args.job.clone();
     let Some(path) = &args.model else {
         if args.per_series {
-            job.check_for_each()?;
+            let mut of_training = job.clone();
+            of_training.keep_season_of_training();
+            of_training.check_for_each()?;
             return Ok((job, Some(Models::Trained), "by a local model trained for each".into()));
         }
         refuse_trainings(args, "a global model is trained once; leave them out, or use --per-series")?;
@@ -134,8 +135,9 @@ fn refuse_trainings(args: &EvaluateArgs, reason: &str) -> Result<(), Failure> {
 
 /// Trains a global model on the rows of every series before the part that is forecast. Also returns whether it learned
 /// anything.
-fn train_global(args: &EvaluateArgs, job: &mut Job, all: &[OneSeries]) -> Result<(Loaded, bool), Failure> {
+fn train_global(args: &EvaluateArgs, mut job: Job, all: &[OneSeries]) -> Result<(Loaded, bool), Failure> {
     let test_fraction = args.test_fraction.unwrap_or(HELD_OUT);
+    job.keep_season_of_training();
     let mut tables = Vec::new();
     for one in all {
         // a series that cannot be read is reported by its own backtest
@@ -154,7 +156,7 @@ fn train_global(args: &EvaluateArgs, job: &mut Job, all: &[OneSeries]) -> Result
     let threads = threads(args.threads.unwrap_or(1))?;
     let outcome = plan.start(&tables, device, threads).and_then(|mut fit| fit.finish());
     let outcome = outcome.map_err(|error| job.in_data(error))?;
-    let recipe = serde_json::to_value(&*job).map_err(|error| Error::Invalid(error.to_string()))?;
+    let recipe = serde_json::to_value(&job).map_err(|error| Error::Invalid(error.to_string()))?;
     let metadata = Metadata { recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() };
     Ok((loaded(outcome.model, metadata), outcome.learned))
 }
@@ -218,6 +220,32 @@ fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failur
     screen.line(over_naive.in_words("the best naive forecast"))?;
     if learns {
         screen.line(format_args!("learning while it runs, {}", over_model.in_words("the same model frozen")))?;
+    }
+    Ok(())
+}
+
+/// Prints each kind of remark once, with the number of series that it is about.
+fn print_remarks(reports: &[(String, Report)], known: bool, screen: &mut Screen) -> Result<(), Failure> {
+    let kinds: [(fn(&Remark) -> bool, &str); 4] = [
+        (|remark| matches!(remark, Remark::LearnedNothing { .. }), Outcome::LEARNED_NOTHING),
+        (
+            |remark| matches!(remark, Remark::TrainedOn(_)),
+            "the model was trained on some of these rows, so its scores are too optimistic",
+        ),
+        (
+            |remark| matches!(remark, Remark::ChoseTheWeights { .. }),
+            "these rows chose the weights of the model in training, so its scores are optimistic",
+        ),
+        (
+            |remark| matches!(remark, Remark::Unknown),
+            "it is not known whether the model was trained on these rows; if it was, its scores are too optimistic",
+        ),
+    ];
+    for (is_kind, text) in kinds.into_iter().filter(|_| known) {
+        let count = reports.iter().filter(|(_, report)| report.remarks.iter().any(is_kind)).count();
+        if count > 0 {
+            screen.line(format_args!("note: in {count} series, {text}"))?;
+        }
     }
     Ok(())
 }

@@ -179,7 +179,7 @@ fn own_job(args: &EvaluateArgs, loaded: &Loaded, path: &Path) -> Result<Job, Fai
     if let Some(recipe) = &loaded.metadata.recipe {
         let own = config::job_of(recipe).and_then(|own| own.check_model(&loaded.model).map(|()| own));
         let own = own.map_err(|reason| Error::File { path: path.into(), reason })?;
-        job = Job { data: job.data, season: job.season.or(own.season), ..own };
+        job = Job { data: job.data, ..own };
     } else if args.refit.is_some() {
         let reason =
             "has no recipe to train by; leave out --refit, or leave out the model and give the options of `train`";

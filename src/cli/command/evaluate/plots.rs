@@ -41,6 +41,7 @@ fn role(forecaster: Forecaster) -> Role {
         Forecaster::Persistence => Role::History,
         Forecaster::SeasonalNaive(_) => Role::Compared(2),
         Forecaster::Drift => Role::Compared(3),
+        Forecaster::Mean => Role::Compared(5),
         Forecaster::Autoregression => Role::Compared(4),
     }
 }

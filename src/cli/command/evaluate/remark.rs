@@ -9,8 +9,8 @@ use std::fmt;
 pub enum Remark {
     /// The model was trained on this many of the rows that it forecasts.
     TrainedOn(usize),
-    /// The rows that the model forecasts also chose its weights, in training.
-    ChoseTheWeights,
+    /// The rows that the model forecasts, or some of them, also chose its weights, in training.
+    ChoseTheWeights { all: bool },
     /// It is not known whether the model was trained on the rows that it forecasts.
     Unknown,
     /// In `silent` of all `trainings`, nothing was learned.
@@ -25,8 +25,9 @@ impl fmt::Display for Remark {
             Self::TrainedOn(rows) => {
                 write!(f, "the model was trained on {rows} of these rows, so its scores are too optimistic")
             }
-            Self::ChoseTheWeights => {
-                f.write_str("these rows chose the weights of the model in training, so its scores are optimistic")
+            Self::ChoseTheWeights { all } => {
+                let rows = if *all { "these rows" } else { "some of these rows" };
+                write!(f, "{rows} chose the weights of the model in training, so its scores are optimistic")
             }
             Self::Unknown => f.write_str(
                 "it is not known whether the model was trained on these rows; if it was, its scores are too optimistic",

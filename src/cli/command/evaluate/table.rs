@@ -21,7 +21,9 @@ pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
         if report.evaluation.horizon > 1 {
             screen.line("")?;
             let shown = horizons(report.evaluation.horizon).into_iter().map(|ahead| by_horizon(column, ahead));
-            for row in std::iter::once(by_horizon_header(column)).chain(shown) {
+            let rows: Vec<_> = std::iter::once(by_horizon_header(column)).chain(shown).collect();
+            let width = rows.iter().map(|row| row[3].len()).max().unwrap_or(0);
+            for row in rows {
                 let [ahead, rmse, naive, name, skill] = &row[..5] else { continue };
                 let learner = match &row[5..] {
                     [rmse, over] => {
@@ -29,7 +31,7 @@ pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
                     }
                     _ => String::new(),
                 };
-                screen.line(format_args!("  {ahead:<6}  {rmse:>10}  {naive:>10}  {name:<14}  {skill}{learner}"))?;
+                screen.line(format_args!("  {ahead:<6}  {rmse:>10}  {naive:>10}  {name:<width$}  {skill}{learner}"))?;
             }
         }
         screen.line(format_args!("  {}", how(&column.comparisons[0])))?;
@@ -77,7 +79,33 @@ pub fn sentences(name: &str, column: &Column) -> Vec<(String, Verdict)> {
         let by = 100.0 * (1.0 - rmse(linear) / rmse(model));
         lines.push((format!("{name}: a linear autoregression is {by:.1} % better than the model"), Verdict::Unknown));
     }
+    if many {
+        lines.push(worth(name, column));
+    }
     lines
+}
+
+/// Up to which horizon the model is worth using, in a sentence with its verdict.
+fn worth(name: &str, column: &Column) -> (String, Verdict) {
+    let (longest, all) = (column.worth_up_to(), column.comparisons.len());
+    let better = "better than the best naive forecast";
+    match longest {
+        0 => (format!("{name}: not worth using: one step ahead it is not surely {better}"), Verdict::NoBetter),
+        1 => (
+            format!("{name}: worth using one step ahead only: two steps ahead it is not surely {better}"),
+            Verdict::Better,
+        ),
+        _ if longest == all => {
+            (format!("{name}: worth using up to {all} steps ahead: it is {better} at each of them"), Verdict::Better)
+        }
+        _ => {
+            let next = longest + 1;
+            let sentence = format!(
+                "{name}: worth using up to {longest} steps ahead: {next} steps ahead it is not surely {better}"
+            );
+            (sentence, Verdict::Better)
+        }
+    }
 }
 
 /// The result of the learner at the horizon `at`, counted from 0: compared with the frozen model, and with the best
@@ -96,12 +124,14 @@ pub fn scores_one_step(column: &Column) -> Vec<[String; 5]> {
     let header = ["one step ahead", "RMSE", "MAE", "MASE", "direction"].map(String::from);
     let row = |forecasts: &Forecasts| {
         let score = forecasts.scores[0];
-        let name = match forecasts.forecaster {
-            seasonal @ Forecaster::SeasonalNaive(season) => format!("{seasonal} ({season} rows)"),
-            other => other.to_string(),
-        };
         let direction = score.direction.map_or_else(|| "-".into(), |part| format!("{:.1} %", 100.0 * part));
-        [name, digits(score.rmse()), digits(score.mae), format!("{:.3}", score.mase), direction]
+        [
+            forecasts.forecaster.to_string(),
+            digits(score.rmse()),
+            digits(score.mae),
+            format!("{:.3}", score.mase),
+            direction,
+        ]
     };
     std::iter::once(header).chain(column.forecasters.iter().map(row)).collect()
 }
@@ -132,7 +162,7 @@ pub fn by_horizon(column: &Column, ahead: usize) -> Vec<String> {
 pub fn skill(comparison: &Comparison) -> String {
     let interval = comparison
         .interval
-        .map_or_else(String::new, |(low, high)| format!(" ({:.1} to {:.1})", 100.0 * low, 100.0 * high));
+        .map_or_else(|_| String::new(), |(low, high)| format!(" ({:.1} to {:.1})", 100.0 * low, 100.0 * high));
     format!("{:+.1} %{interval}", 100.0 * comparison.skill)
 }
 
@@ -230,7 +260,7 @@ fn known(value: Option<f64>) -> String {
 
 /// Skill, the ends of its interval, and the p-value.
 fn compared(comparison: Option<&Comparison>) -> [String; 4] {
-    let interval = comparison.and_then(|comparison| comparison.interval);
+    let interval = comparison.and_then(|comparison| comparison.interval.ok());
     [
         comparison.map(|comparison| comparison.skill),
         interval.map(|(low, _)| low),
@@ -246,7 +276,7 @@ fn forecasts(report: &Report) -> Cells {
     let time = report.named.time.as_ref();
     let mut header = vec![time.map_or_else(|| "row".into(), |time| time.name.clone())];
     header.extend(["ahead", "column", "actual"].map(String::from));
-    // all columns have the same forecasters, except for the seasonal naive, which needs a season
+    // all columns have the same forecasters, except for the seasonal naive ones: seasons differ
     let mut names: Vec<String> = Vec::new();
     for forecasts in evaluation.columns.iter().flat_map(|column| &column.forecasters) {
         let name = forecasts.forecaster.to_string();

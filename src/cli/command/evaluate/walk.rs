@@ -12,8 +12,8 @@ use rnnstep::data::windows::split;
 use rnnstep::evaluate::backtest::{Evaluation, Protocol, Window, evaluate, evaluate_plan};
 use rnnstep::model::file::Loaded;
 use rnnstep::series::one_step;
-use rnnstep::train::HELD_OUT;
-use rnnstep::{Device, Error, Shape, TargetTransform};
+use rnnstep::train::{HELD_OUT, Table};
+use rnnstep::{Device, Error, Shape};
 use std::ops::Range;
 
 /// Splits `rows` rows into those before the part to forecast, and that part.
@@ -44,7 +44,7 @@ pub fn walk(args: &EvaluateArgs, job: Job, named: Named, loaded: Option<Loaded>)
     let unchanged = loaded.as_ref().filter(|_| args.refit.is_none());
     let target_as = job.target_as;
     let walked = match unchanged {
-        Some(loaded) => by_model(args, &job, &named, loaded, protocol, test_fraction)?,
+        Some(loaded) => by_model(args, &job, &named, loaded, protocol)?,
         None => by_trained(args, job, &named, protocol)?,
     };
     let Walked { device, protocol, evaluation, shape, mut remarks } = walked;
@@ -70,7 +70,7 @@ fn protocol(args: &EvaluateArgs, job: &Job, loaded: Option<&Loaded>, first: usiz
         window: args.sliding.map_or(Window::Expanding, Window::Sliding),
         refit: args.refit,
         gap: args.gap,
-        season: job.season,
+        seasons: args.job.season.clone(),
         lags: job.seq_len,
         warm_up: one_step::warm_up(job.seq_len),
         seed: job.seed,
@@ -107,35 +107,39 @@ fn by_model(
     job: &Job,
     named: &Named,
     loaded: &Loaded,
-    mut protocol: Protocol,
-    test_fraction: f64,
+    protocol: Protocol,
 ) -> Result<Walked, Failure> {
     if args.sliding.is_some() || args.gap > 0 {
         let message = "--sliding and --gap: a MODEL is trained only with --refit; leave them out, or add --refit ROWS";
         return Err(Failure::Usage(message.into()));
     }
-    if let Some(TargetTransform::SeasonalChange { season }) = loaded.model.units().map(|units| units.transform()) {
-        protocol.season = protocol.season.or(Some(season));
-    }
-    let held_out = job.held_out();
-    let end = loaded.metadata.unseen.as_ref().and_then(|unseen| unseen.first_of(named.table.inputs()));
-    let remark = match end.filter(|&end| end > protocol.first) {
-        Some(end) => Remark::TrainedOn(end - protocol.first),
-        None if loaded.metadata.recipe.is_some() && held_out >= test_fraction && held_out > 0.0 => {
-            Remark::ChoseTheWeights
-        }
-        None => Remark::Unknown,
-    };
+    let remark = remark(loaded, job.held_out(), &named.table, protocol.first);
     let shape = *loaded.model.shape();
     let device = device(args, &protocol, &shape, 1, Work::Sequences)?;
     let evaluation = evaluate(&named.table, &protocol, &device, |_, _, _| Ok(loaded.model.clone()))?;
-    Ok(Walked { device, protocol, evaluation, shape, remarks: vec![remark] })
+    Ok(Walked { device, protocol, evaluation, shape, remarks: remark.into_iter().collect() })
+}
+
+/// What the training of a model has seen of the rows from `first` on, as far as its file tells. Its training held out
+/// the part `held_out` of its own rows.
+fn remark(loaded: &Loaded, held_out: f64, table: &Table, first: usize) -> Option<Remark> {
+    let Some((end, training)) = loaded.metadata.unseen.as_ref().and_then(|unseen| unseen.end_in(table.inputs())) else {
+        return Some(Remark::Unknown);
+    };
+    // the rows that were held out follow those that were trained on
+    let chose = (training.train_rows as f64 / (1.0 - held_out)).ceil() as usize - training.train_rows;
+    let chosen_until = end.saturating_add(chose);
+    match first {
+        first if first < end => Some(Remark::TrainedOn(end - first)),
+        first if first < chosen_until => Some(Remark::ChoseTheWeights { all: table.rows() <= chosen_until }),
+        _ => None,
+    }
 }
 
 /// The backtest of networks that are trained during it.
-fn by_trained(args: &EvaluateArgs, mut job: Job, named: &Named, mut protocol: Protocol) -> Result<Walked, Failure> {
+fn by_trained(args: &EvaluateArgs, mut job: Job, named: &Named, protocol: Protocol) -> Result<Walked, Failure> {
+    job.keep_season_of_training();
     job.settle_season(&[&named.table.part(0..protocol.first)?])?;
-    protocol.season = protocol.season.or(job.season);
     let plan = job.plan()?;
     let (inputs, targets) = named.table.widths();
     let shape = plan.shape_for(inputs, targets)?;

@@ -139,13 +139,14 @@ fn begin(args: &SearchArgs, given: impl Fn(&str) -> bool, cpu: Cpu) -> Result<Be
     let named = job.named(&series)?;
     let (before_test, _) = split(named.table.rows(), args.test_fraction)
         .map_err(|_| Error::Invalid(format!("test-fraction {:?}: must be above 0 and below 1", args.test_fraction)))?;
+    // seasons that are given are for the naive forecasts, and for the candidates with seasonal differencing
+    let given_seasons = job.season.clone();
+    job.keep_season_of_training();
     job.settle_season(&[&named.table.part(before_test)?])?;
-    // a season that is given is for the candidates with seasonal differencing
-    let season = job.season;
-    job.season = season.filter(|_| job.target_as == TargetAs::SeasonalChange);
+    let seasons = if given_seasons.is_empty() { &job.season } else { &given_seasons };
     let base = job.plan()?;
-    let mut search =
-        Search::new(&named.table, base.clone(), season, args.test_fraction, cpu).map_err(|error| job.in_data(error))?;
+    let mut search = Search::new(&named.table, base.clone(), seasons, args.test_fraction, cpu)
+        .map_err(|error| job.in_data(error))?;
     narrow(&mut search, &base, given);
     Ok(Begun { job, named, search })
 }
@@ -293,10 +294,10 @@ fn recipe(job: &Job, plan: &Plan, comments: &[String]) -> Result<String, Failure
     (job.cell, job.hidden, job.layers) = (plan.shape.cell(), plan.shape.hidden(), plan.shape.layers());
     (job.seq_len, job.lr) = (plan.seq_len, plan.recipe.lr);
     (job.target_as, job.season) = match plan.transform {
-        TargetTransform::Value => (TargetAs::Value, None),
-        TargetTransform::Change => (TargetAs::Change, None),
-        TargetTransform::RelativeChange => (TargetAs::RelativeChange, None),
-        TargetTransform::SeasonalChange { season } => (TargetAs::SeasonalChange, Some(season)),
+        TargetTransform::Value => (TargetAs::Value, vec![]),
+        TargetTransform::Change => (TargetAs::Change, vec![]),
+        TargetTransform::RelativeChange => (TargetAs::RelativeChange, vec![]),
+        TargetTransform::SeasonalChange { season } => (TargetAs::SeasonalChange, vec![season]),
     };
     if job.state == StateMode::Carry {
         // with a carried state it must be the length of a window, which was searched
