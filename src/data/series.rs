@@ -3,6 +3,8 @@
 use crate::error::{Error, Result, listed, quoted};
 use crate::tensor::Tensor;
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
 /// Named columns of numbers, one row for each time step.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +18,44 @@ pub struct Series {
     pub values: Tensor,
     /// The dates or times of the rows, for plots and for the files with predictions.
     pub time: Option<Time>,
+    /// The columns of the file that were not read although none was asked for by name, and why.
+    pub left_out: Arc<[LeftOut]>,
+    /// What users should know about how the rows were read, one line each: that they were sorted, which times are
+    /// missing or there twice.
+    pub notes: Vec<String>,
+}
+
+/// A column that is no measurement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The name of the column.
+    pub name: String,
+    /// Why it is left out.
+    pub reason: Reason,
+}
+
+/// Why a column is no measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It holds times.
+    Time,
+    /// It counts the rows.
+    Index,
+    /// It holds text.
+    Text,
+    /// It has no name and no values.
+    Empty,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Time => "time",
+            Self::Index => "row numbers",
+            Self::Text => "text",
+            Self::Empty => "empty",
+        })
+    }
 }
 
 /// A column of dates or times, kept as the text of the file.
@@ -44,7 +84,8 @@ impl Series {
         if let Some(time) = &time {
             Error::check_length("times of the rows", rows, time.values.len())?;
         }
-        Ok(Self { numbers: (1..=width).collect(), columns, values, time })
+        let numbers = (1..=width).collect();
+        Ok(Self { numbers, columns, values, time, left_out: Arc::default(), notes: Vec::new() })
     }
 
     /// How many rows there are, T.
