@@ -1,5 +1,6 @@
 //! A series: named columns of numbers over time.
 
+use crate::data::time::Calendar;
 use crate::error::{Error, Result, listed, quoted};
 use crate::tensor::Tensor;
 use std::collections::HashMap;
@@ -65,6 +66,18 @@ pub struct Time {
     pub name: String,
     /// One text for each row, T of them.
     pub values: Vec<String>,
+}
+
+impl Time {
+    /// What the times mean; `None` if they are neither dates nor numbers in rising order.
+    pub fn calendar(&self) -> Option<Calendar> {
+        Calendar::of(&self.values)
+    }
+
+    /// The seconds since 1970-01-01 00:00 on the wall clock of each row, for axes; empty if the times are no dates.
+    pub fn seconds(&self) -> Vec<i64> {
+        self.calendar().and_then(|calendar| calendar.seconds(0)).unwrap_or_default()
+    }
 }
 
 impl Series {

@@ -7,8 +7,8 @@ use crate::cli::output::files::extension;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use rnnstep::data::csv::CsvOptions;
-use rnnstep::data::series::Series;
-use rnnstep::error::escaped;
+use rnnstep::data::series::{LeftOut, Series};
+use rnnstep::error::{escaped, listed, quoted, shown};
 use rnnstep::model::file;
 use rnnstep::{Error, Tensor};
 use serde::{Deserialize, Serialize};
@@ -178,4 +178,19 @@ impl DataArgs {
     pub fn target_columns(&self, series: &Series) -> Result<Vec<String>, Failure> {
         if self.target.is_empty() { self.input_columns(series) } else { Ok(self.target.clone()) }
     }
+}
+
+/// A line that says which columns of a table are used as what, and which are left out and why.
+pub fn columns_line(inputs: &[String], targets: &[String], series: &Series) -> String {
+    let mut line = format!("columns: reads {}, predicts {}", listed(inputs), listed(targets));
+    if let Some(time) = &series.time {
+        let step = time.calendar().and_then(|calendar| calendar.step());
+        let step = step.map_or_else(String::new, |step| format!(" ({step})"));
+        line += &format!(", time {}{step}", quoted(&time.name));
+    }
+    let left_out = |one: &LeftOut| format!("{} ({})", shown(&one.name), one.reason);
+    if !series.left_out.is_empty() {
+        line += &format!(", leaves out {}", listed(&series.left_out.iter().map(left_out).collect::<Vec<_>>()));
+    }
+    line
 }

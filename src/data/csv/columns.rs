@@ -198,7 +198,7 @@ impl Watch {
     /// What the column is, if it is no measurement. Of the `beginning` of a table, few rows are enough.
     pub fn found(&self, beginning: bool) -> Option<Reason> {
         let name = &self.name;
-        if !self.changes {
+        if !self.changes && !name.is_time {
             return None;
         }
         let enough = |known: bool| known || beginning || self.all.rows >= FEW;

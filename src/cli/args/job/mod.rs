@@ -3,7 +3,7 @@
 
 mod check;
 
-use super::input::{DataArgs, Files, Source};
+use super::input::{DataArgs, Files, Source, columns_line};
 use super::model;
 use super::number;
 use super::paths::Paths;
@@ -375,12 +375,16 @@ impl Job {
         let places: HashMap<usize, usize> =
             input_positions.iter().copied().zip(0..input_positions.len()).rev().collect();
         let columns = target_positions.iter().map(|target| places.get(target).copied()).collect();
-        let names = |positions: &[usize]| positions.iter().map(|&column| series.columns[column].clone()).collect();
+        let names = |positions: &[usize]| -> Vec<String> {
+            positions.iter().map(|&column| series.columns[column].clone()).collect()
+        };
+        let (input_names, target_names) = (names(&input_positions), names(&target_positions));
+        say_once("columns", &columns_line(&input_names, &target_names, series));
         Ok(Named {
             series: None,
             table: Table::new(series.select(&inputs)?, series.select(&targets)?, columns)?,
-            input_names: names(&input_positions),
-            target_names: names(&target_positions),
+            input_names,
+            target_names,
             time: series.time.clone(),
             train_rows: series.len(),
         })
