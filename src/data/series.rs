@@ -29,10 +29,21 @@ pub struct Series {
 /// A column that is no measurement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// The name of the column.
+    /// The name of the column; empty if it has none.
     pub name: String,
+    /// Its number, from 1.
+    pub number: usize,
     /// Why it is left out.
     pub reason: Reason,
+}
+
+impl LeftOut {
+    /// The column at this position among columns with these names. One without a name has its number there.
+    pub(super) fn of(names: &[String], column: usize, reason: Reason) -> Self {
+        let number = column + 1;
+        let name = names.get(column).filter(|name| **name != number.to_string()).cloned().unwrap_or_default();
+        Self { name, number, reason }
+    }
 }
 
 /// Why a column is no measurement.

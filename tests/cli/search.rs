@@ -27,7 +27,8 @@ fn says_what_it_found_and_that_it_is_optimistic() {
     run.example("sunspots.csv");
     let args = "search sunspots.csv --tries 9 --epochs 24 --hidden 6 --seed 2";
     let Answer { stdout: said, stderr, .. } = run.ok(args);
-    assert_eq!(stderr, "");
+    let columns = "columns: reads \"sunspots\", predicts \"sunspots\", time \"year\" (in steps of 1)\n";
+    assert_eq!(stderr, columns);
     for words in [
         "sunspots.csv: 9 candidates in 12 trainings, scored on rows 199 to 247; rows 248 to 309 were not used",
         "winner: candidate ",

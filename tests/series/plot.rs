@@ -395,12 +395,15 @@ fn dates(start: i64, step: i64, rows: i64, width: usize) -> Vec<String> {
 fn ticks_of_times_are_round_dates() {
     const DAY: i64 = 86_400;
     let new_year = 1_609_459_200; // 2021-01-01
-    assert_eq!(dates(new_year - 20 * DAY, DAY, 1461, 80), ["2021", "2022", "2023", "2024"]);
+    assert_eq!(
+        dates(new_year - 20 * DAY, DAY, 1461, 80),
+        ["Jan 2021", "Jul", "Jan 2022", "Jul", "Jan 2023", "Jul", "Jan 2024", "Jul"]
+    );
     assert_eq!(dates(new_year + 9 * DAY, DAY, 150, 60), ["Feb 2021", "Mar", "Apr", "May", "Jun"]);
     assert_eq!(dates(new_year + DAY, DAY, 30, 70), ["4 Jan 2021", "11 Jan", "18 Jan", "25 Jan"]);
     assert_eq!(
         dates(new_year - 3600 * 3, 3600, 30, 60),
-        ["31 Dec 21:00", "1 Jan 2021", "06:00", "12:00", "18:00"][1..]
+        ["1 Jan 2021", "06:00", "12:00", "18:00", "2 Jan"]
     );
     assert_eq!(dates(new_year + 600, 60, 60, 60), ["1 Jan 00:10", "00:20", "00:30", "00:40", "00:50", "01:00"]);
     assert_eq!(dates(-100 * 365 * DAY, 365 * DAY, 200, 60), ["1900", "1950", "2000", "2050"]);

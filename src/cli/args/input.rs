@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use rnnstep::data::csv::CsvOptions;
 use rnnstep::data::series::{LeftOut, Series};
-use rnnstep::error::{escaped, listed, quoted, shown};
+use rnnstep::error::{escaped, listed, quoted};
 use rnnstep::model::file;
 use rnnstep::{Error, Tensor};
 use serde::{Deserialize, Serialize};
@@ -180,6 +180,9 @@ impl DataArgs {
     }
 }
 
+/// The most columns that are listed as left out.
+const LISTED: usize = 8;
+
 /// A line that says which columns of a table are used as what, and which are left out and why.
 pub fn columns_line(inputs: &[String], targets: &[String], series: &Series) -> String {
     let mut line = format!("columns: reads {}, predicts {}", listed(inputs), listed(targets));
@@ -188,9 +191,16 @@ pub fn columns_line(inputs: &[String], targets: &[String], series: &Series) -> S
         let step = step.map_or_else(String::new, |step| format!(" ({step})"));
         line += &format!(", time {}{step}", quoted(&time.name));
     }
-    let left_out = |one: &LeftOut| format!("{} ({})", shown(&one.name), one.reason);
+    let left_out = |LeftOut { name, number, reason }: &LeftOut| match name.as_str() {
+        "" => format!("column {number} ({reason})"),
+        name => format!("{} ({reason})", quoted(name)),
+    };
     if !series.left_out.is_empty() {
-        line += &format!(", leaves out {}", listed(&series.left_out.iter().map(left_out).collect::<Vec<_>>()));
+        let some: Vec<String> = series.left_out.iter().take(LISTED).map(left_out).collect();
+        line += &format!(", leaves out {}", some.join(", "));
+    }
+    if series.left_out.len() > LISTED {
+        line += &format!(" and {} more", series.left_out.len() - LISTED);
     }
     line
 }

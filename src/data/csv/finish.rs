@@ -79,13 +79,12 @@ impl Table<'_> {
             time => time.map(|time| time.column),
         };
         let others = found.iter().filter(|(column, _)| Some(*column) != time && self.wanted.contains(column));
-        let name_of = |column: usize| self.names.get(column).cloned().unwrap_or_default();
-        self.left_out.extend(others.map(|&(column, reason)| LeftOut { name: name_of(column), reason }));
+        self.left_out.extend(others.map(|&(column, reason)| LeftOut::of(&self.names, column, reason)));
 
         let stays: Vec<bool> = self.wanted.iter().map(|&column| !is_found(column)).collect();
         if !stays.contains(&true) {
-            let name = time.or_else(|| found.first().map(|(column, _)| *column)).map(name_of).unwrap_or_default();
-            let name = quoted(&name);
+            let column = time.or_else(|| found.first().map(|(column, _)| *column)).unwrap_or_default();
+            let name = self.names.get(column).map(|name| quoted(name)).unwrap_or_default();
             let reason = format!("no column holds numbers except the time column {name}; add a column of numbers");
             return Err(Error::file(self.name, reason));
         }

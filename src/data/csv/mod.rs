@@ -263,10 +263,8 @@ struct TimeColumn {
 /// How it was decided that a column is the time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Guess {
-    /// It was asked for, or it holds dates.
+    /// It was asked for, or it holds text: dates, or other names of the rows.
     Certain,
-    /// It names the rows with text that holds no dates.
-    Labels,
     /// It holds numbers that look like a time at the beginning. Whether they are one shows at the end.
     Numbers,
 }
@@ -317,12 +315,9 @@ impl<'a> Table<'a> {
         let time = match &options.time {
             Some(time) => Some(TimeColumn { column: position(time)?, guess: Guess::Certain }),
             None => {
-                (0..names.len()).filter(free).filter(|column| rank(column).is_some()).min_by_key(rank).map(|column| {
-                    let guess = match kind(column) {
-                        Kind::Text if rank(&column) == Some(columns::LABELS) => Guess::Labels,
-                        Kind::Text => Guess::Certain,
-                        _ => Guess::Numbers,
-                    };
+                let likeliest = (0..names.len()).filter(free).filter(|column| rank(column).is_some()).min_by_key(rank);
+                likeliest.map(|column| {
+                    let guess = if kind(column) == Kind::Text { Guess::Certain } else { Guess::Numbers };
                     TimeColumn { column, guess }
                 })
             }
@@ -348,7 +343,7 @@ impl<'a> Table<'a> {
                         continue;
                     }
                 };
-                left_out.push(LeftOut { name: names[column].clone(), reason });
+                left_out.push(LeftOut::of(&names, column, reason));
             }
             if !alone {
                 watched = columns::watched(&wanted, look, title, series.is_some());
