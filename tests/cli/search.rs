@@ -56,7 +56,8 @@ fn says_what_it_found_and_that_it_is_optimistic() {
     assert_eq!(lines(&run, "b.journal.json"), lines(&run, "recipe.journal.json"));
     let again = run.ok(args);
     assert_eq!(again.stdout, said);
-    assert_eq!(again.stderr, "continuing: 12 trainings are in recipe.journal.json already\n");
+    let continuing = "continuing: 12 trainings are in recipe.journal.json already\n".to_string();
+    assert_eq!(again.stderr, continuing + columns);
     // the same rows elsewhere are the same; more tries go on from there
     std::fs::copy(run.path("sunspots.csv"), run.path("moved.csv")).unwrap();
     let more = run.ok("search moved.csv --tries 12 --epochs 24 --hidden 6 --seed 2").stdout;

@@ -7,7 +7,7 @@ use crate::cli::output::files::extension;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use rnnstep::data::csv::CsvOptions;
-use rnnstep::data::series::{LeftOut, Series};
+use rnnstep::data::series::{LeftOut, Series, Time};
 use rnnstep::error::{escaped, listed, quoted};
 use rnnstep::model::file;
 use rnnstep::{Error, Tensor};
@@ -184,23 +184,23 @@ impl DataArgs {
 const LISTED: usize = 8;
 
 /// A line that says which columns of a table are used as what, and which are left out and why.
-pub fn columns_line(inputs: &[String], targets: &[String], series: &Series) -> String {
+pub fn columns_line(inputs: &[String], targets: &[String], time: Option<&Time>, left_out: &[LeftOut]) -> String {
     let mut line = format!("columns: reads {}, predicts {}", listed(inputs), listed(targets));
-    if let Some(time) = &series.time {
+    if let Some(time) = time {
         let step = time.calendar().and_then(|calendar| calendar.step());
         let step = step.map_or_else(String::new, |step| format!(" ({step})"));
         line += &format!(", time {}{step}", quoted(&time.name));
     }
-    let left_out = |LeftOut { name, number, reason }: &LeftOut| match name.as_str() {
+    let named = |LeftOut { name, number, reason }: &LeftOut| match name.as_str() {
         "" => format!("column {number} ({reason})"),
         name => format!("{} ({reason})", quoted(name)),
     };
-    if !series.left_out.is_empty() {
-        let some: Vec<String> = series.left_out.iter().take(LISTED).map(left_out).collect();
+    if !left_out.is_empty() {
+        let some: Vec<String> = left_out.iter().take(LISTED).map(named).collect();
         line += &format!(", leaves out {}", some.join(", "));
     }
-    if series.left_out.len() > LISTED {
-        line += &format!(" and {} more", series.left_out.len() - LISTED);
+    if left_out.len() > LISTED {
+        line += &format!(" and {} more", left_out.len() - LISTED);
     }
     line
 }

@@ -12,7 +12,7 @@ use crate::cli::args::value;
 use crate::cli::failure::Failure;
 use crate::cli::output::screen::{say_once, tell};
 use clap::{Args, ValueEnum, parser::ValueSource};
-use rnnstep::data::series::{Series, Time};
+use rnnstep::data::series::{LeftOut, Series, Time};
 use rnnstep::data::windows::Windows;
 use rnnstep::error::{listed, quoted};
 use rnnstep::net::pass::HeadSteps;
@@ -24,6 +24,7 @@ use rnnstep::{CellKind, Error, Loss, Nonlinearity, Shape, TargetTransform};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The names of the optimisers on the command line and in files.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
@@ -200,7 +201,15 @@ pub struct Named {
     pub input_names: Vec<String>,
     pub target_names: Vec<String>,
     pub time: Option<Time>,
+    pub left_out: Arc<[LeftOut]>,
     pub train_rows: usize,
+}
+
+impl Named {
+    /// Prints which columns are used as what, and which are left out and why.
+    pub fn say_columns(&self) {
+        say_once("columns", &columns_line(&self.input_names, &self.target_names, self.time.as_ref(), &self.left_out));
+    }
 }
 
 impl Job {
@@ -379,13 +388,13 @@ impl Job {
             positions.iter().map(|&column| series.columns[column].clone()).collect()
         };
         let (input_names, target_names) = (names(&input_positions), names(&target_positions));
-        say_once("columns", &columns_line(&input_names, &target_names, series));
         Ok(Named {
             series: None,
             table: Table::new(series.select(&inputs)?, series.select(&targets)?, columns)?,
             input_names,
             target_names,
             time: series.time.clone(),
+            left_out: series.left_out.clone(),
             train_rows: series.len(),
         })
     }

@@ -302,6 +302,7 @@ impl<'a> Run<'a> {
             trainer.windows().seq_len(),
             trainer.device(),
         );
+        self.tables.iter().take(1).for_each(Named::say_columns);
         Ok(())
     }
 
