@@ -11,3 +11,5 @@ mod plot;
 mod prediction_intervals;
 mod prequential;
 mod search;
+#[cfg(feature = "plot")]
+mod ticks;
