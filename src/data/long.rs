@@ -33,6 +33,7 @@ struct Member {
     name: String,
     rows: usize,
     failure: Option<Error>,
+    notes: Vec<String>,
 }
 
 impl Members {
@@ -61,7 +62,7 @@ impl Members {
             None => {
                 let number = self.all.len();
                 self.numbers.insert(name.into(), number);
-                self.all.push(Member { name: name.into(), rows: 0, failure: None });
+                self.all.push(Member { name: name.into(), rows: 0, failure: None, notes: Vec::new() });
                 number
             }
         };
@@ -87,6 +88,29 @@ impl Members {
     pub(super) fn keep(&mut self, member: usize) {
         self.all[member].rows += 1;
         self.owners.push(member as u32);
+    }
+
+    /// The rows of each series, in the order in which they were kept.
+    pub(super) fn rows(&self) -> Vec<Vec<usize>> {
+        let mut rows: Vec<Vec<usize>> = self.all.iter().map(|member| Vec::with_capacity(member.rows)).collect();
+        for (row, &owner) in self.owners.iter().enumerate() {
+            if let Some(rows) = rows.get_mut(owner as usize) {
+                rows.push(row);
+            }
+        }
+        rows
+    }
+
+    /// Puts the rows into another order: `order` has the old place of each.
+    pub(super) fn sort(&mut self, order: &[usize]) {
+        self.owners = order.iter().filter_map(|&row| self.owners.get(row).copied()).collect();
+    }
+
+    /// Adds what users should know about one of the series.
+    pub(super) fn note(&mut self, member: usize, notes: Vec<String>) {
+        if let Some(member) = self.all.get_mut(member) {
+            member.notes = notes;
+        }
     }
 
     /// Whether each series can have the names of all columns of `table`.
@@ -130,7 +154,8 @@ impl Members {
                 (Some(error), _) => Err(error),
                 (None, Some(all)) if member.rows > 0 => Tensor::new([member.rows, width], values).map(|values| {
                     let time = all.time.as_ref().map(|time| Time { name: time.name.clone(), values: times });
-                    Series { columns: all.columns.clone(), numbers: all.numbers.clone(), values, time }
+                    let (columns, numbers) = (all.columns.clone(), all.numbers.clone());
+                    Series { columns, numbers, values, time, left_out: all.left_out.clone(), notes: member.notes }
                 }),
                 _ => Err(Error::file(
                     name,

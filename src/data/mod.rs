@@ -6,4 +6,5 @@ mod long;
 pub mod npy;
 pub mod series;
 pub mod sine;
+pub mod time;
 pub mod windows;

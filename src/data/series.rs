@@ -1,8 +1,11 @@
 //! A series: named columns of numbers over time.
 
+use crate::data::time::Calendar;
 use crate::error::{Error, Result, listed, quoted};
 use crate::tensor::Tensor;
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
 /// Named columns of numbers, one row for each time step.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +19,55 @@ pub struct Series {
     pub values: Tensor<f64>,
     /// The dates or times of the rows, for plots and for the files with predictions.
     pub time: Option<Time>,
+    /// The columns of the file that were not read although none was asked for by name, and why.
+    pub left_out: Arc<[LeftOut]>,
+    /// What users should know about how the rows were read, one line each: that they were sorted, which times are
+    /// missing or there twice.
+    pub notes: Vec<String>,
+}
+
+/// A column that is no measurement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The name of the column; empty if it has none.
+    pub name: String,
+    /// Its number, from 1.
+    pub number: usize,
+    /// Why it is left out.
+    pub reason: Reason,
+}
+
+impl LeftOut {
+    /// The column at this position among columns with these names. One without a name has its number there.
+    pub(super) fn of(names: &[String], column: usize, reason: Reason) -> Self {
+        let number = column + 1;
+        let name = names.get(column).filter(|name| **name != number.to_string()).cloned().unwrap_or_default();
+        Self { name, number, reason }
+    }
+}
+
+/// Why a column is no measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It holds times.
+    Time,
+    /// It counts the rows.
+    Index,
+    /// It holds text.
+    Text,
+    /// It has no name and no values.
+    Empty,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Time => "time",
+            Self::Index => "row numbers",
+            Self::Text => "text",
+            Self::Empty => "empty",
+        })
+    }
 }
 
 /// A column of dates or times, kept as the text of the file.
@@ -25,6 +77,18 @@ pub struct Time {
     pub name: String,
     /// One text for each row, T of them.
     pub values: Vec<String>,
+}
+
+impl Time {
+    /// What the times mean; `None` if they are neither dates nor numbers in rising order.
+    pub fn calendar(&self) -> Option<Calendar> {
+        Calendar::of(&self.values)
+    }
+
+    /// The seconds since 1970-01-01 00:00 on the wall clock of each row, for axes; empty if the times are no dates.
+    pub fn seconds(&self) -> Vec<i64> {
+        self.calendar().and_then(|calendar| calendar.seconds(0)).unwrap_or_default()
+    }
 }
 
 impl Series {
@@ -44,7 +108,8 @@ impl Series {
         if let Some(time) = &time {
             Error::check_length("times of the rows", rows, time.values.len())?;
         }
-        Ok(Self { numbers: (1..=width).collect(), columns, values, time })
+        let numbers = (1..=width).collect();
+        Ok(Self { numbers, columns, values, time, left_out: Arc::default(), notes: Vec::new() })
     }
 
     /// How many rows there are, T.

@@ -1,6 +1,7 @@
 //! The range of an axis and its ticks.
 
-use super::Scale;
+use super::dates::round_dates;
+use super::{Plot, Scale};
 
 /// A range of finite numbers, `lo < hi`. On a logarithmic scale it is a range of powers of ten.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,7 +44,7 @@ impl Axis {
         ((value - self.lo) / (self.hi - self.lo)).clamp(0.0, 1.0)
     }
 
-    /// At most `most` (at least 2) round numbers inside the range.
+    /// At most `most` round numbers inside the range, but two in any case.
     pub fn ticks(&self, most: usize) -> Vec<Tick> {
         let (values, labels) = match self.scale {
             Scale::Linear => round_numbers(self.lo, self.hi, most),
@@ -68,11 +69,24 @@ impl Axis {
         ticks
     }
 
-    /// Named ticks if there are names, numbers otherwise. A logarithmic axis has no place for the first name, at 0, so
-    /// it has numbers.
-    pub fn ticks_or_names(&self, most: usize, names: &[String]) -> Vec<Tick> {
-        let named = if self.scale == Scale::Linear { self.named_ticks(most, names) } else { Vec::new() };
-        if named.is_empty() { self.ticks(most) } else { named }
+    /// At most `most` round dates, of `times` that belong to 0, 1, 2, ...
+    fn dated_ticks(&self, most: usize, times: &[i64]) -> Vec<Tick> {
+        let Some(end) = times.len().checked_sub(1) else { return Vec::new() };
+        let (first, last) = (self.lo.ceil().max(0.0) as usize, (self.hi.floor().max(0.0) as usize).min(end));
+        let rows = round_dates(times, first, last, most.max(2));
+        rows.into_iter().map(|(row, label)| Tick { at: self.place(row as f64), label }).collect()
+    }
+
+    /// The ticks of the x axis of `plot`: round dates if its rows have times, names if they have names, numbers
+    /// otherwise. A logarithmic axis has no place for the first row, at 0, so it has numbers.
+    pub fn ticks_of(&self, most: usize, plot: &Plot) -> Vec<Tick> {
+        if self.scale == Scale::Log {
+            return self.ticks(most);
+        }
+        let dated = self.dated_ticks(most, &plot.x_times);
+        let named = || self.named_ticks(most, &plot.x_names);
+        let ticks = if dated.len() < 2 { named() } else { dated };
+        if ticks.is_empty() { self.ticks(most) } else { ticks }
     }
 }
 
@@ -99,9 +113,13 @@ fn range(values: impl Iterator<Item = f64>, margin: f64) -> (f64, f64) {
 /// Numbers and how they are written.
 type Numbers = (Vec<f64>, Vec<String>);
 
-/// At most `most` multiples of a round step.
+/// At most `most` multiples of a round step, but two in any case.
 fn round_numbers(lo: f64, hi: f64, most: usize) -> Numbers {
-    let Step { size, power } = Step::at_least((hi - lo) / most.max(2) as f64);
+    let coarse = Step::at_least((hi - lo) / most.max(2) as f64);
+    // 12 to 19 holds one multiple of 5, but four of 2
+    let steps = (0..4).map(|finer| Step::at_least((hi - lo) / (most.max(2) << finer) as f64));
+    let enough = |step: &Step| (hi / step.size + 1e-9).floor() - (lo / step.size - 1e-9).ceil() >= 1.0;
+    let Step { size, power } = steps.into_iter().find(enough).unwrap_or(coarse);
     // 0.3 / 0.1 is a little below 3, but 0.3 has to be a tick.
     let (first, last) = ((lo / size - 1e-9).ceil(), (hi / size + 1e-9).floor());
     // The bound guards against a range where adding 1 changes nothing; `FINEST` already keeps it out.
@@ -242,7 +260,8 @@ mod tests {
         let axis = Axis::over([-3.0, 0.0, 0.1, 10.0].into_iter(), 0.0, Scale::Log);
         assert_eq!([-3.0, 0.0, 0.1, 1.0, 10.0, 1e9].map(|value| axis.place(value)), [0.0, 0.0, 0.0, 0.5, 1.0, 1.0]);
         assert_eq!(Axis::over([-1.0].into_iter(), 0.0, Scale::Log).ticks(3).len(), 2);
-        assert_eq!(axis.ticks_or_names(3, &["zero".into()])[0].label, "0.1");
+        let named = Plot { x_names: vec!["zero".into()], ..Plot::default() };
+        assert_eq!(axis.ticks_of(3, &named)[0].label, "0.1");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! thinned to what can be seen.
 
 mod axis;
+mod dates;
 pub mod picture;
 pub mod terminal;
 mod thin;
@@ -133,6 +134,9 @@ pub struct Plot {
     /// Names of x = 0, 1, 2, ..., for example the time column of a table. Beyond the last name, if there are no names,
     /// and on a logarithmic axis, the ticks are numbers.
     pub x_names: Vec<String>,
+    /// Times of x = 0, 1, 2, ..., in seconds since 1970-01-01 00:00 on the wall clock, in rising order. Then the ticks are
+    /// round dates: the starts of years, months, days or hours.
+    pub x_times: Vec<i64>,
     /// The scale of the x axis.
     pub x_scale: Scale,
     /// The scale of the y axis.

@@ -341,7 +341,7 @@ impl<DB: DrawingBackend> Paper<DB> {
     fn frame(&self, plot: &Plot, panel: &Panel, with_x: bool, with_title: bool) -> Result<()> {
         let &Panel { left, top, width, height, x, .. } = panel;
         let (right, bottom) = (left + width, top + height);
-        let x_ticks = fitting_ticks(&x, &plot.x_names, width);
+        let x_ticks = fitting_ticks(&x, plot, width);
         for tick in &x_ticks {
             let at = left + tick.at * width;
             self.path(&[(at, top), (at, bottom)], GRID, 1.0)?;
@@ -483,10 +483,10 @@ fn rgb((r, g, b): Rgb) -> RGBColor {
 }
 
 /// As many ticks as there is room for their labels.
-fn fitting_ticks(axis: &Axis, names: &[String], width: f64) -> Vec<Tick> {
+fn fitting_ticks(axis: &Axis, plot: &Plot, width: f64) -> Vec<Tick> {
     let mut most = (width / 45.0).clamp(2.0, 12.0) as usize;
     loop {
-        let ticks = axis.ticks_or_names(most, names);
+        let ticks = axis.ticks_of(most, plot);
         let fits = ticks.windows(2).all(|pair| {
             let room = (pair[1].at - pair[0].at) * width;
             room > (width_of(&pair[0].label, SMALL) + width_of(&pair[1].label, SMALL)) / 2.0 + 12.0

@@ -84,7 +84,7 @@ fn draw(plot: &Plot, x: &Axis, (width, height): (usize, usize), colour: bool, pa
     let rows = height - foot - head.len();
 
     let y = plot.y_axis();
-    let y_ticks = y.ticks((rows / 2).clamp(2, 8));
+    let y_ticks = y_ticks(&y, rows);
     let gutter = y_ticks.iter().map(|tick| tick.label.width()).max().unwrap_or(0).min(width / 2) + 1;
     let columns = width - gutter - 1;
     let mut canvas = Canvas::new(columns, rows);
@@ -110,7 +110,7 @@ fn draw(plot: &Plot, x: &Axis, (width, height): (usize, usize), colour: bool, pa
         canvas.write_row(row, &mut out);
         out.push('\n');
     }
-    below(&x_ticks(x, &plot.x_names, columns), gutter, columns, parts.foot, &mut out);
+    below(&x_ticks(x, plot, columns), gutter, columns, parts.foot, &mut out);
     if foot == 3 {
         let before = gutter + 1 + columns.saturating_sub(x_label.width) / 2;
         let before = before.min(width - x_label.width);
@@ -226,11 +226,21 @@ fn column_of(at: f64, columns: usize) -> usize {
     ((at * columns as f64) as usize).min(columns - 1)
 }
 
+/// Ticks in at least two of the rows: if two lie in one row, only one of them has its label.
+fn y_ticks(y: &Axis, rows: usize) -> Vec<Tick> {
+    let most = (rows / 2).clamp(2, 8);
+    let in_two_rows = |ticks: &Vec<Tick>| {
+        let first = ticks.first().map(|tick| row_of(tick.at, rows));
+        ticks.iter().any(|tick| Some(row_of(tick.at, rows)) != first)
+    };
+    (most..most + 8).map(|most| y.ticks(most)).find(in_two_rows).unwrap_or_else(|| y.ticks(most))
+}
+
 /// As many ticks as have room for their labels.
-fn x_ticks(x: &Axis, names: &[String], columns: usize) -> Vec<Tick> {
+fn x_ticks(x: &Axis, plot: &Plot, columns: usize) -> Vec<Tick> {
     let mut most = (columns / 8).clamp(2, 10);
     loop {
-        let ticks = x.ticks_or_names(most, names);
+        let ticks = x.ticks_of(most, plot);
         let wanted: usize = ticks.iter().map(|tick| tick.label.width() + 2).sum();
         if wanted <= columns || most == 2 {
             return ticks;

@@ -30,8 +30,8 @@ fn continues_a_series() {
     run.ok("train sunspots.csv --cell lstm --epochs 10 --no-plot");
     let answer = run.ok("forecast model.safetensors sunspots.csv --steps 20 --plot f.svg");
     let lines: Vec<&str> = answer.stdout.lines().collect();
-    assert_eq!((lines[0], lines.len()), ("step,sunspots", 21));
-    assert!(lines[1].starts_with("1,") && lines[20].starts_with("20,"));
+    assert_eq!((lines[0], lines.len()), ("year,sunspots", 21));
+    assert!(lines[1].starts_with("2009,") && lines[20].starts_with("2028,"));
     let history = numbers(&run.text("sunspots.csv"), 1).concat();
     let model = Model::load(run.path("model.safetensors")).unwrap();
     let expected = by_hand(model, &history, 20);
@@ -45,6 +45,29 @@ fn continues_a_series() {
     let written = run.ok("forecast model.safetensors sunspots.csv --steps 20 --out f.csv --plot f.png");
     assert_eq!((written.stdout.as_str(), run.text("f.csv")), ("", answer.stdout));
     assert!(run.bytes("f.png").starts_with(b"\x89PNG"));
+}
+
+/// The dates of the rows that follow, written as those of the table, whatever the order of its rows.
+#[test]
+fn dates_go_on() {
+    let run = Run::new();
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let value = |i: usize| 50 + (i * 7) % 12;
+    let row = |i: usize| format!("{i},{} {},{}\n", months[i % 12], 2000 + i / 12, value(i));
+    let forward: String = (0..60).map(row).collect();
+    let backward: String = (0..60).rev().map(row).collect();
+    run.file("f.csv", ",month,sold\n".to_string() + &forward);
+    run.file("b.csv", ",month,sold\n".to_string() + &backward);
+    let trained = run.ok("train f.csv --epochs 1 --hidden 4 --no-plot").stderr;
+    let columns =
+        "columns: reads \"sold\", predicts \"sold\", time \"month\" (every month), leaves out column 1 (row numbers)\n";
+    assert!(trained.contains(columns), "{trained}");
+    let ahead = run.ok("forecast model.safetensors f.csv --steps 3");
+    let times: Vec<&str> = ahead.stdout.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!((times, ahead.stderr.as_str()), (vec!["month", "Jan 2005", "Feb 2005", "Mar 2005"], ""));
+    let again = run.ok("forecast model.safetensors b.csv --steps 3");
+    assert_eq!(again.stdout, ahead.stdout);
+    assert_eq!(again.stderr, "note: b.csv: rows are sorted by \"month\": the file goes backwards from line 3 on\n");
 }
 
 #[test]
@@ -108,7 +131,7 @@ fn bands_around_a_forecast() {
     assert_eq!(answer.stderr, "", "62 rows are held out, enough for 9 steps");
     let header = answer.stdout.lines().next().unwrap();
     let names = [50.0, 80.0, 92.5].map(|level| format!("sunspots_lower_{level},sunspots_upper_{level}")).join(",");
-    assert_eq!(header, format!("step,sunspots,{names}"));
+    assert_eq!(header, format!("year,sunspots,{names}"));
     let rows = numbers(&answer.stdout, 1);
     let loaded = file::load(run.path("model.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
     let unseen = loaded.metadata.unseen.unwrap();
@@ -236,7 +259,7 @@ fn bands_of_several_columns() {
     let answer = run.ok("forecast model.safetensors seattle-weather.csv --steps 4 --bands 90 --plot f.svg");
     let header = answer.stdout.lines().next().unwrap();
     let names = ["temp_max", "wind"].map(|name| format!("{name},{name}_lower_90,{name}_upper_90")).join(",");
-    assert_eq!(header, format!("step,{names}"));
+    assert_eq!(header, format!("date,{names}"));
     for row in numbers(&answer.stdout, 1) {
         // some degrees and some metres a second
         assert!((4.0..30.0).contains(&(row[2] - row[1])) && (1.0..10.0).contains(&(row[5] - row[4])), "{row:?}");

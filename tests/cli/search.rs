@@ -27,7 +27,8 @@ fn says_what_it_found_and_that_it_is_optimistic() {
     run.example("sunspots.csv");
     let args = "search sunspots.csv --tries 9 --epochs 24 --hidden 6 --seed 2";
     let Answer { stdout: said, stderr, .. } = run.ok(args);
-    assert_eq!(stderr, "");
+    let columns = "columns: reads \"sunspots\", predicts \"sunspots\", time \"year\" (in steps of 1)\n";
+    assert_eq!(stderr, columns);
     for words in [
         "sunspots.csv: 9 candidates in 12 trainings, scored on rows 199 to 247; rows 248 to 309 were not used",
         "winner: candidate ",
@@ -55,7 +56,8 @@ fn says_what_it_found_and_that_it_is_optimistic() {
     assert_eq!(lines(&run, "b.journal.json"), lines(&run, "recipe.journal.json"));
     let again = run.ok(args);
     assert_eq!(again.stdout, said);
-    assert_eq!(again.stderr, "continuing: 12 trainings are in recipe.journal.json already\n");
+    let continuing = "continuing: 12 trainings are in recipe.journal.json already\n".to_string();
+    assert_eq!(again.stderr, continuing + columns);
     // the same rows elsewhere are the same; more tries go on from there
     std::fs::copy(run.path("sunspots.csv"), run.path("moved.csv")).unwrap();
     let more = run.ok("search moved.csv --tries 12 --epochs 24 --hidden 6 --seed 2").stdout;

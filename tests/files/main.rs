@@ -6,3 +6,4 @@ mod csv;
 mod foreign;
 mod model;
 mod npy;
+mod time_columns;

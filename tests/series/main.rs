@@ -15,3 +15,5 @@ mod prediction_intervals;
 mod prequential;
 mod search;
 mod seasons;
+#[cfg(feature = "plot")]
+mod ticks;

@@ -497,12 +497,14 @@ fn plot() -> impl Strategy<Value = Plot> {
     let texts = (".{0,30}", ".{0,30}", ".{0,30}", prop::collection::vec(".{0,30}", 0..5));
     let scale = || prop::sample::select(vec![Scale::Linear, Scale::Log]);
     let (areas, lines) = (prop::collection::vec(area(), 0..3), prop::collection::vec(line(), 0..10));
-    (texts, scale(), scale(), areas, lines).prop_map(
-        |((title, x_label, y_label, x_names), x_scale, y_scale, areas, lines)| Plot {
+    let times = prop_oneof![prop::collection::vec(any::<i64>(), 0..9), prop::collection::vec(0..9_000_000_i64, 0..99)];
+    (texts, times, scale(), scale(), areas, lines).prop_map(
+        |((title, x_label, y_label, x_names), x_times, x_scale, y_scale, areas, lines)| Plot {
             title,
             x_label,
             y_label,
             x_names,
+            x_times,
             x_scale,
             y_scale,
             areas,

@@ -35,7 +35,7 @@ fn a_series_without_a_season_has_none() {
     let mut all = 0;
     for seed in 0..200 {
         let rows = [30, 60, 120, 300][seed as usize % 4];
-        let noise = wide(&crate::series::noise(rows, seed));
+        let noise = crate::series::wide(&crate::series::noise(rows, seed));
         let follow = |part: f64| {
             let mut at = 0.0;
             noise

@@ -1,10 +1,10 @@
 //! Several series: those of a table in long form, or a file each.
 
 use super::paths;
-use super::table::read_series;
+use super::table::{note_on, read_series};
 use crate::cli::failure::Failure;
 use crate::cli::output::files::extension;
-use crate::cli::output::screen::typed;
+use crate::cli::output::screen::{tell, typed};
 use clap::Args;
 use rnnstep::Error;
 use rnnstep::data::csv::{self, CsvOptions};
@@ -54,6 +54,11 @@ pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<
         return Err(Error::File { path: path.into(), reason }.into());
     }
     let all = csv::read_long(path, options, column)?;
+    let known = all.iter().filter_map(|(name, series)| Some((quoted(name), series.as_ref().ok()?)));
+    let notes = known.flat_map(|(name, series)| {
+        series.notes.iter().map(move |note| note_on(&format!("{}: series {name}", path.display()), note))
+    });
+    tell(&notes.collect::<Vec<_>>(), "more notes");
     Ok(all.into_iter().map(|(name, series)| OneSeries { name, file: path.into(), series }).collect())
 }
 

@@ -3,12 +3,13 @@
 use crate::cli::args::value;
 use crate::cli::failure::Failure;
 use crate::cli::output::files::extension;
+use crate::cli::output::screen::tell;
 use clap::Args;
 use rnnstep::Error;
 use rnnstep::data::csv::{self, CsvOptions, Missing};
 use rnnstep::data::series::Series;
 use rnnstep::data::{holes, npy};
-use rnnstep::error::quoted;
+use rnnstep::error::{escaped, quoted};
 use rnnstep::model::file::Columns;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -61,9 +62,19 @@ pub fn read_series(path: &Path, options: &CsvOptions) -> Result<Series, Failure>
             let values = holes::filled(values, options.missing).map_err(in_file)?;
             Ok(Series::new((1..=columns).map(|c| c.to_string()).collect(), values, None)?)
         }
-        "csv" | "tsv" | "txt" | "" => Ok(csv::read(path, options)?),
+        "csv" | "tsv" | "txt" | "" => {
+            let series = csv::read(path, options)?;
+            let path = path.display().to_string();
+            tell(&series.notes.iter().map(|note| note_on(&path, note)).collect::<Vec<_>>(), "more notes");
+            Ok(series)
+        }
         other => Err(unknown_extension(path, other)),
     }
+}
+
+/// A line about how a table was read; `what` is its name.
+pub fn note_on(what: &str, note: &str) -> String {
+    escaped(&format!("note: {what}: {note}"))
 }
 
 /// How to read the `wanted` columns of a .csv.

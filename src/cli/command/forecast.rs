@@ -14,7 +14,7 @@ use crate::cli::output::{files, rows};
 use clap::Args;
 use rnnstep::data::series::Time;
 use rnnstep::data::windows::Windows;
-use rnnstep::error::listed;
+use rnnstep::error::{listed, quoted};
 use rnnstep::model::file::{Columns, Loaded, Metadata};
 use rnnstep::plot::{Area, Figure, Line, Plot, Role};
 use rnnstep::series::forecast::{Basis, Forecast, check_history};
@@ -108,7 +108,8 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     }
     let (names, columns) = with_intervals(&names, &forecast)?;
     let columns = rows::answer(columns, &loaded.model, in_f32);
-    rows::write(args.out.as_deref(), &columns, &names, Some(&numbers(args.steps)), screen)?;
+    let future = future(time.as_ref(), args.steps);
+    rows::write(args.out.as_deref(), &columns, &names, Some(&future), screen)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -122,8 +123,9 @@ fn of_each_series(args: &ForecastArgs, levels: &[f64], screen: &mut Screen) -> R
         feeds_back(columns, path)?;
         let forecast = ahead(args, levels, &loaded, path, &history.x)?;
         let (names, future) = with_intervals(&names(columns, forecast.values.rows().1), &forecast)?;
-        let (numbers, future) = (numbers(args.steps), rows::answer(future, &loaded.model, history.in_f32));
-        let (header, rows) = rows::table_of(&future, &names, Some(&numbers));
+        let future = rows::answer(future, &loaded.model, history.in_f32);
+        let times = self::future(history.time.as_ref(), args.steps);
+        let (header, rows) = rows::table_of(&future, &names, Some(&times));
         Ok((header, rows.collect()))
     })
 }
@@ -150,8 +152,22 @@ fn names(columns: &Columns, width: usize) -> Vec<String> {
     }
 }
 
-/// The numbers of the steps, as the times of rows.
-fn numbers(steps: usize) -> Time {
+/// The times of the rows after the history for an axis, or `+1`, `+2`, ...
+fn following(history: &Time, steps: usize) -> Vec<String> {
+    let times = history.calendar().and_then(|calendar| calendar.after(steps));
+    times.unwrap_or_else(|| (1..=steps).map(|step| format!("+{step}")).collect())
+}
+
+/// The times of the rows after the history, or the numbers of the steps if the history has no times that go on.
+fn future(history: Option<&Time>, steps: usize) -> Time {
+    if let Some(history) = history {
+        if let Some(values) = history.calendar().and_then(|calendar| calendar.after(steps)) {
+            return Time { name: history.name.clone(), values };
+        }
+        let name = quoted(&history.name);
+        let line = format!("note: {name} has no regular step that goes on, so the rows of the forecast have numbers");
+        say_once("no step", &line);
+    }
     Time { name: "step".into(), values: (1..=steps).map(|step| step.to_string()).collect() }
 }
 
@@ -282,6 +298,12 @@ fn plots(names: &[String], history: &Tensor<f64>, forecast: &Forecast, time: Opt
         let values = tensor.data().iter().skip(skip * width + column).step_by(width);
         values.enumerate().map(|(i, &v)| ((at + i) as f64, v)).collect()
     };
+    let steps = future.rows().0;
+    let names_of_rows: Vec<String> = time.map_or_else(Vec::new, |time| {
+        time.values.iter().skip(rows - shown).cloned().chain(following(time, steps)).collect()
+    });
+    let seconds = time.and_then(Time::calendar).and_then(|calendar| calendar.seconds(steps));
+    let seconds: Vec<i64> = seconds.map(|all| all.into_iter().skip(rows - shown).collect()).unwrap_or_default();
     let panel = |(column, name): (usize, &String)| {
         // the last fitted value is the first forecast
         let mut one_ahead = points(fitted, column, rows - shown, 1);
@@ -293,7 +315,8 @@ fn plots(names: &[String], history: &Tensor<f64>, forecast: &Forecast, time: Opt
             Area::new(format!("{} %", percent(band.level)), Role::Forecast, points)
         });
         Plot {
-            x_names: time.map(|time| times(&time.values[rows - shown..], future.rows().0)).unwrap_or_default(),
+            x_names: names_of_rows.clone(),
+            x_times: seconds.clone(),
             areas: areas.collect(),
             ..Plot::new(name.clone(), if time.is_some() { "" } else { "step" }, "")
         }
@@ -302,18 +325,4 @@ fn plots(names: &[String], history: &Tensor<f64>, forecast: &Forecast, time: Opt
         .with(Line::new("forecast", Role::Forecast, points(future, column, 0, shown)))
     };
     names.iter().enumerate().take(rnnstep::plot::MAX_PANELS).map(panel).collect()
-}
-
-/// The times of the history, and names of the steps after it: after years the next years, after dates `+1`, `+2`.
-fn times(history: &[String], steps: usize) -> Vec<String> {
-    let numbers: Option<Vec<i64>> = history.iter().map(|time| time.trim().parse().ok()).collect();
-    let regular =
-        numbers.filter(|n| n.len() > 1 && n.windows(3).all(|t| t[2].checked_sub(t[1]) == t[1].checked_sub(t[0])));
-    let next = |step: usize| match regular.as_deref() {
-        Some([.., before, last]) => {
-            last.saturating_add(last.saturating_sub(*before).saturating_mul(step as i64)).to_string()
-        }
-        _ => format!("+{step}"),
-    };
-    history.iter().cloned().chain((1..=steps).map(next)).collect()
 }

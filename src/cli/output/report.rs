@@ -21,6 +21,8 @@ pub struct Scored {
     pub held_out: HeldOut,
     /// The time of each row, if it has one.
     pub times: Vec<String>,
+    /// The same in seconds since 1970, if they are dates.
+    pub seconds: Vec<i64>,
     /// Which rows are scored, in words.
     pub about: String,
 }
@@ -75,6 +77,7 @@ impl Scored {
         };
         let plot = |(column, name): (usize, &String)| Plot {
             x_names: self.times.iter().skip(first).cloned().collect(),
+            x_times: self.seconds.iter().skip(first).copied().collect(),
             ..Plot::new(self.title(name), if self.times.is_empty() { "held-out row" } else { "" }, "")
                 .with(Line::new("target", Role::Target, points(&self.held_out.actuals, 1, column)))
                 .with(Line::new("prediction", Role::Prediction, points(&self.held_out.predictions, 0, column)))

@@ -1,5 +1,6 @@
 //! The format of a table, detected from its beginning: encoding, delimiter, header or not, columns of numbers.
 
+use super::columns::Look;
 use super::rows::Rows;
 use crate::error::{Error, Result, quoted};
 use crate::io::atomic::FOLDER;
@@ -31,6 +32,8 @@ pub(super) struct Dialect {
     pub(super) header: bool,
     /// For each column, what it holds.
     pub(super) kinds: Vec<Kind>,
+    /// For each column, whether it may be a time or a counter.
+    pub(super) looks: Vec<Look>,
 }
 
 /// What a column holds, as far as the beginning shows.
@@ -105,11 +108,11 @@ impl Sample {
     }
 
     /// The rows of the sample, up to the first that cannot be read. A last row that the sample cuts off is left out.
-    fn rows(&self, delimiter: u8) -> Vec<Vec<Cell>> {
+    fn rows<T>(&self, delimiter: u8, cell: impl Fn(&str) -> T) -> Vec<Vec<T>> {
         let mut rows = Rows::new(self.bytes.as_slice(), delimiter);
         let mut found = Vec::new();
         while let Ok(Some((_, row))) = rows.next() {
-            found.push(row.iter().map(|cell| Cell::of(&String::from_utf8_lossy(cell))).collect());
+            found.push(row.iter().map(|bytes| cell(&String::from_utf8_lossy(bytes))).collect());
         }
         if !self.whole && found.len() > 1 {
             found.pop();
@@ -129,12 +132,12 @@ impl Dialect {
                 let delimiter = quoted(&char::from(delimiter).to_string());
                 return Err(Error::invalid(format!("{delimiter} cannot be a delimiter; use one of , ; | tab space")));
             }
-            Some(delimiter) => (delimiter, sample.rows(delimiter)),
+            Some(delimiter) => (delimiter, sample.rows(delimiter, Cell::of)),
             None => {
-                let mut best = (b',', sample.rows(b','));
+                let mut best = (b',', sample.rows(b',', Cell::of));
                 let mut best_score = score(&best.1);
                 for &delimiter in &DELIMITERS[1..] {
-                    let rows = sample.rows(delimiter);
+                    let rows = sample.rows(delimiter, Cell::of);
                     let score = score(&rows);
                     if score > best_score {
                         (best, best_score) = ((delimiter, rows), score);
@@ -153,13 +156,29 @@ impl Dialect {
         let below = kinds(rest);
         let header = header.unwrap_or_else(|| is_header(first, &below));
         let kinds = if header { below } else { kinds(&rows) };
-        Ok(Self { delimiter, header, kinds })
+        let looks = looks(&sample.rows(delimiter, |cell| cell.to_string()), header, &kinds);
+        Ok(Self { delimiter, header, kinds, looks })
     }
 }
 
 /// Whether the text of a cell stands for a missing value: see [`Missing`](super::Missing).
 pub fn is_missing(text: &str) -> bool {
     Cell::of(text) == Cell::Missing
+}
+
+/// What each column looks like, of the rows of a sample.
+fn looks(rows: &[Vec<String>], header: bool, kinds: &[Kind]) -> Vec<Look> {
+    let (names, rows) = match rows.split_first() {
+        Some((names, rest)) if header => (Some(names), rest),
+        _ => (None, rows),
+    };
+    let look = |(column, &kind): (usize, &Kind)| {
+        let name = names.and_then(|names| names.get(column));
+        let cells: Vec<&str> = rows.iter().filter_map(|row| row.get(column).map(String::as_str)).collect();
+        // without a header, a column has no name and not an empty one
+        Look::of(name.map_or("-", String::as_str), kind, &cells)
+    };
+    kinds.iter().enumerate().map(look).collect()
 }
 
 /// How well a delimiter fits: the share of rows that have the commonest number of cells, plus the share of cells that

@@ -2,19 +2,24 @@
 //!
 //! Rows are counted as a text editor counts lines, columns from 1. Empty lines are skipped.
 
+mod columns;
 mod dialect;
+mod finish;
+mod kept;
 mod rows;
 pub(super) mod text;
 
 use crate::data::long::Members;
-use crate::data::series::{Index, Series, Time};
-use crate::error::{Error, Result, listed, quoted};
+use crate::data::series::{Index, LeftOut, Reason, Series};
+use crate::error::{Error, Result, quoted};
 use crate::io::atomic::{FOLDER, write_atomic};
 use crate::memory::{Refused, asking};
-use crate::tensor::{Tensor, Value};
+use crate::tensor::Value;
+use columns::Watch;
 use csv::ByteRecord;
 pub use dialect::is_missing;
 use dialect::{Cell, Dialect, Kind, Sample};
+use kept::{Lines, Times};
 use rows::Rows;
 use std::fmt::{Display, LowerExp};
 use std::fs::File;
@@ -42,8 +47,9 @@ pub enum Missing {
 pub struct CsvOptions {
     /// What to do about missing values.
     pub missing: Missing,
-    /// The column that holds dates or times, by name or by number from 1. `None`: the first column, if it is not
-    /// among `columns` and either holds text, or has a name such as date, time or year and values that only increase.
+    /// The column that holds dates or times, by name or by number from 1. `None`: the first that is not among `columns`
+    /// and holds dates, counts since 1970, years or a counter, under any name; otherwise the first column, if it holds
+    /// text.
     pub time: Option<String>,
     /// Whether the first row holds names. `None`: it does if none of its cells is a number and one stands above
     /// numbers.
@@ -218,6 +224,9 @@ fn write_record<W: Write>(writer: &mut csv::Writer<W>, cells: &[String]) -> csv:
     writer.write_record(None::<&[u8]>)
 }
 
+/// The mark of a value that is missing and will be filled in. No value that is read is NaN.
+const MISSING: f64 = f64::NAN;
+
 /// The shortest decimal number that reads back as the same value. Very large and very small values have an exponent.
 pub fn number<V: Value + LowerExp + Display>(value: V) -> String {
     let size: f64 = value.size().into();
@@ -228,7 +237,7 @@ pub fn number<V: Value + LowerExp + Display>(value: V) -> String {
     }
 }
 
-/// A table that is being read.
+/// A table that is being read. `finish.rs` makes series of it.
 struct Table<'a> {
     name: &'a Path,
     missing: Missing,
@@ -243,12 +252,14 @@ struct Table<'a> {
     time: Option<TimeColumn>,
     /// `[T, wanted]`.
     values: Vec<f64>,
-    times: Vec<String>,
+    times: Times,
+    lines: Lines,
     rows: usize,
     /// The series of each row, in a table in long form.
     members: Option<Members>,
-    /// Where in `values` the last row of each series starts. A table of one series has one entry.
-    last: Vec<Option<usize>>,
+    /// Columns that may be no measurements.
+    watched: Vec<Watch>,
+    left_out: Vec<LeftOut>,
 }
 
 /// The column that the time is taken from.
@@ -258,14 +269,12 @@ struct TimeColumn {
 }
 
 /// How it was decided that a column is the time.
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Guess {
-    /// It was asked for, or it holds text.
+    /// It was asked for, or it holds text: dates, or other names of the rows.
     Certain,
-    /// By its name. Its values have to keep increasing from these, one for each series; otherwise it is a column of
-    /// numbers.
-    Increasing(Vec<f64>),
-    /// By its name, but its values did not keep increasing.
-    Wrong,
+    /// It holds numbers that look like a time at the beginning. Whether they are one shows at the end.
+    Numbers,
 }
 
 impl<'a> Table<'a> {
@@ -299,36 +308,56 @@ impl<'a> Table<'a> {
                 wanted.push(column);
             }
         }
-        // the first column that is not the series id column; if it is the only one, it is the one to learn, whatever
-        // its name
-        let first_column = usize::from(series == Some(0));
+        let title = |column: usize| if dialect.header { first.get(column).unwrap_or_default() } else { b"-" };
+        let title = |column: usize| core::str::from_utf8(title(column)).unwrap_or_default();
+        let look = |column: usize| dialect.looks.get(column).copied().unwrap_or_default();
+        // if there is only one column besides the series id, it is the one to learn, whatever it holds
         let alone = names.len() <= 1 + usize::from(series.is_some());
+        let first_column = usize::from(series == Some(0));
+        let labels = |column: usize| column == first_column && kind(column) == Kind::Text;
+        let rank = |column: &usize| match columns::rank(look(*column), title(*column)) {
+            None if labels(*column) => Some(columns::LABELS),
+            rank => rank,
+        };
+        let free = |column: &usize| !taken[*column] && Some(*column) != series && !alone;
         let time = match &options.time {
             Some(time) => Some(TimeColumn { column: position(time)?, guess: Guess::Certain }),
-            None if alone || taken[first_column] || series == Some(first_column) => None,
-            None if kind(first_column) == Kind::Text => {
-                Some(TimeColumn { column: first_column, guess: Guess::Certain })
+            None => {
+                let likeliest = (0..names.len()).filter(free).filter(|column| rank(column).is_some()).min_by_key(rank);
+                likeliest.map(|column| {
+                    let guess = if kind(column) == Kind::Text { Guess::Certain } else { Guess::Numbers };
+                    TimeColumn { column, guess }
+                })
             }
-            None if kind(first_column) == Kind::Numbers && dialect.header && is_time(&names[first_column]) => {
-                Some(TimeColumn { column: first_column, guess: Guess::Increasing(Vec::new()) })
-            }
-            None => None,
         };
         if let Some(time) = time.as_ref().filter(|time| Some(time.column) == series) {
             let name_of = quoted(&names[time.column]);
             let reason = format!("column {name_of} cannot be both the time column and the series id column");
             return Err(Error::file(name, reason));
         }
+        let (mut watched, mut left_out) = (Vec::new(), Vec::new());
         if asked.is_empty() {
-            let certain = |time: &TimeColumn| matches!(time.guess, Guess::Certain).then_some(time.column);
-            let time = time.as_ref().and_then(certain);
+            let certain = time.as_ref().filter(|time| time.guess != Guess::Numbers).map(|time| time.column);
             // a delimiter at the end of each line makes no column; but a column with a name and without values is an
             // error
             let stray = |column: usize| kind(column) == Kind::Empty && first.get(column).is_none_or(<[u8]>::is_empty);
-            wanted = (0..names.len())
-                .filter(|&column| Some(column) != time && Some(column) != series)
-                .filter(|&column| kind(column) != Kind::Text && !stray(column))
-                .collect();
+            for column in (0..names.len()).filter(|&column| Some(column) != certain && Some(column) != series) {
+                let reason = match kind(column) {
+                    Kind::Text if look(column) == columns::Look::Dates => Reason::Time,
+                    Kind::Text => Reason::Text,
+                    _ if stray(column) => Reason::Empty,
+                    _ => {
+                        wanted.push(column);
+                        continue;
+                    }
+                };
+                left_out.push(LeftOut::of(&names, column, reason));
+            }
+            if !alone {
+                watched = columns::watched(&wanted, look, title, series.is_some());
+            }
+        } else if let Some(TimeColumn { column, guess: Guess::Numbers }) = time {
+            watched.push(Watch::new(column, title(column)));
         }
         let table = Self {
             name,
@@ -340,10 +369,12 @@ impl<'a> Table<'a> {
             wanted,
             time,
             values: Vec::new(),
-            times: Vec::new(),
+            times: Times::default(),
+            lines: Lines::default(),
             rows: 0,
             members: series.map(Members::new),
-            last: Vec::new(),
+            watched,
+            left_out,
         };
         Ok(table)
     }
@@ -356,14 +387,20 @@ impl<'a> Table<'a> {
             return Err(self.ragged(line, row.len()));
         }
         self.rows += 1;
-        let room = asking(|| self.values.try_reserve(self.wanted.len()).and_then(|()| self.times.try_reserve(1)));
+        let Some(member) = self.member(line, row)? else { return Ok(()) };
+        for watch in &mut self.watched {
+            let cell = String::from_utf8_lossy(row.get(watch.column).unwrap_or_default());
+            watch.see(&cell, self.members.as_ref().map(|_| member));
+        }
+        let time = self.time.as_ref().map_or(Ok(""), |time| self.time_of(line, time.column, row))?;
+        let room =
+            asking(|| self.values.try_reserve(self.wanted.len()).and_then(|()| self.times.try_reserve(time.len())));
         if room.is_err() {
-            let bytes = size_of_val(&self.values[..]) + size_of_val(&self.times[..]);
+            let bytes = size_of_val(&self.values[..]) + self.times.bytes();
             return Err(Error::row(self.name, line, Refused(bytes).to_string()));
         }
-        let Some(member) = self.member(line, row)? else { return Ok(()) };
         let start = self.values.len();
-        match self.push_values(line, row, member) {
+        match self.push_values(line, row) {
             Ok(true) => {}
             Ok(false) => {
                 self.values.truncate(start);
@@ -376,54 +413,44 @@ impl<'a> Table<'a> {
                 return Ok(());
             }
         }
-        self.last[member] = Some(start);
         if let Some(members) = &mut self.members {
             members.keep(member);
         }
-        self.push_time(line, row, member)
+        self.lines.push(line);
+        if self.time.is_some() {
+            self.times.push(time);
+        }
+        Ok(())
     }
 
     /// The number of the series of the row; `None` if it is not wanted.
     fn member(&mut self, line: u64, row: &ByteRecord) -> Result<Option<usize>> {
-        let member = match &mut self.members {
-            None => 0,
-            Some(members) => {
-                let column = members.column();
-                match members.of(row.get(column).unwrap_or_default()) {
-                    Ok(member) if members.failed(member) => return Ok(None),
-                    Ok(member) => member,
-                    Err(_) if self.missing == Missing::Drop && is_blank(row.get(column)) => return Ok(None),
-                    Err(reason) => return Err(self.error(line, column, reason)),
-                }
-            }
-        };
-        if member >= self.last.len() {
-            self.last.resize(member + 1, None);
+        let Some(members) = &mut self.members else { return Ok(Some(0)) };
+        let column = members.column();
+        match members.of(row.get(column).unwrap_or_default()) {
+            Ok(member) if members.failed(member) => Ok(None),
+            Ok(member) => Ok(Some(member)),
+            Err(_) if self.missing == Missing::Drop && is_blank(row.get(column)) => Ok(None),
+            Err(reason) => Err(self.error(line, column, reason)),
         }
-        Ok(Some(member))
     }
 
-    /// Adds the values of a row to all others. Returns false if the row is to be left out.
-    fn push_values(&mut self, line: u64, row: &ByteRecord, member: usize) -> Result<bool> {
+    /// The text of the time of a row.
+    fn time_of<'r>(&self, line: u64, column: usize, row: &'r ByteRecord) -> Result<&'r str> {
+        let cell = core::str::from_utf8(row.get(column).unwrap_or_default());
+        Ok(text(cell.map_err(|_| self.error(line, column, NOT_UTF8))?.trim()))
+    }
+
+    /// Adds the values of a row to all others; a value that is missing and will be filled in is NaN. Returns false if
+    /// the row is to be left out.
+    fn push_values(&mut self, line: u64, row: &ByteRecord) -> Result<bool> {
         for position in 0..self.wanted.len() {
             let column = self.wanted[position];
-            let cell = row.get(column).unwrap_or_default();
-            let value = match self.value(line, column, cell)? {
-                Some(value) => value,
+            match self.value(line, column, row.get(column).unwrap_or_default())? {
+                Some(value) => self.values.push(value),
                 None if self.missing == Missing::Drop => return Ok(false),
-                None => {
-                    let before = self.last[member].and_then(|start| self.values.get(start + position));
-                    *before.ok_or_else(|| {
-                        self.error(
-                            line,
-                            column,
-                            "the value is missing and there is none before it to fill in; begin the file later or use \
-                             --missing drop",
-                        )
-                    })?
-                }
-            };
-            self.values.push(value);
+                None => self.values.push(MISSING),
+            }
         }
         Ok(true)
     }
@@ -454,97 +481,6 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn push_time(&mut self, line: u64, row: &ByteRecord, member: usize) -> Result<()> {
-        let Some(TimeColumn { column, guess }) = &mut self.time else { return Ok(()) };
-        let (column, cell) = (*column, row.get(*column).unwrap_or_default());
-        if let Guess::Increasing(last) = guess {
-            if member >= last.len() {
-                last.resize(member + 1, f64::NEG_INFINITY);
-            }
-            match Cell::of(&String::from_utf8_lossy(cell)) {
-                Cell::Number(value) if value > last[member] => last[member] = value,
-                _ => {
-                    *guess = Guess::Wrong;
-                    self.times = Vec::new();
-                }
-            }
-        }
-        if matches!(guess, Guess::Wrong) {
-            return Ok(());
-        }
-        match core::str::from_utf8(cell) {
-            Ok(time) => self.times.push(text(time.trim()).to_string()),
-            Err(_) => {
-                return Err(self.error(line, column, NOT_UTF8));
-            }
-        }
-        Ok(())
-    }
-
-    /// Divides a table in long form into its series.
-    fn finish_long(mut self) -> Result<Vec<(String, Result<Series>)>> {
-        let Some(members) = self.members.take() else {
-            return Err(Error::invalid("the table has no series id column"));
-        };
-        // no row was kept because every series failed: then the errors are theirs, not the file's
-        if self.values.is_empty() && !self.wanted.is_empty() && members.any_failed() {
-            return Ok(members.split(self.name, None));
-        }
-        let name = self.name;
-        let all = self.finish()?;
-        members.check_names(&all).map_err(|reason| Error::file(name, reason))?;
-        Ok(members.split(name, Some(all)))
-    }
-
-    fn finish(mut self) -> Result<Series> {
-        if self.wanted.is_empty() {
-            let names = listed(&self.names);
-            return Err(Error::file(self.name, format!("no column holds numbers; the columns are {names}")));
-        }
-        if self.values.is_empty() {
-            let reason = if self.rows > 0 {
-                "a value is missing in every row, so --missing drop leaves no row; choose other columns"
-            } else if self.header {
-                "holds a header and no rows; add rows of numbers under it"
-            } else {
-                "holds no rows of numbers"
-            };
-            return Err(Error::file(self.name, reason));
-        }
-        let time = match self.time.take() {
-            Some(TimeColumn { column, guess: Guess::Certain }) => Some(column),
-            Some(TimeColumn { column, guess: Guess::Increasing(_) }) => {
-                self.forget(column);
-                Some(column)
-            }
-            _ => None,
-        };
-        if self.wanted.is_empty() {
-            let time = time.and_then(|column| self.names.get(column)).map_or_else(String::new, |name| quoted(name));
-            let reason = format!("no column holds numbers except the time column {time}; add a column of numbers");
-            return Err(Error::file(self.name, reason));
-        }
-        let rows = self.values.len() / self.wanted.len();
-        Ok(Series {
-            values: Tensor::new([rows, self.wanted.len()], self.values)?,
-            columns: self.wanted.iter().map(|&column| self.names[column].clone()).collect(),
-            numbers: self.wanted.iter().map(|&column| column + 1).collect(),
-            time: time.map(|column| Time { name: self.names[column].clone(), values: self.times }),
-        })
-    }
-
-    /// Removes a column from the values, because it turned out to be the time.
-    fn forget(&mut self, column: usize) {
-        let Some(position) = self.wanted.iter().position(|&wanted| wanted == column) else { return };
-        let width = self.wanted.len();
-        let mut index = 0;
-        self.values.retain(|_| {
-            index += 1;
-            (index - 1) % width != position
-        });
-        self.wanted.remove(position);
-    }
-
     fn error(&self, line: u64, column: usize, reason: &str) -> Error {
         let name = self.names.get(column).map(|name| quoted(name)).unwrap_or_default();
         Error::row(self.name, line, format!("column {name}: {reason}"))
@@ -571,27 +507,4 @@ fn names(first: &ByteRecord, header: bool) -> Result<Vec<String>, String> {
         _ => Ok((column + 1).to_string()),
     };
     first.iter().enumerate().map(name).collect()
-}
-
-/// Whether a column of numbers with this name is likely to be the time, or a count of the rows.
-fn is_time(name: &str) -> bool {
-    const NAMES: [&str; 16] = [
-        "date",
-        "datetime",
-        "date_time",
-        "day",
-        "days",
-        "hour",
-        "hours",
-        "index",
-        "minute",
-        "month",
-        "second",
-        "seconds",
-        "time",
-        "timestamp",
-        "week",
-        "year",
-    ];
-    NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
 }

@@ -3,7 +3,7 @@
 
 mod check;
 
-use super::input::{DataArgs, Files, Source};
+use super::input::{DataArgs, Files, Source, columns_line};
 use super::model::{self, TensorArgs};
 use super::number;
 use super::paths::Paths;
@@ -12,7 +12,7 @@ use crate::cli::args::value;
 use crate::cli::failure::Failure;
 use crate::cli::output::screen::{say_once, tell};
 use clap::{Args, ValueEnum, parser::ValueSource};
-use rnnstep::data::series::{Series, Time};
+use rnnstep::data::series::{LeftOut, Series, Time};
 use rnnstep::data::windows::Windows;
 use rnnstep::error::{listed, quoted};
 use rnnstep::net::pass::HeadSteps;
@@ -25,6 +25,7 @@ use rnnstep::{CellKind, Error, Loss, Nonlinearity, Shape, TargetTransform};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The names of the optimisers on the command line and in files.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
@@ -223,7 +224,15 @@ pub struct Named {
     pub input_names: Vec<String>,
     pub target_names: Vec<String>,
     pub time: Option<Time>,
+    pub left_out: Arc<[LeftOut]>,
     pub train_rows: usize,
+}
+
+impl Named {
+    /// Prints which columns are used as what, and which are left out and why.
+    pub fn say_columns(&self) {
+        say_once("columns", &columns_line(&self.input_names, &self.target_names, self.time.as_ref(), &self.left_out));
+    }
 }
 
 impl Job {
@@ -398,13 +407,17 @@ impl Job {
         let places: HashMap<usize, usize> =
             input_positions.iter().copied().zip(0..input_positions.len()).rev().collect();
         let columns = target_positions.iter().map(|target| places.get(target).copied()).collect();
-        let names = |positions: &[usize]| positions.iter().map(|&column| series.columns[column].clone()).collect();
+        let names = |positions: &[usize]| -> Vec<String> {
+            positions.iter().map(|&column| series.columns[column].clone()).collect()
+        };
+        let (input_names, target_names) = (names(&input_positions), names(&target_positions));
         Ok(Named {
             series: None,
             table: Table::new(series.select(&inputs)?, series.select(&targets)?, columns)?,
-            input_names: names(&input_positions),
-            target_names: names(&target_positions),
+            input_names,
+            target_names,
             time: series.time.clone(),
+            left_out: series.left_out.clone(),
             train_rows: series.len(),
         })
     }

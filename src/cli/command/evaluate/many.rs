@@ -77,6 +77,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
     }
     let data = job.data.data.as_ref().map_or_else(String::new, ToString::to_string);
     if let Some((_, first)) = reports.first() {
+        first.named.say_columns();
         let (count, ahead) = (reports.len(), ahead_said(args.horizon));
         screen.line(format_args!("{data}: the last rows of each of {count} series, forecast {ahead} {what}"))?;
         screen.line(&first.about)?;

@@ -134,6 +134,7 @@ pub fn run(args: &EvaluateArgs, matches: &clap::ArgMatches, screen: &mut Screen)
         None => trained(args)?,
     };
     let report = Report { data: data.to_string(), ..report };
+    report.named.say_columns();
     table::print(&report, screen)?;
     table::write(args, screen, |table| table(&report))?;
     if let Some(path) = &args.plot {

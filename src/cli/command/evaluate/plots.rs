@@ -78,7 +78,8 @@ fn over_rows(report: &Report, row: usize, label: String) -> Plot {
         Some(time) => time.values[row..].to_vec(),
         None => (row + 1..=report.named.table.rows()).map(|row| row.to_string()).collect(),
     };
-    Plot { x_names, ..Plot::new("", if time.is_some() { "" } else { "row" }, label) }
+    let x_times = time.map(|time| time.seconds().into_iter().skip(row).collect()).unwrap_or_default();
+    Plot { x_names, x_times, ..Plot::new("", if time.is_some() { "" } else { "row" }, label) }
 }
 
 /// Running means: for each value the mean of the last `over` values, itself included, or of fewer at the start. Each

@@ -79,6 +79,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
         let message = format!("{message} before the first training was scored; run the same command again to continue");
         return Err(Error::Invalid(message).into());
     };
+    named.say_columns();
     let comments = print(&data, &search, &found, plan, attempt, screen)?;
     let recipe = recipe(&job, plan, &comments)?;
     files::write(&args.out, || file::write_text(&args.out, &recipe))?;

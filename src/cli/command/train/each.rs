@@ -164,6 +164,7 @@ impl Each<'_> {
             let (plan, data, named) = job.prepare_series(series)?;
             let metadata = metadata(&job, Some(&named))?;
             let mut fit = plan.begin(data, None, cpu, Threads::default())?;
+            named.say_columns();
             let model = match self.finished(&path, &metadata, &named) {
                 Some(model) => model,
                 None => {

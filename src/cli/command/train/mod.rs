@@ -25,6 +25,7 @@ use crate::cli::signals::AtOnce;
 use clap::Args;
 use outputs::{Outputs, checkpoint_beside};
 use rnnstep::cpu::Threads;
+use rnnstep::data::series::Time;
 use rnnstep::error::listed;
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, End, Metadata, Unseen};
@@ -307,6 +308,7 @@ impl<'a> Run<'a> {
             trainer.windows().seq_len(),
             trainer.device(),
         );
+        self.tables.iter().take(1).for_each(Named::say_columns);
         Ok(())
     }
 
@@ -550,8 +552,10 @@ fn scored(named: &Named, model: &Model, device: &Device, seq_len: usize) -> Resu
     let warm_up = one_step::warm_up(seq_len);
     let held_out = HeldOut::of(model, device, table.inputs(), table.targets(), rows.clone(), warm_up)?;
     let about = format!("the last {} rows, held out", rows.len());
-    let times = named.time.as_ref().map(|time| time.values[rows].to_vec()).unwrap_or_default();
-    Ok(Some(Scored { series: named.series.clone(), names: named.target_names.clone(), held_out, times, about }))
+    let times = named.time.as_ref().map(|time| time.values[rows.clone()].to_vec()).unwrap_or_default();
+    let seconds = named.time.as_ref().map(Time::seconds).unwrap_or_default().into_iter().skip(rows.start).collect();
+    let (series, names) = (named.series.clone(), named.target_names.clone());
+    Ok(Some(Scored { series, names, held_out, times, seconds, about }))
 }
 
 /// What a model file stores besides the weights: the names of the columns, from the `first` table, and the recipe.

@@ -21,7 +21,7 @@ pub fn scored(trainer: &Trainer) -> Result<Scored, Failure> {
     x.extend(last);
     let held_out = HeldOut::new(model.point(&y)?.into(), Tensor::new([rows + 1, 1], x)?.into())?;
     let about = format!("the {rows} points after the training");
-    Ok(Scored { series: None, names: vec!["sine".into()], held_out, times: vec![], about })
+    Ok(Scored { series: None, names: vec!["sine".into()], held_out, times: vec![], seconds: vec![], about })
 }
 
 /// The predictions for a window of the sine, before the weights were updated with it.

@@ -1,0 +1,219 @@
+//! What is done with a table once all its rows are there: it is decided which columns are no measurements, the rows are
+//! put in order, missing values are filled in, and the rows are divided into series.
+
+use super::{Guess, MISSING, Table, TimeColumn};
+use crate::data::long::Members;
+use crate::data::series::{LeftOut, Reason, Series, Time};
+use crate::data::time::Calendar;
+use crate::data::time::notation::{Column, UNREAD};
+use crate::data::time::order::{first_back, oddities, two_ways, unsortable};
+use crate::error::{Error, Result, listed, quoted};
+use crate::tensor::Tensor;
+
+impl Table<'_> {
+    /// Divides a table in long form into its series.
+    pub(super) fn finish_long(mut self) -> Result<Vec<(String, Result<Series>)>> {
+        let Some(members) = &self.members else {
+            return Err(Error::invalid("the table has no series id column"));
+        };
+        let name = self.name;
+        // no row was kept because every series failed: then the errors are theirs, not the file's
+        let no_row = self.values.is_empty() && !self.wanted.is_empty() && members.any_failed();
+        let all = if no_row { None } else { Some(self.finish()?) };
+        let Some(members) = self.members.take() else { return Ok(Vec::new()) };
+        if let Some(all) = &all {
+            members.check_names(all).map_err(|reason| Error::file(name, reason))?;
+        }
+        Ok(members.split(name, all))
+    }
+
+    /// Makes one series of all rows. In long form, what is noted about each series goes to its member.
+    pub(super) fn finish(&mut self) -> Result<Series> {
+        self.check_rows()?;
+        let time = self.leave_out()?;
+        let order = Order::of(self, time)?;
+        if let Some(order) = &order {
+            self.sort(order);
+        }
+        self.fill(order.as_ref())?;
+        let notes = self.note(time, order.as_ref());
+        let name_of = |&column: &usize| self.names.get(column).cloned().unwrap_or_default();
+        let text = |row| self.times.get(order.as_ref().map_or(row, |order| order.row(row))).to_string();
+        let rows = self.lines.rows();
+        Ok(Series {
+            columns: self.wanted.iter().map(name_of).collect(),
+            numbers: self.wanted.iter().map(|column| column + 1).collect(),
+            time: time.map(|column| Time { name: name_of(&column), values: (0..rows).map(text).collect() }),
+            values: Tensor::new([rows, self.wanted.len()], std::mem::take(&mut self.values))?,
+            left_out: std::mem::take(&mut self.left_out).into(),
+            notes,
+        })
+    }
+
+    /// Whether there is anything to read.
+    fn check_rows(&self) -> Result<()> {
+        if self.wanted.is_empty() {
+            let names = listed(&self.names);
+            return Err(Error::file(self.name, format!("no column holds numbers; the columns are {names}")));
+        }
+        if !self.values.is_empty() {
+            return Ok(());
+        }
+        let reason = if self.rows > 0 {
+            "a value is missing in every row, so --missing drop leaves no row; choose other columns"
+        } else if self.header {
+            "holds a header and no rows; add rows of numbers under it"
+        } else {
+            "holds no rows of numbers"
+        };
+        Err(Error::file(self.name, reason))
+    }
+
+    /// Leaves out the columns that turned out to be no measurements, and returns the one with the time.
+    fn leave_out(&mut self) -> Result<Option<usize>> {
+        let found: Vec<(usize, Reason)> =
+            self.watched.iter().filter_map(|watch| Some((watch.column, watch.found(false)?))).collect();
+        let is_found = |column: usize| found.iter().any(|(found, _)| *found == column);
+        let time = match self.time.take() {
+            Some(TimeColumn { column, guess: Guess::Numbers }) => Some(column).filter(|&column| is_found(column)),
+            time => time.map(|time| time.column),
+        };
+        let others = found.iter().filter(|(column, _)| Some(*column) != time && self.wanted.contains(column));
+        self.left_out.extend(others.map(|&(column, reason)| LeftOut::of(&self.names, column, reason)));
+
+        let stays: Vec<bool> = self.wanted.iter().map(|&column| !is_found(column)).collect();
+        if !stays.contains(&true) {
+            let column = time.or_else(|| found.first().map(|(column, _)| *column)).unwrap_or_default();
+            let name = self.names.get(column).map(|name| quoted(name)).unwrap_or_default();
+            let reason = format!("no column holds numbers except the time column {name}; add a column of numbers");
+            return Err(Error::file(self.name, reason));
+        }
+        if stays.contains(&false) {
+            let mut stay = stays.iter().cycle();
+            self.values.retain(|_| stay.next().is_none_or(|&stays| stays));
+            self.wanted.retain(|&column| !is_found(column));
+        }
+        Ok(time)
+    }
+
+    fn sort(&mut self, order: &Order) {
+        let Some(places) = &order.places else { return };
+        let width = self.wanted.len();
+        let row = |&row: &usize| self.values.get(row * width..(row + 1) * width).unwrap_or_default();
+        self.values = places.iter().flat_map(row).copied().collect();
+        if let Some(members) = &mut self.members {
+            members.sort(places);
+        }
+    }
+
+    /// The rows of each series.
+    fn groups(&self) -> Vec<Vec<usize>> {
+        self.members.as_ref().map_or_else(|| vec![(0..self.lines.rows()).collect()], Members::rows)
+    }
+
+    /// Fills in missing values from the row before of the same series.
+    fn fill(&mut self, order: Option<&Order>) -> Result<()> {
+        if !self.values.iter().any(|value| value.is_nan()) {
+            return Ok(());
+        }
+        let width = self.wanted.len();
+        for (member, rows) in self.groups().into_iter().enumerate() {
+            let mut before = vec![MISSING; width];
+            for row in rows {
+                let values = self.values.get_mut(row * width..(row + 1) * width).unwrap_or_default();
+                for (value, before) in values.iter_mut().zip(&mut before) {
+                    *value = if value.is_nan() { *before } else { *value };
+                    *before = *value;
+                }
+                let Some(position) = before.iter().position(|value| value.is_nan()) else { continue };
+                let line = self.lines.get(order.map_or(row, |order| order.row(row)));
+                let column = self.wanted.get(position).copied().unwrap_or_default();
+                let reason = "the value is missing and there is none before it to fill in; begin the file later or use \
+                              --missing drop";
+                let error = self.error(line, column, reason);
+                match &mut self.members {
+                    Some(members) => members.fail(member, error),
+                    None => return Err(error),
+                }
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What users should know about the times of each series. The lines of a single series are returned.
+    fn note(&mut self, time: Option<usize>, order: Option<&Order>) -> Vec<String> {
+        let Some(name) = time.and_then(|column| self.names.get(column)).cloned() else { return Vec::new() };
+        let mut all = Vec::new();
+        for (member, rows) in self.groups().into_iter().enumerate() {
+            let notes = order.map_or_else(
+                || vec![format!("{} is not read as a time, so the rows stay in the order of the file", quoted(&name))],
+                |order| order.notes(&name, member, &rows, self),
+            );
+            match &mut self.members {
+                Some(members) => members.note(member, notes),
+                None => all = notes,
+            }
+        }
+        all
+    }
+}
+
+/// The order of the rows in time.
+struct Order {
+    column: Column,
+    /// The old place of each row; `None` if all rows stay.
+    places: Option<Vec<usize>>,
+    /// For each series, the line from which on it goes back, if it does.
+    back: Vec<Option<u64>>,
+}
+
+impl Order {
+    /// The order of the rows of `table` by the column `time`; `None` if there is no time, or none that can be read.
+    fn of(table: &Table, time: Option<usize>) -> Result<Option<Self>> {
+        let Some((time, column)) = time.and_then(|time| Some((time, Column::of(table.times.iter())?))) else {
+            return Ok(None);
+        };
+        let line = |row| table.lines.get(row);
+        let back: Vec<Option<usize>> = table.groups().iter().map(|rows| first_back(&column, rows)).collect();
+        let Some(first) = back.iter().flatten().min().copied() else {
+            return Ok(Some(Self { column, places: None, back: vec![None; back.len()] }));
+        };
+        if let Some(reason) = unsortable(&column, |row| table.times.get(row).into(), line) {
+            let reason = format!("the file goes backwards here, and cannot be sorted: {reason}");
+            return Err(table.error(line(first), time, &reason));
+        }
+        let mut places: Vec<usize> = (0..table.lines.rows()).collect();
+        places.sort_by_key(|&row| column.at.get(row).copied().unwrap_or(UNREAD));
+        let back = back.into_iter().map(|row| row.map(line)).collect();
+        Ok(Some(Self { column, places: Some(places), back }))
+    }
+
+    /// The old place of a row.
+    fn row(&self, row: usize) -> usize {
+        self.places.as_ref().map_or(row, |places| places.get(row).copied().unwrap_or(row))
+    }
+
+    /// What users should know about the times of a series, whose rows these are.
+    fn notes(&self, name: &str, member: usize, rows: &[usize], table: &Table) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(line) = self.back.get(member).copied().flatten() {
+            let name = quoted(name);
+            notes.push(format!("rows are sorted by {name}: the file goes backwards from line {line} on"));
+        }
+        notes.extend(two_ways(name, &self.column));
+        let old: Vec<usize> = rows.iter().map(|&row| self.row(row)).collect();
+        let at: Vec<_> = old.iter().filter_map(|&row| self.column.at.get(row).copied()).collect();
+        let place = |row: usize| old.get(row).copied().unwrap_or(usize::MAX);
+        let (text, line) = (|row| table.times.get(place(row)).to_string(), |row| table.lines.get(place(row)));
+        let unread = at.iter().filter(|at| **at == UNREAD).count();
+        if let Some(row) = at.iter().position(|at| *at == UNREAD) {
+            let (text, line) = (quoted(&text(row)), line(row));
+            let rows = if unread == 1 { "1 row has".into() } else { format!("{unread} rows have") };
+            notes.push(format!("{rows} no {} that can be read; the first is {text} in line {line}", quoted(name)));
+            return notes;
+        }
+        notes.extend(oddities(name, &Calendar::new(self.column.notation.clone(), at), text, line));
+        notes
+    }
+}

@@ -1,0 +1,249 @@
+//! A time column is found by what it holds, its rows are put in order, and what is odd about them is said. Counters and
+//! row numbers are no measurements.
+#![cfg(feature = "std")]
+
+use rnnstep::Error;
+use rnnstep::data::csv::{self, CsvOptions, Missing};
+use rnnstep::data::series::{Reason, Series};
+use std::path::Path;
+
+fn read(text: &str, options: &CsvOptions) -> Result<Series, Error> {
+    csv::read_from(text.as_bytes(), Path::new("t.csv"), options)
+}
+
+fn table(text: &str) -> Series {
+    read(text, &CsvOptions::default()).unwrap()
+}
+
+fn time(series: &Series) -> &str {
+    series.time.as_ref().map_or("", |time| &time.name)
+}
+
+/// A table with these columns, each with a function of the row, from 0.
+fn rows(header: &str, count: usize, row: impl Fn(usize) -> String) -> String {
+    header.to_string() + "\n" + &(0..count).map(|i| row(i) + "\n").collect::<String>()
+}
+
+/// A value that looks measured.
+fn x(row: usize) -> f64 {
+    52.0 + ((row * 37) % 101) as f64 / 10.0
+}
+
+/// The days from 2021-01-01 on.
+fn day(row: usize) -> String {
+    let (month, day) = if row < 31 { (1, row) } else { (2, row - 31) };
+    format!("2021-{month:02}-{:02}", day + 1)
+}
+
+/// The one line that is said.
+fn note(series: &Series) -> &str {
+    assert_eq!(series.notes.len(), 1, "{:?}", series.notes);
+    &series.notes[0]
+}
+
+#[test]
+fn a_time_has_any_name_and_any_place() {
+    let names = [
+        "date",
+        "Date",
+        "ds",
+        "when",
+        "period",
+        "month",
+        "Zeit",
+        "Datum",
+        "fecha",
+        "timestamp",
+        "time",
+        "open_time",
+        "OpenTime",
+        "ts",
+        "index",
+        "x1",
+        "valid from",
+        "_",
+        "Unnamed: 0",
+        "t",
+    ];
+    for name in names {
+        for header in [format!("{name},x,y"), format!("x,{name},y"), format!("x,y,{name}")] {
+            let place = header.split(',').position(|column| column == name).unwrap();
+            let text = rows(&header, 40, |i| {
+                let mut cells = vec![x(i).to_string(), x(i + 7).to_string()];
+                cells.insert(place, day(i));
+                cells.join(",")
+            });
+            let series = table(&text);
+            assert_eq!(
+                (time(&series), &series.columns[..]),
+                (name, &["x".to_string(), "y".to_string()][..]),
+                "{header}"
+            );
+            assert_eq!(series.notes, [""; 0], "{header}");
+        }
+    }
+}
+
+#[test]
+fn counters_and_row_numbers_are_no_measurements() {
+    for (header, first) in
+        [("id,x", 0), (",x", 0), (",x", 1), ("no,x", 1), ("t,x", 0), ("step,x", 1), ("anything,x", 0)]
+    {
+        let series = table(&rows(header, 30, |i| format!("{},{}", i + first, x(i))));
+        assert_eq!(series.columns, ["x"], "{header}");
+        assert!(series.time.is_some(), "{header}");
+    }
+    // beside dates they are left out
+    for name in ["", "id", "Unnamed: 0", "row", "whatever"] {
+        let series = table(&rows(&format!("{name},date,x"), 30, |i| format!("{i},{},{}", day(i), x(i))));
+        assert_eq!((time(&series), &series.columns[..]), ("date", &["x".to_string()][..]), "{name:?}");
+        assert_eq!(series.left_out.iter().map(|one| one.reason).collect::<Vec<_>>(), [Reason::Index], "{name:?}");
+    }
+    // also in any order, and with ids that have gaps
+    let series = table(&rows("n,date,x", 30, |i| format!("{},{},{}", (i * 7) % 30, day(i), x(i))));
+    assert_eq!(series.columns, ["x"]);
+    let series = table(&rows("id,date,x", 30, |i| format!("{},{},{}", i * i + 5, day(i), x(i))));
+    assert_eq!(series.columns, ["x"]);
+    // of each series, and of the whole table
+    for number in [|row: usize| row / 2, |row: usize| row] {
+        let text = rows("n,shop,day,x", 40, |i| format!("{},{},{},{}", number(i), i % 2, day(i / 2), x(i)));
+        for (_, series) in
+            csv::read_long_from(text.as_bytes(), Path::new("t.csv"), &CsvOptions::default(), "shop").unwrap()
+        {
+            let series = series.unwrap();
+            assert_eq!((time(&series), &series.columns[..]), ("day", &["x".to_string()][..]));
+        }
+    }
+    // but they are read if they are asked for
+    let options = CsvOptions { columns: vec!["id".into(), "x".into()], ..Default::default() };
+    assert_eq!(read(&rows("id,x", 30, |i| format!("{i},{}", x(i))), &options).unwrap().columns, ["id", "x"]);
+}
+
+#[test]
+fn numbers_that_are_times() {
+    let one_of = |header: &str, number: fn(usize) -> String| {
+        let series = table(&rows(header, 40, |i| format!("{},{}", number(i), x(i))));
+        assert_eq!(series.columns, ["x"], "{header}: {}", number(1));
+        series.notes.clone()
+    };
+    for name in ["open_time,x", "anything,x"] {
+        assert_eq!(one_of(name, |i| (1_609_459_200 + 60 * i).to_string()), [""; 0]);
+        assert_eq!(one_of(name, |i| (1_609_459_200_000 + 60_000 * i as u64).to_string()), [""; 0]);
+        assert_eq!(one_of(name, |i| (1_609_459_200_000_000 + 60_000_000 * i as u64).to_string()), [""; 0]);
+        assert_eq!(one_of(name, |i| (1_609_459_200_000_000_000 + 60_000_000_000 * i as u64).to_string()), [""; 0]);
+        assert_eq!(one_of(name, |i| day(i).replace('-', "")), [""; 0]);
+        assert_eq!(one_of(name, |i| (1900 + i).to_string()), [""; 0]);
+    }
+    // a second time is no input either
+    let text = rows("open_time,x,close_time", 40, |i| {
+        let start = 1_609_459_200_000 + 60_000 * i as u64;
+        format!("{start},{},{}", x(i), start + 59_999)
+    });
+    let series = table(&text);
+    assert_eq!((time(&series), &series.columns[..]), ("open_time", &["x".to_string()][..]));
+    assert_eq!((series.left_out[0].name.as_str(), series.left_out[0].reason), ("close_time", Reason::Time));
+}
+
+#[test]
+fn a_measurement_that_rises_is_no_counter() {
+    let numbers: [fn(usize) -> String; 7] = [
+        |i| (i * 2).to_string(),
+        |i| (i + 5).to_string(),
+        |i| (i as f64 / 2.0).to_string(),
+        |i| (i + usize::from(i > 20)).to_string(),
+        |i| (1800 + 3 * i).to_string(),
+        |i| (i % 24).to_string(),
+        |i| (i * 1_000_003).to_string(),
+    ];
+    for number in numbers {
+        let series = table(&rows("height,x", 40, |i| format!("{},{}", number(i), x(i))));
+        assert_eq!(series.columns, ["height", "x"], "{}", number(1));
+    }
+    // one column is the series, whatever it holds
+    assert_eq!(table(&rows("id", 40, |i| i.to_string())).columns, ["id"]);
+}
+
+#[test]
+fn rows_are_put_in_order() {
+    let forward = table(&rows("date,x", 40, |i| format!("{},{}", day(i), x(i))));
+    let orders: [(fn(usize) -> usize, u64); 3] = [(|i| 39 - i, 3), (|i| (i * 7) % 40, 8), (|i| i ^ 1, 3)];
+    for (order, line) in orders {
+        let series = table(&rows("date,x", 40, |i| format!("{},{}", day(order(i)), x(order(i)))));
+        assert_eq!((&series.values, &series.time), (&forward.values, &forward.time));
+        assert_eq!(note(&series), format!("rows are sorted by \"date\": the file goes backwards from line {line} on"));
+    }
+    // missing values are filled in afterwards, and lines are those of the file
+    let fill = CsvOptions { missing: Missing::ForwardFill, ..Default::default() };
+    let text = "date,x,y\n2021-01-03,,6\n2021-01-02,2,5\n2021-01-01,1,4\n";
+    assert_eq!(read(text, &fill).unwrap().values.data(), [1., 4., 2., 5., 2., 6.]);
+    let error = read("date,x\n2021-01-02,2\n\n2021-01-01,\n", &fill).unwrap_err().to_string();
+    assert!(error.contains("line 4") && error.contains("none before"), "{error}");
+    // each series for itself
+    let text = rows("date,shop,x", 80, |i| format!("{},{},{}", day((i * 7) % 40), i % 2, x((i * 7) % 40)));
+    for (name, series) in
+        csv::read_long_from(text.as_bytes(), Path::new("t.csv"), &CsvOptions::default(), "shop").unwrap()
+    {
+        let series = series.unwrap();
+        assert!(series.time.as_ref().unwrap().values.is_sorted(), "{name}");
+        assert!(series.notes[0].starts_with("rows are sorted by \"date\""), "{:?}", series.notes);
+    }
+}
+
+#[test]
+fn what_cannot_be_sorted_is_refused() {
+    for (text, parts) in [
+        ("date,x\n2021-01-02,1\n2021-01-01,2\nsoon,3\n2021-01-05,4\n", ["line 3", "line 4", "\"soon\""]),
+        ("date,x\n02/01/2021,1\n01/02/2021,2\n05/06/2021,3\n03/04/2021,4\n", ["line 3", "MM/DD/YYYY", "DD/MM/YYYY"]),
+    ] {
+        let error = read(text, &CsvOptions::default()).unwrap_err().to_string();
+        assert!(error.starts_with("t.csv: ") && parts.iter().all(|part| error.contains(part)), "{error}");
+    }
+    // what is in order stays, and what could not be read is counted
+    let series = table("date,x\n2021-01-01,1\nsoon,2\n2021-01-05,3\nlater,4\n2021-01-06,5\n");
+    assert_eq!(note(&series), "2 rows have no \"date\" that can be read; the first is \"soon\" in line 3");
+}
+
+#[test]
+fn days_and_months_are_told_apart_over_the_whole_column() {
+    let dates = |text: &str| {
+        let series = table(text);
+        let calendar = series.time.as_ref().unwrap().calendar().unwrap();
+        (calendar.step().unwrap().to_string(), calendar.after(1).unwrap().remove(0), series.notes.len())
+    };
+    let written = |date: fn(usize) -> String| rows("d,x", 20, |i| format!("{},{}", date(i), x(i)));
+    assert_eq!(dates(&written(|i| format!("{:02}/01/2024", i + 1))), ("every day".into(), "21/01/2024".into(), 0));
+    assert_eq!(dates(&written(|i| format!("01/{:02}/2024", i + 1))), ("every day".into(), "01/21/2024".into(), 0));
+    assert_eq!(dates(&written(|i| format!("{:02}.01.2024", i + 1))), ("every day".into(), "21.01.2024".into(), 0));
+    // nothing decides: it is said
+    let both = table(&rows("d,x", 9, |i| format!("0{}/01/2024,{}", i + 1, x(i))));
+    assert!(note(&both).contains("MM/DD/YYYY") && note(&both).contains("DD/MM/YYYY"), "{:?}", both.notes);
+}
+
+#[test]
+fn gaps_and_rows_that_are_there_twice_are_counted() {
+    let without = |left_out: &[usize]| {
+        let kept: Vec<usize> = (0..40).filter(|i| !left_out.contains(i)).collect();
+        table(&rows("date,x", kept.len(), |i| format!("{},{}", day(kept[i]), x(kept[i]))))
+    };
+    assert_eq!(
+        note(&without(&[9, 10, 20])),
+        "\"date\" goes every day, but has 2 gaps, in which 3 rows are missing; the first is between \"2021-01-09\" and \
+         \"2021-01-12\" in line 11"
+    );
+    let twice = table(&rows("date,x", 40, |i| format!("{},{}", day(i - usize::from(i > 4)), x(i))));
+    assert_eq!(note(&twice), "1 row has the same \"date\" as the row before; the first is \"2021-01-05\" in line 7");
+    let uneven = table("t,x\n2021-01-01 00:00,1\n2021-01-01 01:00,2\n2021-01-01 02:00,3\n2021-01-01 03:30,4\n");
+    assert_eq!(
+        note(&uneven),
+        "\"t\" goes every hour, but 1 row comes at another time; the first is \"2021-01-01 03:30\" in line 5"
+    );
+    // weekends are no gaps of business days, but a holiday is one
+    let workdays = |rows: &[&str]| {
+        table(&("d,x\n".to_string() + &rows.iter().map(|d| format!("2024-03-{d},1\n")).collect::<String>()))
+    };
+    let weeks =
+        ["04", "05", "06", "07", "08", "11", "12", "13", "14", "15", "18", "19", "20", "21", "22", "25", "26", "27"];
+    assert_eq!(workdays(&weeks).notes, [""; 0]);
+    let holiday: Vec<&str> = weeks.into_iter().filter(|day| *day != "11").collect();
+    assert!(note(&workdays(&holiday)).contains("1 gap, in which 1 row is missing"), "{:?}", workdays(&holiday).notes);
+}
