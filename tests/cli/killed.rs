@@ -274,7 +274,7 @@ fn no_room() {
     let line = "train sunspots.csv --steps 30 --seed 2 --no-plot --save-every 7";
     let answer = run.run(line);
     assert_eq!(answer.code, Some(1), "{}", answer.stderr);
-    let [_, warning, error] = answer.stderr.lines().collect::<Vec<_>>()[..] else { panic!("{}", answer.stderr) };
+    let [_, _, warning, error] = answer.stderr.lines().collect::<Vec<_>>()[..] else { panic!("{}", answer.stderr) };
     let reason = "model.checkpoint.safetensors: File too large (os error 27); the file would be larger than this process \
                   may write; see ulimit -f";
     assert_eq!(warning, format!("warning: {reason}; the training continues and will try again"));

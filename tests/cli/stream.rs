@@ -340,7 +340,9 @@ fn a_state_goes_from_call_to_call() {
         assert_eq!(run.feed_ok(learner, "").code, Some(0));
         assert_eq!(run.bytes("l.safetensors"), run.bytes("s.safetensors"));
         // and a forecast goes on from it
-        run.file("tail.csv", format!("sunspots\n{}", lines[200..].concat()));
+        let table = run.text("sunspots.csv");
+        let rows: Vec<&str> = table.lines().collect();
+        run.file("tail.csv", format!("{}\n{}\n", rows[0], rows[201..].join("\n")));
         run.feed_ok("stream model.safetensors --final-state s.safetensors", lines[..200].concat());
         let whole = run.ok("forecast model.safetensors sunspots.csv --steps 5").stdout;
         let tail = "forecast model.safetensors tail.csv --steps 5";

@@ -377,3 +377,134 @@ proptest! {
         }
     }
 }
+
+/// Numbers as people write them, with the values that `pandas.read_csv` gives when it is told of the marks.
+#[test]
+fn numbers_with_marks_are_read_and_said() {
+    let values = |text: &str, options: &CsvOptions| read(text.as_bytes(), options).unwrap();
+    for (cells, expected, said) in [
+        (["\"52,040\"", "\"59,078\"", "\"1,052,040\""], [52040.0, 59078.0, 1_052_040.0], "\"52,040\" is read as 52040"),
+        (["\"52,040.92\"", "\"59,078.35\"", "7"], [52040.92, 59078.35, 7.0], "\"52,040.92\" is read as 52040.92"),
+        (["$52.04", "-$1.5", "$0"], [52.04, -1.5, 0.0], "\"$52.04\" is read as 52.04"),
+        (["€ 5", "6 €", "EUR 7.5"], [5.0, 6.0, 7.5], "\"€ 5\" is read as 5"),
+        (["12.5%", "7 %", "-1%"], [12.5, 7.0, -1.0], "\"12.5%\" is read as 12.5"),
+        (["\u{2212}9.5", "1", "2"], [-9.5, 1.0, 2.0], "is read as -9.5"),
+        (["(3.25)", "1", "2"], [-3.25, 1.0, 2.0], "\"(3.25)\" is read as -3.25"),
+        (["1'234.5", "1", "2"], [1234.5, 1.0, 2.0], "is read as 1234.5"),
+    ] {
+        let rows: String = cells.iter().zip([1, 2, 4]).map(|(cell, y)| format!("{cell},{y}\n")).collect();
+        let series = values(&format!("x,y\n{rows}"), &CsvOptions::default());
+        let x: Vec<f64> = series.values.data().chunks(2).map(|row| row[0]).collect();
+        assert_eq!((x, series.columns.len()), (expected.to_vec(), 2), "{cells:?}");
+        assert!(series.notes.iter().any(|note| note.contains("\"x\"") && note.contains(said)), "{:?}", series.notes);
+    }
+    // decimal commas, where one column tells of all
+    let german = values("a;b\n1.234;0,5\n2.345;1,5\n3.456;2,25\n", &CsvOptions::default());
+    assert_eq!(german.values.data(), [1234.0, 0.5, 2345.0, 1.5, 3456.0, 2.25]);
+    // thousands that could be decimals: what was taken is said, and how to say otherwise
+    let ambiguous = "x;y\n52,040;1\n59,078;2\n";
+    let series = values(ambiguous, &CsvOptions::default());
+    assert!(series.notes[0].contains("add --decimal ,"), "{:?}", series.notes);
+    let series = values(ambiguous, &CsvOptions { decimal: Some(','), ..Default::default() });
+    assert_eq!(series.values.data(), [52.04, 1.0, 59.078, 2.0]);
+    let series = values("x;y\n1_000;1\n2_000;2\n", &CsvOptions { thousands: Some('_'), ..Default::default() });
+    assert_eq!(series.values.data(), [1000.0, 1.0, 2000.0, 2.0]);
+    // a number that does not fit the others of its column is named
+    let error = read(b"x;y\n1.234,5;1\n1,234.5;2\n".as_slice(), &CsvOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("line 3: column \"x\"") && error.contains("--decimal"), "{error}");
+    for (decimal, thousands) in [(Some(','), Some(',')), (Some('5'), None), (None, Some('-'))] {
+        let options = CsvOptions { decimal, thousands, ..Default::default() };
+        assert!(read(ambiguous.as_bytes(), &options).unwrap_err().to_string().contains("cannot stand"));
+    }
+}
+
+#[test]
+fn lines_that_are_no_rows() {
+    let plain = table(b"date,x,y\n2021-01-01,1,2\n2021-01-02,3,5\n2021-01-03,4,9\n");
+    let rows = "2021-01-01,1,2\n2021-01-02,3,5\n2021-01-03,4,9\n";
+    let same = |text: &str, options: &CsvOptions, note: Option<&str>| {
+        let series = read(text.as_bytes(), options).unwrap();
+        assert_eq!(
+            (&series.columns, &series.values, &series.time),
+            (&plain.columns, &plain.values, &plain.time),
+            "{text}"
+        );
+        match note {
+            Some(note) => assert!(series.notes.iter().any(|one| one.contains(note)), "{:?}", series.notes),
+            None => assert!(series.notes.is_empty(), "{:?}", series.notes),
+        }
+    };
+    let default = CsvOptions::default();
+    same(&format!("Monthly report,,\n,,\ndate,x,y\n{rows}"), &default, Some("lines 1 to 2 are above the table"));
+    same(&format!("Monthly report\n\ndate,x,y\n{rows}"), &default, Some("line 1 is above the table"));
+    same(&format!("date,x,y\n,°C,m/s\n{rows}"), &default, Some("line 2 holds the units"));
+    same(&format!("day,units,\nand,more,\ndate,x,y\n,°C,m/s\n{rows}"), &default, Some("line 4 holds the units"));
+    let comments = CsvOptions { comment: Some(b'#'), ..Default::default() };
+    same(
+        &format!("# made by a logger\n# units: C, m/s\ndate,x,y\n{}", rows.replace("2021-01-02", "#,,\n2021-01-02")),
+        &comments,
+        None,
+    );
+    let skip = CsvOptions { skip_rows: 2, ..Default::default() };
+    for (end, first) in [("\n", "a,b,c\n1,2,3\n"), ("\r\n", "a,b,c\r\n1,2,3\r\n"), ("\r", "a,b,c\r1,2,3\r")] {
+        same(&format!("{first}{}", format!("date,x,y\n{rows}").replace('\n', end)), &skip, None);
+    }
+    // lines are still those of the file
+    let error = |text: &str, options: &CsvOptions| read(text.as_bytes(), options).unwrap_err().to_string();
+    assert!(
+        error("t\nu\nx,y\n1,2\n3,z\n4,5\n", &skip).contains("line 5"),
+        "{}",
+        error("t\nu\nx,y\n1,2\n3,z\n4,5\n", &skip)
+    );
+    assert!(error("#\nx,y\n#\n1,2\n3,z\n4,5\n", &comments).contains("line 5"));
+    assert!(error("1,2\n3,4\n", &CsvOptions { skip_rows: 9, ..Default::default() }).contains("is empty"));
+    for comment in [b'\n', b'"', b'5', 0xff] {
+        assert!(
+            error(rows, &CsvOptions { comment: Some(comment), ..Default::default() }).contains("cannot begin comments")
+        );
+    }
+    // the first column of pandas has no name, and is no title
+    assert_eq!(table(b",x,y\n0,1,2\n1,3,4\n2,7,1\n").columns[..].last().unwrap(), "y");
+}
+
+/// In a table of one column an empty line is a value that is missing, and not no line.
+#[test]
+fn empty_lines_of_one_column() {
+    let text = b"v\n1\n\n3\n4\n\n\n7\n\n";
+    let error = read(text.as_slice(), &CsvOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("line 3: column \"v\": the value is missing"), "{error}");
+    let with = |missing| read(text.as_slice(), &CsvOptions { missing, ..Default::default() }).unwrap();
+    assert_eq!(with(Missing::ForwardFill).values.data(), [1.0, 1.0, 3.0, 4.0, 4.0, 4.0, 7.0]);
+    assert_eq!(with(Missing::Drop).values.data(), [1.0, 3.0, 4.0, 7.0]);
+    assert_eq!(table(b"a,b\n1,2\n\n3,4\n").values.data(), [1.0, 2.0, 3.0, 4.0], "of several columns it is no row");
+    let commented = CsvOptions { comment: Some(b'#'), ..Default::default() };
+    assert_eq!(read(b"v\n1\n# two\n3\n".as_slice(), &commented).unwrap().values.data(), [1.0, 3.0]);
+}
+
+#[test]
+fn more_texts_that_mean_missing() {
+    let na = |na: &[&str], missing| CsvOptions {
+        na: na.iter().map(ToString::to_string).collect(),
+        missing,
+        ..Default::default()
+    };
+    let text = b"x,y\n1,2\n-,3\n-999,4\n-999.0,5\n6,missing\n7,8\n";
+    let all = na(&["-", "-999", "missing"], Missing::Drop);
+    assert_eq!(read(text.as_slice(), &all).unwrap().values.data(), [1.0, 2.0, 7.0, 8.0]);
+    let error = read(text.as_slice(), &na(&["-"], Missing::Error)).unwrap_err().to_string();
+    assert!(error.contains("line 3") && error.contains("missing"), "{error}");
+}
+
+#[test]
+#[cfg(feature = "gzip")]
+fn compressed_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv.gz");
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(b"x,y\n1,2\n3,4.5\n").unwrap();
+    let packed = packed.finish().unwrap();
+    std::fs::write(&path, &packed).unwrap();
+    assert_eq!(csv::read(&path, &CsvOptions::default()).unwrap().values.data(), [1.0, 2.0, 3.0, 4.5]);
+    std::fs::write(&path, &packed[..packed.len() - 9]).unwrap();
+    assert!(csv::read(&path, &CsvOptions::default()).unwrap_err().to_string().contains("t.csv.gz"));
+}

@@ -64,6 +64,11 @@ fn options(dice: &mut Dice) -> CsvOptions {
     let columns: &[&str] =
         dice.one(&[&[][..], &[], &["a"], &["2", "1"], &["value", "value"], &[""], &["0"], &["99999999999999999999"]]);
     CsvOptions {
+        skip_rows: dice.one(&[0, 0, 0, 1, u64::MAX]),
+        comment: dice.one(&[None, None, Some(b'#'), Some(b'\n'), Some(b',')]),
+        decimal: dice.one(&[None, None, Some(','), Some('.'), Some('5')]),
+        thousands: dice.one(&[None, None, Some('.'), Some('e'), Some('\u{a0}')]),
+        na: dice.one(&[&[][..], &[], &["-"], &["-999", ""]]).iter().map(ToString::to_string).collect(),
         columns: columns.iter().map(ToString::to_string).collect(),
         missing: dice.one(&[Missing::Error, Missing::ForwardFill, Missing::Drop]),
         header: dice.one(&[None, None, Some(true), Some(false)]),

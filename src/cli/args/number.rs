@@ -62,6 +62,11 @@ pub fn percent(text: &str) -> Result<f64, String> {
     number(text, |number| number > 0.0 && number < 100.0, "a number above 0 and below 100")
 }
 
+/// Any finite number.
+pub fn finite(text: &str) -> Result<f64, String> {
+    number(text, |_| true, "a finite number")
+}
+
 /// 0 or more.
 pub fn not_negative(text: &str) -> Result<f64, String> {
     number(text, |number| number >= 0.0, "a finite number, not negative")

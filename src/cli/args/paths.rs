@@ -1,6 +1,7 @@
 //! The files that a command reads and writes: no file that is read is overwritten, and none is written twice.
 
 use crate::cli::failure::Failure;
+use crate::cli::output::files::is_standard;
 use rnnstep::Error;
 use rnnstep::model::file;
 use std::collections::HashMap;
@@ -44,7 +45,8 @@ impl<'a> Paths<'a> {
         what: &'static str,
         paths: impl IntoIterator<Item = &'a (impl AsRef<Path> + ?Sized + 'a)>,
     ) -> Self {
-        self.writes.extend(paths.into_iter().map(|path| (what, path.as_ref())));
+        let paths = paths.into_iter().map(AsRef::as_ref).filter(|path: &&Path| !is_standard(path));
+        self.writes.extend(paths.map(|path| (what, path)));
         self
     }
 

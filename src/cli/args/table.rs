@@ -2,7 +2,7 @@
 
 use crate::cli::args::value;
 use crate::cli::failure::Failure;
-use crate::cli::output::files::extension;
+use crate::cli::output::files::{extension, is_standard};
 use crate::cli::output::screen::tell;
 use clap::Args;
 use rnnstep::Error;
@@ -12,6 +12,7 @@ use rnnstep::data::{holes, npy};
 use rnnstep::error::{escaped, quoted};
 use rnnstep::model::file::Columns;
 use serde::{Deserialize, Serialize};
+use std::io::stdin;
 use std::path::Path;
 
 /// How to read a table.
@@ -30,6 +31,30 @@ pub struct TableArgs {
     /// Delimiter of a .csv, one character or \t [default: detected]
     #[arg(long, value_parser = delimiter, value_name = "CHARACTER")]
     pub delimiter: Option<u8>,
+    /// Leave out so many lines at the beginning of a .csv
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skip_rows: u64,
+    /// Leave out the lines of a .csv that begin with this character, such as #
+    #[arg(long, value_parser = delimiter, value_name = "CHARACTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<u8>,
+    /// Decimal mark of the numbers in a .csv: . or , [default: detected]
+    #[arg(long, value_name = "CHARACTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<char>,
+    /// Mark between the thousands of the numbers in a .csv [default: detected]
+    #[arg(long, value_name = "CHARACTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thousands: Option<char>,
+    /// More texts of a .csv that mean a missing value, separated by commas, such as -,-999
+    #[arg(long, value_name = "TEXT,...", value_delimiter = ',', allow_hyphen_values = true)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub na: Vec<String>,
+}
+
+fn is_zero(rows: &u64) -> bool {
+    *rows == 0
 }
 
 /// How to read a table for a trained model.
@@ -45,9 +70,13 @@ pub struct ModelTableArgs {
 /// The most columns of an .npy, each of which gets a name: as many as a row of a .csv has room for.
 const MOST_COLUMNS: usize = 1 << 19;
 
-/// A table from a .csv or .npy file.
+/// A table from a .csv file, which may be compressed (.csv.gz), from standard input (-), or from an .npy file.
 pub fn read_series(path: &Path, options: &CsvOptions) -> Result<Series, Failure> {
-    match extension(path).as_str() {
+    let kind = match extension(path).as_str() {
+        "gz" => extension(Path::new(path.file_stem().unwrap_or_default())),
+        kind => kind.into(),
+    };
+    match kind.as_str() {
         "npy" => {
             let values = npy::read(path)?.wide();
             let [_, columns] = *values.dims() else {
@@ -63,7 +92,11 @@ pub fn read_series(path: &Path, options: &CsvOptions) -> Result<Series, Failure>
             Ok(Series::new((1..=columns).map(|c| c.to_string()).collect(), values, None)?)
         }
         "csv" | "tsv" | "txt" | "" => {
-            let series = csv::read(path, options)?;
+            let standard_input = Path::new("standard input");
+            let (series, path) = match is_standard(path) {
+                true => (csv::read_from(stdin().lock(), standard_input, options)?, standard_input),
+                false => (csv::read(path, options)?, path),
+            };
             let path = path.display().to_string();
             tell(&series.notes.iter().map(|note| note_on(&path, note)).collect::<Vec<_>>(), "more notes");
             Ok(series)
@@ -86,6 +119,11 @@ pub fn csv_options(table: &TableArgs, wanted: Vec<String>) -> CsvOptions {
         delimiter: table.delimiter,
         columns: wanted,
         or_all: false,
+        skip_rows: table.skip_rows,
+        comment: table.comment,
+        decimal: table.decimal,
+        thousands: table.thousands,
+        na: table.na.clone(),
     }
 }
 

@@ -14,6 +14,11 @@ pub fn write(path: &Path, write: impl FnOnce() -> Result<(), Error>) -> Result<(
     }
 }
 
+/// Whether a path stands for standard input or output.
+pub fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
 /// The extension in lower case.
 pub fn extension(path: &Path) -> String {
     path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default()

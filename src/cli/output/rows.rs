@@ -1,7 +1,7 @@
 //! Predictions as rows, on stdout or in a file. The extension of the file decides its format.
 
 use crate::cli::failure::Failure;
-use crate::cli::output::files::{self, extension};
+use crate::cli::output::files::{self, extension, is_standard};
 use crate::cli::output::screen::Screen;
 use rnnstep::data::series::Time;
 use rnnstep::data::{csv, npy};
@@ -19,6 +19,7 @@ pub fn write(
     time: Option<&Time>,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
+    let out = out.filter(|path| !is_standard(path));
     let kind = out.map(extension);
     match (out, kind.as_deref()) {
         (Some(path), Some("npy")) => return Ok(files::write(path, || npy::write(path, y))?),

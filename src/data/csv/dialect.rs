@@ -1,7 +1,9 @@
 //! The format of a table, detected from its beginning: encoding, delimiter, header or not, columns of numbers.
 
+use super::CsvOptions;
 use super::columns::Look;
-use super::rows::Rows;
+use super::numeral::{self, Style};
+use super::rows::{Layout, Rows};
 use crate::error::{Error, Result, quoted};
 use crate::io::atomic::FOLDER;
 use crate::io::foreign::{self, Foreign};
@@ -34,6 +36,12 @@ pub(super) struct Dialect {
     pub(super) kinds: Vec<Kind>,
     /// For each column, whether it may be a time or a counter.
     pub(super) looks: Vec<Look>,
+    /// For each column, how its numbers are written.
+    pub(super) styles: Vec<Style>,
+    /// The rows above the table: a title, and the like.
+    pub(super) above: usize,
+    /// Whether the row below the header holds units.
+    pub(super) units: bool,
 }
 
 /// What a column holds, as far as the beginning shows.
@@ -51,8 +59,8 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Cell {
     Number(f64),
-    /// A number with a decimal comma, where a point should be.
-    DecimalComma,
+    /// A number with marks: a decimal comma, marks between thousands, a currency.
+    Marked,
     Missing,
     Text,
 }
@@ -65,15 +73,13 @@ impl Cell {
         }
         match text.parse::<f64>() {
             Ok(value) => Self::Number(value),
-            Err(_) if text.matches(',').count() == 1 && text.replace(',', ".").parse::<f64>().is_ok() => {
-                Self::DecimalComma
-            }
+            Err(_) if numeral::is_marked(text) => Self::Marked,
             Err(_) => Self::Text,
         }
     }
 
     fn is_numeric(self) -> bool {
-        matches!(self, Self::Number(_) | Self::DecimalComma)
+        matches!(self, Self::Number(_) | Self::Marked)
     }
 }
 
@@ -108,10 +114,10 @@ impl Sample {
     }
 
     /// The rows of the sample, up to the first that cannot be read. A last row that the sample cuts off is left out.
-    fn rows<T>(&self, delimiter: u8, cell: impl Fn(&str) -> T) -> Vec<Vec<T>> {
-        let mut rows = Rows::new(self.bytes.as_slice(), delimiter);
+    fn rows<T>(&self, layout: Layout, cell: impl Fn(&str) -> T) -> Vec<Vec<T>> {
+        let mut rows = Rows::new(self.bytes.as_slice(), layout);
         let mut found = Vec::new();
-        while let Ok(Some((_, row))) = rows.next() {
+        while let Ok(Some((_, row, _))) = rows.next() {
             found.push(row.iter().map(|bytes| cell(&String::from_utf8_lossy(bytes))).collect());
         }
         if !self.whole && found.len() > 1 {
@@ -122,22 +128,21 @@ impl Sample {
 }
 
 impl Dialect {
-    /// Detects the format. `delimiter` and `header` are taken as they are if given.
+    /// Detects the format, except for what `options` give.
     ///
     /// # Errors
-    /// If `delimiter` is a character that cannot be a delimiter.
-    pub(super) fn find(sample: &Sample, delimiter: Option<u8>, header: Option<bool>) -> Result<Self> {
-        let (delimiter, rows) = match delimiter {
-            Some(delimiter) if matches!(delimiter, 0 | b'\n' | b'\r' | b'"' | 0x80..) => {
-                let delimiter = quoted(&char::from(delimiter).to_string());
-                return Err(Error::invalid(format!("{delimiter} cannot be a delimiter; use one of , ; | tab space")));
-            }
-            Some(delimiter) => (delimiter, sample.rows(delimiter, Cell::of)),
+    /// If a mark is given that cannot be one.
+    pub(super) fn find(sample: &Sample, options: &CsvOptions) -> Result<Self> {
+        check_marks(options)?;
+        let layout = |delimiter| Layout { delimiter, skip: options.skip_rows, comment: options.comment };
+        let cells = |delimiter| sample.rows(layout(delimiter), |text| options.cell(text));
+        let (delimiter, mut rows) = match options.delimiter {
+            Some(delimiter) => (delimiter, cells(delimiter)),
             None => {
-                let mut best = (b',', sample.rows(b',', Cell::of));
+                let mut best = (b',', cells(b','));
                 let mut best_score = score(&best.1);
                 for &delimiter in &DELIMITERS[1..] {
-                    let rows = sample.rows(delimiter, Cell::of);
+                    let rows = cells(delimiter);
                     let score = score(&rows);
                     if score > best_score {
                         (best, best_score) = ((delimiter, rows), score);
@@ -146,6 +151,10 @@ impl Dialect {
                 best
             }
         };
+        let above = above(&rows);
+        rows.drain(..above);
+        let mut texts = sample.rows(layout(delimiter), |text| options.text(text).to_string());
+        texts.drain(..above.min(texts.len()));
         let (first, rest) = match rows.split_first() {
             Some((first, rest)) => (first.as_slice(), rest),
             None => (&[][..], &[][..]),
@@ -154,11 +163,71 @@ impl Dialect {
             (0..first.len()).map(|column| kind(rows.iter().filter_map(|row| row.get(column).copied()))).collect()
         };
         let below = kinds(rest);
-        let header = header.unwrap_or_else(|| is_header(first, &below));
-        let kinds = if header { below } else { kinds(&rows) };
-        let looks = looks(&sample.rows(delimiter, |cell| cell.to_string()), header, &kinds);
-        Ok(Self { delimiter, header, kinds, looks })
+        let header = options.header.unwrap_or_else(|| is_header(first, &below));
+        let units = header && rest.first().is_some_and(|row| are_units(row, &kinds(rest.get(1..).unwrap_or_default())));
+        if units {
+            texts.remove(1);
+        }
+        let kinds = match (header, units) {
+            (true, true) => kinds(rest.get(1..).unwrap_or_default()),
+            (true, false) => below,
+            _ => kinds(&rows),
+        };
+        let looks = looks(&texts, header, &kinds);
+        let styles = numeral::styles(
+            texts.get(usize::from(header)..).unwrap_or_default(),
+            kinds.len(),
+            options.decimal,
+            options.thousands,
+        );
+        Ok(Self { delimiter, header, kinds, looks, styles, above, units })
     }
+}
+
+/// Checks the marks that `options` give.
+fn check_marks(options: &CsvOptions) -> Result<()> {
+    let wrong = |mark: char, reason: &str| Err(Error::invalid(format!("{} {reason}", quoted(&mark.to_string()))));
+    if let Some(delimiter @ (0 | b'\n' | b'\r' | b'"' | 0x80..)) = options.delimiter {
+        return wrong(delimiter.into(), "cannot be a delimiter; use one of , ; | tab space");
+    }
+    if let Some(comment @ (0 | b'\n' | b'\r' | b'"' | b'0'..=b'9' | 0x80..)) = options.comment {
+        return wrong(comment.into(), "cannot begin comments; use # or the like");
+    }
+    for (mark, what) in [(options.decimal, "before decimals"), (options.thousands, "between thousands")] {
+        if let Some(mark) = mark.filter(|mark| mark.is_alphanumeric() || "+-\u{2212}\"".contains(*mark)) {
+            return wrong(mark, &format!("cannot stand {what}"));
+        }
+    }
+    match options.decimal {
+        Some(mark) if options.thousands == Some(mark) => {
+            wrong(mark, "cannot stand before decimals and between thousands")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The most rows above a table that are looked for.
+const MOST_ABOVE: usize = 20;
+
+/// The number of rows above the table: they have no numbers, and fewer cells than the table has columns.
+fn above(rows: &[Vec<Cell>]) -> usize {
+    let mut widths: Vec<usize> = rows.iter().map(Vec::len).collect();
+    widths.sort_unstable();
+    let Some(width) = widths.chunk_by(|a, b| a == b).max_by_key(|run| run.len()).map(|run| run[0]) else { return 0 };
+    let is_full = |row: &Vec<Cell>| row.len() == width && !row.contains(&Cell::Missing);
+    let Some(first) = rows.iter().take(MOST_ABOVE).position(is_full).filter(|_| width > 1) else { return 0 };
+    let is_title = |row: &Vec<Cell>| !is_full(row) && row.iter().all(|cell| !cell.is_numeric());
+    // a row of the right width with an empty cell may be a header: what follows it is then no header
+    let names = rows.get(first).is_some_and(|row| row.iter().all(|cell| *cell == Cell::Text));
+    let may_be_header = |row: &Vec<Cell>| row.len() == width && !names;
+    let titles = &rows[..first];
+    if titles.iter().all(is_title) && !titles.iter().any(may_be_header) { first } else { 0 }
+}
+
+/// Whether the row below a header holds units: text above columns of numbers, and no number.
+fn are_units(row: &[Cell], below: &[Kind]) -> bool {
+    let over_numbers = |(cell, kind): (&Cell, &Kind)| *cell == Cell::Text && *kind == Kind::Numbers;
+    row.iter().all(|cell| !cell.is_numeric()) && row.iter().zip(below).any(over_numbers)
 }
 
 /// Whether the text of a cell stands for a missing value: see [`Missing`](super::Missing).
@@ -222,7 +291,7 @@ mod tests {
 
     fn find(text: &str) -> Dialect {
         let sample = Sample::take(&mut text.as_bytes(), Path::new("test")).unwrap();
-        Dialect::find(&sample, None, None).unwrap()
+        Dialect::find(&sample, &CsvOptions::default()).unwrap()
     }
 
     #[test]
@@ -259,8 +328,9 @@ mod tests {
     fn cells() {
         assert_eq!(Cell::of(" 1.5 "), Cell::Number(1.5));
         assert_eq!(Cell::of("-1e3"), Cell::Number(-1000.0));
-        assert_eq!(Cell::of("1,5"), Cell::DecimalComma);
-        assert_eq!(Cell::of("1,234,567"), Cell::Text);
+        assert_eq!(Cell::of("1,5"), Cell::Marked);
+        assert_eq!(Cell::of("1,234,567"), Cell::Marked);
+        assert_eq!(Cell::of("1,23,4"), Cell::Text);
         assert_eq!(Cell::of("0x10"), Cell::Text);
         for missing in ["", "  ", "NA", "n/a", "NaN", "null", "NULL", "?"] {
             assert_eq!(Cell::of(missing), Cell::Missing);

@@ -36,6 +36,7 @@ impl Table<'_> {
             self.sort(order);
         }
         self.fill(order.as_ref())?;
+        self.note_numbers();
         let notes = self.note(time, order.as_ref());
         let name_of = |&column: &usize| self.names.get(column).cloned().unwrap_or_default();
         let text = |row| self.times.get(order.as_ref().map_or(row, |order| order.row(row))).to_string();
@@ -141,19 +142,24 @@ impl Table<'_> {
         Ok(())
     }
 
-    /// What users should know about the times of each series. The lines of a single series are returned.
+    /// What users should know about the file and about the times of each series. The lines of a single series are
+    /// returned; of several, those about the file go to the first.
     fn note(&mut self, time: Option<usize>, order: Option<&Order>) -> Vec<String> {
-        let Some(name) = time.and_then(|column| self.names.get(column)).cloned() else { return Vec::new() };
-        let mut all = Vec::new();
-        for (member, rows) in self.groups().into_iter().enumerate() {
-            let notes = order.map_or_else(
-                || vec![format!("{} is not read as a time, so the rows stay in the order of the file", quoted(&name))],
-                |order| order.notes(&name, member, &rows, self),
-            );
-            match &mut self.members {
-                Some(members) => members.note(member, notes),
-                None => all = notes,
+        let mut all = std::mem::take(&mut self.notes);
+        if let Some(name) = time.and_then(|column| self.names.get(column)).cloned() {
+            for (member, rows) in self.groups().into_iter().enumerate() {
+                let unread = "is not read as a time, so the rows stay in the order of the file";
+                let notes = order.map_or_else(
+                    || vec![format!("{} {unread}", quoted(&name))],
+                    |order| order.notes(&name, member, &rows, self),
+                );
+                all.extend(notes);
+                if let Some(members) = &mut self.members {
+                    members.note(member, std::mem::take(&mut all));
+                }
             }
+        } else if let Some(members) = &mut self.members {
+            members.note(0, std::mem::take(&mut all));
         }
         all
     }

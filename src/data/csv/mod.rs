@@ -6,6 +6,7 @@ mod columns;
 mod dialect;
 mod finish;
 mod kept;
+mod numeral;
 mod rows;
 pub(super) mod text;
 
@@ -20,10 +21,11 @@ use csv::ByteRecord;
 pub use dialect::is_missing;
 use dialect::{Cell, Dialect, Kind, Sample};
 use kept::{Lines, Times};
-use rows::Rows;
+use numeral::Style;
+use rows::{Layout, Rows};
 use std::fmt::{Display, LowerExp};
 use std::fs::File;
-use std::io::{self, Cursor, Read, Write};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 use std::path::Path;
 pub use text::text;
 use text::{NOT_UTF8, QUOTE, is_formula};
@@ -43,6 +45,10 @@ pub enum Missing {
 }
 
 /// How a table is read. The default detects the format and takes all columns of numbers.
+///
+/// Numbers may have a currency or a percent sign beside them, which is left out, marks between thousands, a decimal
+/// comma, or parentheses instead of a minus. Rows of text above the header, and a row of units below it, are left out.
+/// [`Series::notes`] says so.
 #[derive(Debug, Clone, Default)]
 pub struct CsvOptions {
     /// What to do about missing values.
@@ -61,6 +67,16 @@ pub struct CsvOptions {
     pub columns: Vec<String>,
     /// If one of `columns` is missing (by its exact name), read all columns that hold numbers instead of failing.
     pub or_all: bool,
+    /// Lines at the beginning of the file that are left out.
+    pub skip_rows: u64,
+    /// Lines that begin with this character are left out.
+    pub comment: Option<u8>,
+    /// What stands before the decimals. `None`: a point or a comma, whichever fits the columns.
+    pub decimal: Option<char>,
+    /// What stands between thousands. `None`: a comma or a point, whichever is not the decimal mark.
+    pub thousands: Option<char>,
+    /// More texts that mean a missing value, such as `-` or `-999`. A number means all texts of the same number.
+    pub na: Vec<String>,
 }
 
 impl CsvOptions {
@@ -71,6 +87,25 @@ impl CsvOptions {
         with_delimiter: delimiter, Option<u8>;
         with_columns: columns, Vec<String>;
         with_or_all: or_all, bool;
+        with_skip_rows: skip_rows, u64;
+        with_comment: comment, Option<u8>;
+        with_decimal: decimal, Option<char>;
+        with_thousands: thousands, Option<char>;
+        with_na: na, Vec<String>;
+    }
+
+    /// The text of a cell; empty if it means a missing value.
+    fn text<'t>(&self, text: &'t str) -> &'t str {
+        let text = text.trim();
+        let same = |na: &String| {
+            na.trim() == text || na.parse::<f64>().is_ok_and(|na| text.parse::<f64>().is_ok_and(|value| value == na))
+        };
+        if self.na.iter().any(same) { "" } else { text }
+    }
+
+    /// What is in a cell.
+    fn cell(&self, text: &str) -> Cell {
+        Cell::of(self.text(text))
     }
 }
 
@@ -118,29 +153,59 @@ pub fn read_long_from(
     table(source, name, options, Some(column))?.finish_long()
 }
 
-fn open(path: &Path) -> Result<File> {
+/// Opens a file; one that was compressed by gzip is read as what it was.
+fn open(path: &Path) -> Result<impl Read + use<>> {
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
     if file.metadata().is_ok_and(|found| found.is_dir()) {
         return Err(Error::file(path, FOLDER));
     }
-    Ok(file)
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    let is_gzip = file.fill_buf().map_err(|error| Error::io(path, error))?.starts_with(&[0x1f, 0x8b]);
+    Ok(unpacked(file, is_gzip))
+}
+
+#[cfg(feature = "gzip")]
+fn unpacked(file: BufReader<File>, is_gzip: bool) -> Box<dyn Read> {
+    if is_gzip { Box::new(flate2::bufread::MultiGzDecoder::new(file)) } else { Box::new(file) }
+}
+
+#[cfg(not(feature = "gzip"))]
+fn unpacked(file: BufReader<File>, _: bool) -> BufReader<File> {
+    file
 }
 
 fn table<'a>(mut source: impl Read, name: &'a Path, options: &CsvOptions, series: Option<&str>) -> Result<Table<'a>> {
     let sample = Sample::take(&mut source, name)?;
-    let dialect = Dialect::find(&sample, options.delimiter, options.header)?;
-    let mut rows = Rows::new(Cursor::new(sample.bytes).chain(source), dialect.delimiter);
+    let dialect = Dialect::find(&sample, options)?;
+    let layout = Layout { delimiter: dialect.delimiter, skip: options.skip_rows, comment: options.comment };
+    let mut rows = Rows::new(Cursor::new(sample.bytes).chain(source), layout);
     let mut table: Option<Table> = None;
-    while let Some((line, row)) = rows.next().map_err(|(line, stop)| stop.into_error(name, line))? {
-        if let Some(table) = &mut table {
-            table.push(line, row)?;
+    let (mut above, mut units) = (Vec::new(), dialect.units);
+    let missing = ByteRecord::from(vec![""]);
+    while let Some((line, row, empty)) = rows.next().map_err(|(line, stop)| stop.into_error(name, line))? {
+        if above.len() < dialect.above {
+            above.push(line);
             continue;
         }
-        let mut fresh = Table::new(name, line, row, &dialect, options, series)?;
-        if !dialect.header {
-            fresh.push(line, row)?;
+        let Some(table) = &mut table else {
+            let mut fresh = Table::new(name, line, row, &dialect, options, series)?;
+            fresh.note_above(&above);
+            if !dialect.header {
+                fresh.push(line, row)?;
+            }
+            table = Some(fresh);
+            continue;
+        };
+        if core::mem::take(&mut units) {
+            table.notes.push(format!("line {line} holds the units of the columns and is left out"));
+            continue;
         }
-        table = Some(fresh);
+        // an empty line is no row of several columns, but in a single column it is a value that is missing
+        let single = table.width == 1;
+        for &line in empty.iter().filter(|_| single) {
+            table.push(line, &missing)?;
+        }
+        table.push(line, row)?;
     }
     table.ok_or_else(|| Error::file(name, "is empty; it should hold rows of numbers"))
 }
@@ -158,7 +223,7 @@ pub fn read_texts<const N: usize>(
 ) -> Result<()> {
     let mut rows = Rows::new(open(path)?, b',');
     let mut header: Option<(usize, [usize; N])> = None;
-    while let Some((line, row)) = rows.next().map_err(|(line, stop)| stop.into_error(path, line))? {
+    while let Some((line, row, _)) = rows.next().map_err(|(line, stop)| stop.into_error(path, line))? {
         let Some((width, places)) = header else {
             let mut places = [0; N];
             for (place, name) in places.iter_mut().zip(names) {
@@ -260,6 +325,12 @@ struct Table<'a> {
     /// Columns that may be no measurements.
     watched: Vec<Watch>,
     left_out: Vec<LeftOut>,
+    options: CsvOptions,
+    /// For each column of the file, how its numbers are written, and the first cell that is not a plain number.
+    styles: Vec<Style>,
+    marked: Vec<Option<String>>,
+    /// What users should know about how the file was read.
+    notes: Vec<String>,
 }
 
 /// The column that the time is taken from.
@@ -375,6 +446,10 @@ impl<'a> Table<'a> {
             members: series.map(Members::new),
             watched,
             left_out,
+            marked: vec![None; dialect.styles.len()],
+            styles: dialect.styles.clone(),
+            options: options.clone(),
+            notes: Vec::new(),
         };
         Ok(table)
     }
@@ -390,7 +465,7 @@ impl<'a> Table<'a> {
         let Some(member) = self.member(line, row)? else { return Ok(()) };
         for watch in &mut self.watched {
             let cell = String::from_utf8_lossy(row.get(watch.column).unwrap_or_default());
-            watch.see(&cell, self.members.as_ref().map(|_| member));
+            watch.see(self.options.text(&cell), self.members.as_ref().map(|_| member));
         }
         let time = self.time.as_ref().map_or(Ok(""), |time| self.time_of(line, time.column, row))?;
         let room =
@@ -456,28 +531,72 @@ impl<'a> Table<'a> {
     }
 
     /// The value of a cell; `None` if it is missing.
-    fn value(&self, line: u64, column: usize, cell: &[u8]) -> Result<Option<f64>> {
+    fn value(&mut self, line: u64, column: usize, cell: &[u8]) -> Result<Option<f64>> {
         let Ok(text) = core::str::from_utf8(cell) else {
             return Err(self.error(line, column, NOT_UTF8));
         };
-        let text = text.trim();
-        match Cell::of(text) {
-            Cell::Number(value) if (value as f32).is_finite() => Ok(Some(value)),
-            Cell::Number(_) => {
+        let text = self.options.text(text);
+        let style = self.styles.get(column).copied().unwrap_or(Style::POINT);
+        let value = match Cell::of(text) {
+            Cell::Missing if self.missing == Missing::Error => {
+                let advice = "fill it in or use --missing forward-fill or --missing drop";
+                return Err(self.error(line, column, &format!("the value is missing; {advice}")));
+            }
+            Cell::Missing => return Ok(None),
+            // a point may stand between thousands
+            Cell::Number(value) if style.decimal == '.' || !text.contains('.') => Some(value),
+            Cell::Text => None,
+            Cell::Number(_) | Cell::Marked => {
+                if let Some(first @ None) = self.marked.get_mut(column) {
+                    *first = Some(text.into());
+                }
+                style.read(text)
+            }
+        };
+        match value {
+            Some(value) if (value as f32).is_finite() => Ok(Some(value)),
+            Some(_) => {
                 let reason = format!("{} is not finite as a 32-bit number; the largest is 3.4e38", quoted(text));
                 Err(self.error(line, column, &reason))
             }
-            Cell::Missing if self.missing == Missing::Error => Err(self.error(
-                line,
-                column,
-                "the value is missing; fill it in or use --missing forward-fill or --missing drop",
-            )),
-            Cell::Missing => Ok(None),
-            Cell::DecimalComma => {
-                let reason = format!("{} has a decimal comma; write it with a point", quoted(text));
+            None if Cell::of(text) == Cell::Text => {
+                Err(self.error(line, column, &format!("{} is not a number", quoted(text))))
+            }
+            None => {
+                let reason = format!(
+                    "{} is no number in a column with {:?} before decimals; if that is wrong, give --decimal",
+                    quoted(text),
+                    style.decimal
+                );
                 Err(self.error(line, column, &reason))
             }
-            Cell::Text => Err(self.error(line, column, &format!("{} is not a number", quoted(text)))),
+        }
+    }
+
+    /// Notes the lines above the table, which are left out.
+    fn note_above(&mut self, lines: &[u64]) {
+        self.notes.extend(match lines {
+            [] => None,
+            [line] => Some(format!("line {line} is above the table and is left out")),
+            [first, .., last] => Some(format!("lines {first} to {last} are above the table and are left out")),
+        });
+    }
+
+    /// Notes how the numbers of the columns were read that are not plain.
+    fn note_numbers(&mut self) {
+        for &column in &self.wanted {
+            let (Some(Some(text)), Some(style)) = (self.marked.get(column), self.styles.get(column)) else { continue };
+            let (Some(value), name) = (style.read(text), self.names.get(column)) else { continue };
+            let name = name.map(|name| quoted(name)).unwrap_or_default();
+            // in the other style it would be another number
+            let other = if style.decimal == '.' { Style::COMMA } else { Style::POINT };
+            let advice = match other.read(text) {
+                Some(_) if self.options.decimal.is_none() => {
+                    format!("; if {:?} stands before its decimals, add --decimal {}", other.decimal, other.decimal)
+                }
+                _ => String::new(),
+            };
+            self.notes.push(format!("column {name}: {} is read as {}{advice}", quoted(text), number(value)));
         }
     }
 
@@ -489,7 +608,10 @@ impl<'a> Table<'a> {
     fn ragged(&self, line: u64, width: usize) -> Error {
         let values = |n: usize| if n == 1 { "1 value".to_string() } else { format!("{n} values") };
         let (got, expected, first) = (values(width), values(self.width), self.first_line);
-        let reason = format!("holds {got}, but line {first} holds {expected}; every row needs the same number");
+        let reason = format!(
+            "holds {got}, but line {first} holds {expected}; every row needs the same number (lines that are no rows can \
+             be left out with --skip-rows and --comment)"
+        );
         Error::row(self.name, line, reason)
     }
 }

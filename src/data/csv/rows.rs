@@ -9,11 +9,30 @@ use std::path::Path;
 /// numbers.
 pub(super) const LONGEST_ROW: usize = 1 << 20;
 
+/// How lines are cut into rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    pub delimiter: u8,
+    /// Lines at the beginning that are left out.
+    pub skip: u64,
+    /// Lines that begin with it are left out.
+    pub comment: Option<u8>,
+}
+
+impl From<u8> for Layout {
+    fn from(delimiter: u8) -> Self {
+        Self { delimiter, skip: 0, comment: None }
+    }
+}
+
 /// The rows of a table.
 pub(super) struct Rows<R: Read> {
     reader: Reader<Lines<R>>,
     record: ByteRecord,
 }
+
+/// The line of a row, its cells, and the empty lines before it.
+type Row<'a> = (u64, &'a ByteRecord, &'a [u64]);
 
 /// Why there is no next row.
 #[derive(Debug)]
@@ -29,18 +48,20 @@ pub(super) enum Stop {
 }
 
 impl<R: Read> Rows<R> {
-    pub(super) fn new(source: R, delimiter: u8) -> Self {
-        let lines = Lines::new(source, delimiter == b' ');
+    pub(super) fn new(source: R, layout: impl Into<Layout>) -> Self {
+        let layout @ Layout { delimiter, .. } = layout.into();
+        let lines = Lines::new(source, layout);
         let mut builder = ReaderBuilder::new();
         builder.delimiter(delimiter).has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));
         Self { reader: builder.from_reader(lines), record: ByteRecord::new() }
     }
 
-    /// The next row and the line it starts at, from 1. Empty lines are skipped.
-    /// An error has the line at which the row starts.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, &ByteRecord)>, (u64, Stop)> {
+    /// The next row, the line it starts at, from 1, and the empty lines before it. An error has the line at which the
+    /// row starts.
+    pub(super) fn next(&mut self) -> Result<Option<Row<'_>>, (u64, Stop)> {
         let start = self.reader.get_ref().line + 1;
         self.reader.get_mut().left = LONGEST_ROW;
+        self.reader.get_mut().empty.clear();
         let found = self.reader.read_byte_record(&mut self.record);
         let lines = self.reader.get_mut();
         match found {
@@ -49,7 +70,9 @@ impl<R: Read> Rows<R> {
             Ok(true) if lines.ended => Err((start, Stop::OpenQuote)),
             Ok(true) => {
                 let inside = self.record.as_slice().iter().filter(|&&byte| byte == b'\n').count();
-                Ok(Some((lines.line.saturating_sub(inside as u64), &self.record)))
+                let line = lines.line.saturating_sub(inside as u64);
+                let empty = lines.empty.get(..lines.empty.partition_point(|&empty| empty < line));
+                Ok(Some((line, &self.record, empty.unwrap_or_default())))
             }
             Err(error) => Err((start, lines.stop.take().unwrap_or_else(|| Stop::Io(error.into())))),
         }
@@ -76,6 +99,13 @@ struct Lines<R: Read> {
     source: BufReader<R>,
     /// Whether a run of spaces counts as one, and spaces at either end of a line are dropped.
     squeeze: bool,
+    /// Lines that are still to be left out, and the byte that begins a line which is left out too.
+    skip: u64,
+    comment: Option<u8>,
+    /// Whether the current line is left out.
+    leaves_out: bool,
+    /// The empty lines that were passed on since the last row.
+    empty: Vec<u64>,
     /// Lines passed on so far.
     line: u64,
     /// Bytes that the current row may still have.
@@ -90,11 +120,15 @@ struct Lines<R: Read> {
 }
 
 impl<R: Read> Lines<R> {
-    fn new(source: R, squeeze: bool) -> Self {
+    fn new(source: R, Layout { delimiter, skip, comment }: Layout) -> Self {
         let source = BufReader::with_capacity(1 << 16, source);
         Self {
             source,
-            squeeze,
+            squeeze: delimiter == b' ',
+            skip,
+            comment,
+            leaves_out: false,
+            empty: Vec::new(),
             line: 0,
             left: LONGEST_ROW,
             after_cr: false,
@@ -125,7 +159,17 @@ impl<R: Read> Lines<R> {
             match byte {
                 0 => return Ok((read, written, true)),
                 b'\n' if after_cr => continue,
+                b'\n' | b'\r' if self.leaves_out || self.skip > 0 => {
+                    self.skip = self.skip.saturating_sub(1);
+                    self.line += 1;
+                    (self.at_line_start, self.leaves_out) = (true, false);
+                }
+                _ if self.leaves_out || self.skip > 0 => {}
+                _ if self.at_line_start && Some(byte) == self.comment => self.leaves_out = true,
                 b'\n' | b'\r' => {
+                    if self.at_line_start {
+                        self.empty.push(self.line + 1);
+                    }
                     out[written] = b'\n';
                     written += 1;
                     self.line += 1;
@@ -190,7 +234,7 @@ mod tests {
     fn all(text: &str, delimiter: u8) -> Vec<(u64, Vec<String>)> {
         let mut rows = Rows::new(text.as_bytes(), delimiter);
         let mut found = Vec::new();
-        while let Some((line, row)) = rows.next().unwrap() {
+        while let Some((line, row, _)) = rows.next().unwrap() {
             found.push((line, row.iter().map(|cell| String::from_utf8(cell.to_vec()).unwrap()).collect()));
         }
         found

@@ -130,6 +130,7 @@ pub struct Job {
         long,
         value_name = "VALUE,...",
         value_delimiter = ',',
+        value_parser = number::finite,
         allow_negative_numbers = true,
         help_heading = "Windows"
     )]
@@ -140,6 +141,7 @@ pub struct Job {
         long,
         value_name = "VALUE,...",
         value_delimiter = ',',
+        value_parser = number::finite,
         allow_negative_numbers = true,
         help_heading = "Windows"
     )]

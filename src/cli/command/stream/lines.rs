@@ -56,7 +56,7 @@ impl<'a> Lines<'a> {
         if line.trim() == RESET {
             return Ok(Ok(Line::Reset));
         }
-        let fields = split(line);
+        let fields = split(line, self.fields);
         if !std::mem::replace(&mut self.begun, true) && are_names(&fields) {
             return self.take_names(&fields).map(|()| Ok(Line::Names));
         }
@@ -134,19 +134,19 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The fields of a line: between commas, semicolons or tabs if there are any, and otherwise between spaces. A field
-/// between delimiters may hold several numbers with spaces between them.
-fn split(line: &str) -> Vec<&str> {
-    if !line.contains([',', ';', '\t']) {
+/// The fields of a line, of which there should be `count`: between commas, semicolons or tabs if there are any, and
+/// otherwise between spaces. A field between delimiters may hold several numbers with spaces between them.
+fn split(line: &str, count: usize) -> Vec<&str> {
+    let by_tab = line.trim().contains('\t') || line.matches('\t').count() + 1 == count;
+    if !line.contains([',', ';']) && !by_tab {
         let fields: Vec<&str> = line.split_whitespace().collect();
         // an empty line of one column is a missing value
         return if fields.is_empty() { vec![""] } else { fields };
     }
-    let cells = line.split([',', ';', '\t']).map(|cell| cell.trim().trim_matches('"').trim());
-    let each = |cell: &'_ str| -> bool { cell.split_whitespace().all(|part| part.parse::<f64>().is_ok()) };
+    let delimiters: &[char] = if line.contains([',', ';']) { &[',', ';'] } else { &['\t'] };
     let mut fields = Vec::new();
-    for cell in cells {
-        if !cell.is_empty() && each(cell) {
+    for cell in line.split(delimiters).map(|cell| cell.trim().trim_matches('"').trim()) {
+        if !cell.is_empty() && cell.split_whitespace().all(|part| part.parse::<f64>().is_ok()) {
             fields.extend(cell.split_whitespace());
         } else {
             fields.push(cell);

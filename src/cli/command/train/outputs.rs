@@ -5,6 +5,7 @@ use crate::cli::args::job::Job;
 use crate::cli::args::paths;
 use crate::cli::args::paths::Paths;
 use crate::cli::failure::Failure;
+use crate::cli::output::files::is_standard;
 use std::path::{Path, PathBuf};
 
 /// The checkpoint, in messages.
@@ -26,6 +27,9 @@ impl Outputs {
         let model = args.out.clone().unwrap_or_else(resumed);
         let plot = (!args.no_plot).then(|| args.plot.clone().unwrap_or_else(|| model.with_extension("svg")));
         let checkpoint = paths::beside(&model, checkpoint_beside);
+        if is_standard(&model) {
+            return Err(Failure::Usage("--out -: a model is no text; give the name of a file".into()));
+        }
         let outputs = Self { checkpoint, log: args.log.clone(), grads: args.save_grads.clone(), plot, model };
         let resumed = args.resume.as_ref().map(|path| [path.clone(), checkpoint_beside(path)]);
         // a resumed training may replace the files that it continues from
