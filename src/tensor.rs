@@ -56,10 +56,12 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
-    impl<V: super::Value> Sealed for super::Tensor<V> {}
-    #[cfg(feature = "std")]
-    impl Sealed for super::Array {}
 }
+
+#[cfg(feature = "std")]
+impl<V: Value> sealed::Sealed for Tensor<V> {}
+#[cfg(feature = "std")]
+impl sealed::Sealed for Array {}
 
 impl Value for f32 {
     #[inline(always)]
@@ -220,6 +222,18 @@ impl core::fmt::Debug for Buffer {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.deref().fmt(f)
     }
+}
+
+/// Writes each value of a row as the nearest f32.
+#[inline(always)]
+pub(crate) fn narrow_row(wide: &[f64], row: &mut [f32]) {
+    row.iter_mut().zip(wide).for_each(|(value, wide)| *value = wide.narrow());
+}
+
+/// Writes each value of a row as f64.
+#[inline(always)]
+pub(crate) fn widen_row(row: &[f32], wide: &mut [f64]) {
+    wide.iter_mut().zip(row).for_each(|(wide, &value)| *wide = value.into());
 }
 
 /// Writes to every page of `values` what is there already, so that the system has to provide the memory now.

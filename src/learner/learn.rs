@@ -5,7 +5,7 @@ use super::memory::Snapshot;
 use super::{Learned, Learner, score};
 use crate::objective::optimizer::{clipped, norm};
 use crate::simd::math::{all_finite, settle};
-use crate::tensor::Value;
+use crate::tensor::{Value, narrow_row};
 use crate::units::transform::TargetTransform;
 
 /// The number of updates after which the weights are compared with the last good weights.
@@ -166,9 +166,8 @@ impl Learner {
                 units.x().apply(&mut self.x_wide);
                 units.scale_targets(&mut self.truth_wide);
             }
-            let (x, truth) = (&mut window.x[step * input..][..input], &mut window.truth[step * targets..][..targets]);
-            x.iter_mut().zip(&self.x_wide).for_each(|(x, &wide)| *x = wide.narrow());
-            truth.iter_mut().zip(&self.truth_wide).for_each(|(truth, &wide)| *truth = wide.narrow());
+            narrow_row(&self.x_wide, &mut window.x[step * input..][..input]);
+            narrow_row(&self.truth_wide, &mut window.truth[step * targets..][..targets]);
         }
         settle(&mut window.x[..steps * input]);
     }

@@ -20,7 +20,7 @@ use crate::net::state::State;
 use crate::net::weight_format::Weights;
 use crate::simd::isa::Cpu;
 use crate::simd::math::{all_finite, settle};
-use crate::tensor::{Buffer, Value};
+use crate::tensor::{Buffer, Value, narrow_row, widen_row};
 use crate::units::Units;
 use crate::units::transform::Past;
 use alloc::boxed::Box;
@@ -270,7 +270,7 @@ impl Learner {
         if let Some(units) = &self.units {
             units.difference(&mut self.now.past, &mut self.x);
         }
-        self.now.rows.x_mut(row).iter_mut().zip(&self.x[..]).for_each(|(kept, &x)| *kept = x.into());
+        widen_row(&self.x, self.now.rows.x_mut(row));
         if let Some(units) = &self.units {
             units.x().apply(&mut self.x);
         }
@@ -296,7 +296,7 @@ impl Learner {
         }
         self.scale_x(row);
         self.step(row);
-        self.y_wide.iter_mut().zip(&self.y[..]).for_each(|(wide, &y)| *wide = y.into());
+        widen_row(&self.y, &mut self.y_wide);
         if let Some(units) = &self.units {
             units.leave(&self.now.past, &mut self.y_wide);
         }
@@ -337,7 +337,7 @@ impl Learner {
             if let Some(units) = &self.units {
                 units.scale_targets(&mut self.truth_wide);
             }
-            self.truth.iter_mut().zip(&self.truth_wide).for_each(|(truth, &wide)| *truth = wide.narrow());
+            narrow_row(&self.truth_wide, &mut self.truth);
             learned.loss = score::of_row(self.options.loss, self.now.rows.y(row), &self.truth, &mut self.dy);
             if let Some(loss) = learned.loss.filter(|_| !self.now.numbers.paused) {
                 self.improve(row, loss, &mut learned);
@@ -507,7 +507,7 @@ impl Learner {
         if let Some(units) = &self.units {
             units.x().apply(&mut self.x_wide);
         }
-        self.x.iter_mut().zip(&self.x_wide).for_each(|(x, &wide)| *x = wide.narrow());
+        narrow_row(&self.x_wide, &mut self.x);
         settle(&mut self.x);
     }
 }

@@ -8,7 +8,7 @@ use crate::net::state::State;
 #[cfg(feature = "std")]
 use crate::simd::isa::Cpu;
 use crate::simd::math::{copy_row, settle};
-use crate::tensor::Buffer;
+use crate::tensor::{Buffer, narrow_row, widen_row};
 use crate::units::transform::Past;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -108,6 +108,7 @@ impl Stream {
         self.runner.step(model.step_params(), &mut self.state, rows, |x| {
             model.enter(past, wide);
             narrow_row(wide, x);
+            settle(x);
         })?;
         widen_row(&self.y, &mut self.y_wide);
         self.model.leave(&self.past, &mut self.y_wide);
@@ -228,6 +229,7 @@ impl<const I: usize, const O: usize> Ticker<'_, I, O> {
         let (mut narrow, mut y) = ([0.0; I], [0.0; O]);
         self.model.enter(self.past, &mut x);
         narrow_row(&x, &mut narrow);
+        settle(&mut narrow);
         widen_row(self.steps.step(&narrow), &mut y);
         self.model.leave(self.past, &mut y);
         y
@@ -250,17 +252,4 @@ impl<const I: usize, const O: usize> Ticker<'_, I, O> {
         self.past.follow(&past);
         self.steps.put_back(&state);
     }
-}
-
-/// A row in the network's units becomes f32.
-#[inline(always)]
-fn narrow_row(wide: &[f64], x: &mut [f32]) {
-    x.iter_mut().zip(wide).for_each(|(x, &wide)| *x = wide as f32);
-    settle(x);
-}
-
-/// The network's outputs become f64.
-#[inline(always)]
-fn widen_row(y: &[f32], wide: &mut [f64]) {
-    wide.iter_mut().zip(y).for_each(|(wide, &y)| *wide = y.into());
 }

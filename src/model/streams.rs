@@ -7,7 +7,7 @@ use crate::net::pass::Around;
 use crate::net::state::State;
 use crate::simd::isa::Cpu;
 use crate::simd::lanes::padded;
-use crate::tensor::{Buffer, Value, touch, touch_spare};
+use crate::tensor::{Buffer, Value, narrow_row, touch, touch_spare, widen_row};
 use crate::units::Units;
 use crate::units::transform::{Past, TargetTransform};
 use alloc::sync::Arc;
@@ -280,10 +280,10 @@ impl Streams {
         if let Some(units) = units {
             units.x().apply(wide);
         }
-        narrow.iter_mut().zip(wide).for_each(|(x, wide)| *x = wide.narrow());
+        narrow_row(wide, narrow);
         let outputs = &mut self.y_narrow[..y.len()];
         self.many.step(arena, narrow, outputs, None);
-        y.iter_mut().zip(outputs).for_each(|(y, output)| *y = (*output).into());
+        widen_row(outputs, y);
         if let Some(units) = units {
             units.y().undo(y);
         }

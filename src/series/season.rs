@@ -45,7 +45,7 @@ pub fn seasons(values: &[f64]) -> Vec<usize> {
     let squares = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
     let total = squares(&rest);
     // what rounding alone leaves of a constant or a straight line is not looked at
-    let rounding = values.len() as f64 * (largest * 1e-12).powi(2);
+    let rounding = values.len() as f64 * (16.0 * largest * f64::EPSILON).powi(2);
     let (mut found, mut least) = (Vec::new(), 0.0);
     while found.len() < MOST && total.is_finite() && squares(&rest) > rounding.max(1e-10 * total) {
         let Some(season) = Folded::season(&rest, &found) else { break };
@@ -238,6 +238,9 @@ fn squared_correlations(values: &[f64], longest: usize) -> f64 {
 /// `values` minus the straight line that fits them best.
 fn without_line(values: &[f64]) -> Vec<f64> {
     let count = values.len().max(1) as f64;
+    // around the first value, so that a large constant in all of them costs no digits
+    let first = values.first().copied().unwrap_or_default();
+    let values: Vec<f64> = values.iter().map(|value| value - first).collect();
     let (middle, mean) = ((count - 1.0) / 2.0, values.iter().sum::<f64>() / count);
     let (mut with_time, mut time) = (0.0, 0.0);
     for (t, &value) in values.iter().enumerate() {

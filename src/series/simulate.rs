@@ -9,7 +9,7 @@ use crate::net::state::State;
 use crate::random::{Purpose, Random};
 use crate::series::residuals::{OutputKind, Residuals};
 use crate::simd::isa::Cpu;
-use crate::tensor::{Tensor, Value};
+use crate::tensor::{Tensor, narrow_row, widen_row};
 use crate::units::Units;
 use crate::units::scaler::Scaler;
 use crate::units::transform::Past;
@@ -130,7 +130,6 @@ impl Simulator {
         let mut past = self.units.past(1);
         past.follow(&initial.past);
         let (mut raw, mut x) = (vec![0.0; columns], vec![0.0; columns]);
-        let narrow = |raw: &[f64], x: &mut [f32]| x.iter_mut().zip(raw).for_each(|(x, raw)| *x = raw.narrow());
         let (mut starts, mut at) = (Vec::with_capacity(at.len()), at.iter().peekable());
         // what was predicted for each row from `first` on, and its actual values, both in the network's units
         let first = first.max(self.lag());
@@ -138,14 +137,14 @@ impl Simulator {
         for (t, row) in history.data().chunks_exact(columns).enumerate() {
             raw.copy_from_slice(row);
             self.units.enter(&mut past, &mut raw);
-            narrow(&raw, &mut x);
+            narrow_row(&raw, &mut x);
             let y = stream.step(&x)?;
             if let Some(next) = history.data().get((t + 1) * columns..(t + 2) * columns).filter(|_| t + 1 >= first) {
                 outputs.extend_from_slice(y);
                 raw.copy_from_slice(next);
                 self.units.transform_rows(past.before_next(), &mut raw);
                 self.units.scale_targets(&mut raw);
-                narrow(&raw, &mut x);
+                narrow_row(&raw, &mut x);
                 actuals.extend_from_slice(&x);
             }
             if at.next_if_eq(&&t).is_some() {
@@ -204,18 +203,17 @@ impl Simulator {
         let mut past = Past::repeated(&starts.iter().map(|start| &start.past).collect::<Vec<_>>(), each);
         let mut randoms: Vec<Random> =
             starts.iter().map(|start| Random::new(seed, Purpose::Paths, start.row as u64)).collect();
-        let (mut raw, mut values) = (vec![0.0; paths * columns], vec![0.0; each]);
-        let mut x = vec![0.0; paths * columns];
+        let (mut raw, mut x, mut values) = (vec![0.0; paths * columns], vec![0.0; paths * columns], vec![0.0; each]);
         for step in 0..steps {
             if step > 0 {
                 self.units.enter(&mut past, &mut raw);
-                x.iter_mut().zip(&raw).for_each(|(x, raw)| *x = raw.narrow());
+                narrow_row(&raw, &mut x);
                 streams.step_many(&handles, &x, &mut y)?;
             }
             for (path, (x, y)) in x.chunks_exact_mut(columns).zip(y.chunks_exact(out)).enumerate() {
                 self.kind.values(y, errors.draw(&mut randoms[path / each]), x);
             }
-            raw.iter_mut().zip(&x).for_each(|(raw, &x)| *raw = x.into());
+            widen_row(&x, &mut raw);
             self.units.values(&past, &mut raw);
             for (start, raw) in raw.chunks_exact((each * columns).max(1)).enumerate() {
                 for d in 0..columns {

@@ -179,7 +179,7 @@ fn where_the_rule_changes_learning_is_better() {
         walk(&table(&values), &protocol(1200, 1, options(Loss::Mse)), &plan(TargetTransform::Value, Loss::Mse, 30));
     let learning = found.columns[0].learning.as_ref().unwrap();
     let (model, naive) = (&learning.over_model[0], &learning.over_naive[0]);
-    assert_eq!((model.other, naive.other), (Forecaster::Model, Forecaster::Persistence));
+    assert_eq!((model.other, naive.other), (Forecaster::Model, Forecaster::Mean));
     assert!(model.verdict() == Verdict::Better && model.skill > 0.4 && model.p_value.unwrap() < 1e-3, "{model:?}");
     assert!(model.sentence().starts_with("better than the same model frozen by "), "{}", model.sentence());
     assert_eq!(naive.verdict(), Verdict::Better, "{naive:?}");

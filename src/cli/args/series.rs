@@ -44,6 +44,8 @@ pub struct OneSeries {
     pub file: PathBuf,
     /// Its rows, or why they cannot be used.
     pub series: Result<Series, Error>,
+    /// Whether --missing drop left no row of it.
+    pub dropped: bool,
 }
 
 /// Reads the series of a table in long form.
@@ -59,8 +61,16 @@ pub fn read_long(path: &Path, options: &CsvOptions, column: &str) -> Result<Vec<
         series.notes.iter().map(move |note| note_on(&format!("{}: series {name}", path.display()), note))
     });
     tell(&notes.collect::<Vec<_>>(), "more notes");
-    Ok(all.into_iter().map(|(name, series)| OneSeries { name, file: path.into(), series }).collect())
+    let one = |(name, series): (String, Result<Series, Error>)| {
+        let dropped = series.as_ref().is_ok_and(Series::is_empty);
+        let empty = || Error::File { path: path.into(), reason: NO_ROW.into() };
+        OneSeries { name, file: path.into(), series: if dropped { Err(empty()) } else { series }, dropped }
+    };
+    Ok(all.into_iter().map(one).collect())
 }
+
+/// Why a series without rows cannot be used.
+pub const NO_ROW: &str = "a value is missing in every row, so --missing drop leaves no row";
 
 /// Reads files, each as a series with the name of its file. If two files have the same name, the path is the name.
 pub fn read_files(files: &[PathBuf], options: &CsvOptions) -> Result<Vec<OneSeries>, Failure> {
@@ -83,7 +93,7 @@ pub fn read_files(files: &[PathBuf], options: &CsvOptions) -> Result<Vec<OneSeri
             }
             _ => read_series(path, options).map_err(Failure::into_error),
         };
-        OneSeries { name, file: path.clone(), series }
+        OneSeries { name, file: path.clone(), series, dropped: false }
     };
     Ok(files.iter().map(read).collect())
 }

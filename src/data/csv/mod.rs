@@ -131,7 +131,8 @@ pub fn read_from(source: impl Read, name: &Path, options: &CsvOptions) -> Result
 
 /// Reads a table in long form: the rows of many series, in any order. `column` is the series id column, which names the
 /// series of each row. Returns each series with its name, in the order in which they begin. A value that is not a
-/// number is an error of its own series only. A missing value is filled in from the row before of the same series.
+/// number is an error of its own series only. A missing value is filled in from the row before of the same series. A
+/// series of which every row is left out has no rows.
 ///
 /// # Errors
 /// If the source cannot be read or is no table, or a row does not name its series; the message names the line and the

@@ -7,7 +7,7 @@ use super::input::{DataArgs, Files, Source, columns_line};
 use super::model::{self, TensorArgs};
 use super::number;
 use super::paths::Paths;
-use super::series::OneSeries;
+use super::series::{NO_ROW, OneSeries};
 use crate::cli::args::value;
 use crate::cli::failure::Failure;
 use crate::cli::output::screen::{say_once, tell};
@@ -369,7 +369,13 @@ impl Job {
     /// The columns of several series; all must have the same ones.
     pub fn named_several(&self, all: Vec<OneSeries>) -> Result<Vec<Named>, Failure> {
         let mut tables: Vec<Named> = Vec::with_capacity(all.len());
-        for OneSeries { name, file, series } in all {
+        let others = all.iter().any(|one| !one.dropped);
+        // one series without rows says nothing against the others
+        let rows = |one: &OneSeries| !one.dropped || !others;
+        let (all, dropped): (Vec<_>, Vec<_>) = all.into_iter().partition(rows);
+        let left_out = dropped.iter().map(|one| format!("warning: series {} is left out: {NO_ROW}", quoted(&one.name)));
+        tell(&left_out.collect::<Vec<_>>(), "more series are left out");
+        for OneSeries { name, file, series, .. } in all {
             let mut named = self.named(&series?)?;
             if let Some(first) = tables.first() {
                 let pairs = [

@@ -35,9 +35,9 @@ use rnnstep::tensor::Stored;
 use rnnstep::train::checkpoint;
 use rnnstep::train::checkpoint::Checkpoint;
 use rnnstep::train::{Fit, Outcome};
-use rnnstep::{Device, Error, Model, Tensor};
+use rnnstep::{Device, Error, Model};
 use save::{SaveEvery, Saver};
-use sine::SineWindow;
+use sine::{SineWindow, frames_of};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -254,19 +254,11 @@ impl<'a> Run<'a> {
     fn save(&mut self) -> Saved {
         let Outputs { log: to_log, checkpoint: to, .. } = &self.outputs;
         let log = to_log.as_ref().map_or(Ok(()), |path| self.write_log(path));
-        let checkpoint = self.looks().and_then(|looks| {
+        let checkpoint = sine::kept(&self.frames, self.last.as_ref()).and_then(|looks| {
             let (trainer, best) = self.fit.parts();
             files::write(to, || checkpoint::save_beside(to, trainer, best, &self.metadata, &looks))
         });
         Saved { checkpoint, log }
-    }
-
-    /// The windows of the sine that were shown, and the last one.
-    fn looks(&self) -> Result<Vec<(String, Tensor)>, Error> {
-        let all = [(FRAME, &self.frames[..]), (LAST, self.last.as_slice())];
-        let all = all.into_iter().flat_map(|(kind, frames)| frames.iter().map(move |frame| (kind, frame)));
-        all.map(|(kind, SineWindow { step, y })| Ok((format!("{kind}{step}"), Tensor::new([y.len()], y.clone())?)))
-            .collect()
     }
 
     fn write_log(&self, path: &Path) -> Result<(), Error> {
@@ -483,10 +475,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The names of the windows of the sine in a checkpoint; the number of the step follows.
-const FRAME: &str = "frame.";
-const LAST: &str = "last.";
-
 /// Checks that a resumed training has the columns that it began with, by name if there are names.
 fn same_columns(job: &Job, tables: &[Named], began: &Columns) -> Result<(), Failure> {
     let Some(table) = tables.first().filter(|_| !began.inputs.is_empty()) else { return Ok(()) };
@@ -500,33 +488,6 @@ fn same_columns(job: &Job, tables: &[Named], began: &Columns) -> Result<(), Fail
         "the columns are {now}; the training to resume has {began}; give the same table, or train without --resume"
     );
     Err(job.in_data(Error::Invalid(message)).into())
-}
-
-/// The windows of the sine that a checkpoint keeps, for the plot: those that were shown, and the last one.
-fn frames_of(
-    checkpoint: &Checkpoint,
-    path: &Path,
-    job: &Job,
-    drawn: bool,
-) -> Result<(Vec<SineWindow>, Option<SineWindow>), Failure> {
-    let of_kind = |kind: &str| -> Result<Vec<SineWindow>, Failure> {
-        let mut frames = Vec::new();
-        for (name, tensor) in checkpoint.beside() {
-            let Some(step) = name.strip_prefix(kind).and_then(|step| step.parse().ok()) else { continue };
-            if tensor.dims() != [job.seq_len] {
-                let reason = format!("expected {} values, got the shape {:?}", job.seq_len, tensor.dims());
-                return Err(Error::Tensor { path: path.into(), tensor: name.into(), reason }.into());
-            }
-            frames.push(SineWindow { step, y: tensor.data().to_vec() });
-        }
-        frames.sort_by_key(|frame| frame.step);
-        Ok(frames)
-    };
-    let (frames, last) = (of_kind(FRAME)?, of_kind(LAST)?.pop());
-    if drawn && job.data.data.is_none() && last.is_none() && checkpoint.steps_done() > 0 {
-        eprintln!("note: {}: was trained with --no-plot, so the plot lacks that part", path.display());
-    }
-    Ok((frames, last))
 }
 
 /// The job with all files that were named.

@@ -1,12 +1,19 @@
 //! The lesson of the built-in sine: its windows as plots, and its score on the windows after the training.
 
+use crate::cli::args::job::Job;
 use crate::cli::failure::Failure;
 use crate::cli::output::report::Scored;
 use rnnstep::data::sine;
 use rnnstep::plot::{Line, Plot, Role};
 use rnnstep::series::one_step::HeldOut;
 use rnnstep::train::Trainer;
+use rnnstep::train::checkpoint::Checkpoint;
 use rnnstep::{Error, Order, Tensor};
+use std::path::Path;
+
+/// The names of the windows of the sine in a checkpoint; the number of the step follows.
+const FRAME: &str = "frame.";
+const LAST: &str = "last.";
 
 /// Scores the model on the five windows that follow those of the training.
 pub fn scored(trainer: &Trainer) -> Result<Scored, Failure> {
@@ -53,4 +60,39 @@ impl SineWindow {
             .with(Line::new("target", Role::Target, points(&mut values().skip(1))))
             .with(Line::dots("prediction", Role::Prediction, points(&mut y.iter().copied())))
     }
+}
+
+/// The windows of the sine that were shown, and the last one, as a checkpoint keeps them.
+pub fn kept(frames: &[SineWindow], last: Option<&SineWindow>) -> Result<Vec<(String, Tensor)>, Error> {
+    let all = [(FRAME, frames), (LAST, last.map_or(&[][..], std::slice::from_ref))];
+    let all = all.into_iter().flat_map(|(kind, frames)| frames.iter().map(move |frame| (kind, frame)));
+    all.map(|(kind, SineWindow { step, y })| Ok((format!("{kind}{step}"), Tensor::new([y.len()], y.clone())?)))
+        .collect()
+}
+
+/// The windows of the sine that a checkpoint keeps, for the plot: those that were shown, and the last one.
+pub fn frames_of(
+    checkpoint: &Checkpoint,
+    path: &Path,
+    job: &Job,
+    drawn: bool,
+) -> Result<(Vec<SineWindow>, Option<SineWindow>), Failure> {
+    let of_kind = |kind: &str| -> Result<Vec<SineWindow>, Failure> {
+        let mut frames = Vec::new();
+        for (name, tensor) in checkpoint.beside() {
+            let Some(step) = name.strip_prefix(kind).and_then(|step| step.parse().ok()) else { continue };
+            if tensor.dims() != [job.seq_len] {
+                let reason = format!("expected {} values, got the shape {:?}", job.seq_len, tensor.dims());
+                return Err(Error::Tensor { path: path.into(), tensor: name.into(), reason }.into());
+            }
+            frames.push(SineWindow { step, y: tensor.data().to_vec() });
+        }
+        frames.sort_by_key(|frame| frame.step);
+        Ok(frames)
+    };
+    let (frames, last) = (of_kind(FRAME)?, of_kind(LAST)?.pop());
+    if drawn && job.data.data.is_none() && last.is_none() && checkpoint.steps_done() > 0 {
+        eprintln!("note: {}: was trained with --no-plot, so the plot lacks that part", path.display());
+    }
+    Ok((frames, last))
 }
