@@ -43,7 +43,7 @@ pub struct Model {
 impl Model {
     /// Every model may remember at least this many past values of a sequence (season times predicted columns); a large
     /// model may remember more.
-    pub const PAST: usize = 1 << 21;
+    pub const PAST: usize = 1 << 22;
 
     /// Random weights as PyTorch draws them: uniformly from ±1/√H. The same seed gives the same weights everywhere.
     ///

@@ -179,9 +179,7 @@ impl Simulator {
             Error::check_length("start: y", out, start.y.len())?;
             let fits = start.past.oldest().is_some() && self.units.has(&start.past, 1);
             if lag > 0 && !fits || lag == 0 && start.past.lag() > 0 {
-                return Err(Error::invalid(
-                    "start: its last values are of another model; take one that this model made",
-                ));
+                return Err(Error::invalid("start: its last values are of another model; take one of this model"));
             }
         }
         let paths = starts.len().saturating_mul(each);

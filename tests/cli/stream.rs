@@ -342,8 +342,8 @@ fn a_state_goes_from_call_to_call() {
         // and a forecast goes on from it
         let table = run.text("sunspots.csv");
         let rows: Vec<&str> = table.lines().collect();
-        run.file("tail.csv", format!("{}\n{}\n", rows[0], rows[201..].join("\n")));
-        run.feed_ok("stream model.safetensors --final-state s.safetensors", lines[..200].concat());
+        run.file("tail.csv", format!("{}\n{}\n", rows[0], rows[301..].join("\n")));
+        run.feed_ok("stream model.safetensors --final-state s.safetensors", lines[..300].concat());
         let whole = run.ok("forecast model.safetensors sunspots.csv --steps 5").stdout;
         let tail = "forecast model.safetensors tail.csv --steps 5";
         assert_eq!(run.ok(&format!("{tail} --init-state s.safetensors")).stdout, whole, "{train}");

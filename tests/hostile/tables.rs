@@ -37,7 +37,11 @@ fn text() {
             fs::write(&path, table).unwrap();
             let options = options(dice);
             // what is wrong with an option is no fault of the file
-            if options.delimiter.is_some_and(|delimiter| !b",;|\t ".contains(&delimiter)) {
+            let odd_delimiter = options.delimiter.is_some_and(|delimiter| !b",;|\t ".contains(&delimiter));
+            let odd_mark = |mark: Option<char>| mark.is_some_and(char::is_alphanumeric);
+            let odd = odd_mark(options.decimal) || odd_mark(options.thousands) || options.comment == Some(b'\n');
+            let twice = options.decimal.is_some() && options.decimal == options.thousands;
+            if odd_delimiter || odd || twice {
                 return allowed(csv::read(&path, &options)).map(|read| read.is_some());
             }
             let one = series(csv::read(&path, &options), &path)?;

@@ -1,6 +1,6 @@
 //! How tables are read, and which names of files they may be written to.
 
-use crate::cli::args::value;
+use crate::cli::args::{number, value};
 use crate::cli::failure::Failure;
 use crate::cli::output::files::{extension, is_standard};
 use crate::cli::output::screen::tell;
@@ -32,7 +32,7 @@ pub struct TableArgs {
     #[arg(long, value_parser = delimiter, value_name = "CHARACTER")]
     pub delimiter: Option<u8>,
     /// Leave out so many lines at the beginning of a .csv
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = number::count_or_none::<u64>)]
     #[serde(skip_serializing_if = "is_zero")]
     pub skip_rows: u64,
     /// Leave out the lines of a .csv that begin with this character, such as #

@@ -3,7 +3,7 @@
 use super::CsvOptions;
 use super::columns::Look;
 use super::numeral::{self, Style};
-use super::rows::{Layout, Rows};
+use super::rows::{Layout, Rows, unread};
 use crate::error::{Error, Result, quoted};
 use crate::io::atomic::FOLDER;
 use crate::io::foreign::{self, Foreign};
@@ -92,7 +92,7 @@ impl Sample {
         let mut bytes = Vec::new();
         source.take(SAMPLE).read_to_end(&mut bytes).map_err(|error| match error.kind() {
             io::ErrorKind::IsADirectory => Error::file(name, FOLDER),
-            _ => Error::io(name, error),
+            _ => unread(name, error),
         })?;
         let whole = (bytes.len() as u64) < SAMPLE;
         if bytes.starts_with(b"\xef\xbb\xbf") {

@@ -7,6 +7,7 @@ mod dialect;
 mod finish;
 mod kept;
 mod numeral;
+mod options;
 mod rows;
 pub(super) mod text;
 
@@ -22,6 +23,7 @@ pub use dialect::is_missing;
 use dialect::{Cell, Dialect, Kind, Sample};
 use kept::{Lines, Times};
 use numeral::Style;
+pub use options::{CsvOptions, Missing};
 use rows::{Layout, Rows};
 use std::fmt::{Display, LowerExp};
 use std::fs::File;
@@ -29,85 +31,6 @@ use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 use std::path::Path;
 pub use text::text;
 use text::{NOT_UTF8, QUOTE, is_formula};
-
-/// What to do with a row in which a value is missing. A missing value is an empty cell, or NA, N/A, NaN, null or ? in
-/// upper or lower case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Missing {
-    /// Stop and say which row it is
-    #[default]
-    Error,
-    /// Take the value of the row before
-    ForwardFill,
-    /// Leave the row out
-    Drop,
-}
-
-/// How a table is read. The default detects the format and takes all columns of numbers.
-///
-/// Numbers may have a currency or a percent sign beside them, which is left out, marks between thousands, a decimal
-/// comma, or parentheses instead of a minus. Rows of text above the header, and a row of units below it, are left out.
-/// [`Series::notes`] says so.
-#[derive(Debug, Clone, Default)]
-pub struct CsvOptions {
-    /// What to do about missing values.
-    pub missing: Missing,
-    /// The column that holds dates or times, by name or by number from 1. `None`: the first that is not among `columns`
-    /// and holds dates, counts since 1970, years or a counter, under any name; otherwise the first column, if it holds
-    /// text.
-    pub time: Option<String>,
-    /// Whether the first row holds names. `None`: it does if none of its cells is a number and one stands above
-    /// numbers.
-    pub header: Option<bool>,
-    /// What stands between the values. `None`: comma, semicolon, tab, bar or space, whichever fits best.
-    pub delimiter: Option<u8>,
-    /// The columns to read, by name or by number from 1, in the order they should have; each is read once. Empty: all
-    /// that hold numbers. A column that is not read may hold anything.
-    pub columns: Vec<String>,
-    /// If one of `columns` is missing (by its exact name), read all columns that hold numbers instead of failing.
-    pub or_all: bool,
-    /// Lines at the beginning of the file that are left out.
-    pub skip_rows: u64,
-    /// Lines that begin with this character are left out.
-    pub comment: Option<u8>,
-    /// What stands before the decimals. `None`: a point or a comma, whichever fits the columns.
-    pub decimal: Option<char>,
-    /// What stands between thousands. `None`: a comma or a point, whichever is not the decimal mark.
-    pub thousands: Option<char>,
-    /// More texts that mean a missing value, such as `-` or `-999`. A number means all texts of the same number.
-    pub na: Vec<String>,
-}
-
-impl CsvOptions {
-    with_functions! {
-        with_missing: missing, Missing;
-        with_time: time, Option<String>;
-        with_header: header, Option<bool>;
-        with_delimiter: delimiter, Option<u8>;
-        with_columns: columns, Vec<String>;
-        with_or_all: or_all, bool;
-        with_skip_rows: skip_rows, u64;
-        with_comment: comment, Option<u8>;
-        with_decimal: decimal, Option<char>;
-        with_thousands: thousands, Option<char>;
-        with_na: na, Vec<String>;
-    }
-
-    /// The text of a cell; empty if it means a missing value.
-    fn text<'t>(&self, text: &'t str) -> &'t str {
-        let text = text.trim();
-        let same = |na: &String| {
-            na.trim() == text || na.parse::<f64>().is_ok_and(|na| text.parse::<f64>().is_ok_and(|value| value == na))
-        };
-        if self.na.iter().any(same) { "" } else { text }
-    }
-
-    /// What is in a cell.
-    fn cell(&self, text: &str) -> Cell {
-        Cell::of(self.text(text))
-    }
-}
 
 /// Reads a table from a file.
 ///
@@ -538,7 +461,8 @@ impl<'a> Table<'a> {
         };
         let text = self.options.text(text);
         let style = self.styles.get(column).copied().unwrap_or(Style::POINT);
-        let value = match Cell::of(text) {
+        let found = self.options.cell(text);
+        let value = match found {
             Cell::Missing if self.missing == Missing::Error => {
                 let advice = "fill it in or use --missing forward-fill or --missing drop";
                 return Err(self.error(line, column, &format!("the value is missing; {advice}")));
@@ -560,9 +484,7 @@ impl<'a> Table<'a> {
                 let reason = format!("{} is not finite as a 32-bit number; the largest is 3.4e38", quoted(text));
                 Err(self.error(line, column, &reason))
             }
-            None if Cell::of(text) == Cell::Text => {
-                Err(self.error(line, column, &format!("{} is not a number", quoted(text))))
-            }
+            None if found == Cell::Text => Err(self.error(line, column, &format!("{} is not a number", quoted(text)))),
             None => {
                 let reason = format!(
                     "{} is no number in a column with {:?} before decimals; if that is wrong, give --decimal",

@@ -97,6 +97,17 @@ pub(super) fn is_marked(text: &str) -> bool {
     Style::POINT.read(text).is_some() || Style::COMMA.read(text).is_some()
 }
 
+/// The style that these marks give, if one is given.
+pub(super) fn given(decimal: Option<char>, thousands: Option<char>) -> Option<Style> {
+    match (decimal, thousands) {
+        (None, None) => None,
+        (Some(decimal), Some(thousands)) => Some(Style { decimal, thousands }),
+        (Some(','), None) | (None, Some('.')) => Some(Style::COMMA),
+        (Some(decimal), None) => Some(Style { decimal, ..Style::POINT }),
+        (None, Some(thousands)) => Some(Style { thousands, ..Style::POINT }),
+    }
+}
+
 /// The style of each column, from the cells of a sample, `[rows][columns]`. A column whose numbers fit both styles has
 /// that of the others: commas and points mean the same in all of a table. `decimal` and `thousands` are those that are
 /// given.
@@ -106,14 +117,7 @@ pub(super) fn styles(
     decimal: Option<char>,
     thousands: Option<char>,
 ) -> Vec<Style> {
-    let given = match (decimal, thousands) {
-        (None, None) => None,
-        (Some(decimal), Some(thousands)) => Some(Style { decimal, thousands }),
-        (Some(','), None) | (None, Some('.')) => Some(Style::COMMA),
-        (Some(decimal), None) => Some(Style { decimal, ..Style::POINT }),
-        (None, Some(thousands)) => Some(Style { thousands, ..Style::POINT }),
-    };
-    if let Some(given) = given {
+    if let Some(given) = given(decimal, thousands) {
         return vec![given; columns];
     }
     let fits = |column: usize, style: Style| {

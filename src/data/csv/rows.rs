@@ -87,9 +87,21 @@ impl Stop {
                 "a row of more than {LONGEST_ROW} bytes starts here; is a quote left open, or is this no CSV file?"
             ),
             Self::OpenQuote => "a quote (\") opens in this row and never closes; close or remove it".to_string(),
-            Self::Io(error) => return Error::io(name, error),
+            Self::Io(error) => return unread(name, error),
         };
         Error::row(name, line, reason)
+    }
+}
+
+/// The error of a file that cannot be read on.
+pub(super) fn unread(name: &Path, error: io::Error) -> Error {
+    match error.kind() {
+        // only a compressed file can end where it should not
+        ErrorKind::UnexpectedEof => Error::file(name, "is compressed by gzip and cut off; copy it again"),
+        ErrorKind::InvalidInput | ErrorKind::InvalidData => {
+            Error::file(name, format!("is compressed by gzip and damaged ({error}); copy it again"))
+        }
+        _ => Error::io(name, error),
     }
 }
 

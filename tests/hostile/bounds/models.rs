@@ -165,7 +165,7 @@ fn a_season_is_bounded_by_the_weights() {
     ] {
         let bytes = seasonal(columns, season);
         std::fs::write(&path, &bytes).unwrap();
-        let stepped = is_bounded(&format!("season of {columns}"), bytes.len(), 20 * MIB, 80, || {
+        let stepped = is_bounded(&format!("season of {columns}"), bytes.len(), 36 * MIB, 160, || {
             let mut stream = Stream::new(file::load(&path, &file::ReadOptions::default(), Cpu::widest())?.model)?;
             stream.step(&vec![1.0; columns]).map(|_| ())
         });
