@@ -77,7 +77,7 @@ impl Forecast {
     /// an effect.
     ///
     /// # Errors
-    /// If the history has a value that is not finite; those of [`multi_step::ahead`] and [`interval::bands`]; or the
+    /// If the history has a value that is not finite; those of [`multi_step::ahead`] and [`interval::bands`](super::interval::bands); or the
     /// device fails.
     pub fn new(
         loaded: &Loaded,

@@ -166,7 +166,8 @@ fn a_measurement_that_rises_is_no_counter() {
 #[test]
 fn rows_are_put_in_order() {
     let forward = table(&rows("date,x", 40, |i| format!("{},{}", day(i), x(i))));
-    let orders: [(fn(usize) -> usize, u64); 3] = [(|i| 39 - i, 3), (|i| (i * 7) % 40, 8), (|i| i ^ 1, 3)];
+    type Order = fn(usize) -> usize;
+    let orders: [(Order, u64); 3] = [(|i| 39 - i, 3), (|i| (i * 7) % 40, 8), (|i| i ^ 1, 3)];
     for (order, line) in orders {
         let series = table(&rows("date,x", 40, |i| format!("{},{}", day(order(i)), x(order(i)))));
         assert_eq!((&series.values, &series.time), (&forward.values, &forward.time));

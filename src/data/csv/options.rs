@@ -21,7 +21,7 @@ pub enum Missing {
 ///
 /// Numbers may have a currency or a percent sign beside them, which is left out, marks between thousands, a decimal
 /// comma, or parentheses instead of a minus. Rows of text above the header, and a row of units below it, are left out.
-/// [`Series::notes`] says so.
+/// [`Series::notes`](crate::data::series::Series::notes) says so.
 #[derive(Debug, Clone, Default)]
 pub struct CsvOptions {
     /// What to do about missing values.

@@ -161,7 +161,7 @@ impl Fields {
             let known = |month: &&str| {
                 name.eq_ignore_ascii_case(month) || month.get(..3).is_some_and(|start| name.eq_ignore_ascii_case(start))
             };
-            month = Some(MONTHS.iter().position(|month| known(&month))? as u32 + 1);
+            month = Some(MONTHS.iter().position(known)? as u32 + 1);
             fields.long = name.len() > 3;
             fields.case = Some(match name.as_bytes() {
                 [_, rest @ ..] if rest.iter().all(u8::is_ascii_uppercase) => Case::Upper,
@@ -421,7 +421,7 @@ impl Column {
             let fits = |pattern: &&'static str| Cell::read(cell, pattern).is_some();
             match patterns.as_slice() {
                 [_] => break,
-                left if left.iter().any(|pattern| fits(&pattern)) => patterns.retain(fits),
+                left if left.iter().any(fits) => patterns.retain(fits),
                 _ => {}
             }
         }

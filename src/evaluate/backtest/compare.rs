@@ -101,7 +101,7 @@ impl Comparison {
         let (model, naive) = (squares(model), squares(other));
         let block = ahead.max((model.len() as f64).cbrt().ceil() as usize);
         let largest = origins.clone().filter_map(|origin| values.get(origin + ahead));
-        let rounding = ROUNDING * largest.fold(0.0, |largest: f64, &value| largest.max(f64::from(value).abs()));
+        let rounding = ROUNDING * largest.fold(0.0, |largest: f64, &value| largest.max(value.abs()));
         let interval = interval(&model, &naive, block, seed, rounding);
         Self {
             other: other.forecaster,

@@ -227,7 +227,8 @@ fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failur
 
 /// Prints each kind of remark once, with the number of series that it is about.
 fn print_remarks(reports: &[(String, Report)], known: bool, screen: &mut Screen) -> Result<(), Failure> {
-    let kinds: [(fn(&Remark) -> bool, &str); 4] = [
+    type IsKind = fn(&Remark) -> bool;
+    let kinds: [(IsKind, &str); 4] = [
         (|remark| matches!(remark, Remark::LearnedNothing { .. }), Outcome::LEARNED_NOTHING),
         (
             |remark| matches!(remark, Remark::TrainedOn(_)),
