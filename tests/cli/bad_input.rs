@@ -172,7 +172,7 @@ fn tables_that_are_none() {
         ("huge.csv", b"value\n1\n1e400\n2\n", &["line 3", "1e400"]),
         ("nan.csv", b"value\n1\nNaN\n2\n", &["line 3", "missing"]),
         ("inf.csv", b"value\n1\n-inf\n2\n", &["line 3", "-inf"]),
-        ("comma.csv", b"value\n\"1.234,5\"\n\"1,234.5\"\n", &["line 3", "--decimal"]),
+        ("comma.csv", b"value\n\"1.234,5\"\n\"1,234.5\"\n", &["line 2", "--decimal"]),
         ("utf16.csv", &utf16, &["UTF-16", "UTF-8"]),
         ("utf16be.csv", &utf16_big, &["UTF-16", "UTF-8"]),
         ("latin1.csv", b"temp\xe9rature,b\n1,2\n", &["UTF-8"]),
