@@ -52,7 +52,11 @@ fn text() {
                         if name.is_empty() {
                             return Err("a series without a name".into());
                         }
-                        series(result, &path)?;
+                        // it has no row if --missing drop left none
+                        let dropped = options.missing == Missing::Drop && result.as_ref().is_ok_and(Series::is_empty);
+                        if !dropped {
+                            series(result, &path)?;
+                        }
                     }
                     true
                 }
