@@ -18,6 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
         delimiter: [None, Some(b';'), Some(b'\t'), Some(b' ')][usize::from(pick >> 6)],
         or_all: pick & 0b11 == 2,
         time: (pick & 0b11 == 3).then(|| "2".to_string()),
+        ..CsvOptions::default()
     };
     check(read_from(table, Path::new("fuzz"), &options));
     // and as one in long form: every series by itself is one
