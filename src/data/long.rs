@@ -155,7 +155,8 @@ impl Members {
                 (None, Some(all)) => Tensor::new([member.rows, width], values).map(|values| {
                     let time = all.time.as_ref().map(|time| Time { name: time.name.clone(), values: times });
                     let (columns, numbers) = (all.columns.clone(), all.numbers.clone());
-                    Series { columns, numbers, values, time, left_out: all.left_out.clone(), notes: member.notes }
+                    let (left_out, decimal) = (all.left_out.clone(), all.decimal);
+                    Series { columns, numbers, values, time, left_out, decimal, notes: member.notes }
                 }),
                 (None, None) => Err(Error::file(name, "holds no row of this series")), // every series has one
             };

@@ -21,6 +21,8 @@ pub struct Series {
     pub time: Option<Time>,
     /// The columns of the file that were not read although none was asked for by name, and why.
     pub left_out: Arc<[LeftOut]>,
+    /// What stood before the decimals in the file, if it was not a point.
+    pub decimal: Option<char>,
     /// What users should know about how the rows were read, one line each: that they were sorted, which times are
     /// missing or there twice.
     pub notes: Vec<String>,
@@ -109,7 +111,7 @@ impl Series {
             Error::check_length("times of the rows", rows, time.values.len())?;
         }
         let numbers = (1..=width).collect();
-        Ok(Self { numbers, columns, values, time, left_out: Arc::default(), notes: Vec::new() })
+        Ok(Self { numbers, columns, values, time, left_out: Arc::default(), decimal: None, notes: Vec::new() })
     }
 
     /// How many rows there are, T.

@@ -175,6 +175,14 @@ fn seasons_may_be_given() {
     run.ok(&format!("train s.csv {train} --season 10 --target-as seasonal-change --no-plot"));
     let said = run.ok("evaluate s.csv model.safetensors").stdout;
     assert!(said.contains("seasonal naive (10 rows)") && said.contains("seasonal naive (21 rows)"), "{said}");
+    // a season has to fit into the rows before the part to forecast
+    for command in ["evaluate s.csv --column wave --epochs 1", "evaluate s.csv model.safetensors"] {
+        run.fails(
+            &format!("{command} --season 100000"),
+            &["s.csv: season 100000: must be less than the", "rows before"],
+        );
+    }
+    run.fails("search s.csv --column wave --season 100000 --tries 1 --epochs 1 --out big.toml", &["season 100000"]);
     run.misused(&format!("train s.csv {train} --season 10,21 --target-as seasonal-change"), &["takes one season"]);
     run.misused(&format!("evaluate s.csv {train} --season 10,0"), &["must be a whole number, 1 or more"]);
 }

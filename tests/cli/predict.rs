@@ -254,6 +254,32 @@ fn names_are_held() {
     }
 }
 
+/// The mark before the decimals is that of the training where a table does not tell.
+#[test]
+fn decimal_commas_of_the_training() {
+    let run = Run::new();
+    let row = |t: u32| format!("{},{:03};{}\n", t % 9, t * 77 % 1000, t % 5);
+    let rows = |range: std::ops::Range<u32>| range.fold("# a comment\nv;w\n".to_string(), |text, t| text + &row(t));
+    let plain = |text: &str| text.replace(',', ".");
+    // some rows of the training begin with 0, so that it has decimal commas without doubt
+    run.file("comma.csv", rows(0..60));
+    run.file("point.csv", plain(&rows(0..60)));
+    run.ok("train point.csv --comment # --hidden 3 --epochs 1 --seq-len 4 --no-plot --out point.safetensors");
+    run.ok("train comma.csv --comment # --hidden 3 --epochs 1 --seq-len 4 --no-plot --out comma.safetensors");
+    // the rows of these could also be thousands
+    run.file("few.csv", rows(1..8));
+    run.file("few_points.csv", plain(&rows(1..8)));
+    let expected = run.ok("predict point.safetensors few_points.csv --comment #").stdout;
+    assert_eq!(run.ok("predict comma.safetensors few.csv --comment #").stdout, expected);
+    assert_eq!(run.ok("predict comma.safetensors few_points.csv --comment #").stdout, expected);
+    assert_eq!(run.ok("predict point.safetensors few.csv --comment # --decimal ,").stdout, expected);
+    assert_eq!(run.ok("evaluate comma.csv comma.safetensors --comment #").stdout.lines().count(), {
+        run.ok("evaluate point.csv point.safetensors --comment # --decimal .").stdout.lines().count()
+    });
+    // the comment is in the recipe
+    run.ok("train --resume comma.safetensors --epochs 2 --no-plot");
+}
+
 #[test]
 fn quantiles_never_cross() {
     let run = Run::new();

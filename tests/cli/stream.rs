@@ -281,6 +281,8 @@ fn a_first_line_with_names() {
     assert!(line.contains("line 1 names the columns \"b\", \"c\"") && line.contains("--by-position"), "{line}");
     assert_eq!((answer.stdout.as_str(), answer.code), ("", Some(1)));
     assert_eq!(run.feed_ok("stream model.safetensors --by-position", &other).stdout, plain);
+    let twice = run.feed("stream model.safetensors", "a,b,a\n1,2,3\n").error("two columns a");
+    assert!(twice.contains("line 1 names two columns \"a\""), "{twice}");
     let three = run.feed("stream model.safetensors --by-position", "a,b,c\n1,2,3\n").error("three columns");
     assert!(three.contains("line 1 names 3 columns") && three.contains("takes 2"), "{three}");
 }
@@ -319,6 +321,9 @@ fn missing_values_and_resets() {
     let again = run.feed_ok("stream one.safetensors", "1\n2\nreset\n1\n2\n").stdout;
     let lines: Vec<&str> = again.lines().collect();
     assert_eq!((lines.len(), &lines[..2]), (4, &lines[2..]));
+    let after = run.feed_ok("stream one.safetensors --missing forward-fill", "5\nreset\n\n1\n");
+    assert_eq!(after.stdout.lines().count(), 2, "{}", after.stdout);
+    assert!(after.stderr.contains("line 3: the value is missing, and there is none before it"), "{}", after.stderr);
 }
 
 #[test]

@@ -399,6 +399,18 @@ fn numbers_with_marks_are_read_and_said() {
     // decimal commas, where one column tells of all
     let german = values("a;b\n1.234;0,5\n2.345;1,5\n3.456;2,25\n", &CsvOptions::default());
     assert_eq!(german.values.data(), [1234.0, 0.5, 2345.0, 1.5, 3456.0, 2.25]);
+    // no thousands begin with 0
+    let zeros = values("a;b\n0,703;0,831\n0,712;0,845\n", &CsvOptions::default());
+    assert_eq!(zeros.values.data(), [0.703, 0.831, 0.712, 0.845]);
+    // a single column: the comma stands before decimals
+    let single = values("x\n18,86\n10,23\n", &CsvOptions::default());
+    assert_eq!((single.values.data(), single.columns[0].as_str()), (&[18.86, 10.23][..], "x"));
+    // another column, which is not read, says nothing about this one
+    let versions = values("version,v\n1.234.567,11.113\n1.234.568,11.5\n1.234.570,12.001\n", &wanted(&["v"]));
+    assert_eq!(versions.values.data(), [11.113, 11.5, 12.001]);
+    // names of columns that look like numbers with a mark
+    let quantiles = values("date,10%,50%,90%\n2021-01-01,1,2,3\n2021-01-02,2,3,4\n", &CsvOptions::default());
+    assert_eq!((quantiles.columns, quantiles.values.data().len()), (strings(&["10%", "50%", "90%"]), 6));
     // thousands that could be decimals: what was taken is said, and how to say otherwise
     let ambiguous = "x;y\n52,040;1\n59,078;2\n";
     let series = values(ambiguous, &CsvOptions::default());
@@ -409,7 +421,7 @@ fn numbers_with_marks_are_read_and_said() {
     assert_eq!(series.values.data(), [1000.0, 1.0, 2000.0, 2.0]);
     // a number that does not fit the others of its column is named
     let error = read(b"x;y\n1.234,5;1\n1,234.5;2\n".as_slice(), &CsvOptions::default()).unwrap_err().to_string();
-    assert!(error.contains("line 3: column \"x\"") && error.contains("--decimal"), "{error}");
+    assert!(error.contains("line 2: column \"x\"") && error.contains("--decimal"), "{error}");
     for (decimal, thousands) in [(Some(','), Some(',')), (Some('5'), None), (None, Some('-'))] {
         let options = CsvOptions { decimal, thousands, ..Default::default() };
         assert!(read(ambiguous.as_bytes(), &options).unwrap_err().to_string().contains("cannot stand"));
@@ -436,7 +448,7 @@ fn lines_that_are_no_rows() {
     same(&format!("Monthly report,,\n,,\ndate,x,y\n{rows}"), &default, Some("lines 1 to 2 are above the table"));
     same(&format!("Monthly report\n\ndate,x,y\n{rows}"), &default, Some("line 1 is above the table"));
     same(&format!("date,x,y\n,°C,m/s\n{rows}"), &default, Some("line 2 holds the units"));
-    same(&format!("day,units,\nand,more,\ndate,x,y\n,°C,m/s\n{rows}"), &default, Some("line 4 holds the units"));
+    same(&format!("day,,\nand,,\ndate,x,y\n,°C,m/s\n{rows}"), &default, Some("line 4 holds the units"));
     let comments = CsvOptions { comment: Some(b'#'), ..Default::default() };
     same(
         &format!("# made by a logger\n# units: C, m/s\ndate,x,y\n{}", rows.replace("2021-01-02", "#,,\n2021-01-02")),
@@ -463,6 +475,26 @@ fn lines_that_are_no_rows() {
     }
     // the first column of pandas has no name, and is no title
     assert_eq!(table(b",x,y\n0,1,2\n1,3,4\n2,7,1\n").columns[..].last().unwrap(), "y");
+    // a delimiter at the end of each line
+    let trailing = table(b"Sales of a shop;;;\nDate;Sales;Cost;\n2020-01-01;5;3;\n2020-01-02;6;4;\n2020-01-03;7;5;\n");
+    assert_eq!((&trailing.columns[..], trailing.len()), (&strings(&["Sales", "Cost"])[..], 3));
+    let named_rows = table(b",temp,wind\ntime,C,m/s\n1,7,5\n2,8,6\n3,9,6\n");
+    assert_eq!(named_rows.columns, ["temp", "wind"]);
+    assert_eq!(named_rows.values.data(), [7.0, 5.0, 8.0, 6.0, 9.0, 6.0]);
+}
+
+/// Text below the header that stands for no value is not a unit.
+#[test]
+fn what_is_no_unit() {
+    for none in [".", "-", "none", "closed", "Missing"] {
+        let error = bad(format!("date,value\n2020-01-01,{none}\n2020-01-02,1.5\n2020-01-03,2.5\n2020-01-04,3.5\n"));
+        assert!(error.contains("line 2"), "{none}: {error}");
+    }
+    // the row has a date of its own
+    let error = bad("date,value\n2020-01-01,high\n2020-01-02,1.5\n2020-01-03,2.5\n2020-01-04,3.5\n");
+    assert!(error.contains("line 2"), "{error}");
+    let error = bad(",x\nr0,none\nr1,1.5\nr2,2.5\n");
+    assert!(error.contains("line 2"), "{error}");
 }
 
 /// In a table of one column an empty line is a value that is missing, and not no line.

@@ -60,7 +60,12 @@ fn metadata() -> Metadata {
     let names = ["a".to_string(), "b".to_string()];
     let table = series(40, 2).into();
     Metadata {
-        columns: Columns { inputs: names.to_vec(), targets: names.to_vec(), time: Some("t".into()) },
+        columns: Columns {
+            inputs: names.to_vec(),
+            targets: names.to_vec(),
+            time: Some("t".into()),
+            decimal: Some(','),
+        },
         recipe: Some(json!({ "lr": 0.01, "steps": 75, "loss": "mse", "data": ["good.csv"] })),
         seq_len: Some(20),
         unseen: Some(Unseen { ends: vec![End::of(&table, &table, 30)], errors: vec![0.1; 2 * Residuals::MOST / 10] }),

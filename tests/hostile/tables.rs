@@ -75,6 +75,7 @@ fn options(dice: &mut Dice) -> CsvOptions {
         skip_rows: dice.one(&[0, 0, 0, 1, u64::MAX]),
         comment: dice.one(&[None, None, Some(b'#'), Some(b'\n'), Some(b',')]),
         decimal: dice.one(&[None, None, Some(','), Some('.'), Some('5')]),
+        usual_decimal: dice.one(&[None, Some(','), Some('.'), Some('5')]),
         thousands: dice.one(&[None, None, Some('.'), Some('e'), Some('\u{a0}')]),
         na: dice.one(&[&[][..], &[], &["-"], &["-999", ""]]).iter().map(ToString::to_string).collect(),
         columns: columns.iter().map(ToString::to_string).collect(),

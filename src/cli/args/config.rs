@@ -371,10 +371,10 @@ fn of_json(name: &str, value: &Json) -> Result<Option<Value>, String> {
             let values = values.iter().map(|value| of_json(name, value)).collect::<Result<Vec<_>, _>>()?;
             Value::Array(values.into_iter().flatten().collect())
         }
-        // the delimiter is stored as the number of its byte
-        Json::Number(byte) if name == "delimiter" => {
+        // these characters are stored as the number of their byte
+        Json::Number(byte) if name == "delimiter" || name == "comment" => {
             let byte = byte.as_u64().and_then(|byte| u8::try_from(byte).ok()).filter(u8::is_ascii);
-            Value::String(byte.map(char::from).ok_or("its recipe: delimiter: expected an ASCII character")?.to_string())
+            Value::String(byte.map(char::from).ok_or("its recipe: expected an ASCII character")?.to_string())
         }
         Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
             (Some(number), ..) => Value::Integer(number),

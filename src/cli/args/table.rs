@@ -122,6 +122,7 @@ pub fn csv_options(table: &TableArgs, wanted: Vec<String>) -> CsvOptions {
         skip_rows: table.skip_rows,
         comment: table.comment,
         decimal: table.decimal,
+        usual_decimal: None,
         thousands: table.thousands,
         na: table.na.clone(),
     }
@@ -131,7 +132,7 @@ pub fn csv_options(table: &TableArgs, wanted: Vec<String>) -> CsvOptions {
 /// to be taken by their position. Errors in other columns do not matter.
 pub fn options_for(columns: &Columns, args: &ModelTableArgs) -> CsvOptions {
     let wanted = if args.by_position { Vec::new() } else { columns.inputs.clone() };
-    CsvOptions { or_all: true, ..csv_options(&args.table, wanted) }
+    CsvOptions { or_all: true, usual_decimal: columns.decimal, ..csv_options(&args.table, wanted) }
 }
 
 /// The error of a file with an unknown extension.

@@ -2,8 +2,9 @@
 
 use super::CsvOptions;
 use super::columns::Look;
-use super::numeral::{self, Style};
+use super::numeral;
 use super::rows::{Layout, Rows, unread};
+use crate::data::time::notation::Column;
 use crate::error::{Error, Result, quoted};
 use crate::io::atomic::FOLDER;
 use crate::io::foreign::{self, Foreign};
@@ -36,8 +37,8 @@ pub(super) struct Dialect {
     pub(super) kinds: Vec<Kind>,
     /// For each column, whether it may be a time or a counter.
     pub(super) looks: Vec<Look>,
-    /// For each column, how its numbers are written.
-    pub(super) styles: Vec<Style>,
+    /// The cells of the rows of the sample, without the header.
+    pub(super) texts: Vec<Vec<String>>,
     /// The rows above the table: a title, and the like.
     pub(super) above: usize,
     /// Whether the row below the header holds units.
@@ -148,7 +149,12 @@ impl Dialect {
                         (best, best_score) = ((delimiter, rows), score);
                     }
                 }
-                best
+                // in a single column of numbers with a decimal comma, a comma is no delimiter
+                let is_single = |(head, rest): (&Vec<Cell>, &[Vec<Cell>])| {
+                    let halves = |row: &Vec<Cell>| matches!(row[..], [Cell::Number(_), Cell::Number(_)]);
+                    head[..] == [Cell::Text] && !rest.is_empty() && rest.iter().all(halves)
+                };
+                if best.0 == b',' && best.1.split_first().is_some_and(is_single) { (b';', cells(b';')) } else { best }
             }
         };
         let above = above(&rows);
@@ -162,25 +168,21 @@ impl Dialect {
         let kinds = |rows: &[Vec<Cell>]| -> Vec<Kind> {
             (0..first.len()).map(|column| kind(rows.iter().filter_map(|row| row.get(column).copied()))).collect()
         };
-        let below = kinds(rest);
-        let header = options.header.unwrap_or_else(|| is_header(first, &below));
-        let units = header && rest.first().is_some_and(|row| are_units(row, &kinds(rest.get(1..).unwrap_or_default())));
-        if units {
-            texts.remove(1);
+        let header = options.header.unwrap_or_else(|| is_header(first, rest, &kinds(rest)));
+        let mut data = if header { rest } else { &rows };
+        let mut units = false;
+        if let Some((second, others)) = data.split_first().filter(|_| header && texts.len() > 2) {
+            let below = kinds(others);
+            let of_others = [&texts[..1], &texts[2..]].concat();
+            units = are_units(second, &texts[1], &below, &looks(&of_others, header, &below));
+            if units {
+                (data, texts) = (others, of_others);
+            }
         }
-        let kinds = match (header, units) {
-            (true, true) => kinds(rest.get(1..).unwrap_or_default()),
-            (true, false) => below,
-            _ => kinds(&rows),
-        };
+        let kinds = kinds(data);
         let looks = looks(&texts, header, &kinds);
-        let styles = numeral::styles(
-            texts.get(usize::from(header)..).unwrap_or_default(),
-            kinds.len(),
-            options.decimal,
-            options.thousands,
-        );
-        Ok(Self { delimiter, header, kinds, looks, styles, above, units })
+        texts.drain(..usize::from(header).min(texts.len()));
+        Ok(Self { delimiter, header, kinds, looks, texts, above, units })
     }
 }
 
@@ -209,25 +211,45 @@ fn check_marks(options: &CsvOptions) -> Result<()> {
 /// The most rows above a table that are looked for.
 const MOST_ABOVE: usize = 20;
 
-/// The number of rows above the table: they have no numbers, and fewer cells than the table has columns.
+/// The number of rows above the table: rows of text that fill at most half of its columns, or another number of
+/// columns, above a row of names in all columns.
 fn above(rows: &[Vec<Cell>]) -> usize {
     let mut widths: Vec<usize> = rows.iter().map(Vec::len).collect();
     widths.sort_unstable();
     let Some(width) = widths.chunk_by(|a, b| a == b).max_by_key(|run| run.len()).map(|run| run[0]) else { return 0 };
-    let is_full = |row: &Vec<Cell>| row.len() == width && !row.contains(&Cell::Missing);
-    let Some(first) = rows.iter().take(MOST_ABOVE).position(is_full).filter(|_| width > 1) else { return 0 };
-    let is_title = |row: &Vec<Cell>| !is_full(row) && row.iter().all(|cell| !cell.is_numeric());
-    // a row of the right width with an empty cell may be a header: what follows it is then no header
-    let names = rows.get(first).is_some_and(|row| row.iter().all(|cell| *cell == Cell::Text));
-    let may_be_header = |row: &Vec<Cell>| row.len() == width && !names;
-    let titles = &rows[..first];
-    if titles.iter().all(is_title) && !titles.iter().any(may_be_header) { first } else { 0 }
+    // a delimiter at the end of each line makes a column without anything in it
+    let is_used = |column: &usize| rows.iter().any(|row| row.get(*column).is_some_and(|cell| *cell != Cell::Missing));
+    let used: Vec<usize> = (0..width).filter(is_used).collect();
+    let are_names = |row: &Vec<Cell>| row.len() == width && used.iter().all(|&column| row[column] == Cell::Text);
+    let Some(first) = rows.iter().take(MOST_ABOVE).position(are_names).filter(|_| used.len() > 1) else { return 0 };
+    let is_title = |row: &Vec<Cell>| {
+        let texts = row.iter().filter(|cell| **cell == Cell::Text).count();
+        // names of all columns but the first, which holds the names of the rows
+        let may_be_header = row.len() == width && row.first() == Some(&Cell::Missing) && texts + 1 == used.len();
+        let is_text = row.iter().all(|cell| matches!(cell, Cell::Text | Cell::Missing));
+        is_text && !may_be_header && (row.len() != width || 2 * texts <= used.len())
+    };
+    if rows[..first].iter().all(is_title) { first } else { 0 }
 }
 
-/// Whether the row below a header holds units: text above columns of numbers, and no number.
-fn are_units(row: &[Cell], below: &[Kind]) -> bool {
+/// Texts that stand for no value in some tables, and are no units.
+const NO_UNITS: [&str; 12] =
+    ["-", "--", ".", "..", "none", "nil", "closed", "error", "missing", "no data", "nodata", "unknown"];
+
+/// Whether the row below a header holds units: text above columns of numbers, and no number. Where the rows have names
+/// or dates, it has nothing, or no date. `texts` is the same row as text.
+fn are_units(row: &[Cell], texts: &[String], below: &[Kind], looks: &[Look]) -> bool {
+    let fits = |(place, cell): (usize, &Cell)| {
+        let text = texts.get(place).map(String::as_str).unwrap_or_default();
+        match (cell, below.get(place), looks.get(place)) {
+            (Cell::Missing, ..) => true,
+            (Cell::Text, Some(Kind::Numbers), _) => !NO_UNITS.iter().any(|none| none.eq_ignore_ascii_case(text)),
+            (Cell::Text, _, Some(Look::Dates)) => Column::of_dates(std::iter::once(text)).is_none(),
+            _ => false,
+        }
+    };
     let over_numbers = |(cell, kind): (&Cell, &Kind)| *cell == Cell::Text && *kind == Kind::Numbers;
-    row.iter().all(|cell| !cell.is_numeric()) && row.iter().zip(below).any(over_numbers)
+    row.len() > 1 && row.iter().enumerate().all(fits) && row.iter().zip(below).any(over_numbers)
 }
 
 /// Whether the text of a cell stands for a missing value: see [`Missing`](super::Missing).
@@ -276,13 +298,24 @@ fn kind(cells: impl Iterator<Item = Cell>) -> Kind {
     }
 }
 
-/// Whether the first row is a header: none of its cells is a number, and at least one name stands above a column of
-/// numbers, or there is no column of numbers.
-fn is_header(first: &[Cell], below: &[Kind]) -> bool {
-    let over_numbers = |(cell, kind): (&Cell, &Kind)| *cell == Cell::Text && *kind == Kind::Numbers;
-    first.iter().all(|cell| !cell.is_numeric())
+/// Whether the first row is a header: each of its cells is a name or empty, and at least one name stands above a column
+/// of numbers, or there is no column of numbers. A number with marks, such as `10%`, is a name above plain numbers.
+fn is_header(first: &[Cell], rest: &[Vec<Cell>], below: &[Kind]) -> bool {
+    let is_plain = |column: usize| {
+        let mut cells = rest.iter().filter_map(|row| row.get(column));
+        below.get(column) == Some(&Kind::Numbers) && cells.all(|cell| *cell != Cell::Marked)
+    };
+    let is_name = |(column, cell): (usize, &Cell)| match cell {
+        Cell::Text => true,
+        Cell::Marked => is_plain(column),
+        Cell::Number(_) | Cell::Missing => false,
+    };
+    let over_numbers =
+        |(column, cell): (usize, &Cell)| is_name((column, cell)) && below.get(column) == Some(&Kind::Numbers);
+    let (mut cells, mut names) = (first.iter().enumerate(), first.iter().enumerate());
+    cells.all(|(column, cell)| *cell == Cell::Missing || is_name((column, cell)))
         && first.contains(&Cell::Text)
-        && (first.iter().zip(below).any(over_numbers) || !below.contains(&Kind::Numbers))
+        && (names.any(over_numbers) || !below.contains(&Kind::Numbers))
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ impl Table<'_> {
             time: time.map(|column| Time { name: name_of(&column), values: (0..rows).map(text).collect() }),
             values: Tensor::new([rows, self.wanted.len()], std::mem::take(&mut self.values))?,
             left_out: std::mem::take(&mut self.left_out).into(),
+            decimal: self.decimal(),
             notes,
         })
     }

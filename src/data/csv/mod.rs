@@ -250,7 +250,8 @@ struct Table<'a> {
     watched: Vec<Watch>,
     left_out: Vec<LeftOut>,
     options: CsvOptions,
-    /// For each column of the file, how its numbers are written, and the first cell that is not a plain number.
+    /// For each column of the file, how its numbers are written if it is read, and the first cell that is not a plain
+    /// number.
     styles: Vec<Style>,
     marked: Vec<Option<String>>,
     /// What users should know about how the file was read.
@@ -354,6 +355,9 @@ impl<'a> Table<'a> {
         } else if let Some(TimeColumn { column, guess: Guess::Numbers }) = time {
             watched.push(Watch::new(column, title(column)));
         }
+        let mut styles = vec![Style::POINT; names.len()];
+        let of_wanted = numeral::styles(&dialect.texts, &wanted, options);
+        wanted.iter().zip(of_wanted).for_each(|(&column, style)| styles[column] = style);
         let table = Self {
             name,
             missing: options.missing,
@@ -370,8 +374,8 @@ impl<'a> Table<'a> {
             members: series.map(Members::new),
             watched,
             left_out,
-            marked: vec![None; dialect.styles.len()],
-            styles: dialect.styles.clone(),
+            marked: vec![None; styles.len()],
+            styles,
             options: options.clone(),
             notes: Vec::new(),
         };
@@ -505,6 +509,12 @@ impl<'a> Table<'a> {
         });
     }
 
+    /// What stands before the decimals of the columns that are read, if it is not a point.
+    fn decimal(&self) -> Option<char> {
+        let marks = self.wanted.iter().filter_map(|&column| self.styles.get(column)).map(|style| style.decimal);
+        marks.into_iter().find(|mark| *mark != '.')
+    }
+
     /// Notes how the numbers of the columns were read that are not plain.
     fn note_numbers(&mut self) {
         for &column in &self.wanted {
@@ -514,7 +524,7 @@ impl<'a> Table<'a> {
             // in the other style it would be another number
             let other = if style.decimal == '.' { Style::COMMA } else { Style::POINT };
             let advice = match other.read(text) {
-                Some(_) if self.options.decimal.is_none() => {
+                Some(another) if another != value && self.options.decimal.is_none() => {
                     format!("; if {:?} stands before its decimals, add --decimal {}", other.decimal, other.decimal)
                 }
                 _ => String::new(),

@@ -1,6 +1,8 @@
 //! How numbers are written in a table: with a decimal point or comma, with marks between thousands, with the sign of a
 //! currency or of a percentage.
 
+use super::CsvOptions;
+
 /// The names of currencies that may stand beside a number (ISO 4217), and their signs.
 const CURRENCIES: [&str; 24] = [
     "USD", "EUR", "GBP", "JPY", "CHF", "CNY", "INR", "AUD", "CAD", "SEK", "NOK", "DKK", "PLN", "CZK", "BRL", "KRW",
@@ -57,7 +59,8 @@ fn are_thousands(groups: &[&str]) -> bool {
         [_] => digits,
         [first, middle @ .., last] => {
             let rest = |size: usize| middle.iter().all(|group| group.len() == size);
-            digits && (1..=3).contains(&first.len()) && last.len() == 3 && (rest(3) || rest(2) && first.len() < 3)
+            let leads = (1..=3).contains(&first.len()) && !first.starts_with('0');
+            digits && leads && last.len() == 3 && (rest(3) || rest(2) && first.len() < 3)
         }
         [] => false,
     }
@@ -108,31 +111,29 @@ pub(super) fn given(decimal: Option<char>, thousands: Option<char>) -> Option<St
     }
 }
 
-/// The style of each column, from the cells of a sample, `[rows][columns]`. A column whose numbers fit both styles has
-/// that of the others: commas and points mean the same in all of a table. `decimal` and `thousands` are those that are
-/// given.
-pub(super) fn styles(
-    rows: &[Vec<String>],
-    columns: usize,
-    decimal: Option<char>,
-    thousands: Option<char>,
-) -> Vec<Style> {
-    if let Some(given) = given(decimal, thousands) {
-        return vec![given; columns];
+/// The style of each of the columns `wanted`, from the cells of a sample. A column whose numbers fit both styles has a
+/// decimal comma if another one has: commas mean the same in all of a table. If no column tells, the usual decimal
+/// mark decides where there are commas. Marks that are given hold for all.
+pub(super) fn styles(rows: &[Vec<String>], wanted: &[usize], options: &CsvOptions) -> Vec<Style> {
+    if let Some(given) = given(options.decimal, options.thousands) {
+        return vec![given; wanted.len()];
     }
-    let fits = |column: usize, style: Style| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).filter(|cell| cell.contains([',', '.']));
-        cells.filter(|cell| is_marked(cell)).all(|cell| style.read(cell).is_some())
-    };
-    let fitting: Vec<[bool; 2]> = (0..columns).map(|at| [fits(at, Style::POINT), fits(at, Style::COMMA)]).collect();
-    let sure = |style: [bool; 2]| fitting.contains(&style);
-    let default = if sure([false, true]) && !sure([true, false]) { Style::COMMA } else { Style::POINT };
-    let style = |fits: &[bool; 2]| match fits {
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column)).filter(|cell| is_marked(cell));
+    let fits = |column: usize, style: Style| cells(column).all(|cell| style.read(cell).is_some());
+    let fitting: Vec<[bool; 2]> =
+        wanted.iter().map(|&column| [fits(column, Style::POINT), fits(column, Style::COMMA)]).collect();
+    let has_comma = |column: usize| cells(column).any(|cell| cell.contains(','));
+    let mut sure = wanted.iter().zip(&fitting);
+    let comma = sure.any(|(&column, fits)| *fits == [false, true] && has_comma(column));
+    let point = fitting.contains(&[true, false]);
+    let usual = options.usual_decimal == Some(',') && !point;
+    let style = |(&column, fits): (&usize, &[bool; 2])| match fits {
         [true, false] => Style::POINT,
         [false, true] => Style::COMMA,
-        _ => default,
+        _ if comma && !point || usual && has_comma(column) => Style::COMMA,
+        _ => Style::POINT,
     };
-    fitting.iter().map(style).collect()
+    wanted.iter().zip(&fitting).map(style).collect()
 }
 
 #[cfg(test)]
@@ -171,17 +172,24 @@ mod tests {
 
     #[test]
     fn a_column_has_one_style() {
-        let style = |columns: &[&[&str]]| {
+        let with = |options: CsvOptions, columns: &[&[&str]]| {
             let rows: Vec<Vec<String>> =
                 (0..columns[0].len()).map(|row| columns.iter().map(|cells| cells[row].to_string()).collect()).collect();
-            styles(&rows, columns.len(), None, None)
+            styles(&rows, &(0..columns.len()).collect::<Vec<_>>(), &options)
         };
+        let style = |columns: &[&[&str]]| with(CsvOptions::default(), columns);
         assert_eq!(style(&[&["52,040", "59,078"]]), [Style::POINT], "of thousands");
         assert_eq!(style(&[&["52,04", "59,078"]]), [Style::COMMA], "one has two decimals");
         assert_eq!(style(&[&["1.234", "0.5"]]), [Style::POINT]);
         assert_eq!(style(&[&["1.234", "5.678"], &["0,5", "1,5"]]), [Style::COMMA; 2], "the other column tells");
+        assert_eq!(style(&[&["0,703", "0,831"]]), [Style::COMMA], "no thousands begin with 0");
+        assert_eq!(style(&[&["1.234.567", "5"], &["11.113", "12.5"]]), [Style::COMMA, Style::POINT]);
         assert_eq!(style(&[&["1,234.5", "5"], &["1,234", "2,345"]]), [Style::POINT; 2]);
-        assert_eq!(styles(&[], 2, Some(','), None), [Style::COMMA; 2]);
-        assert_eq!(styles(&[], 1, None, Some('_')), [Style { decimal: '.', thousands: '_' }]);
+        let usual = || CsvOptions::default().with_usual_decimal(Some(','));
+        assert_eq!(with(usual(), &[&["1,234"], &["1.234"]]), [Style::COMMA, Style::POINT]);
+        assert_eq!(with(usual(), &[&["1,234"], &["1,234.5"]]), [Style::POINT; 2]);
+        assert_eq!(styles(&[], &[0, 1], &CsvOptions::default().with_decimal(Some(','))), [Style::COMMA; 2]);
+        let given = CsvOptions::default().with_thousands(Some('_'));
+        assert_eq!(styles(&[], &[3], &given), [Style { decimal: '.', thousands: '_' }]);
     }
 }

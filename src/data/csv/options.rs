@@ -46,6 +46,8 @@ pub struct CsvOptions {
     pub comment: Option<u8>,
     /// What stands before the decimals. `None`: a point or a comma, whichever fits the columns.
     pub decimal: Option<char>,
+    /// What stood before the decimals in the tables before this one: it decides if a column fits both marks.
+    pub usual_decimal: Option<char>,
     /// What stands between thousands. `None`: a comma or a point, whichever is not the decimal mark.
     pub thousands: Option<char>,
     /// More texts that mean a missing value, such as `-` or `-999`. A number means all texts of the same number.
@@ -63,6 +65,7 @@ impl CsvOptions {
         with_skip_rows: skip_rows, u64;
         with_comment: comment, Option<u8>;
         with_decimal: decimal, Option<char>;
+        with_usual_decimal: usual_decimal, Option<char>;
         with_thousands: thousands, Option<char>;
         with_na: na, Vec<String>;
     }

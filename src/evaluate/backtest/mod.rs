@@ -121,6 +121,12 @@ impl Protocol {
             at_least("sliding window", rows, 2)?;
         }
         self.seasons.iter().try_for_each(|&season| at_least("season", season, 1))?;
+        if let Some(season) = self.seasons.iter().find(|season| **season >= self.first) {
+            return Err(Error::invalid(format!(
+                "season {season}: must be less than the {} rows before the part to forecast",
+                self.first
+            )));
+        }
         if self.first < self.gap.saturating_add(3) || self.first.saturating_add(self.horizon) > rows {
             return Err(Error::invalid(format!(
                 "{rows} rows, of which {} come before the part to forecast, are too few for gap {} and horizon {}: \

@@ -174,6 +174,9 @@ pub struct Columns {
     /// The time column, for plots.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
+    /// What stood before the decimals in the table, if it was not a point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<char>,
 }
 
 /// The content of a model file. Every tensor is there and has the shape that `shape` needs.

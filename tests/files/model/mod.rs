@@ -84,6 +84,7 @@ fn metadata(shape: &Shape) -> Metadata {
             inputs: vec!["a".into(), "b\n\"".into()],
             targets: vec!["a".into()],
             time: Some("t".into()),
+            decimal: Some(','),
         },
         recipe: Some(json!({ "lr": 0.01, "steps": 75 })),
         position: Some(json!({ "random": [u64::MAX, 1], "step": 9_007_199_254_740_993_u64 })),

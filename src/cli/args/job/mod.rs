@@ -227,6 +227,8 @@ pub struct Named {
     pub target_names: Vec<String>,
     pub time: Option<Time>,
     pub left_out: Arc<[LeftOut]>,
+    /// What stood before the decimals in the file, if it was not a point.
+    pub decimal: Option<char>,
     pub train_rows: usize,
 }
 
@@ -426,6 +428,7 @@ impl Job {
             target_names,
             time: series.time.clone(),
             left_out: series.left_out.clone(),
+            decimal: series.decimal,
             train_rows: series.len(),
         })
     }

@@ -211,8 +211,23 @@ fn goes_with(loaded: &Loaded, named: &Named, path: &Path) -> Result<(), Failure>
 
 /// Refuses options of a training: a model has a recipe of its own.
 fn refuse_recipe(job: &Job, matches: &clap::ArgMatches) -> Result<(), Failure> {
-    const OURS: [&str; 10] =
-        ["data", "column", "target", "missing", "time", "header", "delimiter", "season", "series", "only"];
+    const OURS: [&str; 15] = [
+        "data",
+        "column",
+        "target",
+        "missing",
+        "time",
+        "header",
+        "delimiter",
+        "skip-rows",
+        "comment",
+        "decimal",
+        "thousands",
+        "na",
+        "season",
+        "series",
+        "only",
+    ];
     let is_typed = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
     if is_typed("target") && !is_typed("column") {
         let message = "--target: a MODEL knows which of its columns it predicts; leave the flag out, or also give the \

@@ -116,7 +116,8 @@ fn by_model(
     let remark = remark(loaded, job.held_out(), &named.table, protocol.first);
     let shape = *loaded.model.shape();
     let device = device(args, &protocol, &shape, 1, Work::Sequences)?;
-    let evaluation = evaluate(&named.table, &protocol, &device, |_, _, _| Ok(loaded.model.clone()))?;
+    let evaluation = evaluate(&named.table, &protocol, &device, |_, _, _| Ok(loaded.model.clone()))
+        .map_err(|error| job.in_data(error))?;
     Ok(Walked { device, protocol, evaluation, shape, remarks: remark.into_iter().collect() })
 }
 

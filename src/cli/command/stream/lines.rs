@@ -54,6 +54,7 @@ impl<'a> Lines<'a> {
         let Ok(line) = std::str::from_utf8(line) else { return Ok(Err("not UTF-8".into())) };
         let line = line.trim_end_matches(['\n', '\r']);
         if line.trim() == RESET {
+            self.last.clear(); // nothing is filled in from before it
             return Ok(Ok(Line::Reset));
         }
         let fields = split(line, self.fields);
@@ -105,6 +106,11 @@ impl<'a> Lines<'a> {
     /// Takes the names of the columns.
     fn take_names(&mut self, names: &[&str]) -> Result<(), Failure> {
         self.fields = names.len();
+        let is = |input: &String| names.iter().filter(|name| *name == input).count();
+        if let Some(twice) = self.inputs.iter().find(|input| is(input) > 1 && !self.by_position) {
+            let reason = format!("line 1 names two columns {}; rename one, or add --by-position", quoted(twice));
+            return Err(Error::File { path: "standard input".into(), reason }.into());
+        }
         let by_name: Option<Vec<usize>> =
             self.inputs.iter().map(|input| names.iter().position(|name| name == input)).collect();
         let numbered = self.inputs.iter().all(|input| input.parse::<usize>().is_ok());

@@ -525,6 +525,7 @@ fn metadata(job: &Job, first: Option<&Named>) -> Result<Metadata, Failure> {
         inputs: table.input_names.clone(),
         targets: table.target_names.clone(),
         time: table.time.as_ref().map(|time| time.name.clone()),
+        decimal: table.decimal,
     });
     let recipe = serde_json::to_value(job).map_err(|error| Error::Invalid(error.to_string()))?;
     Ok(Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() })
