@@ -164,6 +164,89 @@ fn a_measurement_that_rises_is_no_counter() {
 }
 
 #[test]
+fn large_measurements_are_no_counts_since_1970() {
+    let spread = |i: usize| (i * 7919) % 10_007;
+    let numbers: [fn(usize) -> String; 8] = [
+        |i| (1_200_000_000 + (i * 7919) % 10_007 * 90_001).to_string(),
+        |i| format!("{}.5", 1_200_000_000 + (i * 7919) % 10_007 * 90_001),
+        // a meter, whose commonest step makes up little more than half
+        |i| (123_456_789 + 5 * i + i / 2).to_string(),
+        |i| (123_456_789 + 5 * i + i / 3).to_string(),
+        |i| (123_456_789 + 10 * (i + i / 3)).to_string(),
+        // a population, and bytes in blocks
+        |i| (331_000_000 + i * 1_000_003 + i % 3).to_string(),
+        |i| (120_000_000_000_u64 + 4096 * (i as u64 + (i as u64).pow(2))).to_string(),
+        |i| (2_000_000_000_000_000_u64 + 1_000_000 * ((i as u64 * 7919) % 10_007)).to_string(),
+    ];
+    for count in [20, 21, 40, 41] {
+        for number in numbers {
+            for header in ["revenue,x", "Volume,x"] {
+                let series = table(&rows(header, count, |i| format!("{},{}", number(i), x(i))));
+                assert_eq!((series.columns.len(), time(&series)), (2, ""), "{count}: {}", number(1));
+                assert!(series.notes.is_empty() && series.left_out.is_empty(), "{:?}", series.notes);
+            }
+        }
+    }
+    // a name that says time is enough, in any order; else they have to be in order, up or down
+    let epoch = |i: usize| 1_609_459_200 + 3600 * i;
+    let shuffled = table(&rows("open_time,x", 40, |i| format!("{},{}", epoch(i * 7 % 40), x(i * 7 % 40))));
+    assert_eq!((time(&shuffled), shuffled.values.data()[1]), ("open_time", x(1)));
+    let down = table(&rows("k,x", 40, |i| format!("{},{}", epoch(39 - i), x(39 - i))));
+    assert_eq!((time(&down), down.values.data()[1]), ("k", x(1)));
+    let unsure = table(&rows("k,x", 40, |i| format!("{},{}", epoch(i * 7 % 40), x(spread(i)))));
+    assert_eq!((unsure.columns.len(), unsure.values.data()[1]), (2, x(spread(0))));
+    // no column without such a name puts rows in order if it has none itself
+    for first in [0, 1, 1850] {
+        let series = table(&rows("k,x", 40, |i| format!("{},{}", i * 7 % 40 + first, x(i))));
+        assert_eq!(series.values.data().last(), Some(&x(39)), "{first}");
+        assert_eq!(time(&series), "", "{first}");
+    }
+    // with gaps, over weekends and of months
+    let with_gaps: [fn(usize) -> usize; 3] =
+        [|i| 3600 * (i + i / 20 * 5), |i| 86_400 * (i + i / 5 * 2), |i| 86_400 * (30 * i + i / 2 + i / 12 % 3)];
+    for gaps in with_gaps {
+        let series = table(&rows("k,x", 40, |i| format!("{},{}", 1_609_459_200 + gaps(i), x(i))));
+        assert_eq!((time(&series), series.columns.len()), ("k", 1), "{}", gaps(1));
+    }
+}
+
+#[test]
+fn rows_from_the_newest_to_the_oldest_are_reversed() {
+    let hours = |clock: fn(usize) -> String| {
+        table(&rows("date,hour,x", 96, |i| {
+            let i = 95 - i;
+            format!("{},{},{}", day(i / 24), clock(i % 24), x(i))
+        }))
+    };
+    for clock in [|hour: usize| hour.to_string(), |hour| format!("{hour:02}:00")] {
+        let series = hours(clock);
+        let place = series.columns.iter().position(|name| name == "x").unwrap();
+        let found: Vec<f64> = series.values.data().chunks(series.columns.len()).map(|row| row[place]).collect();
+        assert_eq!(found, (0..96).map(x).collect::<Vec<_>>());
+        assert!(series.notes[0].starts_with("rows are sorted by \"date\""), "{:?}", series.notes);
+        let calendar = series.time.as_ref().unwrap().calendar();
+        assert!(calendar.is_none_or(|found| found.after(1).is_none_or(|next| next[0] != "2021-01-05")));
+    }
+    // the counter of each series may go down, one series after the other or in turn
+    for of in [|i: usize| (i / 20, i % 20), |i: usize| (i % 2, i / 2)] {
+        for name in ["n", "step", "id", "t"] {
+            for first in [0, 1] {
+                let text = rows(&format!("shop,x,{name}"), 40, |i| {
+                    let (shop, i) = of(i);
+                    format!("s{shop},{},{}", x(19 - i), 19 - i + first)
+                });
+                let all = csv::read_long_from(text.as_bytes(), Path::new("t.csv"), &CsvOptions::default(), "shop");
+                for (_, series) in all.unwrap() {
+                    let series = series.unwrap();
+                    assert_eq!(series.values.data(), (0..20).map(x).collect::<Vec<_>>(), "{name} {first}");
+                    assert!(series.notes[0].contains("rows are sorted by"), "{:?}", series.notes);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn rows_are_put_in_order() {
     let forward = table(&rows("date,x", 40, |i| format!("{},{}", day(i), x(i))));
     type Order = fn(usize) -> usize;

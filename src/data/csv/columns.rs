@@ -18,7 +18,9 @@ pub(super) enum Look {
     Time,
     /// A number in each row, which looks like that of the row.
     Index,
-    /// Whole numbers, which may turn out to be either.
+    /// Whole numbers from 0 or 1 on, most of which follow the one before: perhaps a counter of each series.
+    Runs,
+    /// Whole numbers, which may turn out to be a time or a counter.
     Whole,
     #[default]
     Other,
@@ -38,6 +40,7 @@ impl Look {
                 match watch.found(true) {
                     Some(Reason::Time) => Self::Time,
                     Some(Reason::Index) => Self::Index,
+                    _ if watch.whole && watch.steps.are_runs() && matches!(watch.all.least, 0 | 1) => Self::Runs,
                     _ if watch.whole && known.len() > 1 => Self::Whole,
                     _ => Self::Other,
                 }
@@ -53,9 +56,10 @@ pub(super) fn rank(look: Look, name: &str) -> Option<u8> {
     match look {
         Look::Dates => Some(0),
         Look::Time => Some(1),
-        Look::Whole if name.is_time => Some(2),
+        Look::Whole | Look::Runs if name.is_time => Some(2),
         Look::Index => Some(4),
-        Look::Whole if name.is_index => Some(5),
+        Look::Whole | Look::Runs if name.is_index => Some(5),
+        Look::Runs => Some(6),
         Look::Whole | Look::Other => None,
     }
 }
@@ -70,7 +74,7 @@ pub(super) fn watched<'a>(
     title: impl Fn(usize) -> &'a str,
     long: bool,
 ) -> Vec<Watch> {
-    let may_be = |column: &usize| matches!(look(*column), Look::Time | Look::Index | Look::Whole);
+    let may_be = |column: &usize| matches!(look(*column), Look::Time | Look::Index | Look::Runs | Look::Whole);
     let most = if long { MOST } else { usize::MAX };
     let mut found: Vec<usize> = columns.iter().copied().filter(may_be).collect();
     // those that look like it first
@@ -113,6 +117,72 @@ fn mixed(number: i64) -> u64 {
     bits ^ (bits >> 31)
 }
 
+/// How many different steps from one number to the next are counted.
+const STEPS: usize = 32;
+/// The seconds of a step below a minute that a clock may have. All others are whole minutes.
+const SECONDS: [i64; 7] = [1, 2, 5, 10, 15, 20, 30];
+const DAY: i64 = 86_400;
+
+/// The steps from each number to the next of its series.
+#[derive(Debug, Clone, Default)]
+struct Steps {
+    /// The first different steps, with how often each was seen; a step back is below zero.
+    seen: Vec<(i64, u64)>,
+    all: u64,
+    /// How many are whole days, if the numbers are times in `unit`.
+    days: u64,
+}
+
+impl Steps {
+    fn see(&mut self, step: i64, unit: Epoch) {
+        self.all += 1;
+        if let Some(unit) = unit {
+            self.days += u64::from(step != 0 && step % DAY.saturating_mul(1000_i64.pow(unit)) == 0);
+        }
+        if let Some((_, count)) = self.seen.iter_mut().find(|(seen, _)| *seen == step) {
+            *count += 1;
+        } else if self.seen.len() < STEPS {
+            self.seen.push((step, 1));
+        }
+    }
+
+    fn are_nearly_all(&self, count: u64) -> bool {
+        count > 0 && count.saturating_mul(10) >= self.all.saturating_mul(9)
+    }
+
+    /// The commonest step other than 0, and how often it was seen.
+    fn commonest(&self) -> (i64, u64) {
+        self.seen.iter().copied().filter(|(step, _)| *step != 0).max_by_key(|(_, count)| *count).unwrap_or_default()
+    }
+
+    /// Whether nearly all are the same.
+    fn are_equal(&self) -> bool {
+        self.are_nearly_all(self.commonest().1)
+    }
+
+    /// Whether most of the numbers that differ from the one before follow it, or go before it.
+    fn are_runs(&self) -> bool {
+        let still: u64 = self.seen.iter().filter(|(step, _)| *step == 0).map(|(_, count)| count).sum();
+        let (step, count) = self.commonest();
+        step.abs() == 1 && count * 2 > self.all - still
+    }
+
+    /// Whether they are those of a clock: nearly all are whole days, or most are one step that clocks have and nearly
+    /// all are multiples of it. A meter may well go on by multiples of a few seconds, so those have to be the same.
+    fn are_of_a_clock(&self, unit: u32) -> bool {
+        if self.are_nearly_all(self.days) {
+            return true;
+        }
+        let ((step, count), second) = (self.commonest(), 1000_i64.pow(unit));
+        let multiples = || self.seen.iter().filter(|(seen, _)| *seen != 0 && seen % step == 0).map(|(_, count)| count);
+        match step.abs() / second {
+            _ if step % second != 0 || step == 0 => false,
+            seconds if seconds % 60 == 0 => count * 2 >= self.all && self.are_nearly_all(multiples().sum()),
+            seconds => SECONDS.contains(&seconds) && self.are_nearly_all(count),
+        }
+    }
+}
+
 /// A column of numbers that is watched while a table is read, because it may be a counter or a time.
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
@@ -120,18 +190,22 @@ pub(super) struct Watch {
     name: Name,
     /// Whether all are whole numbers.
     whole: bool,
-    /// Whether each is above the one before, of the same series.
-    increases: bool,
+    /// Whether all are numbers that may be kept as whole ones or times.
+    countable: bool,
+    /// Whether each is above the one before, of the same series; or below it.
+    strictly: [bool; 2],
+    /// Whether none is below the one before, of the same series; or above it.
+    weakly: [bool; 2],
     /// Whether they are dates such as 20240131.
     dates: bool,
     /// The unit since 1970 in which all are plausible times.
     epoch: Epoch,
-    /// The commonest difference of neighbours, if there is one, with how often it was seen more than others.
-    step: (f64, u64),
+    steps: Steps,
+    /// The steps in months, if all are months such as 2015.12.
+    months: Option<Steps>,
     all: Counter,
-    /// For each series, its own count and its last number.
-    each: Vec<(Counter, f64)>,
-    before: f64,
+    /// For each series, its own count, its last number and its last month.
+    each: Vec<(Counter, f64, Option<i64>)>,
     changes: bool,
 }
 
@@ -145,13 +219,15 @@ impl Watch {
             column,
             name: Name::of(name),
             whole: true,
-            increases: true,
+            countable: true,
+            strictly: [true; 2],
+            weakly: [true; 2],
             dates: true,
             epoch: None,
-            step: (0.0, 0),
+            steps: Steps::default(),
+            months: Some(Steps::default()),
             all: Counter::default(),
             each: Vec::new(),
-            before: f64::NAN,
             changes: false,
         }
     }
@@ -159,40 +235,47 @@ impl Watch {
     /// Looks at the cell of the next row, of this series if there are several.
     pub fn see(&mut self, cell: &str, member: Option<usize>) {
         let Cell::Number(value) = Cell::of(cell) else {
-            (self.whole, self.increases, self.each) = (false, false, Vec::new());
+            (self.countable, self.whole, self.dates, self.months) = (false, false, false, None);
+            (self.strictly, self.weakly, self.each) = ([false; 2], [false; 2], Vec::new());
             return;
         };
-        let place = member.unwrap_or(0);
-        if !self.whole && !self.increases {
+        if !self.countable && self.strictly == [false; 2] && self.months.is_none() {
             return;
         }
+        let place = member.unwrap_or(0);
         if place >= self.each.len() {
-            self.each.resize(place + 1, (Counter::default(), f64::NEG_INFINITY));
+            self.each.resize(place + 1, (Counter::default(), f64::NAN, None));
         }
-        self.whole &= value.fract() == 0.0 && value.abs() < 9e15 || epoch_of(value).is_some();
-        if let Some((counter, last)) = self.each.get_mut(place) {
-            self.increases &= value > *last;
+        let epoch = epoch_of(value);
+        self.whole &= value.fract() == 0.0 && (value.abs() < 9e15 || epoch.is_some());
+        self.countable &= self.whole || epoch.is_some();
+        self.epoch = if self.all.rows == 0 { epoch } else { self.epoch.filter(|_| self.epoch == epoch) };
+        if let Some((counter, last, month)) = self.each.get_mut(place) {
+            if !last.is_nan() {
+                self.strictly = [self.strictly[0] && value > *last, self.strictly[1] && value < *last];
+                self.weakly = [self.weakly[0] && value >= *last, self.weakly[1] && value <= *last];
+                self.changes |= value != *last;
+                self.steps.see((value as i64).saturating_sub(*last as i64), self.epoch);
+            }
             *last = value;
             if member.is_some() {
                 counter.see(value as i64);
+            }
+            if let Some(months) = &mut self.months {
+                let next = month_of(cell, *month);
+                if let (Some(next), Some(last)) = (next, *month) {
+                    months.see(next - last, None);
+                }
+                *month = next;
+            }
+            if month.is_none() {
+                self.months = None;
             }
         }
         self.all.see(value as i64);
         if self.dates {
             self.dates = Column::of_number_dates(std::iter::once(cell)).is_some();
         }
-        let epoch = epoch_of(value);
-        self.epoch = if self.all.rows == 1 { epoch } else { self.epoch.filter(|_| self.epoch == epoch) };
-        if value != self.before && !self.before.is_nan() {
-            self.changes = true;
-            let step = (value - self.before).abs();
-            match &mut self.step {
-                (known, count) if *known == step => *count += 1,
-                (known, count @ 0) => (*known, *count) = (step, 1),
-                (_, count) => *count -= 1,
-            }
-        }
-        self.before = value;
     }
 
     /// What the column is, if it is no measurement. Of the `beginning` of a table, few rows are enough.
@@ -202,27 +285,66 @@ impl Watch {
             return None;
         }
         let enough = |known: bool| known || beginning || self.all.rows >= FEW;
-        let is_epoch = self.epoch.is_some() && (name.is_time || self.step.1 > 0);
-        if self.whole && enough(name.is_time) && (is_epoch || self.dates) {
+        let in_order = name.is_time || self.is_in_order();
+        // without a name that says so, counts since 1970 are times only if they go as a clock does
+        let is_epoch = match self.epoch {
+            Some(_) if name.is_time => self.countable,
+            Some(unit) => self.whole && in_order && self.steps.are_of_a_clock(unit),
+            None => false,
+        };
+        // with a time of day, a few are enough
+        let with_time = self.dates && self.all.least >= 180_001_010_000;
+        let is_date = self.whole && self.dates && (in_order || self.all.least >= 18_000_101);
+        if enough(name.is_time || with_time) && (is_epoch || is_date) {
             return Some(Reason::Time);
         }
-        let year = (1700..=2100).contains(&self.all.least) && self.all.rows <= 400;
-        if self.whole && year && enough(name.is_time) && self.all.is_gapless() {
+        let is_months = || in_order && self.months.as_ref().is_some_and(Steps::are_equal);
+        let is_year = || {
+            let years = (1700..=2100).contains(&self.all.least) && self.all.rows <= 400;
+            self.whole && in_order && years && self.all.is_gapless()
+        };
+        if enough(name.is_time) && (is_months() || is_year()) {
             return Some(Reason::Time);
         }
         let of_each = || {
-            self.each.len() > 1 && self.each.iter().all(|(counter, _)| counter.rows == 0 || counter.is_from_0_or_1())
+            self.each.len() > 1 && self.each.iter().all(|(counter, ..)| counter.rows == 0 || counter.is_from_0_or_1())
         };
         if self.whole && enough(name.is_index || name.is_time) && (self.all.is_from_0_or_1() || of_each()) {
             return Some(if name.is_time { Reason::Time } else { Reason::Index });
         }
         match () {
-            () if !self.increases => None,
+            () if self.strictly == [false; 2] => None,
             () if name.is_time => Some(Reason::Time),
             () if name.is_index && self.whole => Some(Reason::Index),
             () => None,
         }
     }
+
+    /// Whether the numbers rise in each series, or fall in each.
+    fn is_in_order(&self) -> bool {
+        self.weakly != [false; 2]
+    }
+
+    /// Whether rows may be sorted by the column: not by numbers in any order whose name does not say what they are.
+    pub fn may_sort(&self) -> bool {
+        self.name.is_time || self.name.is_index || self.dates || self.is_in_order()
+    }
+}
+
+/// Months since the year 0, of a number such as 2015.12 or 12.2015. 2015.1 is January, or October without its zero:
+/// whichever is nearer to the month before.
+fn month_of(cell: &str, before: Option<i64>) -> Option<i64> {
+    let (one, other) = cell.trim().split_once('.')?;
+    let (year, month) = if one.len() == 4 { (one, other) } else { (other, one) };
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_month = (1..=2).contains(&month.len()) && digits(month) && year.len() == 4 && digits(year);
+    let (year, number): (i64, i64) = (year.parse().ok().filter(|_| is_month)?, month.parse().ok()?);
+    let of_year = |month: i64| year * 12 + month - 1;
+    if !(1800..2200).contains(&year) || !(1..=12).contains(&number) {
+        return None;
+    }
+    let far = |month: i64| before.map_or(0, |before| (of_year(month) - before).abs());
+    Some(of_year(if month == "1" && far(10) < far(1) { 10 } else { number }))
 }
 
 /// The unit in which a number is a plausible time since 1970, as a power of a thousand.

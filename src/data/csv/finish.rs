@@ -6,7 +6,7 @@ use crate::data::long::Members;
 use crate::data::series::{LeftOut, Reason, Series, Time};
 use crate::data::time::Calendar;
 use crate::data::time::notation::{Column, UNREAD};
-use crate::data::time::order::{first_back, oddities, two_ways, unsortable};
+use crate::data::time::order::{first_back, never_rises, oddities, two_ways, unsortable};
 use crate::error::{Error, Result, listed, quoted};
 use crate::tensor::Tensor;
 
@@ -76,8 +76,11 @@ impl Table<'_> {
         let found: Vec<(usize, Reason)> =
             self.watched.iter().filter_map(|watch| Some((watch.column, watch.found(false)?))).collect();
         let is_found = |column: usize| found.iter().any(|(found, _)| *found == column);
+        let may_sort = |column: usize| self.watched.iter().any(|watch| watch.column == column && watch.may_sort());
         let time = match self.time.take() {
-            Some(TimeColumn { column, guess: Guess::Numbers }) => Some(column).filter(|&column| is_found(column)),
+            Some(TimeColumn { column, guess: Guess::Numbers }) => {
+                Some(column).filter(|&column| is_found(column) && may_sort(column))
+            }
             time => time.map(|time| time.column),
         };
         let others = found.iter().filter(|(column, _)| Some(*column) != time && self.wanted.contains(column));
@@ -182,7 +185,8 @@ impl Order {
             return Ok(None);
         };
         let line = |row| table.lines.get(row);
-        let back: Vec<Option<usize>> = table.groups().iter().map(|rows| first_back(&column, rows)).collect();
+        let groups = table.groups();
+        let back: Vec<Option<usize>> = groups.iter().map(|rows| first_back(&column, rows)).collect();
         let Some(first) = back.iter().flatten().min().copied() else {
             return Ok(Some(Self { column, places: None, back: vec![None; back.len()] }));
         };
@@ -191,6 +195,14 @@ impl Order {
             return Err(table.error(line(first), time, &reason));
         }
         let mut places: Vec<usize> = (0..table.lines.rows()).collect();
+        // rows of the same time are in the order of the file, which may be that from the newest to the oldest
+        for rows in groups.iter().filter(|rows| never_rises(&column, rows)) {
+            for (&row, &last) in rows.iter().zip(rows.iter().rev()) {
+                if let Some(place) = places.get_mut(row) {
+                    *place = last;
+                }
+            }
+        }
         places.sort_by_key(|&row| column.at.get(row).copied().unwrap_or(UNREAD));
         let back = back.into_iter().map(|row| row.map(line)).collect();
         Ok(Some(Self { column, places: Some(places), back }))

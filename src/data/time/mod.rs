@@ -28,7 +28,10 @@ impl Calendar {
     }
 
     pub(super) fn new(notation: Notation, at: Vec<Instant>) -> Self {
+        let same = at.windows(2).filter(|pair| pair[0] == pair[1]).count();
         let step = match notation {
+            // most rows are no step from the one before, as those of hours that only have a date
+            _ if same * 2 > at.len() => None,
             Notation::Number(_) => Step::of_numbers(&at),
             _ => Step::of_instants(&at, notation.offset()),
         };

@@ -17,6 +17,12 @@ pub(in crate::data) fn first_back(column: &Column, rows: &[usize]) -> Option<usi
     None
 }
 
+/// Whether no time is after that of the row before it, among `rows`, which are those of one series, and some are before.
+pub(in crate::data) fn never_rises(column: &Column, rows: &[usize]) -> bool {
+    let at = || rows.iter().filter_map(|&row| column.at.get(row));
+    at().is_sorted_by(|a, b| a >= b) && at().min() < at().max()
+}
+
 /// Why rows that go back cannot be sorted, if they cannot. `texts` gives the text of a row's time, `line` its line.
 pub(in crate::data) fn unsortable(
     column: &Column,
