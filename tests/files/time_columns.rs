@@ -227,6 +227,18 @@ fn rows_from_the_newest_to_the_oldest_are_reversed() {
         let calendar = series.time.as_ref().unwrap().calendar();
         assert!(calendar.is_none_or(|found| found.after(1).is_none_or(|next| next[0] != "2021-01-05")));
     }
+    // hours in a column of their own put the rows of a day in order, whichever way the days go
+    let order: [fn(usize) -> (usize, usize); 3] =
+        [|i| (3 - i / 24, i % 24), |i| (i / 24, 23 - i % 24), |i| (i * 7 % 96 / 24, i * 7 % 24)];
+    for order in order {
+        let series = table(&rows("date,hour,x", 96, |i| {
+            let (of, hour) = order(i);
+            format!("{},{hour},{}", day(of), x(24 * of + hour))
+        }));
+        let found: Vec<f64> = series.values.data().chunks(2).map(|row| row[1]).collect();
+        assert_eq!(found, (0..96).map(x).collect::<Vec<_>>());
+        assert_eq!(series.notes[1..], ["\"hour\" holds the hours of the days in \"date\""]);
+    }
     // the counter of each series may go down, one series after the other or in turn
     for of in [|i: usize| (i / 20, i % 20), |i: usize| (i % 2, i / 2)] {
         for name in ["n", "step", "id", "t"] {
@@ -274,6 +286,52 @@ fn rows_are_put_in_order() {
 }
 
 #[test]
+fn dates_that_look_like_decimal_numbers() {
+    let month = |i: usize| (2013 + i / 12, i % 12 + 1);
+    let next_of = |text: &str| {
+        let series = table(text);
+        assert_eq!((time(&series), &series.columns[..]), ("k", &["x".to_string()][..]), "{text}");
+        assert!(series.notes.is_empty(), "{:?}", series.notes);
+        series.time.as_ref().unwrap().calendar().unwrap().after(1).unwrap().remove(0)
+    };
+    let monthly = |written: fn((usize, usize)) -> String| {
+        next_of(&rows("x,k", 36, |i| format!("{},{}", x(i), written(month(i)))))
+    };
+    assert_eq!(monthly(|(year, month)| format!("{year}.{month:02}")), "2016.01");
+    assert_eq!(monthly(|(year, month)| format!("{month:02}.{year}")), "01.2016");
+    assert_eq!(monthly(|(year, month)| format!("{year}.{month}")), "2016.1");
+    // as a table of floats has it, where October loses its zero
+    assert_eq!(monthly(|(year, month)| format!("{}", year as f64 + month as f64 / 100.0)), "2016.01");
+    // times of day behind the date, in few rows as well
+    for count in [4, 30] {
+        let hours = |seconds: &str| {
+            next_of(&rows("k,x", count, |i| {
+                format!("202002{:02}{:02}00{seconds},{}", 28 + (15 + i) / 24, (15 + i) % 24, x(i))
+            }))
+        };
+        let next = if count == 4 { "2020022819" } else { "2020022921" };
+        assert_eq!([hours(""), hours("00")], [format!("{next}00"), format!("{next}0000")]);
+    }
+    // rates and prices are no months
+    for rate in [|i: usize| format!("1.{}", 1950 + i * 37 % 101), |i| format!("{}.{:02}", 1890 + i % 5, i * 5 % 12 + 1)]
+    {
+        assert_eq!(table(&rows("rate,x", 36, |i| format!("{},{}", rate(i), x(i)))).columns, ["rate", "x"]);
+    }
+}
+
+#[test]
+fn months_begin_by_the_clock_of_each_row() {
+    let text = rows("d,x", 20, |i| {
+        let (year, month) = (2023 + i / 12, i % 12 + 1);
+        let offset = if (4..=10).contains(&month) { 2 } else { 1 };
+        format!("{year}-{month:02}-01T00:00:00+0{offset}:00,{}", x(i))
+    });
+    let series = table(&text);
+    assert!(series.notes.is_empty(), "{:?}", series.notes);
+    assert_eq!(series.time.unwrap().calendar().unwrap().after(1).unwrap(), ["2024-09-01T00:00:00+02:00"]);
+}
+
+#[test]
 fn what_cannot_be_sorted_is_refused() {
     for (text, parts) in [
         ("date,x\n2021-01-02,1\n2021-01-01,2\nsoon,3\n2021-01-05,4\n", ["line 3", "line 4", "\"soon\""]),
@@ -298,6 +356,11 @@ fn days_and_months_are_told_apart_over_the_whole_column() {
     assert_eq!(dates(&written(|i| format!("{:02}/01/2024", i + 1))), ("every day".into(), "21/01/2024".into(), 0));
     assert_eq!(dates(&written(|i| format!("01/{:02}/2024", i + 1))), ("every day".into(), "01/21/2024".into(), 0));
     assert_eq!(dates(&written(|i| format!("{:02}.01.2024", i + 1))), ("every day".into(), "21.01.2024".into(), 0));
+    // of two readings, that with regular steps
+    let months = written(|i| format!("01/{:02}/{}", i % 12 + 1, 2020 + i / 12));
+    assert_eq!(dates(&months), ("every month".into(), "01/09/2021".into(), 0));
+    let months = rows("d,x", 20, |i| format!("01/{:02}/{},{}", (19 - i) % 12 + 1, 2020 + (19 - i) / 12, x(i)));
+    assert_eq!(dates(&months), ("every month".into(), "01/09/2021".into(), 1));
     // nothing decides: it is said
     let both = table(&rows("d,x", 9, |i| format!("0{}/01/2024,{}", i + 1, x(i))));
     assert!(note(&both).contains("MM/DD/YYYY") && note(&both).contains("DD/MM/YYYY"), "{:?}", both.notes);

@@ -32,6 +32,40 @@ QUARTERS = [
     lambda index: [f"Q{d.quarter} {d.year}" for d in index],
 ]
 
+
+
+def ten(index):
+    """Months as a table of floats has them: 2020.1 is October."""
+    rows = len(index) - AHEAD
+    return [str(float(f"{d:%Y.%m}")) for d in index[:rows]] + [f"{d:%Y.%m}" for d in index[rows:]]
+
+
+def fraction(index):
+    return [stamp.isoformat(timespec="milliseconds") for stamp in index]
+
+
+def short_or(how):
+    """Rows of the file without the zeros at their ends, as pandas writes single times; the next ones with them."""
+
+    def texts(index):
+        long = how(index)
+        short = [text.removesuffix(" 00:00:00").removesuffix(".000") for text in long]
+        return short[: len(index) - AHEAD] + long[len(index) - AHEAD :]
+
+    return texts
+
+
+def offsets(zone):
+    """Times on the clocks of a zone; the next ones have the offset of the last row of the file."""
+
+    def texts(index):
+        rows = len(index) - AHEAD
+        local = [stamp.tz_localize(zone).isoformat() for stamp in index[:rows]]
+        return local + [stamp.isoformat() + local[-1][-6:] for stamp in index[rows:]]
+
+    return texts
+
+
 # (step, start, freq, rows, ways to write)
 CASES = [
     ("every day", "2024-02-20", "D", 40, [written(how) for how in (
@@ -59,6 +93,28 @@ CASES = [
         "%Y-%m-%d %H:%M:%S-0500", "%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p", "%-m/%-d/%Y %-H:%M", "%Y%m%dT%H%M%S",
         "%Y-%m-%d %H:%M:%S Europe/Berlin", "%Y-%m-%d %H", "%d/%b/%Y:%H:%M:%S +0000",
     )] + [epoch(10**9), epoch(10**6), epoch(10**3), epoch(1)]),
+    ("every month", "2020-01-01", "MS", 32, [written("%d/%m/%Y"), written("%m/%d/%Y"), written("%Y.%m"), ten, written(
+        "%m.%Y"
+    )]),
+    ("every month", "2013-04-01", "MS", 40, [written("%Y.%m"), written("%m.%Y"), lambda index: [
+        f"{d.year}.{d.month}" for d in index
+    ]]),
+    ("every quarter", "2013-01-01", "QS", 12, [written("%Y.%m")]),
+    ("every hour", "2020-02-27 23:00", "h", 40, [written("%Y%m%d%H%M%S"), written("%Y%m%d%H%M")]),
+    ("every minute", "2020-02-28 23:30", "min", 29, [written("%Y%m%d%H%M%S"), written("%Y%m%d%H%M")]),
+    ("every second", "2020-02-28 23:59:30", "s", 29, [written("%Y%m%d%H%M%S")]),
+    ("every hour", "2020-06-01 09:00", "h", 40, [
+        written(how) for how in ("%d/%m/%Y %-H:%M", "%-d/%m/%Y %H:%M", "%m/%-d/%Y %-H:%M", "%-m/%d/%Y %H:%M:%S")
+    ]),
+    ("every 500000000 nanoseconds", "2024-02-28 23:59:50", "500ms", 20, [short_or(fraction)]),
+    ("every 500000000 nanoseconds", "2024-02-28 23:59:50", "500ms", 21, [short_or(fraction)]),
+    ("every 6 hours", "2024-02-26", "6h", 24, [short_or(written(STAMP))]),
+    ("every 6 hours", "2024-02-26", "6h", 25, [short_or(written(STAMP))]),
+    ("every month", "2023-01-01", "MS", 20, [offsets("Europe/Berlin"), offsets("America/New_York")]),
+    ("every month", "2023-01-31", "ME", 24, [offsets("Europe/Berlin")]),
+    ("every quarter", "2019-01-01", "QS", 12, [offsets("Europe/Berlin")]),
+    ("every day", "2023-03-10", "D", 40, [offsets("Europe/Berlin"), offsets("America/New_York")]),
+    ("every business day", "2023-03-10", "B", 40, [offsets("Europe/Berlin")]),
     ("every 6 hours", "2024-02-27", "6h", 30, [written(STAMP)]),
     ("every 30 minutes", "2023-12-31 20:00", "30min", 30, [written(STAMP), written("%Y-%m-%d %H:%M")]),
     ("every 15 minutes", "2024-01-01 00:00", "15min", 30, [written("%Y-%m-%d %H:%M:%S"), epoch(10**9)]),

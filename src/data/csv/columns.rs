@@ -2,7 +2,7 @@
 
 use super::dialect::{Cell, Kind};
 use crate::data::series::Reason;
-use crate::data::time::notation::Column;
+use crate::data::time::notation::{Column, NumberMonth};
 
 /// Fewer rows than these that are 0, 1, 2 or 1, 2, 3 may be a measurement.
 const FEW: u64 = 8;
@@ -320,6 +320,11 @@ impl Watch {
         }
     }
 
+    /// Whether these may be the hours of days that stand in another column.
+    pub fn says_hours(&self) -> bool {
+        self.whole && self.name.is_hour
+    }
+
     /// Whether the numbers rise in each series, or fall in each.
     fn is_in_order(&self) -> bool {
         self.weakly != [false; 2]
@@ -334,17 +339,11 @@ impl Watch {
 /// Months since the year 0, of a number such as 2015.12 or 12.2015. 2015.1 is January, or October without its zero:
 /// whichever is nearer to the month before.
 fn month_of(cell: &str, before: Option<i64>) -> Option<i64> {
-    let (one, other) = cell.trim().split_once('.')?;
-    let (year, month) = if one.len() == 4 { (one, other) } else { (other, one) };
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_month = (1..=2).contains(&month.len()) && digits(month) && year.len() == 4 && digits(year);
-    let (year, number): (i64, i64) = (year.parse().ok().filter(|_| is_month)?, month.parse().ok()?);
-    let of_year = |month: i64| year * 12 + month - 1;
-    if !(1800..2200).contains(&year) || !(1..=12).contains(&number) {
-        return None;
-    }
+    let NumberMonth { year, month, year_first } = NumberMonth::of(cell)?;
+    let of_year = |month: i64| i64::from(year) * 12 + month - 1;
     let far = |month: i64| before.map_or(0, |before| (of_year(month) - before).abs());
-    Some(of_year(if month == "1" && far(10) < far(1) { 10 } else { number }))
+    let is_october = year_first && month == "1" && far(10) < far(1);
+    Some(of_year(if is_october { 10 } else { month.parse().ok()? }))
 }
 
 /// The unit in which a number is a plausible time since 1970, as a power of a thousand.
@@ -357,6 +356,7 @@ fn epoch_of(value: f64) -> Epoch {
 struct Name {
     is_time: bool,
     is_index: bool,
+    is_hour: bool,
 }
 
 impl Name {
@@ -413,6 +413,7 @@ impl Name {
         let capital = last.rfind(|c: char| c.is_uppercase()).filter(|_| last.contains(char::is_lowercase)).unwrap_or(0);
         let words = [last, last.get(capital..).unwrap_or_default()].map(str::to_lowercase);
         let is_time = words.iter().any(|word| TIMES.contains(&word.as_str()));
-        Self { is_time, is_index: INDICES.contains(&name.to_lowercase().as_str()) }
+        let is_hour = words.iter().any(|word| ["hour", "hours", "hr", "h", "time"].contains(&word.as_str()));
+        Self { is_time, is_hour, is_index: INDICES.contains(&name.to_lowercase().as_str()) }
     }
 }

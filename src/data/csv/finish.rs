@@ -5,7 +5,7 @@ use super::{Guess, MISSING, Table, TimeColumn};
 use crate::data::long::Members;
 use crate::data::series::{LeftOut, Reason, Series, Time};
 use crate::data::time::Calendar;
-use crate::data::time::notation::{Column, UNREAD};
+use crate::data::time::notation::{Column, Instant, SECOND, UNREAD};
 use crate::data::time::order::{first_back, never_rises, oddities, two_ways, unsortable};
 use crate::error::{Error, Result, listed, quoted};
 use crate::tensor::Tensor;
@@ -172,6 +172,8 @@ impl Table<'_> {
 /// The order of the rows in time.
 struct Order {
     column: Column,
+    /// The column whose hours were added to the days of `column`, if there is one.
+    hours: Option<usize>,
     /// The old place of each row; `None` if all rows stay.
     places: Option<Vec<usize>>,
     /// For each series, the line from which on it goes back, if it does.
@@ -181,14 +183,15 @@ struct Order {
 impl Order {
     /// The order of the rows of `table` by the column `time`; `None` if there is no time, or none that can be read.
     fn of(table: &Table, time: Option<usize>) -> Result<Option<Self>> {
-        let Some((time, column)) = time.and_then(|time| Some((time, Column::of(table.times.iter())?))) else {
+        let Some((time, mut column)) = time.and_then(|time| Some((time, Column::of(table.times.iter())?))) else {
             return Ok(None);
         };
         let line = |row| table.lines.get(row);
         let groups = table.groups();
+        let hours = Self::add_hours(table, &groups, &mut column);
         let back: Vec<Option<usize>> = groups.iter().map(|rows| first_back(&column, rows)).collect();
         let Some(first) = back.iter().flatten().min().copied() else {
-            return Ok(Some(Self { column, places: None, back: vec![None; back.len()] }));
+            return Ok(Some(Self { column, hours, places: None, back: vec![None; back.len()] }));
         };
         if let Some(reason) = unsortable(&column, |row| table.times.get(row).into(), line) {
             let reason = format!("the file goes backwards here, and cannot be sorted: {reason}");
@@ -205,7 +208,33 @@ impl Order {
         }
         places.sort_by_key(|&row| column.at.get(row).copied().unwrap_or(UNREAD));
         let back = back.into_iter().map(|row| row.map(line)).collect();
-        Ok(Some(Self { column, places: Some(places), back }))
+        Ok(Some(Self { column, hours, places: Some(places), back }))
+    }
+
+    /// Adds hours to days that are there several times, if a column holds them, and returns that column.
+    fn add_hours(table: &Table, groups: &[Vec<usize>], column: &mut Column) -> Option<usize> {
+        let at_of = |at: &[Instant], row: usize| at.get(row).copied().unwrap_or(UNREAD);
+        let differ = |at: &[Instant]| {
+            groups.iter().all(|rows| {
+                let mut at: Vec<Instant> = rows.iter().map(|&row| at_of(at, row)).collect();
+                at.sort_unstable();
+                at.is_sorted_by(|a, b| a < b)
+            })
+        };
+        if !column.notation.is_calendar() || column.at.contains(&UNREAD) || differ(&column.at) {
+            return None;
+        }
+        let named = table.watched.iter().filter(|watch| watch.says_hours()).map(|watch| watch.column);
+        named.into_iter().find(|&hours| {
+            let Some(place) = table.wanted.iter().position(|&column| column == hours) else { return false };
+            let values = table.values.chunks_exact(table.wanted.len()).filter_map(|row| row.get(place));
+            let with_hour = |(at, hour): (&Instant, &f64)| {
+                (0.0..=24.0).contains(hour).then_some(at + *hour as Instant * 3600 * SECOND)
+            };
+            let with_hours: Option<Vec<Instant>> = column.at.iter().zip(values).map(with_hour).collect();
+            let found = with_hours.filter(|at| at.len() == column.at.len() && differ(at));
+            found.map(|at| column.at = at).is_some()
+        })
     }
 
     /// The old place of a row.
@@ -221,6 +250,9 @@ impl Order {
             notes.push(format!("rows are sorted by {name}: the file goes backwards from line {line} on"));
         }
         notes.extend(two_ways(name, &self.column));
+        if let Some(hours) = self.hours.and_then(|hours| table.names.get(hours)).filter(|_| member == 0) {
+            notes.push(format!("{} holds the hours of the days in {}", quoted(hours), quoted(name)));
+        }
         let old: Vec<usize> = rows.iter().map(|&row| self.row(row)).collect();
         let at: Vec<_> = old.iter().filter_map(|&row| self.column.at.get(row).copied()).collect();
         let place = |row: usize| old.get(row).copied().unwrap_or(usize::MAX);
@@ -232,7 +264,7 @@ impl Order {
             notes.push(format!("{rows} no {} that can be read; the first is {text} in line {line}", quoted(name)));
             return notes;
         }
-        notes.extend(oddities(name, &Calendar::new(self.column.notation.clone(), at), text, line));
+        notes.extend(oddities(name, &Calendar::new(&self.column, &old), text, line));
         notes
     }
 }

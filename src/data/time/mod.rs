@@ -24,16 +24,30 @@ impl Calendar {
     pub fn of(values: &[String]) -> Option<Self> {
         let column = Column::of(values.iter().map(String::as_str))?;
         let known = !column.at.contains(&UNREAD) && column.at.is_sorted();
-        known.then(|| Self::new(column.notation, column.at))
+        known.then(|| Self::new(&column, &(0..column.at.len()).collect::<Vec<_>>()))
     }
 
-    pub(super) fn new(notation: Notation, at: Vec<Instant>) -> Self {
+    /// The times of some rows of a column, which rise.
+    pub(super) fn new(column: &Column, rows: &[usize]) -> Self {
+        let notation = column.notation.clone();
+        let at: Vec<Instant> = rows.iter().filter_map(|&row| column.at.get(row).copied()).collect();
+        let offset = notation.offset();
         let same = at.windows(2).filter(|pair| pair[0] == pair[1]).count();
-        let step = match notation {
+        if same * 2 > at.len() {
             // most rows are no step from the one before, as those of hours that only have a date
-            _ if same * 2 > at.len() => None,
+            return Self { notation, at, step: None };
+        }
+        if !column.offsets.is_empty() {
+            // where the clocks change, days and months begin by the clock of each row
+            let on_clock: Vec<Instant> = rows.iter().filter_map(|&row| column.on_last_clock(row)).collect();
+            let step = Step::of_instants(&on_clock, offset).filter(|step| step.is_of_days());
+            if step.is_some() && on_clock.is_sorted() {
+                return Self { notation, at: on_clock, step };
+            }
+        }
+        let step = match notation {
             Notation::Number(_) => Step::of_numbers(&at),
-            _ => Step::of_instants(&at, notation.offset()),
+            _ => Step::of_instants(&at, offset),
         };
         Self { notation, at, step }
     }

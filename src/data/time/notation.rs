@@ -1,5 +1,6 @@
 //! How the cells of a time column are written: read as an instant, and written again in the same way.
 
+use super::step::Step;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Weekday};
 
 /// A point in time: nanoseconds since 1970-01-01 00:00 in UTC, or of the wall clock if the cells name no zone. Of a
@@ -9,7 +10,7 @@ pub(in crate::data) type Instant = i128;
 /// The instant of a cell that could not be read. It is later than all others.
 pub(in crate::data) const UNREAD: Instant = Instant::MAX;
 /// Nanoseconds of a second, and billionths of one.
-pub(super) const SECOND: Instant = 1_000_000_000;
+pub(in crate::data) const SECOND: Instant = 1_000_000_000;
 
 /// The ways to write a date. Lower letters are fields: `y` a year of four digits, `z` of two, `m` a month, `d` a day,
 /// `b` the name of a month, `q` a quarter, `w` a week (ISO 8601), `j` a day of the year. Everything else stands for
@@ -58,8 +59,7 @@ pub(in crate::data) enum Notation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::data) struct Style {
     date: &'static str,
-    /// Whether days, months and hours below ten have one digit.
-    short: bool,
+    short: Short,
     /// Whether the names of months are written out.
     long: bool,
     case: Case,
@@ -70,6 +70,40 @@ pub(in crate::data) struct Style {
     zone: String,
     /// How far the zone is ahead of UTC, in seconds.
     offset: i32,
+}
+
+/// Whether months, days and hours below ten have one digit; `None` where none of them is below ten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Short {
+    month: Option<bool>,
+    day: Option<bool>,
+    hour: Option<bool>,
+}
+
+impl Short {
+    fn of(value: u32, digits: usize) -> Option<bool> {
+        (value < 10).then_some(digits == 1)
+    }
+
+    /// What two cells of a column show together.
+    fn and(self, other: Self) -> Self {
+        // no is below yes, and above nothing
+        let any = Option::max;
+        Self { month: any(self.month, other.month), day: any(self.day, other.day), hour: any(self.hour, other.hour) }
+    }
+
+    /// Whether each has one digit, from the others where it does not show.
+    fn month(self) -> bool {
+        self.month.or(self.day).or(self.hour).unwrap_or(false)
+    }
+
+    fn day(self) -> bool {
+        self.day.or(self.month).or(self.hour).unwrap_or(false)
+    }
+
+    fn hour(self) -> bool {
+        self.hour.or(self.day).or(self.month).unwrap_or(false)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +160,7 @@ struct Fields {
     day: Option<u32>,
     week: Option<u32>,
     of_year: Option<u32>,
-    short: bool,
+    short: Short,
     long: bool,
     case: Option<Case>,
 }
@@ -135,9 +169,9 @@ impl Fields {
     fn read(text: &mut Front, pattern: &str) -> Option<Self> {
         let mut fields = Self::default();
         let joined = !pattern.contains(|c: char| !c.is_ascii_lowercase());
-        let mut number = |text: &mut Front| {
+        let number = |text: &mut Front, short: &mut Option<bool>| {
             let (value, digits) = text.digits(if joined { 2 } else { 1 }, 2)?;
-            fields.short |= digits == 1;
+            *short = Short::of(value, digits);
             Some(value)
         };
         let (mut year, mut month, mut day, mut week, mut of_year, mut name) = (None, None, None, None, None, None);
@@ -146,8 +180,8 @@ impl Fields {
                 'y' => year = Some(text.digits(4, 4)?.0).filter(|year| (1..=9999).contains(year)),
                 // the century that strptime takes
                 'z' => year = text.digits(2, 2).map(|(year, _)| if year < 69 { 2000 + year } else { 1900 + year }),
-                'm' => month = Some(number(text)?),
-                'd' => day = Some(number(text)?),
+                'm' => month = Some(number(text, &mut fields.short.month)?),
+                'd' => day = Some(number(text, &mut fields.short.day)?),
                 'q' => {
                     month = Some(text.digits(1, 1)?.0).filter(|q| (1..=4).contains(q)).map(|quarter| quarter * 3 - 2)
                 }
@@ -185,8 +219,9 @@ impl Fields {
 
 impl Clock {
     /// Reads a time of day, such as `9:30`, `09:30:00.250`, `9:30 PM` or `093000`.
-    fn read(text: &mut Front) -> Option<(Self, NaiveTime, bool)> {
+    fn read(text: &mut Front) -> Option<(Self, NaiveTime, Option<bool>)> {
         let (mut hour, digits) = text.digits(1, 2)?;
+        let short = Short::of(hour, digits);
         let colon = text.literal(":").is_some();
         let digit_follows = |text: &Front| text.0.starts_with(|c: char| c.is_ascii_digit());
         let minutes = colon || digit_follows(text);
@@ -216,7 +251,18 @@ impl Clock {
             }
         }
         let time = NaiveTime::from_hms_nano_opt(hour, minute, second, nanos)?;
-        Some((Self { colon, minutes, seconds, fraction, half }, time, digits == 1))
+        Some((Self { colon, minutes, seconds, fraction, half }, time, short))
+    }
+
+    /// A clock that shows all that this one and another of the same column show.
+    fn and(mut self, other: &Self) -> Self {
+        self.minutes |= other.minutes;
+        self.seconds |= other.seconds;
+        let digits = |clock: &Self| clock.fraction.map_or(0, |(_, digits)| digits);
+        if digits(other) > digits(&self) {
+            self.fraction = other.fraction;
+        }
+        self
     }
 
     fn write(&self, time: NaiveTime, short: bool) -> String {
@@ -290,10 +336,13 @@ impl Cell {
         if !front.0.is_empty() {
             // only a whole date is followed by a time of day
             fields.day?;
-            joint = ["T", ", ", " ", "_", ":"].into_iter().find(|joint| front.literal(joint).is_some())?.into();
+            // 202401311200 and 20240131120000, but no number of ten digits, which counts seconds
+            let is_joined = pattern == "ymd" && matches!(front.0.len(), 4 | 6) && is_digits(front.0);
+            let mut joints = ["T", ", ", " ", "_", ":"].into_iter().chain(is_joined.then_some(""));
+            joint = joints.find(|joint| front.literal(joint).is_some())?.into();
             joint = text.trim().get(text.trim().len() - front.0.len() - joint.len()..)?.get(..joint.len())?.into();
-            let (style, of_day, one_digit) = Clock::read(&mut front)?;
-            (clock, time, short) = (Some(style), of_day, short || one_digit);
+            let (style, of_day, hour) = Clock::read(&mut front)?;
+            (clock, time, short) = (Some(style), of_day, Short { hour, ..short });
         }
         let offset = offset(front.0)?;
         let wall = NaiveDateTime::new(fields.date()?, time).and_utc();
@@ -312,11 +361,28 @@ impl Cell {
     }
 }
 
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn padded(number: u32, short: bool) -> String {
     if short { number.to_string() } else { format!("{number:02}") }
 }
 
 impl Style {
+    /// How the cells of a column are written of which `before` shows one and `self` a later one.
+    fn after(mut self, before: &Self) -> Self {
+        self.short = self.short.and(before.short);
+        self.long |= before.long;
+        match (self.clock.take(), &before.clock) {
+            (Some(clock), Some(other)) => self.clock = Some(clock.and(other)),
+            // a day alone is its midnight
+            (None, Some(other)) => (self.clock, self.joint) = (Some(other.clone()), before.joint.clone()),
+            (clock, None) => self.clock = clock,
+        }
+        self
+    }
+
     fn write(&self, at: Instant) -> Option<String> {
         let wall = wall(at, self.offset)?;
         let date = wall.date();
@@ -329,8 +395,8 @@ impl Style {
             match field {
                 'y' => text += &format!("{year:04}"),
                 'z' => text += &format!("{:02}", year % 100),
-                'm' => text += &padded(date.month(), self.short),
-                'd' => text += &padded(date.day(), self.short),
+                'm' => text += &padded(date.month(), self.short.month()),
+                'd' => text += &padded(date.day(), self.short.day()),
                 'q' => text += &date.month().div_ceil(3).to_string(),
                 'w' => text += &format!("{:02}", date.iso_week().week()),
                 'j' => text += &format!("{:03}", date.ordinal()),
@@ -340,7 +406,7 @@ impl Style {
         }
         if let Some(clock) = &self.clock {
             text += &self.joint;
-            text += &clock.write(wall.time(), self.short);
+            text += &clock.write(wall.time(), self.short.hour());
         }
         Some(text + &self.zone)
     }
@@ -369,6 +435,9 @@ pub(in crate::data) struct Column {
     pub notation: Notation,
     /// The instant of each cell; [`UNREAD`] if it cannot be read.
     pub at: Vec<Instant>,
+    /// How far the zone of each cell is ahead of UTC, in seconds; may end early, where the zone is that of the last
+    /// cell, and is empty if all have the same.
+    pub offsets: Vec<i32>,
     /// Another way to write dates in which every cell can be read, if there is one: 01/02 is a day in January or in
     /// February.
     pub ambiguous: Option<&'static str>,
@@ -377,8 +446,8 @@ pub(in crate::data) struct Column {
 impl Column {
     /// Reads a column of dates or of numbers; `None` if it holds other text.
     pub fn of<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
-        let numbers = Self::of_number_dates(cells.clone()).or_else(|| Self::of_numbers(cells.clone()));
-        numbers.or_else(|| Self::of_dates(cells))
+        let dates = Self::of_number_dates(cells.clone()).or_else(|| Self::of_number_months(cells.clone()));
+        dates.or_else(|| Self::of_numbers(cells.clone())).or_else(|| Self::of_dates(cells))
     }
 
     /// Reads a column of dates; `None` if most of its cells are no dates.
@@ -392,6 +461,41 @@ impl Column {
             |cell: &str| cell.get(..4).and_then(|year| year.parse().ok()).is_some_and(|y| (1800..2200).contains(&y));
         let column = Self::among(cells.clone(), NUMBER_DATES.to_vec())?;
         (!column.at.contains(&UNREAD) && cells.clone().all(|cell| year(cell.trim()))).then_some(column)
+    }
+
+    /// Reads a column of months as decimal numbers, such as 2015.12 or 12.2015; `None` if they do not go in regular
+    /// steps, so that they are other numbers.
+    pub fn of_number_months<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
+        let months: Vec<NumberMonth> = cells.map(NumberMonth::of).collect::<Option<_>>()?;
+        let pattern = if months.first()?.year_first { "y.m" } else { "m.y" };
+        // 2015.1 is October where the zeros of other months are there, as in 2015.01
+        let tenth = months.iter().all(|one| one.month.len() == 2 || one.month == "1");
+        let text = |NumberMonth { year, month, year_first }: &NumberMonth| match year_first {
+            true if tenth && *month == "1" => format!("{year}.10"),
+            true => format!("{year}.{month}"),
+            false => format!("{month}.{year}"),
+        };
+        let texts: Vec<String> = months.iter().map(text).collect();
+        let column = Self::written(texts.iter().map(String::as_str), pattern)?;
+        (!column.at.contains(&UNREAD) && column.is_regular(10)).then_some(column)
+    }
+
+    /// Whether at most one out of `of` steps is another than the commonest.
+    fn is_regular(&self, of: usize) -> bool {
+        self.irregular().is_some_and(|(irregular, all)| irregular * of <= all)
+    }
+
+    /// How many steps are others than the commonest, out of how many, if the rows are put in order; `None` if none is
+    /// the commonest.
+    fn irregular(&self) -> Option<(usize, usize)> {
+        let known = (0..self.at.len()).filter_map(|row| self.on_last_clock(row)).filter(|at| *at != UNREAD);
+        let mut at: Vec<Instant> = known.collect();
+        at.sort_unstable();
+        at.dedup();
+        let offset = self.notation.offset();
+        let step = Step::of_instants(&at, offset)?;
+        let other = |pair: &&[Instant]| step.after(pair[0], 1, offset) != Some(pair[1]);
+        Some((at.windows(2).filter(other).count(), at.len() - 1))
     }
 
     /// Reads a column of numbers: counts since 1970 if all are plausible, else numbers. `None` if a cell is none, or has
@@ -412,7 +516,7 @@ impl Column {
         if unit != SECOND {
             at.iter_mut().for_each(|at| *at = *at / SECOND * unit);
         }
-        Some(Self { notation, at, ambiguous: None })
+        Some(Self { notation, at, offsets: Vec::new(), ambiguous: None })
     }
 
     fn among<'a>(cells: impl Iterator<Item = &'a str> + Clone, mut patterns: Vec<&'static str>) -> Option<Self> {
@@ -429,38 +533,76 @@ impl Column {
             return None;
         }
         let read = |pattern: &'static str| Self::written(cells.clone(), pattern);
-        // of several ways, one in which the rows go forward, or at least back in order
-        let mut readings: Vec<(&'static str, Self)> =
-            patterns.into_iter().take(2).filter_map(|pattern| Some((pattern, read(pattern)?))).collect();
-        let in_order = |column: &Self| {
+        // of several ways, one in which the rows go forward, or at least back in order, in regular steps
+        let mut readings: Vec<Self> = patterns.into_iter().take(2).filter_map(read).collect();
+        let several = readings.len() > 1;
+        let doubt = |column: &Self| {
             let at = column.at.iter().filter(|at| **at != UNREAD);
-            at.clone().is_sorted() || at.is_sorted_by(|a, b| a >= b)
+            let in_order = at.clone().is_sorted() || at.is_sorted_by(|a, b| a >= b);
+            let irregular = column.irregular().filter(|(irregular, all)| irregular * 10 <= *all);
+            (!in_order, irregular.map_or(usize::MAX, |(irregular, _)| irregular))
         };
-        let best = readings.iter().position(|(_, column)| in_order(column)).unwrap_or(0);
-        let (_, mut chosen) = (best < readings.len()).then(|| readings.swap_remove(best))?;
-        if let Some((other, column)) = readings.pop()
-            && in_order(&column) == in_order(&chosen)
+        let doubts: Vec<_> = readings.iter().filter(|_| several).map(doubt).collect();
+        let best = usize::from(doubts.first() > doubts.get(1) && several);
+        let mut chosen = (best < readings.len()).then(|| readings.swap_remove(best))?;
+        if let Some(other) = readings.pop()
+            && doubts.first() == doubts.get(1)
         {
-            chosen.ambiguous = Some(other);
+            chosen.ambiguous = other.notation.pattern();
         }
         Some(chosen)
     }
 
     /// Reads all cells as written in one way; `None` if that fails for most.
     fn written<'a>(cells: impl Iterator<Item = &'a str>, pattern: &'static str) -> Option<Self> {
-        let (mut last, mut short, mut long): (Option<Style>, _, _) = (None, false, false);
+        let (mut style, mut offsets): (Option<Style>, _) = (None, Vec::new());
         let mut at = Vec::with_capacity(cells.size_hint().0);
         for cell in cells {
-            let cell = Cell::read(cell, pattern);
-            at.push(cell.as_ref().map_or(UNREAD, |cell| cell.at));
-            if let Some(Cell { style, .. }) = cell {
-                (short, long) = (short | style.short, long | style.long);
-                last = Some(style);
+            let Some(cell) = Cell::read(cell, pattern) else {
+                at.push(UNREAD);
+                continue;
+            };
+            let offset = style.as_ref().map_or(cell.style.offset, |style| style.offset);
+            if offset != cell.style.offset || !offsets.is_empty() {
+                offsets.resize(at.len(), offset);
+                offsets.push(cell.style.offset);
             }
+            at.push(cell.at);
+            style = Some(match &style {
+                Some(before) => cell.style.after(before),
+                None => cell.style,
+            });
         }
         let known = at.iter().filter(|at| **at != UNREAD).count();
-        let style = last.filter(|_| known * 2 > at.len())?;
-        Some(Self { notation: Notation::Calendar(Style { short, long, ..style }), at, ambiguous: None })
+        let style = style.filter(|_| known * 2 > at.len())?;
+        Some(Self { notation: Notation::Calendar(style), at, offsets, ambiguous: None })
+    }
+
+    /// The instant of a row, moved so that the clock of the last row shows what the clock of this row shows.
+    pub(super) fn on_last_clock(&self, row: usize) -> Option<Instant> {
+        let at = self.at.get(row).copied()?;
+        let offset = self.offsets.get(row).copied().unwrap_or(self.notation.offset());
+        Some(if at == UNREAD { at } else { at + Instant::from(offset - self.notation.offset()) * SECOND })
+    }
+}
+
+/// A month that is written as a decimal number, such as 2015.12 or 12.2015.
+pub(in crate::data) struct NumberMonth<'a> {
+    pub year: u32,
+    /// As it is written: 1 may also be a 10 that lost its zero.
+    pub month: &'a str,
+    pub year_first: bool,
+}
+
+impl<'a> NumberMonth<'a> {
+    pub fn of(cell: &'a str) -> Option<Self> {
+        let (one, other) = cell.trim().split_once('.')?;
+        let year_first = one.len() == 4;
+        let (year, month) = if year_first { (one, other) } else { (other, one) };
+        let may_be = year.len() == 4 && (1..=2).contains(&month.len()) && is_digits(year) && is_digits(month);
+        let year = year.parse().ok().filter(|year| may_be && (1800..2200).contains(year))?;
+        let is_month = month.parse().is_ok_and(|month: u32| (1..=12).contains(&month));
+        is_month.then_some(Self { year, month, year_first })
     }
 }
 

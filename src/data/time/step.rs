@@ -74,6 +74,15 @@ impl Step {
         Some(Self::Fixed(step))
     }
 
+    /// Whether each step leads to the same hour of another day.
+    pub(super) fn is_of_days(self) -> bool {
+        match self {
+            Self::Fixed(step) => step % DAY == 0,
+            Self::Number(_) => false,
+            Self::BusinessDays | Self::Months { .. } => true,
+        }
+    }
+
     fn of_months(at: &[Instant], offset: i32) -> Option<Self> {
         let dates: Vec<NaiveDate> = at.iter().map(|&at| date(at, offset)).collect::<Option<_>>()?;
         let months = majority(dates.windows(2).map(|pair| month(pair[1]) - month(pair[0])).collect())?;
