@@ -238,7 +238,10 @@ fn the_largest_number_of_rows_overflows_nothing() {
             run.ok(&format!("{walk} b.csv {plain}"));
             assert!(run.text("a.csv") == run.text("b.csv"), "{flag} {n}");
         }
-        run.ok(&format!("evaluate s.csv model.safetensors --horizon 2 --season {n}"));
+        run.fails(
+            &format!("evaluate s.csv model.safetensors --horizon 2 --season {n}"),
+            &["s.csv: season", "240 rows"],
+        );
     }
 }
 
