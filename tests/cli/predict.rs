@@ -1,6 +1,6 @@
 //! `rnnstep predict` reads and writes every kind of file, and takes and returns states.
 
-use super::run::{Run, numbers, numbers_in_f32};
+use super::run::{Answer, Run, numbers, numbers_in_f32};
 use rnnstep::data::npy;
 use rnnstep::model::file;
 use rnnstep::tensor::{Array, Stored};
@@ -234,20 +234,24 @@ fn names_are_held() {
         ["predict model.safetensors X", "forecast model.safetensors X --steps 3", "gates model.safetensors X"];
     for command in commands {
         let of = |file: &str| command.replace('X', file);
-        let plain = run.ok(&of("ab.csv")).stdout;
+        let Answer { stdout: plain, stderr, .. } = run.ok(&of("ab.csv"));
+        assert_eq!(stderr, "columns: reads \"a\", \"b\", predicts \"a\", \"b\"\n", "{command}");
         // in another order, beside others
         run.file("ba.csv", table("c,b,a", &|a, b| format!("7,{b},{a}")));
         assert_eq!(run.ok(&of("ba.csv")).stdout, plain, "{command}");
         // without names there is nothing but the position
         run.file("none.csv", table("", &|a, b| format!("{a},{b}")).trim_start());
-        assert_eq!(run.ok(&of("none.csv")).stdout, plain, "{command}");
+        let none = run.ok(&of("none.csv"));
+        assert_eq!((none.stdout, none.stderr.as_str()), (plain.clone(), ""), "{command}");
         for (names, lacks) in [("b,c", "\"a\""), ("A,B", "\"a\", \"b\""), ("x,y", "\"a\", \"b\""), ("a,c", "\"b\"")] {
             run.file("other.csv", table(names, &|a, b| format!("{a},{b}")));
             let said =
                 run.fails(&of("other.csv"), &["other.csv", "trained on the columns \"a\", \"b\"", "--by-position"]);
             assert!(said.contains(&format!("lacks {lacks};")), "{command} {names}: {said}");
-            let by_position = run.ok(&format!("{} --by-position", of("other.csv"))).stdout;
-            assert_eq!(by_position, plain, "{command} {names}");
+            let by_position = run.ok(&format!("{} --by-position", of("other.csv")));
+            assert_eq!(by_position.stdout, plain, "{command} {names}");
+            let reads = names.split(',').map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+            assert!(by_position.stderr.contains(&format!("reads {reads}, predicts")), "{}", by_position.stderr);
         }
         run.file("three.csv", table("x,y,z", &|a, b| format!("{a},{b},1")));
         run.fails(&format!("{} --by-position", of("three.csv")), &["three.csv", "takes 2 columns"]);

@@ -221,6 +221,11 @@ impl Answer {
         stderr.trim_end().into()
     }
 
+    /// What stands on stderr but for the line that says which columns are used.
+    pub fn notes(&self) -> String {
+        self.stderr.split_inclusive('\n').filter(|line| !line.starts_with("columns: ")).collect()
+    }
+
     /// The rest of the line on stdout that begins with `start`.
     pub fn after<'a>(&'a self, start: &str) -> &'a str {
         let line = self.stdout.lines().find_map(|line| line.strip_prefix(start));

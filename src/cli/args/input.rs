@@ -204,9 +204,13 @@ impl DataArgs {
 /// The most columns that are listed as left out.
 const LISTED: usize = 8;
 
-/// A line that says which columns of a table are used as what, and which are left out and why.
+/// A line that says which columns of a table are used as what, and which are left out and why. No names of targets
+/// mean that they are not known.
 pub fn columns_line(inputs: &[String], targets: &[String], time: Option<&Time>, left_out: &[LeftOut]) -> String {
-    let mut line = format!("columns: reads {}, predicts {}", listed(inputs), listed(targets));
+    let mut line = format!("columns: reads {}", listed(inputs));
+    if !targets.is_empty() {
+        line += &format!(", predicts {}", listed(targets));
+    }
     if let Some(time) = time {
         let step = time.calendar().and_then(|calendar| calendar.step());
         let step = step.map_or_else(String::new, |step| format!(" ({step})"));

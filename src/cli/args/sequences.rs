@@ -1,8 +1,10 @@
 //! Reads sequences and states for a trained model.
 
+use super::input::columns_line;
 use super::table::{ModelTableArgs, options_for, read_series};
 use crate::cli::failure::Failure;
 use crate::cli::output::files::extension;
+use crate::cli::output::screen::say_once;
 use rnnstep::data::csv::Missing;
 use rnnstep::data::series::{Series, Time};
 use rnnstep::data::{holes, npy};
@@ -22,6 +24,22 @@ pub struct Sequences {
     pub in_f32: bool,
     /// The time of each row, of a table.
     pub time: Option<Time>,
+    /// Which columns of a table are used as what; `None` if its columns have only numbers.
+    columns: Option<String>,
+}
+
+impl Sequences {
+    /// An array of f32 values.
+    pub fn in_f32(x: Tensor<f64>) -> Self {
+        Self { x, in_f32: true, time: None, columns: None }
+    }
+
+    /// Prints which columns are used as what, once the command has done its work: an error has one line.
+    pub fn say_columns(&self) {
+        if let Some(line) = &self.columns {
+            say_once("columns", line);
+        }
+    }
 }
 
 /// Reads x for `model`: columns by the names that the model was trained on, else all of them.
@@ -37,7 +55,7 @@ pub fn read_sequences(
         "npy" => npy::read(path)?,
         _ => {
             let series = read_series(path, &options_for(columns, args))?;
-            return Ok(Sequences { x: x_of(&series, path, columns, args, model)?, in_f32: false, time: series.time });
+            return sequences_of(&series, path, columns, args, model);
         }
     };
     let in_f32 = matches!(x, Array::F32(_));
@@ -54,7 +72,7 @@ pub fn read_sequences(
                 }
                 missing => holes::filled(x, missing).map_err(in_file)?,
             };
-            Ok(Sequences { x, in_f32, time: None })
+            Ok(Sequences { x, in_f32, time: None, columns: None })
         }
         dims => {
             let reason = format!("x: the model takes [T,{input}] or [B,T,{input}], but this is {dims:?}");
@@ -63,24 +81,29 @@ pub fn read_sequences(
     }
 }
 
-/// x of a series for `model`: the columns with the names of the model's inputs. If the file of the model has no names,
+/// The sequence in a series for `model`: the columns with the names of the model's inputs. If the file of the model has no names,
 /// if the table has none, or if it is asked for, columns count by their position.
-pub fn x_of(
+pub fn sequences_of(
     series: &Series,
     path: &Path,
     columns: &Columns,
     args: &ModelTableArgs,
     model: &Model,
-) -> Result<Tensor<f64>, Failure> {
+) -> Result<Sequences, Failure> {
     let input = model.shape().input();
+    let numbered = |names: &[String]| names.iter().all(|name| name.parse::<usize>().is_ok());
+    let with = |inputs: &[String], x: Tensor<f64>| {
+        let is_plain = numbered(inputs) && series.time.is_none() && series.left_out.is_empty();
+        let line = || columns_line(inputs, &columns.targets, series.time.as_ref(), &series.left_out);
+        Sequences { x, in_f32: false, time: series.time.clone(), columns: (!is_plain).then(line) }
+    };
     let in_file = |reason: String| Failure::from(Error::File { path: path.into(), reason });
     let there: HashSet<&String> = series.columns.iter().collect();
     let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| there.contains(name));
     if known && !args.by_position {
-        return Ok(series.select(&columns.inputs)?);
+        return Ok(with(&columns.inputs, series.select(&columns.inputs)?));
     }
     let found = listed(&series.columns);
-    let numbered = |names: &[String]| names.iter().all(|name| name.parse::<usize>().is_ok());
     if !args.by_position && !numbered(&columns.inputs) && !numbered(&series.columns) {
         let lacks: Vec<&String> = columns.inputs.iter().filter(|name| !there.contains(name)).collect();
         return Err(in_file(format!(
@@ -94,7 +117,7 @@ pub fn x_of(
         let names = if columns.inputs.is_empty() { String::new() } else { format!(" ({})", listed(&columns.inputs)) };
         return Err(in_file(format!("the model takes {input} columns{names}, but the file has {found}")));
     }
-    Ok(series.values.clone())
+    Ok(with(&series.columns, series.values.clone()))
 }
 
 /// The state of `batch` sequences: zero, or that of a file with `h [L,B,H]` (and `c`, and `past` if the model predicts

@@ -1,7 +1,7 @@
 //! Predictions or forecasts of many series in one table, by a global model or by a folder of local models.
 
 use crate::cli::args::model::ModelArgs;
-use crate::cli::args::sequences::{Sequences, x_of};
+use crate::cli::args::sequences::{Sequences, sequences_of};
 use crate::cli::args::series::{self, OneSeries, SeriesArgs};
 use crate::cli::args::table::{ModelTableArgs, options_for};
 use crate::cli::failure::Failure;
@@ -13,6 +13,7 @@ use rnnstep::data::csv;
 use rnnstep::error::listed;
 use rnnstep::model::file::{Columns, Loaded};
 use rnnstep::train::folder::Folder;
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -41,11 +42,14 @@ pub fn each_series(
     if let Some(name) = &many.only {
         all = vec![series::only(all, name)?];
     }
+    let answered = OnceCell::new();
     let mut predict_one = |series: &OneSeries| -> Result<Cells, Failure> {
         let rows = series.series.as_ref().map_err(|error| Error::Invalid(error.to_string()))?;
         let (loaded, path) = models.load(series)?;
-        let x = x_of(rows, input, &loaded.metadata.columns, table, &loaded.model)?;
-        predict(loaded, &path, &Sequences { x, in_f32: false, time: rows.time.clone() })
+        let x = sequences_of(rows, input, &loaded.metadata.columns, table, &loaded.model)?;
+        let cells = predict(loaded, &path, &x)?;
+        let _ = answered.set(x); // all have the same columns, so one of them says which
+        Ok(cells)
     };
     let (mut all, mut failures) = (all.into_iter(), Vec::new());
     // the first series that succeeds gives the header; an error in the flags ends the command
@@ -77,6 +81,7 @@ pub fn each_series(
         write(out, column, &names, std::iter::once((name, rows)).chain(others), screen)?;
     }
     screen.flush()?;
+    answered.get().into_iter().for_each(Sequences::say_columns);
     models.end(&failures, nothing)
 }
 

@@ -4,7 +4,7 @@ use super::each_series::each_series;
 use super::predict::say_what_is_not_finite;
 use crate::cli::args::device::Work;
 use crate::cli::args::model::ModelArgs;
-use crate::cli::args::sequences::{read_sequences, read_state};
+use crate::cli::args::sequences::{Sequences, read_sequences, read_state};
 use crate::cli::args::series::SeriesArgs;
 use crate::cli::args::table::{ModelTableArgs, check_extension};
 use crate::cli::args::{config, number};
@@ -82,7 +82,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     let loaded = args.model.load()?;
     let columns = &loaded.metadata.columns;
     feeds_back(columns, &args.model.model)?;
-    let (history, in_f32, time) = match &args.history {
+    let history = match &args.history {
         Some(path) => {
             let sequences = read_sequences(path, &args.table, columns, &loaded.model)?;
             if sequences.x.dims().len() != 2 {
@@ -90,11 +90,11 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
                     format!("x has the shape {:?}: a forecast continues one sequence [T,I]", sequences.x.dims());
                 return Err(Error::File { path: path.clone(), reason }.into());
             }
-            (sequences.x, sequences.in_f32, sequences.time)
+            sequences
         }
-        None => (sine_history(&loaded.metadata, &args.model.model)?, true, None),
+        None => Sequences::in_f32(sine_history(&loaded.metadata, &args.model.model)?),
     };
-    let forecast = ahead(args, &levels, &loaded, &args.model.model, &history)?;
+    let forecast = ahead(args, &levels, &loaded, &args.model.model, &history.x)?;
     if loaded.warnings.is_empty() {
         say_what_is_not_finite(&forecast.values);
     }
@@ -102,14 +102,16 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(
             format!("{}, {} steps ahead", loaded.model.shape(), args.steps),
-            plots(&names, &history, &forecast, time.as_ref()),
+            plots(&names, &history.x, &forecast, history.time.as_ref()),
         );
         files::write(path, || rnnstep::plot::picture::save(&figure, path))?;
     }
     let (names, columns) = with_intervals(&names, &forecast)?;
-    let columns = rows::answer(columns, &loaded.model, in_f32);
-    let future = future(time.as_ref(), args.steps);
+    let columns = rows::answer(columns, &loaded.model, history.in_f32);
+    let future = future(history.time.as_ref(), args.steps);
     rows::write(args.out.as_deref(), &columns, &names, Some(&future), screen)?;
+    screen.flush()?;
+    history.say_columns();
     Ok(ExitCode::SUCCESS)
 }
 

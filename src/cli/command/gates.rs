@@ -49,13 +49,14 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let cpu = args.model.device.only_cpu("gates")?;
     let loaded = args.model.load()?;
     let model = if args.raw { loaded.model.raw() } else { loaded.model };
-    let x = read_sequences(&args.input, &args.table, &loaded.metadata.columns, &model)?.x;
+    let sequences = read_sequences(&args.input, &args.table, &loaded.metadata.columns, &model)?;
+    let x = &sequences.x;
     if x.dims().len() != 2 {
         let reason =
             format!("x has the shape {:?}, but gates are shown for one sequence [T,I]; give only one", x.dims());
         return Err(Error::File { path: args.input.clone(), reason }.into());
     }
-    let reading = read(&model, cpu, &x)?;
+    let reading = read(&model, cpu, x)?;
     let odd = reading.rows().find(|(.., values)| values.iter().any(|value| !value.is_finite()));
     if let (Some((step, ..)), true) = (odd, loaded.warnings.is_empty()) {
         let step = step + 1;
@@ -78,6 +79,8 @@ pub fn run(args: &GatesArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         Some(path) => files::write(path, || csv::write(path, &header, rows))?,
         None => screen.write(|out| csv::write_to(out, &header, rows))?,
     }
+    screen.flush()?;
+    sequences.say_columns();
     Ok(ExitCode::SUCCESS)
 }
 

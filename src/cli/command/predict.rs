@@ -96,7 +96,10 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
     if let (Some(path), Ok(()) | Err(Failure::ClosedPipe)) = (&args.final_state, &written) {
         write_state(path, &state)?;
     }
-    written.map(|()| ExitCode::SUCCESS)
+    written?;
+    screen.flush()?;
+    sequences.say_columns();
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints a note if predictions are not finite. The input may be finite and still be too large: then it becomes

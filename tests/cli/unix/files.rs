@@ -51,7 +51,7 @@ fn permissions_stay_and_what_runs_as_its_owner_does_not() {
         let answer = run.ok("predict m.safetensors sunspots.csv --out p.csv");
         let dropped =
             "note: p.csv: its setuid and setgid bits are dropped, so that the new file cannot run as another user\n";
-        assert_eq!(answer.stderr, if before & 0o6000 == 0 { "" } else { dropped });
+        assert_eq!(answer.notes(), if before & 0o6000 == 0 { "" } else { dropped });
         let found = fs::metadata(&path).unwrap();
         assert_eq!(found.mode() & 0o7777, after, "{before:o}");
         if root {
