@@ -205,7 +205,10 @@ impl Plan {
         let lag = self.transform.lag();
         let needed = Windows::rows_needed(self.seq_len, self.batch, self.recipe.carry).saturating_add(lag);
         if train < needed {
-            return Err(Error::invalid(format!("{train} rows to train on, {needed} are needed")));
+            return Err(Error::invalid(format!(
+                "{train} row{} to train on, {needed} are needed",
+                if train == 1 { "" } else { "s" }
+            )));
         }
         units::check_changes(self.transform, (table.targets().data(), table.widths().1))
     }

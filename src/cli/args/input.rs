@@ -8,8 +8,8 @@ use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use rnnstep::data::csv::CsvOptions;
 use rnnstep::data::holes;
-use rnnstep::data::series::{LeftOut, Series, Time};
-use rnnstep::error::{escaped, listed, quoted};
+use rnnstep::data::series::Series;
+use rnnstep::error::escaped;
 use rnnstep::model::file;
 use rnnstep::{Error, Tensor};
 use serde::{Deserialize, Serialize};
@@ -199,33 +199,4 @@ impl DataArgs {
     pub fn target_columns(&self, series: &Series) -> Result<Vec<String>, Failure> {
         if self.target.is_empty() { self.input_columns(series) } else { Ok(self.target.clone()) }
     }
-}
-
-/// The most columns that are listed as left out.
-const LISTED: usize = 8;
-
-/// A line that says which columns of a table are used as what, and which are left out and why. No names of targets
-/// mean that they are not known.
-pub fn columns_line(inputs: &[String], targets: &[String], time: Option<&Time>, left_out: &[LeftOut]) -> String {
-    let mut line = format!("columns: reads {}", listed(inputs));
-    if !targets.is_empty() {
-        line += &format!(", predicts {}", listed(targets));
-    }
-    if let Some(time) = time {
-        let step = time.calendar().and_then(|calendar| calendar.step());
-        let step = step.map_or_else(String::new, |step| format!(" ({step})"));
-        line += &format!(", time {}{step}", quoted(&time.name));
-    }
-    let named = |LeftOut { name, number, reason }: &LeftOut| match name.as_str() {
-        "" => format!("column {number} ({reason})"),
-        name => format!("{} ({reason})", quoted(name)),
-    };
-    if !left_out.is_empty() {
-        let some: Vec<String> = left_out.iter().take(LISTED).map(named).collect();
-        line += &format!(", leaves out {}", some.join(", "));
-    }
-    if left_out.len() > LISTED {
-        line += &format!(" and {} more", left_out.len() - LISTED);
-    }
-    line
 }

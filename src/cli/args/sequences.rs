@@ -1,7 +1,6 @@
 //! Reads sequences and states for a trained model.
 
-use super::input::columns_line;
-use super::table::{ModelTableArgs, options_for, read_series};
+use super::table::{ModelTableArgs, columns_line, options_for, read_series};
 use crate::cli::failure::Failure;
 use crate::cli::output::files::extension;
 use crate::cli::output::screen::say_once;

@@ -7,9 +7,9 @@ use crate::cli::output::screen::tell;
 use clap::Args;
 use rnnstep::Error;
 use rnnstep::data::csv::{self, CsvOptions, Missing};
-use rnnstep::data::series::Series;
+use rnnstep::data::series::{LeftOut, Series, Time};
 use rnnstep::data::{holes, npy};
-use rnnstep::error::{escaped, quoted};
+use rnnstep::error::{escaped, listed, quoted};
 use rnnstep::model::file::Columns;
 use serde::{Deserialize, Serialize};
 use std::io::stdin;
@@ -108,6 +108,35 @@ pub fn read_series(path: &Path, options: &CsvOptions) -> Result<Series, Failure>
 /// A line about how a table was read; `what` is its name.
 pub fn note_on(what: &str, note: &str) -> String {
     escaped(&format!("note: {what}: {note}"))
+}
+
+/// The most columns that are listed as left out.
+const LISTED: usize = 8;
+
+/// A line that says which columns of a table are used as what, and which are left out and why. No names of targets
+/// mean that they are not known.
+pub fn columns_line(inputs: &[String], targets: &[String], time: Option<&Time>, left_out: &[LeftOut]) -> String {
+    let mut line = format!("columns: reads {}", listed(inputs));
+    if !targets.is_empty() {
+        line += &format!(", predicts {}", listed(targets));
+    }
+    if let Some(time) = time {
+        let step = time.calendar().and_then(|calendar| calendar.step());
+        let step = step.map_or_else(String::new, |step| format!(" ({step})"));
+        line += &format!(", time {}{step}", quoted(&time.name));
+    }
+    let named = |LeftOut { name, number, reason }: &LeftOut| match name.as_str() {
+        "" => format!("column {number} ({reason})"),
+        name => format!("{} ({reason})", quoted(name)),
+    };
+    if !left_out.is_empty() {
+        let some: Vec<String> = left_out.iter().take(LISTED).map(named).collect();
+        line += &format!(", leaves out {}", some.join(", "));
+    }
+    if left_out.len() > LISTED {
+        line += &format!(" and {} more", left_out.len() - LISTED);
+    }
+    line
 }
 
 /// How to read the `wanted` columns of a .csv.

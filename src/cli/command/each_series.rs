@@ -31,10 +31,7 @@ pub fn each_series(
     screen: &mut Screen,
     mut predict: impl FnMut(Loaded, &Path, &Sequences) -> Result<Cells, Failure>,
 ) -> Result<ExitCode, Failure> {
-    if !matches!(out.map(extension).as_deref(), None | Some("csv" | "")) {
-        let message = "--series: the result is a table with the names of the series; give --out a .csv".into();
-        return Err(Failure::Usage(message));
-    }
+    check_out(out)?;
     let column = many.series.as_deref().unwrap_or_default();
     let models = Models::open(args)?;
     let columns = models.columns()?.unwrap_or_default();
@@ -83,6 +80,17 @@ pub fn each_series(
     screen.flush()?;
     answered.get().into_iter().for_each(Sequences::say_columns);
     models.end(&failures, nothing)
+}
+
+/// Checks that the result, a table with the names of the series, gets the extension of one.
+fn check_out(out: Option<&Path>) -> Result<(), Failure> {
+    match out.map(extension).as_deref() {
+        None | Some("csv" | "") => Ok(()),
+        Some(_) => {
+            let message = "--series: the result is a table with the names of the series; give --out a .csv";
+            Err(Failure::Usage(message.into()))
+        }
+    }
 }
 
 /// Writes the rows of each series, with its name in front, one series after the other: the rows of only one series are

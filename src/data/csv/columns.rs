@@ -2,7 +2,7 @@
 
 use super::dialect::{Cell, Kind};
 use crate::data::series::Reason;
-use crate::data::time::notation::{Column, NumberMonth};
+use crate::data::time::column::{Column, NumberMonth};
 
 /// Fewer rows than these that are 0, 1, 2 or 1, 2, 3 may be a measurement.
 const FEW: u64 = 8;
@@ -298,12 +298,11 @@ impl Watch {
         if enough(name.is_time || with_time) && (is_epoch || is_date) {
             return Some(Reason::Time);
         }
-        let is_months = || in_order && self.months.as_ref().is_some_and(Steps::are_equal);
         let is_year = || {
             let years = (1700..=2100).contains(&self.all.least) && self.all.rows <= 400;
             self.whole && in_order && years && self.all.is_gapless()
         };
-        if enough(name.is_time) && (is_months() || is_year()) {
+        if enough(name.is_time) && (self.are_months() || is_year()) {
             return Some(Reason::Time);
         }
         let of_each = || {
@@ -332,7 +331,12 @@ impl Watch {
 
     /// Whether rows may be sorted by the column: not by numbers in any order whose name does not say what they are.
     pub fn may_sort(&self) -> bool {
-        self.name.is_time || self.name.is_index || self.dates || self.is_in_order()
+        self.name.is_time || self.name.is_index || self.dates || self.is_in_order() || self.are_months()
+    }
+
+    /// Whether these are months in equal steps. Those such as 12.2015 do not rise as numbers.
+    fn are_months(&self) -> bool {
+        self.months.as_ref().is_some_and(Steps::are_equal)
     }
 }
 

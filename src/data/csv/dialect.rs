@@ -4,7 +4,7 @@ use super::CsvOptions;
 use super::columns::Look;
 use super::numeral;
 use super::rows::{Layout, Rows, unread};
-use crate::data::time::notation::Column;
+use crate::data::time::column::Column;
 use crate::error::{Error, Result, quoted};
 use crate::io::atomic::FOLDER;
 use crate::io::foreign::{self, Foreign};

@@ -3,11 +3,13 @@
 //! The calendar is that of chrono, and a zone is a text that is kept: an offset such as `+02:00` counts, a name such as
 //! `Europe/Berlin` does not. So the next hour is 3600 seconds later on every clock.
 
+pub(super) mod column;
 pub(super) mod notation;
 pub(super) mod order;
 mod step;
 
-use notation::{Column, Instant, Notation, SECOND, UNREAD};
+use column::Column;
+use notation::{Instant, Notation, SECOND, UNREAD};
 pub use step::Step;
 
 /// The times of a series that could be read, in rising order.

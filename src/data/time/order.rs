@@ -1,7 +1,8 @@
 //! Whether the rows of a series go forward in time, and what is odd about their times.
 
 use super::Calendar;
-use super::notation::{Column, Instant, UNREAD, in_letters};
+use super::column::Column;
+use super::notation::{Instant, UNREAD, in_letters};
 use crate::error::quoted;
 
 /// The first row whose time is before that of the row before it, among `rows`, which are those of one series.

@@ -4,11 +4,12 @@
 mod check;
 mod plan;
 
-use super::input::{DataArgs, Files, Source, columns_line};
+use super::input::{DataArgs, Files, Source};
 use super::model::{self, TensorArgs};
 use super::number;
 use super::paths::Paths;
 use super::series::{NO_ROW, OneSeries};
+use super::table::columns_line;
 use crate::cli::args::value;
 use crate::cli::failure::Failure;
 use crate::cli::output::screen::{say_once, tell};
