@@ -13,11 +13,10 @@ use core::ops::{Add, Deref, DerefMut, Div, Mul, Range, Sub};
 /// A type of raw values: f32 or f64. The network computes in f32 in either case; this is the type in which raw values
 /// are differenced and scaled before they become its numbers, and in which its outputs become raw values again.
 ///
-/// f32 has 24 bits. It is enough where values are not much larger than their changes from row to row, and it is the
-/// faster way for single steps. With f64 a series keeps its changes, and so its forecasts, whatever constant is added
-/// to it.
+/// f32 has 24 bits. It is enough where values are not much larger than their changes from row to row. With f64 a series
+/// keeps its changes, and so its forecasts, whatever constant is added to it.
 pub trait Value:
-    sealed::Sealed
+    sealed::Number
     + Copy
     + Debug
     + Default
@@ -46,16 +45,16 @@ pub trait Value:
     fn narrow_all(values: Vec<Self>) -> Vec<f32>;
     /// f32 values as this type. Does nothing to values that stay f32.
     fn of_all(values: Vec<f32>) -> Vec<Self>;
-    /// The bytes of `values`, little-endian.
-    #[cfg(feature = "std")]
-    #[doc(hidden)]
-    fn little_endian(values: &[Self]) -> std::borrow::Cow<'_, [u8]>;
 }
 
 mod sealed {
+    /// A number whose bytes can be looked at.
+    pub trait Number: bytemuck::NoUninit {}
+    impl Number for f32 {}
+    impl Number for f64 {}
+
+    #[cfg(feature = "std")]
     pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
 }
 
 #[cfg(feature = "std")]
@@ -91,15 +90,6 @@ impl Value for f32 {
     fn of_all(values: Vec<f32>) -> Vec<Self> {
         values
     }
-
-    #[cfg(feature = "std")]
-    fn little_endian(values: &[Self]) -> std::borrow::Cow<'_, [u8]> {
-        if cfg!(target_endian = "little") {
-            bytemuck::cast_slice(values).into()
-        } else {
-            values.iter().flat_map(|value| value.to_le_bytes()).collect()
-        }
-    }
 }
 
 impl Value for f64 {
@@ -129,15 +119,6 @@ impl Value for f64 {
 
     fn of_all(values: Vec<f32>) -> Vec<Self> {
         values.into_iter().map(Self::from).collect()
-    }
-
-    #[cfg(feature = "std")]
-    fn little_endian(values: &[Self]) -> std::borrow::Cow<'_, [u8]> {
-        if cfg!(target_endian = "little") {
-            bytemuck::cast_slice(values).into()
-        } else {
-            values.iter().flat_map(|value| value.to_le_bytes()).collect()
-        }
     }
 }
 
@@ -437,7 +418,11 @@ impl<V: Value> Stored for Tensor<V> {
     }
 
     fn bytes(&self) -> std::borrow::Cow<'_, [u8]> {
-        V::little_endian(&self.data)
+        let bytes = bytemuck::cast_slice(&self.data);
+        if cfg!(target_endian = "little") {
+            return bytes.into();
+        }
+        bytes.chunks_exact(self.width()).flat_map(|value| value.iter().rev().copied()).collect()
     }
 }
 

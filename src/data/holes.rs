@@ -1,10 +1,10 @@
 //! Missing values of arrays: NaN, which is how NumPy writes them.
 
 use crate::data::csv::Missing;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, Value};
 
 /// The first value of `array` that is NaN or infinite, as its place in each dimension, from 1, and the value.
-pub fn first_odd(array: &Tensor<f64>) -> Option<(Vec<usize>, f64)> {
+pub fn first_odd<V: Value>(array: &Tensor<V>) -> Option<(Vec<usize>, V)> {
     let at = array.data().iter().position(|value| !value.is_finite())?;
     let (mut left, mut place) = (at, vec![0; array.dims().len()]);
     for (place, &size) in place.iter_mut().zip(array.dims()).rev() {
@@ -26,14 +26,15 @@ pub fn filled(array: Tensor<f64>, missing: Missing) -> Result<Tensor<f64>, Strin
         let start = kept.len();
         for (column, &value) in row.iter().enumerate() {
             let before = start.checked_sub(width).and_then(|start| kept.get(start + column)).copied();
-            let place = format!("row {}, column {}", t + 1, column + 1);
+            let place = || format!("row {}, column {}", t + 1, column + 1);
             match (value, missing, before) {
-                (value, ..) if value.is_infinite() => return Err(format!("{place}: the value is infinite")),
+                (value, ..) if value.is_infinite() => return Err(format!("{}: the value is infinite", place())),
                 (value, Missing::ForwardFill, Some(before)) if value.is_nan() => kept.push(before),
                 (value, Missing::ForwardFill, None) if value.is_nan() => {
                     return Err(format!(
-                        "{place}: the value is missing (NaN) and there is none before it to fill in; begin the array \
-                         later or use --missing drop"
+                        "{}: the value is missing (NaN) and there is none before it to fill in; begin the array later or \
+                         use --missing drop",
+                        place()
                     ));
                 }
                 (value, Missing::Drop, _) if value.is_nan() => {
@@ -42,7 +43,8 @@ pub fn filled(array: Tensor<f64>, missing: Missing) -> Result<Tensor<f64>, Strin
                 }
                 (value, Missing::Error, _) if value.is_nan() => {
                     return Err(format!(
-                        "{place}: the value is missing (NaN); fill it in or use --missing forward-fill or --missing drop"
+                        "{}: the value is missing (NaN); fill it in or use --missing forward-fill or --missing drop",
+                        place()
                     ));
                 }
                 (value, ..) => kept.push(value),
@@ -72,7 +74,7 @@ mod tests {
         assert_eq!(with(Missing::ForwardFill).unwrap(), [1.0, 2.0, 1.0, 3.0, 4.0, 3.0, 5.0, 6.0]);
         assert_eq!(with(Missing::Drop).unwrap(), [1.0, 2.0, 5.0, 6.0]);
         assert!(with(Missing::Error).unwrap_err().starts_with("row 2, column 1: the value is missing (NaN); fill it"));
-        // two rows in a row, and a row that is filled and then left as it is
+        // two rows with a hole, one after the other, and then a row without one
         let run = array(&[1.0, 2.0, nan, nan, nan, nan, 7.0, 8.0]);
         assert_eq!(filled(run, Missing::ForwardFill).unwrap().into_data(), [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 7.0, 8.0]);
         let first = filled(array(&[1.0, nan, 2.0, 3.0]), Missing::ForwardFill).unwrap_err();

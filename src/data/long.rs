@@ -106,7 +106,7 @@ impl Members {
         self.owners = order.iter().filter_map(|&row| self.owners.get(row).copied()).collect();
     }
 
-    /// Adds what users should know about one of the series.
+    /// Sets what users should know about one of the series.
     pub(super) fn note(&mut self, member: usize, notes: Vec<String>) {
         if let Some(member) = self.all.get_mut(member) {
             member.notes = notes;

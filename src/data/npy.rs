@@ -41,7 +41,8 @@ pub fn read(path: &Path) -> Result<Array> {
     })
 }
 
-/// Writes an array of one to four dimensions as little-endian f32 or f64, as it is, row by row, whole or not at all.
+/// Writes an array of one to four dimensions in its own type, f32 or f64 (little-endian), row by row. If
+/// that fails, no file is left.
 ///
 /// # Errors
 /// If the array has another number of dimensions, or the file cannot be written.

@@ -26,7 +26,7 @@
 //!
 //! Model and stream are two objects, like [`Model`] and [`Stream`](crate::model::stream::Stream). So the weights can
 //! stay in read-only memory, and many streams can share them. A step gives the same bits as that of a
-//! [`Stream`](crate::model::stream::Stream).
+//! [`Stream`](crate::model::stream::Stream), except that quantiles that cross are not put in order.
 
 pub use crate::cell::types::*;
 pub use crate::cpu::{Bf16, F16, F32, FixedShape, Int8, Memory, Net, Params};

@@ -6,6 +6,7 @@ use crate::model::stream::Stream;
 use crate::net::shape::Shape;
 use crate::net::weight_format::Weights;
 use crate::simd::isa::Cpu;
+use crate::units::Units;
 use crate::units::scaler::Scaler;
 use alloc::string::String;
 use alloc::{format, vec::Vec};
@@ -79,7 +80,12 @@ pub fn source(model: &Model, title: &str) -> Result<String> {
 /// Writes the check: inputs from a state of zero, and the outputs.
 fn check(out: &mut String, model: &Model) -> Result<()> {
     let (input, width) = (model.shape().input, model.shape().width_out());
-    let mut stream = Stream::on(Cpu::widest(), model.clone())?;
+    // a fixed model has scalers, but does not put quantiles in order
+    let plain = match model.scalers() {
+        Some((x, y)) => model.clone().with_units(Units::scaled(x.clone(), y.clone()))?,
+        None => model.clone(),
+    };
+    let mut stream = Stream::on(Cpu::widest(), plain)?;
     let mut x: Vec<f32> = (0..STEPS * input).map(|i| libm::sinf(0.7 * i as f32)).collect();
     if let Some((scaler, _)) = model.scalers() {
         scaler.undo(&mut x);

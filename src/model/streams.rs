@@ -214,11 +214,7 @@ impl Streams {
     /// If `x` or `y` has another number of values, a handle names no open stream of these, or two name the same stream.
     /// This is checked first: then no state has changed, and `y` is unchanged.
     pub fn step_many(&mut self, handles: &[Handle], x: &[f32], y: &mut [f32]) -> Result<()> {
-        let shape = self.model.shape();
-        let values = |width: usize| handles.len().saturating_mul(width);
-        Error::check_length("x [N,I]", values(shape.input), x.len())?;
-        Error::check_length("y [N,O]", values(shape.width_out()), y.len())?;
-        self.take_rows(handles)?;
+        self.take_all(handles, x.len(), y.len())?;
         self.step_rows(handles, x, y);
         Ok(())
     }
@@ -236,19 +232,24 @@ impl Streams {
         Ok(&self.y_wide)
     }
 
-    /// [`Streams::step_many`] for values of f64. The calling thread differences and scales all rows, so with several
-    /// threads and small networks it is slower than the way in f32.
+    /// [`Streams::step_many`] for values of f64. The calling thread differences and scales all rows; only the
+    /// network runs on several threads.
     ///
     /// # Errors
     /// Those of [`Streams::step_many`].
     pub fn step_many_f64(&mut self, handles: &[Handle], x: &[f64], y: &mut [f64]) -> Result<()> {
-        let shape = self.model.shape();
-        let values = |width: usize| handles.len().saturating_mul(width);
-        Error::check_length("x [N,I]", values(shape.input), x.len())?;
-        Error::check_length("y [N,O]", values(shape.width_out()), y.len())?;
-        self.take_rows(handles)?;
+        self.take_all(handles, x.len(), y.len())?;
         self.step_rows_f64(handles, x, y);
         Ok(())
+    }
+
+    /// Takes the rows of `handles` for a step with `x` values in x and `y` values in y, which are checked first.
+    fn take_all(&mut self, handles: &[Handle], x: usize, y: usize) -> Result<()> {
+        let shape = self.model.shape();
+        let values = |width: usize| handles.len().saturating_mul(width);
+        Error::check_length("x [N,I]", values(shape.input), x)?;
+        Error::check_length("y [N,O]", values(shape.width_out()), y)?;
+        self.take_rows(handles)
     }
 
     /// Steps the rows that [`Streams::take_rows`] took.

@@ -122,7 +122,7 @@ fn midnight(date: NaiveDate) -> i64 {
     date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp()
 }
 
-/// The rows at which a round date begins, and their labels: at most `most`, and at least two if there are as many. `times`
+/// The rows at which a round date begins, and their labels: at most `most`, and at least two if two rows begin one. `times`
 /// are the times of rows 0, 1, 2, ... in seconds since 1970 on the wall clock, in rising order; only those from `first` to
 /// `last` count.
 pub(super) fn round_dates(times: &[i64], first: usize, last: usize, most: usize) -> Vec<(usize, String)> {

@@ -23,7 +23,7 @@ const SURE: f64 = 0.75;
 /// The most lengths whose significance is computed, those with the largest share first.
 const TESTED: usize = 50;
 /// When a shorter season is preferred: if it explains nearly as large a part, or leaves nearly as small an error around
-/// its own trend. A week also repeats every day, but the day must not be missed for that.
+/// its own trend. Hourly values with a daily season also repeat every 168 rows; 24 must be found first.
 const AS_LARGE: f64 = 0.8;
 const AS_SMALL: f64 = 1.1;
 /// The fewest rows in a cycle, and the fewest cycles in a series.
@@ -71,12 +71,7 @@ pub fn seasons(values: &[f64]) -> Vec<usize> {
 fn cycle(values: &[f64]) -> Option<usize> {
     let longest = (values.len() / CYCLES).min(LONGEST);
     let total: f64 = values.iter().map(|value| value * value).sum();
-    let similar = |lag: usize| {
-        let product: f64 = values.iter().zip(&values[lag..]).map(|(a, b)| a * b).sum();
-        // the sum of a lag has fewer terms than the total
-        product / total * values.len() as f64 / (values.len() - lag) as f64
-    };
-    let similar: Vec<f64> = (0..=longest * 7 / 2).map(similar).collect();
+    let similar: Vec<f64> = (0..=longest * 7 / 2).map(|lag| correlation(values, total, lag)).collect();
     let near = |lag: usize| similar.get(lag - lag / 8..=lag + lag / 8).unwrap_or_default();
     let highest = |lag: usize| near(lag).iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let lowest = |lag: usize| near(lag).iter().copied().fold(f64::INFINITY, f64::min);
@@ -193,8 +188,8 @@ impl Folded {
     }
 
     /// How many places of the season are independent. Neighbouring values of many series are alike, and then a random
-    /// walk resembles itself by chance. Without a season, the values and their errors tell the same. With one, either
-    /// may be smooth: the season a sine, or the error what is left of a trend. So the larger number counts.
+    /// walk resembles itself by chance. They are counted from the values and from their errors, and the
+    /// larger number is taken, because a smooth season or a smooth error makes one of the two too small.
     fn independent_places(&self) -> f64 {
         let errors: Vec<f64> =
             self.around.iter().zip(self.pattern.iter().cycle()).map(|(value, part)| value - part).collect();
@@ -219,6 +214,13 @@ fn around_trend(rows: usize, values: &[f64], sums: &[f64]) -> Vec<f64> {
     values.iter().zip(trend).map(|(value, trend)| value - trend).collect()
 }
 
+/// The autocorrelation of `values`, whose mean is 0 and whose squares have the sum `total`.
+fn correlation(values: &[f64], total: f64, lag: usize) -> f64 {
+    let product: f64 = values.iter().zip(&values[lag..]).map(|(a, b)| a * b).sum();
+    // the sum of a lag has fewer terms than the total
+    product / total * values.len() as f64 / (values.len() - lag) as f64
+}
+
 /// The sum of the squared autocorrelations of `values`, whose mean is 0, at lags 1 to `longest`. Longer lags are left
 /// out more and more, and what is between two is taken as their mean.
 fn squared_correlations(values: &[f64], longest: usize) -> f64 {
@@ -226,9 +228,7 @@ fn squared_correlations(values: &[f64], longest: usize) -> f64 {
     let lags = std::iter::successors(Some(1), |&lag: &usize| Some((lag + 1).max(lag * 5 / 4)));
     let (mut sum, mut last, mut before) = (0.0, 0, 1.0);
     for lag in lags.take_while(|&lag| lag <= longest && lag < values.len()) {
-        let product: f64 = values.iter().zip(&values[lag..]).map(|(a, b)| a * b).sum();
-        // the sum of a lag has fewer terms than the total
-        let square = (product / total * values.len() as f64 / (values.len() - lag) as f64).powi(2);
+        let square = correlation(values, total, lag).powi(2);
         sum += (lag - last) as f64 * if lag - last == 1 { square } else { (square + before) / 2.0 };
         (last, before) = (lag, square);
     }

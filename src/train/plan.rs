@@ -13,7 +13,7 @@ use crate::series::one_step;
 use crate::tensor::Tensor;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::{Fit, Recipe, Table, Trainer};
-use crate::units::bounds::Bounds;
+use crate::units::bounds::{self, Bounds};
 use crate::units::scaler::Scaling;
 use crate::units::transform::TargetTransform;
 use crate::units::{self, Units};
@@ -117,9 +117,6 @@ impl Plan {
         let raw: Vec<_> = parts.iter().map(|part| (part.inputs().data(), part.targets().data())).collect();
         let units = Units::fit_many(self.scaling, self.transform, self.recipe.loss, &raw, widths, first.columns())?
             .with_bounds(&self.bounds)?;
-        for table in &tables {
-            check_bounds(&units, table.targets())?;
-        }
         let pairs = parts.iter().map(|part| part.scaled(&units)).collect::<Result<Vec<_>>>()?;
         let windows = self.cut(pairs)?;
         let mut held_out = Vec::new();
@@ -175,7 +172,10 @@ impl Plan {
         let (mut rows, mut left_out) = (Vec::with_capacity(tables.len()), Vec::new());
         for (series, table) in tables.iter().enumerate() {
             let train = windows::split(table.rows(), self.val_fraction)?.0.len();
-            let usable = if tables.len() > 1 { self.usable(table, train) } else { Ok(()) };
+            let usable = match tables {
+                [only] => self.check_bounds(only).map(|()| Ok(()))?,
+                _ => self.usable(table, train),
+            };
             rows.push(if usable.is_ok() { train } else { 0 });
             left_out.extend(usable.err().map(|error| LeftOut { series, reason: error.to_string() }));
         }
@@ -200,7 +200,8 @@ impl Plan {
         windows::split(0, self.val_fraction).map(|_| ())
     }
 
-    /// Whether the first `train` rows of a series give a window, and the target transform is defined for all its rows.
+    /// Whether the first `train` rows of a series give a window, the target transform is defined for all its rows, and
+    /// all are inside the bounds.
     fn usable(&self, table: &Table, train: usize) -> Result<()> {
         let lag = self.transform.lag();
         let needed = Windows::rows_needed(self.seq_len, self.batch, self.recipe.carry).saturating_add(lag);
@@ -210,7 +211,25 @@ impl Plan {
                 if train == 1 { "" } else { "s" }
             )));
         }
-        units::check_changes(self.transform, (table.targets().data(), table.widths().1))
+        units::check_changes(self.transform, (table.targets().data(), table.widths().1))?;
+        self.check_bounds(table)
+    }
+
+    /// Whether all values of the targets are inside the bounds of their predictions.
+    fn check_bounds(&self, table: &Table) -> Result<()> {
+        let columns = table.widths().1;
+        let bounds = bounds::of_each(&self.bounds, columns)?;
+        for (row, values) in table.targets().data().chunks_exact(columns).enumerate() {
+            for (d, (&value, bounds)) in values.iter().zip(&bounds).enumerate() {
+                let bound = bounds.inside(value);
+                if bound != value && !value.is_nan() {
+                    let side = if value < bound { "below --lower" } else { "above --upper" };
+                    let of = if columns > 1 { format!(" of target column {}", d + 1) } else { String::new() };
+                    return Err(Error::invalid(format!("the value of row {}{of} is {value}, {side} {bound}", row + 1)));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Windows of the scaled training parts.
@@ -299,20 +318,4 @@ impl Plan {
     pub fn shape_for(&self, inputs: usize, targets: usize) -> Result<Shape> {
         self.shape.with_input(inputs)?.with_output(Some(self.recipe.loss.outputs(targets)))
     }
-}
-
-/// Whether all values of the targets `[T,D]` are inside the bounds of their predictions.
-fn check_bounds(units: &Units, targets: &Tensor<f64>) -> Result<()> {
-    let columns = units.targets();
-    for (row, values) in targets.data().chunks_exact(columns).enumerate() {
-        for (d, (&value, bounds)) in values.iter().zip(units.bounds()).enumerate() {
-            let bound = bounds.inside(value);
-            if bound != value && !value.is_nan() {
-                let side = if value < bound { "below --lower" } else { "above --upper" };
-                let of = if columns > 1 { format!(" of target column {}", d + 1) } else { String::new() };
-                return Err(Error::invalid(format!("the value of row {}{of} is {value}, {side} {bound}", row + 1)));
-            }
-        }
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::tensor::Value;
-use alloc::format;
+use alloc::{format, vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// The lowest and the highest value that a predicted column can have, such as 0 and nothing for counts. A prediction
@@ -28,6 +28,23 @@ struct Raw {
     lower: Option<f64>,
     #[serde(default)]
     upper: Option<f64>,
+}
+
+/// The bounds of each of `columns` predicted columns, if there are any: `bounds` are those of each, or one for all.
+///
+/// # Errors
+/// If there is another number of them.
+pub(crate) fn of_each(bounds: &[Bounds], columns: usize) -> Result<Vec<Bounds>> {
+    match bounds {
+        &[one] => Ok(vec![one; columns]),
+        all if all.is_empty() || all.len() == columns => Ok(all.to_vec()),
+        all => {
+            let count = all.len();
+            Err(Error::invalid(format!(
+                "{count} bounds are given: give one for all predicted columns, or one for each, {columns} in all"
+            )))
+        }
+    }
 }
 
 impl TryFrom<Raw> for Bounds {

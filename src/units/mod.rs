@@ -88,17 +88,7 @@ impl Units {
     /// # Errors
     /// If there is another number of them.
     pub fn with_bounds(mut self, bounds: &[Bounds]) -> Result<Self> {
-        let columns = self.targets();
-        self.bounds = match bounds {
-            &[one] => vec![one; columns],
-            all if all.is_empty() || all.len() == columns => all.to_vec(),
-            all => {
-                let count = all.len();
-                return Err(Error::invalid(format!(
-                    "{count} bounds for {columns} predicted columns: give one for all of them, or one for each"
-                )));
-            }
-        };
+        self.bounds = bounds::of_each(bounds, self.targets())?;
         Ok(self)
     }
 
@@ -341,9 +331,8 @@ impl Units {
         }
     }
 
-    /// Sorts the predicted quantiles of each column, lowest first, because each is an output
-    /// of its own and two may cross. This rearrangement brings none of them farther from the true quantiles
-    /// (Chernozhukov, Fernández-Val and Galichon 2010).
+    /// Sorts the predicted quantiles of each column, lowest first. Each is an output of its own, so two may cross. This
+    /// rearrangement brings none of them farther from the true quantiles (Chernozhukov, Fernández-Val and Galichon 2010).
     fn rearrange<V: Value>(&self, levels: usize, y: &mut [V]) {
         let columns = self.targets();
         for row in y.chunks_exact_mut(self.y.width()) {

@@ -43,7 +43,9 @@ impl TryFrom<Columns> for Scaler {
 
     fn try_from(columns: Columns) -> Result<Self> {
         let Columns { shift, scale } = columns;
-        let sound = shift.iter().all(|v| v.is_finite()) && scale.iter().all(|v| v.is_finite() && *v != 0.0);
+        // f32 has to hold them as well
+        let is_finite = |value: &f64| value.narrow().is_finite();
+        let sound = shift.iter().chain(&scale).all(is_finite) && scale.iter().all(|v| v.narrow() != 0.0);
         if shift.is_empty() || shift.len() != scale.len() || !sound {
             return Err(Error::invalid("scaler: each column needs a finite shift and a finite scale that is not 0"));
         }
@@ -73,7 +75,8 @@ impl Scaler {
     /// A scaler with this shift and this scale for each column.
     ///
     /// # Errors
-    /// If there are none, if there are more of one than of the other, if one is not finite, or if a scale is 0.
+    /// If there are none, if there are more of one than of the other, if one is not finite in f32, or if a
+    /// scale is 0 there.
     pub fn new(shift: Vec<f64>, scale: Vec<f64>) -> Result<Self> {
         Self::try_from(Columns { shift, scale })
     }
@@ -168,5 +171,9 @@ mod tests {
         assert!(Scaler::fit(Scaling::Standard, &[1.0, f64::NAN], 1).is_err());
         assert!(Scaler::try_from(Columns { shift: [0.0].into(), scale: [0.0].into() }).is_err());
         assert!(Scaler::try_from(Columns { shift: [0.0].into(), scale: [].into() }).is_err());
+        // what f32 does not hold
+        for (shift, scale) in [(1e300, 1.0), (0.0, 1e300), (0.0, 1e-50), (f64::INFINITY, 1.0)] {
+            assert!(Scaler::new(vec![shift], vec![scale]).is_err(), "{shift} {scale}");
+        }
     }
 }

@@ -236,6 +236,9 @@ fn arrays_that_are_none() {
     }
     let name = write("w.safetensors", &[3, 2, 5, 1], &[3, 2, 5, 1]);
     run.fails(&format!("train {name} --val-fraction 0.9 --out new.safetensors"), &["val-fraction"]);
+    let large = Tensor::new([3, 2, 5, 1], vec![1e300; 30]).unwrap();
+    file::write_tensors(run.path("w.safetensors"), &[("x", &large), ("target", &large)]).unwrap();
+    run.fails("train w.safetensors --out new.safetensors", &["w.safetensors", "\"x\"", "beyond the largest f32"]);
     run.fails("train good.safetensors --out new.safetensors", &["good.safetensors", "\"x\"", "a model, not data"]);
     run.fails("predict good.safetensors same.safetensors", &["same.safetensors"]);
 }

@@ -577,3 +577,19 @@ fn what_makes_no_sense() {
     let said = run.ok("train forty.csv --series shop --seq-len 5 --epochs 1 --no-plot").stdout;
     assert!(said.contains("\n... 20 more ...\ns35 "), "{said}");
 }
+
+/// A series beyond the bounds is left out of a global model by name, and does not stop the others.
+#[test]
+fn bounds_hold_for_each_series() {
+    let run = Run::new();
+    let row = |t: usize, shop: &str, value: i32| format!("{t},{shop},{value}\n");
+    let rows: String =
+        (0..60).map(|t| row(t, "good", (t as i32 * 7) % 11) + &row(t, "bad", (t as i32 * 5) % 13 - 4)).collect();
+    run.file("t.csv", format!("day,shop,sold\n{rows}"));
+    let train = "train t.csv --series shop --lower 0 --epochs 1 --hidden 4 --no-plot";
+    let answer = run.ok(train);
+    let line = "series \"bad\" is left out: the value of row 1 is -4, below --lower 0";
+    assert!(answer.stderr.contains(line), "{}", answer.stderr);
+    run.fails(&format!("{train} --only bad"), &["t.csv", "the value of row 1 is -4, below --lower 0"]);
+    run.fails(&train.replace("--lower 0", "--lower 0,1"), &["2 bounds are given: give one for all predicted columns"]);
+}

@@ -1,7 +1,9 @@
 //! `rnnstep stream` answers each line of input with a line of output at once.
 
 use super::run::{Run, numbers};
-use rnnstep::{CellKind, Weights};
+use rnnstep::model::file;
+use rnnstep::tensor::Stored;
+use rnnstep::{CellKind, Tensor, Weights};
 
 /// Lines of `width` numbers.
 fn lines(n: usize, width: usize) -> Vec<String> {
@@ -357,6 +359,28 @@ fn a_state_goes_from_call_to_call() {
         assert_ne!(run.ok(&format!("{tail} --bands 80")).stdout, bands);
         run.ok(&format!("{tail} --bands 80 --init-state s.safetensors"));
     }
+    // a stream that fails leaves the state that there was
+    let before = run.bytes("s.safetensors");
+    for input in ["wrong,names\n1,2\n", "x\n", ",\n"] {
+        let answer = run.feed("stream model.safetensors --final-state s.safetensors", input);
+        assert_eq!((answer.code, run.bytes("s.safetensors")), (Some(1), before.clone()), "{input:?}");
+    }
+    // no file is written twice, or written while it is read
+    for files in ["--out a.safetensors --final-state a.safetensors", "--out s.safetensors --init-state s.safetensors"] {
+        run.misused(&format!("stream model.safetensors --learn {files}"), &[]);
+    }
+    run.misused(
+        "stream model.safetensors --learn --out a.safetensors --final-state a.learner.safetensors",
+        &["two files"],
+    );
+    // a number of the state that f32 does not hold
+    let h = Tensor::new([1, 1, 6], vec![1e300; 6]).unwrap();
+    let wide: [(&str, &dyn Stored); 2] = [("h", &h), ("c", &h)];
+    file::write_tensors(run.path("wide.safetensors"), &wide).unwrap();
+    run.fails(
+        "stream model.safetensors --init-state wide.safetensors",
+        &["wide.safetensors", "beyond the largest f32"],
+    );
     run.model("other.safetensors", CellKind::Lstm, [1, 5, 1, 1]);
     run.fails("stream other.safetensors --init-state s.safetensors", &["s.safetensors", "[1, 1, 5]", "[1, 1, 6]"]);
 }

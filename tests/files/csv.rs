@@ -459,6 +459,13 @@ fn lines_that_are_no_rows() {
     for (end, first) in [("\n", "a,b,c\n1,2,3\n"), ("\r\n", "a,b,c\r\n1,2,3\r\n"), ("\r", "a,b,c\r1,2,3\r")] {
         same(&format!("{first}{}", format!("date,x,y\n{rows}").replace('\n', end)), &skip, None);
     }
+    // what is left out belongs to no row, and may be longer than one
+    let long = format!("# {}\n", "x".repeat(100)).repeat(20_000);
+    same(
+        &format!("{}date,x,y\n{}", &long[..103 * 4000], rows.replace("2021-01-02", &format!("{long}2021-01-02"))),
+        &comments,
+        None,
+    );
     // lines are still those of the file
     let error = |text: &str, options: &CsvOptions| read(text.as_bytes(), options).unwrap_err().to_string();
     assert!(
@@ -467,7 +474,10 @@ fn lines_that_are_no_rows() {
         error("t\nu\nx,y\n1,2\n3,z\n4,5\n", &skip)
     );
     assert!(error("#\nx,y\n#\n1,2\n3,z\n4,5\n", &comments).contains("line 5"));
-    assert!(error("1,2\n3,4\n", &CsvOptions { skip_rows: 9, ..Default::default() }).contains("is empty"));
+    assert!(
+        error("1,2\n3,4\n", &CsvOptions { skip_rows: 9, ..Default::default() })
+            .contains("no rows besides those that are skipped")
+    );
     for comment in [b'\n', b'"', b'5', 0xff] {
         assert!(
             error(rows, &CsvOptions { comment: Some(comment), ..Default::default() }).contains("cannot begin comments")
@@ -511,6 +521,22 @@ fn empty_lines_of_one_column() {
     assert_eq!(read(b"v\n1\n# two\n3\n".as_slice(), &commented).unwrap().values.data(), [1.0, 3.0]);
 }
 
+/// Only the reader of compressed files speaks of compression.
+#[test]
+fn an_error_of_a_source_is_its_own() {
+    struct Fails(io::ErrorKind);
+    impl Read for Fails {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+    }
+    for kind in [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidInput] {
+        let source = b"x\n1\n2\n".chain(Fails(kind));
+        let error = csv::read_from(source, Path::new("t.csv"), &CsvOptions::default()).unwrap_err().to_string();
+        assert!(error.starts_with("t.csv") && !error.contains("gzip"), "{error}");
+    }
+}
+
 #[test]
 fn more_texts_that_mean_missing() {
     let na = |na: &[&str], missing| CsvOptions {
@@ -521,6 +547,8 @@ fn more_texts_that_mean_missing() {
     let text = b"x,y\n1,2\n-,3\n-999,4\n-999.0,5\n6,missing\n7,8\n";
     let all = na(&["-", "-999", "missing"], Missing::Drop);
     assert_eq!(read(text.as_slice(), &all).unwrap().values.data(), [1.0, 2.0, 7.0, 8.0]);
+    let spaced = na(&["-", " -999", " missing "], Missing::Drop);
+    assert_eq!(read(text.as_slice(), &spaced).unwrap().values.data(), [1.0, 2.0, 7.0, 8.0]);
     let error = read(text.as_slice(), &na(&["-"], Missing::Error)).unwrap_err().to_string();
     assert!(error.contains("line 3") && error.contains("missing"), "{error}");
 }

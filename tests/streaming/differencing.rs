@@ -12,7 +12,7 @@ use rnnstep::{
 
 const INPUT: usize = 3;
 
-fn transforms() -> impl Strategy<Value = TargetTransform> {
+pub fn transforms() -> impl Strategy<Value = TargetTransform> {
     prop_oneof![
         Just(TargetTransform::Value),
         Just(TargetTransform::Change),

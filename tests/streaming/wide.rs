@@ -2,6 +2,7 @@
 //! is added to its predictions and changes nothing else.
 
 use crate::counting::allocations;
+use crate::differencing::transforms;
 use proptest::prelude::*;
 use rnnstep::cpu::Threads;
 use rnnstep::model::file;
@@ -33,15 +34,6 @@ fn streamed(model: &Model, rows: &[f64]) -> Vec<f64> {
 
 fn bits(values: &[f64]) -> Vec<u64> {
     values.iter().map(|value| value.to_bits()).collect()
-}
-
-fn transforms() -> impl Strategy<Value = TargetTransform> {
-    prop_oneof![
-        Just(TargetTransform::Value),
-        Just(TargetTransform::Change),
-        Just(TargetTransform::RelativeChange),
-        (1..9_usize).prop_map(|season| TargetTransform::SeasonalChange { season }),
-    ]
 }
 
 fn losses() -> impl Strategy<Value = Loss> {

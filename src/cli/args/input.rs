@@ -111,7 +111,7 @@ pub enum Source {
 }
 
 /// Checks that windows have only finite values.
-fn check_window(array: &Tensor<f64>) -> Result<(), String> {
+fn check_window(array: &Tensor) -> Result<(), String> {
     let Some((place, value)) = holes::first_odd(array) else { return Ok(()) };
     let names: &[&str] = match place.len() {
         4 => &["window", "sequence", "step", "column"],
@@ -147,13 +147,13 @@ impl DataArgs {
                 Error::File { path: path.into(), reason: reason.into() }
             })?;
             let mut take = |name: &str| {
-                let array = tensors.remove(name).unwrap_or_default();
+                let array: Tensor = tensors.remove(name).unwrap_or_default();
                 check_window(&array).map_err(|reason| Error::Tensor {
                     path: path.into(),
                     tensor: name.into(),
                     reason,
                 })?;
-                Ok::<Tensor, Error>(array.narrow())
+                Ok::<Tensor, Error>(array)
             };
             return Ok(Source::Windows { x: take("x")?, target: take("target")? });
         }

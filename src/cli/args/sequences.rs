@@ -3,9 +3,10 @@
 use super::table::{ModelTableArgs, columns_line, options_for, read_series};
 use crate::cli::failure::Failure;
 use crate::cli::output::files::extension;
+use crate::cli::output::report::counted;
 use crate::cli::output::screen::say_once;
 use rnnstep::data::csv::Missing;
-use rnnstep::data::series::{Series, Time};
+use rnnstep::data::series::{LeftOut, Series, Time};
 use rnnstep::data::{holes, npy};
 use rnnstep::error::listed;
 use rnnstep::model::file;
@@ -14,6 +15,7 @@ use rnnstep::tensor::Array;
 use rnnstep::{Error, Model, State, TargetTransform, Tensor};
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Sequences for a model, in raw units.
 pub struct Sequences {
@@ -23,20 +25,27 @@ pub struct Sequences {
     pub in_f32: bool,
     /// The time of each row, of a table.
     pub time: Option<Time>,
-    /// Which columns of a table are used as what; `None` if its columns have only numbers.
-    columns: Option<String>,
+    /// How the columns of a table are used; `None` if they have only numbers.
+    used: Option<Used>,
+}
+
+/// How the columns of a table are used.
+struct Used {
+    inputs: Vec<String>,
+    targets: Vec<String>,
+    left_out: Arc<[LeftOut]>,
 }
 
 impl Sequences {
     /// An array of f32 values.
     pub fn in_f32(x: Tensor<f64>) -> Self {
-        Self { x, in_f32: true, time: None, columns: None }
+        Self { x, in_f32: true, time: None, used: None }
     }
 
     /// Prints which columns are used as what, once the command has done its work: an error has one line.
     pub fn say_columns(&self) {
-        if let Some(line) = &self.columns {
-            say_once("columns", line);
+        if let Some(Used { inputs, targets, left_out }) = &self.used {
+            say_once("columns", &columns_line(inputs, targets, self.time.as_ref(), left_out));
         }
     }
 }
@@ -71,7 +80,7 @@ pub fn read_sequences(
                 }
                 missing => holes::filled(x, missing).map_err(in_file)?,
             };
-            Ok(Sequences { x, in_f32, time: None, columns: None })
+            Ok(Sequences { x, in_f32, time: None, used: None })
         }
         dims => {
             let reason = format!("x: the model takes [T,{input}] or [B,T,{input}], but this is {dims:?}");
@@ -93,8 +102,9 @@ pub fn sequences_of(
     let numbered = |names: &[String]| names.iter().all(|name| name.parse::<usize>().is_ok());
     let with = |inputs: &[String], x: Tensor<f64>| {
         let is_plain = numbered(inputs) && series.time.is_none() && series.left_out.is_empty();
-        let line = || columns_line(inputs, &columns.targets, series.time.as_ref(), &series.left_out);
-        Sequences { x, in_f32: false, time: series.time.clone(), columns: (!is_plain).then(line) }
+        let used =
+            || Used { inputs: inputs.to_vec(), targets: columns.targets.clone(), left_out: series.left_out.clone() };
+        Sequences { x, in_f32: false, time: series.time.clone(), used: (!is_plain).then(used) }
     };
     let in_file = |reason: String| Failure::from(Error::File { path: path.into(), reason });
     let there: HashSet<&String> = series.columns.iter().collect();
@@ -114,7 +124,7 @@ pub fn sequences_of(
     }
     if series.values.rows().1 != input {
         let names = if columns.inputs.is_empty() { String::new() } else { format!(" ({})", listed(&columns.inputs)) };
-        return Err(in_file(format!("the model takes {input} columns{names}, but the file has {found}")));
+        return Err(in_file(format!("the model takes {}{names}, but the file has {found}", counted(input, "column"))));
     }
     Ok(with(&series.columns, series.values.clone()))
 }
@@ -125,18 +135,16 @@ pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<St
     let mut state = State::new(model.shape(), batch);
     let Some(path) = path else { return Ok(state) };
     let cell = model.shape().cell();
-    let (required, optional) =
-        if cell.has_c() { (&["h", "c"][..], &["past"][..]) } else { (&["h"][..], &["c", "past"][..]) };
-    let mut tensors = file::read_tensors::<f64>(path, required, optional)?;
+    let (required, optional) = if cell.has_c() { (&["h", "c"][..], &[][..]) } else { (&["h"][..], &["c"][..]) };
+    let tensors = file::read_tensors::<f32>(path, required, optional)?;
     if !cell.has_c() && tensors.contains_key("c") {
         let reason = format!("a {cell} has no c, so this state is of another network; give one of this model");
         return Err(Error::Tensor { path: path.into(), tensor: "c".into(), reason }.into());
     }
-    let past = tensors.remove("past");
     if let Some(units) = model.units().filter(|units| units.transform() != TargetTransform::Value) {
         let wrong = |reason: String| Error::Tensor { path: path.into(), tensor: "past".into(), reason };
         let expected = [units.transform().lag(), batch, units.columns().len()];
-        let Some(past) = past else {
+        let Some(past) = file::read_tensors::<f64>(path, &[], &["past"])?.remove("past") else {
             let reason = "is missing; a model that predicts changes needs the last values; give a state that it wrote";
             return Err(wrong(reason.into()).into());
         };
@@ -153,8 +161,7 @@ pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<St
             let reason = format!("expected the shape {expected:?} (L,B,H), got {:?}", tensor.dims());
             return Err(Error::Tensor { path: path.into(), tensor: name, reason }.into());
         }
-        let values = tensor.narrow();
-        if name == "h" { state.set_h(values.data())? } else { state.set_c(values.data())? }
+        if name == "h" { state.set_h(tensor.data())? } else { state.set_c(tensor.data())? }
     }
     Ok(state)
 }

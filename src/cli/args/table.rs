@@ -40,11 +40,11 @@ pub struct TableArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<u8>,
     /// Decimal mark of the numbers in a .csv: . or , [default: detected]
-    #[arg(long, value_name = "CHARACTER")]
+    #[arg(long, value_parser = mark, value_name = "CHARACTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decimal: Option<char>,
     /// Mark between the thousands of the numbers in a .csv [default: detected]
-    #[arg(long, value_name = "CHARACTER")]
+    #[arg(long, value_parser = mark, value_name = "CHARACTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thousands: Option<char>,
     /// More texts of a .csv that mean a missing value, separated by commas, such as -,-999
@@ -197,4 +197,8 @@ fn delimiter(text: &str) -> Result<u8, String> {
         [byte] if byte.is_ascii() => Ok(*byte),
         _ => Err("expected one ASCII character, or \\t".into()),
     }
+}
+
+fn mark(text: &str) -> Result<char, String> {
+    text.parse().map_err(|_| "expected one character".into())
 }

@@ -79,7 +79,7 @@ fn recipe(loaded: &Loaded, path: &Path, screen: &mut Screen) -> Result<ExitCode,
 fn machine(chosen: Isa, screen: &mut Screen) -> Result<(), Failure> {
     screen.line(format_args!("rnnstep {}", env!("CARGO_PKG_VERSION")))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cores = counted(cores as u32, "core");
+    let cores = counted(cores, "core");
     screen.line(format_args!("cpu       {}, {cores}", std::env::consts::ARCH))?;
     let mut sets = String::new();
     for isa in Isa::available() {
@@ -120,7 +120,7 @@ fn kept() -> String {
         State::Empty => format!("{folder}, created when the first kernel is compiled"),
         State::Used => format!("{folder}, in use"),
         State::Partly(files, reason) => {
-            format!("{folder}, in use, except {}: {reason}", counted(files as u32, "file"))
+            format!("{folder}, in use, except {}: {reason}", counted(files, "file"))
         }
         State::Refused(reason) => format!("{folder}, not used: {reason}"),
     }
@@ -135,7 +135,7 @@ fn in_a_line(card: &Properties) -> String {
         "{}, {}, {}, {gib:.0} GiB{kind}, driver for CUDA {major}.{minor}",
         card.name,
         card.arch,
-        counted(card.multiprocessors, "multiprocessor")
+        counted(card.multiprocessors as usize, "multiprocessor")
     )
 }
 
@@ -150,10 +150,10 @@ fn plan(shape: &Shape, batch: usize, device: &DeviceArgs, screen: &mut Screen) -
             screen.line(format_args!(
                 "              {direction}: {}, {} for each unit, {} in each, {} and {} KiB of dynamic shared memory \
                  in a block, {} the weights",
-                counted(pass.threads, "thread"),
+                counted(pass.threads as usize, "thread"),
                 pass.lanes,
-                counted(pass.weights, "weight"),
-                counted(pass.rows, "sequence"),
+                counted(pass.weights as usize, "weight"),
+                counted(pass.rows as usize, "sequence"),
                 pass.shared / 1024,
                 if pass.blocks == 1 { "1 block holds".into() } else { format!("{} blocks share", pass.blocks) }
             ))?;

@@ -138,7 +138,7 @@ pub fn plot(plot: &Plot, screen: &mut Screen) -> Result<(), Failure> {
 }
 
 /// `1 block`, `2 blocks`.
-pub fn counted(count: u32, what: &str) -> String {
+pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -2,7 +2,7 @@
 
 use super::dialect::{Cell, Kind};
 use crate::data::series::Reason;
-use crate::data::time::column::{Column, NumberMonth};
+use crate::data::time::column::{Column, NumberMonth, epoch_of, is_number_date};
 
 /// Fewer rows than these that are 0, 1, 2 or 1, 2, 3 may be a measurement.
 const FEW: u64 = 8;
@@ -67,9 +67,10 @@ pub(super) fn rank(look: Look, name: &str) -> Option<u8> {
 /// The rank of a first column of text that holds no dates. It may name the rows.
 pub(super) const LABELS: u8 = 3;
 
-/// The columns to watch out of those that are read, in a table with this many columns.
+/// The columns to watch out of those that are read: the `time` column, and others that may be one.
 pub(super) fn watched<'a>(
     columns: &[usize],
+    time: Option<usize>,
     look: impl Fn(usize) -> Look,
     title: impl Fn(usize) -> &'a str,
     long: bool,
@@ -78,7 +79,7 @@ pub(super) fn watched<'a>(
     let most = if long { MOST } else { usize::MAX };
     let mut found: Vec<usize> = columns.iter().copied().filter(may_be).collect();
     // those that look like it first
-    found.sort_by_key(|&column| look(column) == Look::Whole);
+    found.sort_by_key(|&column| (Some(column) != time, look(column) == Look::Whole));
     found.truncate(most);
     found.into_iter().map(|column| Watch::new(column, title(column))).collect()
 }
@@ -134,7 +135,7 @@ struct Steps {
 }
 
 impl Steps {
-    fn see(&mut self, step: i64, unit: Epoch) {
+    fn see(&mut self, step: i64, unit: Option<u32>) {
         self.all += 1;
         if let Some(unit) = unit {
             self.days += u64::from(step != 0 && step % DAY.saturating_mul(1000_i64.pow(unit)) == 0);
@@ -168,7 +169,8 @@ impl Steps {
     }
 
     /// Whether they are those of a clock: nearly all are whole days, or most are one step that clocks have and nearly
-    /// all are multiples of it. A meter may well go on by multiples of a few seconds, so those have to be the same.
+    /// all are multiples of it. Steps below a minute have to be nearly all equal, because a meter may also rise by
+    /// multiples of 5.
     fn are_of_a_clock(&self, unit: u32) -> bool {
         if self.are_nearly_all(self.days) {
             return true;
@@ -199,7 +201,7 @@ pub(super) struct Watch {
     /// Whether they are dates such as 20240131.
     dates: bool,
     /// The unit since 1970 in which all are plausible times.
-    epoch: Epoch,
+    epoch: Option<u32>,
     steps: Steps,
     /// The steps in months, if all are months such as 2015.12.
     months: Option<Steps>,
@@ -208,9 +210,6 @@ pub(super) struct Watch {
     each: Vec<(Counter, f64, Option<i64>)>,
     changes: bool,
 }
-
-/// Powers of a thousand by which seconds since 1970 are multiplied; `None` if they are no times.
-type Epoch = Option<u32>;
 
 impl Watch {
     /// `name` is that of the column in the file, which may be empty.
@@ -262,7 +261,7 @@ impl Watch {
                 counter.see(value as i64);
             }
             if let Some(months) = &mut self.months {
-                let next = month_of(cell, *month);
+                let next = NumberMonth::of(cell).map(|next| next.count(*month));
                 if let (Some(next), Some(last)) = (next, *month) {
                     months.see(next - last, None);
                 }
@@ -274,7 +273,7 @@ impl Watch {
         }
         self.all.see(value as i64);
         if self.dates {
-            self.dates = Column::of_number_dates(std::iter::once(cell)).is_some();
+            self.dates = is_number_date(cell);
         }
     }
 
@@ -338,21 +337,6 @@ impl Watch {
     fn are_months(&self) -> bool {
         self.months.as_ref().is_some_and(Steps::are_equal)
     }
-}
-
-/// Months since the year 0, of a number such as 2015.12 or 12.2015. 2015.1 is January, or October without its zero:
-/// whichever is nearer to the month before.
-fn month_of(cell: &str, before: Option<i64>) -> Option<i64> {
-    let NumberMonth { year, month, year_first } = NumberMonth::of(cell)?;
-    let of_year = |month: i64| i64::from(year) * 12 + month - 1;
-    let far = |month: i64| before.map_or(0, |before| (of_year(month) - before).abs());
-    let is_october = year_first && month == "1" && far(10) < far(1);
-    Some(of_year(if is_october { 10 } else { month.parse().ok()? }))
-}
-
-/// The unit in which a number is a plausible time since 1970, as a power of a thousand.
-fn epoch_of(value: f64) -> Epoch {
-    (0..4).find(|&power| (1e8..4e9).contains(&(value / 1000_f64.powi(power as i32))))
 }
 
 /// What the name of a column suggests.

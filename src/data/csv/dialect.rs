@@ -3,16 +3,19 @@
 use super::CsvOptions;
 use super::columns::Look;
 use super::numeral;
-use super::rows::{Layout, Rows, unread};
+use super::rows::{Layout, Rows};
 use crate::data::time::column::Column;
 use crate::error::{Error, Result, quoted};
 use crate::io::atomic::FOLDER;
 use crate::io::foreign::{self, Foreign};
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 
-/// How many bytes are examined.
-const SAMPLE: u64 = 1 << 16;
+/// How many bytes of rows are examined.
+const SAMPLE: usize = 1 << 16;
+
+/// How many bytes are kept to find these rows behind lines that are left out.
+const LONGEST_SAMPLE: usize = 1 << 24;
 
 /// The possible delimiters, the likeliest first.
 const DELIMITERS: [u8; 5] = *b",;\t| ";
@@ -85,17 +88,25 @@ impl Cell {
 }
 
 impl Sample {
-    /// Reads the first bytes of `source`.
+    /// Reads the first bytes of `source`. Lines that `options` leave out do not count, so that rows are seen behind them.
     ///
     /// # Errors
     /// If they cannot be read, are not text in an encoding that is understood, or there are none.
-    pub(super) fn take(source: &mut impl Read, name: &Path) -> Result<Self> {
-        let mut bytes = Vec::new();
-        source.take(SAMPLE).read_to_end(&mut bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::IsADirectory => Error::file(name, FOLDER),
-            _ => unread(name, error),
-        })?;
-        let whole = (bytes.len() as u64) < SAMPLE;
+    pub(super) fn take(source: &mut impl BufRead, name: &Path, options: &CsvOptions) -> Result<Self> {
+        let (mut bytes, mut of_rows, mut skip, mut whole) = (Vec::new(), 0, options.skip_rows, false);
+        while of_rows < SAMPLE && bytes.len() < LONGEST_SAMPLE && !whole {
+            let start = bytes.len();
+            let mut part = source.by_ref().take((SAMPLE - of_rows) as u64);
+            let read = part.read_until(b'\n', &mut bytes).map_err(|error| match error.kind() {
+                io::ErrorKind::IsADirectory => Error::file(name, FOLDER),
+                _ => Error::io(name, error),
+            })?;
+            whole = read == 0;
+            if skip == 0 && bytes.get(start).copied() != options.comment {
+                of_rows += read;
+            }
+            skip = skip.saturating_sub(1);
+        }
         if bytes.starts_with(b"\xef\xbb\xbf") {
             bytes.drain(..3);
         }
@@ -136,7 +147,7 @@ impl Dialect {
     pub(super) fn find(sample: &Sample, options: &CsvOptions) -> Result<Self> {
         check_marks(options)?;
         let layout = |delimiter| Layout { delimiter, skip: options.skip_rows, comment: options.comment };
-        let cells = |delimiter| sample.rows(layout(delimiter), |text| options.cell(text));
+        let cells = |delimiter| sample.rows(layout(delimiter), |text| options.cell(options.text(text)));
         let (delimiter, mut rows) = match options.delimiter {
             Some(delimiter) => (delimiter, cells(delimiter)),
             None => {
@@ -202,7 +213,7 @@ fn check_marks(options: &CsvOptions) -> Result<()> {
     }
     match options.decimal {
         Some(mark) if options.thousands == Some(mark) => {
-            wrong(mark, "cannot stand before decimals and between thousands")
+            wrong(mark, "cannot stand both before decimals and between thousands; give two marks")
         }
         _ => Ok(()),
     }
@@ -323,7 +334,7 @@ mod tests {
     use super::*;
 
     fn find(text: &str) -> Dialect {
-        let sample = Sample::take(&mut text.as_bytes(), Path::new("test")).unwrap();
+        let sample = Sample::take(&mut text.as_bytes(), Path::new("test"), &CsvOptions::default()).unwrap();
         Dialect::find(&sample, &CsvOptions::default()).unwrap()
     }
 

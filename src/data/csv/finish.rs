@@ -152,13 +152,15 @@ impl Table<'_> {
     fn note(&mut self, time: Option<usize>, order: Option<&Order>) -> Vec<String> {
         let mut all = std::mem::take(&mut self.notes);
         if let Some(name) = time.and_then(|column| self.names.get(column)).cloned() {
+            all.extend(match order {
+                Some(order) => order.about_all(&name, self),
+                None => {
+                    let name = quoted(&name);
+                    vec![format!("{name} is not read as a time, so the rows stay in the order of the file")]
+                }
+            });
             for (member, rows) in self.groups().into_iter().enumerate() {
-                let unread = "is not read as a time, so the rows stay in the order of the file";
-                let notes = order.map_or_else(
-                    || vec![format!("{} {unread}", quoted(&name))],
-                    |order| order.notes(&name, member, &rows, self),
-                );
-                all.extend(notes);
+                all.extend(order.map(|order| order.notes(&name, member, &rows, self)).unwrap_or_default());
                 if let Some(members) = &mut self.members {
                     members.note(member, std::mem::take(&mut all));
                 }
@@ -243,16 +245,19 @@ impl Order {
         self.places.as_ref().map_or(row, |places| places.get(row).copied().unwrap_or(row))
     }
 
+    /// What users should know about the times of the whole table.
+    fn about_all(&self, name: &str, table: &Table) -> Vec<String> {
+        let hours = self.hours.and_then(|hours| table.names.get(hours));
+        let hours = hours.map(|hours| format!("{} holds the hours of the days in {}", quoted(hours), quoted(name)));
+        two_ways(name, &self.column).into_iter().chain(hours).collect()
+    }
+
     /// What users should know about the times of a series, whose rows these are.
     fn notes(&self, name: &str, member: usize, rows: &[usize], table: &Table) -> Vec<String> {
         let mut notes = Vec::new();
         if let Some(line) = self.back.get(member).copied().flatten() {
             let name = quoted(name);
             notes.push(format!("rows are sorted by {name}: the file goes backwards from line {line} on"));
-        }
-        notes.extend(two_ways(name, &self.column));
-        if let Some(hours) = self.hours.and_then(|hours| table.names.get(hours)).filter(|_| member == 0) {
-            notes.push(format!("{} holds the hours of the days in {}", quoted(hours), quoted(name)));
         }
         let old: Vec<usize> = rows.iter().map(|&row| self.row(row)).collect();
         let at: Vec<_> = old.iter().filter_map(|&row| self.column.at.get(row).copied()).collect();

@@ -1,6 +1,7 @@
 //! Reads tables of numbers as text into a [`Series`], CSV with any delimiter, with or without a header; and writes CSV.
 //!
-//! Rows are counted as a text editor counts lines, columns from 1. Empty lines are skipped.
+//! Rows are counted as a text editor counts lines, columns from 1. Empty lines are skipped, except in a table of one
+//! column, where they are missing values.
 
 mod columns;
 mod dialect;
@@ -42,8 +43,9 @@ pub fn read(path: &Path, options: &CsvOptions) -> Result<Series> {
 
 /// Reads a table from any source; `name` is its name in messages.
 ///
-/// **Bounds.** Time is linear in the length of the source. Memory is 8 bytes for each number that is kept, and 24 plus
-/// its own length for each time, both up to three times that while they grow. The current row and the names take at
+/// **Bounds.** Time is linear in the length of the source, but for sorting rows that go back. Memory is 8 bytes for each
+/// number that is kept, and 50 plus its own length for each time, both up to three times that while they grow and are
+/// sorted. The current row and the names take at
 /// most 128 MiB, because a row has at most a mebibyte.
 ///
 /// # Errors
@@ -90,7 +92,24 @@ fn open(path: &Path) -> Result<impl Read + use<>> {
 
 #[cfg(feature = "gzip")]
 fn unpacked(file: BufReader<File>, is_gzip: bool) -> Box<dyn Read> {
-    if is_gzip { Box::new(flate2::bufread::MultiGzDecoder::new(file)) } else { Box::new(file) }
+    if is_gzip { Box::new(Unpacked(flate2::bufread::MultiGzDecoder::new(file))) } else { Box::new(file) }
+}
+
+/// The content of a compressed file. Its errors say so.
+#[cfg(feature = "gzip")]
+struct Unpacked<R>(flate2::bufread::MultiGzDecoder<R>);
+
+#[cfg(feature = "gzip")]
+impl<R: BufRead> Read for Unpacked<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read(out).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => io::Error::other("is compressed by gzip and cut off; copy it again"),
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                io::Error::other(format!("is compressed by gzip and damaged ({error}); copy it again"))
+            }
+            _ => error,
+        })
+    }
 }
 
 #[cfg(not(feature = "gzip"))]
@@ -98,8 +117,9 @@ fn unpacked(file: BufReader<File>, _: bool) -> BufReader<File> {
     file
 }
 
-fn table<'a>(mut source: impl Read, name: &'a Path, options: &CsvOptions, series: Option<&str>) -> Result<Table<'a>> {
-    let sample = Sample::take(&mut source, name)?;
+fn table<'a>(source: impl Read, name: &'a Path, options: &CsvOptions, series: Option<&str>) -> Result<Table<'a>> {
+    let mut source = BufReader::with_capacity(1 << 16, source);
+    let sample = Sample::take(&mut source, name, options)?;
     let dialect = Dialect::find(&sample, options)?;
     let layout = Layout { delimiter: dialect.delimiter, skip: options.skip_rows, comment: options.comment };
     let mut rows = Rows::new(Cursor::new(sample.bytes).chain(source), layout);
@@ -131,7 +151,13 @@ fn table<'a>(mut source: impl Read, name: &'a Path, options: &CsvOptions, series
         }
         table.push(line, row)?;
     }
-    table.ok_or_else(|| Error::file(name, "is empty; it should hold rows of numbers"))
+    table.ok_or_else(|| {
+        let reason = match (options.skip_rows, options.comment) {
+            (0, None) => "is empty; it should hold rows of numbers",
+            _ => "holds no rows besides those that are skipped and the comments",
+        };
+        Error::file(name, reason)
+    })
 }
 
 /// Reads a table that [`write()`] wrote. For each row, `each` is given the line and the cells of the columns `names`,
@@ -229,7 +255,6 @@ pub fn number<V: Value + LowerExp + Display>(value: V) -> String {
 /// A table that is being read. `finish.rs` makes series of it.
 struct Table<'a> {
     name: &'a Path,
-    missing: Missing,
     header: bool,
     /// The line of the first row, and how many cells it has.
     first_line: u64,
@@ -350,7 +375,8 @@ impl<'a> Table<'a> {
                 left_out.push(LeftOut::of(&names, column, reason));
             }
             if !alone {
-                watched = columns::watched(&wanted, look, title, series.is_some());
+                watched =
+                    columns::watched(&wanted, time.as_ref().map(|time| time.column), look, title, series.is_some());
             }
         } else if let Some(TimeColumn { column, guess: Guess::Numbers }) = time {
             watched.push(Watch::new(column, title(column)));
@@ -360,7 +386,6 @@ impl<'a> Table<'a> {
         wanted.iter().zip(of_wanted).for_each(|(&column, style)| styles[column] = style);
         let table = Self {
             name,
-            missing: options.missing,
             header: dialect.header,
             first_line,
             width: names.len(),
@@ -433,7 +458,7 @@ impl<'a> Table<'a> {
         match members.of(row.get(column).unwrap_or_default()) {
             Ok(member) if members.failed(member) => Ok(None),
             Ok(member) => Ok(Some(member)),
-            Err(_) if self.missing == Missing::Drop && is_blank(row.get(column)) => Ok(None),
+            Err(_) if self.options.missing == Missing::Drop && is_blank(row.get(column)) => Ok(None),
             Err(reason) => Err(self.error(line, column, reason)),
         }
     }
@@ -451,7 +476,7 @@ impl<'a> Table<'a> {
             let column = self.wanted[position];
             match self.value(line, column, row.get(column).unwrap_or_default())? {
                 Some(value) => self.values.push(value),
-                None if self.missing == Missing::Drop => return Ok(false),
+                None if self.options.missing == Missing::Drop => return Ok(false),
                 None => self.values.push(MISSING),
             }
         }
@@ -467,7 +492,7 @@ impl<'a> Table<'a> {
         let style = self.styles.get(column).copied().unwrap_or(Style::POINT);
         let found = self.options.cell(text);
         let value = match found {
-            Cell::Missing if self.missing == Missing::Error => {
+            Cell::Missing if self.options.missing == Missing::Error => {
                 let advice = "fill it in or use --missing forward-fill or --missing drop";
                 return Err(self.error(line, column, &format!("the value is missing; {advice}")));
             }

@@ -2,6 +2,7 @@
 //! currency or of a percentage.
 
 use super::CsvOptions;
+use crate::data::time::notation::is_digits;
 
 /// The names of currencies that may stand beside a number (ISO 4217), and their signs.
 const CURRENCIES: [&str; 24] = [
@@ -40,7 +41,6 @@ impl Style {
             Some((whole, decimals)) => (whole, Some(decimals)),
             None => (mantissa, None),
         };
-        let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         let groups: Vec<&str> = whole.split(|c| c == self.thousands || SPACES.contains(&c)).collect();
         if !are_thousands(&groups) || !decimals.is_none_or(is_digits) {
             return None;
@@ -54,7 +54,7 @@ impl Style {
 /// Whether these are the groups of digits of a number: all but the first have three, or two but for the last, as in
 /// India. One group may have any number.
 fn are_thousands(groups: &[&str]) -> bool {
-    let digits = groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_digit()));
+    let digits = groups.iter().all(|group| is_digits(group));
     match groups {
         [_] => digits,
         [first, middle @ .., last] => {
@@ -95,7 +95,7 @@ fn bare(text: &str) -> Option<(bool, &str)> {
     rest.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '.' | ',')).then_some((negative, rest))
 }
 
-/// Whether `text` is a number in either style, and not one that Rust reads as it is.
+/// Whether `text` is a number in either style and has marks that `f64::from_str` does not read.
 pub(super) fn is_marked(text: &str) -> bool {
     Style::POINT.read(text).is_some() || Style::COMMA.read(text).is_some()
 }

@@ -26,9 +26,8 @@ pub enum Missing {
 pub struct CsvOptions {
     /// What to do about missing values.
     pub missing: Missing,
-    /// The column that holds dates or times, by name or by number from 1. `None`: the first that is not among `columns`
-    /// and holds dates, counts since 1970, years or a counter, under any name; otherwise the first column, if it holds
-    /// text.
+    /// The column that holds dates or times, by name or by number from 1. `None`: the one that is not among `columns` and
+    /// looks most like a time: dates; then numbers that are times; then a first column of text; then a counter.
     pub time: Option<String>,
     /// Whether the first row holds names. `None`: it does if none of its cells is a number and one stands above
     /// numbers.
@@ -74,14 +73,14 @@ impl CsvOptions {
     pub(super) fn text<'t>(&self, text: &'t str) -> &'t str {
         let text = text.trim();
         let same = |na: &String| {
-            na.trim() == text || na.parse::<f64>().is_ok_and(|na| text.parse::<f64>().is_ok_and(|value| value == na))
+            let na = na.trim();
+            na == text || na.parse::<f64>().is_ok_and(|na| text.parse::<f64>().is_ok_and(|value| value == na))
         };
         if self.na.iter().any(same) { "" } else { text }
     }
 
-    /// What is in a cell.
+    /// What is in a cell with this [`text`](Self::text).
     pub(super) fn cell(&self, text: &str) -> Cell {
-        let text = self.text(text);
         match (Cell::of(text), numeral::given(self.decimal, self.thousands)) {
             (Cell::Text, Some(style)) if style.read(text).is_some() => Cell::Marked,
             (cell, _) => cell,

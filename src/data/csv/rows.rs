@@ -87,21 +87,9 @@ impl Stop {
                 "a row of more than {LONGEST_ROW} bytes starts here; is a quote left open, or is this no CSV file?"
             ),
             Self::OpenQuote => "a quote (\") opens in this row and never closes; close or remove it".to_string(),
-            Self::Io(error) => return unread(name, error),
+            Self::Io(error) => return Error::io(name, error),
         };
         Error::row(name, line, reason)
-    }
-}
-
-/// The error of a file that cannot be read on.
-pub(super) fn unread(name: &Path, error: io::Error) -> Error {
-    match error.kind() {
-        // only a compressed file can end where it should not
-        ErrorKind::UnexpectedEof => Error::file(name, "is compressed by gzip and cut off; copy it again"),
-        ErrorKind::InvalidInput | ErrorKind::InvalidData => {
-            Error::file(name, format!("is compressed by gzip and damaged ({error}); copy it again"))
-        }
-        _ => Error::io(name, error),
     }
 }
 
@@ -157,7 +145,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// Fills `out`, at most up to the end of a line. Returns how much was read from the source, how much was written to
-    /// `out`, and whether there was a NUL.
+    /// `out`, and whether there was a NUL. Lines that are left out do not count as bytes of the current row.
     fn copy(&mut self, out: &mut [u8]) -> io::Result<(usize, usize, bool)> {
         let input = self.source.fill_buf()?;
         let (mut read, mut written) = (0, 0);
@@ -168,6 +156,10 @@ impl<R: Read> Lines<R> {
             }
             read += 1;
             let after_cr = core::mem::replace(&mut self.after_cr, byte == b'\r');
+            let begins_comment = self.at_line_start && Some(byte) == self.comment;
+            if !(self.leaves_out || self.skip > 0 || begins_comment) {
+                self.left = self.left.saturating_sub(1);
+            }
             match byte {
                 0 => return Ok((read, written, true)),
                 b'\n' if after_cr => continue,
@@ -177,7 +169,7 @@ impl<R: Read> Lines<R> {
                     (self.at_line_start, self.leaves_out) = (true, false);
                 }
                 _ if self.leaves_out || self.skip > 0 => {}
-                _ if self.at_line_start && Some(byte) == self.comment => self.leaves_out = true,
+                _ if begins_comment => self.leaves_out = true,
                 b'\n' | b'\r' => {
                     if self.at_line_start {
                         self.empty.push(self.line + 1);
@@ -214,7 +206,6 @@ impl<R: Read> Read for Lines<R> {
         loop {
             let (read, written, nul) = self.copy(&mut out[..room])?;
             self.source.consume(read);
-            self.left = self.left.saturating_sub(read);
             if nul {
                 return Err(self.stop(Stop::Nul));
             }

@@ -17,8 +17,23 @@ const NUMBER_DATES: [&str; 2] = ["ymd", "ym"];
 
 /// Nanoseconds of one unit of a count since 1970: seconds, milliseconds, microseconds, nanoseconds.
 const EPOCHS: [Instant; 4] = [SECOND, 1_000_000, 1_000, 1];
-/// The seconds since 1970 of a plausible time: from March 1973, so that ten digits are seconds, to the year 2096.
-const PLAUSIBLE: std::ops::Range<Instant> = 100_000_000..4_000_000_000;
+/// The seconds since 1970 of a plausible time: March 1973 to 2096, narrow enough that a count fits one unit only.
+const PLAUSIBLE: std::ops::Range<i64> = 100_000_000..4_000_000_000;
+
+/// The unit in which a number is a plausible time since 1970, as the power of a thousand by which seconds are
+/// multiplied.
+pub(in crate::data) fn epoch_of(value: f64) -> Option<u32> {
+    let plausible = PLAUSIBLE.start as f64..PLAUSIBLE.end as f64;
+    (0..4).find(|&power| plausible.contains(&(value / 1000_f64.powi(power as i32))))
+}
+
+/// Whether a cell is a date that is written as a number, such as 20240131.
+pub(in crate::data) fn is_number_date(cell: &str) -> bool {
+    let cell = cell.trim();
+    let year = cell.get(..4).and_then(|year| year.parse().ok());
+    year.is_some_and(|year| (1800..2200).contains(&year))
+        && NUMBER_DATES.iter().any(|pattern| Cell::read(cell, pattern).is_some())
+}
 
 /// What a whole column holds.
 #[derive(Debug)]
@@ -27,8 +42,8 @@ pub(in crate::data) struct Column {
     pub notation: Notation,
     /// The instant of each cell; [`UNREAD`] if it cannot be read.
     pub at: Vec<Instant>,
-    /// How far the zone of each cell is ahead of UTC, in seconds; may end early, where the zone is that of the last
-    /// cell, and is empty if all have the same.
+    /// How far the zone of each cell is ahead of UTC, in seconds. Empty if all are the same. Cells beyond its end have
+    /// the zone of the last cell.
     pub offsets: Vec<i32>,
     /// Another way to write dates in which every cell can be read, if there is one: 01/02 is a day in January or in
     /// February.
@@ -49,10 +64,10 @@ impl Column {
 
     /// Reads a column of numbers that are dates, such as 20240131; `None` if they are not.
     pub fn of_number_dates<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
-        let year =
-            |cell: &str| cell.get(..4).and_then(|year| year.parse().ok()).is_some_and(|y| (1800..2200).contains(&y));
-        let column = Self::among(cells.clone(), NUMBER_DATES.to_vec())?;
-        (!column.at.contains(&UNREAD) && cells.clone().all(|cell| year(cell.trim()))).then_some(column)
+        if !cells.clone().all(is_number_date) {
+            return None;
+        }
+        Self::among(cells, NUMBER_DATES.to_vec()).filter(|column| !column.at.contains(&UNREAD))
     }
 
     /// Reads a column of months as decimal numbers, such as 2015.12 or 12.2015; `None` if they do not go in regular
@@ -62,24 +77,24 @@ impl Column {
         let pattern = if months.first()?.year_first { "y.m" } else { "m.y" };
         // 2015.1 is October where the zeros of other months are there, as in 2015.01
         let tenth = months.iter().all(|one| one.month.len() == 2 || one.month == "1");
-        let text = |NumberMonth { year, month, year_first }: &NumberMonth| match year_first {
-            true if tenth && *month == "1" => format!("{year}.10"),
-            true => format!("{year}.{month}"),
-            false => format!("{month}.{year}"),
+        let mut before = None;
+        let text = |one: &NumberMonth| {
+            let month = one.count(before);
+            before = Some(month);
+            match one.year_first {
+                true if one.month == "1" && (tenth || month % 12 == 9) => format!("{}.10", one.year),
+                true => format!("{}.{}", one.year, one.month),
+                false => format!("{}.{}", one.month, one.year),
+            }
         };
         let texts: Vec<String> = months.iter().map(text).collect();
         let column = Self::written(texts.iter().map(String::as_str), pattern)?;
-        (!column.at.contains(&UNREAD) && column.is_regular(10)).then_some(column)
+        (!column.at.contains(&UNREAD) && column.irregular().is_some()).then_some(column)
     }
 
-    /// Whether at most one out of `of` steps is another than the commonest.
-    fn is_regular(&self, of: usize) -> bool {
-        self.irregular().is_some_and(|(irregular, all)| irregular * of <= all)
-    }
-
-    /// How many steps are others than the commonest, out of how many, if the rows are put in order; `None` if none is
-    /// the commonest.
-    fn irregular(&self) -> Option<(usize, usize)> {
+    /// How many steps are others than the commonest, if the rows are put in order; `None` if more than one out of ten
+    /// are.
+    fn irregular(&self) -> Option<usize> {
         let known = (0..self.at.len()).filter_map(|row| self.on_last_clock(row)).filter(|at| *at != UNREAD);
         let mut at: Vec<Instant> = known.collect();
         at.sort_unstable();
@@ -87,7 +102,8 @@ impl Column {
         let offset = self.notation.offset();
         let step = Step::of_instants(&at, offset)?;
         let other = |pair: &&[Instant]| step.after(pair[0], 1, offset) != Some(pair[1]);
-        Some((at.windows(2).filter(other).count(), at.len() - 1))
+        let irregular = at.windows(2).filter(other).count();
+        (irregular * 10 < at.len()).then_some(irregular)
     }
 
     /// Reads a column of numbers: counts since 1970 if all are plausible, else numbers. `None` if a cell is none, or has
@@ -99,11 +115,11 @@ impl Column {
             decimals = decimals.max(places);
             at.push(number);
         }
-        let fits = |unit: Instant| at.iter().all(|at| PLAUSIBLE.contains(&(at / SECOND * unit / SECOND)));
-        let epoch = EPOCHS.into_iter().find(|&unit| !at.is_empty() && (decimals == 0 || unit == SECOND) && fits(unit));
-        let (notation, unit) = match epoch {
-            Some(unit) if decimals == 0 => (Notation::Epoch(unit), unit),
-            _ => (Notation::Number(decimals), SECOND),
+        let plausible = Instant::from(PLAUSIBLE.start)..Instant::from(PLAUSIBLE.end);
+        let fits = |unit: Instant| at.iter().all(|at| plausible.contains(&(at / SECOND * unit / SECOND)));
+        let (notation, unit) = match EPOCHS.into_iter().find(|&unit| decimals == 0 && !at.is_empty() && fits(unit)) {
+            Some(unit) => (Notation::Epoch(unit), unit),
+            None => (Notation::Number(decimals), SECOND),
         };
         if unit != SECOND {
             at.iter_mut().for_each(|at| *at = *at / SECOND * unit);
@@ -114,11 +130,13 @@ impl Column {
     fn among<'a>(cells: impl Iterator<Item = &'a str> + Clone, mut patterns: Vec<&'static str>) -> Option<Self> {
         let all = patterns.len();
         for cell in cells.clone() {
+            if patterns.len() == 1 {
+                break;
+            }
             let fits = |pattern: &&'static str| Cell::read(cell, pattern).is_some();
-            match patterns.as_slice() {
-                [_] => break,
-                left if left.iter().any(fits) => patterns.retain(fits),
-                _ => {}
+            let left: Vec<&'static str> = patterns.iter().copied().filter(fits).collect();
+            if !left.is_empty() {
+                patterns = left;
             }
         }
         if patterns.len() == all && all > 2 {
@@ -131,11 +149,10 @@ impl Column {
         let doubt = |column: &Self| {
             let at = column.at.iter().filter(|at| **at != UNREAD);
             let in_order = at.clone().is_sorted() || at.is_sorted_by(|a, b| a >= b);
-            let irregular = column.irregular().filter(|(irregular, all)| irregular * 10 <= *all);
-            (!in_order, irregular.map_or(usize::MAX, |(irregular, _)| irregular))
+            (!in_order, column.irregular().unwrap_or(usize::MAX))
         };
         let doubts: Vec<_> = readings.iter().filter(|_| several).map(doubt).collect();
-        let best = usize::from(doubts.first() > doubts.get(1) && several);
+        let best = usize::from(doubts.first() > doubts.get(1));
         let mut chosen = (best < readings.len()).then(|| readings.swap_remove(best))?;
         if let Some(other) = readings.pop()
             && doubts.first() == doubts.get(1)
@@ -187,6 +204,15 @@ pub(in crate::data) struct NumberMonth<'a> {
 }
 
 impl<'a> NumberMonth<'a> {
+    /// Months since the year 0. 2015.1 is January, or October without its zero: whichever is nearer to the month
+    /// `before`, if that is at most a quarter away.
+    pub fn count(&self, before: Option<i64>) -> i64 {
+        let of_year = |month: i64| i64::from(self.year) * 12 + month - 1;
+        let far = |month: i64| before.map_or(i64::MAX, |before| (of_year(month) - before).abs());
+        let is_october = self.year_first && self.month == "1" && far(10) < far(1) && far(10) <= 3;
+        of_year(if is_october { 10 } else { self.month.parse().unwrap_or(1) })
+    }
+
     pub fn of(cell: &'a str) -> Option<Self> {
         let (one, other) = cell.trim().split_once('.')?;
         let year_first = one.len() == 4;
@@ -205,8 +231,7 @@ fn billionths(cell: &str) -> Option<(Instant, usize)> {
     // 2020.0 is how pandas writes a year next to a missing one
     let fraction = fraction.trim_end_matches('0');
     let digits = whole.strip_prefix(['-', '+']).unwrap_or(whole);
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits.is_empty() || digits.len() > 20 || fraction.len() > 9 || !plain(digits) || !plain(fraction) {
+    if digits.is_empty() || digits.len() > 20 || fraction.len() > 9 || !is_digits(digits) || !is_digits(fraction) {
         return None;
     }
     let size = format!("{digits}{fraction:0<9}").parse::<Instant>().ok()?;

@@ -48,7 +48,7 @@ pub(in crate::data) struct Style {
     /// What stands between date and time.
     joint: String,
     clock: Option<Clock>,
-    /// What stands behind the time, as it is in the file.
+    /// The zone, spelled as in the file.
     zone: String,
     /// How far the zone is ahead of UTC, in seconds.
     pub(super) offset: i32,
@@ -69,7 +69,7 @@ impl Short {
 
     /// What two cells of a column show together.
     fn and(self, other: Self) -> Self {
-        // no is below yes, and above nothing
+        // `None < Some(false) < Some(true)`: one cell with a single digit decides
         let any = Option::max;
         Self { month: any(self.month, other.month), day: any(self.day, other.day), hour: any(self.hour, other.hour) }
     }
@@ -344,7 +344,7 @@ impl Cell {
 }
 
 /// Whether there are only digits.
-pub(super) fn is_digits(text: &str) -> bool {
+pub(in crate::data) fn is_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 

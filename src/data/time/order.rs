@@ -24,7 +24,7 @@ pub(in crate::data) fn never_rises(column: &Column, rows: &[usize]) -> bool {
     at().is_sorted_by(|a, b| a >= b) && at().min() < at().max()
 }
 
-/// Why rows that go back cannot be sorted, if they cannot. `texts` gives the text of a row's time, `line` its line.
+/// Why rows that go back cannot be sorted, if they cannot. `text` gives the text of a row's time, `line` its line.
 pub(in crate::data) fn unsortable(
     column: &Column,
     text: impl Fn(usize) -> String,
@@ -41,8 +41,8 @@ pub(in crate::data) fn unsortable(
     })
 }
 
-/// What is odd about the times of one series, as lines for users: times that occur twice, gaps, uneven steps. `at` are
-/// its instants in order, `text` and `line` the text and the line of one of its rows.
+/// What is odd about the times of one series, as lines for users: times that occur twice, gaps, uneven steps. `text`
+/// and `line` give the text and the line of one of its rows.
 pub(in crate::data) fn oddities(
     name: &str,
     calendar: &Calendar,

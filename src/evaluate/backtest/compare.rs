@@ -273,8 +273,8 @@ fn interval(model: &[f64], naive: &[f64], block: usize, seed: u64, rounding: f64
     if low.is_finite() && high.is_finite() { Ok((low, high)) } else { Err(NoInterval::SeldomWrong) }
 }
 
-/// The two-sided p-value of equal squared errors. `rounding` is that of a single error: differences that vary by no more
-/// than it causes are constant, and the test is not defined for those.
+/// The two-sided p-value of equal squared errors. `rounding` is that of a single error: if the differences vary
+/// only by that much, they count as constant, and the test is not defined.
 fn diebold_mariano(model: &[f64], naive: &[f64], ahead: usize, rounding: f64) -> Option<f64> {
     let n = model.len();
     if n < FEWEST || naive.len() != n || ahead >= n {

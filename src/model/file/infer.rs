@@ -21,7 +21,7 @@ pub(super) struct Found {
     pub layout: Layout,
     /// A line that names the tensors that were left out, because others were chosen.
     pub left_out: Option<String>,
-    /// What nobody says and was assumed, one line each.
+    /// What was assumed, because neither the file nor the caller says it; one line each.
     pub assumed: Vec<String>,
 }
 

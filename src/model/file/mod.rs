@@ -255,12 +255,7 @@ pub fn read_tensors<V: Value>(
 /// # Errors
 /// Those of [`read_tensors`].
 pub fn read_tensor(path: impl AsRef<Path>, name: &str) -> Result<Array> {
-    let file = Container::open(path.as_ref())?;
-    if file.is_f64(name) {
-        Ok(read_data::<f64>(&file, name)?.1.into())
-    } else {
-        Ok(read_data::<f32>(&file, name)?.1.into())
-    }
+    read_array(&Container::open(path.as_ref())?, name)
 }
 
 /// Reads all tensors of a safetensors file, as [`read_tensors`] does.
@@ -393,7 +388,10 @@ fn read_model(file: &Container, options: &ReadOptions) -> Result<ModelFile> {
             let array = read_array(file, name)?;
             // rows of a learner are NaN where actual values are unknown
             if !own.starts_with(LEARNER) {
-                warn(file, name, array.clone().narrow().data(), 0, &mut warnings);
+                match &array {
+                    Array::F32(tensor) => warn(file, name, tensor.data(), 0, &mut warnings),
+                    Array::F64(tensor) => warn(file, name, tensor.data(), 0, &mut warnings),
+                }
             }
             extra.insert(own.to_string(), array);
         }
@@ -473,7 +471,7 @@ struct Version {
 }
 
 /// Adds warnings about values of a tensor that are not finite: those that are so in the file, and those that became so.
-fn warn(file: &Container, name: &str, values: &[f32], lost: usize, warnings: &mut Vec<String>) {
+fn warn<V: Value>(file: &Container, name: &str, values: &[V], lost: usize, warnings: &mut Vec<String>) {
     if lost > 0 {
         let reason = format!("{lost} of its F64 values are beyond the largest f32 and became infinite");
         warnings.push(file.error(name, reason).to_string());
@@ -493,7 +491,7 @@ fn read_data<V: Value>(file: &Container, name: &str) -> Result<(String, Tensor<V
     Ok((name.to_string(), tensor))
 }
 
-/// A tensor that is not a weight: of f64 if it is stored so, and of f32 otherwise.
+/// A tensor that is not a weight: of f64 if it is stored so, and of f32 otherwise. So no value is too large.
 fn read_array(file: &Container, name: &str) -> Result<Array> {
     if file.is_f64(name) { Ok(Array::F64(file.read(name)?.0)) } else { Ok(Array::F32(file.read(name)?.0)) }
 }

@@ -100,11 +100,10 @@ pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &
         reference: Some(Reference { x: x.into_data(), y: y.into_data(), seq_len }),
         ..metadata.clone()
     };
-    let mut weights = model.weights();
-    weights.retain(|(name, tensor)| {
-        let optional = model.layout().entries().iter().any(|entry| entry.optional && entry.name == *name);
-        !optional || tensor.data().iter().any(|value| value.to_bits() != 0)
-    });
+    let is_zero = |tensor: &Tensor| tensor.data().iter().all(|value| value.to_bits() == 0);
+    let weights = model.weights().into_iter().zip(model.layout().entries());
+    let weights: Vec<_> =
+        weights.filter(|((_, tensor), entry)| !(entry.optional && is_zero(tensor))).map(|(weight, _)| weight).collect();
     write_layout(path.as_ref(), model.shape(), model.layout(), &weights, &metadata, extra)
 }
 

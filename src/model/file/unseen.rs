@@ -15,13 +15,12 @@ pub struct Unseen {
     pub errors: Vec<f32>,
 }
 
-/// The end of the training rows of one series.
+/// The end of the training rows of one series. Files of the first release have the hashes of the values in f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// The number of training rows.
     pub train_rows: usize,
-    /// A hash of the last training rows. It shows that a table is the one that was trained on, or continues it. Files
-    /// of the first release have the hash of the same values in f32.
+    /// A hash of the last training rows. It shows that a table is the one that was trained on, or continues it.
     pub last: u64,
     /// A hash of all rows, inputs and targets, including held-out rows. It shows that a table is exactly the same.
     pub table: u64,
@@ -44,13 +43,14 @@ impl Unseen {
         // each row is hashed once, however many ends there are
         let mut hashes = HashMap::new();
         let mut ends_at = |rows: usize, last: u64| {
-            rows <= table.rows().0 && hashes.entry(rows).or_insert_with(|| hashes_of_last(table, rows)).contains(&last)
+            let hashes = hashes.entry(rows).or_insert_with(|| hashes_of_last(table, rows));
+            hashes.is_some_and(|hashes| hashes.contains(&last))
         };
         let same = self.ends.iter().filter(|end| ends_at(end.train_rows, end.last)).max_by_key(|end| end.train_rows);
         let known: HashMap<u64, End> = self.ends.iter().map(|end| (end.last, *end)).collect();
         let known = |rows: usize| {
-            let ends = hashes_of_last(table, rows).into_iter().filter_map(|last| known.get(&last));
-            ends.map(|end| (rows, *end)).next()
+            let end = hashes_of_last(table, rows)?.into_iter().find_map(|last| known.get(&last));
+            end.map(|end| (rows, *end))
         };
         same.map(|end| (end.train_rows, *end)).or_else(|| (1..=table.rows().0).rev().find_map(known))
     }
@@ -59,20 +59,24 @@ impl Unseen {
 impl End {
     /// The end for `inputs [T,I]` and `targets [T,D]`, of which the first `train_rows` rows were trained on.
     pub fn of(inputs: &Tensor<f64>, targets: &Tensor<f64>, train_rows: usize) -> Self {
-        let last = hashes_of_last(inputs, train_rows).first().copied().unwrap_or_default();
+        let [last, _] = hashes_of_last(inputs, train_rows).unwrap_or_default();
         let table = hash::of_values([inputs.data(), targets.data()].into_iter().flatten());
         Self { train_rows, last, table }
+    }
+
+    /// Whether this is the end for exactly these rows, in a file of this release or of the first.
+    pub fn is_of(&self, inputs: &Tensor<f64>, targets: &Tensor<f64>, train_rows: usize) -> bool {
+        let [_, last] = hashes_of_last(inputs, train_rows).unwrap_or_default();
+        let table = hash::of_narrow_values([inputs.data(), targets.data()].into_iter().flatten());
+        *self == Self::of(inputs, targets, train_rows) || *self == Self { train_rows, last, table }
     }
 }
 
 /// The hash of the last of the first `rows` rows, and the one that the first release wrote; none if there is no row.
-fn hashes_of_last(table: &Tensor<f64>, rows: usize) -> Vec<u64> {
+fn hashes_of_last(table: &Tensor<f64>, rows: usize) -> Option<[u64; 2]> {
     let width = table.rows().1;
     let last = rows.checked_mul(width).and_then(|end| table.data().get(rows.saturating_sub(LAST) * width..end));
-    match last {
-        Some(rows) if !rows.is_empty() => vec![hash::of_values(rows), hash::of_narrow_values(rows)],
-        _ => Vec::new(),
-    }
+    last.filter(|rows| !rows.is_empty()).map(|rows| [hash::of_values(rows), hash::of_narrow_values(rows)])
 }
 
 #[cfg(test)]
@@ -124,5 +128,14 @@ mod tests {
         other.data_mut()[38] = -1.0;
         let (a, b) = (End::of(&one, &one, 15), End::of(&other, &other, 15));
         assert!(a.last == b.last && a.table != b.table && End::of(&one, &other, 15).table != a.table);
+        assert!(a.is_of(&one, &one, 15) && !a.is_of(&one, &one, 14) && !b.is_of(&one, &one, 15));
+        // the first release hashed values of f32
+        let tenths = table((0..40).map(|i| 0.1 * f64::from(i)));
+        let bytes = |range: std::ops::Range<usize>| {
+            hash::fnv1a(tenths.data()[range].iter().flat_map(|value| (*value as f32).to_le_bytes()))
+        };
+        let both = || tenths.data().iter().chain(tenths.data()).flat_map(|value| (*value as f32).to_le_bytes());
+        let old = End { train_rows: 15, last: bytes(14..30), table: hash::fnv1a(both()) };
+        assert!(old.is_of(&tenths, &tenths, 15) && old != End::of(&tenths, &tenths, 15));
     }
 }

@@ -156,7 +156,7 @@ fn wide_tables_and_many_names_take_a_moment() {
     run.file("wide.csv", table(80_000));
     run.fails("train wide.csv --seq-len 1 --no-plot", &["input size 80000"]);
     run.model("m.safetensors", CellKind::Rnn, [1, 4, 1, 1]);
-    run.fails("predict m.safetensors wide.csv", &["takes 1 columns", "more"]);
+    run.fails("predict m.safetensors wide.csv", &["takes 1 column,", "more"]);
     let all = json!({ "version": 1, "columns": { "inputs": names(600_000), "targets": ["c0"] } });
     run.file("names.safetensors", network(1, 4, 1, Some(&all.to_string())));
     run.fails(

@@ -97,7 +97,7 @@ pub fn run(args: &BenchArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let title = args.title(&models);
     let processor = processor();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cores = report::counted(cores as u32, "core");
+    let cores = report::counted(cores, "core");
     screen.line(&title)?;
     screen.line(format_args!("cpu       {processor}, {cores}; {} by default", chosen.isa().name()))?;
     for note in notes {

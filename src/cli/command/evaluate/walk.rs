@@ -128,7 +128,8 @@ fn remark(loaded: &Loaded, held_out: f64, table: &Table, first: usize) -> Option
         return Some(Remark::Unknown);
     };
     // the rows that were held out follow those that were trained on
-    let chose = (training.train_rows as f64 / (1.0 - held_out)).ceil() as usize - training.train_rows;
+    let chose = (training.train_rows as f64 / (1.0 - held_out)).ceil() as usize;
+    let chose = chose.saturating_sub(training.train_rows);
     let chosen_until = end.saturating_add(chose);
     match first {
         first if first < end => Some(Remark::TrainedOn(end - first)),

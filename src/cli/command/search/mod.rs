@@ -93,7 +93,7 @@ pub fn run(args: &SearchArgs, matches: &clap::ArgMatches, screen: &mut Screen) -
     screen.line(format_args!("next     rnnstep train --config {}", args.out.display()))?;
     let what_next = "run the same command again to continue; the trainings that are done are in the journal";
     if stopped {
-        screen.line(format_args!("interrupted after {}: {what_next}", counted(found.trainings, "training")))?;
+        screen.line(format_args!("interrupted after {}: {what_next}", report::counted(found.trainings, "training")))?;
         return Ok(ExitCode::from(1));
     }
     if !found.complete {
@@ -193,7 +193,11 @@ fn print(
     screen: &mut Screen,
 ) -> Result<[String; 2], Failure> {
     let rows = search.rows();
-    let counts = format!("{} in {}", counted(found.candidates, "candidate"), counted(found.trainings, "training"));
+    let counts = format!(
+        "{} in {}",
+        report::counted(found.candidates, "candidate"),
+        report::counted(found.trainings, "training")
+    );
     screen.line(format_args!(
         "{}: {counts}, scored on rows {} to {}; rows {} to {} were not used",
         data,
@@ -206,11 +210,11 @@ fn print(
     let score = attempt.score.unwrap_or(f64::NAN);
     screen.line(format_args!(
         "inside the search, after {}: an error of {score:.3} times that of the best naive forecast",
-        counted(attempt.epochs as usize, "epoch")
+        report::counted(attempt.epochs as usize, "epoch")
     ))?;
     screen.line(format_args!(
         "this is optimistic: it is the best score of {}, and it chose the winner",
-        counted(found.candidates, "candidate")
+        report::counted(found.candidates, "candidate")
     ))?;
     Ok([
         format!("found by rnnstep search: {counts}"),
@@ -260,10 +264,10 @@ fn asked(args: &SearchArgs, search: &Search, given: &impl Fn(&str) -> bool) -> R
 fn print_what_is_known(journal: &Journal, path: &Path) {
     let path = path.display();
     if !journal.attempts().is_empty() {
-        eprintln!("continuing: {} are in {path} already", counted(journal.attempts().len(), "training"));
+        eprintln!("continuing: {} are in {path} already", report::counted(journal.attempts().len(), "training"));
     }
     if journal.damaged() > 0 {
-        let lines = counted(journal.damaged(), "line");
+        let lines = report::counted(journal.damaged(), "line");
         eprintln!("warning: {path}: {lines} cannot be read, so the trainings there are done again");
     }
 }
@@ -319,10 +323,6 @@ fn in_words(plan: &Plan) -> String {
         TargetTransform::SeasonalChange { season } => format!("seasonal change over {season} rows"),
     };
     format!("{}, windows of {}, lr {}, target as {transform}", plan.shape, plan.seq_len, plan.recipe.lr)
-}
-
-fn counted(count: usize, what: &str) -> String {
-    report::counted(u32::try_from(count).unwrap_or(u32::MAX), what)
 }
 
 /// `60s`, `5m`, `2h`.

@@ -3,7 +3,6 @@
 use crate::cli::args::config;
 use crate::cli::args::learn::LearnArgs;
 use crate::cli::args::paths;
-use crate::cli::args::paths::Paths;
 use crate::cli::failure::Failure;
 use crate::cli::output::files;
 use crate::cli::signals;
@@ -15,7 +14,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// The other file that `--out` writes, in messages.
-const BESIDE: &str = "the learner next to --out";
+pub const BESIDE: &str = "the learner next to --out";
 
 /// A running learner, and the files that it is saved to.
 pub struct Learning {
@@ -33,10 +32,6 @@ pub struct Learning {
 impl Learning {
     /// Continues the learner in the file `path`, or starts one from the model there.
     pub fn new(args: &LearnArgs, path: &Path, loaded: Loaded, cpu: Cpu) -> Result<Self, Failure> {
-        let beside = args.out.as_deref().map(|out| paths::beside(out, learner_beside));
-        // a learner may replace the file that it continues from
-        let reads = Paths::default().reads("MODEL", [path]).may_replace("MODEL", BESIDE);
-        reads.writes("--out", &args.out).writes(BESIDE, &beside).check()?;
         signals::watch();
         let in_file = |reason: String| Failure::from(Error::File { path: path.into(), reason });
         config::check_recipe(&loaded, path)?;
@@ -117,6 +112,11 @@ impl Learning {
         files::write(out, || file::save(out, &model, &metadata, &[]))?;
         Ok(())
     }
+}
+
+/// The other file that `--out` writes; `/dev/null` if `--out` is a device or a pipe.
+pub fn beside(out: &Path) -> PathBuf {
+    paths::beside(out, learner_beside)
 }
 
 /// The file of the learner: `model.learner.safetensors` for `model.safetensors`.

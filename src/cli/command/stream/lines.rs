@@ -106,10 +106,11 @@ impl<'a> Lines<'a> {
     /// Takes the names of the columns.
     fn take_names(&mut self, names: &[&str]) -> Result<(), Failure> {
         self.fields = names.len();
+        let wrong = |reason: String| Err(Error::File { path: "standard input".into(), reason }.into());
         let is = |input: &String| names.iter().filter(|name| *name == input).count();
         if let Some(twice) = self.inputs.iter().find(|input| is(input) > 1 && !self.by_position) {
             let reason = format!("line 1 names two columns {}; rename one, or add --by-position", quoted(twice));
-            return Err(Error::File { path: "standard input".into(), reason }.into());
+            return wrong(reason);
         }
         let by_name: Option<Vec<usize>> =
             self.inputs.iter().map(|input| names.iter().position(|name| name == input)).collect();
@@ -120,7 +121,7 @@ impl<'a> Lines<'a> {
             }
             let reason =
                 format!("line 1 names {} columns ({}), and the model takes {}", names.len(), listed(names), self.width);
-            return Err(Error::File { path: "standard input".into(), reason }.into());
+            return wrong(reason);
         }
         match by_name {
             Some(places) => {
@@ -134,7 +135,7 @@ impl<'a> Lines<'a> {
                     listed(names),
                     listed(self.inputs)
                 );
-                Err(Error::File { path: "standard input".into(), reason }.into())
+                wrong(reason)
             }
         }
     }
@@ -143,7 +144,7 @@ impl<'a> Lines<'a> {
 /// The fields of a line, of which there should be `count`: between commas, semicolons or tabs if there are any, and
 /// otherwise between spaces. A field between delimiters may hold several numbers with spaces between them.
 fn split(line: &str, count: usize) -> Vec<&str> {
-    let by_tab = line.trim().contains('\t') || line.matches('\t').count() + 1 == count;
+    let by_tab = line.contains('\t') && (line.trim().contains('\t') || line.matches('\t').count() + 1 == count);
     if !line.contains([',', ';']) && !by_tab {
         let fields: Vec<&str> = line.split_whitespace().collect();
         // an empty line of one column is a missing value

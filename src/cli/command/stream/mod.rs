@@ -15,13 +15,13 @@ use crate::cli::output::report::duration;
 use crate::cli::output::screen::{Screen, say_once};
 use crate::cli::signals;
 use clap::Args;
-use learning::Learning;
+use learning::{BESIDE, Learning};
 use lines::{Line, Lines};
 use rnnstep::data::csv;
 use rnnstep::data::csv::Missing;
 use rnnstep::measure::latency::{Distribution, PERCENTILES};
 use rnnstep::model::file::Loaded;
-use rnnstep::{Error, Model, State, Stream};
+use rnnstep::{Error, State, Stream};
 use std::io::{BufRead, BufReader, Read, StdinLock, stdin};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,16 +58,21 @@ pub struct StreamArgs {
 }
 
 pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    let beside = args.learn.out.as_deref().map(learning::beside);
     let reads = args.model.paths().reads("--init-state", &args.init_state);
-    // one file may carry the state from call to call
-    reads.may_replace("--init-state", "--final-state").writes("--final-state", &args.final_state).check()?;
-    let loaded = args.model.load()?;
+    // one file may carry the state from call to call, and a learner may replace the file that it continues from
+    let reads = reads.may_replace("--init-state", "--final-state").may_replace("MODEL", BESIDE);
+    let writes = reads.writes("--final-state", &args.final_state).writes("--out", &args.learn.out);
+    writes.writes(BESIDE, &beside).check()?;
+    let mut loaded = args.model.load()?;
+    if args.raw {
+        loaded.model = loaded.model.raw();
+    }
     let inputs = loaded.metadata.columns.inputs.clone();
-    let model = if args.raw { loaded.model.clone().raw() } else { loaded.model.clone() };
-    let state = args.init_state.as_deref().map(|path| read_state(Some(path), &model, 1)).transpose()?;
-    let mut lines = Lines::new(&inputs, model.shape().input(), args.missing, args.by_position);
-    let in_f32 = model.units().is_none();
-    let mut runner = runner(args, loaded, model)?;
+    let state = args.init_state.as_deref().map(|path| read_state(Some(path), &loaded.model, 1)).transpose()?;
+    let mut lines = Lines::new(&inputs, loaded.model.shape().input(), args.missing, args.by_position);
+    let in_f32 = loaded.model.units().is_none();
+    let mut runner = runner(args, loaded)?;
     if let Some(state) = &state {
         runner.set_state(state)?;
     }
@@ -82,27 +87,24 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
     if args.latency {
         eprintln!("{}", in_words(std::mem::take(&mut counts.times)));
     }
-    // whatever ended the stream, the state and what was learned are saved
-    let saved = end(args, runner, interrupted);
-    if let (Err(_), Err(Failure::Library(error))) = (&answered, &saved) {
+    let answered = match answered {
+        Ok(()) if !interrupted && counts.good == 0 && counts.bad > 0 => {
+            Err(Error::Invalid("no line was answered: all of them were left out".into()).into())
+        }
+        answered => answered,
+    };
+    let went_well = matches!(answered, Ok(()) | Err(Failure::Interrupted | Failure::ClosedPipe));
+    let saved = end(args, runner, went_well, interrupted);
+    if went_well {
+        saved?;
+    } else if let Err(Failure::Library(error)) = saved {
         eprintln!("error: {error}");
     }
-    match answered {
-        Ok(()) | Err(Failure::Interrupted | Failure::ClosedPipe) => saved?,
-        Err(_) => {}
-    }
-    match answered {
-        Ok(()) if interrupted => Ok(ExitCode::from(1)),
-        Ok(()) if counts.good == 0 && counts.bad > 0 => {
-            Err(Error::Invalid("no line was answered: none could be read as a row of the model".into()).into())
-        }
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(failure) => Err(failure),
-    }
+    answered.map(|()| if interrupted { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// What makes the predictions of `model`, which is that of `loaded`, perhaps without its units.
-fn runner(args: &StreamArgs, loaded: Loaded, model: Model) -> Result<Runner, Failure> {
+/// What makes the predictions.
+fn runner(args: &StreamArgs, loaded: Loaded) -> Result<Runner, Failure> {
     if args.learn.is_asked()? {
         if args.raw {
             return Err(Failure::Usage("--learn: learns in the units of the data; leave --raw out".into()));
@@ -110,13 +112,15 @@ fn runner(args: &StreamArgs, loaded: Loaded, model: Model) -> Result<Runner, Fai
         let cpu = args.model.device.only_cpu("stream --learn")?;
         return Ok(Runner::Learning(Learning::new(&args.learn, &args.model.model, loaded, cpu)?));
     }
-    let device = args.model.device.choose(model.shape(), 1, Work::Ticks)?;
-    Ok(Runner::Stream(Stream::on(device, model)?))
+    let device = args.model.device.choose(loaded.model.shape(), 1, Work::Ticks)?;
+    Ok(Runner::Stream(Stream::on(device, loaded.model)?))
 }
 
-/// Writes the state, and saves what was learned.
-fn end(args: &StreamArgs, mut runner: Runner, interrupted: bool) -> Result<(), Failure> {
-    let state = args.final_state.as_deref().map(|path| write_state(path, &runner.state()?));
+/// Writes the state if the stream `went_well`: otherwise it may be asked for the same rows again, from the state that
+/// there is. What was learned is saved in any case.
+fn end(args: &StreamArgs, mut runner: Runner, went_well: bool, interrupted: bool) -> Result<(), Failure> {
+    let path = args.final_state.as_deref().filter(|_| went_well);
+    let state = path.map(|path| write_state(path, &runner.state()?));
     if let Runner::Learning(learning) = runner {
         learning.finish(interrupted)?;
     }

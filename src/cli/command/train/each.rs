@@ -1,6 +1,6 @@
 //! `rnnstep train --per-series`: a model for each series, in a folder.
 
-use super::{TrainArgs, ends, job_of, job_paths, metadata, scored, write_model};
+use super::{TrainArgs, job_of, job_paths, metadata, scored, write_model};
 use crate::cli::args::job::{Job, Named};
 use crate::cli::args::series::OneSeries;
 use crate::cli::args::threads::{cores, threads};
@@ -203,7 +203,9 @@ impl Each<'_> {
             return None;
         }
         let found = file::load(path, &file::ReadOptions::default(), self.cpu).ok()?;
-        let same_rows = found.metadata.unseen.is_some_and(|unseen| unseen.ends == ends(std::slice::from_ref(named)));
+        let (inputs, targets) = (named.table.inputs(), named.table.targets());
+        let is_end = |end: &[file::End]| matches!(end, [end] if end.is_of(inputs, targets, named.train_rows));
+        let same_rows = found.metadata.unseen.is_some_and(|unseen| is_end(&unseen.ends));
         let same = same_rows && found.metadata.recipe == metadata.recipe;
         if same {
             self.kept.fetch_add(1, Ordering::Relaxed);
