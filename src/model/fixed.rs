@@ -202,7 +202,7 @@ impl<N: FixedShape, const I: usize, const O: usize, const P: usize, const M: usi
 pub(super) fn refuse_forms(model: &Model) -> Result<()> {
     match model.units() {
         Some(units) if units.transform() != crate::units::transform::TargetTransform::Value => Err(Error::invalid(
-            "the model predicts changes, but a fixed model keeps no earlier values to add them to; train one with \
+            "the model predicts changes or residuals, but a fixed model keeps no earlier values to add them to; train one with \
              --target-as value",
         )),
         Some(units) if !units.bounds().is_empty() => Err(Error::invalid(

@@ -13,7 +13,7 @@ use crate::simd::math::settle;
 use crate::tensor::{Buffer, Tensor, Value};
 use crate::units::Units;
 use crate::units::scaler::Scaler;
-use crate::units::transform::Past;
+use crate::units::transform::{Past, TargetTransform};
 use alloc::{format, string::String, vec, vec::Vec};
 
 /// Rows that a forward pass takes through the network at once. Longer sequences are cut, which changes no bits.
@@ -94,13 +94,18 @@ impl Model {
         Self { params, small: None, ..self.clone() }
     }
 
-    /// The same model with a head whose output is always `y [O]`, in the network's units.
+    /// The same model with a head whose output is this part of its own, from 0 to 1, and for the rest `y [O]`, in the
+    /// network's units. If the part is 0, all weights of the head are.
     #[cfg(feature = "std")]
-    pub(crate) fn with_constant_head(&self, y: &[f32]) -> Self {
+    pub(crate) fn with_part_of_head(&self, part: f32, y: &[f32]) -> Self {
         let mut model = Self { small: None, ..self.clone() };
         if let Some((weight, bias)) = model.layout.head.clone() {
-            model.params[weight].fill(0.0);
-            model.params[bias][..y.len()].copy_from_slice(y);
+            // no -0, and no part of a weight that is not finite
+            let of = |value: f32| if part > 0.0 { part * value } else { 0.0 };
+            model.params[weight].iter_mut().for_each(|weight| *weight = of(*weight));
+            for (bias, y) in model.params[bias].iter_mut().zip(y) {
+                *bias = of(*bias) + (1.0 - part) * y;
+            }
         }
         model
     }
@@ -207,12 +212,13 @@ impl Model {
     pub fn with_units(mut self, units: Units) -> Result<Self> {
         Error::check_length("scaler of x", self.shape.input, units.x().width())?;
         Error::check_length("scaler of y", self.shape.width_out(), units.y().width())?;
-        let (season, columns) = (units.transform().lag(), units.columns().len());
+        let (rows, columns) = (units.transform().lag(), units.columns().len());
         let most = Self::PAST.saturating_add(self.shape.parameters().saturating_mul(64));
-        if season.saturating_mul(columns) > most {
+        if rows.saturating_mul(columns) > most {
+            let what = if matches!(units.transform(), TargetTransform::Residual { .. }) { "lag" } else { "season" };
             return Err(Error::invalid(format!(
-                "season {season}: a model with {} parameters can remember {} rows of {columns} predicted columns; take \
-                 a shorter season, fewer columns or a larger network",
+                "{what} {rows}: a model with {} parameters can remember {} rows of {columns} predicted columns; take \
+                 a shorter {what}, fewer columns or a larger network",
                 self.shape.parameters(),
                 most / columns.max(1)
             )));

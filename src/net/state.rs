@@ -128,8 +128,10 @@ impl State {
 
     /// The last values that `units` needs, with room made for them if there is none yet.
     pub(crate) fn past_of(&mut self, units: &Units) -> &mut Past {
-        if !units.has(&self.past, self.batch) {
-            self.past = units.past(self.batch);
+        if !(units.has(&self.past, self.batch) && self.past.is_of(units.fitted())) {
+            // those of a model that predicts the same from other autoregressions stay
+            let before = core::mem::replace(&mut self.past, units.past(self.batch));
+            self.past.follow(&before);
         }
         &mut self.past
     }

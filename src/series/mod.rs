@@ -1,6 +1,10 @@
 //! Forecasts of a series: one step and many steps ahead, prediction intervals, and the naive methods for comparison.
 
 #[cfg(feature = "evaluate")]
+pub mod autoregression;
+#[cfg(feature = "evaluate")]
+pub mod choice;
+#[cfg(feature = "evaluate")]
 mod factors;
 #[cfg(feature = "evaluate")]
 pub mod forecast;

@@ -1,13 +1,11 @@
 //! Simple forecasts, for a model to be compared with: persistence (the last value), seasonal naive (the value one
 //! season ago), the mean, drift (a straight line), and a linear autoregression. Each looks at one column.
 
+use super::autoregression::{self, mean_and_spread};
 use super::season;
-use nalgebra::{DMatrix, DVector};
+use crate::units::autoregression::Autoregression;
 
 pub use super::season::seasons;
-
-/// The most lags of an autoregression.
-const LAGS: usize = 40;
 
 /// A forecast that is fitted to the training part alone.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,19 +18,14 @@ pub enum Naive {
     Mean(f64),
     /// The last value, plus this growth for each row ahead: the mean growth from row to row in the training part.
     Drift(f64),
-    /// `sum(coefficients[i] · v[t-i]) + intercept`, fed back for further rows.
-    Autoregression {
-        /// The coefficients, that of the last value first.
-        coefficients: Vec<f64>,
-        /// The constant that is added.
-        intercept: f64,
-    },
+    /// A linear autoregression, fed back for further rows.
+    Autoregression(Autoregression),
 }
 
 impl Naive {
     /// The mean of `training [T]`, in its own units. On white noise no forecast is better.
     pub fn mean(training: &[f64]) -> Self {
-        Self::Mean(mean_and_spread(training).0)
+        Self::Mean(mean_and_spread(training.iter().copied()).0)
     }
 
     /// A drift with the mean growth from row to row of `training [T]`, in its own units.
@@ -41,52 +34,9 @@ impl Naive {
         Self::Drift((last - first) / training.len().saturating_sub(1).max(1) as f64)
     }
 
-    /// An autoregression with an intercept, fitted by conditional least squares. Its order is the one with the smallest
-    /// AIC over the same rows, among orders up to `most` (and up to 40, and a tenth of the rows). `None` if there are
-    /// too few rows.
+    /// An autoregression with up to `most` lags, fitted by [`autoregression::fit`].
     pub fn autoregression(training: &[f64], most: usize) -> Option<Self> {
-        let most = most.min(LAGS).min(training.len() / 10).max(1);
-        let rows = training.len().checked_sub(most).filter(|&rows| rows > most + 2)?;
-        // around the mean and in units of the spread, so that the normal equations lose no digits that matter
-        let (mean, spread) = mean_and_spread(training);
-        let values: Vec<f64> = training.iter().map(|&v| (v - mean) / spread).collect();
-        let size = most + 2; // a constant, the lags, and the value to predict
-        let mut gram = DMatrix::<f64>::zeros(size, size);
-        for rows in values.windows(most + 1) {
-            let entry = |i: usize| match i {
-                0 => 1.0,
-                i if i == size - 1 => rows[most],
-                lag => rows[most - lag],
-            };
-            for i in 0..size {
-                let at_i = entry(i);
-                for j in 0..=i {
-                    gram[(i, j)] += at_i * entry(j);
-                }
-            }
-        }
-        gram.fill_upper_triangle_with_lower_triangle();
-        let told = gram.column(size - 1).into_owned();
-        let total = told[size - 1];
-        let mut best: Option<(f64, DVector<f64>)> = None;
-        for order in 1..=most {
-            // if this lag follows from the others there is no unique solution, and more lags cannot help
-            let Some(factor) = gram.view((0, 0), (order + 1, order + 1)).into_owned().cholesky() else { break };
-            let solution = factor.solve(&told.rows(0, order + 1).into_owned());
-            let rest = total - solution.dot(&told.rows(0, order + 1));
-            let exact = rest <= 1e-12 * total;
-            let aic = rows as f64 * (rest.max(1e-300) / rows as f64).ln() + 2.0 * (order + 1) as f64;
-            if best.as_ref().is_none_or(|(least, _)| aic < *least) {
-                best = Some((aic, solution));
-            }
-            if exact {
-                break;
-            }
-        }
-        let (_, solution) = best?;
-        let coefficients: Vec<f64> = solution.iter().skip(1).copied().collect();
-        let intercept = solution[0] * spread + mean * (1.0 - coefficients.iter().sum::<f64>());
-        Some(Self::Autoregression { coefficients, intercept })
+        autoregression::fit(&[training], 0, most).map(Self::Autoregression)
     }
 
     /// Writes the forecasts of the next N values after `history [T]` into `out [N]`, in its units; NaN if there is no
@@ -108,11 +58,10 @@ impl Naive {
                     *out = value(1) + growth * (ahead + 1) as f64;
                 }
             }
-            Self::Autoregression { coefficients, intercept } => {
+            Self::Autoregression(autoregression) => {
                 for ahead in 0..out.len() {
-                    let term =
-                        |(i, a): (usize, &f64)| a * if i < ahead { out[ahead - 1 - i] } else { value(i + 1 - ahead) };
-                    out[ahead] = intercept + coefficients.iter().enumerate().map(term).sum::<f64>();
+                    let before = |lag: usize| if lag <= ahead { out[ahead - lag] } else { value(lag - ahead) };
+                    out[ahead] = autoregression.expected(before);
                 }
             }
         }
@@ -123,15 +72,6 @@ impl Naive {
 /// naive forecast errs least.
 pub fn season(values: &[f64]) -> Option<usize> {
     season::best(values, &seasons(values))
-}
-
-/// The mean and the standard deviation; 1 instead of a deviation of 0.
-fn mean_and_spread(values: &[f64]) -> (f64, f64) {
-    // around the first value, so that a large constant in all of them costs no digits
-    let (count, first) = (values.len().max(1) as f64, values.first().copied().unwrap_or_default());
-    let mean = values.iter().map(|&v| v - first).sum::<f64>() / count;
-    let variance = values.iter().map(|&v| (v - first - mean).powi(2)).sum::<f64>() / count;
-    (first + mean, if variance > 0.0 { variance.sqrt() } else { 1.0 })
 }
 
 #[cfg(test)]
@@ -155,7 +95,7 @@ mod tests {
         assert_eq!(ahead(&Naive::mean(&history), &history, 2), [3.0, 3.0]);
         assert_eq!(ahead(&Naive::mean(&[]), &history, 1), [0.0]);
         assert_eq!(ahead(&Naive::drift(&history), &history, 2), [6.0, 7.0]);
-        let two = Naive::Autoregression { coefficients: vec![0.5, 0.25], intercept: 1.0 };
+        let two = Naive::Autoregression(Autoregression::new(0.0, 1.0, &[(1, 0.5), (2, 0.25)]).unwrap());
         assert_eq!(ahead(&two, &history, 3), [4.25, 4.375, 4.25]);
     }
 
@@ -167,9 +107,10 @@ mod tests {
             let noise = f64::from(random.uniform()) - 0.5;
             v.push(20.0 + 1.2 * v[t - 1] - 0.4 * v[t - 2] + noise);
         }
-        let Some(Naive::Autoregression { coefficients, intercept }) = Naive::autoregression(&v, 20) else { panic!() };
-        assert!((coefficients[0] - 1.2).abs() < 0.05 && (coefficients[1] + 0.4).abs() < 0.05, "{coefficients:?}");
-        let mean = intercept / (1.0 - coefficients.iter().sum::<f64>());
+        let fitted = autoregression::fit(&[&v], 0, 20).unwrap();
+        let terms: Vec<(usize, f64)> = fitted.terms().collect();
+        assert!((terms[0].1 - 1.2).abs() < 0.05 && (terms[1].1 + 0.4).abs() < 0.05, "{terms:?}");
+        let mean = fitted.expected(|_| 0.0) / (1.0 - terms.iter().map(|(_, coefficient)| coefficient).sum::<f64>());
         assert!((mean - 100.0).abs() < 0.5, "{mean}");
         // two lags predict a sine without an error, so a third one has no unique coefficient
         let sine: Vec<f64> = (0..300).map(|t| (t as f64 * 0.3).sin()).collect();

@@ -198,7 +198,8 @@ impl Simulator {
                 y.extend_from_slice(&start.y);
             }
         }
-        let mut past = Past::repeated(&starts.iter().map(|start| &start.past).collect::<Vec<_>>(), each);
+        let mut past =
+            Past::repeated(self.units.fitted(), &starts.iter().map(|start| &start.past).collect::<Vec<_>>(), each);
         let mut randoms: Vec<Random> =
             starts.iter().map(|start| Random::new(seed, Purpose::Paths, start.row as u64)).collect();
         let (mut raw, mut x, mut values) = (vec![0.0; paths * columns], vec![0.0; paths * columns], vec![0.0; each]);

@@ -1,14 +1,14 @@
 //! A whole training: after each epoch it scores the held-out rows, it keeps the best weights, and it returns the
 //! outcome.
 
-use super::validation::Validation;
+use super::validation::{Rule, Validation};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::objective::loss::Loss;
 use crate::series::residuals::Residuals;
 use crate::train::checkpoint::Best;
 use crate::train::{Step, Trainer};
-use crate::units::transform::TargetTransform;
+use crate::units::transform::{Fitted, TargetTransform};
 
 /// Training steps between two checks whether to stop.
 const STEPS: u64 = 256;
@@ -19,7 +19,7 @@ const STEPS: u64 = 256;
 pub struct Outcome {
     /// The model.
     pub model: Model,
-    /// Whether it predicts better than the mean change does.
+    /// Whether it predicts better than a constant output of the network does, such as the mean change.
     pub learned: bool,
     /// Its errors one step ahead on the held-out rows, if there are any.
     pub errors: Option<Residuals>,
@@ -28,7 +28,7 @@ pub struct Outcome {
 impl Outcome {
     /// What to tell a user where [`Outcome::learned`] is false.
     pub const LEARNED_NOTHING: &str =
-        "nothing was learned that shows on the held-out part, so the model predicts the mean change";
+        "nothing was learned that shows on the held-out part, so the network's part of a prediction is constant";
 }
 
 /// A training that is running. At the end of each epoch it scores the held-out rows, and it keeps the best weights.
@@ -40,6 +40,7 @@ pub struct Fit {
     best: Option<Best>,
     total: u64,
     patience: Option<u64>,
+    settled: Option<Fitted>,
 }
 
 impl Fit {
@@ -51,7 +52,16 @@ impl Fit {
         total: u64,
         patience: Option<u64>,
     ) -> Self {
-        Self { trainer, validation, best, total, patience }
+        Self { trainer, validation, best, total, patience, settled: None }
+    }
+
+    /// The same with the target transform of the finished model, if it was chosen: see [`Prepared::settled`].
+    ///
+    /// [`Prepared::settled`]: crate::train::Prepared::settled
+    #[must_use]
+    pub fn with_settled(mut self, settled: Option<Fitted>) -> Self {
+        self.settled = settled;
+        self
     }
 
     /// Trains up to step `to`, or to the end of the epoch if that comes first. The results of the steps go into
@@ -170,6 +180,12 @@ impl Fit {
     /// smaller, by more than two standard errors, than that of a network that always predicts the constant change that
     /// is best for the loss. If it is not, the outcome is that constant network: the weights of its head are 0.
     ///
+    /// If the target transform was chosen, some of the constant is mixed into the outputs: as much as the held-out rows
+    /// ask for, which may be all.
+    ///
+    /// The autoregressions of a chosen target transform are fitted to all rows at the end. The errors are those of
+    /// [`Fit::judged`].
+    ///
     /// # Errors
     /// If the best weights or the held-out rows are of another network than the one in training, or the GPU fails.
     pub fn outcome(&mut self) -> Result<Outcome> {
@@ -180,16 +196,40 @@ impl Fit {
         let (recipe, device) = (self.trainer.recipe(), self.trainer.device());
         let (mut model, mut learned) =
             (self.best.as_ref().map_or(self.trainer.model(), |best| &best.model).clone(), true);
-        let Some(validation) = &self.validation else { return Ok(Outcome { model, learned, errors: None }) };
-        if model.units().is_some_and(|units| units.transform() != TargetTransform::Value) {
-            let silent = model.with_constant_head(&self.constant()?);
-            learned = validation.prefers(&model, &silent, recipe, device)?;
-            if !learned {
-                model = silent;
-            }
+        let Some(validation) = &self.validation else {
+            return Ok(Outcome { model: self.settled(model)?, learned, errors: None });
+        };
+        let rule = match (&self.settled, model.units()) {
+            (Some(_), _) => Some(Rule::SOME),
+            (None, Some(units)) if units.transform() != TargetTransform::Value => Some(Rule::ALL),
+            _ => None,
+        };
+        if let Some(rule) = rule {
+            let constant = self.constant()?;
+            let part = validation.part_worth_taking(&model, &constant, rule, recipe, device)?;
+            learned = part > 0.0;
+            model = model.with_part_of_head(part, &constant);
         }
         let errors = validation.errors(&model, recipe, device)?;
-        Ok(Outcome { model, learned, errors })
+        Ok(Outcome { model: self.settled(model)?, learned, errors })
+    }
+
+    /// The model with autoregressions that were fitted to all rows.
+    fn settled(&self, mut model: Model) -> Result<Model> {
+        if let (Some(settled), Some(units)) = (&self.settled, model.units()) {
+            let units = units.clone().with_transform(settled.clone(), units.columns())?;
+            model.put_units(Some(units));
+        }
+        Ok(model)
+    }
+
+    /// A model of this training as it is judged on the held-out rows: its autoregressions know nothing of these rows.
+    #[must_use]
+    pub fn judged(&self, mut model: Model) -> Model {
+        if self.settled.is_some() {
+            model.put_units(self.trainer.model().units().cloned());
+        }
+        model
     }
 
     /// The mean loss of `model` on what is held out; `None` if nothing is held out.

@@ -6,6 +6,7 @@ pub mod folder;
 mod options;
 mod plan;
 mod table;
+mod target;
 mod trainer;
 mod validation;
 
@@ -14,5 +15,6 @@ pub use crate::net::recipe::{Recipe, Step};
 pub use fit::{Fit, Outcome};
 pub use plan::{HELD_OUT, LeftOut, Length, Plan, Prepared};
 pub use table::Table;
+pub use target::TargetAs;
 pub use trainer::{Trainer, mean_loss};
 pub use validation::Validation;

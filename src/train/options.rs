@@ -3,7 +3,7 @@
 use crate::net::shape::Shape;
 use crate::objective::loss::Loss;
 use crate::objective::optimizer::{Optimizer, Schedule};
-use crate::train::{HeadSteps, Length, Plan, Recipe};
+use crate::train::{HeadSteps, Length, Plan, Recipe, TargetAs};
 use crate::units::bounds::Bounds;
 use crate::units::scaler::Scaling;
 use crate::units::transform::TargetTransform;
@@ -20,7 +20,7 @@ impl Plan {
             batch: 1,
             val_fraction: 0.2,
             scaling: Scaling::default(),
-            transform: TargetTransform::Value,
+            transform: TargetTransform::Value.into(),
             bounds: Vec::new(),
             length,
             patience: None,
@@ -34,10 +34,16 @@ impl Plan {
         with_batch: batch, usize;
         with_val_fraction: val_fraction, f64;
         with_scaling: scaling, Scaling;
-        with_transform: transform, TargetTransform;
         with_bounds: bounds, Vec<Bounds>;
         with_patience: patience, Option<u64>;
         with_recipe: recipe, Recipe;
+    }
+
+    /// These options with another [`transform`](Self::transform).
+    #[must_use]
+    pub fn with_transform(mut self, transform: impl Into<TargetAs>) -> Self {
+        self.transform = transform.into();
+        self
     }
 }
 

@@ -12,10 +12,10 @@ use crate::net::shape::Shape;
 use crate::series::one_step;
 use crate::tensor::Tensor;
 use crate::train::checkpoint::Checkpoint;
-use crate::train::{Fit, Recipe, Table, Trainer};
+use crate::train::{Fit, Recipe, Table, TargetAs, Trainer};
 use crate::units::bounds::{self, Bounds};
 use crate::units::scaler::Scaling;
-use crate::units::transform::TargetTransform;
+use crate::units::transform::{Fitted, TargetTransform};
 use crate::units::{self, Units};
 use std::borrow::Borrow;
 
@@ -56,8 +56,8 @@ pub struct Plan {
     pub val_fraction: f64,
     /// How columns are scaled. Scalers are fitted to the rows that are not held out.
     pub scaling: Scaling,
-    /// The target transform of the predicted columns.
-    pub transform: TargetTransform,
+    /// The target transform of the predicted columns, or how it is chosen.
+    pub transform: TargetAs,
     /// The bounds of the predictions: one pair for each predicted column, one for all of them, or none.
     pub bounds: Vec<Bounds>,
     /// How long to train.
@@ -81,6 +81,8 @@ pub struct Prepared {
     pub train_rows: Vec<usize>,
     /// Series that could not be used.
     pub left_out: Vec<LeftOut>,
+    /// If the target transform was chosen: the same with its autoregressions fitted to all rows, for the finished model.
+    pub settled: Option<Fitted>,
 }
 
 /// A series that is not used in a training, and why.
@@ -109,13 +111,16 @@ impl Plan {
         if tables.iter().any(|table| table.widths() != widths) {
             return Err(Error::invalid("series of one model must have the same columns"));
         }
-        let (train_rows, left_out) = self.train_rows(&tables)?;
+        let split = |table: &&Table| windows::split(table.rows(), self.val_fraction).map(|(train, _)| train.len());
+        let split: Vec<usize> = tables.iter().map(split).collect::<Result<_>>()?;
+        let (fitted, settled) = self.fitted(&tables, &split);
+        let (train_rows, left_out) = self.train_rows(&tables, &split, &fitted)?;
         let mut parts = Vec::new();
         for (table, &rows) in tables.iter().zip(&train_rows).filter(|(_, rows)| **rows > 0) {
             parts.push(table.part(0..rows)?);
         }
         let raw: Vec<_> = parts.iter().map(|part| (part.inputs().data(), part.targets().data())).collect();
-        let units = Units::fit_many(self.scaling, self.transform, self.recipe.loss, &raw, widths, first.columns())?
+        let units = Units::fit_many(self.scaling, fitted, self.recipe.loss, &raw, widths, first.columns())?
             .with_bounds(&self.bounds)?;
         let pairs = parts.iter().map(|part| part.scaled(&units)).collect::<Result<Vec<_>>>()?;
         let windows = self.cut(pairs)?;
@@ -124,7 +129,7 @@ impl Plan {
             held_out.push(self.hold_out(&units, table, rows)?);
         }
         let validation = (!held_out.is_empty()).then_some(Validation::Rows(held_out));
-        Ok(Prepared { units: Some(units), windows, validation, train_rows, left_out })
+        Ok(Prepared { units: Some(units), windows, validation, train_rows, left_out, settled })
     }
 
     /// Windows that are already cut, `x [N,B,T,I]` and `target [N,B,T,O]` or `[N,B,O]`. The last windows are held out.
@@ -163,18 +168,39 @@ impl Plan {
         let (x, y) = (vec![0.0; windows.input()], vec![0.0; windows.output()]);
         let fit = || Units::fit(Scaling::None, TargetTransform::Value, loss, (&x, x.len()), (&y, y.len()), None);
         let units = loss.is_distribution().then(fit).transpose()?;
-        Ok(Prepared { units, windows, validation, train_rows: Vec::new(), left_out: Vec::new() })
+        Ok(Prepared { units, windows, validation, train_rows: Vec::new(), left_out: Vec::new(), settled: None })
+    }
+
+    /// The target transform; if it was chosen, also with its autoregressions fitted to all rows. `train` has the number
+    /// of rows of each series that are not held out.
+    fn fitted(&self, tables: &[&Table], train: &[usize]) -> (Fitted, Option<Fitted>) {
+        let given = match self.transform {
+            TargetAs::Given(transform) => transform,
+            // with these features it can be chosen
+            #[cfg(feature = "evaluate")]
+            TargetAs::Auto | TargetAs::Residual => TargetTransform::Value,
+        };
+        #[cfg(feature = "evaluate")]
+        {
+            let needed = Windows::rows_needed(self.seq_len, self.batch, self.recipe.carry);
+            // rows that can stand before the first window, in the shortest series that has one
+            let most = train.iter().filter_map(|rows| rows.checked_sub(needed)).filter(|&rows| rows > 0).min();
+            if let Some((fitted, settled)) = self.transform.choose(tables, train, self.seq_len, most.unwrap_or(1)) {
+                return (fitted, Some(settled));
+            }
+        }
+        let _ = (tables, train);
+        (given.into(), None)
     }
 
     /// The number of rows of each series to train on, 0 for a series that is left out; and the series that are left
     /// out. A single series is never left out: what is wrong with it is an error.
-    fn train_rows(&self, tables: &[&Table]) -> Result<(Vec<usize>, Vec<LeftOut>)> {
+    fn train_rows(&self, tables: &[&Table], split: &[usize], fitted: &Fitted) -> Result<(Vec<usize>, Vec<LeftOut>)> {
         let (mut rows, mut left_out) = (Vec::with_capacity(tables.len()), Vec::new());
-        for (series, table) in tables.iter().enumerate() {
-            let train = windows::split(table.rows(), self.val_fraction)?.0.len();
+        for (series, (table, &train)) in tables.iter().zip(split).enumerate() {
             let usable = match tables {
                 [only] => self.check_bounds(only).map(|()| Ok(()))?,
-                _ => self.usable(table, train),
+                _ => self.usable(table, train, fitted),
             };
             rows.push(if usable.is_ok() { train } else { 0 });
             left_out.extend(usable.err().map(|error| LeftOut { series, reason: error.to_string() }));
@@ -202,8 +228,8 @@ impl Plan {
 
     /// Whether the first `train` rows of a series give a window, the target transform is defined for all its rows, and
     /// all are inside the bounds.
-    fn usable(&self, table: &Table, train: usize) -> Result<()> {
-        let lag = self.transform.lag();
+    fn usable(&self, table: &Table, train: usize, fitted: &Fitted) -> Result<()> {
+        let lag = fitted.transform().lag();
         let needed = Windows::rows_needed(self.seq_len, self.batch, self.recipe.carry).saturating_add(lag);
         if train < needed {
             return Err(Error::invalid(format!(
@@ -211,7 +237,7 @@ impl Plan {
                 if train == 1 { "" } else { "s" }
             )));
         }
-        units::check_changes(self.transform, (table.targets().data(), table.widths().1))?;
+        units::check_changes(fitted, (table.targets().data(), table.widths().1))?;
         self.check_bounds(table)
     }
 
@@ -270,7 +296,7 @@ impl Plan {
         device: impl Into<Device>,
         threads: Threads,
     ) -> Result<Fit> {
-        let Prepared { units, windows, validation, .. } = prepared;
+        let Prepared { units, windows, validation, settled, .. } = prepared;
         let random = || Model::random(self.shape_for(windows.input(), windows.output())?, self.recipe.seed);
         let mut model = initial.map_or_else(random, Ok)?;
         if let Some(units) = units {
@@ -279,13 +305,13 @@ impl Plan {
         let recipe = self.recipe_for(&windows);
         let total = self.length.steps(&windows);
         let trainer = Trainer::new(model, windows, recipe, device, threads)?;
-        Ok(Fit::new(trainer, validation, None, total, self.patience))
+        Ok(Fit::new(trainer, validation, None, total, self.patience).with_settled(settled))
     }
 
     /// Resumes the training of a checkpoint. The `prepared` data must be the data that it began with.
     ///
     /// # Errors
-    /// Those of [`Checkpoint::into_trainer`], and if more steps are done than the plan asks for.
+    /// Those of [`Checkpoint::into_trainer`], if the target transform was chosen for other rows, and if more steps are done than the plan asks for.
     pub fn resume(
         &self,
         checkpoint: Checkpoint,
@@ -293,7 +319,14 @@ impl Plan {
         device: impl Into<Device>,
         threads: Threads,
     ) -> Result<Fit> {
-        let Prepared { windows, validation, .. } = prepared;
+        let Prepared { units, windows, validation, settled, .. } = prepared;
+        let chosen = units.as_ref().filter(|_| settled.is_some()).map(Units::fitted);
+        if chosen.is_some_and(|chosen| checkpoint.model().units().map(Units::fitted) != Some(chosen)) {
+            return Err(Error::invalid(
+                "the rows are not those that the training began with: another target transform, or another \
+                 autoregression, fits them; give the same rows, or train anew",
+            ));
+        }
         let (recipe, total) = (self.recipe_for(&windows), self.length.steps(&windows));
         let (trainer, best) = checkpoint.into_trainer(windows, recipe, device, threads)?;
         let done = trainer.steps_done();
@@ -302,7 +335,7 @@ impl Plan {
                 "steps {total}: the training to resume has done {done} already; ask for more"
             )));
         }
-        Ok(Fit::new(trainer, validation, best, total, self.patience))
+        Ok(Fit::new(trainer, validation, best, total, self.patience).with_settled(settled))
     }
 
     /// The recipe for these windows.

@@ -9,6 +9,25 @@ use crate::series::residuals::{OutputKind, Residuals};
 use crate::tensor::Tensor;
 use crate::train::{Recipe, mean_loss};
 
+/// How it is decided how much of a network's outputs is worth taking.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rule {
+    /// The parts that are tried: this many, at equal distances, up to all of it.
+    pub parts: u16,
+    /// The standard errors by which the gain on the held-out rows has to be above 0. One would do for a single model
+    /// (Breiman, Friedman, Olshen and Stone 1984). But the weights are the best of many epochs, and the best of many is
+    /// better by chance.
+    pub sure: f64,
+}
+
+impl Rule {
+    /// All or nothing, against a simple constant.
+    pub const ALL: Self = Self { parts: 1, sure: 2.0 };
+    /// Some of it, where the constant stands for the best of several forecasts: that is hard to beat, and a part keeps
+    /// more of a small gain.
+    pub const SOME: Self = Self { parts: 20, sure: 2.5 };
+}
+
 /// The held-out part of a training, by which weights are chosen.
 #[derive(Debug)]
 pub enum Validation {
@@ -38,7 +57,11 @@ impl Validation {
         match self {
             Self::Windows(windows) => mean_loss(model, windows, recipe, device.clone()),
             Self::Rows(series) => {
-                let losses = losses(series, model, recipe, device)?;
+                let (network, out) = (model.clone().raw(), model.shape().width_out());
+                let mut losses = Vec::new();
+                for series in series {
+                    losses.extend(series.losses(series.outputs(&network, device)?.data(), out, recipe));
+                }
                 Ok(losses.iter().sum::<f64>() / losses.len() as f64)
             }
         }
@@ -66,37 +89,49 @@ impl Validation {
         Ok(Residuals::new(errors, columns).ok())
     }
 
-    /// Whether `model` is better than `other` by more than two standard errors of the mean difference, row by row. The
-    /// rule of Breiman, Friedman, Olshen and Stone 1984 for taking the simpler of two models has one standard error.
-    /// Here it is two, because the weights are the best of many epochs, and the best one is always a little better by
-    /// chance. Always true for windows that were already cut.
+    /// The part of the outputs of `model` that is worth taking, from 0 to 1; the rest is taken from `constant [O]`. It is
+    /// the part with the largest gain over the constant alone, less the standard errors of the `rule`, and 0 if that is
+    /// never above 0. Standard errors are those of the mean over the rows. Always 1 for windows that were already cut.
     ///
     /// # Errors
     /// If the GPU fails.
-    pub(super) fn prefers(&self, model: &Model, other: &Model, recipe: &Recipe, device: &Device) -> Result<bool> {
-        let Self::Rows(series) = self else { return Ok(true) };
-        let of = |model| losses(series, model, recipe, device);
-        let gains: Vec<f64> = of(other)?.iter().zip(of(model)?).map(|(other, model)| other - model).collect();
-        let count = gains.len() as f64;
-        let mean = gains.iter().sum::<f64>() / count;
-        let variance = gains.iter().map(|gain| (gain - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
-        Ok(mean > 2.0 * (variance / count).sqrt())
+    pub(super) fn part_worth_taking(
+        &self,
+        model: &Model,
+        constant: &[f32],
+        Rule { parts, sure }: Rule,
+        recipe: &Recipe,
+        device: &Device,
+    ) -> Result<f32> {
+        let Self::Rows(series) = self else { return Ok(1.0) };
+        let network = model.clone().raw();
+        let outputs: Vec<Tensor> =
+            series.iter().map(|series| series.outputs(&network, device)).collect::<Result<_>>()?;
+        let losses = |part: f32| -> Vec<f64> {
+            let mut losses = Vec::new();
+            for (series, outputs) in series.iter().zip(&outputs) {
+                let mut y = outputs.data().to_vec();
+                for row in y.chunks_exact_mut(constant.len()) {
+                    row.iter_mut().zip(constant).for_each(|(y, constant)| *y = part * *y + (1.0 - part) * constant);
+                }
+                losses.extend(series.losses(&y, constant.len(), recipe));
+            }
+            losses
+        };
+        let alone = losses(0.0);
+        let mut best = (0.0, 0.0);
+        for part in (1..=parts).map(|part| f32::from(part) / f32::from(parts)) {
+            let gains: Vec<f64> = alone.iter().zip(losses(part)).map(|(alone, with)| alone - with).collect();
+            let count = gains.len() as f64;
+            let mean = gains.iter().sum::<f64>() / count;
+            let variance = gains.iter().map(|gain| (gain - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+            let worth = mean - sure * (variance / count).sqrt();
+            if worth > best.0 {
+                best = (worth, part);
+            }
+        }
+        Ok(best.1)
     }
-}
-
-/// The loss of each row that counts.
-fn losses(series: &[SeriesRows], model: &Model, recipe: &Recipe, device: &Device) -> Result<Vec<f64>> {
-    let (network, out) = (model.clone().raw(), model.shape().width_out());
-    let mut dy = vec![0.0; out]; // no gradient is wanted here
-    let mut losses = Vec::new();
-    for series in series {
-        let width = series.target.rows().1;
-        let elements = recipe.loss.elements(width) as f64;
-        let y = series.outputs(&network, device)?;
-        let rows = y.data().chunks_exact(out).zip(series.actuals().chunks_exact(width));
-        losses.extend(rows.map(|(y, actual)| recipe.loss.row(y, actual, &mut dy) / elements));
-    }
-    Ok(losses)
 }
 
 impl SeriesRows {
@@ -104,6 +139,15 @@ impl SeriesRows {
     fn outputs(&self, network: &Model, device: &Device) -> Result<Tensor> {
         // all rows before the first that counts warm the state up
         one_step::outputs(network, device, &self.x, self.first..self.x.rows().0, self.first)
+    }
+
+    /// The loss of each row that counts, for the outputs `y [n,O]`.
+    fn losses(&self, y: &[f32], out: usize, recipe: &Recipe) -> Vec<f64> {
+        let width = self.target.rows().1;
+        let elements = recipe.loss.elements(width) as f64;
+        let mut dy = vec![0.0; out]; // no gradient is wanted here
+        let rows = y.chunks_exact(out.max(1)).zip(self.actuals().chunks_exact(width));
+        rows.map(|(y, actual)| recipe.loss.row(y, actual, &mut dy) / elements).collect()
     }
 
     /// The actual values of those rows, `[n,D]`.

@@ -1,6 +1,7 @@
 //! Units convert between raw values and the network's: by the target transform of the predicted columns, and by one
 //! shift and one scale for each column.
 
+pub mod autoregression;
 pub mod bounds;
 pub mod scaler;
 pub mod transform;
@@ -10,7 +11,7 @@ use crate::objective::loss::Loss;
 use crate::tensor::Value;
 use crate::units::bounds::Bounds;
 use crate::units::scaler::{Scaler, Scaling};
-use crate::units::transform::{Past, TargetTransform};
+use crate::units::transform::{Fitted, Past, TargetTransform};
 use alloc::{borrow::Cow, collections::BTreeSet, format, vec, vec::Vec};
 
 /// How raw values become the network's inputs x, and how its outputs y become raw values.
@@ -18,7 +19,7 @@ use alloc::{borrow::Cow, collections::BTreeSet, format, vec, vec::Vec};
 pub struct Units {
     x: Scaler,
     y: Scaler,
-    transform: TargetTransform,
+    fitted: Fitted,
     /// For each of the D predicted columns, the number of the input that it is. Empty if the target transform is
     /// [`TargetTransform::Value`], which does not need it.
     columns: Vec<usize>,
@@ -32,7 +33,7 @@ impl Units {
     /// Scalers alone, for a network whose inputs and outputs are values.
     pub fn scaled(x: Scaler, y: Scaler) -> Self {
         let loss = Loss::default();
-        Self { x, y, transform: TargetTransform::Value, columns: Vec::new(), loss, bounds: Vec::new() }
+        Self { x, y, fitted: Fitted::default(), columns: Vec::new(), loss, bounds: Vec::new() }
     }
 
     /// The same for a network trained with `loss`. For each predicted column it has one output (a value), two (mean and
@@ -56,13 +57,13 @@ impl Units {
     /// last value.
     ///
     /// # Errors
-    /// If the target transform makes no sense, a column is not an input or is given twice, or the number of outputs is
-    /// not a multiple of the number of columns.
-    pub fn with_transform(mut self, transform: TargetTransform, columns: &[usize]) -> Result<Self> {
-        let transform = transform.checked()?;
+    /// If the target transform makes no sense or has another number of autoregressions, a column is not an input or is
+    /// given twice, or the number of outputs is not a multiple of the number of columns.
+    pub fn with_transform(mut self, transform: impl Into<Fitted>, columns: &[usize]) -> Result<Self> {
+        let fitted = transform.into();
         let (inputs, outputs) = (self.x.width(), self.y.width());
-        if transform == TargetTransform::Value {
-            (self.transform, self.columns) = (transform, Vec::new());
+        if fitted.transform() == TargetTransform::Value {
+            (self.fitted, self.columns) = (fitted.checked(0)?, Vec::new());
             return Ok(self);
         }
         let unlike: BTreeSet<usize> = columns.iter().take(outputs + 1).copied().collect();
@@ -78,7 +79,7 @@ impl Units {
                 "target transform: predicted column {column} is not one of the {inputs} inputs, counted from 0"
             )));
         }
-        (self.transform, self.columns) = (transform, columns.to_vec());
+        (self.fitted, self.columns) = (fitted.checked(columns.len())?, columns.to_vec());
         Ok(self)
     }
 
@@ -100,7 +101,7 @@ impl Units {
     /// or a relative change starts from 0.
     pub fn fit(
         scaling: Scaling,
-        transform: TargetTransform,
+        transform: impl Into<Fitted>,
         loss: Loss,
         inputs: (&[f64], usize),
         targets: (&[f64], usize),
@@ -116,14 +117,14 @@ impl Units {
     /// Those of [`Units::fit`], for any of the series.
     pub fn fit_many(
         scaling: Scaling,
-        transform: TargetTransform,
+        transform: impl Into<Fitted>,
         loss: Loss,
         parts: &[(&[f64], &[f64])],
         (inputs, targets): (usize, usize),
         columns: Option<&[usize]>,
     ) -> Result<Self> {
-        let transform = transform.checked()?;
-        if transform == TargetTransform::Value {
+        let fitted = transform.into().checked(targets)?;
+        if fitted.transform() == TargetTransform::Value {
             let (mut x, mut y) = (Cow::default(), Cow::default());
             for (i, &(inputs, targets)) in parts.iter().enumerate() {
                 // a single part is not copied
@@ -145,12 +146,12 @@ impl Units {
         };
         let (mut x, mut y) = (Vec::new(), Vec::new());
         for &(x_part, y_part) in parts {
-            let (x_part, y_part) = formed(transform, (x_part, inputs), (y_part, targets), columns)?;
+            let (x_part, y_part) = formed(&fitted, (x_part, inputs), (y_part, targets), columns)?;
             x.extend(x_part);
             y.extend(y_part);
         }
         let (x, y) = (Scaler::fit(scaling, &x, inputs)?, Scaler::fit(scaling, &y, targets)?);
-        Self::scaled(x, widened(&y, loss)?).with_transform(transform, columns)?.with_loss(loss)
+        Self::scaled(x, widened(&y, loss)?).with_transform(fitted, columns)?.with_loss(loss)
     }
 
     /// The rows of a series in the network's units, as they are used in training: x `[T-lag,I]` and its targets
@@ -160,7 +161,7 @@ impl Units {
     /// # Errors
     /// If there are no more rows than these, or a relative change starts from 0.
     pub fn rows(&self, inputs: (&[f64], usize), targets: (&[f64], usize)) -> Result<(Vec<f32>, Vec<f32>)> {
-        let (mut x, mut y) = formed(self.transform, inputs, targets, &self.columns)?;
+        let (mut x, mut y) = formed(&self.fitted, inputs, targets, &self.columns)?;
         self.x.apply(&mut x);
         self.scale_targets(&mut y);
         Ok((f64::narrow_all(x), f64::narrow_all(y)))
@@ -178,7 +179,12 @@ impl Units {
 
     /// The target transform of the predicted columns.
     pub fn transform(&self) -> TargetTransform {
-        self.transform
+        self.fitted.transform()
+    }
+
+    /// The target transform with the autoregressions that it needs.
+    pub fn fitted(&self) -> &Fitted {
+        &self.fitted
     }
 
     /// The loss, which decides what a row of y means.
@@ -218,12 +224,12 @@ impl Units {
 
     /// An empty [`Past`] of the last rows of `batch` sequences.
     pub(crate) fn past(&self, batch: usize) -> Past {
-        Past::new(self.transform, batch, self.columns.len())
+        Past::new(&self.fitted, batch, self.columns.len())
     }
 
-    /// Whether `past` fits these units and `batch` sequences.
+    /// Whether the values of `past` fit these units and `batch` sequences.
     pub(crate) fn has(&self, past: &Past, batch: usize) -> bool {
-        past.fits(self.transform, batch, self.columns.len())
+        past.fits(self.transform(), batch, self.columns.len())
     }
 
     /// Converts raw rows `x [B,I]` of one time step to the network's units, in place.
@@ -250,7 +256,7 @@ impl Units {
     /// them.
     pub(crate) fn leave_rows<V: Value>(&self, mut past: Past, x: &[V], y: &mut [V], batch: usize) {
         self.y.undo(y);
-        if self.transform == TargetTransform::Value {
+        if self.transform() == TargetTransform::Value {
             return self.finish(y);
         }
         // the rows enter once more, for the value to which each predicted change is added
@@ -268,17 +274,17 @@ impl Units {
     /// own blocks.
     #[inline]
     pub(crate) fn difference<V: Value>(&self, past: &mut Past, x: &mut [V]) {
-        if self.transform != TargetTransform::Value {
+        if self.transform() != TargetTransform::Value {
             past.take(&self.columns, x);
         }
     }
 
-    /// Applies the target transform to actual values `[D]`, in place. `before` are the values that changes are taken
-    /// from.
+    /// Applies the target transform to actual values `[D]`, in place. `before` are the values that they are compared
+    /// with: see [`Past::before_next`].
     #[inline]
     pub(crate) fn transform_rows(&self, before: &[f64], actual: &mut [f64]) {
         for (actual, &before) in actual.iter_mut().zip(before) {
-            *actual = self.transform.of(before, *actual);
+            *actual = self.transform().of(before, *actual);
         }
     }
 
@@ -303,7 +309,7 @@ impl Units {
                 *value = *value * V::of(scale) + V::of(shift);
                 // there is none if the network predicts values
                 if let Some(&before) = before.next() {
-                    *value = self.transform.value(V::of(before), *value);
+                    *value = self.transform().value(V::of(before), *value);
                 }
             }
             for (value, bounds) in row.iter_mut().zip(&self.bounds) {
@@ -351,16 +357,16 @@ impl Units {
     /// The second part of [`Units::leave`]: changes become values. The scaler was undone before.
     #[inline]
     pub(crate) fn integrate<V: Value>(&self, past: &Past, y: &mut [V]) {
-        if self.transform == TargetTransform::Value {
+        if self.transform() == TargetTransform::Value {
             return;
         }
         let before = past.before_next().chunks_exact(self.columns.len());
         for (y, before) in y.chunks_exact_mut(self.y.width()).zip(before) {
             let (values, variances) = y.split_at_mut(if self.loss == Loss::Gaussian { before.len() } else { y.len() });
             for (y, &before) in values.iter_mut().zip(before.iter().cycle()) {
-                *y = self.transform.value(V::of(before), *y);
+                *y = self.transform().value(V::of(before), *y);
             }
-            if self.transform == TargetTransform::RelativeChange {
+            if self.transform() == TargetTransform::RelativeChange {
                 // y is a part of `before`, so its deviation is multiplied by |before|
                 for (s, &before) in variances.iter_mut().zip(before) {
                     *s = *s + V::of(2.0 * libm::log(libm::fabs(before)));
@@ -384,17 +390,19 @@ fn widened(values: &Scaler, loss: Loss) -> Result<Scaler> {
     }
 }
 
-/// Whether all changes in these rows are finite.
+/// Whether all changes in these rows, or all residuals, are finite.
 #[cfg(feature = "std")]
-pub(crate) fn check_changes(transform: TargetTransform, (values, width): (&[f64], usize)) -> Result<()> {
+pub(crate) fn check_changes(fitted: &Fitted, (values, width): (&[f64], usize)) -> Result<()> {
+    let (transform, lag) = (fitted.transform(), fitted.transform().lag());
     if transform == TargetTransform::Value {
         return Ok(());
     }
-    let ahead = transform.lag().saturating_mul(width);
-    for (i, (&before, &now)) in values.iter().zip(values.get(ahead..).unwrap_or_default()).enumerate() {
-        let row = i / width.max(1) + 1;
-        check_before(transform, before, row)?;
+    for (i, &now) in values.iter().enumerate().skip(lag.saturating_mul(width)) {
+        let (t, d) = (i / width.max(1), i % width.max(1));
+        let before = fitted.before(d, |lag| values[(t - lag) * width + d]);
+        check_before(transform, before, t + 1 - lag)?;
         if !transform.of(before, now).narrow().is_finite() {
+            let row = t + 1 - lag;
             return Err(Error::invalid(format!("target-as: the change from row {row} on is not finite; use value")));
         }
     }
@@ -413,11 +421,12 @@ fn check_before(transform: TargetTransform, before: f64, row: usize) -> Result<(
 
 /// The rows after the target transform but before scaling, without the first ones: see [`Units::rows`].
 fn formed(
-    transform: TargetTransform,
+    fitted: &Fitted,
     (inputs, width): (&[f64], usize),
     (targets, outputs): (&[f64], usize),
     columns: &[usize],
 ) -> Result<(Vec<f64>, Vec<f64>)> {
+    let transform = fitted.transform();
     let (lag, rows) = (transform.lag(), inputs.len() / width.max(1));
     Error::check_length("targets: rows", rows, targets.len() / outputs.max(1))?;
     if let Some(column) = columns.iter().find(|&&column| column >= width) {
@@ -428,19 +437,20 @@ fn formed(
     if rows <= lag {
         return Err(Error::invalid(format!("{rows} rows, but the first change needs {lag} before it: give more data")));
     }
-    let of = |values: &[f64], width: usize, t: usize, column: usize| {
-        let (before, now) = (values[(t - lag) * width + column], values[t * width + column]);
-        check_before(transform, before, t + 1 - lag)?;
-        Ok(transform.of(before, now))
+    let compared = |values: &[f64], width: usize, t: usize, column: usize, d: usize| {
+        let before = fitted.before(d, |lag| values[(t - lag) * width + column]);
+        check_before(transform, before, t + 1 - lag).map(|()| before)
     };
     let (mut x, mut y) = (inputs[lag * width..].to_vec(), targets[lag * outputs..].to_vec());
     if transform != TargetTransform::Value {
         for t in lag..rows {
-            for &column in columns {
-                x[(t - lag) * width + column] = of(inputs, width, t, column)?;
+            for (d, &column) in columns.iter().enumerate() {
+                let (compared, now) = (compared(inputs, width, t, column, d)?, inputs[t * width + column]);
+                x[(t - lag) * width + column] = fitted.read(now, compared, |lag| inputs[(t - lag) * width + column]);
             }
             for d in 0..outputs {
-                y[(t - lag) * outputs + d] = of(targets, outputs, t, d)?;
+                let compared = compared(targets, outputs, t, d, d)?;
+                y[(t - lag) * outputs + d] = transform.of(compared, targets[t * outputs + d]);
             }
         }
     }

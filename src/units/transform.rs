@@ -3,7 +3,8 @@
 
 use crate::error::{Error, Result};
 use crate::tensor::{Value, touch};
-use alloc::{format, vec, vec::Vec};
+use crate::units::autoregression::Autoregression;
+use alloc::{format, sync::Arc, vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// What is done to a predicted column before the network sees it. The runtime undoes it in the predictions, so inputs
@@ -27,40 +28,66 @@ pub enum TargetTransform {
         /// Rows between a value and the value that is subtracted from it, at least 1.
         season: usize,
     },
+    /// What a linear autoregression leaves over: `v[t]` minus the value that it expects. Each predicted column has its
+    /// own [`Autoregression`]. The network reads what these were fitted to: values, or changes.
+    Residual {
+        /// Rows that the autoregressions look back, at least 1.
+        lag: usize,
+        /// Rows between a value and the earlier value that the change is taken from which the network reads; 0 if it
+        /// reads values.
+        difference: usize,
+    },
 }
 
 impl TargetTransform {
-    /// The longest season, in rows.
+    /// The longest season, and the longest lag of an autoregression, in rows.
     pub const LONGEST: usize = 1 << 20;
 
-    /// The target transform itself, if its season is valid.
+    /// The target transform itself, if its season or its lag is valid.
     ///
     /// # Errors
-    /// If the season is 0 or longer than [`TargetTransform::LONGEST`].
+    /// If the season or the lag is 0 or longer than [`TargetTransform::LONGEST`].
     pub fn checked(self) -> Result<Self> {
+        let (name, rows) = match self {
+            Self::SeasonalChange { season } => ("season", season),
+            Self::Residual { lag, .. } => ("lag", lag),
+            _ => return Ok(self),
+        };
+        if !(1..=Self::LONGEST).contains(&rows) {
+            return Err(Error::invalid(format!("{name} {rows}: must be between 1 and {} rows", Self::LONGEST)));
+        }
+        Ok(self)
+    }
+
+    /// Its name in files and options, without its season.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::SeasonalChange { season } if season == 0 || season > Self::LONGEST => {
-                Err(Error::invalid(format!("season {season}: must be between 1 and {} rows", Self::LONGEST)))
-            }
-            transform => Ok(transform),
+            Self::Value => "value",
+            Self::Change => "change",
+            Self::RelativeChange => "relative-change",
+            Self::SeasonalChange { .. } => "seasonal-change",
+            Self::Residual { .. } => "residual",
         }
     }
 
-    /// Rows between a value and the earlier value that its change is taken from; 0 for [`TargetTransform::Value`].
+    /// Rows that must come before the first value that can be transformed: those between a value and the earlier value
+    /// that its change is taken from, or those that an autoregression looks back. 0 for [`TargetTransform::Value`].
     pub fn lag(self) -> usize {
         match self {
             Self::Value => 0,
             Self::Change | Self::RelativeChange => 1,
             Self::SeasonalChange { season } => season,
+            Self::Residual { lag, .. } => lag,
         }
     }
 
-    /// Applies the transform to the value `now`; `before` is the value [`TargetTransform::lag`] rows earlier.
+    /// Applies the transform to the value `now`. `before` is the value [`TargetTransform::lag`] rows earlier, or what the
+    /// autoregression expects.
     #[inline]
     pub fn of<V: Value>(self, before: V, now: V) -> V {
         match self {
             Self::Value => now,
-            Self::Change | Self::SeasonalChange { .. } => now - before,
+            Self::Change | Self::SeasonalChange { .. } | Self::Residual { .. } => now - before,
             Self::RelativeChange if before == V::default() => V::default(),
             Self::RelativeChange => (now - before) / before.size(),
         }
@@ -71,8 +98,78 @@ impl TargetTransform {
     pub fn value<V: Value>(self, before: V, predicted: V) -> V {
         match self {
             Self::Value => predicted,
-            Self::Change | Self::SeasonalChange { .. } => before + predicted,
+            Self::Change | Self::SeasonalChange { .. } | Self::Residual { .. } => before + predicted,
             Self::RelativeChange => before + before.size() * predicted,
+        }
+    }
+}
+
+/// A target transform that is complete: with the autoregression of each predicted column, if it needs them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fitted {
+    transform: TargetTransform,
+    /// One for each predicted column; empty unless the transform is [`TargetTransform::Residual`].
+    autoregressions: Arc<[Autoregression]>,
+}
+
+impl From<TargetTransform> for Fitted {
+    fn from(transform: TargetTransform) -> Self {
+        Self { transform, autoregressions: Arc::default() }
+    }
+}
+
+impl Fitted {
+    /// The residuals of these autoregressions, one for each predicted column. The network reads the changes of these
+    /// columns over `difference` rows, or their values if that is 0.
+    pub fn residual(autoregressions: impl Into<Arc<[Autoregression]>>, difference: usize) -> Self {
+        let autoregressions = autoregressions.into();
+        let lag = autoregressions.iter().map(Autoregression::longest).max().unwrap_or(0).max(difference);
+        Self { transform: TargetTransform::Residual { lag, difference }, autoregressions }
+    }
+
+    /// The target transform.
+    pub fn transform(&self) -> TargetTransform {
+        self.transform
+    }
+
+    /// The autoregression of each predicted column; empty unless the transform is [`TargetTransform::Residual`].
+    pub fn autoregressions(&self) -> &[Autoregression] {
+        &self.autoregressions
+    }
+
+    /// The same, if its season or lag is valid and there is an autoregression for each of `columns` if it needs them.
+    ///
+    /// # Errors
+    /// If that is not so.
+    pub(crate) fn checked(self, columns: usize) -> Result<Self> {
+        self.transform.checked()?;
+        let needed = if matches!(self.transform, TargetTransform::Residual { .. }) { columns } else { 0 };
+        if self.autoregressions.len() != needed {
+            return Err(Error::invalid(format!(
+                "target-as: {} autoregressions do not fit {columns} predicted columns",
+                self.autoregressions.len()
+            )));
+        }
+        Ok(self)
+    }
+
+    /// What the network reads of the value `now` of a predicted column. `compared` is what [`Fitted::before`] gives, and
+    /// `before(lag)` is the value `lag` rows before.
+    #[inline]
+    pub(crate) fn read<V: Value>(&self, now: V, compared: f64, before: impl Fn(usize) -> f64) -> V {
+        match self.transform {
+            TargetTransform::Residual { difference: 0, .. } => now,
+            TargetTransform::Residual { difference, .. } => now - V::of(before(difference)),
+            transform => transform.of(V::of(compared), now),
+        }
+    }
+
+    /// What the value of predicted column d is compared with: the value [`TargetTransform::lag`] rows before it, or what
+    /// the autoregression of the column expects. `before(lag)` is the value `lag` rows before.
+    pub(crate) fn before(&self, d: usize, before: impl Fn(usize) -> f64) -> f64 {
+        match self.autoregressions.get(d) {
+            Some(autoregression) => autoregression.expected(before),
+            None => before(self.transform.lag()),
         }
     }
 }
@@ -84,9 +181,11 @@ impl TargetTransform {
 /// A sequence counts as constant before its first row, so its first change is 0.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Past {
-    transform: TargetTransform,
+    fitted: Fitted,
     /// `[lag][B][D]`
     values: Vec<f64>,
+    /// What autoregressions expect of the next row, `[B][D]`; empty if there are none.
+    expected: Vec<f64>,
     /// B·D
     row: usize,
     /// The oldest row of the ring, which the next one replaces.
@@ -97,19 +196,26 @@ pub(crate) struct Past {
 
 impl Past {
     /// Room for `batch` sequences of `columns` predicted columns, before any row.
-    pub fn new(transform: TargetTransform, batch: usize, columns: usize) -> Self {
+    pub fn new(fitted: &Fitted, batch: usize, columns: usize) -> Self {
         let row = batch * columns;
-        Self { transform, values: vec![0.0; transform.lag() * row], row, oldest: 0, begun: false }
+        let expected = vec![0.0; if fitted.autoregressions.is_empty() { 0 } else { row }];
+        let values = vec![0.0; fitted.transform.lag() * row];
+        Self { fitted: fitted.clone(), values, expected, row, oldest: 0, begun: false }
     }
 
-    /// Whether it has this target transform and the room that [`Past::new`] would make.
+    /// Whether its values are those that [`Past::new`] would make room for.
     pub fn fits(&self, transform: TargetTransform, batch: usize, columns: usize) -> bool {
-        self.transform == transform && self.row == batch * columns
+        self.fitted.transform == transform && self.row == batch * columns
+    }
+
+    /// Whether it is for the autoregressions of `fitted`.
+    pub fn is_of(&self, fitted: &Fitted) -> bool {
+        Arc::ptr_eq(&self.fitted.autoregressions, &fitted.autoregressions) || self.fitted == *fitted
     }
 
     /// The target transform that uses these values.
     pub fn transform(&self) -> TargetTransform {
-        self.transform
+        self.fitted.transform
     }
 
     /// D, if it is for `batch` sequences.
@@ -122,11 +228,13 @@ impl Past {
         (self.oldest, self.begun) = (0, false);
     }
 
-    /// Copies `other` if it has the same target transform and as many columns; otherwise it goes back to the start.
+    /// Copies the values of `other` if it has the same target transform and as many columns; otherwise it goes back to
+    /// the start.
     pub fn follow(&mut self, other: &Self) {
-        if other.begun && other.transform == self.transform && other.row == self.row {
+        if other.begun && other.transform() == self.transform() && other.row == self.row {
             self.values.copy_from_slice(&other.values);
             (self.oldest, self.begun) = (other.oldest, true);
+            self.look_ahead();
         } else {
             self.reset();
         }
@@ -135,13 +243,15 @@ impl Past {
     /// Touches its memory, so that later writes meet no page fault.
     pub fn touch(&mut self) {
         touch(&mut self.values);
+        touch(&mut self.expected);
     }
 
-    /// Replaces the values in `columns` of the rows `x [B,I]` by their changes, and remembers the values. If a value is
-    /// not finite, the value before it is remembered instead, so that the next change is finite again.
+    /// Replaces the values in `columns` of the rows `x [B,I]` by their changes or residuals, and remembers the values. If
+    /// a value is not finite, what it would have been compared with is remembered instead, so that the next change is
+    /// finite again.
     #[inline]
     pub fn take<V: Value>(&mut self, columns: &[usize], x: &mut [V]) {
-        let (transform, batch, first) = (self.transform, self.row / columns.len().max(1), !self.begun);
+        let (transform, batch, first) = (self.fitted.transform, self.row / columns.len().max(1), !self.begun);
         let input = x.len() / batch.max(1);
         if first {
             self.begun = true;
@@ -150,14 +260,26 @@ impl Past {
                     kept.iter_mut().zip(columns).for_each(|(kept, &column)| *kept = x[column].into());
                 }
             }
+            self.look_ahead();
         }
-        let row = &mut self.values[self.oldest * self.row..][..self.row];
-        for (kept, x) in row.chunks_exact_mut(columns.len()).zip(x.chunks_exact_mut(input)) {
-            for (before, &column) in kept.iter_mut().zip(columns) {
-                let now = x[column];
-                x[column] = transform.of(V::of(*before), now);
-                if now.is_finite() {
-                    *before = now.into();
+        if self.expected.is_empty() {
+            let row = &mut self.values[self.oldest * self.row..][..self.row];
+            for (kept, x) in row.chunks_exact_mut(columns.len()).zip(x.chunks_exact_mut(input)) {
+                for (before, &column) in kept.iter_mut().zip(columns) {
+                    let now = x[column];
+                    x[column] = transform.of(V::of(*before), now);
+                    if now.is_finite() {
+                        *before = now.into();
+                    }
+                }
+            }
+        } else {
+            for (b, x) in x.chunks_exact_mut(input).enumerate() {
+                for (d, &column) in columns.iter().enumerate() {
+                    let (i, now) = (b * columns.len() + d, x[column]);
+                    x[column] = self.fitted.read(now, self.expected[i], |lag| self.values[self.place(lag) + i]);
+                    let kept = if now.is_finite() { now.into() } else { self.expected[i] };
+                    self.values[self.oldest * self.row + i] = kept;
                 }
             }
         }
@@ -165,11 +287,33 @@ impl Past {
         if self.oldest * self.row == self.values.len() {
             self.oldest = 0;
         }
+        self.look_ahead();
     }
 
-    /// The values that the next changes are taken from, `[B,D]`.
+    /// Where the row begins that is `lag` rows before the next one.
+    #[inline]
+    fn place(&self, lag: usize) -> usize {
+        // the newest row stands before the oldest one of the ring
+        let row = if lag <= self.oldest { self.oldest - lag } else { self.oldest + self.lag() - lag };
+        row * self.row
+    }
+
+    /// Computes what the autoregressions expect of the next row.
+    #[inline]
+    fn look_ahead(&mut self) {
+        for i in 0..self.expected.len() {
+            let autoregression = &self.fitted.autoregressions[i % self.fitted.autoregressions.len()];
+            self.expected[i] = autoregression.expected(|lag| self.values[self.place(lag) + i]);
+        }
+    }
+
+    /// What the values of the next row are compared with, `[B,D]`: the values that their changes are taken from, or those
+    /// that autoregressions expect.
     #[inline]
     pub fn before_next(&self) -> &[f64] {
+        if !self.expected.is_empty() {
+            return &self.expected;
+        }
         self.values.get(self.oldest * self.row..).and_then(|rows| rows.get(..self.row)).unwrap_or_default()
     }
 
@@ -194,6 +338,7 @@ impl Past {
 
     pub(crate) fn set_oldest(&mut self, oldest: Option<usize>) {
         (self.oldest, self.begun) = (oldest.unwrap_or(0), oldest.is_some());
+        self.look_ahead();
     }
 
     /// The ring from its oldest row on, `[lag,B,D]`; `None` before the first row.
@@ -202,10 +347,10 @@ impl Past {
         self.begun.then(|| [old, young].concat())
     }
 
-    /// Repeats each of `pasts` `times` times, side by side. Each is of one sequence; all have the same target transform
-    /// and width.
+    /// Repeats each of `pasts` `times` times, side by side, for `fitted`. Each is of one sequence; all have the same
+    /// target transform and width.
     #[cfg(feature = "evaluate")]
-    pub(crate) fn repeated(pasts: &[&Self], times: usize) -> Self {
+    pub(crate) fn repeated(fitted: &Fitted, pasts: &[&Self], times: usize) -> Self {
         let Some(first) = pasts.first() else { return Self::default() };
         let (columns, lag) = (first.row, first.lag());
         let rings: Vec<Vec<f64>> = pasts.iter().filter_map(|past| past.rows()).collect();
@@ -215,7 +360,11 @@ impl Past {
                 (0..times).for_each(|_| values.extend_from_slice(&ring[row * columns..][..columns]));
             }
         }
-        Self { transform: first.transform, values, row: columns * rings.len() * times, oldest: 0, begun: true }
+        let mut past = Self::new(fitted, rings.len() * times, columns);
+        past.values.copy_from_slice(&values);
+        past.begun = true;
+        past.look_ahead();
+        past
     }
 
     /// Sets the ring to `rows`, which [`Past::rows`] gave.
@@ -226,6 +375,7 @@ impl Past {
         Error::check_length("past [lag,B,D]", self.values.len(), rows.len())?;
         self.values.copy_from_slice(rows);
         (self.oldest, self.begun) = (0, true);
+        self.look_ahead();
         Ok(())
     }
 }
@@ -239,7 +389,7 @@ mod tests {
         let transforms =
             [TargetTransform::Change, TargetTransform::RelativeChange, TargetTransform::SeasonalChange { season: 3 }];
         for transform in transforms {
-            let mut past = Past::new(transform, 1, 1);
+            let mut past = Past::new(&transform.into(), 1, 1);
             let series = [4.0_f64, 5.0, 2.5, 0.0, 3.0, -1.0, 7.0];
             for (t, &now) in series.iter().enumerate() {
                 let mut x = [9.0, now];
@@ -261,7 +411,7 @@ mod tests {
     #[test]
     fn sequences_do_not_mix_and_a_ring_goes_on() {
         let transform = TargetTransform::SeasonalChange { season: 2 };
-        let (mut both, mut one) = (Past::new(transform, 2, 2), Past::new(transform, 1, 2));
+        let (mut both, mut one) = (Past::new(&transform.into(), 2, 2), Past::new(&transform.into(), 1, 2));
         for t in 0..7 {
             let row = |b: usize| [t as f64, (b * 10 + t * t) as f64, (b + 3 * t) as f64];
             let (mut x, mut alone) = ([row(0), row(1)].concat(), row(1));
@@ -270,11 +420,11 @@ mod tests {
             assert_eq!(x[3..], alone);
             assert_eq!(both.before_next()[2..], *one.before_next());
             if t == 3 {
-                let mut again = Past::new(transform, 1, 2);
+                let mut again = Past::new(&transform.into(), 1, 2);
                 again.set_rows(&one.rows().unwrap()).unwrap();
                 one = again;
             }
         }
-        assert!(Past::new(transform, 1, 2).rows().is_none() && one.set_rows(&[0.0]).is_err());
+        assert!(Past::new(&transform.into(), 1, 2).rows().is_none() && one.set_rows(&[0.0]).is_err());
     }
 }

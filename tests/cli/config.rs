@@ -75,7 +75,7 @@ fn what_is_typed_wins() {
     // evaluate takes the same file, and what only it knows
     let walk = run.ok("evaluate --config r.toml").stdout;
     assert!(
-        walk.contains("GRU 1 -> 5 -> 1 without bias, target as seasonal-change") && walk.contains("sunspots: "),
+        walk.contains("GRU 1 -> 5 -> 1 without bias, target as change over 11 rows") && walk.contains("sunspots: "),
         "{walk}"
     );
     run.file("e.toml", run.text("r.toml") + "horizon = 2\ntest-fraction = 0.5\nrefit = 100\n");
@@ -123,7 +123,7 @@ fn what_is_wrong_with_a_file_is_said_in_a_line() {
         ("cell \"gru\"\n", "line 1: "),
         ("cell = \"gru\n", "line 1: "),
         ("cell.name = 3\n", "line 1: cell: expected a text in quotes, got a table"),
-        ("target-as = \"shape\"\n", "is none of value, change, relative-change, seasonal-change"),
+        ("target-as = \"shape\"\n", "is none of auto, value, change, relative-change, seasonal-change, residual"),
         ("data = \"missing.csv\"\n", "missing.csv"),
         ("seed = \"12\"\n", "seed: expected a whole number"),
         ("seed = 99999999999999999999\n", "line 1: "),

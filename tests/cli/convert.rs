@@ -21,7 +21,7 @@ fn as_rust_on_stdout_or_in_a_file() {
 fn weights_and_scalers_go_along() {
     let run = Run::new();
     run.example("sunspots.csv");
-    run.ok("train sunspots.csv --cell lstm --hidden 8 --epochs 1 --no-plot");
+    run.ok("train sunspots.csv --cell lstm --hidden 8 --epochs 1 --target-as value --no-plot");
     let text = run.ok("convert model.safetensors --to rust --weights int8").stdout;
     assert!(text.contains("weights: Int8") && text.contains("Model::packed(&[") && text.contains(".with_scalers("));
     let model = rnnstep::model::file::load(

@@ -86,7 +86,7 @@ fn says_whether_a_model_is_worth_anything() {
         walk.stdout
     );
     assert!(walk.stdout.contains("note: nothing was learned that shows"), "{}", walk.stdout);
-    let plain = run.ok("evaluate s.csv --column walk --cell lstm --hidden 8 --epochs 40");
+    let plain = run.ok("evaluate s.csv --column walk --cell lstm --hidden 8 --epochs 40 --target-as value");
     assert!(plain.stdout.contains("walk: worse than the drift by "), "{}", plain.stdout);
     // the same words again
     assert_eq!(run.ok(&format!("evaluate s.csv --column walk {train}")).stdout, walk.stdout);
@@ -96,14 +96,15 @@ fn says_whether_a_model_is_worth_anything() {
 fn a_model_as_it_is_and_trained_anew() {
     let run = Run::new();
     series(&run);
-    run.ok("train s.csv --column wave --cell gru --hidden 8 --epochs 20 --no-plot");
+    run.ok("train s.csv --column wave --cell gru --hidden 8 --epochs 20 --target-as value --no-plot");
     let as_it_is = run.ok("evaluate s.csv model.safetensors").stdout;
     assert!(as_it_is.contains("by a model used unchanged") && as_it_is.contains("are optimistic"), "{as_it_is}");
     // 240 of 300 rows were trained on
     let half = run.ok("evaluate s.csv model.safetensors --test-fraction 0.5").stdout;
     assert!(half.contains("trained on 90 of these rows, so its scores are too optimistic"), "{half}");
     // the score of training, on the same rows
-    let trained = run.ok("train s.csv --column wave --cell gru --hidden 8 --epochs 20 --no-plot").stdout;
+    let trained =
+        run.ok("train s.csv --column wave --cell gru --hidden 8 --epochs 20 --target-as value --no-plot").stdout;
     let rmse = trained.split("RMSE ").nth(1).unwrap().split(' ').next().unwrap();
     let model = as_it_is.lines().find(|line| line.starts_with("  model")).unwrap();
     let shown: f64 = model.split_whitespace().nth(1).unwrap().parse().unwrap();
@@ -166,7 +167,7 @@ fn seasons_may_be_given() {
     assert!(run.text("f.csv").starts_with(header));
     // differencing takes the first of them
     let said = run.ok(&format!("evaluate s.csv {train} --season 21,10 --target-as seasonal-change")).stdout;
-    assert!(said.contains("seasonal naive (10 rows)") && said.contains("target as seasonal-change"), "{said}");
+    assert!(said.contains("seasonal naive (10 rows)") && said.contains("target as change over 21 rows"), "{said}");
     run.file("seasons.toml", "season = [10, 21]\nepochs = 1\n");
     let said = run.ok("evaluate s.csv --column wave --config seasons.toml").stdout;
     assert!(said.contains("seasonal naive (10 rows)") && said.contains("seasonal naive (21 rows)"), "{said}");

@@ -29,7 +29,7 @@ fn rows_of(text: &str) -> Vec<Vec<String>> {
 fn says_whether_learning_is_worth_anything() {
     let run = Run::new();
     series(&run);
-    let train = "--cell gru --hidden 8 --epochs 20 --test-fraction 0.333";
+    let train = "--cell gru --hidden 8 --epochs 20 --target-as value --test-fraction 0.333";
     let files = "--out o.csv --forecasts f.csv --html r.html --plot p.svg";
     let said = run.ok(&format!("evaluate s.csv --column new {train} --learn --learn-lr 0.003 {files}")).stdout;
     assert!(said.contains("new, learning while it runs: better than the same model frozen by "), "{said}");

@@ -166,7 +166,7 @@ fn bands_around_a_forecast() {
 fn bands_know_the_loss() {
     let run = Run::new();
     run.example("sunspots.csv");
-    run.ok("train sunspots.csv --cell gru --epochs 5 --no-plot --loss mae");
+    run.ok("train sunspots.csv --cell gru --epochs 5 --target-as value --no-plot --loss mae");
     let said = numbers(&run.ok("forecast model.safetensors sunspots.csv --steps 5 --bands 80").stdout, 1);
     let loaded = file::load(run.path("model.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
     let history = Tensor::new([309, 1], numbers(&run.text("sunspots.csv"), 1).concat()).unwrap();
@@ -187,7 +187,7 @@ fn what_bands_rest_on() {
     let run = Run::new();
     run.example("sunspots.csv");
     let table = run.text("sunspots.csv");
-    run.ok("train sunspots.csv --cell gru --epochs 5 --no-plot");
+    run.ok("train sunspots.csv --cell gru --epochs 5 --target-as value --no-plot");
     // 62 rows: of 50 steps ahead 13 are known, of 43 twenty
     let far = run.ok("forecast model.safetensors sunspots.csv --steps 50 --bands 80");
     assert!(far.stderr.contains("up to 43 steps ahead") && far.stderr.contains("62 rows"), "{}", far.stderr);

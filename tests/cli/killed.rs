@@ -268,13 +268,13 @@ fn two_trainings_with_one_name() {
 fn no_room() {
     let run = Run::new();
     run.example("sunspots.csv");
-    run.ok("train sunspots.csv --steps 20 --no-plot");
+    run.ok("train sunspots.csv --target-as value --steps 20 --no-plot");
     let before = run.files();
     let run = run.with_file_size(4);
     let line = "train sunspots.csv --steps 30 --seed 2 --no-plot --save-every 7";
     let answer = run.run(line);
     assert_eq!(answer.code, Some(1), "{}", answer.stderr);
-    let [_, _, warning, error] = answer.stderr.lines().collect::<Vec<_>>()[..] else { panic!("{}", answer.stderr) };
+    let [_, _, _, warning, error] = answer.stderr.lines().collect::<Vec<_>>()[..] else { panic!("{}", answer.stderr) };
     let reason = "model.checkpoint.safetensors: File too large (os error 27); the file would be larger than this process \
                   may write; see ulimit -f";
     assert_eq!(warning, format!("warning: {reason}; the training continues and will try again"));

@@ -236,11 +236,11 @@ fn a_failure_of_one_stops_no_other() {
     run.fails(&format!("train bad.csv --series shop {SHORT}"), &["bad.csv: line ", "is not a number"]);
     // too short for one model over all is left out, and said
     run.file("short.csv", run.text("all.csv") + "1,short,5,1\n2,short,6,1\n");
-    let answer = run.ok(&format!("train short.csv --series shop {SHORT} --no-plot"));
+    let answer = run.ok(&format!("train short.csv --series shop {SHORT} --target-as value --no-plot"));
     let warning = "warning: series \"short\" is left out: 2 rows to train on, 9 are needed\n";
     assert!(answer.stderr.starts_with(warning), "{}", answer.stderr);
     assert!(answer.stderr.contains("4 series"), "{}", answer.stderr);
-    run.ok(&format!("train all.csv --series shop {SHORT} --no-plot --out all.safetensors"));
+    run.ok(&format!("train all.csv --series shop {SHORT} --target-as value --no-plot --out all.safetensors"));
     assert_eq!(run.tensors("model.safetensors"), run.tensors("all.safetensors"));
     let few: String = "shop,sold\n".to_string() + &(0..30).map(|t| format!("s{t},1\ns{t},2\n")).collect::<String>();
     run.file("few.csv", few);

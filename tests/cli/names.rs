@@ -77,7 +77,8 @@ fn a_head_without_a_bias_gets_one_only_by_training_and_it_is_said() {
     foreign(&run, "user.safetensors", shape(CellKind::Gru), rename, &[]);
     let before = state_dict(&run, "user.safetensors");
     assert!(!before.contains_key("out.bias"));
-    let answer = run.ok("train s.csv --init user.safetensors --steps 0 --no-plot --out same.safetensors");
+    let answer =
+        run.ok("train s.csv --init user.safetensors --target-as value --steps 0 --no-plot --out same.safetensors");
     assert!(
         answer.stderr.contains("\"out.bias\": is not there") && answer.stderr.contains("only if training changes it")
     );

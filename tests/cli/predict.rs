@@ -129,7 +129,7 @@ fn two_halves_make_the_whole() {
 fn scalers_names_and_times() {
     let run = Run::new();
     run.example("seattle-weather.csv");
-    run.ok("train seattle-weather.csv --cell lstm --hidden 6 --epochs 1 --no-plot --column wind,temp_max --target temp_max");
+    run.ok("train seattle-weather.csv --cell lstm --hidden 6 --epochs 1 --target-as value --no-plot --column wind,temp_max --target temp_max");
     let answer = run.ok("predict model.safetensors seattle-weather.csv");
     let lines: Vec<&str> = answer.stdout.lines().collect();
     assert_eq!((lines[0], lines.len()), ("date,temp_max_next", 1462));

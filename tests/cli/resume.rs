@@ -52,11 +52,11 @@ fn windows_that_come_cut() {
 fn the_checkpoint_is_found_beside_the_model_and_says_what_was_trained() {
     let run = Run::new();
     run.example("sunspots.csv");
-    run.ok("train sunspots.csv --cell gru --hidden 7 --seed 3 --epochs 2 --no-plot");
+    run.ok("train sunspots.csv --cell gru --hidden 7 --seed 3 --target-as value --epochs 2 --no-plot");
     let answer = run.ok("train --resume model.safetensors --epochs 3 --no-plot");
     assert!(answer.stderr.starts_with("GRU 1 -> 7 -> 1 on sunspots.csv"), "{}", answer.stderr);
     assert!(answer.stderr.contains(" 12 steps of "), "{}", answer.stderr);
-    run.ok("train sunspots.csv --cell gru --hidden 7 --seed 3 --epochs 3 --no-plot --out whole.safetensors");
+    run.ok("train sunspots.csv --cell gru --hidden 7 --seed 3 --target-as value --epochs 3 --no-plot --out whole.safetensors");
     assert!(run.bytes("model.safetensors") == run.bytes("whole.safetensors"));
     // saying the same again is no contradiction; another number of threads neither
     run.ok("train sunspots.csv --resume model.safetensors --cell gru --hidden 7 --epochs 3 --no-plot --threads 2");

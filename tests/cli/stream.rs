@@ -332,7 +332,7 @@ fn missing_values_and_resets() {
 fn a_state_goes_from_call_to_call() {
     let run = Run::new();
     run.example("sunspots.csv");
-    for train in ["--target-as change", "--target-as seasonal-change --season 11", "--cell lstm"] {
+    for train in ["--target-as change", "--target-as seasonal-change --season 11", "--cell lstm --target-as value"] {
         run.ok(&format!("train sunspots.csv --epochs 2 --hidden 6 --no-plot {train}"));
         let lines: Vec<String> =
             numbers(&run.text("sunspots.csv"), 1).iter().map(|row| format!("{}\n", row[0])).collect();

@@ -27,7 +27,7 @@ fn every_cell_learns_the_sunspots() {
         let (weights, cell) = (cell.gates() * 32 * (1 + 32 + 2) + 33, cell.name());
         let run = Run::new();
         run.example("sunspots.csv");
-        let answer = run.ok(&format!("train sunspots.csv --cell {cell} --epochs 60"));
+        let answer = run.ok(&format!("train sunspots.csv --cell {cell} --target-as value --epochs 60"));
         let about = format!(
             "{} 1 -> 32 -> 1 on sunspots.csv: {weights} parameters, 720 steps of 1 x 20, ",
             cell.to_uppercase()
@@ -157,15 +157,18 @@ fn windows_from_zero_states_side_by_side() {
     let run = Run::new();
     run.example("sunspots.csv");
     // 247 rows to train on make 227 windows of 20 and the row after: 15 steps of 16 an epoch
-    let answer = run.ok("train sunspots.csv --state reset --batch 16 --epochs 2 --log log.csv --no-plot");
+    let answer =
+        run.ok("train sunspots.csv --state reset --batch 16 --target-as value --epochs 2 --log log.csv --no-plot");
     assert!(answer.stderr.contains(" 30 steps of 16 x 20"), "{}", answer.stderr);
     assert_eq!(held_out_losses(&run.text("log.csv")).iter().map(|row| row.0).collect::<Vec<_>>(), [14, 29]);
-    let answer = run.ok("train sunspots.csv --state reset --batch 16 --stride 10 --epochs 2 --no-plot --loss-on last");
+    let answer = run.ok(
+        "train sunspots.csv --state reset --batch 16 --target-as value --stride 10 --epochs 2 --no-plot --loss-on last",
+    );
     assert!(answer.stderr.contains(" 4 steps of 16 x 20"), "{}", answer.stderr);
-    let answer = run.ok("train sunspots.csv --batch 3 --seq-len 10 --epochs 2 --no-plot");
+    let answer = run.ok("train sunspots.csv --batch 3 --seq-len 10 --target-as value --epochs 2 --no-plot");
     assert!(answer.stderr.contains(" 16 steps of 3 x 10"), "{}", answer.stderr);
     run.misused("train sunspots.csv --stride 10", &["--stride", "--state reset"]);
-    let answer = run.ok("train sunspots.csv --val-fraction 0 --epochs 1 --no-plot");
+    let answer = run.ok("train sunspots.csv --val-fraction 0 --target-as value --epochs 1 --no-plot");
     assert!(answer.stderr.contains(" 15 steps of 1 x 20") && !answer.stdout.contains("RMSE"));
 }
 
@@ -174,7 +177,7 @@ fn the_best_weights_are_kept_and_patience_ends_the_training() {
     let run = Run::new();
     run.example("sunspots.csv");
     // a learning rate with which the loss goes up and down
-    let flags = "train sunspots.csv --cell lstm --lr 0.05 --no-plot --log log.csv";
+    let flags = "train sunspots.csv --cell lstm --lr 0.05 --target-as value --no-plot --log log.csv";
     let answer = run.ok(&format!("{flags} --epochs 40 --patience 3"));
     let losses = held_out_losses(&run.text("log.csv"));
     let best = losses.iter().copied().reduce(|best, row| if row.1 < best.1 { row } else { best }).unwrap();
@@ -206,7 +209,7 @@ fn scalers_are_fitted_on_the_training_part_only() {
         ("--scale min-max", least, most - least),
         ("--scale none", 0.0, 1.0),
     ] {
-        run.ok(&format!("train sunspots.csv --epochs 1 --no-plot {flag}"));
+        run.ok(&format!("train sunspots.csv --epochs 1 --target-as value --no-plot {flag}"));
         let (x, y) = scalers(&run, "model.safetensors");
         assert_eq!(x, y);
         assert!((x.shift()[0] - shift).abs() <= 1e-6 * shift, "{flag}: {:?}, not {shift}", x.shift());
@@ -219,8 +222,8 @@ fn scalers_are_fitted_on_the_training_part_only() {
         .enumerate()
         .map(|(i, line)| if i > 247 { format!("{},9999\n", 1699 + i) } else { format!("{line}\n") });
     run.file("changed.csv", changed.collect::<String>());
-    run.ok("train sunspots.csv --steps 11 --no-plot --out a.safetensors");
-    run.ok("train changed.csv --steps 11 --no-plot --out b.safetensors");
+    run.ok("train sunspots.csv --target-as value --steps 11 --no-plot --out a.safetensors");
+    run.ok("train changed.csv --target-as value --steps 11 --no-plot --out b.safetensors");
     assert_eq!(scalers(&run, "a.safetensors"), scalers(&run, "b.safetensors"));
     assert!(run.tensors("a.safetensors") == run.tensors("b.safetensors"));
 }

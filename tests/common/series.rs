@@ -4,10 +4,10 @@
 #[cfg(feature = "evaluate")]
 use rnnstep::evaluate::backtest::{Protocol, Window};
 use rnnstep::random::{Purpose, Random};
-use rnnstep::train::Recipe;
-use rnnstep::train::{Length, Plan, Table};
+
+use rnnstep::train::{Length, Plan, Recipe, Table, TargetAs};
 use rnnstep::units::scaler::Scaling;
-use rnnstep::{CellKind, Shape, TargetTransform, Tensor};
+use rnnstep::{CellKind, Shape, Tensor};
 
 pub fn column(values: &[f32]) -> Tensor<f64> {
     Tensor::new([values.len(), 1], wide(values)).unwrap()
@@ -24,7 +24,7 @@ pub fn table(values: &[f32]) -> Table {
 }
 
 /// A training by windows of 10 rows, side by side by none, the last fifth held out.
-pub fn plan(cell: CellKind, hidden: usize, transform: TargetTransform, epochs: u64, recipe: Recipe) -> Plan {
+pub fn plan(cell: CellKind, hidden: usize, transform: impl Into<TargetAs>, epochs: u64, recipe: Recipe) -> Plan {
     Plan {
         shape: Shape::new(cell, 1, hidden, 1, 1).unwrap(),
         seq_len: 10,
@@ -32,7 +32,7 @@ pub fn plan(cell: CellKind, hidden: usize, transform: TargetTransform, epochs: u
         batch: 1,
         val_fraction: 0.2,
         scaling: Scaling::Standard,
-        transform,
+        transform: transform.into(),
         bounds: vec![],
         length: Length::Epochs(epochs),
         patience: None,

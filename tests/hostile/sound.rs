@@ -324,7 +324,7 @@ fn what_belongs_to_another_training_is_refused() {
         batch: 1,
         val_fraction: 0.25,
         scaling: Scaling::Standard,
-        transform: TargetTransform::Value,
+        transform: TargetTransform::Value.into(),
         bounds: vec![],
         length: Length::Epochs(1),
         patience: Some(1),

@@ -4,12 +4,11 @@
 use crate::series::{self, noise, protocol, table, wide};
 use rnnstep::evaluate::backtest::{Evaluation, Forecaster, Protocol, Verdict, Window, evaluate};
 use rnnstep::series::naive::Naive;
-use rnnstep::train::Recipe;
-use rnnstep::train::{Plan, Table};
+use rnnstep::train::{Plan, Recipe, Table, TargetAs};
 use rnnstep::{CellKind, Cpu, Device, Model, Shape, Stream, TargetTransform, Tensor};
 use std::cell::RefCell;
 
-fn plan(transform: TargetTransform, epochs: u64, seed: u64) -> Plan {
+fn plan(transform: impl Into<TargetAs>, epochs: u64, seed: u64) -> Plan {
     series::plan(CellKind::Lstm, 8, transform, epochs, Recipe { seed, ..Recipe::default() })
 }
 
@@ -77,7 +76,8 @@ fn what_can_be_learned_is_found() {
 fn nothing_looks_ahead() {
     let values = waves(200);
     let refit = Protocol { refit: Some(15), horizon: 2, ..protocol(140, 2) };
-    for transform in [TargetTransform::Value, TargetTransform::Change, TargetTransform::SeasonalChange { season: 12 }] {
+    let given = [TargetTransform::Value, TargetTransform::Change, TargetTransform::SeasonalChange { season: 12 }];
+    for transform in given.map(TargetAs::from).into_iter().chain([TargetAs::Auto, TargetAs::Residual]) {
         let plan = plan(transform, 3, 1);
         let all = walk(&values, &refit, &plan);
         for cut in [155, 171, 199] {
@@ -161,7 +161,8 @@ fn further_ahead_is_fed_back() {
     // the targets are the inputs in another order
     let targets: Vec<f64> = rows.data().chunks(2).flat_map(|row| [row[1], row[0]]).collect();
     let table = Table::new(rows.clone(), Tensor::new([300, 2], targets).unwrap(), Some(vec![1, 0])).unwrap();
-    for transform in [TargetTransform::Value, TargetTransform::Change, TargetTransform::SeasonalChange { season: 7 }] {
+    let given = [TargetTransform::Value, TargetTransform::Change, TargetTransform::SeasonalChange { season: 7 }];
+    for transform in given.map(TargetAs::from).into_iter().chain([TargetAs::Residual]) {
         let plan = Plan { shape: Shape::new(CellKind::Gru, 2, 9, 1, 2).unwrap(), ..plan(transform, 2, 4) };
         let model = plan.start(&[&table], device(), Default::default()).unwrap().finish().unwrap().model;
         let walk = Protocol { horizon: 5, warm_up: 1000, ..protocol(20, 5) };

@@ -3,13 +3,12 @@
 
 use crate::series::{self, noise, table};
 use rnnstep::evaluate::backtest::{Evaluation, Forecaster, Learned, Protocol, Verdict, evaluate};
-use rnnstep::train::Recipe;
-use rnnstep::train::{Plan, Table};
+use rnnstep::train::{Plan, Recipe, Table, TargetAs};
 use rnnstep::units::scaler::Scaling;
 use rnnstep::{CellKind, Cpu, Device, Learner, LearnerOptions, Levels, Loss, Model, Shape, TargetTransform, Tensor};
 use std::cell::Cell;
 
-fn plan(transform: TargetTransform, loss: Loss, epochs: u64) -> Plan {
+fn plan(transform: impl Into<TargetAs>, loss: Loss, epochs: u64) -> Plan {
     series::plan(CellKind::Gru, 9, transform, epochs, Recipe { seed: 3, loss, ..Recipe::default() })
 }
 
@@ -61,9 +60,9 @@ fn bits(values: &[f64]) -> Vec<u64> {
 }
 
 /// Forms, heads that say a distribution, and columns that do not go in.
-fn kinds() -> Vec<(Table, TargetTransform, Loss)> {
+fn kinds() -> Vec<(Table, TargetAs, Loss)> {
     let quantiles = Loss::Quantiles(Levels::new(&[0.1, 0.5, 0.9]).unwrap());
-    vec![
+    let given = [
         (crossed(120), TargetTransform::Value, Loss::Mse),
         (crossed(120), TargetTransform::Change, Loss::Huber),
         (crossed(120), TargetTransform::SeasonalChange { season: 12 }, Loss::Mse),
@@ -71,7 +70,9 @@ fn kinds() -> Vec<(Table, TargetTransform, Loss)> {
         (crossed(120), TargetTransform::Value, quantiles),
         (apart(120), TargetTransform::Value, Loss::Mse),
         (apart(120), TargetTransform::Value, Loss::Gaussian),
-    ]
+    ];
+    let residuals = [Loss::Mse, Loss::Gaussian].map(|loss| (crossed(120), TargetAs::Residual, loss));
+    given.into_iter().map(|(table, transform, loss)| (table, transform.into(), loss)).chain(residuals).collect()
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn it_is_a_learner_driven_by_hand() {
                 let units = model.units().unwrap().clone();
                 let mut by_hand = Learner::new(model, learner, Cpu::widest()).unwrap();
                 by_hand.pause();
-                for t in from - 50 - transform.lag()..(from + 13).min(119) {
+                for t in from - 50 - units.transform().lag()..(from + 13).min(119) {
                     let (x, came) = (&table.inputs().data()[t * inputs..], &table.targets().data()[t * width..]);
                     let y = units.point(by_hand.predict_f64(&x[..inputs]).unwrap()).to_vec();
                     by_hand.learn_f64(&came[..width]).unwrap();
@@ -147,9 +148,10 @@ fn without_learning_it_is_the_model() {
 fn it_does_not_look_ahead() {
     let values = waves(200, 1);
     for (transform, adapt) in [
-        (TargetTransform::Value, Some(0.99)),
-        (TargetTransform::Change, None),
-        (TargetTransform::SeasonalChange { season: 12 }, None),
+        (TargetTransform::Value.into(), Some(0.99)),
+        (TargetTransform::Change.into(), None),
+        (TargetTransform::SeasonalChange { season: 12 }.into(), None),
+        (TargetAs::Residual, Some(0.99)),
     ] {
         let learner = LearnerOptions { adapt, ..options(Loss::Mse) };
         let protocol = Protocol { refit: Some(25), ..protocol(140, 2, learner) };

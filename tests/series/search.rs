@@ -8,8 +8,8 @@ use rnnstep::evaluate::backtest::{Protocol, Window, evaluate};
 use rnnstep::evaluate::search::{Attempt, BRACKET, Found, Journal, Rung, Search, rungs};
 use rnnstep::random::{Purpose, Random};
 use rnnstep::series::one_step::warm_up;
-use rnnstep::train::Recipe;
-use rnnstep::train::{Length, Plan, Table};
+
+use rnnstep::train::{Length, Plan, Recipe, Table, TargetAs};
 use rnnstep::{CellKind, Cpu, Error, TargetTransform, Tensor};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -86,28 +86,31 @@ fn candidates_are_balanced_and_do_not_depend_on_how_many_there_are() {
     // where little can be chosen there are few
     let space = search.space();
     (space.cells, space.hidden, space.lr) = (vec![CellKind::Gru], vec![3], (0.01, 0.01));
-    (space.layers, space.transforms) = (vec![1], vec![TargetTransform::Value, TargetTransform::Change]);
+    (space.layers, space.transforms) =
+        (vec![1], [TargetTransform::Value, TargetTransform::Change].map(Into::into).into());
     assert_eq!(search.candidates(1000).len(), 1 + 2 * search.space().seq_lens.len());
 }
 
 #[test]
 fn forms_are_those_that_the_rows_allow() {
     let transforms = |values: &[f32]| search(values, &plan(1)).space().transforms.clone();
+    let given = |transforms: &[TargetTransform]| transforms.iter().map(|&one| one.into()).collect::<Vec<TargetAs>>();
     let noise: Vec<f32> = {
         let mut random = Random::new(4, Purpose::Order, 0);
         (0..300).map(|_| random.uniform() + 1.0).collect()
     };
-    assert_eq!(transforms(&noise), [TargetTransform::Value, TargetTransform::Change, TargetTransform::RelativeChange]);
-    assert_eq!(transforms(&wave(300)).last(), Some(&TargetTransform::SeasonalChange { season: 14 }));
+    let three = [TargetTransform::Value, TargetTransform::Change, TargetTransform::RelativeChange];
+    assert_eq!(transforms(&noise), given(&three));
+    assert_eq!(transforms(&wave(300)).last(), Some(&TargetTransform::SeasonalChange { season: 14 }.into()));
     let mut zero = noise.clone();
     zero[299] = 0.0;
     assert_eq!(transforms(&zero).len(), 3, "a zero that is not looked at");
     zero[3] = 0.0;
-    assert_eq!(transforms(&zero), [TargetTransform::Value, TargetTransform::Change]);
+    assert_eq!(transforms(&zero), given(&three[..2]));
     let column = |values: &[f32]| Tensor::new([values.len(), 1], values.to_vec()).unwrap();
     let other = Table::new(column(&noise), column(&wave(300)), None).unwrap();
     let mut search = Search::new(&other, plan(1), &[], 0.2, Cpu::detect().unwrap()).unwrap();
-    assert_eq!(search.space().transforms, [TargetTransform::Value], "a target that is no input has no last value");
+    assert_eq!(search.space().transforms, given(&three[..1]), "a target that is no input has no last value");
 }
 
 #[test]
@@ -189,7 +192,7 @@ fn rows_of_the_test_part_are_never_looked_at() {
 fn the_score_is_that_of_a_walk() {
     let values = wave(300);
     for transform in [TargetTransform::Value, TargetTransform::Change, TargetTransform::SeasonalChange { season: 14 }] {
-        let plan = Plan { transform, ..plan(12) };
+        let plan = plan(12).with_transform(transform);
         let search = search(&values, &plan);
         let (found, _) = run(&search, 1, 1, &[]);
         let (winner, attempt) = found.winner.unwrap();
@@ -229,7 +232,8 @@ fn what_grows_is_told_by_its_changes() {
     let search = search(&values, &plan(20));
     let (found, _) = run(&search, 27, 2, &[]);
     let (plan, attempt) = found.winner.unwrap();
-    assert!(matches!(plan.transform, TargetTransform::Change | TargetTransform::RelativeChange), "{plan:?}");
+    let changes = [TargetTransform::Change, TargetTransform::RelativeChange].map(TargetAs::from);
+    assert!(changes.contains(&plan.transform), "{plan:?}");
     assert!(attempt.score.unwrap() < 1.1, "{attempt:?}");
     let (evaluation, _) = search.test(&table(&values), &plan).unwrap();
     assert_eq!(evaluation.origins, 319..399);
@@ -241,7 +245,7 @@ fn an_obviously_better_candidate_wins() {
     let mut lame = plan(30);
     lame.recipe.lr = 1e-7;
     let mut search = search(&wave(400), &lame);
-    search.space().transforms = vec![TargetTransform::Value];
+    search.space().transforms = vec![TargetTransform::Value.into()];
     let (found, attempts) = run(&search, 12, 2, &[]);
     let (winner, attempt) = found.winner.unwrap();
     let base = attempts.iter().find(|text| text.contains("candidate: 0,")).unwrap();

@@ -6,19 +6,31 @@ use proptest::prelude::*;
 use rnnstep::Units;
 use rnnstep::cpu::Threads;
 use rnnstep::model::{file, fixed};
+use rnnstep::units::autoregression::Autoregression;
+use rnnstep::units::transform::Fitted;
 use rnnstep::{
     CellKind, Cpu, Error, Fixed, Isa, Model, Order, Scaler, Shape, State, Stream, Streams, TargetTransform, Tensor,
 };
 
 const INPUT: usize = 3;
 
-pub fn transforms() -> impl Strategy<Value = TargetTransform> {
+pub fn transforms(columns: usize) -> impl Strategy<Value = Fitted> {
     prop_oneof![
-        Just(TargetTransform::Value),
-        Just(TargetTransform::Change),
-        Just(TargetTransform::RelativeChange),
-        (1..9_usize).prop_map(|season| TargetTransform::SeasonalChange { season }),
+        Just(TargetTransform::Value.into()),
+        Just(TargetTransform::Change.into()),
+        Just(TargetTransform::RelativeChange.into()),
+        (1..9_usize).prop_map(|season| TargetTransform::SeasonalChange { season }.into()),
+        (prop::collection::vec((1..9_usize, -0.6..0.6), 1..5), 0..9_usize)
+            .prop_map(move |(terms, difference)| residual(&terms, difference, columns)),
     ]
+}
+
+/// The residuals of one or two autoregressions, of which the second has one term more.
+fn residual(terms: &[(usize, f64)], difference: usize, columns: usize) -> Fitted {
+    let more = [terms, &[(2, 0.25)]].concat();
+    let of = |center, terms| Autoregression::new(center, 0.125, terms).unwrap();
+    let both = vec![of(0.5, terms), of(-1.0, &more)];
+    Fitted::residual(both.into_iter().take(columns).collect::<Vec<_>>(), difference)
 }
 
 fn scaler(width: usize) -> Scaler {
@@ -27,7 +39,7 @@ fn scaler(width: usize) -> Scaler {
 }
 
 /// A model of three inputs that predicts the last one and the first one, in this order.
-fn model(cell: CellKind, hidden: usize, layers: usize, transform: TargetTransform, seed: u64) -> Model {
+fn model(cell: CellKind, hidden: usize, layers: usize, transform: impl Into<Fitted>, seed: u64) -> Model {
     let shape = Shape::new(cell, INPUT, hidden, layers, 2).unwrap();
     let units = Units::scaled(scaler(INPUT), scaler(2)).with_transform(transform, &[2, 0]).unwrap();
     Model::random(shape, seed).unwrap().with_units(units).unwrap()
@@ -46,9 +58,16 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// y of a network that knows nothing of forms, with the form taken and given back by hand as its description says.
 fn by_hand(model: &Model, x: &Tensor) -> Vec<f32> {
     let units = model.units().unwrap();
-    let (transform, targets) = (units.transform(), [2, 0]);
+    let (transform, targets, regressions) = (units.transform(), [2, 0], units.fitted().autoregressions());
     let plain = model.clone().with_units(Units::scaled(units.x().clone(), units.y().clone())).unwrap();
     let before = |t: usize, column: usize| x.data()[t.saturating_sub(transform.lag()) * INPUT + column];
+    // center + intercept + Σ coefficient · (value - center), in f64
+    let expected = |t: usize, d: usize| {
+        let value = |lag: usize| f64::from(x.data()[t.saturating_sub(lag) * INPUT + targets[d]]);
+        let center = if d == 0 { 0.5 } else { -1.0 };
+        let sum: f64 = regressions[d].terms().map(|(lag, coefficient)| coefficient * (value(lag) - center)).sum();
+        (center + (0.125 + sum)) as f32
+    };
     let mut rows = x.data().to_vec();
     for t in 0..x.rows().0 {
         for column in targets {
@@ -62,6 +81,10 @@ fn by_hand(model: &Model, x: &Tensor) -> Vec<f32> {
                     } else {
                         (now - b) / b.abs()
                     }
+                }
+                TargetTransform::Residual { difference: 0, .. } => now,
+                TargetTransform::Residual { difference, .. } => {
+                    now - x.data()[t.saturating_sub(difference) * INPUT + column]
                 }
             };
         }
@@ -78,6 +101,7 @@ fn by_hand(model: &Model, x: &Tensor) -> Vec<f32> {
                 TargetTransform::Value => said,
                 TargetTransform::Change | TargetTransform::SeasonalChange { .. } => b + said,
                 TargetTransform::RelativeChange => b + b.abs() * said,
+                TargetTransform::Residual { .. } => expected(t + 1, d) + said,
             };
         }
     }
@@ -92,7 +116,7 @@ proptest! {
         cell in prop::sample::select(CellKind::ALL.to_vec()),
         hidden in prop::sample::select(vec![1, 8, 9, 16, 33]),
         layers in 1..3_usize,
-        transform in transforms(),
+        transform in transforms(2),
         rows in 1..40_usize,
         seed: u64,
     ) {
@@ -157,10 +181,10 @@ proptest! {
 
 #[test]
 fn a_step_allocates_nothing() {
-    for transform in
-        [TargetTransform::Change, TargetTransform::RelativeChange, TargetTransform::SeasonalChange { season: 5 }]
-    {
-        let model = model(CellKind::Lstm, 17, 1, transform, 1);
+    let given =
+        [TargetTransform::Change, TargetTransform::RelativeChange, TargetTransform::SeasonalChange { season: 5 }];
+    for transform in given.map(Fitted::from).into_iter().chain([residual(&[(1, 0.5), (7, -0.5)], 1, 2)]) {
+        let model = model(CellKind::Lstm, 17, 1, transform.clone(), 1);
         let mut stream = Stream::new(model.clone()).unwrap();
         let mut streams = Streams::new(model, Cpu::widest(), Threads::default(), 2).unwrap();
         let handles = [streams.open().unwrap(), streams.open().unwrap()];
@@ -183,18 +207,25 @@ fn a_step_allocates_nothing() {
 fn a_file_keeps_the_form() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
-    for transform in [
+    let residual = residual(&[(1, 0.1), (12, -1.0 / 3.0)], 12, 2);
+    let given = [
         TargetTransform::Value,
         TargetTransform::Change,
         TargetTransform::RelativeChange,
         TargetTransform::SeasonalChange { season: 12 },
-    ] {
-        let model = model(CellKind::Gru, 9, 1, transform, 3);
+    ];
+    for transform in [residual].into_iter().chain(given.map(Fitted::from)) {
+        let model = model(CellKind::Gru, 9, 1, transform.clone(), 3);
         model.save(&path).unwrap();
         let read = file::load(&path, &file::ReadOptions::default(), Cpu::widest()).unwrap();
         assert_eq!(read.model.units(), model.units());
         // a program that knows no forms refuses a file that has one, and reads any other
-        assert_eq!(read.metadata.version, if transform == TargetTransform::Value { 1 } else { 2 });
+        let version = match transform.transform() {
+            TargetTransform::Value => 1,
+            TargetTransform::Residual { .. } => 4,
+            _ => 2,
+        };
+        assert_eq!(read.metadata.version, version);
     }
     let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
     assert!(text.contains(r#""target\":{\"as\":\"seasonal-change\",\"season\":12,\"inputs\":[2,0]}"#), "{text}");
@@ -218,4 +249,35 @@ fn a_fixed_model_has_no_values_of_before_and_says_so() {
         assert!(message.contains("predicts changes"), "{message}");
     }
     let _: Small = Fixed::from_model(&model(CellKind::Gru, 9, 1, TargetTransform::Value, 3)).unwrap();
+}
+
+/// A state of one model continues in another one with other coefficients: the last values count, and not what the first
+/// model expected.
+#[test]
+fn a_state_moves_to_another_autoregression() {
+    let [first, second] = [0.5, -0.25].map(|a| model(CellKind::Gru, 9, 1, residual(&[(1, a), (3, 0.5)], 1, 2), 3));
+    let x = series(30);
+    let states = [&first, &second].map(|model| {
+        let mut state = State::new(model.shape(), 1);
+        model.forward(Cpu::widest(), &x, Order::BatchFirst, &mut state).unwrap();
+        state
+    });
+    // the same last values, and a state of the network that is the same for both
+    let mut moved = states[0].clone();
+    moved.set_h(states[1].h().data()).unwrap();
+    let next = series(3);
+    let of = |state: &State| {
+        let mut all =
+            vec![second.forward(Cpu::widest(), &next, Order::BatchFirst, &mut state.clone()).unwrap().into_data()];
+        let mut stream = Stream::new(second.clone()).unwrap();
+        stream.set_state(state).unwrap();
+        all.push(next.data().chunks(INPUT).flat_map(|x| stream.step(x).unwrap().to_vec()).collect());
+        let mut streams = Streams::new(second.clone(), Cpu::widest(), Threads::default(), 1).unwrap();
+        let handle = streams.open().unwrap();
+        streams.set_state(handle, state).unwrap();
+        all.push(next.data().chunks(INPUT).flat_map(|x| streams.step(handle, x).unwrap().to_vec()).collect());
+        all
+    };
+    let all = [of(&states[1]), of(&moved)].concat();
+    assert!(all.iter().all(|y| bits(y) == bits(&all[0])), "{all:?}");
 }

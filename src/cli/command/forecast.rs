@@ -10,7 +10,7 @@ use crate::cli::args::table::{ModelTableArgs, check_extension};
 use crate::cli::args::{config, number};
 use crate::cli::failure::Failure;
 use crate::cli::output::screen::{Screen, say_once};
-use crate::cli::output::{files, rows};
+use crate::cli::output::{files, report, rows};
 use clap::Args;
 use rnnstep::data::series::Time;
 use rnnstep::data::windows::Windows;
@@ -199,6 +199,14 @@ fn ahead(
     }
     let options = Options::new(args.steps, levels).with_paths(args.paths).with_seed(args.seed);
     let state = read_state(args.init_state.as_deref(), &loaded.model, 1)?;
+    let (rows, lag) = (history.rows().0, loaded.model.lag());
+    if args.init_state.is_none() && rows < lag {
+        let rows = report::counted(rows, "row");
+        let line = format!(
+            "note: the history has {rows}, but the model looks back {lag}; those before the history count as its first row"
+        );
+        say_once("short", &line);
+    }
     let forecast = Forecast::after(&state, loaded, device, args.model.device.cpu()?, history, &options)?;
     if let Some(basis) = &forecast.basis {
         note_basis(basis, args.steps, levels);

@@ -26,6 +26,8 @@ const COLUMNS: usize = 100;
 const OPTIONS: usize = 100;
 /// The longest value of a recipe that is printed in full, in characters.
 const LONGEST: usize = 300;
+/// The terms of an autoregression that are printed.
+const TERMS: usize = 8;
 
 #[derive(Args)]
 #[command(mut_arg("recurrent", |arg| arg.requires("model")), mut_arg("head", |arg| arg.requires("model")))]
@@ -272,9 +274,19 @@ fn units(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
                 "the difference from the row before, divided by the absolute value before".into()
             }
             TargetTransform::SeasonalChange { season } => format!("the difference from the value {season} rows before"),
+            TargetTransform::Residual { .. } => "what a linear autoregression leaves over".to_string(),
             TargetTransform::Change | TargetTransform::Value => "the difference from the row before".to_string(),
         };
         screen.line(format_args!("  target      the network predicts {what}; the model takes and gives values"))?;
+        for (d, autoregression) in units.fitted().autoregressions().iter().enumerate().take(COLUMNS) {
+            let name = loaded.metadata.columns.targets.get(d).map_or_else(|| (d + 1).to_string(), |name| shown(name));
+            let terms: Vec<String> =
+                autoregression.terms().map(|(lag, coefficient)| format!("{coefficient:.4} at lag {lag}")).collect();
+            let (first, more) = terms.split_at(terms.len().min(TERMS));
+            let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+            let terms = first.join(", ");
+            screen.line(format_args!("  regression  output {name}: {terms}{more}"))?;
+        }
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 use super::columns;
 use super::screen::Screen;
 use crate::cli::failure::Failure;
-use rnnstep::Tensor;
 use rnnstep::error::shown;
 use rnnstep::plot::{Line, Plot, Role, terminal};
 use rnnstep::series::one_step::{HeldOut, Score};
+use rnnstep::{TargetTransform, Tensor};
 use std::time::Duration;
 
 /// Rows of the held-out part that a plot shows.
@@ -135,6 +135,15 @@ pub fn gain(gain: f64) -> String {
 pub fn plot(plot: &Plot, screen: &mut Screen) -> Result<(), Failure> {
     let text = terminal::render(plot, screen.width(), 14, screen.colour());
     screen.picture(&text)
+}
+
+/// What a network predicts, in words.
+pub fn target_in_words(transform: TargetTransform) -> String {
+    match transform {
+        TargetTransform::SeasonalChange { season } => format!("change over {season} rows"),
+        TargetTransform::Residual { lag, .. } => format!("residual of an autoregression over {}", counted(lag, "row")),
+        other => other.name().replace('-', " "),
+    }
 }
 
 /// `1 block`, `2 blocks`.

@@ -227,6 +227,8 @@ pub struct Evaluation {
     pub horizon: usize,
     /// How many times a model was trained.
     pub folds: usize,
+    /// The target transform of the first model.
+    pub transform: TargetTransform,
     /// One entry for each target.
     pub columns: Vec<Column>,
     /// What the learner did, if there is one.
@@ -251,11 +253,14 @@ pub fn evaluate(
     let folds = protocol.folds(table.rows());
     let first_part = folds.first().map_or(0..0, |(training, _)| training.clone());
     let mut targets = Target::all(table, protocol, &first_part);
-    let mut by_model = Vec::new();
+    let (mut by_model, mut transform) = (Vec::new(), TargetTransform::Value);
     let mut by_learner = learner.map(|_| (Vec::new(), Learned::default()));
     for (number, (training, origins)) in folds.iter().enumerate() {
         let model = model_of(&table.part(training.clone())?, number, folds.len())?;
-        if let (0, Some(TargetTransform::SeasonalChange { season })) = (number, model.units().map(Units::transform)) {
+        if let (0, Some(of_model)) = (number, model.units().map(Units::transform)) {
+            transform = of_model;
+        }
+        if let (0, TargetTransform::SeasonalChange { season }) = (number, transform) {
             targets.iter_mut().for_each(|target| target.add_season(season));
         }
         by_model.extend(model_forecasts(&model, table, device, origins.clone(), protocol)?);
@@ -278,6 +283,7 @@ pub fn evaluate(
     Ok(Evaluation {
         horizon: protocol.horizon,
         folds: folds.len(),
+        transform,
         columns: columns.collect(),
         learned: by_learner.map(|(_, learned)| learned),
         origins,

@@ -435,14 +435,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A short description of a candidate.
 fn about(plan: &Plan) -> String {
     let Plan { shape, seq_len, transform, recipe, .. } = plan;
-    let transform =
-        serde_json::to_value(transform).ok().and_then(|transform| Some(transform.get("as")?.as_str()?.to_string()));
     format!(
         "cell {} hidden {} layers {} seq-len {seq_len} lr {} target-as {}",
         shape.cell.name(),
         shape.hidden,
         shape.layers,
         recipe.lr,
-        transform.unwrap_or_default()
+        transform.name()
     )
 }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::net::shape::Shape;
 use crate::random::{Purpose, Random};
 use crate::series::naive;
-use crate::train::{Plan, Table};
+use crate::train::{Plan, Table, TargetAs};
 use crate::units::transform::TargetTransform;
 use std::collections::HashSet;
 
@@ -29,7 +29,7 @@ pub struct Space {
     /// The smallest and the largest learning rate. It is drawn from a log-uniform distribution between them.
     pub lr: (f64, f64),
     /// Target transforms.
-    pub transforms: Vec<TargetTransform>,
+    pub transforms: Vec<TargetAs>,
 }
 
 impl Space {
@@ -56,7 +56,7 @@ impl Space {
             layers: vec![1, 2],
             seq_lens: [10, 20, 40, 80].into_iter().filter(fits).collect(),
             lr: (1e-3, 3e-2),
-            transforms,
+            transforms: transforms.into_iter().map(TargetAs::Given).collect(),
         }
     }
 
@@ -124,7 +124,7 @@ fn place(dimension: u64, round: usize) -> u64 {
     dimension << 48 | round as u64
 }
 
-type Key = (CellKind, usize, usize, usize, u64, TargetTransform);
+type Key = (CellKind, usize, usize, usize, u64, TargetAs);
 
 fn key(plan: &Plan) -> Key {
     let shape = &plan.shape;

@@ -21,9 +21,10 @@ use crate::net::layout::Layout;
 use crate::net::shape::Shape;
 use crate::objective::loss::Loss;
 use crate::tensor::{Array, Stored, Tensor, Value};
+use crate::units::autoregression::Autoregression;
 use crate::units::bounds::Bounds;
 use crate::units::scaler::Scaler;
-use crate::units::transform::TargetTransform;
+use crate::units::transform::{Fitted, TargetTransform};
 use container::{Container, MAX_FILE, MAX_HEADER};
 use infer::{Found, Known};
 pub use model::{Loaded, load, save};
@@ -61,8 +62,8 @@ pub struct Metadata {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_scaler: Option<Scaler>,
     /// The target transform of the predicted columns, and the number of the input that each of them is; `None` for
-    /// values. Files with a target transform have version 2, so that an older program, which would ignore it, refuses
-    /// them.
+    /// values. Files with a target transform have version 2, and those with autoregressions version 4, so that an older
+    /// program, which would ignore it, refuses them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
     /// The loss that decides what a row of y means, if that is more than a value for each predicted column. Such files
@@ -94,11 +95,13 @@ pub struct Metadata {
 
 impl Metadata {
     /// The newest version of the format.
-    pub const VERSION: u32 = 3;
+    pub const VERSION: u32 = 4;
 
     /// The version that a file with this metadata needs.
     fn version_needed(&self) -> u32 {
+        let is_residual = |target: &Target| matches!(target.fitted.transform(), TargetTransform::Residual { .. });
         match self {
+            _ if self.target.as_ref().is_some_and(is_residual) => 4,
             _ if !self.bounds.is_empty() => 3,
             _ if self.target.is_some() || self.says.is_some() => 2,
             _ => 1,
@@ -107,39 +110,57 @@ impl Metadata {
 }
 
 /// The target transform of the predicted columns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RawTarget")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawTarget", into = "RawTarget")]
 pub struct Target {
     /// The target transform.
-    #[serde(flatten)]
-    pub transform: TargetTransform,
+    pub fitted: Fitted,
     /// For each predicted column, the number of the input that it is, from 0.
     pub inputs: Vec<usize>,
 }
 
-/// The fields of a [`Target`] in a file. It is read first, because it skips unknown fields: the derived reader of
-/// [`Target`] would keep them in memory.
-#[derive(Deserialize)]
+/// The fields of a [`Target`] in a file.
+#[derive(Serialize, Deserialize)]
 struct RawTarget {
     #[serde(rename = "as")]
-    transform: String,
+    transform: Cow<'static, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     season: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    difference: Option<usize>,
+    /// One for each predicted column, if the network predicts residuals.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    autoregressions: Vec<Autoregression>,
     inputs: Vec<usize>,
 }
 
 impl TryFrom<RawTarget> for Target {
     type Error = String;
 
-    fn try_from(RawTarget { transform, season, inputs }: RawTarget) -> Result<Self, String> {
-        let transform = match (transform.as_str(), season) {
-            ("value", _) => TargetTransform::Value,
-            ("change", _) => TargetTransform::Change,
-            ("relative-change", _) => TargetTransform::RelativeChange,
-            ("seasonal-change", Some(season)) => TargetTransform::SeasonalChange { season },
+    fn try_from(raw: RawTarget) -> Result<Self, String> {
+        let RawTarget { transform, season, difference, autoregressions, inputs } = raw;
+        let fitted = match (&*transform, season) {
+            ("value", _) => TargetTransform::Value.into(),
+            ("change", _) => TargetTransform::Change.into(),
+            ("relative-change", _) => TargetTransform::RelativeChange.into(),
+            ("seasonal-change", Some(season)) => TargetTransform::SeasonalChange { season }.into(),
             ("seasonal-change", None) => return Err("target: a seasonal change needs a season".into()),
+            ("residual", _) => Fitted::residual(autoregressions, difference.unwrap_or(0)),
             (other, _) => return Err(format!("target: unknown target transform {}", quoted(other))),
         };
-        Ok(Self { transform, inputs })
+        Ok(Self { fitted, inputs })
+    }
+}
+
+impl From<Target> for RawTarget {
+    fn from(Target { fitted, inputs }: Target) -> Self {
+        let transform = fitted.transform().name().into();
+        let (season, difference) = match fitted.transform() {
+            TargetTransform::SeasonalChange { season } => (Some(season), None),
+            TargetTransform::Residual { difference, .. } => (None, Some(difference)),
+            _ => (None, None),
+        };
+        Self { transform, season, difference, autoregressions: fitted.autoregressions().to_vec(), inputs }
     }
 }
 

@@ -63,7 +63,7 @@ pub fn load(path: impl AsRef<Path>, options: &ReadOptions, cpu: Cpu) -> Result<L
         (Some(x), Some(y)) => {
             let mut units = Units::scaled(x.clone(), y.clone());
             if let Some(target) = &file.metadata.target {
-                units = units.with_transform(target.transform, &target.inputs).map_err(in_file)?;
+                units = units.with_transform(target.fitted.clone(), &target.inputs).map_err(in_file)?;
             }
             if let Some(says) = file.metadata.says {
                 units = units.with_loss(says).map_err(in_file)?;
@@ -96,7 +96,7 @@ pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &
         target: model
             .units()
             .filter(|units| units.transform() != TargetTransform::Value)
-            .map(|units| Target { transform: units.transform(), inputs: units.columns().to_vec() }),
+            .map(|units| Target { fitted: units.fitted().clone(), inputs: units.columns().to_vec() }),
         reference: Some(Reference { x: x.into_data(), y: y.into_data(), seq_len }),
         ..metadata.clone()
     };

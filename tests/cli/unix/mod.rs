@@ -29,7 +29,7 @@ fn said(run: &Run, script: &str) -> (String, String, Option<i32>) {
 /// A model of the sunspots.
 fn trained(run: &Run) {
     run.example("sunspots.csv");
-    run.ok("train sunspots.csv --cell gru --hidden 4 --epochs 1 --no-plot --out m.safetensors");
+    run.ok("train sunspots.csv --cell gru --hidden 4 --epochs 1 --target-as value --no-plot --out m.safetensors");
 }
 
 /// Three series of one table, in long form.

@@ -205,7 +205,7 @@ fn metadata_must_agree_with_the_tensors() {
     assert_refused(&reference(5, 3, 3), &["reference x has 5 values"]);
     assert_refused(&reference(6, 4, 3), &["reference y has 4 values"]);
     assert_refused(&reference(6, 3, u64::MAX), &["reference x"]);
-    assert_refused(&with(&json!({ "version": 4, "shape": 7 })), &["format version 4"]);
+    assert_refused(&with(&json!({ "version": 5, "shape": 7 })), &["format version 5"]);
     assert_refused(&with(&json!({})), &["version"]);
     assert_refused(&with(&json!({ "version": 1, "seq_len": "many" })), &["metadata", "many"]);
     assert_refused(&container(&tensors, Some("{\"version\":\n1")), &["metadata"]);

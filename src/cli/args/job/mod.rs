@@ -52,7 +52,10 @@ pub enum StateMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetAs {
+    /// Whichever of the others is closest to the next row in the training part, before any network learns
+    Auto,
     /// The value itself
+    // a recipe without a target transform was written before there was another one
     #[default]
     Value,
     /// The difference from the row before
@@ -61,6 +64,8 @@ pub enum TargetAs {
     RelativeChange,
     /// The difference from the row one season before
     SeasonalChange,
+    /// What a linear autoregression leaves over
+    Residual,
 }
 
 /// Passes over all windows of a file, by default.
@@ -115,9 +120,9 @@ pub struct Job {
     /// How columns are scaled, fitted on the training part [default: standard for a table, else none]
     #[arg(long, value_parser = value::scaling(), help_heading = "Windows")]
     pub scale: Option<Scaling>,
-    /// Target transform: whether the network reads and predicts the target columns as values or as differences; the
-    /// predictions that are printed or written are values in any case
-    #[arg(long, value_enum, default_value = "value", help_heading = "Windows")]
+    /// Target transform: whether the network reads and predicts the target columns as values, as differences or as
+    /// residuals; the predictions that are printed or written are values in any case
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Windows")]
     #[serde(default)]
     pub target_as: TargetAs,
     /// Rows of a season, for --target-as seasonal-change; evaluate and search also compare with the value one season
@@ -483,7 +488,7 @@ impl Job {
         if self.scale.is_some_and(|scale| scale != Scaling::None)
             || !self.data.column.is_empty()
             || !self.data.target.is_empty()
-            || self.target_as != TargetAs::Value
+            || !matches!(self.target_as, TargetAs::Auto | TargetAs::Value)
         {
             return Err(Failure::Usage(format!(
                 "--scale, --column, --target and --target-as: {what} has no columns to choose or scale"

@@ -4,17 +4,19 @@ use super::{EPOCHS, Job, TargetAs};
 use crate::cli::failure::Failure;
 use crate::cli::output::screen::say_once;
 use rnnstep::net::pass::HeadSteps;
-use rnnstep::train::{HELD_OUT, Length, Plan};
+use rnnstep::train::{HELD_OUT, Length, Plan, TargetAs as Target};
 use rnnstep::units::bounds::Bounds;
 use rnnstep::{Loss, TargetTransform};
 
 impl Job {
-    /// The target transform.
-    pub fn transform(&self) -> Result<TargetTransform, Failure> {
+    /// The target transform, or how it is chosen.
+    pub fn transform(&self) -> Result<Target, Failure> {
         if !self.season.is_empty() && self.target_as != TargetAs::SeasonalChange {
             return Err(Failure::Usage("--season: goes only with --target-as seasonal-change".into()));
         }
-        Ok(match self.target_as {
+        Ok(Target::Given(match self.target_as {
+            TargetAs::Auto => return Ok(Target::Auto),
+            TargetAs::Residual => return Ok(Target::Residual),
             TargetAs::Value => TargetTransform::Value,
             TargetAs::Change => TargetTransform::Change,
             TargetAs::RelativeChange => TargetTransform::RelativeChange,
@@ -29,7 +31,7 @@ impl Job {
                 };
                 TargetTransform::SeasonalChange { season }.checked()?
             }
-        })
+        }))
     }
 
     /// The bounds of the target columns.
@@ -62,10 +64,10 @@ impl Job {
     /// The plan of a training on windows. They have no columns to scale, and nothing is held out unless an option asks
     /// for it.
     pub(super) fn plan_of_windows(&self) -> Result<Plan, Failure> {
-        self.plan_with(TargetTransform::Value, self.val_fraction.unwrap_or(0.0))
+        self.plan_with(TargetTransform::Value.into(), self.val_fraction.unwrap_or(0.0))
     }
 
-    fn plan_with(&self, transform: TargetTransform, val_fraction: f64) -> Result<Plan, Failure> {
+    fn plan_with(&self, transform: Target, val_fraction: f64) -> Result<Plan, Failure> {
         Ok(Plan {
             shape: self.shape(1, 1)?,
             seq_len: self.seq_len,

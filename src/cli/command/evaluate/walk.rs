@@ -6,7 +6,7 @@ use super::{EvaluateArgs, LEARN_LR, Report, plots};
 use crate::cli::args::device::Work;
 use crate::cli::args::job::{Job, Named};
 use crate::cli::failure::Failure;
-use crate::cli::output::progress;
+use crate::cli::output::{progress, report};
 use indicatif::ProgressBar;
 use rnnstep::data::windows::split;
 use rnnstep::evaluate::backtest::{Evaluation, Protocol, Window, evaluate, evaluate_plan};
@@ -42,7 +42,6 @@ pub fn walk(args: &EvaluateArgs, job: Job, named: Named, loaded: Option<Loaded>)
         return Err(Failure::Usage(message));
     }
     let unchanged = loaded.as_ref().filter(|_| args.refit.is_none());
-    let target_as = job.target_as;
     let walked = match unchanged {
         Some(loaded) => by_model(args, &job, &named, loaded, protocol)?,
         None => by_trained(args, job, &named, protocol)?,
@@ -51,8 +50,7 @@ pub fn walk(args: &EvaluateArgs, job: Job, named: Named, loaded: Option<Loaded>)
     if let (Some(options), Some(learned)) = (protocol.learner, evaluation.learned) {
         remarks.push(Remark::Learner { options, learned, trainings: evaluation.folds });
     }
-    let transform = serde_json::to_value(target_as).ok().and_then(|name| name.as_str().map(String::from));
-    let about = format!("{shape}, target as {}, on {device}", transform.unwrap_or_default());
+    let about = format!("{shape}, target as {}, on {device}", report::target_in_words(evaluation.transform));
     let rows = rows_in_words(&protocol, named.table.rows());
     let walk = format!("{rows} {}", model_in_words(&protocol, &evaluation, unchanged.is_some()));
     Ok(Report { data: String::new(), about, rows, walk, remarks, named, evaluation })

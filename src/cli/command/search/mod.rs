@@ -18,7 +18,7 @@ use rnnstep::cpu::Threads;
 use rnnstep::data::windows::split;
 use rnnstep::evaluate::search::{Attempt, Found, Journal, Search};
 use rnnstep::model::file;
-use rnnstep::train::{HELD_OUT, Outcome, Plan};
+use rnnstep::train::{HELD_OUT, Outcome, Plan, TargetAs as Target};
 use rnnstep::{Cpu, Error, TargetTransform};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -132,6 +132,10 @@ struct Begun {
 
 fn begin(args: &SearchArgs, given: impl Fn(&str) -> bool, cpu: Cpu) -> Result<Begun, Failure> {
     let mut job = args.job.clone();
+    // a search tries several, unless one is given
+    if !given("target_as") {
+        job.target_as = TargetAs::default();
+    }
     let Source::Series(series) = job.data.source()? else {
         let reason =
             "holds windows already cut, but a search needs the rows in their order; give a series, .csv or .npy";
@@ -299,10 +303,12 @@ fn recipe(job: &Job, plan: &Plan, comments: &[String]) -> Result<String, Failure
     (job.cell, job.hidden, job.layers) = (plan.shape.cell(), plan.shape.hidden(), plan.shape.layers());
     (job.seq_len, job.lr) = (plan.seq_len, plan.recipe.lr);
     (job.target_as, job.season) = match plan.transform {
-        TargetTransform::Value => (TargetAs::Value, vec![]),
-        TargetTransform::Change => (TargetAs::Change, vec![]),
-        TargetTransform::RelativeChange => (TargetAs::RelativeChange, vec![]),
-        TargetTransform::SeasonalChange { season } => (TargetAs::SeasonalChange, vec![season]),
+        Target::Auto => (TargetAs::Auto, vec![]),
+        Target::Residual | Target::Given(TargetTransform::Residual { .. }) => (TargetAs::Residual, vec![]),
+        Target::Given(TargetTransform::Value) => (TargetAs::Value, vec![]),
+        Target::Given(TargetTransform::Change) => (TargetAs::Change, vec![]),
+        Target::Given(TargetTransform::RelativeChange) => (TargetAs::RelativeChange, vec![]),
+        Target::Given(TargetTransform::SeasonalChange { season }) => (TargetAs::SeasonalChange, vec![season]),
     };
     if job.state == StateMode::Carry {
         // with a carried state it must be the length of a window, which was searched
@@ -317,10 +323,8 @@ fn recipe(job: &Job, plan: &Plan, comments: &[String]) -> Result<String, Failure
 
 fn in_words(plan: &Plan) -> String {
     let transform = match plan.transform {
-        TargetTransform::Value => "value".into(),
-        TargetTransform::Change => "change".into(),
-        TargetTransform::RelativeChange => "relative change".into(),
-        TargetTransform::SeasonalChange { season } => format!("seasonal change over {season} rows"),
+        Target::Given(TargetTransform::SeasonalChange { season }) => format!("seasonal change over {season} rows"),
+        transform => transform.name().replace('-', " "),
     };
     format!("{}, windows of {}, lr {}, target as {transform}", plan.shape, plan.seq_len, plan.recipe.lr)
 }

@@ -176,6 +176,7 @@ impl Each<'_> {
                     outcome.model
                 }
             };
+            let model = fit.judged(model);
             let status = Status::Done { learned: !model.has_constant_head() };
             let row = Row::new(&one.name, series.len(), status);
             let row = Row { file: file.into(), val_loss: fit.held_out_loss(&model)?, ..row };

@@ -8,7 +8,7 @@ mod sine;
 use crate::cli::args::config;
 use crate::cli::args::device::{DeviceArgs, Work};
 use crate::cli::args::input::DataArgs;
-use crate::cli::args::job::{Job, Named, Ready};
+use crate::cli::args::job::{Job, Named, Ready, TargetAs};
 use crate::cli::args::model::TensorArgs;
 use crate::cli::args::number;
 use crate::cli::args::paths::Paths;
@@ -301,6 +301,11 @@ impl<'a> Run<'a> {
             trainer.device(),
         );
         self.tables.iter().take(1).for_each(Named::say_columns);
+        if let (TargetAs::Auto | TargetAs::Residual, Some(units)) = (self.job.target_as, trainer.model().units())
+            && self.job.data.data.is_some()
+        {
+            eprintln!("target as: {}", report::target_in_words(units.transform()));
+        }
         Ok(())
     }
 
@@ -422,7 +427,7 @@ impl<'a> Run<'a> {
         if !outcome.learned {
             screen.line(format_args!("note: {}", Outcome::LEARNED_NOTHING))?;
         }
-        let held_out = self.held_out(&outcome.model)?;
+        let held_out = self.held_out(&fit.judged(outcome.model))?;
         let figure = self.figure(&held_out, screen)?;
         if self.job.data.has_several() {
             report::print_several(&held_out, screen)?;

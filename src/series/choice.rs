@@ -1,0 +1,292 @@
+//! What a network is trained on, chosen for a training part: the target transform whose simple forecast is closest to
+//! the next row, on rows that it was not fitted to.
+
+use super::autoregression::{self, mean_and_spread};
+use super::season::seasons;
+use crate::units::autoregression::Autoregression;
+use crate::units::transform::{Fitted, TargetTransform};
+use std::collections::BTreeSet;
+
+/// Forecasts begin at half of the rows. All are fitted again this many times, at equal distances.
+const FOLDS: usize = 10;
+/// The fewest rows of which a choice is made.
+const FEWEST: usize = 8;
+/// The most rows that are looked at, those at the end; of many series each has its part of them, but this many at least.
+const LOOKED_AT: usize = 12_000;
+const OF_EACH: usize = 200;
+
+/// A target transform before it is fitted. If the network learns nothing, what is left is a simple forecast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The value; left is the mean.
+    Value,
+    /// The change; left is the last value.
+    Change,
+    /// The relative change; left is the last value.
+    RelativeChange,
+    /// The change over a season; left is the value one season ago.
+    SeasonalChange(usize),
+    /// The residual of an autoregression with up to `lags` lags of the changes over `difference` rows, or of the values
+    /// if that is 0.
+    Residual { difference: usize, lags: usize },
+}
+
+/// The targets of several series, column by column: `[D][series][T]`.
+#[derive(Debug)]
+pub(crate) struct Parts(Vec<Vec<Vec<f64>>>);
+
+impl Parts {
+    /// Of the targets `[T,D]` of each series, where D is `width`.
+    pub(crate) fn new(targets: &[&[f64]], width: usize) -> Self {
+        let column = |d: usize, values: &[f64]| values.iter().skip(d).step_by(width.max(1)).copied().collect();
+        Self((0..width).map(|d| targets.iter().map(|values| column(d, values)).collect()).collect())
+    }
+
+    /// The longest series, in rows.
+    fn longest(&self) -> usize {
+        self.0.iter().flatten().map(Vec::len).max().unwrap_or(0)
+    }
+
+    /// The rows of all series.
+    fn rows(&self) -> usize {
+        self.0.first().map_or(0, |series| series.iter().map(Vec::len).sum())
+    }
+
+    /// The rows of each series at its end that are looked at.
+    fn looked_at(&self) -> Self {
+        let most = (LOOKED_AT / self.0.first().map_or(1, Vec::len).max(1)).max(OF_EACH);
+        let end = |values: &Vec<f64>| values[values.len().saturating_sub(most)..].to_vec();
+        Self(self.0.iter().map(|series| series.iter().map(end).collect()).collect())
+    }
+}
+
+impl Choice {
+    /// The best choice for `training`, among those that look back at most `most` rows. Autoregressions have up to `lags`
+    /// lags. Squared errors of a column of a series are divided by those of the last value, so that each counts alike.
+    pub(crate) fn best(training: &Parts, lags: usize, most: usize) -> Self {
+        if training.longest() < FEWEST {
+            return Self::Value;
+        }
+        let training = training.looked_at();
+        let seasons = seasons_of(&training);
+        let seasonal = seasons.iter().copied().map(Self::SeasonalChange);
+        let all = [Self::Change, Self::Value].into_iter().chain(seasonal).chain(residuals(&seasons, lags));
+        let best = Self::closest(all, &training, most);
+        match best {
+            Some(Self::Change) if is_relative(&training) => Self::RelativeChange,
+            best => best.unwrap_or(Self::Value),
+        }
+    }
+
+    /// The best of the residuals.
+    pub(crate) fn best_residual(training: &Parts, lags: usize, most: usize) -> Self {
+        let training = training.looked_at();
+        let seasons = seasons_of(&training);
+        Self::closest(residuals(&seasons, lags), &training, most).unwrap_or(Self::Residual { difference: 0, lags: 1 })
+    }
+
+    fn closest(all: impl Iterator<Item = Self>, training: &Parts, most: usize) -> Option<Self> {
+        let scored = all.filter(|one| one.longest(training.rows()) <= most).map(|one| (one.score(training), one));
+        let best = scored.filter(|(score, _)| score.is_finite()).min_by(|(a, _), (b, _)| a.total_cmp(b));
+        best.map(|(_, one)| one)
+    }
+
+    /// The most rows that it looks back, fitted to this number of rows.
+    fn longest(self, rows: usize) -> usize {
+        match self {
+            Self::Value => 0,
+            Self::Change | Self::RelativeChange => 1,
+            Self::SeasonalChange(season) => season,
+            Self::Residual { difference, lags } => difference + lags.min(autoregression::most_lags(rows)).max(1),
+        }
+    }
+
+    /// The sum of its squared errors.
+    fn score(self, training: &Parts) -> f64 {
+        let of_column = |series: &Vec<Vec<f64>>| -> f64 {
+            let mut weights = series.iter().map(|values| 1.0 / squares(values, last_value)).collect::<Vec<f64>>();
+            // where the last value is always right, there is nothing to choose
+            weights.iter_mut().filter(|weight| !weight.is_finite()).for_each(|weight| *weight = 0.0);
+            let mut sum = 0.0;
+            for fold in 0..FOLDS {
+                let known: Vec<&[f64]> = series.iter().map(|values| &values[..cut(values, fold)]).collect();
+                let Some(expected) = self.forecast(&known) else { return f64::INFINITY };
+                for (values, weight) in series.iter().zip(&weights) {
+                    let rows = cut(values, fold)..cut(values, fold + 1);
+                    sum += weight * rows.map(|t| (values[t] - expected(values, t)).powi(2)).sum::<f64>();
+                }
+            }
+            sum
+        };
+        training.0.iter().map(of_column).sum()
+    }
+
+    /// The forecast of row t from the rows before it, fitted to the rows `known` of each series.
+    fn forecast(self, known: &[&[f64]]) -> Option<Box<dyn Fn(&[f64], usize) -> f64>> {
+        Some(match self {
+            Self::Value => {
+                let (mean, _) = mean_and_spread(known.iter().flat_map(|values| values.iter().copied()));
+                Box::new(move |_, _| mean)
+            }
+            Self::Change | Self::RelativeChange => Box::new(last_value),
+            Self::SeasonalChange(season) => Box::new(move |values, t| before(values, t, season)),
+            Self::Residual { difference, lags } => {
+                let fitted = autoregression::fit(known, difference, lags)?;
+                Box::new(move |values, t| fitted.expected(|lag| before(values, t, lag)))
+            }
+        })
+    }
+
+    /// The target transform, with its autoregressions fitted to `training`. A column that has none is expected to stay
+    /// as it is.
+    pub(crate) fn fit(self, training: &Parts) -> Fitted {
+        match self {
+            Self::Value => TargetTransform::Value.into(),
+            Self::Change => TargetTransform::Change.into(),
+            Self::RelativeChange => TargetTransform::RelativeChange.into(),
+            Self::SeasonalChange(season) => TargetTransform::SeasonalChange { season }.into(),
+            Self::Residual { difference, lags } => {
+                let of_column = |series: &Vec<Vec<f64>>| {
+                    let all: Vec<&[f64]> = series.iter().map(Vec::as_slice).collect();
+                    let fitted = autoregression::fit(&all, difference, lags);
+                    fitted.or_else(|| Autoregression::new(0.0, 0.0, &[(1, 1.0)]).ok())
+                };
+                Fitted::residual(training.0.iter().filter_map(of_column).collect::<Vec<_>>(), difference)
+            }
+        }
+    }
+}
+
+/// The value `lag` rows before row t; the first one if there are fewer.
+fn before(values: &[f64], t: usize, lag: usize) -> f64 {
+    values[t.saturating_sub(lag)]
+}
+
+fn last_value(values: &[f64], t: usize) -> f64 {
+    before(values, t, 1)
+}
+
+/// The first row that is forecast after the fit of this number.
+fn cut(values: &[f64], fold: usize) -> usize {
+    values.len() * (FOLDS + fold) / (2 * FOLDS)
+}
+
+/// The squared errors of a forecast at all rows that are compared.
+fn squares(values: &[f64], forecast: impl Fn(&[f64], usize) -> f64) -> f64 {
+    (cut(values, 0)..values.len()).map(|t| (values[t] - forecast(values, t)).powi(2)).sum()
+}
+
+/// The seasons of all columns of the longest series, shortest first.
+fn seasons_of(training: &Parts) -> BTreeSet<usize> {
+    let longest =
+        |series: &Vec<Vec<f64>>| series.iter().max_by_key(|values| values.len()).map(|values| seasons(values));
+    training.0.iter().filter_map(longest).flatten().collect()
+}
+
+/// The residuals of autoregressions of the values, of the changes, and of the changes over each season.
+fn residuals(seasons: &BTreeSet<usize>, lags: usize) -> impl Iterator<Item = Choice> {
+    [0, 1].into_iter().chain(seasons.iter().copied()).map(move |difference| Choice::Residual { difference, lags })
+}
+
+/// Whether relative changes are more alike than changes. Both are taken for normal, and that with the greater likelihood
+/// of the changes is chosen. Never if a value is not above 0.
+fn is_relative(training: &Parts) -> bool {
+    let gain = |series: &Vec<Vec<f64>>| {
+        let changes = series.iter().flat_map(|values| values.iter().zip(values.iter().skip(1)));
+        let count = changes.clone().count() as f64;
+        let (_, of_changes) = mean_and_spread(changes.clone().map(|(before, now)| now - before));
+        let (_, of_parts) = mean_and_spread(changes.clone().map(|(before, now)| (now - before) / before));
+        count * (of_changes.ln() - of_parts.ln()) - changes.map(|(before, _)| before.ln()).sum::<f64>()
+    };
+    training.0.iter().flatten().flatten().all(|value| *value > 0.0) && training.0.iter().map(gain).sum::<f64>() > 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Purpose, Random};
+
+    fn noise(seed: u64, rows: usize) -> Vec<f64> {
+        let mut random = Random::new(seed, Purpose::Order, 0);
+        // the sum of twelve uniform numbers is close to a normal one
+        (0..rows).map(|_| (0..12).map(|_| f64::from(random.uniform())).sum::<f64>() - 6.0).collect()
+    }
+
+    fn choice(values: &[f64]) -> Choice {
+        Choice::best(&Parts::new(&[values], 1), 20, 1000)
+    }
+
+    fn walk(noise: &[f64]) -> Vec<f64> {
+        let mut level = 0.0;
+        noise.iter().map(|e| (level += e, level).1).collect()
+    }
+
+    /// What made the series is what is chosen, in nearly all of twenty series of each kind.
+    #[test]
+    fn what_made_a_series_is_chosen() {
+        type Made = fn(&[f64]) -> Vec<f64>;
+        let kinds: [(&str, Made, fn(Choice) -> bool); 5] = [
+            ("a random walk", |e| walk(e), |one| one == Choice::Change),
+            (
+                "a price",
+                |e| walk(e).iter().map(|level| 50.0 * (0.02 * level).exp()).collect(),
+                |one| one == Choice::RelativeChange,
+            ),
+            (
+                "noise around a mean",
+                |e| e.iter().map(|e| 20.0 + e).collect(),
+                |one| matches!(one, Choice::Value | Choice::Residual { difference: 0, .. }),
+            ),
+            (
+                "an autoregression",
+                |e| {
+                    let mut v = vec![0.0; 2];
+                    e.iter().for_each(|e| v.push(1.5 * v[v.len() - 1] - 0.8 * v[v.len() - 2] + e));
+                    v
+                },
+                |one| matches!(one, Choice::Residual { difference: 0, .. }),
+            ),
+            (
+                "a season that changes",
+                |e| {
+                    let mut v: Vec<f64> = (0..12).map(|t| 9.0 * f64::from(t * 7 % 12)).collect();
+                    e.iter().for_each(|e| v.push(v[v.len() - 12] + e));
+                    v
+                },
+                |one| matches!(one, Choice::SeasonalChange(12) | Choice::Residual { difference: 12, .. }),
+            ),
+        ];
+        for (name, made, right) in kinds {
+            let found: Vec<Choice> = (0..20).map(|seed| choice(&made(&noise(seed, 300)))).collect();
+            assert!(found.iter().filter(|one| right(**one)).count() >= 14, "{name}: {found:?}");
+        }
+    }
+
+    /// A constant that is added changes nothing, and neither does a factor.
+    #[test]
+    fn units_do_not_matter() {
+        for seed in 0..5 {
+            let v: Vec<f64> = walk(&noise(seed, 200)).iter().zip(noise(9, 200)).map(|(v, e)| v + 2.0 * e).collect();
+            let chosen = choice(&v);
+            for (factor, constant) in [(1.0, 1e9), (1e-6, 0.0), (1e6, -1e12)] {
+                let moved: Vec<f64> = v.iter().map(|v| factor * v + constant).collect();
+                assert_eq!(choice(&moved), chosen, "{seed} {factor} {constant}");
+            }
+        }
+    }
+
+    #[test]
+    fn odd_series() {
+        assert_eq!(choice(&[1.0, 2.0, 3.0]), Choice::Value);
+        assert_eq!(choice(&[5.0; 100]), Choice::Change);
+        assert_eq!(choice(&[f64::NAN; 100]), Choice::Value);
+        assert_eq!(Choice::best(&Parts::new(&[], 1), 20, 9), Choice::Value);
+        // a column without an autoregression is expected to stay
+        let fitted = Choice::Residual { difference: 1, lags: 9 }.fit(&Parts::new(&[&[3.0; 50]], 1));
+        assert_eq!(fitted.before(0, |_| 3.0), 3.0);
+        // nothing looks back farther than it may
+        let season: Vec<f64> = (0..200).map(|t| f64::from(t % 20)).collect();
+        let chosen = Choice::best(&Parts::new(&[&season], 1), 20, 5);
+        assert!(matches!(chosen, Choice::Value | Choice::Change), "{chosen:?}");
+    }
+}
