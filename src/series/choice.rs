@@ -31,6 +31,26 @@ pub(crate) enum Choice {
     Residual { difference: usize, lags: usize },
 }
 
+/// A simple forecast of the next row.
+enum Forecast {
+    Mean(f64),
+    /// The value this number of rows before.
+    Before(usize),
+    Linear(Autoregression),
+}
+
+impl Forecast {
+    /// The forecast of row t from the rows before it. Before the first row, values count as equal to it.
+    fn of(&self, values: &[f64], t: usize) -> f64 {
+        let before = |lag: usize| values[t.saturating_sub(lag)];
+        match self {
+            Self::Mean(mean) => *mean,
+            Self::Before(rows) => before(*rows),
+            Self::Linear(autoregression) => autoregression.expected(before),
+        }
+    }
+}
+
 /// The targets of several series, column by column: `[D][series][T]`.
 #[derive(Debug)]
 pub(crate) struct Parts(Vec<Vec<Vec<f64>>>);
@@ -104,16 +124,19 @@ impl Choice {
     /// The sum of its squared errors.
     fn score(self, training: &Parts) -> f64 {
         let of_column = |series: &Vec<Vec<f64>>| -> f64 {
-            let mut weights = series.iter().map(|values| 1.0 / squares(values, last_value)).collect::<Vec<f64>>();
+            let of_last_value = |values: &Vec<f64>| -> f64 {
+                (cut(values, 0)..values.len()).map(|t| (values[t] - Forecast::Before(1).of(values, t)).powi(2)).sum()
+            };
+            let mut weights: Vec<f64> = series.iter().map(|values| 1.0 / of_last_value(values)).collect();
             // where the last value is always right, there is nothing to choose
             weights.iter_mut().filter(|weight| !weight.is_finite()).for_each(|weight| *weight = 0.0);
             let mut sum = 0.0;
             for fold in 0..FOLDS {
                 let known: Vec<&[f64]> = series.iter().map(|values| &values[..cut(values, fold)]).collect();
-                let Some(expected) = self.forecast(&known) else { return f64::INFINITY };
+                let Some(forecast) = self.forecast(&known) else { return f64::INFINITY };
                 for (values, weight) in series.iter().zip(&weights) {
                     let rows = cut(values, fold)..cut(values, fold + 1);
-                    sum += weight * rows.map(|t| (values[t] - expected(values, t)).powi(2)).sum::<f64>();
+                    sum += weight * rows.map(|t| (values[t] - forecast.of(values, t)).powi(2)).sum::<f64>();
                 }
             }
             sum
@@ -121,19 +144,13 @@ impl Choice {
         training.0.iter().map(of_column).sum()
     }
 
-    /// The forecast of row t from the rows before it, fitted to the rows `known` of each series.
-    fn forecast(self, known: &[&[f64]]) -> Option<Box<dyn Fn(&[f64], usize) -> f64>> {
+    /// Its forecast, fitted to the rows `known` of each series; `None` if there are too few.
+    fn forecast(self, known: &[&[f64]]) -> Option<Forecast> {
         Some(match self {
-            Self::Value => {
-                let (mean, _) = mean_and_spread(known.iter().flat_map(|values| values.iter().copied()));
-                Box::new(move |_, _| mean)
-            }
-            Self::Change | Self::RelativeChange => Box::new(last_value),
-            Self::SeasonalChange(season) => Box::new(move |values, t| before(values, t, season)),
-            Self::Residual { difference, lags } => {
-                let fitted = autoregression::fit(known, difference, lags)?;
-                Box::new(move |values, t| fitted.expected(|lag| before(values, t, lag)))
-            }
+            Self::Value => Forecast::Mean(mean_and_spread(known.iter().flat_map(|values| values.iter().copied())).0),
+            Self::Change | Self::RelativeChange => Forecast::Before(1),
+            Self::SeasonalChange(season) => Forecast::Before(season),
+            Self::Residual { difference, lags } => Forecast::Linear(autoregression::fit(known, difference, lags)?),
         })
     }
 
@@ -157,23 +174,9 @@ impl Choice {
     }
 }
 
-/// The value `lag` rows before row t; the first one if there are fewer.
-fn before(values: &[f64], t: usize, lag: usize) -> f64 {
-    values[t.saturating_sub(lag)]
-}
-
-fn last_value(values: &[f64], t: usize) -> f64 {
-    before(values, t, 1)
-}
-
 /// The first row that is forecast after the fit of this number.
 fn cut(values: &[f64], fold: usize) -> usize {
     values.len() * (FOLDS + fold) / (2 * FOLDS)
-}
-
-/// The squared errors of a forecast at all rows that are compared.
-fn squares(values: &[f64], forecast: impl Fn(&[f64], usize) -> f64) -> f64 {
-    (cut(values, 0)..values.len()).map(|t| (values[t] - forecast(values, t)).powi(2)).sum()
 }
 
 /// The seasons of all columns of the longest series, shortest first.
@@ -224,8 +227,8 @@ mod tests {
     /// What made the series is what is chosen, in nearly all of twenty series of each kind.
     #[test]
     fn what_made_a_series_is_chosen() {
-        type Made = fn(&[f64]) -> Vec<f64>;
-        let kinds: [(&str, Made, fn(Choice) -> bool); 5] = [
+        type Kind = (&'static str, fn(&[f64]) -> Vec<f64>, fn(Choice) -> bool);
+        let kinds: [Kind; 5] = [
             ("a random walk", |e| walk(e), |one| one == Choice::Change),
             (
                 "a price",

@@ -85,6 +85,23 @@ pub struct Prepared {
     pub settled: Option<Fitted>,
 }
 
+impl Prepared {
+    /// `Ok` if the training of `model` can go on with this data.
+    ///
+    /// # Errors
+    /// If a target transform was chosen for the data, and it is another one than that of `model`.
+    pub fn check_continues(&self, model: &Model) -> Result<()> {
+        let chosen = self.units.as_ref().filter(|_| self.settled.is_some()).map(Units::fitted);
+        if chosen.is_some_and(|chosen| model.units().map(Units::fitted) != Some(chosen)) {
+            return Err(Error::invalid(
+                "the rows are not those that the training began with: another target transform, or another \
+                 autoregression, fits them; give the same rows, or train anew",
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// A series that is not used in a training, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
@@ -113,7 +130,10 @@ impl Plan {
         }
         let split = |table: &&Table| windows::split(table.rows(), self.val_fraction).map(|(train, _)| train.len());
         let split: Vec<usize> = tables.iter().map(split).collect::<Result<_>>()?;
-        let (fitted, settled) = self.fitted(&tables, &split);
+        // rows that can stand before the first window, in the shortest series that has one
+        let needed = Windows::rows_needed(self.seq_len, self.batch, self.recipe.carry);
+        let most = split.iter().filter_map(|rows| rows.checked_sub(needed)).filter(|&rows| rows > 0).min();
+        let (fitted, settled) = self.transform.fit(&tables, &split, self.seq_len, most.unwrap_or(1));
         let (train_rows, left_out) = self.train_rows(&tables, &split, &fitted)?;
         let mut parts = Vec::new();
         for (table, &rows) in tables.iter().zip(&train_rows).filter(|(_, rows)| **rows > 0) {
@@ -169,28 +189,6 @@ impl Plan {
         let fit = || Units::fit(Scaling::None, TargetTransform::Value, loss, (&x, x.len()), (&y, y.len()), None);
         let units = loss.is_distribution().then(fit).transpose()?;
         Ok(Prepared { units, windows, validation, train_rows: Vec::new(), left_out: Vec::new(), settled: None })
-    }
-
-    /// The target transform; if it was chosen, also with its autoregressions fitted to all rows. `train` has the number
-    /// of rows of each series that are not held out.
-    fn fitted(&self, tables: &[&Table], train: &[usize]) -> (Fitted, Option<Fitted>) {
-        let given = match self.transform {
-            TargetAs::Given(transform) => transform,
-            // with these features it can be chosen
-            #[cfg(feature = "evaluate")]
-            TargetAs::Auto | TargetAs::Residual => TargetTransform::Value,
-        };
-        #[cfg(feature = "evaluate")]
-        {
-            let needed = Windows::rows_needed(self.seq_len, self.batch, self.recipe.carry);
-            // rows that can stand before the first window, in the shortest series that has one
-            let most = train.iter().filter_map(|rows| rows.checked_sub(needed)).filter(|&rows| rows > 0).min();
-            if let Some((fitted, settled)) = self.transform.choose(tables, train, self.seq_len, most.unwrap_or(1)) {
-                return (fitted, Some(settled));
-            }
-        }
-        let _ = (tables, train);
-        (given.into(), None)
     }
 
     /// The number of rows of each series to train on, 0 for a series that is left out; and the series that are left
@@ -319,14 +317,8 @@ impl Plan {
         device: impl Into<Device>,
         threads: Threads,
     ) -> Result<Fit> {
-        let Prepared { units, windows, validation, settled, .. } = prepared;
-        let chosen = units.as_ref().filter(|_| settled.is_some()).map(Units::fitted);
-        if chosen.is_some_and(|chosen| checkpoint.model().units().map(Units::fitted) != Some(chosen)) {
-            return Err(Error::invalid(
-                "the rows are not those that the training began with: another target transform, or another \
-                 autoregression, fits them; give the same rows, or train anew",
-            ));
-        }
+        prepared.check_continues(checkpoint.model())?;
+        let Prepared { windows, validation, settled, .. } = prepared;
         let (recipe, total) = (self.recipe_for(&windows), self.length.steps(&windows));
         let (trainer, best) = checkpoint.into_trainer(windows, recipe, device, threads)?;
         let done = trainer.steps_done();

@@ -1,19 +1,16 @@
 //! What the network of a plan is trained on.
 
-#[cfg(feature = "evaluate")]
 use super::Table;
 #[cfg(feature = "evaluate")]
 use crate::series::choice::{Choice, Parts};
-#[cfg(feature = "evaluate")]
-use crate::units::transform::Fitted;
-use crate::units::transform::TargetTransform;
+use crate::units::transform::{Fitted, TargetTransform};
 use std::fmt;
 
 /// What a network reads and predicts of the target columns.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TargetAs {
     /// This target transform. [`TargetTransform::Residual`] cannot be given, because its autoregressions have to be
-    /// fitted: see [`TargetAs::Residual`].
+    /// fitted, which `TargetAs::Residual` does with the feature `evaluate`.
     Given(TargetTransform),
     /// The target transform whose simple forecast is closest to the next row in the training part: the value (the mean),
     /// the change or the relative change (the last value), the change over a season that is found (the value one season
@@ -58,31 +55,38 @@ impl fmt::Debug for TargetAs {
     }
 }
 
-#[cfg(feature = "evaluate")]
 impl TargetAs {
-    /// The target transform for `tables`, of each of which `train_rows` are trained on, fitted to these and to all rows.
-    /// Autoregressions have up to `lags` lags, and nothing looks back more than `most` rows. `None` if it is given.
-    pub(super) fn choose(
+    /// The target transform for `tables`, of each of which `train_rows` are trained on, fitted to these rows; if it is
+    /// chosen, also fitted to all rows. Autoregressions have up to `lags` lags, and nothing looks back more than `most`
+    /// rows.
+    #[cfg_attr(not(feature = "evaluate"), expect(unused_variables))]
+    pub(super) fn fit(
         self,
         tables: &[&Table],
         train_rows: &[usize],
         lags: usize,
         most: usize,
-    ) -> Option<(Fitted, Fitted)> {
-        let width = tables.first().map_or(0, |table| table.widths().1);
-        let all: Vec<&[f64]> = tables.iter().map(|table| table.targets().data()).collect();
-        let training = all.iter().zip(train_rows).map(|(all, rows)| all.get(..rows * width).unwrap_or_default());
-        let training = Parts::new(&training.collect::<Vec<_>>(), width);
-        let choice = match self {
-            Self::Given(_) => return None,
-            // a target that is no input has no last value
-            Self::Auto if tables.iter().any(|table| table.columns().is_none()) => Choice::Value,
-            Self::Auto => Choice::best(&training, lags, most),
-            Self::Residual => Choice::best_residual(&training, lags, most),
-        };
-        // no relative change starts from 0, in the part that is held out either
-        let positive = all.iter().all(|values| values.iter().all(|value| *value > 0.0));
-        let choice = if choice == Choice::RelativeChange && !positive { Choice::Change } else { choice };
-        Some((choice.fit(&training), choice.fit(&Parts::new(&all, width))))
+    ) -> (Fitted, Option<Fitted>) {
+        match self {
+            Self::Given(transform) => (transform.into(), None),
+            #[cfg(feature = "evaluate")]
+            Self::Auto | Self::Residual => {
+                let width = tables.first().map_or(0, |table| table.widths().1);
+                let all: Vec<&[f64]> = tables.iter().map(|table| table.targets().data()).collect();
+                let training =
+                    all.iter().zip(train_rows).map(|(all, rows)| all.get(..rows * width).unwrap_or_default());
+                let training = Parts::new(&training.collect::<Vec<_>>(), width);
+                let choice = match self {
+                    Self::Residual => Choice::best_residual(&training, lags, most),
+                    // a target that is no input has no last value
+                    _ if tables.iter().any(|table| table.columns().is_none()) => Choice::Value,
+                    _ => Choice::best(&training, lags, most),
+                };
+                // no relative change starts from 0, in the part that is held out either
+                let positive = all.iter().all(|values| values.iter().all(|value| *value > 0.0));
+                let choice = if choice == Choice::RelativeChange && !positive { Choice::Change } else { choice };
+                (choice.fit(&training), Some(choice.fit(&Parts::new(&all, width))))
+            }
+        }
     }
 }

@@ -245,3 +245,30 @@ fn a_checkpoint_without_windows() {
     write([extra, vec![("beside.frame.15".into(), Tensor::<f32>::zeros([3]).into())]].concat());
     run.fails("train --resume half.safetensors --steps 50", &["half.checkpoint.safetensors", "frame.15", "[3]"]);
 }
+
+/// What was chosen for the rows of the beginning is not taken for others.
+#[test]
+fn a_chosen_target_belongs_to_its_rows() {
+    let run = Run::new();
+    run.example("sunspots.csv");
+    let answer = run.ok("train sunspots.csv --epochs 2 --no-plot");
+    assert!(answer.stderr.contains("target as: residual of an autoregression over 9 rows"), "{}", answer.stderr);
+    let said = run.ok("info model.safetensors").stdout;
+    assert!(said.contains("what a linear autoregression leaves over") && said.contains(" at lag 1, "), "{said}");
+    let before = run.bytes("model.safetensors");
+    // the rows that are held out may change; then only the finished model is another one
+    let lines: Vec<String> = run.text("sunspots.csv").lines().map(String::from).collect();
+    let with = |changed: usize| {
+        let line =
+            |(i, line): (usize, &String)| if i == changed { format!("{},99\n", 1699 + i) } else { format!("{line}\n") };
+        lines.iter().enumerate().map(line).collect::<String>()
+    };
+    run.file("sunspots.csv", with(300));
+    run.ok("train --resume model.safetensors --epochs 2 --no-plot --out other.safetensors");
+    run.file("sunspots.csv", with(100));
+    run.fails(
+        "train --resume model.safetensors --epochs 3 --no-plot",
+        &["sunspots.csv", "another autoregression", "train anew"],
+    );
+    assert!(run.bytes("model.safetensors") == before);
+}

@@ -7,6 +7,7 @@ mod golden;
 #[path = "../common/series.rs"]
 mod series;
 
+mod autoregression;
 mod backtest;
 mod offset;
 #[cfg(feature = "plot")]

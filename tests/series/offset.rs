@@ -5,7 +5,7 @@ use rnnstep::evaluate::backtest::{Evaluation, evaluate};
 use rnnstep::series::forecast::Forecast;
 use rnnstep::series::interval::Options;
 use rnnstep::series::one_step::scores;
-use rnnstep::train::{Plan, Recipe, Table};
+use rnnstep::train::{Plan, Recipe, Table, TargetAs};
 use rnnstep::{CellKind, Cpu, Device, TargetTransform, Tensor};
 
 /// Readings of a meter on a grid of 2^-10: a total that grows by about 0.02 a row.
@@ -22,11 +22,11 @@ fn table(offset: f64) -> Table {
     Table::new(meter(offset), meter(offset), Some(vec![0])).unwrap()
 }
 
-fn trained_by(transform: TargetTransform) -> Plan {
+fn trained_by(transform: TargetAs) -> Plan {
     plan(CellKind::Gru, 6, transform, 4, Recipe::default())
 }
 
-fn walk(offset: f64, transform: TargetTransform) -> Evaluation {
+fn walk(offset: f64, transform: TargetAs) -> Evaluation {
     let device = Device::Cpu(Cpu::widest());
     let fit = |rows: &Table, _, _| {
         Ok(trained_by(transform).start(&[rows], device.clone(), Default::default())?.finish()?.model)
@@ -39,7 +39,8 @@ const LAST_VALUE: f64 = 0.023_412_733_768;
 
 #[test]
 fn scores_and_forecasts_do_not_mind_a_constant() {
-    for transform in [TargetTransform::Value, TargetTransform::Change, TargetTransform::SeasonalChange { season: 24 }] {
+    let given = [TargetTransform::Value, TargetTransform::Change, TargetTransform::SeasonalChange { season: 24 }];
+    for transform in given.map(TargetAs::from).into_iter().chain([TargetAs::Auto, TargetAs::Residual]) {
         let plain = walk(0.0, transform);
         for offset in [1e3, 123_456_789.0, -1e9, 1e12] {
             let moved = walk(offset, transform);
@@ -63,7 +64,8 @@ fn scores_and_forecasts_do_not_mind_a_constant() {
 fn a_forecast_goes_on_from_a_large_value() {
     let loaded = |offset: f64| {
         let path = std::env::temp_dir().join(format!("rnnstep-offset-{}-{offset}.safetensors", std::process::id()));
-        let fit = trained_by(TargetTransform::Change).start(&[&table(offset)], Cpu::widest(), Default::default());
+        let fit =
+            trained_by(TargetTransform::Change.into()).start(&[&table(offset)], Cpu::widest(), Default::default());
         fit.unwrap().finish().unwrap().model.save(&path).unwrap();
         let loaded = rnnstep::model::file::load(&path, &Default::default(), Cpu::widest()).unwrap();
         std::fs::remove_file(&path).unwrap();

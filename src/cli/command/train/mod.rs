@@ -201,6 +201,7 @@ impl<'a> Run<'a> {
         job.check_model(checkpoint.model()).map_err(wrong)?;
         let Ready { plan, data, tables } = job.prepare()?;
         same_columns(&job, &tables, &checkpoint.metadata().columns)?;
+        data.check_continues(checkpoint.model()).map_err(|error| job.in_data(error))?;
         let device = args.device.choose(checkpoint.model().shape(), data.windows.batch(), Work::Training)?;
         let (frames, last) = frames_of(&checkpoint, path, &job, !args.no_plot)?;
         if let Some(moved) = checkpoint.moved_to(&device) {
