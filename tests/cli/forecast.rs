@@ -196,7 +196,9 @@ fn what_bands_rest_on() {
     lines.drain(1..101);
     run.file("late.csv", lines.join("\n"));
     let late = run.ok("forecast model.safetensors late.csv --steps 43 --bands 80");
-    assert_eq!(late.notes(), "");
+    let of_rows =
+        |line: &str| line.starts_with("warning: \"sunspots\": on the last 62 rows, which it was not trained on");
+    assert!(late.notes().lines().all(of_rows), "{}", late.notes());
     let head = |rows: usize| table.lines().take(rows + 1).collect::<Vec<_>>().join("\n");
     // the largest of 62 errors is not far enough out
     let wide = run.ok("forecast model.safetensors sunspots.csv --steps 3 --bands 50,99").stderr;
@@ -281,4 +283,22 @@ fn a_lone_quantile_is_named() {
     // the middle of what can come is one all the same
     let ahead = run.ok("forecast model.safetensors sunspots.csv --steps 3 --bands 80").stdout;
     assert!(numbers(&ahead, 1).iter().all(|row| row[1] < row[0] && row[0] < row[2]), "{ahead}");
+}
+
+/// A model of values on a series that grows: it was worse than the last value since its training, and a forecast says so.
+#[test]
+fn a_forecast_says_if_the_model_was_worse() {
+    let run = Run::new();
+    let value = |t: usize| 0.5 * t as f64 + (t * 7919 % 13) as f64 * 0.1;
+    run.file("s.csv", (0..300).map(|t| format!("{}\n", value(t))).collect::<String>());
+    let train = "train s.csv --hidden 4 --epochs 3 --no-plot";
+    run.ok(&format!("{train} --target-as value --out bad.safetensors"));
+    let answer = run.ok("forecast bad.safetensors s.csv --steps 5");
+    let words = ["on the last 60 rows", "the model was worse than the drift 1 to 5 steps ahead; "];
+    assert!(words.iter().all(|words| answer.stderr.contains(words)), "{}", answer.stderr);
+    // one that is not worse, and a history that does not tell
+    run.ok(&format!("{train} --out good.safetensors"));
+    assert_eq!(run.ok("forecast good.safetensors s.csv --steps 5").notes(), "");
+    run.file("other.csv", (0..50).map(|t| format!("{}\n", value(t) + 0.25)).collect::<String>());
+    assert_eq!(run.ok("forecast bad.safetensors other.csv --steps 5").notes(), "");
 }

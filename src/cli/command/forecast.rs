@@ -15,11 +15,12 @@ use clap::Args;
 use rnnstep::data::series::Time;
 use rnnstep::data::windows::Windows;
 use rnnstep::error::{listed, quoted};
+use rnnstep::evaluate::backtest::{Comparison, Verdict, since_training};
 use rnnstep::model::file::{Columns, Loaded, Metadata};
 use rnnstep::plot::{Area, Figure, Line, Plot, Role};
 use rnnstep::series::forecast::{Basis, Forecast, check_history};
 use rnnstep::series::interval::{Interval, Options};
-use rnnstep::{Error, Tensor};
+use rnnstep::{Device, Error, Tensor};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -99,6 +100,9 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
         say_what_is_not_finite(&forecast.values);
     }
     let names = names(columns, forecast.values.rows().1);
+    if args.init_state.is_none() {
+        warn_if_worse(args, &loaded, &history.x, &names)?;
+    }
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(
             format!("{}, {} steps ahead", loaded.model.shape(), args.steps),
@@ -113,6 +117,35 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     screen.flush()?;
     history.say_columns();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a warning for each column at whose horizons the model was worse than a naive forecast on the rows since its
+/// training.
+fn warn_if_worse(args: &ForecastArgs, loaded: &Loaded, history: &Tensor<f64>, names: &[String]) -> Result<(), Failure> {
+    let device = Device::Cpu(args.model.device.cpu()?);
+    let Some(found) = since_training(loaded, &device, history, args.steps)? else { return Ok(()) };
+    for (name, column) in names.iter().zip(&found.columns) {
+        let ahead = (1..).zip(&column.comparisons);
+        let worse: Vec<usize> =
+            ahead.filter(|(_, one)| one.verdict() == Verdict::Worse).map(|(ahead, _)| ahead).collect();
+        let Some(&first) = worse.first() else { continue };
+        let rows = report::counted(found.origins.len(), "row");
+        let last = (first..).zip(&worse).take_while(|(ahead, worse)| ahead == *worse).count() + first - 1;
+        let more = if worse.last() > Some(&last) { ", and at some horizons beyond" } else { "" };
+        let at = match (first, last) {
+            (1, 1) => "one step ahead".into(),
+            (1, last) => format!("1 to {last} steps ahead"),
+            (first, last) if first == last => format!("{first} steps ahead"),
+            (first, last) => format!("{first} to {last} steps ahead"),
+        };
+        eprintln!(
+            "warning: {}: on the last {rows}, which it was not trained on, the model was worse than {} {at}{more}; \
+             `rnnstep evaluate` says more",
+            quoted(name),
+            column.comparisons.get(first - 1).map_or_else(|| "a naive forecast".into(), Comparison::than),
+        );
+    }
+    Ok(())
 }
 
 /// Forecasts many series, each from a state of its own.

@@ -125,6 +125,11 @@ impl Comparison {
         }
     }
 
+    /// The forecaster that the model is compared with, as in "worse than the last value".
+    pub fn than(&self) -> String {
+        self.other.in_a_sentence()
+    }
+
     /// The result in a sentence.
     pub fn sentence(&self) -> String {
         let naive = self.other.in_a_sentence();

@@ -8,10 +8,12 @@
 
 mod compare;
 mod forecaster;
+mod history;
 mod prequential;
 
 pub use compare::{Comparison, INSIDE, NoInterval, RESAMPLES, Verdict};
 pub use forecaster::Forecaster;
+pub use history::since_training;
 pub use prequential::{Learned, Learning};
 
 use crate::cpu::Threads;
