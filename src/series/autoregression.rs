@@ -22,25 +22,10 @@ pub fn fit(series: &[&[f64]], difference: usize, most: usize) -> Option<Autoregr
     }
     // around the mean and in units of the spread, so that the normal equations lose no digits that matter
     let (mean, spread) = mean_and_spread(changes.iter().flat_map(|values| values.iter().copied()));
-    let size = most + 2; // a constant, the lags, and the value to predict
-    let mut gram = DMatrix::<f64>::zeros(size, size);
+    let mut gram = DMatrix::<f64>::zeros(most + 2, most + 2);
     for values in &changes {
-        let values: Vec<f64> = values.iter().map(|&v| (v - mean) / spread).collect();
-        for rows in values.windows(most + 1) {
-            let entry = |i: usize| match i {
-                0 => 1.0,
-                i if i == size - 1 => rows[most],
-                lag => rows[most - lag],
-            };
-            for i in 0..size {
-                let at_i = entry(i);
-                for j in 0..=i {
-                    gram[(i, j)] += at_i * entry(j);
-                }
-            }
-        }
+        add_products(&values.iter().map(|&v| (v - mean) / spread).collect::<Vec<_>>(), &mut gram);
     }
-    gram.fill_upper_triangle_with_lower_triangle();
     let solution = with_smallest_aic(&gram, rows)?;
     let coefficients = solution.iter().copied().enumerate().skip(1);
     if difference == 0 {
@@ -71,28 +56,64 @@ fn changes(values: &[f64], difference: usize) -> Cow<'_, [f64]> {
     }
 }
 
+/// Adds the products of a constant 1, the lags and the value to predict, in this order, for all rows of a series that have
+/// all lags before them. Sums of two lags differ from those of the two lags before by their first and their last product
+/// alone, so that only the first of each kind is added up.
+fn add_products(values: &[f64], gram: &mut DMatrix<f64>) {
+    let most = gram.nrows() - 2;
+    let Some(rows) = values.len().checked_sub(most).filter(|rows| *rows > 0) else { return };
+    // values from lag `lag` on, the value to predict being lag 0
+    let from = |lag: usize| &values[most - lag..][..rows];
+    let place = |lag: usize| if lag == 0 { most + 1 } else { lag };
+    let mut sum: f64 = from(0).iter().sum();
+    gram[(0, 0)] += rows as f64;
+    for lag in 0..=most {
+        gram[(place(lag), 0)] += sum;
+        gram[(0, place(lag))] += sum;
+        if lag < most {
+            sum += values[most - 1 - lag] - values[values.len() - 1 - lag];
+        }
+    }
+    for apart in 0..=most {
+        let mut sum: f64 = from(0).iter().zip(from(apart)).map(|(a, b)| a * b).sum();
+        for (lag, other) in (0..).zip(apart..=most) {
+            gram[(place(lag), place(other))] += sum;
+            if apart > 0 {
+                gram[(place(other), place(lag))] += sum;
+            }
+            if other < most {
+                sum += values[most - 1 - lag] * values[most - 1 - other];
+                sum -= values[values.len() - 1 - lag] * values[values.len() - 1 - other];
+            }
+        }
+    }
+}
+
 /// The constant and the coefficients, that of the last value first, for the order with the smallest AIC. `gram` has the
 /// sums of products of a constant, the lags and the value to predict, over `rows` rows.
 fn with_smallest_aic(gram: &DMatrix<f64>, rows: usize) -> Option<DVector<f64>> {
     let most = gram.nrows() - 2;
     let told = gram.column(most + 1).into_owned();
     let total = told[most + 1];
-    let mut best: Option<(f64, DVector<f64>)> = None;
-    for order in 1..=most {
-        // if this lag follows from the others there is no unique solution, and more lags cannot help
-        let Some(factor) = gram.view((0, 0), (order + 1, order + 1)).into_owned().cholesky() else { break };
-        let solution = factor.solve(&told.rows(0, order + 1).into_owned());
-        let rest = total - solution.dot(&told.rows(0, order + 1));
-        let exact = rest <= 1e-12 * total;
+    // if a lag follows from the others there is no unique solution, and more lags cannot help; the factor of an order
+    // is the beginning of that of the next one
+    let factor_of = |order: usize| gram.view((0, 0), (order + 1, order + 1)).into_owned().cholesky();
+    let (longest, factor) = (1..=most).rev().find_map(|order| Some((order, factor_of(order)?.unpack())))?;
+    let halfway = factor.solve_lower_triangular(&told.rows(0, longest + 1).into_owned())?;
+    let mut rest = total - halfway[0].powi(2);
+    let mut best = (f64::INFINITY, 1);
+    for order in 1..=longest {
+        rest -= halfway[order].powi(2);
         let aic = rows as f64 * (rest.max(1e-300) / rows as f64).ln() + 2.0 * (order + 1) as f64;
-        if best.as_ref().is_none_or(|(least, _)| aic < *least) {
-            best = Some((aic, solution));
+        if aic < best.0 {
+            best = (aic, order);
         }
-        if exact {
+        if rest <= 1e-12 * total {
             break;
         }
     }
-    best.map(|(_, solution)| solution)
+    let size = best.1 + 1;
+    factor.view((0, 0), (size, size)).tr_solve_lower_triangular(&halfway.rows(0, size).into_owned())
 }
 
 /// The mean and the standard deviation; 1 instead of a deviation of 0.

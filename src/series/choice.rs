@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 
 /// Forecasts begin at half of the rows. All are fitted again this many times, at equal distances.
 const FOLDS: usize = 10;
+/// The fewest seasons of which an autoregression of changes over a season is fitted. Fewer tell nothing about how these
+/// changes go on.
+const SEASONS: usize = 6;
 /// The fewest rows of which a choice is made.
 const FEWEST: usize = 8;
 /// The most rows that are looked at, those at the end; of many series each has its part of them, but this many at least.
@@ -90,7 +93,8 @@ impl Choice {
         let training = training.looked_at();
         let seasons = seasons_of(&training);
         let seasonal = seasons.iter().copied().map(Self::SeasonalChange);
-        let all = [Self::Change, Self::Value].into_iter().chain(seasonal).chain(residuals(&seasons, lags));
+        let all =
+            [Self::Change, Self::Value].into_iter().chain(seasonal).chain(residuals(&training, &seasons, lags, most));
         let best = Self::closest(all, &training, most);
         match best {
             Some(Self::Change) if is_relative(&training) => Self::RelativeChange,
@@ -102,7 +106,8 @@ impl Choice {
     pub(crate) fn best_residual(training: &Parts, lags: usize, most: usize) -> Self {
         let training = training.looked_at();
         let seasons = seasons_of(&training);
-        Self::closest(residuals(&seasons, lags), &training, most).unwrap_or(Self::Residual { difference: 0, lags: 1 })
+        Self::closest(residuals(&training, &seasons, lags, most), &training, most)
+            .unwrap_or(Self::Residual { difference: 0, lags: 1 })
     }
 
     fn closest(all: impl Iterator<Item = Self>, training: &Parts, most: usize) -> Option<Self> {
@@ -133,7 +138,7 @@ impl Choice {
             let mut sum = 0.0;
             for fold in 0..FOLDS {
                 let known: Vec<&[f64]> = series.iter().map(|values| &values[..cut(values, fold)]).collect();
-                let Some(forecast) = self.forecast(&known) else { return f64::INFINITY };
+                let forecast = self.forecast(&known);
                 for (values, weight) in series.iter().zip(&weights) {
                     let rows = cut(values, fold)..cut(values, fold + 1);
                     sum += weight * rows.map(|t| (values[t] - forecast.of(values, t)).powi(2)).sum::<f64>();
@@ -144,18 +149,17 @@ impl Choice {
         training.0.iter().map(of_column).sum()
     }
 
-    /// Its forecast, fitted to the rows `known` of each series; `None` if there are too few.
-    fn forecast(self, known: &[&[f64]]) -> Option<Forecast> {
-        Some(match self {
+    /// Its forecast, fitted to the rows `known` of each series.
+    fn forecast(self, known: &[&[f64]]) -> Forecast {
+        match self {
             Self::Value => Forecast::Mean(mean_and_spread(known.iter().flat_map(|values| values.iter().copied())).0),
             Self::Change | Self::RelativeChange => Forecast::Before(1),
             Self::SeasonalChange(season) => Forecast::Before(season),
-            Self::Residual { difference, lags } => Forecast::Linear(autoregression::fit(known, difference, lags)?),
-        })
+            Self::Residual { difference, lags } => Forecast::Linear(linear(known, difference, lags)),
+        }
     }
 
-    /// The target transform, with its autoregressions fitted to `training`. A column that has none is expected to stay
-    /// as it is.
+    /// The target transform, with its autoregressions fitted to `training`.
     pub(crate) fn fit(self, training: &Parts) -> Fitted {
         match self {
             Self::Value => TargetTransform::Value.into(),
@@ -164,14 +168,18 @@ impl Choice {
             Self::SeasonalChange(season) => TargetTransform::SeasonalChange { season }.into(),
             Self::Residual { difference, lags } => {
                 let of_column = |series: &Vec<Vec<f64>>| {
-                    let all: Vec<&[f64]> = series.iter().map(Vec::as_slice).collect();
-                    let fitted = autoregression::fit(&all, difference, lags);
-                    fitted.or_else(|| Autoregression::new(0.0, 0.0, &[(1, 1.0)]).ok())
+                    linear(&series.iter().map(Vec::as_slice).collect::<Vec<_>>(), difference, lags)
                 };
-                Fitted::residual(training.0.iter().filter_map(of_column).collect::<Vec<_>>(), difference)
+                Fitted::residual(training.0.iter().map(of_column).collect::<Vec<_>>(), difference)
             }
         }
     }
+}
+
+/// The autoregression of a column. Where there is none, because the column is constant, for example, or too short, no
+/// change is expected: not from the row before, nor over a season.
+fn linear(series: &[&[f64]], difference: usize, lags: usize) -> Autoregression {
+    autoregression::fit(series, difference, lags).unwrap_or_else(|| Autoregression::unchanged(difference.max(1)))
 }
 
 /// The first row that is forecast after the fit of this number.
@@ -186,9 +194,20 @@ fn seasons_of(training: &Parts) -> BTreeSet<usize> {
     training.0.iter().filter_map(longest).flatten().collect()
 }
 
-/// The residuals of autoregressions of the values, of the changes, and of the changes over each season.
-fn residuals(seasons: &BTreeSet<usize>, lags: usize) -> impl Iterator<Item = Choice> {
-    [0, 1].into_iter().chain(seasons.iter().copied()).map(move |difference| Choice::Residual { difference, lags })
+/// The residuals of autoregressions of the values, of the changes, and of the changes over each season of which there are
+/// enough. They have as many lags as may be, and look back at most `most` rows.
+fn residuals(
+    training: &Parts,
+    seasons: &BTreeSet<usize>,
+    lags: usize,
+    most: usize,
+) -> impl Iterator<Item = Choice> + use<> {
+    let rows = training.longest();
+    let enough = seasons.iter().copied().filter(move |season| season * SEASONS <= rows).collect::<Vec<_>>();
+    [0, 1].into_iter().chain(enough).filter_map(move |difference| {
+        let lags = lags.min(most.saturating_sub(difference));
+        (lags > 0).then_some(Choice::Residual { difference, lags })
+    })
 }
 
 /// Whether relative changes are more alike than changes. Both are taken for normal, and that with the greater likelihood
@@ -290,6 +309,22 @@ mod tests {
         // nothing looks back farther than it may
         let season: Vec<f64> = (0..200).map(|t| f64::from(t % 20)).collect();
         let chosen = Choice::best(&Parts::new(&[&season], 1), 20, 5);
-        assert!(matches!(chosen, Choice::Value | Choice::Change), "{chosen:?}");
+        assert!(chosen.longest(200) <= 5, "{chosen:?}");
+        // fewer lags are taken where many do not fit
+        let mut v = vec![0.0; 2];
+        noise(4, 200).iter().for_each(|e| v.push(1.5 * v[v.len() - 1] - 0.8 * v[v.len() - 2] + e));
+        assert_eq!(Choice::best(&Parts::new(&[&v], 1), 20, 5), Choice::Residual { difference: 0, lags: 5 });
+        // a constant column beside it, or one that begins late, does not stand in the way
+        for late in [f64::INFINITY, 120.0] {
+            let other = |(t, v): (usize, &f64)| if t as f64 > late { *v } else { 5.0 };
+            let both: Vec<f64> = v.iter().enumerate().flat_map(|(t, now)| [*now, other((t, now))]).collect();
+            let chosen = Choice::best(&Parts::new(&[&both], 2), 20, 100);
+            assert!(matches!(chosen, Choice::Residual { .. }), "{chosen:?}");
+        }
+        // a season without any noise goes on as it was
+        let exact: Vec<f64> = (0..300).map(|t| f64::from(t % 24).powi(2)).collect();
+        let fitted = Choice::best_residual(&Parts::new(&[&exact], 1), 20, 100).fit(&Parts::new(&[&exact], 1));
+        let next = fitted.before(0, |lag| exact[exact.len() - lag]);
+        assert!((next - f64::from(300 % 24_i32).powi(2)).abs() < 1e-6, "{next}");
     }
 }

@@ -177,7 +177,8 @@ mod tests {
     fn loaded(history: &Tensor<f64>, series: usize) -> Loaded {
         let model = Model::random(Shape::new(CellKind::Gru, 1, 7, 1, 1).unwrap(), 3).unwrap();
         let errors = (0..200).map(|i| if i % 2 == 0 { 10.0 } else { -10.0 }).collect();
-        let unseen = Unseen { ends: vec![End::of(history, history, 100); series], errors };
+        let ends = vec![End::of(history, history, 100); series];
+        let unseen = Unseen { ends, errors, autoregressions: vec![] };
         let metadata = Metadata { unseen: Some(unseen), ..Metadata::default() };
         Loaded { model, metadata, extra: Default::default(), warnings: vec![], assumed: vec![] }
     }

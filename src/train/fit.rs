@@ -8,6 +8,7 @@ use crate::objective::loss::Loss;
 use crate::series::residuals::Residuals;
 use crate::train::checkpoint::Best;
 use crate::train::{Step, Trainer};
+use crate::units::autoregression::Autoregression;
 use crate::units::transform::{Fitted, TargetTransform};
 
 /// Training steps between two checks whether to stop.
@@ -23,6 +24,9 @@ pub struct Outcome {
     pub learned: bool,
     /// Its errors one step ahead on the held-out rows, if there are any.
     pub errors: Option<Residuals>,
+    /// The autoregressions with which these errors were made, which know nothing of the held-out rows; empty if there are
+    /// none.
+    pub judged_by: Vec<Autoregression>,
 }
 
 impl Outcome {
@@ -197,7 +201,7 @@ impl Fit {
         let (mut model, mut learned) =
             (self.best.as_ref().map_or(self.trainer.model(), |best| &best.model).clone(), true);
         let Some(validation) = &self.validation else {
-            return Ok(Outcome { model: self.settled(model)?, learned, errors: None });
+            return self.settled(model, learned, None);
         };
         let rule = match (&self.settled, model.units()) {
             (Some(_), _) => Some(Rule::SOME),
@@ -211,16 +215,17 @@ impl Fit {
             model = model.with_part_of_head(part, &constant);
         }
         let errors = validation.errors(&model, recipe, device)?;
-        Ok(Outcome { model: self.settled(model)?, learned, errors })
+        self.settled(model, learned, errors)
     }
 
-    /// The model with autoregressions that were fitted to all rows.
-    fn settled(&self, mut model: Model) -> Result<Model> {
+    /// The outcome, whose model has autoregressions that were fitted to all rows.
+    fn settled(&self, mut model: Model, learned: bool, errors: Option<Residuals>) -> Result<Outcome> {
+        let judged_by = model.units().map_or_else(Vec::new, |units| units.fitted().autoregressions().to_vec());
         if let (Some(settled), Some(units)) = (&self.settled, model.units()) {
             let units = units.clone().with_transform(settled.clone(), units.columns())?;
             model.put_units(Some(units));
         }
-        Ok(model)
+        Ok(Outcome { model, learned, errors, judged_by })
     }
 
     /// A model of this training as it is judged on the held-out rows: its autoregressions know nothing of these rows.

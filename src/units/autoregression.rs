@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::units::transform::TargetTransform;
+#[cfg(feature = "evaluate")]
+use alloc::vec;
 use alloc::{format, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,9 @@ pub struct Autoregression {
     lags: Vec<usize>,
     coefficients: Vec<f64>,
 }
+
+/// The most lags that an autoregression has. Without this limit, a step of a model could take as long as a file is.
+const MOST: usize = 1024;
 
 /// The fields of an autoregression in a file, before they are checked.
 #[derive(Deserialize)]
@@ -35,6 +40,9 @@ impl TryFrom<Fields> for Autoregression {
         if lags.len() != coefficients.len() || lags.is_empty() {
             return error(format!("{} lags do not go with {} coefficients", lags.len(), coefficients.len()));
         }
+        if lags.len() > MOST {
+            return error(format!("{} lags, and {MOST} are the most", lags.len()));
+        }
         if let Some(lag) = lags.iter().find(|lag| !(1..=TargetTransform::LONGEST).contains(*lag)) {
             return error(format!("lag {lag}: must be between 1 and {} rows", TargetTransform::LONGEST));
         }
@@ -50,10 +58,16 @@ impl Autoregression {
     /// rows, 1 for the value before.
     ///
     /// # Errors
-    /// If there are none, a lag is 0 or longer than [`TargetTransform::LONGEST`], or a number is not finite.
+    /// If there are none or more than 1,024, a lag is 0 or longer than [`TargetTransform::LONGEST`], or a number is not finite.
     pub fn new(center: f64, intercept: f64, terms: &[(usize, f64)]) -> Result<Self> {
         let (lags, coefficients) = terms.iter().copied().unzip();
         Self::try_from(Fields { center, intercept, lags, coefficients })
+    }
+
+    /// One that expects the value `lag` rows before, at least 1.
+    #[cfg(feature = "evaluate")]
+    pub(crate) fn unchanged(lag: usize) -> Self {
+        Self { center: 0.0, intercept: 0.0, lags: vec![lag], coefficients: vec![1.0] }
     }
 
     /// The lags, in rows, and the coefficient of each.

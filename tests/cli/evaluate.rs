@@ -96,15 +96,14 @@ fn says_whether_a_model_is_worth_anything() {
 fn a_model_as_it_is_and_trained_anew() {
     let run = Run::new();
     series(&run);
-    run.ok("train s.csv --column wave --cell gru --hidden 8 --epochs 20 --target-as value --no-plot");
+    run.ok("train s.csv --column wave --cell gru --hidden 8 --epochs 20 --no-plot");
     let as_it_is = run.ok("evaluate s.csv model.safetensors").stdout;
     assert!(as_it_is.contains("by a model used unchanged") && as_it_is.contains("are optimistic"), "{as_it_is}");
     // 240 of 300 rows were trained on
     let half = run.ok("evaluate s.csv model.safetensors --test-fraction 0.5").stdout;
     assert!(half.contains("trained on 90 of these rows, so its scores are too optimistic"), "{half}");
     // the score of training, on the same rows
-    let trained =
-        run.ok("train s.csv --column wave --cell gru --hidden 8 --epochs 20 --target-as value --no-plot").stdout;
+    let trained = run.ok("train s.csv --column wave --cell gru --hidden 8 --epochs 20 --no-plot").stdout;
     let rmse = trained.split("RMSE ").nth(1).unwrap().split(' ').next().unwrap();
     let model = as_it_is.lines().find(|line| line.starts_with("  model")).unwrap();
     let shown: f64 = model.split_whitespace().nth(1).unwrap().parse().unwrap();

@@ -196,8 +196,9 @@ fn what_bands_rest_on() {
     lines.drain(1..101);
     run.file("late.csv", lines.join("\n"));
     let late = run.ok("forecast model.safetensors late.csv --steps 43 --bands 80");
-    let of_rows =
-        |line: &str| line.starts_with("warning: \"sunspots\": on the last 62 rows, which it was not trained on");
+    let of_rows = |line: &str| {
+        line.starts_with("warning: \"sunspots\": on the last 62 rows, which its weights were not trained on")
+    };
     assert!(late.notes().lines().all(of_rows), "{}", late.notes());
     let head = |rows: usize| table.lines().take(rows + 1).collect::<Vec<_>>().join("\n");
     // the largest of 62 errors is not far enough out

@@ -68,7 +68,11 @@ fn metadata() -> Metadata {
         },
         recipe: Some(json!({ "lr": 0.01, "steps": 75, "loss": "mse", "data": ["good.csv"] })),
         seq_len: Some(20),
-        unseen: Some(Unseen { ends: vec![End::of(&table, &table, 30)], errors: vec![0.1; 2 * Residuals::MOST / 10] }),
+        unseen: Some(Unseen {
+            ends: vec![End::of(&table, &table, 30)],
+            errors: vec![0.1; 2 * Residuals::MOST / 10],
+            autoregressions: vec![],
+        }),
         ..Metadata::default()
     }
 }

@@ -139,7 +139,7 @@ fn warn_if_worse(args: &ForecastArgs, loaded: &Loaded, history: &Tensor<f64>, na
             (first, last) => format!("{first} to {last} steps ahead"),
         };
         eprintln!(
-            "warning: {}: on the last {rows}, which it was not trained on, the model was worse than {} {at}{more}; \
+            "warning: {}: on the last {rows}, which its weights were not trained on, the model was worse than {} {at}{more}; \
              `rnnstep evaluate` says more",
             quoted(name),
             column.comparisons.get(first - 1).map_or_else(|| "a naive forecast".into(), Comparison::than),

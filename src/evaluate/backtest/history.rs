@@ -34,5 +34,6 @@ pub fn since_training(
     let table = Table::new(history.clone(), history.clone(), Some((0..columns).collect()))?;
     let warm_up = one_step::warm_up(loaded.metadata.seq_len.unwrap_or(20));
     let protocol = Protocol::new(first, horizon).with_warm_up(warm_up);
-    evaluate(&table, &protocol, device, |_, _, _| Ok(loaded.model.clone())).map(Some)
+    let model = loaded.judged()?;
+    evaluate(&table, &protocol, device, |_, _, _| Ok(model.clone())).map(Some)
 }

@@ -1,6 +1,6 @@
 //! Loads a model from a file, and saves a model to a file.
 
-use super::{Metadata, ReadOptions, Reference, Target, read, write_layout};
+use super::{Metadata, ModelFile, ReadOptions, Reference, Target, read, write_layout};
 use crate::error::{Error, Result, brief};
 use crate::model::{Model, Order};
 use crate::net::state::State;
@@ -8,7 +8,7 @@ use crate::objective::loss::Loss;
 use crate::simd::isa::Cpu;
 use crate::tensor::{Array, Tensor};
 use crate::units::Units;
-use crate::units::transform::TargetTransform;
+use crate::units::transform::{Fitted, TargetTransform};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,6 +29,22 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// The model as it is judged on the rows that were held out in its training: with the autoregressions that know
+    /// nothing of them, if it has any.
+    ///
+    /// # Errors
+    /// If the file has autoregressions of other columns.
+    pub fn judged(&self) -> Result<Model> {
+        let known = self.metadata.unseen.as_ref().map_or(&[][..], |unseen| &unseen.autoregressions);
+        match self.model.units().map(|units| (units, units.transform())) {
+            Some((units, TargetTransform::Residual { difference, .. })) if !known.is_empty() => {
+                let fitted = Fitted::residual(known.to_vec(), difference);
+                self.model.clone().with_units(units.clone().with_transform(fitted, units.columns())?)
+            }
+            _ => Ok(self.model.clone()),
+        }
+    }
+
     /// The loss that the model was trained with: what its file says of it, or else the default.
     ///
     /// # Errors
@@ -76,7 +92,10 @@ pub fn load(path: impl AsRef<Path>, options: &ReadOptions, cpu: Cpu) -> Result<L
     if let Some(reference) = &file.metadata.reference {
         verify(&model, reference, cpu).map_err(in_file)?;
     }
-    Ok(Loaded { model, metadata: file.metadata, extra: file.extra, warnings: file.warnings, assumed: file.assumed })
+    let ModelFile { metadata, extra, warnings, assumed, .. } = file;
+    let loaded = Loaded { model, metadata, extra, warnings, assumed };
+    loaded.judged().map_err(in_file)?;
+    Ok(loaded)
 }
 
 /// Writes a model, whole or not at all, with its scalers and a reference input and output. Its tensors have the names

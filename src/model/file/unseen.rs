@@ -2,6 +2,7 @@
 
 use crate::io::hash;
 use crate::tensor::Tensor;
+use crate::units::autoregression::Autoregression;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -13,6 +14,10 @@ pub struct Unseen {
     /// Errors one step ahead at later rows `[n,D]`, as
     /// [`OutputKind::errors`](crate::series::residuals::OutputKind::errors) gives them.
     pub errors: Vec<f32>,
+    /// The autoregressions with which these errors were made, which know nothing of the later rows; empty if there are
+    /// none. Those of the model were fitted again, to all rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub autoregressions: Vec<Autoregression>,
 }
 
 /// The end of the training rows of one series. Files of the first release have the hashes of the values in f32.
@@ -90,7 +95,7 @@ mod tests {
 
     fn unseen(tables: &[(&Tensor<f64>, usize)]) -> Unseen {
         let ends = tables.iter().map(|(table, rows)| End::of(table, table, *rows)).collect();
-        Unseen { ends, errors: vec![] }
+        Unseen { ends, errors: vec![], autoregressions: vec![] }
     }
 
     #[test]

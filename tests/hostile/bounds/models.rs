@@ -208,7 +208,7 @@ fn ends_are_looked_for_in_a_table_once() {
     let table = Tensor::new([10, 4000], vec![0.5; 40_000]).unwrap();
     is_linear("ends", 10_000, |count| {
         let ends = (0..count).map(|i| End { train_rows: 9, last: i as u64, table: 0 }).collect();
-        let (unseen, table) = (Unseen { ends, errors: vec![] }, table.clone());
+        let (unseen, table) = (Unseen { ends, errors: vec![], autoregressions: vec![] }, table.clone());
         Box::new(move || assert_eq!(unseen.first_of(&table), None))
     });
 }

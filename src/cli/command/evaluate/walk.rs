@@ -114,8 +114,11 @@ fn by_model(
     let remark = remark(loaded, job.held_out(), &named.table, protocol.first);
     let shape = *loaded.model.shape();
     let device = device(args, &protocol, &shape, 1, Work::Sequences)?;
-    let evaluation = evaluate(&named.table, &protocol, &device, |_, _, _| Ok(loaded.model.clone()))
-        .map_err(|error| job.in_data(error))?;
+    // rows that its autoregression was fitted to at the end are forecast by the one before
+    let knows = matches!(remark, Some(Remark::TrainedOn(_) | Remark::ChoseTheWeights { .. }));
+    let model = if knows { loaded.judged()? } else { loaded.model.clone() };
+    let evaluation =
+        evaluate(&named.table, &protocol, &device, |_, _, _| Ok(model.clone())).map_err(|error| job.in_data(error))?;
     Ok(Walked { device, protocol, evaluation, shape, remarks: remark.into_iter().collect() })
 }
 

@@ -546,7 +546,8 @@ fn ends(tables: &[Named]) -> Vec<End> {
 /// Writes the outcome of a training.
 fn write_model(path: &Path, outcome: &Outcome, metadata: &Metadata, tables: &[Named]) -> Result<(), Error> {
     let errors = outcome.errors.as_ref().map_or_else(Vec::new, |errors| errors.values().to_vec());
-    let unseen = (!tables.is_empty()).then(|| Unseen { ends: ends(tables), errors });
+    let autoregressions = outcome.judged_by.clone();
+    let unseen = (!tables.is_empty()).then(|| Unseen { ends: ends(tables), errors, autoregressions });
     let metadata = Metadata { unseen, ..metadata.clone() };
     files::write(path, || file::save(path, &outcome.model, &metadata, &[]))
 }
