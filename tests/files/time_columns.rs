@@ -316,6 +316,13 @@ fn dates_that_look_like_decimal_numbers() {
             assert_eq!(series.values.data(), table(&rows("x", 36, |i| format!("{}", x(i)))).values.data());
         }
     }
+    // seconds with decimals, and names with units
+    for name in ["time", "sec", "elapsed", "Zeit", "time (s)", "Time [ms]", "t [s]", "elapsed_ms", "timestamp_utc"] {
+        let series = table(&rows(&format!("{name},k"), 40, |i| format!("{:.2},{}", 0.05 * i as f64, x(i))));
+        assert_eq!((time(&series), series.columns.len()), (name, 1), "{name}");
+    }
+    let series = table(&rows("time,k", 40, |i| format!("2023-08-28T10:00:00.{:03},{}", 8 * i, x(i))));
+    assert_eq!(series.time.as_ref().unwrap().calendar().unwrap().step().unwrap().to_string(), "every 8 milliseconds");
     // times of day behind the date, in few rows as well
     for count in [4, 30] {
         let hours = |seconds: &str| {

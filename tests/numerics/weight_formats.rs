@@ -143,8 +143,12 @@ proptest! {
                     let most = before.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
                     for (&before, &after) in before.iter().zip(after) {
                         let size = if weights == Weights::Int8 { most } else { before.abs() };
-                        // f16's numbers below 2^-14 are 2^-24 apart
-                        let least = if weights == Weights::F16 { 2.0_f32.powi(-25) } else { 0.0 };
+                        // f16's numbers below 2^-14 are 2^-24 apart, and no second weight of a pair in bf16 is below 2^-100
+                        let least = match weights {
+                            Weights::F16 => 2.0_f32.powi(-25),
+                            Weights::Bf16 => 2.0_f32.powi(-100),
+                            _ => 0.0,
+                        };
                         let off = (before - after).abs();
                         // of up to 127 steps quotient and product are rounded, by 2^-24 each: 508 · 2^-24 of half a step
                         let rounded = if weights == Weights::Int8 { 1.000_031 } else { 1.000_01 };

@@ -347,60 +347,77 @@ struct Name {
     is_hour: bool,
 }
 
+/// Names of times, by their last word.
+const TIMES: [&str; 29] = [
+    "date",
+    "dates",
+    "datetime",
+    "datum",
+    "day",
+    "days",
+    "ds",
+    "elapsed",
+    "epoch",
+    "hour",
+    "hours",
+    "minute",
+    "minutes",
+    "month",
+    "period",
+    "sec",
+    "second",
+    "seconds",
+    "secs",
+    "time",
+    "times",
+    "timestamp",
+    "timestamps",
+    "ts",
+    "unix",
+    "week",
+    "year",
+    "years",
+    "zeit",
+];
+
+/// Units and zones behind the name of a time: "time (s)", "elapsed_ms".
+const UNITS: [&str; 16] =
+    ["s", "sec", "secs", "seconds", "ms", "us", "µs", "ns", "min", "mins", "h", "hr", "hrs", "utc", "gmt", "local"];
+
+/// Names of row numbers.
+const INDICES: [&str; 18] = [
+    "",
+    "#",
+    "id",
+    "idx",
+    "index",
+    "level_0",
+    "no",
+    "no.",
+    "nr",
+    "nr.",
+    "row",
+    "row_id",
+    "row_number",
+    "rowid",
+    "rownames",
+    "rownum",
+    "sno",
+    "unnamed: 0",
+];
+
 impl Name {
     fn of(name: &str) -> Self {
-        const TIMES: [&str; 24] = [
-            "date",
-            "dates",
-            "datetime",
-            "day",
-            "days",
-            "ds",
-            "epoch",
-            "hour",
-            "hours",
-            "minute",
-            "minutes",
-            "month",
-            "period",
-            "second",
-            "seconds",
-            "time",
-            "times",
-            "timestamp",
-            "timestamps",
-            "ts",
-            "unix",
-            "week",
-            "year",
-            "years",
-        ];
-        const INDICES: [&str; 18] = [
-            "",
-            "#",
-            "id",
-            "idx",
-            "index",
-            "level_0",
-            "no",
-            "no.",
-            "nr",
-            "nr.",
-            "row",
-            "row_id",
-            "row_number",
-            "rowid",
-            "rownames",
-            "rownum",
-            "sno",
-            "unnamed: 0",
-        ];
         let name = name.trim();
         // the last word of open_time, of "Close Time" and of closeTime
-        let last = name.rsplit(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or_default();
+        let mut parts = name.rsplit(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        let mut last = parts.next().unwrap_or_default();
+        let unit = parts.next().filter(|_| UNITS.contains(&last.to_lowercase().as_str()));
+        let is_t = unit.is_some_and(|before| before.eq_ignore_ascii_case("t"));
+        last = unit.unwrap_or(last);
         let capital = last.rfind(|c: char| c.is_uppercase()).filter(|_| last.contains(char::is_lowercase)).unwrap_or(0);
         let words = [last, last.get(capital..).unwrap_or_default()].map(str::to_lowercase);
-        let is_time = words.iter().any(|word| TIMES.contains(&word.as_str()));
+        let is_time = is_t || words.iter().any(|word| TIMES.contains(&word.as_str()));
         let is_hour = words.iter().any(|word| ["hour", "hours", "hr", "h", "time"].contains(&word.as_str()));
         Self { is_time, is_hour, is_index: INDICES.contains(&name.to_lowercase().as_str()) }
     }

@@ -142,8 +142,15 @@ impl Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units =
-            [(7 * DAY, "week"), (DAY, "day"), (3600 * SECOND, "hour"), (60 * SECOND, "minute"), (SECOND, "second")];
+        let units = [
+            (7 * DAY, "week"),
+            (DAY, "day"),
+            (3600 * SECOND, "hour"),
+            (60 * SECOND, "minute"),
+            (SECOND, "second"),
+            (SECOND / 1000, "millisecond"),
+            (SECOND / 1_000_000, "microsecond"),
+        ];
         let (count, unit) = match *self {
             Self::BusinessDays => (1, "business day"),
             Self::Months { months, .. } if months % 12 == 0 => (i128::from(months / 12), "year"),
