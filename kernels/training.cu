@@ -15,9 +15,9 @@ struct Finish {
     const float* norm_parts; // null without clipping
     float* losses;           // [steps of a queue]
     float* norms;
+    const Numbers* numbers;
     unsigned* step;
     int loss_blocks, norm_blocks;
-    float count; // elements the loss is averaged over
 };
 
 __device__ __forceinline__ Team team() {
@@ -37,7 +37,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) window(Window args) {
 // budget loss registers 40 shared 32
 extern "C" __global__ void __launch_bounds__(THREADS) loss(Loss args) {
     SHARED(float, warps, [THREADS / 32]);
-    const float sum = block_sum<THREADS>(score(args, team()), warps);
+    const float sum = block_sum<THREADS>(score(args, args.numbers[*args.step].known, team()), warps);
     if (threadIdx.x == 0)
         args.parts[blockIdx.x] = sum;
 }
@@ -76,7 +76,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) finish(Finish args) {
     const float norm = args.norm_parts ? total(args.norm_parts, args.norm_blocks, norm_warps) : 0.0f;
     if (threadIdx.x == 0) {
         const unsigned step = *args.step;
-        args.losses[step] = loss / args.count;
+        args.losses[step] = loss / args.numbers[step].known;
         args.norms[step] = sqrtf(norm);
         *args.step = step + 1;
     }

@@ -18,6 +18,7 @@ struct Numbers {
     float rate;    // Adam: lr / (1 - beta1^step); SGD: lr
     float scale_v; // Adam: 1 / sqrt(1 - beta2^step); SGD: 1 - dampening, or 1 in the first update
     float shrink;  // what each parameter is multiplied by first: 1 - lr·weight_decay of AdamW, else 1
+    float known;   // elements that the loss is averaged over, at least 1: those whose target is there
     int restart;   // whether the state starts at zero
 };
 
@@ -87,7 +88,7 @@ __device__ __forceinline__ void take_window(const Window& args, unsigned step, T
 }
 
 // ---- the loss: the twin of src/objective/loss.rs. Formulas: PyTorch, MSELoss, L1Loss, HuberLoss (delta 1) and GaussianNLLLoss (full
-// false, eps 1e-6), averaged over all elements; quantiles: Koenker and Bassett 1978. Reads y and the target once and writes
+// false, eps 1e-6), averaged over all elements that are there; quantiles: Koenker and Bassett 1978. Reads y and the target once and writes
 // dy once: 12 bytes an element, 20 of a Gaussian.
 
 enum Kind { MSE = 0, MAE = 1, HUBER = 2, GAUSSIAN = 3, QUANTILES = 4 };
@@ -99,6 +100,8 @@ struct Loss {
     const float* target; // [rows][D]
     float* dy;           // [rows][width], padding left alone
     float* parts;        // [blocks], what each block adds up
+    const Numbers* numbers;
+    const unsigned* step;
     int rows, output, targets, elements, width, kind; // elements of a row: D, of Q quantiles Q·D
     float levels[LEVELS]; // of the quantiles, lowest first
 };
@@ -150,24 +153,26 @@ __device__ __forceinline__ float level(const Loss& args, int number) {
     return found;
 }
 
-// Writes the gradient at y. Returns this thread's part of the sum.
-__device__ __forceinline__ float score(const Loss& args, Team team) {
+// Writes the gradient at y. Returns this thread's part of the sum. A target that is NaN is missing and adds nothing.
+__device__ __forceinline__ float score(const Loss& args, float known, Team team) {
     const size_t count = (size_t)args.rows * args.elements;
     float sum = 0.0f;
     for (size_t i = team.first; i < count; i += team.threads) {
         const size_t row = i / args.elements, column = i % args.elements, at = row * args.width + column;
         const float target = args.target[row * args.targets + column % args.targets];
+        const bool missing = target != target;
         if (args.kind == GAUSSIAN) {
-            const Gaussian found = gaussian(args.y[at], args.y[at + args.targets], target);
+            const Gaussian found =
+                missing ? Gaussian{0.0f, 0.0f, 0.0f} : gaussian(args.y[at], args.y[at + args.targets], target);
             sum += found.value;
-            args.dy[at] = found.dmean / count;
-            args.dy[at + args.targets] = found.ds / count;
+            args.dy[at] = found.dmean / known;
+            args.dy[at + args.targets] = found.ds / known;
         } else {
-            const float2 found = args.kind == QUANTILES
-                                     ? pinball(level(args, column / args.targets), target - args.y[at])
-                                     : element(args.kind, args.y[at] - target);
+            const float2 found = missing                  ? float2{0.0f, 0.0f}
+                                 : args.kind == QUANTILES ? pinball(level(args, column / args.targets), target - args.y[at])
+                                                          : element(args.kind, args.y[at] - target);
             sum += found.x;
-            args.dy[at] = found.y / count;
+            args.dy[at] = found.y / known;
         }
     }
     return sum;

@@ -120,7 +120,8 @@ __device__ __forceinline__ void train(const Whole& args) {
         __syncthreads();
         project<16>(top, HP, scored, args.weight_fc, H, args.bias_fc, args.y, out);
         __syncthreads();
-        const float loss = block_sum<BLOCK>(score(args.loss, block_team()), loss_warps); // in which all threads meet
+        const float known = args.window.numbers[step].known;
+        const float loss = block_sum<BLOCK>(score(args.loss, known, block_team()), loss_warps); // in which all threads meet
 
         // from dy to the h of the top: rows that do not count were zero before and stay so
         for (int i = threadIdx.x; i < scored * HP; i += BLOCK) {
@@ -158,7 +159,7 @@ __device__ __forceinline__ void train(const Whole& args) {
         }
         update(args.adam, args.window.numbers[step], scale, block_team());
         if (threadIdx.x == 0) {
-            args.losses[step] = loss / ((float)scored * args.loss.elements);
+            args.losses[step] = loss / known;
             args.norms[step] = sqrtf(norm);
         }
         // a barrier came after the last read of what the next window overwrites, and one comes before a weight is read

@@ -6,7 +6,6 @@ use crate::error::Result;
 use crate::net::pass::{Dropout, Mode};
 use crate::net::recipe::{Recipe, Step, Trained};
 use crate::net::shape::Shape;
-use crate::objective::loss::Loss;
 use crate::objective::optimizer::{clipped, norm};
 use crate::simd::isa::Cpu;
 use crate::tensor::Buffer;
@@ -61,7 +60,7 @@ impl Training {
         let drops = masks.is_some();
         let dropout = masks.as_mut().map(|masks| masks as &mut dyn Dropout);
         self.network.forward(params, x, state, recipe.loss_on, dropout);
-        let loss = loss(&mut self.network, recipe.loss, &self.target, windows.output());
+        let loss = self.network.score(recipe.loss, &self.target, windows.output());
         grads.fill(0.0);
         self.network.backward(params, grads, x, drops);
         let norm = recipe.clip.map(|_| norm(grads));
@@ -94,19 +93,4 @@ impl Training {
     pub fn y(&self, row: usize) -> &[f32] {
         self.network.y(row)
     }
-}
-
-/// The loss of the last forward, and its gradient at y. `target [rows,columns]`.
-fn loss(network: &mut Network, loss: Loss, target: &[f32], columns: usize) -> f32 {
-    let rows = network.head_rows();
-    let count = (rows.len() * loss.elements(columns)) as f32;
-    let mut sum = 0.0;
-    for (target, row) in target.chunks_exact(columns).zip(rows) {
-        let (y, dy) = network.y_and_dy(row);
-        sum += loss.row(y, target, dy);
-        for dy in dy {
-            *dy /= count;
-        }
-    }
-    (sum / f64::from(count)) as f32
 }

@@ -54,6 +54,16 @@ struct Data {
     whole: bool,
 }
 
+/// Windows that are on the GPU.
+struct Laid {
+    /// How many sequences each has.
+    batch: usize,
+    /// `[steps][2·B]`, their first rows.
+    starts: Vec<i32>,
+    /// For each step the elements of its loss, without those whose target is missing.
+    known: Vec<usize>,
+}
+
 impl Training {
     /// The most steps that are queued before their results are read.
     pub const QUEUE: usize = 1024;
@@ -176,10 +186,11 @@ impl Training {
             self.network.set_window(self.sizes[0], windows.batch_at(first), self.recipe.loss_on)?;
             self.network.set_masks(&mut masks)?;
         }
-        let (batch, starts) = self.lay_out(windows, first, count.min(Self::QUEUE))?;
-        let count = starts.len() / (2 * batch);
-        let numbers: Vec<Numbers> = (first..first + count as u64)
-            .map(|k| Numbers::new(&self.recipe.update(k), self.recipe.restarts(k, windows)))
+        let Laid { batch, starts, known } = self.lay_out(windows, first, count.min(Self::QUEUE))?;
+        let count = known.len();
+        let numbers: Vec<Numbers> = (first..)
+            .zip(known)
+            .map(|(k, known)| Numbers::new(&self.recipe.update(k), known, self.recipe.restarts(k, windows)))
             .collect();
         self.network.set_window(self.sizes[0], batch, self.recipe.loss_on)?;
         self.starts.upload(0, &starts)?;
@@ -228,13 +239,13 @@ impl Training {
         whole.run(&self.update, &at, self.network.barriers(), count)
     }
 
-    /// Makes sure that the windows of the next steps are on the GPU. Returns how many sequences they have, and `[2·B]`
-    /// first rows for each step. These are fewer steps than `count` where the number of sequences changes or not all
-    /// fit.
-    fn lay_out(&mut self, windows: &mut Windows, first: u64, count: usize) -> Result<(usize, Vec<i32>)> {
+    /// Makes sure that the windows of the next steps are on the GPU. These are fewer steps than `count` where the number
+    /// of sequences changes or not all fit.
+    fn lay_out(&mut self, windows: &mut Windows, first: u64, count: usize) -> Result<Laid> {
         let [steps, most] = self.sizes;
         let (input, columns) = (self.network.shape().input, self.targets);
-        let mut starts = Vec::with_capacity(count * 2 * most);
+        let (mut starts, mut known) = (Vec::with_capacity(count * 2 * most), Vec::with_capacity(count));
+        let each = self.recipe.loss.elements(1);
         if self.data.is_none()
             && let Some((x, target)) = windows.rows()
         {
@@ -251,6 +262,7 @@ impl Training {
                 batch = found;
                 starts.extend_from_slice(&of_x[..found]);
                 starts.extend_from_slice(&of_target[..found]);
+                known.push(windows.targets_there(&starts[starts.len() - 2 * found..]) * each);
             }
             let targets = target_steps(self.recipe.loss_on, steps);
             let inside = |starts: &[i32], steps: usize, rows: usize| {
@@ -262,7 +274,7 @@ impl Training {
                     return Err(Error::invalid("a window lies outside the data"));
                 }
             }
-            return Ok((batch, starts));
+            return Ok(Laid { batch, starts, known });
         }
         // windows of the next steps one after the other, each [T][B]
         let targets = target_steps(self.recipe.loss_on, steps);
@@ -278,6 +290,7 @@ impl Training {
             batch = found;
             let at = |rows: usize| (0..found).map(move |b| (done * rows * most + b) as i32);
             starts.extend(at(steps).chain(at(targets)));
+            known.push(self.recipe.loss.known(&target[..targets * found * columns]));
             done += 1;
         }
         let dtype = self.cuda.dtype();
@@ -293,7 +306,7 @@ impl Training {
             data.x.upload(0, &x)?;
             data.target.upload(0, &target)?;
         }
-        Ok((batch, starts))
+        Ok(Laid { batch, starts, known })
     }
 
     /// Copies all rows to the GPU, if an `i32` can count their values and they take at most half of its free memory.
@@ -325,7 +338,7 @@ impl Training {
         self.steps.loss(&scored)?;
         network.queue_backward(drops, false)?;
         self.steps.update(&self.update, self.queue_of_steps(), &arena)?;
-        self.steps.finish(&scored, &arena, Part::of(&self.step), Part::of(&self.losses), Part::of(&self.norms))
+        self.steps.finish(&scored, &arena, Part::of(&self.losses), Part::of(&self.norms))
     }
 
     fn queue_of_steps(&self) -> Queue<'_> {
@@ -359,6 +372,7 @@ impl Training {
         let network = &self.network;
         Ok(Scored {
             loss: self.recipe.loss,
+            queue: self.queue_of_steps(),
             y: network.y_part()?,
             target: Part::of(&self.target),
             dy: network.dy_part()?,

@@ -82,6 +82,12 @@ pub struct Time {
 }
 
 impl Time {
+    /// The times from row `first` on.
+    #[must_use]
+    pub fn from(&self, first: usize) -> Self {
+        Self { name: self.name.clone(), values: self.values.get(first..).unwrap_or_default().to_vec() }
+    }
+
     /// What the times mean; `None` if they are neither dates nor numbers in rising order.
     pub fn calendar(&self) -> Option<Calendar> {
         Calendar::of(&self.values)

@@ -7,7 +7,8 @@ use crate::random::{Purpose, Random};
 use crate::tensor::Tensor;
 use std::ops::Range;
 
-/// A source of windows `x [T,B,I]` with their targets, time-major.
+/// A source of windows `x [T,B,I]` with their targets, time-major. A target that is NaN is missing: it does not count in
+/// the loss.
 #[derive(Debug, Clone)]
 pub struct Windows {
     source: Source,
@@ -16,6 +17,8 @@ pub struct Windows {
     input: usize,
     output: usize,
     last_only: bool,
+    /// Whether a target is missing.
+    has_holes: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -75,7 +78,7 @@ impl Windows {
             // other sources are bounded by the length of their series
             return Err(Error::invalid(format!("seq-len {seq_len}: a window of the sine has at most {MOST} points")));
         }
-        Ok(Self { source: Source::Sine, seq_len, batch: 1, input: 1, output: 1, last_only: false })
+        Ok(Self { source: Source::Sine, seq_len, batch: 1, input: 1, output: 1, last_only: false, has_holes: false })
     }
 
     /// Consecutive windows of a series, for a state that is carried from window to window. The rows are cut into
@@ -189,7 +192,8 @@ impl Windows {
         for (name, size) in [("N", count), ("B", batch), ("T", seq_len), ("I", input), ("O", output)] {
             at_least_one(name, size)?;
         }
-        Ok(Self { source: Source::Cut { x, target, count }, seq_len, batch, input, output, last_only })
+        let has_holes = has_holes(&target);
+        Ok(Self { source: Source::Cut { x, target, count }, seq_len, batch, input, output, last_only, has_holes })
     }
 
     fn of_series(
@@ -200,7 +204,8 @@ impl Windows {
         source: impl FnOnce(Pairs) -> Source,
     ) -> Self {
         let (input, output) = (series.x.rows().1, series.target.rows().1);
-        Self { source: source(series), seq_len, batch, input, output, last_only }
+        let has_holes = has_holes(&series.target);
+        Self { source: source(series), seq_len, batch, input, output, last_only, has_holes }
     }
 
     /// T
@@ -300,6 +305,18 @@ impl Windows {
                 batch
             }
         }
+    }
+
+    /// How many targets of the window of step `k` are there, of all that are not missing. `starts [2·b]` are those of
+    /// [`Windows::starts`], for x and then for the target.
+    pub fn targets_there(&self, starts: &[i32]) -> usize {
+        let (steps, batch) = (if self.last_only { 1 } else { self.seq_len }, starts.len() / 2);
+        let Some((_, rows)) = self.rows().filter(|_| self.has_holes) else { return steps * batch * self.output };
+        let there = |&start: &i32| {
+            let rows = rows.get(start as usize * self.output..).unwrap_or_default();
+            rows.iter().take(steps * self.output).filter(|target| !target.is_nan()).count()
+        };
+        starts.iter().skip(batch).map(there).sum()
     }
 
     /// Writes the window of step `k`: `x [T,b,I]` and `target [T,b,O]` (`[b,O]` if only the last step counts).
@@ -458,6 +475,10 @@ fn joined(mut series: Vec<(Tensor, Tensor)>, seq_len: usize, batch: usize) -> Re
         target.extend_from_slice(target_part.data());
     }
     Ok((Pairs { x: Tensor::new([end, input], x)?, target: Tensor::new([end, output], target)? }, parts))
+}
+
+fn has_holes(target: &Tensor) -> bool {
+    target.data().iter().any(|target| target.is_nan())
 }
 
 fn at_least_one(name: &str, size: usize) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::guard::Found;
 use super::memory::Snapshot;
-use super::{Learned, Learner, score};
+use super::{Learned, Learner};
 use crate::objective::optimizer::{clipped, norm};
 use crate::simd::math::{all_finite, settle};
 use crate::tensor::{Value, narrow_row};
@@ -106,8 +106,8 @@ impl Learner {
     /// Checks the loss of the prediction of `row`, the last but one, and learns from it if an update is due.
     pub(super) fn improve(&mut self, row: usize, loss: f32, learned: &mut Learned) {
         let numbers = &mut self.now.numbers;
-        let good = score::of_row(self.options.loss, &self.now.good.y, &self.truth, &mut self.dy).unwrap_or(loss);
-        if numbers.guard.saw(loss.into(), good.into(), self.options.explode) {
+        let good = self.options.loss.mean_of_row(&self.now.good.y, &self.truth, &mut self.dy);
+        if numbers.guard.saw(loss.into(), good.map_or(loss, |good| good as f32).into(), self.options.explode) {
             self.go_back();
             learned.rolled_back = true;
             return;
@@ -178,7 +178,9 @@ impl Learner {
         let x = &window.x[..window.steps * self.x.len()];
         now.rows.give_state(window.first, &mut window.state);
         self.network.forward(&now.params, x, &mut window.state, options.loss_on, None);
-        let loss = score::of_window(&mut self.network, options.loss, &window.truth[..window.steps * self.truth.len()]);
+        let columns = self.truth.len();
+        let truth = &window.truth[..window.steps * columns];
+        let loss = self.network.score(options.loss, &truth[self.network.head_rows().start * columns..], columns);
         self.grads.fill(0.0);
         self.network.backward(&now.params, &mut self.grads, x, false);
         let norm = norm(&self.grads);
@@ -206,8 +208,10 @@ impl Learner {
         let Some(keep) = self.options.adapt else { return };
         if let (Some(units), Some((x_moments, y_moments))) = (&mut self.units, &mut self.now.numbers.scaling) {
             let changes = units.transform() != TargetTransform::Value;
+            let values = self.x.len() - units.masks().len();
             let (x, y) = units.scalers_mut();
-            x_moments.follow(self.now.rows.x(newest).iter().copied(), keep, x);
+            // a mask is not scaled
+            x_moments.follow(self.now.rows.x(newest)[..values].iter().copied(), keep, x);
             match predicted {
                 // the change was computed when the actual value came, and is kept with the row
                 Some(row) if changes => y_moments.follow(self.now.rows.truth(row).iter().copied(), keep, y),

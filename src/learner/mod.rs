@@ -7,7 +7,6 @@ mod learn;
 mod memory;
 mod moments;
 mod options;
-mod score;
 
 pub use memory::{Numbers, Snapshot};
 pub use options::LearnerOptions;
@@ -329,7 +328,7 @@ impl Learner {
         let mut learned = Learned::default();
         if let Some(row) = self.now.numbers.waiting {
             let truth = self.now.rows.truth_mut(row);
-            truth.iter_mut().zip(actual).for_each(|(truth, &actual)| *truth = actual.into());
+            truth.iter_mut().zip(actual).for_each(|(truth, &actual)| *truth = known(actual.into()));
             if let Some(units) = &self.units {
                 units.transform_rows(&self.now.before, truth);
             }
@@ -338,7 +337,8 @@ impl Learner {
                 units.scale_targets(&mut self.truth_wide);
             }
             narrow_row(&self.truth_wide, &mut self.truth);
-            learned.loss = score::of_row(self.options.loss, self.now.rows.y(row), &self.truth, &mut self.dy);
+            let loss = self.options.loss.mean_of_row(self.now.rows.y(row), &self.truth, &mut self.dy);
+            learned.loss = loss.map(|loss| loss as f32);
             if let Some(loss) = learned.loss.filter(|_| !self.now.numbers.paused) {
                 self.improve(row, loss, &mut learned);
             }
@@ -510,4 +510,9 @@ impl Learner {
         narrow_row(&self.x_wide, &mut self.x);
         settle(&mut self.x);
     }
+}
+
+/// An actual value, or NaN if it is not a finite number: then it is unknown.
+fn known(actual: f64) -> f64 {
+    if actual.narrow().is_finite() { actual } else { f64::NAN }
 }

@@ -230,8 +230,8 @@ impl Model {
     /// Whether predictions can be fed back as the next inputs.
     #[cfg(feature = "std")]
     pub(crate) fn check_fed_back(&self) -> Result<()> {
-        let (input, out) =
-            (self.shape.input, self.units.as_ref().map_or(self.shape.width_out(), |units| units.targets()));
+        let input = self.shape.input - self.masks().len();
+        let out = self.units.as_ref().map_or(self.shape.width_out(), |units| units.targets());
         if input != out {
             return Err(Error::invalid(format!(
                 "the model takes {input} values and gives {out}: only a model that predicts all its inputs can \
@@ -239,6 +239,24 @@ impl Model {
             )));
         }
         Ok(())
+    }
+
+    /// The inputs that have a mask: see [`Units::with_masks`].
+    pub fn masks(&self) -> &[usize] {
+        self.units.as_ref().map_or(&[], Units::masks)
+    }
+
+    /// The same model, which reads nothing from its last inputs, `count` of them: their weights are 0.
+    #[cfg(feature = "std")]
+    pub(crate) fn without_last_inputs(&self, count: usize) -> Self {
+        let mut model = Self { small: None, ..self.clone() };
+        let (input, weights) = (self.shape.input, self.weights());
+        if let (Some(entry), Some((_, weight))) = (self.layout.entries().first(), weights.into_iter().next()) {
+            let mut weight = weight.into_data();
+            weight.chunks_exact_mut(input).for_each(|row| row[input - count.min(input)..].fill(0.0));
+            entry.pack(&weight, &mut model.params);
+        }
+        model
     }
 
     /// Sets the units without a check, for units that the model had before.

@@ -1,5 +1,7 @@
 //! Losses: the value and the gradient of what a training minimises. A loss is a mean over all elements.
 //!
+//! A target that is NaN is missing: it is no element of the mean, and the gradient of its outputs is 0.
+//!
 //! A model can have more than one output for each of its D target columns: see [`Loss::outputs`]. A row of y is then
 //! ordered by kind of output, each with all columns: `[mean[D], s[D]]` or `[level0[D], level1[D], ...]`.
 
@@ -68,8 +70,14 @@ impl Loss {
         }
     }
 
+    /// How many elements of the mean `targets` have, which are rows of D or some of their columns: see
+    /// [`Loss::elements`]. Those that are missing have none.
+    pub fn known(self, targets: &[f32]) -> usize {
+        targets.iter().filter(|target| !target.is_nan()).count() * self.elements(1)
+    }
+
     /// The contribution of one row to the sum; `y [O]`, `target [D]`. Writes its derivative with respect to y into
-    /// `dy [O]`.
+    /// `dy [O]`. A target that is NaN is missing and contributes nothing.
     #[inline]
     pub fn row(self, y: &[f32], target: &[f32], dy: &mut [f32]) -> f64 {
         let mut sum = 0.0;
@@ -80,7 +88,7 @@ impl Loss {
                     mean.iter().zip(s).zip(target).zip(dmean.iter_mut().zip(ds))
                 {
                     let value;
-                    (value, *dmean, *ds) = gaussian(mean, s, target);
+                    (value, *dmean, *ds) = if target.is_nan() { (0.0, 0.0, 0.0) } else { gaussian(mean, s, target) };
                     sum += f64::from(value);
                 }
             }
@@ -90,7 +98,7 @@ impl Loss {
                 for (&level, (y, dy)) in levels.as_slice().iter().zip(rows) {
                     for ((dy, y), target) in dy.iter_mut().zip(y).zip(target) {
                         let value;
-                        (value, *dy) = pinball(level, target - y);
+                        (value, *dy) = if target.is_nan() { (0.0, 0.0) } else { pinball(level, target - y) };
                         sum += f64::from(value);
                     }
                 }
@@ -98,12 +106,19 @@ impl Loss {
             _ => {
                 for ((dy, y), target) in dy.iter_mut().zip(y).zip(target) {
                     let value;
-                    (value, *dy) = self.element(y - target);
+                    (value, *dy) = if target.is_nan() { (0.0, 0.0) } else { self.element(y - target) };
                     sum += f64::from(value);
                 }
             }
         }
         sum
+    }
+
+    /// The mean over the elements of one row: see [`Loss::row`]. `None` if all of its targets are missing.
+    #[inline]
+    pub fn mean_of_row(self, y: &[f32], target: &[f32], dy: &mut [f32]) -> Option<f64> {
+        let count = self.known(target);
+        (count > 0).then(|| self.row(y, target, dy) / count as f64)
     }
 
     /// The contribution of one element with the error `e = y - target` to the sum, and its derivative. A single value
@@ -345,8 +360,28 @@ mod tests {
             let (mut y, mut dy) = (vec![0.1; loss.outputs(2)], vec![0.0; loss.outputs(2)]);
             y[place] = f32::NAN;
             assert!(loss.row(&y, &[0.5, 0.6], &mut dy).is_nan() && dy[place].is_nan(), "{loss} {place}");
-            assert!(loss.row(&vec![0.1; y.len()], &[0.5, f32::NAN], &mut dy).is_nan(), "{loss}");
         }
+    }
+
+    /// A missing target of three columns: what is left is the row of the others, and their gradient.
+    #[test]
+    fn a_missing_target_counts_nothing() {
+        for (loss, missing) in all().into_iter().flat_map(|loss| (0..3).map(move |missing| (loss, missing))) {
+            let kinds = loss.outputs(1);
+            let y: Vec<f32> = (0..3 * kinds).map(|i| (i as f32 * 1.3).sin()).collect();
+            let mut target = [0.4, -0.2, 0.9];
+            target[missing] = f32::NAN;
+            let others = |row: &[f32]| -> Vec<f32> {
+                row.iter().enumerate().filter(|(i, _)| i % 3 != missing).map(|(_, v)| *v).collect()
+            };
+            let (mut dy, mut of_others) = (vec![f32::NAN; y.len()], vec![f32::NAN; 2 * kinds]);
+            let sum = loss.row(&y, &target, &mut dy);
+            assert_eq!(sum, loss.row(&others(&y), &others(&target), &mut of_others), "{loss} {missing}");
+            assert_eq!(others(&dy), of_others, "{loss} {missing}");
+            assert!(dy.iter().skip(missing).step_by(3).all(|slope| *slope == 0.0), "{loss} {missing}: {dy:?}");
+            assert_eq!(loss.known(&target), loss.elements(2));
+        }
+        assert_eq!(Loss::Mse.row(&[1.0], &[f32::NAN], &mut [9.0]), 0.0);
     }
 
     #[test]

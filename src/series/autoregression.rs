@@ -11,20 +11,31 @@ const LAGS: usize = 40;
 /// An autoregression with an intercept of the changes over `difference` rows of several series, or of their values if
 /// that is 0. One is fitted to all of them by conditional least squares; no lag reaches into another series. The order
 /// is the one with the smallest AIC over the same rows, among orders up to `most` (and up to 40, and a tenth of the
-/// rows). It is returned as one of the values. `None` if there are too few rows, or one is not finite.
+/// rows). It is returned as one of the values. A value that is NaN is missing: nothing is fitted to it, and as a lag the
+/// last value before it stands in its place. `None` if there are too few rows, or one is infinite.
 pub fn fit(series: &[&[f64]], difference: usize, most: usize) -> Option<Autoregression> {
-    let changes: Vec<Cow<[f64]>> = series.iter().map(|values| changes(values, difference)).collect();
+    let all: Vec<Cow<[f64]>> = series.iter().map(|values| carried(values)).collect();
+    let changes: Vec<Cow<[f64]>> = all.iter().map(|values| changes(values, difference)).collect();
     let total: usize = changes.iter().map(|values| values.len()).sum();
     let most = most.min(most_lags(total)).max(1);
-    let rows: usize = changes.iter().map(|values| values.len().saturating_sub(most)).sum();
+    // the changes to a value that is missing
+    let missing = |values: &&[f64]| -> Vec<usize> {
+        let to = values.iter().enumerate().skip(difference + most).filter(|(_, value)| value.is_nan());
+        to.map(|(t, _)| t - difference).collect()
+    };
+    let missing: Vec<Vec<usize>> = series.iter().map(missing).collect();
+    let count = |(values, missing): (&Cow<[f64]>, &Vec<usize>)| values.len().saturating_sub(most) - missing.len();
+    let rows: usize = changes.iter().zip(&missing).map(count).sum();
     if rows <= most + 2 {
         return None;
     }
     // around the mean and in units of the spread, so that the normal equations lose no digits that matter
     let (mean, spread) = mean_and_spread(changes.iter().flat_map(|values| values.iter().copied()));
     let mut gram = DMatrix::<f64>::zeros(most + 2, most + 2);
-    for values in &changes {
-        add_products(&values.iter().map(|&v| (v - mean) / spread).collect::<Vec<_>>(), &mut gram);
+    for (values, missing) in changes.iter().zip(&missing) {
+        let values: Vec<f64> = values.iter().map(|&v| (v - mean) / spread).collect();
+        add_products(&values, &mut gram);
+        missing.iter().for_each(|&t| take_products(&values[t - most..=t], &mut gram));
     }
     let solution = with_smallest_aic(&gram, rows)?;
     let coefficients = solution.iter().copied().enumerate().skip(1);
@@ -39,8 +50,22 @@ pub fn fit(series: &[&[f64]], difference: usize, most: usize) -> Option<Autoregr
         *terms.entry(lag + difference).or_insert(0.0) -= coefficient;
         intercept -= coefficient * mean;
     }
-    let (center, _) = mean_and_spread(series.iter().flat_map(|values| values.iter().copied()));
+    let (center, _) = mean_and_spread(all.iter().flat_map(|values| values.iter().copied()));
     Autoregression::new(center, intercept, &terms.into_iter().collect::<Vec<_>>()).ok()
+}
+
+/// The values with the last known one in place of each that is missing, which is NaN; the first known one before it.
+pub(super) fn carried(values: &[f64]) -> Cow<'_, [f64]> {
+    match values.iter().find(|value| !value.is_nan()) {
+        Some(&first) if values.iter().any(|value| value.is_nan()) => {
+            let carry = |last: &mut f64, value: &f64| {
+                *last = if value.is_nan() { *last } else { *value };
+                Some(*last)
+            };
+            values.iter().scan(first, carry).collect()
+        }
+        _ => values.into(),
+    }
 }
 
 /// The most lags that are fitted to this number of rows.
@@ -85,6 +110,21 @@ fn add_products(values: &[f64], gram: &mut DMatrix<f64>) {
                 sum += values[most - 1 - lag] * values[most - 1 - other];
                 sum -= values[values.len() - 1 - lag] * values[values.len() - 1 - other];
             }
+        }
+    }
+}
+
+/// Takes the products of one row out again. The row has all its lags and the value to predict, oldest first.
+fn take_products(row: &[f64], gram: &mut DMatrix<f64>) {
+    let (most, now) = (row.len() - 1, row.len() - 1);
+    let one = |place: usize| match place {
+        0 => 1.0,
+        lag if lag <= most => row[now - lag],
+        _ => row[now],
+    };
+    for i in 0..=most + 1 {
+        for j in 0..=most + 1 {
+            gram[(i, j)] -= one(i) * one(j);
         }
     }
 }

@@ -6,6 +6,7 @@ use super::season::seasons;
 use crate::units::autoregression::Autoregression;
 use crate::units::transform::{Fitted, TargetTransform};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// Forecasts begin at half of the rows. All are fitted again this many times, at equal distances.
 const FOLDS: usize = 10;
@@ -56,29 +57,53 @@ impl Forecast {
 
 /// The targets of several series, column by column: `[D][series][T]`.
 #[derive(Debug)]
-pub(crate) struct Parts(Vec<Vec<Vec<f64>>>);
+pub(crate) struct Parts(Vec<Vec<Part>>);
+
+/// A column of one series.
+#[derive(Debug)]
+struct Part {
+    /// The values, with the last one before it in place of each that is missing.
+    values: Vec<f64>,
+    /// The same with NaN where a value is missing.
+    actuals: Vec<f64>,
+}
+
+impl Part {
+    fn new(actuals: Vec<f64>) -> Self {
+        Self { values: autoregression::carried(&actuals).into_owned(), actuals }
+    }
+
+    /// The rows among `rows` whose value is not missing. Where none is known, every row counts.
+    fn known(&self, rows: Range<usize>) -> impl Iterator<Item = usize> {
+        rows.filter(|&t| !self.actuals[t].is_nan() || self.values[t].is_nan())
+    }
+}
 
 impl Parts {
-    /// Of the targets `[T,D]` of each series, where D is `width`.
+    /// Of the targets `[T,D]` of each series, where D is `width`. NaN is a missing value.
     pub(crate) fn new(targets: &[&[f64]], width: usize) -> Self {
-        let column = |d: usize, values: &[f64]| values.iter().skip(d).step_by(width.max(1)).copied().collect();
+        let column =
+            |d: usize, values: &[f64]| Part::new(values.iter().skip(d).step_by(width.max(1)).copied().collect());
         Self((0..width).map(|d| targets.iter().map(|values| column(d, values)).collect()).collect())
     }
 
     /// The longest series, in rows.
     fn longest(&self) -> usize {
-        self.0.iter().flatten().map(Vec::len).max().unwrap_or(0)
+        self.0.iter().flatten().map(|part| part.values.len()).max().unwrap_or(0)
     }
 
     /// The rows of all series.
     fn rows(&self) -> usize {
-        self.0.first().map_or(0, |series| series.iter().map(Vec::len).sum())
+        self.0.first().map_or(0, |series| series.iter().map(|part| part.values.len()).sum())
     }
 
     /// The rows of each series at its end that are looked at.
     fn looked_at(&self) -> Self {
         let most = (LOOKED_AT / self.0.first().map_or(1, Vec::len).max(1)).max(OF_EACH);
-        let end = |values: &Vec<f64>| values[values.len().saturating_sub(most)..].to_vec();
+        let end = |part: &Part| {
+            let first = part.values.len().saturating_sub(most);
+            Part { values: part.values[first..].to_vec(), actuals: part.actuals[first..].to_vec() }
+        };
         Self(self.0.iter().map(|series| series.iter().map(end).collect()).collect())
     }
 }
@@ -128,20 +153,22 @@ impl Choice {
 
     /// The sum of its squared errors.
     fn score(self, training: &Parts) -> f64 {
-        let of_column = |series: &Vec<Vec<f64>>| -> f64 {
-            let of_last_value = |values: &Vec<f64>| -> f64 {
-                (cut(values, 0)..values.len()).map(|t| (values[t] - Forecast::Before(1).of(values, t)).powi(2)).sum()
+        let of_column = |series: &Vec<Part>| -> f64 {
+            let squares = |part: &Part, rows: Range<usize>, forecast: &Forecast| -> f64 {
+                part.known(rows).map(|t| (part.values[t] - forecast.of(&part.values, t)).powi(2)).sum()
             };
-            let mut weights: Vec<f64> = series.iter().map(|values| 1.0 / of_last_value(values)).collect();
+            let of_last_value =
+                |part: &Part| squares(part, cut(&part.values, 0)..part.values.len(), &Forecast::Before(1));
+            let mut weights: Vec<f64> = series.iter().map(|part| 1.0 / of_last_value(part)).collect();
             // where the last value is always right, there is nothing to choose
             weights.iter_mut().filter(|weight| !weight.is_finite()).for_each(|weight| *weight = 0.0);
             let mut sum = 0.0;
             for fold in 0..FOLDS {
-                let known: Vec<&[f64]> = series.iter().map(|values| &values[..cut(values, fold)]).collect();
+                let known: Vec<&[f64]> = series.iter().map(|part| &part.actuals[..cut(&part.values, fold)]).collect();
                 let forecast = self.forecast(&known);
-                for (values, weight) in series.iter().zip(&weights) {
-                    let rows = cut(values, fold)..cut(values, fold + 1);
-                    sum += weight * rows.map(|t| (values[t] - forecast.of(values, t)).powi(2)).sum::<f64>();
+                for (part, weight) in series.iter().zip(&weights) {
+                    let rows = cut(&part.values, fold)..cut(&part.values, fold + 1);
+                    sum += weight * squares(part, rows, &forecast);
                 }
             }
             sum
@@ -149,10 +176,13 @@ impl Choice {
         training.0.iter().map(of_column).sum()
     }
 
-    /// Its forecast, fitted to the rows `known` of each series.
+    /// Its forecast, fitted to the rows `known` of each series, in which NaN is missing.
     fn forecast(self, known: &[&[f64]]) -> Forecast {
         match self {
-            Self::Value => Forecast::Mean(mean_and_spread(known.iter().flat_map(|values| values.iter().copied())).0),
+            Self::Value => {
+                let values = known.iter().flat_map(|values| values.iter().copied());
+                Forecast::Mean(mean_and_spread(values.filter(|value| !value.is_nan())).0)
+            }
             Self::Change | Self::RelativeChange => Forecast::Before(1),
             Self::SeasonalChange(season) => Forecast::Before(season),
             Self::Residual { difference, lags } => Forecast::Linear(linear(known, difference, lags)),
@@ -167,8 +197,8 @@ impl Choice {
             Self::RelativeChange => TargetTransform::RelativeChange.into(),
             Self::SeasonalChange(season) => TargetTransform::SeasonalChange { season }.into(),
             Self::Residual { difference, lags } => {
-                let of_column = |series: &Vec<Vec<f64>>| {
-                    linear(&series.iter().map(Vec::as_slice).collect::<Vec<_>>(), difference, lags)
+                let of_column = |series: &Vec<Part>| {
+                    linear(&series.iter().map(|part| &part.actuals[..]).collect::<Vec<_>>(), difference, lags)
                 };
                 Fitted::residual(training.0.iter().map(of_column).collect::<Vec<_>>(), difference)
             }
@@ -190,7 +220,7 @@ fn cut(values: &[f64], fold: usize) -> usize {
 /// The seasons of all columns of the longest series, shortest first.
 fn seasons_of(training: &Parts) -> BTreeSet<usize> {
     let longest =
-        |series: &Vec<Vec<f64>>| series.iter().max_by_key(|values| values.len()).map(|values| seasons(values));
+        |series: &Vec<Part>| series.iter().max_by_key(|part| part.values.len()).map(|part| seasons(&part.values));
     training.0.iter().filter_map(longest).flatten().collect()
 }
 
@@ -213,14 +243,19 @@ fn residuals(
 /// Whether relative changes are more alike than changes. Both are taken for normal, and that with the greater likelihood
 /// of the changes is chosen. Never if a value is not above 0.
 fn is_relative(training: &Parts) -> bool {
-    let gain = |series: &Vec<Vec<f64>>| {
-        let changes = series.iter().flat_map(|values| values.iter().zip(values.iter().skip(1)));
+    let gain = |series: &Vec<Part>| {
+        let pairs = |part: &'_ Part| {
+            part.known(1..part.values.len()).map(|t| (part.values[t - 1], part.values[t])).collect::<Vec<_>>()
+        };
+        let all: Vec<(f64, f64)> = series.iter().flat_map(pairs).collect();
+        let changes = all.iter().copied();
         let count = changes.clone().count() as f64;
         let (_, of_changes) = mean_and_spread(changes.clone().map(|(before, now)| now - before));
         let (_, of_parts) = mean_and_spread(changes.clone().map(|(before, now)| (now - before) / before));
         count * (of_changes.ln() - of_parts.ln()) - changes.map(|(before, _)| before.ln()).sum::<f64>()
     };
-    training.0.iter().flatten().flatten().all(|value| *value > 0.0) && training.0.iter().map(gain).sum::<f64>() > 0.0
+    let mut values = training.0.iter().flatten().flat_map(|part| &part.values);
+    values.all(|value| *value > 0.0) && training.0.iter().map(gain).sum::<f64>() > 0.0
 }
 
 #[cfg(test)]
@@ -295,6 +330,21 @@ mod tests {
                 assert_eq!(choice(&moved), chosen, "{seed} {factor} {constant}");
             }
         }
+    }
+
+    /// A value that is missing is no error of any forecast: where nine in ten are, the choice is that of the others.
+    #[test]
+    fn missing_values_do_not_count() {
+        let mut v = vec![0.0; 2];
+        noise(7, 400).iter().for_each(|e| v.push(1.5 * v[v.len() - 1] - 0.8 * v[v.len() - 2] + e));
+        let some: Vec<f64> = v.iter().enumerate().map(|(t, v)| if t % 40 == 39 { f64::NAN } else { *v }).collect();
+        assert!(matches!(choice(&some), Choice::Residual { difference: 0, .. }), "{:?}", choice(&some));
+        let noise = noise(3, 600);
+        let most: Vec<f64> = noise.iter().enumerate().map(|(t, v)| if t % 10 == 0 { *v } else { f64::NAN }).collect();
+        // the last value is right at every row that is missing, and yet it is not chosen
+        assert_ne!(choice(&most), Choice::Change);
+        let part = Part::new(vec![f64::NAN, 1.0, f64::NAN, 3.0]);
+        assert_eq!((&part.values[..], part.known(0..4).collect::<Vec<_>>()), (&[1.0, 1.0, 1.0, 3.0][..], vec![1, 3]));
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub struct Basis {
 }
 
 impl Forecast {
-    /// Forecasts `options.steps` rows after `history [T,D]`, in raw units. The model runs on `device`, and the
+    /// Forecasts `options.steps` rows after `history [T,I]`, in raw units, with the masks of the inputs that have one. The model runs on `device`, and the
     /// simulated paths on `cpu`. Without `options.levels` there are no intervals, and no other option than `steps` has
     /// an effect.
     ///
@@ -117,7 +117,7 @@ impl Forecast {
     }
 }
 
-/// Checks that a forecast can continue `history [T,D]`.
+/// Checks that a forecast can continue `history [T,I]`.
 ///
 /// # Errors
 /// If a value is not finite. The message names the first such row.
@@ -144,7 +144,7 @@ fn intervals(
     let model = with_its_loss(loaded)?;
     let unseen = loaded.metadata.unseen.as_ref();
     let known = unseen.and_then(|unseen| unseen.first_of(history));
-    let (rows, columns) = history.rows();
+    let (rows, columns) = (history.rows().0, history.rows().1 - model.masks().len());
     // if the end of the training is not known, the first rows warm up the state, which starts from zero
     let warm_up = || model.lag() + loaded.metadata.seq_len.unwrap_or(WARM_UP).min(rows / 4);
     let first = known.unwrap_or_else(warm_up);

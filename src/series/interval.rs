@@ -87,7 +87,7 @@ pub struct Intervals {
     pub calibrated: usize,
 }
 
-/// Prediction intervals for the rows after `history [T,D]`: a [`Calibrated`] that is used once.
+/// Prediction intervals for the rows after `history [T,I]`: a [`Calibrated`] that is used once.
 ///
 /// # Errors
 /// Those of [`Calibrated::new`] and [`Calibrated::bands`].
@@ -116,7 +116,7 @@ pub struct Calibrated {
 }
 
 impl Calibrated {
-    /// Compares `model` with `history [T,D]`, whose rows from `unseen` on were not trained on. Returns the calibrated
+    /// Compares `model` with `history [T,I]`, whose rows from `unseen` on were not trained on. Returns the calibrated
     /// model, and its state after the last row. `stored` are errors from elsewhere; they are used if the history gives
     /// fewer.
     ///
@@ -150,7 +150,7 @@ impl Calibrated {
     ) -> Result<(Self, Start)> {
         check(&options)?;
         let simulator = Simulator::new(model, cpu)?;
-        let (rows, columns) = history.rows();
+        let ((rows, width), columns) = (history.rows(), simulator.columns());
         let nothing = || Error::invalid("history: has no rows; give at least one");
         let last = rows.checked_sub(1).ok_or_else(nothing)?;
         let first = unseen.max(simulator.lag()).min(rows);
@@ -161,6 +161,7 @@ impl Calibrated {
         now.check()?;
         let (errors, known) = pool(found, stored, columns, model, options.seed)?;
         let mut factors = Factors::new(&options.levels, columns, rows - first, known.then(|| errors.len()));
+        let mut actual = vec![0.0; columns];
         // no more paths at a time than for a forecast
         for starts in starts.chunks((options.paths / PATHS).max(1)) {
             let (together, first) = (starts.iter().collect::<Vec<_>>(), starts[0].row());
@@ -171,9 +172,11 @@ impl Calibrated {
                 &errors,
                 options.seed,
                 |i, step, d, values| {
-                    let at = (starts[i].row() + step + 1) * columns + d;
-                    if let Some(&truth) = history.data().get(at).filter(|truth| truth.is_finite()) {
-                        factors.add(step, d, values, truth);
+                    let at = (starts[i].row() + step + 1) * width;
+                    let Some(row) = history.data().get(at..at + width) else { return };
+                    simulator.actual(row, &mut actual);
+                    if actual[d].is_finite() {
+                        factors.add(step, d, values, actual[d]);
                     }
                 },
             )?;

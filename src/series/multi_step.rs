@@ -7,16 +7,17 @@ use crate::tensor::Tensor;
 
 /// Runs the model over `history [T,I]`, then feeds its predictions back as inputs. Returns the prediction after each
 /// row of the history, `[T,D]`, and the `steps` predictions after the last row, `[steps,D]`. They are means or medians
-/// if the model predicts distributions.
+/// if the model predicts distributions. If inputs have masks, nothing is missing in the rows that are fed back.
 ///
 /// # Errors
-/// If the model does not predict its own inputs (D differs from I), or history has other columns or no row.
+/// If the model does not predict its own inputs (D differs from I less the masks), or history has other columns or no
+/// row.
 pub fn ahead(stream: &mut Stream, history: &Tensor<f64>, steps: usize) -> Result<(Tensor<f64>, Tensor<f64>)> {
     let (rows, width) = history.rows();
     let model = stream.model().clone();
     model.check_fed_back()?;
-    let out = model.shape().input;
-    Error::check_length("history: columns", out, width)?;
+    let (input, out) = (model.shape().input, model.shape().input - model.masks().len());
+    Error::check_length("history: columns", input, width)?;
     if rows == 0 {
         return Err(Error::invalid("history: has no rows; give at least one"));
     }
@@ -30,6 +31,7 @@ pub fn ahead(stream: &mut Stream, history: &Tensor<f64>, steps: usize) -> Result
         .map_err(|refused| Error::invalid(format!("steps {steps}: {refused}")))?;
     for step in 0..steps {
         if step > 0 {
+            last.resize(input, 0.0);
             last = model.point_of(stream.step_f64(&last)?).to_vec();
         }
         future.extend_from_slice(&last);

@@ -23,9 +23,9 @@ pub enum Naive {
 }
 
 impl Naive {
-    /// The mean of `training [T]`, in its own units. On white noise no forecast is better.
+    /// The mean of `training [T]`, in its own units, without values that are NaN. On white noise no forecast is better.
     pub fn mean(training: &[f64]) -> Self {
-        Self::Mean(mean_and_spread(training.iter().copied()).0)
+        Self::Mean(mean_and_spread(training.iter().copied().filter(|value| !value.is_nan())).0)
     }
 
     /// A drift with the mean growth from row to row of `training [T]`, in its own units.
@@ -34,7 +34,7 @@ impl Naive {
         Self::Drift((last - first) / training.len().saturating_sub(1).max(1) as f64)
     }
 
-    /// An autoregression with up to `most` lags, fitted by [`autoregression::fit`].
+    /// An autoregression with up to `most` lags, fitted by [`autoregression::fit`]. NaN is a missing value.
     pub fn autoregression(training: &[f64], most: usize) -> Option<Self> {
         autoregression::fit(&[training], 0, most).map(Self::Autoregression)
     }

@@ -48,7 +48,8 @@ pub fn outputs<V: Value>(
 pub struct HeldOut {
     /// The prediction for each row, `[n,D]` in raw units; means or medians if the model predicts distributions.
     pub predictions: Tensor<f64>,
-    /// The actual values in raw units, `[n+1,D]`: of the row before the first prediction, and of each predicted row.
+    /// The actual values in raw units, `[n+1,D]`: the last known ones before the first prediction, and those of each
+    /// predicted row, NaN where they are missing.
     pub actuals: Tensor<f64>,
     /// One score for each target.
     pub scores: Vec<Score>,
@@ -56,7 +57,8 @@ pub struct HeldOut {
 
 impl HeldOut {
     /// Predicts the rows `rows` of a table one step ahead and scores the predictions. `inputs [T,I]` and
-    /// `targets [T,D]` are all rows of the table. The state is warmed up on the `warm_up` rows before: see [`warm_up`].
+    /// `targets [T,D]` are all rows of the table; a target that is NaN is missing and not scored. The state is warmed up
+    /// on the `warm_up` rows before: see [`warm_up`].
     ///
     /// # Errors
     /// Those of [`outputs`], and if there is nothing to score.
@@ -69,8 +71,13 @@ impl HeldOut {
         warm_up: usize,
     ) -> Result<Self> {
         let predictions = model.point(&outputs(model, device, inputs, rows.clone(), warm_up)?)?;
-        let actuals = targets.part(rows.start - 1..rows.end)?;
-        Self::new(predictions, actuals)
+        let ((_, width), from) = (targets.rows(), rows.start - 1);
+        let mut actuals = targets.part(from..rows.end)?.into_data();
+        for (column, value) in actuals.iter_mut().take(width).enumerate().filter(|(_, value)| value.is_nan()) {
+            let before = (0..from).rev().map(|row| targets.data()[row * width + column]);
+            *value = before.into_iter().find(|value| !value.is_nan()).unwrap_or(f64::NAN);
+        }
+        Self::new(predictions, Tensor::new([rows.len() + 1, width], actuals)?)
     }
 
     /// `predictions [n,D]` next to `actuals [n+1,D]`, whose first row is the one before the first prediction.
@@ -100,7 +107,7 @@ impl Score {
 }
 
 /// The score of each target column. Row t of the predictions `y [T,O]` is for row t + 1 of the actuals
-/// `series [T+1,O]`; persistence predicts row t for it.
+/// `series [T+1,O]`; persistence predicts the last known value for it. A row whose actual value is NaN is not scored.
 ///
 /// # Errors
 /// If there is nothing to score or the shapes of the arrays do not fit together.
@@ -113,14 +120,29 @@ pub fn scores(y: &Tensor<f64>, series: &Tensor<f64>) -> Result<Vec<Score>> {
              columns and one row more"
         )));
     }
-    let rmse = |forecast: &[f64], column: usize| {
-        let truth = &series.data()[width..];
-        let errors = forecast.iter().zip(truth).skip(column).step_by(width);
-        let sum: f64 = errors.map(|(y, t)| (y - t).powi(2)).sum();
-        (sum / rows as f64).sqrt()
+    let of_column = |values: &[f64], column: usize| values.iter().skip(column).step_by(width).copied().collect();
+    let score = |column| {
+        let (y, series): (Vec<f64>, Vec<f64>) = (of_column(y.data(), column), of_column(series.data(), column));
+        let mut last = f64::NAN;
+        let (mut count, mut squares, mut of_persistence) = (0, 0.0, 0.0);
+        for (y, pair) in y.iter().zip(series.windows(2)) {
+            last = if pair[0].is_nan() { last } else { pair[0] };
+            if !pair[1].is_nan() {
+                count += 1;
+                squares += (y - pair[1]).powi(2);
+                of_persistence += (last - pair[1]).powi(2);
+            }
+        }
+        let root = |sum: f64| (sum / f64::from(count)).sqrt();
+        (count > 0).then(|| Score { rmse: root(squares), persistence_rmse: root(of_persistence) })
     };
-    let score = |column| Score { rmse: rmse(y.data(), column), persistence_rmse: rmse(series.data(), column) };
-    Ok((0..width).map(score).collect())
+    let missing = |column: usize| {
+        Error::invalid(format!(
+            "scores: every value of target column {} is missing; there is nothing to score",
+            column + 1
+        ))
+    };
+    (0..width).map(|column| score(column).ok_or_else(|| missing(column))).collect()
 }
 
 #[cfg(test)]
@@ -135,5 +157,16 @@ mod tests {
         assert_eq!(found[0], Score { rmse: 2.0_f64.sqrt(), persistence_rmse: 2.5_f64.sqrt() });
         assert_eq!(found[1], Score { rmse: 1.0, persistence_rmse: 0.0 });
         assert!(scores(&y, &y).is_err());
+    }
+
+    /// A missing value is not scored, and persistence predicts the last known one after it.
+    #[test]
+    fn missing_values_are_not_scored() {
+        let series = Tensor::new([5, 1], [1.0, f64::NAN, 4.0, f64::NAN, 6.0]).unwrap();
+        let y = Tensor::new([4, 1], [9.0, 5.0, 9.0, 6.0]).unwrap();
+        let found = scores(&y, &series).unwrap();
+        assert_eq!(found, [Score { rmse: 0.5_f64.sqrt(), persistence_rmse: 6.5_f64.sqrt() }]);
+        let nothing = Tensor::new([2, 1], [1.0, f64::NAN]).unwrap();
+        assert!(scores(&y.part(0..1).unwrap(), &nothing).unwrap_err().to_string().contains("column 1 is missing"));
     }
 }

@@ -99,8 +99,20 @@ impl Simulator {
         self.units.transform().lag().max(1)
     }
 
-    /// Runs the model over `history [T,D]`, in raw units. Returns the state after each row of `at`, and the errors of
-    /// the model at the rows from `first` on, `[T-first,D]` as [`OutputKind::errors`] gives them.
+    /// The actual values `[D]` of a row of a history, in `actual`; NaN where a mask says that they are missing.
+    pub(super) fn actual(&self, row: &[f64], actual: &mut [f64]) {
+        let columns = self.columns();
+        actual.copy_from_slice(&row[..columns]);
+        for (&column, &mask) in self.units.masks().iter().zip(&row[columns..]) {
+            if mask != 0.0 {
+                actual[column] = f64::NAN;
+            }
+        }
+    }
+
+    /// Runs the model over `history [T,I]`, in raw units. Returns the state after each row of `at`, and the errors of
+    /// the model at the rows from `first` on, `[T-first,D]` as [`OutputKind::errors`] gives them: NaN where the actual
+    /// value is missing.
     ///
     /// # Errors
     /// If the number of columns differs, or `at` does not increase or has a row beyond the history.
@@ -119,8 +131,8 @@ impl Simulator {
         at: &[usize],
         first: usize,
     ) -> Result<(Vec<Start>, Vec<f32>)> {
-        let (rows, columns) = history.rows();
-        Error::check_length("history: columns", self.columns(), columns)?;
+        let ((rows, width), columns) = (history.rows(), self.columns());
+        Error::check_length("history: columns", self.network.shape().input, width)?;
         if at.windows(2).any(|pair| pair[0] >= pair[1]) || at.last().is_some_and(|&last| last >= rows) {
             return Err(Error::invalid(format!("starts: rows must increase and be among the {rows} of the history")));
         }
@@ -129,23 +141,24 @@ impl Simulator {
         stream.set_state(initial)?;
         let mut past = self.units.past(1);
         past.follow(&initial.past);
-        let (mut raw, mut x) = (vec![0.0; columns], vec![0.0; columns]);
+        let (mut raw, mut x) = (vec![0.0; width], vec![0.0; width]);
         let (mut starts, mut at) = (Vec::with_capacity(at.len()), at.iter().peekable());
         // what was predicted for each row from `first` on, and its actual values, both in the network's units
         let first = first.max(self.lag());
         let (mut outputs, mut actuals) = (Vec::new(), Vec::with_capacity(rows.saturating_sub(first) * columns));
-        for (t, row) in history.data().chunks_exact(columns).enumerate() {
+        for (t, row) in history.data().chunks_exact(width).enumerate() {
             raw.copy_from_slice(row);
             self.units.enter(&mut past, &mut raw);
             narrow_row(&raw, &mut x);
             let y = stream.step(&x)?;
-            if let Some(next) = history.data().get((t + 1) * columns..(t + 2) * columns).filter(|_| t + 1 >= first) {
+            if let Some(next) = history.data().get((t + 1) * width..(t + 2) * width).filter(|_| t + 1 >= first) {
                 outputs.extend_from_slice(y);
-                raw.copy_from_slice(next);
-                self.units.transform_rows(past.before_next(), &mut raw);
-                self.units.scale_targets(&mut raw);
-                narrow_row(&raw, &mut x);
-                actuals.extend_from_slice(&x);
+                let (actual, x) = (&mut raw[..columns], &mut x[..columns]);
+                self.actual(next, actual);
+                self.units.transform_rows(past.before_next(), actual);
+                self.units.scale_targets(actual);
+                narrow_row(actual, x);
+                actuals.extend_from_slice(x);
             }
             if at.next_if_eq(&&t).is_some() {
                 let y = y.to_vec();
@@ -156,7 +169,18 @@ impl Simulator {
         Ok((starts, errors))
     }
 
-    /// Simulates `each` paths of `steps` rows from every one of `starts`. It calls `sink(start, step, column, values)`
+    /// Checks that a start is of this model.
+    fn check_start(&self, start: &Start) -> Result<()> {
+        Error::check_length("start: y", self.network.shape().width_out(), start.y.len())?;
+        let lag = self.units.transform().lag();
+        let fits = start.past.oldest().is_some() && self.units.has(&start.past, 1);
+        if lag > 0 && !fits || lag == 0 && start.past.lag() > 0 {
+            return Err(Error::invalid("start: its last values are of another model; take one of this model"));
+        }
+        Ok(())
+    }
+
+    /// Simulates `each` paths of `steps` rows from every one of `starts`, in which no value is missing. It calls `sink(start, step, column, values)`
     /// with the values of all paths from one start at one step in one column, in raw units and in no particular order.
     /// If the network's inputs become infinite, later steps are NaN.
     ///
@@ -172,18 +196,12 @@ impl Simulator {
         seed: u64,
         mut sink: impl FnMut(usize, usize, usize, &mut [f64]),
     ) -> Result<()> {
-        let (columns, out) = (self.columns(), self.network.shape().width_out());
+        let (columns, width, out) = (self.columns(), self.network.shape().input, self.network.shape().width_out());
         Error::check_length("errors: columns", columns, errors.columns())?;
+        starts.iter().try_for_each(|start| self.check_start(start))?;
         let lag = self.units.transform().lag();
-        for start in starts {
-            Error::check_length("start: y", out, start.y.len())?;
-            let fits = start.past.oldest().is_some() && self.units.has(&start.past, 1);
-            if lag > 0 && !fits || lag == 0 && start.past.lag() > 0 {
-                return Err(Error::invalid("start: its last values are of another model; take one of this model"));
-            }
-        }
         let paths = starts.len().saturating_mul(each);
-        if paths.saturating_mul(columns).saturating_mul(self.units.transform().lag().max(1)) > MOST_PAST {
+        if paths.saturating_mul(width).saturating_mul(lag.max(1)) > MOST_PAST {
             return Err(Error::invalid(format!("paths: {paths} at a time do not fit into memory; take fewer")));
         }
         if paths == 0 {
@@ -202,17 +220,22 @@ impl Simulator {
             Past::repeated(self.units.fitted(), &starts.iter().map(|start| &start.past).collect::<Vec<_>>(), each);
         let mut randoms: Vec<Random> =
             starts.iter().map(|start| Random::new(seed, Purpose::Paths, start.row as u64)).collect();
-        let (mut raw, mut x, mut values) = (vec![0.0; paths * columns], vec![0.0; paths * columns], vec![0.0; each]);
+        let (mut drawn, mut raw, mut values) =
+            (vec![0.0; paths * columns], vec![0.0; paths * columns], vec![0.0; each]);
+        // what is fed back: the values, and behind them the masks, which stay 0
+        let (mut fed, mut x) = (vec![0.0; paths * width], vec![0.0; paths * width]);
         for step in 0..steps {
             if step > 0 {
-                self.units.enter(&mut past, &mut raw);
-                narrow_row(&raw, &mut x);
+                let rows = fed.chunks_exact_mut(width).zip(raw.chunks_exact(columns));
+                rows.for_each(|(fed, raw)| fed[..columns].copy_from_slice(raw));
+                self.units.enter(&mut past, &mut fed);
+                narrow_row(&fed, &mut x);
                 streams.step_many(&handles, &x, &mut y)?;
             }
-            for (path, (x, y)) in x.chunks_exact_mut(columns).zip(y.chunks_exact(out)).enumerate() {
-                self.kind.values(y, errors.draw(&mut randoms[path / each]), x);
+            for (path, (drawn, y)) in drawn.chunks_exact_mut(columns).zip(y.chunks_exact(out)).enumerate() {
+                self.kind.values(y, errors.draw(&mut randoms[path / each]), drawn);
             }
-            widen_row(&x, &mut raw);
+            widen_row(&drawn, &mut raw);
             self.units.values(&past, &mut raw);
             for (start, raw) in raw.chunks_exact((each * columns).max(1)).enumerate() {
                 for d in 0..columns {

@@ -146,7 +146,11 @@ impl Fit {
         let (Some((_, rows)), width) = (windows.rows(), windows.output()) else { return Ok(vec![0.0; out]) };
         let mut constant = vec![0.0; out];
         for column in 0..width {
-            let mut values: Vec<f32> = rows.iter().skip(column).step_by(width).copied().collect();
+            let mut values: Vec<f32> =
+                rows.iter().skip(column).step_by(width).copied().filter(|value| !value.is_nan()).collect();
+            if values.is_empty() {
+                continue; // every target is missing
+            }
             values.sort_by(f32::total_cmp);
             let count = values.len() as f64;
             let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;

@@ -125,7 +125,7 @@ impl Plan {
         let tables: Vec<&Table> = tables.iter().map(Borrow::borrow).collect();
         let Some(first) = tables.first() else { return Err(Error::invalid("there is no series to train on")) };
         let widths = first.widths();
-        if tables.iter().any(|table| table.widths() != widths) {
+        if tables.iter().any(|table| table.widths() != widths || table.masks() != first.masks()) {
             return Err(Error::invalid("series of one model must have the same columns"));
         }
         let split = |table: &&Table| windows::split(table.rows(), self.val_fraction).map(|(train, _)| train.len());
@@ -141,7 +141,8 @@ impl Plan {
         }
         let raw: Vec<_> = parts.iter().map(|part| (part.inputs().data(), part.targets().data())).collect();
         let units = Units::fit_many(self.scaling, fitted, self.recipe.loss, &raw, widths, first.columns())?
-            .with_bounds(&self.bounds)?;
+            .with_bounds(&self.bounds)?
+            .with_masks(first.masks())?;
         let pairs = parts.iter().map(|part| part.scaled(&units)).collect::<Result<Vec<_>>>()?;
         let windows = self.cut(pairs)?;
         let mut held_out = Vec::new();
@@ -295,7 +296,12 @@ impl Plan {
         threads: Threads,
     ) -> Result<Fit> {
         let Prepared { units, windows, validation, settled, .. } = prepared;
-        let random = || Model::random(self.shape_for(windows.input(), windows.output())?, self.recipe.seed);
+        // a mask says nothing before the training has shown what it means
+        let masks = units.as_ref().map_or(0, |units| units.masks().len());
+        let random = || {
+            let model = Model::random(self.shape_for(windows.input(), windows.output())?, self.recipe.seed)?;
+            Ok(if masks > 0 { model.without_last_inputs(masks) } else { model })
+        };
         let mut model = initial.map_or_else(random, Ok)?;
         if let Some(units) = units {
             model = model.with_units(units)?;

@@ -1,5 +1,6 @@
 //! The data of a training: input columns and target columns.
 
+use crate::data::holes;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use crate::units::Units;
@@ -11,6 +12,10 @@ pub struct Table {
     inputs: Tensor<f64>,
     targets: Tensor<f64>,
     columns: Option<Vec<usize>>,
+    /// The targets with NaN where they are missing; `None` if none is.
+    actuals: Option<Tensor<f64>>,
+    /// The inputs that have a mask.
+    masks: Vec<usize>,
 }
 
 impl Table {
@@ -35,17 +40,77 @@ impl Table {
                 )));
             }
         }
-        Ok(Self { inputs, targets, columns })
+        Ok(Self { inputs, targets, columns, actuals: None, masks: Vec::new() })
     }
 
-    /// `[T,I]`
+    /// A table in which values are missing: NaN in `inputs [T,C]` and `targets [T,D]`. `masks` are the input columns that
+    /// get a mask, in rising order: behind the C columns, each has one more that is 1 where its value is missing and 0
+    /// elsewhere. In place of a missing input stands the last value before it. A missing target counts neither in the
+    /// loss nor in a score. `columns` is that of [`Table::new`].
+    ///
+    /// # Errors
+    /// Those of [`Table::new`], and if a value is missing that has none before it, or one of `masks` is no input column
+    /// or does not follow the one before it.
+    pub fn with_holes(
+        inputs: &Tensor<f64>,
+        targets: Tensor<f64>,
+        columns: Option<Vec<usize>>,
+        masks: &[usize],
+    ) -> Result<Self> {
+        let no_value = |what: &str, reason: String| Error::invalid(format!("{what}: {reason}"));
+        let masked = holes::masked(inputs, masks).map_err(|reason| no_value("inputs", reason))?;
+        let carried = holes::masked(&targets, &[]).map_err(|reason| no_value("targets", reason))?;
+        let is_whole = targets.data().iter().all(|value| !value.is_nan());
+        let actuals = if is_whole { None } else { Some(targets) };
+        Ok(Self { actuals, masks: masks.to_vec(), ..Self::new(masked, carried, columns)? })
+    }
+
+    /// A table whose inputs are its targets as well, from rows that have masks already, as [`holes::masked`] gives them.
+    ///
+    /// # Errors
+    /// Those of [`Table::with_holes`].
+    pub fn of_masked(rows: &Tensor<f64>, masks: &[usize]) -> Result<Self> {
+        let (count, width) = rows.rows();
+        let columns = width.saturating_sub(masks.len());
+        let mut values = Vec::with_capacity(count * columns);
+        for row in rows.data().chunks_exact(width.max(1)) {
+            let (row, missing) = row.split_at(columns);
+            let is_missing = |column| masks.iter().zip(missing).any(|(&mask, &is)| mask == column && is != 0.0);
+            let with_holes = |(column, &value)| if is_missing(column) { f64::NAN } else { value };
+            values.extend(row.iter().enumerate().map(with_holes));
+        }
+        let values = Tensor::new([count, columns], values)?;
+        Self::with_holes(&values, values.clone(), Some((0..columns).collect()), masks)
+    }
+
+    /// `[T,I]`, with the masks.
     pub fn inputs(&self) -> &Tensor<f64> {
         &self.inputs
     }
 
-    /// `[T,D]`
+    /// `[T,D]`. In place of a missing value stands the last one before it.
     pub fn targets(&self) -> &Tensor<f64> {
         &self.targets
+    }
+
+    /// `[T,D]`, with NaN where a value is missing.
+    pub fn actuals(&self) -> &Tensor<f64> {
+        self.actuals.as_ref().unwrap_or(&self.targets)
+    }
+
+    /// The rows in which a value is missing, of a target or of an input that has a mask.
+    pub fn rows_with_holes(&self) -> usize {
+        let (inputs, targets) = self.widths();
+        let of_inputs = self.inputs.data().chunks_exact(inputs.max(1)).map(|row| &row[inputs - self.masks.len()..]);
+        let of_targets = self.actuals().data().chunks_exact(targets.max(1));
+        let rows = of_inputs.zip(of_targets);
+        rows.filter(|(masks, row)| masks.iter().any(|mask| *mask != 0.0) || row.iter().any(|value| value.is_nan()))
+            .count()
+    }
+
+    /// The input columns that have a mask, counted from 0.
+    pub fn masks(&self) -> &[usize] {
+        &self.masks
     }
 
     /// The number of the input that each target is, if all targets are inputs.
@@ -68,16 +133,22 @@ impl Table {
     /// # Errors
     /// If it has fewer rows.
     pub fn part(&self, rows: Range<usize>) -> Result<Self> {
-        let (inputs, targets) = (self.inputs.part(rows.clone())?, self.targets.part(rows)?);
-        Ok(Self { inputs, targets, columns: self.columns.clone() })
+        let (inputs, targets) = (self.inputs.part(rows.clone())?, self.targets.part(rows.clone())?);
+        let actuals = self.actuals.as_ref().map(|actuals| actuals.part(rows)).transpose()?;
+        Ok(Self { inputs, targets, columns: self.columns.clone(), actuals, masks: self.masks.clone() })
     }
 
-    /// Its rows in the network's units: x and the targets of the same times. The first rows, which have no earlier row
+    /// Its rows in the network's units: x and the targets of the same times, NaN where they are missing. The first rows, which have no earlier row
     /// to take a change from, are left out.
     pub(super) fn scaled(&self, units: &Units) -> Result<(Tensor, Tensor)> {
         let (inputs, targets) = self.widths();
-        let (x, target) = units.rows((self.inputs.data(), inputs), (self.targets.data(), targets))?;
-        let rows = self.rows() - units.transform().lag();
+        let (x, mut target) = units.rows((self.inputs.data(), inputs), (self.targets.data(), targets))?;
+        let lag = units.transform().lag();
+        if let Some(actuals) = &self.actuals {
+            let actuals = actuals.data().iter().skip(lag * targets);
+            target.iter_mut().zip(actuals).filter(|(_, actual)| actual.is_nan()).for_each(|(y, _)| *y = f32::NAN);
+        }
+        let rows = self.rows() - lag;
         Ok((Tensor::new([rows, inputs], x)?, Tensor::new([rows, targets], target)?))
     }
 }

@@ -72,7 +72,7 @@ impl TargetAs {
             #[cfg(feature = "evaluate")]
             Self::Auto | Self::Residual => {
                 let width = tables.first().map_or(0, |table| table.widths().1);
-                let all: Vec<&[f64]> = tables.iter().map(|table| table.targets().data()).collect();
+                let all: Vec<&[f64]> = tables.iter().map(|table| table.actuals().data()).collect();
                 let training =
                     all.iter().zip(train_rows).map(|(all, rows)| all.get(..rows * width).unwrap_or_default());
                 let training = Parts::new(&training.collect::<Vec<_>>(), width);
@@ -83,7 +83,7 @@ impl TargetAs {
                     _ => Choice::best(&training, lags, most),
                 };
                 // no relative change starts from 0, in the part that is held out either
-                let positive = all.iter().all(|values| values.iter().all(|value| *value > 0.0));
+                let positive = all.iter().all(|values| !values.iter().any(|value| *value <= 0.0));
                 let choice = if choice == Choice::RelativeChange && !positive { Choice::Change } else { choice };
                 (choice.fit(&training), Some(choice.fit(&Parts::new(&all, width))))
             }

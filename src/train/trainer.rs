@@ -181,11 +181,16 @@ pub fn mean_loss(model: &Model, windows: &mut Windows, recipe: &Recipe, device: 
         }
         network.forward(params, &x[..steps * found * shape.input], &mut state, recipe.loss_on)?;
         let rows = network.head_rows();
-        let elements = (rows.len() * recipe.loss.elements(columns)) as f64;
+        let known = recipe.loss.known(&target[..rows.len() * columns]);
+        if known == 0 {
+            continue;
+        }
+        // a step with fewer sequences, or with missing targets, counts for less
+        let weight = known as f64 / (rows.len() * recipe.loss.elements(columns)) as f64 * found as f64;
         let rows = target.chunks_exact(columns).zip(rows);
         let losses = rows.map(|(target, row)| recipe.loss.row(network.y(row), target, &mut dy));
-        sum += losses.sum::<f64>() / elements * found as f64;
-        count += found as f64;
+        sum += losses.sum::<f64>() / known as f64 * weight;
+        count += weight;
     }
     Ok(sum / count)
 }

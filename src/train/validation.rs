@@ -49,7 +49,7 @@ pub struct SeriesRows {
 }
 
 impl Validation {
-    /// The mean loss of `model` one step ahead, in the network's units.
+    /// The mean loss of `model` one step ahead, in the network's units, over all rows whose target is there.
     ///
     /// # Errors
     /// If the GPU fails.
@@ -82,6 +82,9 @@ impl Validation {
             let (wanted, out) = (recipe.loss.outputs(columns), network.shape().width_out());
             Error::check_length("outputs for the held-out columns", wanted, out)?;
             let found = kind.errors_of_rows(series.outputs(&network, device)?.data(), series.actuals(), columns);
+            let missing = series.actuals().chunks_exact(columns).map(|row| row.iter().any(|value| value.is_nan()));
+            let rows = found.chunks_exact(columns).zip(missing).filter(|(_, missing)| !missing);
+            let found: Vec<f32> = rows.flat_map(|(errors, _)| errors).copied().collect();
             errors.extend_from_slice(&found[found.len().saturating_sub(most * columns)..]);
         }
         errors.truncate(Residuals::MOST * columns);
@@ -141,13 +144,12 @@ impl SeriesRows {
         one_step::outputs(network, device, &self.x, self.first..self.x.rows().0, self.first)
     }
 
-    /// The loss of each row that counts, for the outputs `y [n,O]`.
+    /// The loss of each row that counts and has a target, for the outputs `y [n,O]`.
     fn losses(&self, y: &[f32], out: usize, recipe: &Recipe) -> Vec<f64> {
         let width = self.target.rows().1;
-        let elements = recipe.loss.elements(width) as f64;
         let mut dy = vec![0.0; out]; // no gradient is wanted here
         let rows = y.chunks_exact(out.max(1)).zip(self.actuals().chunks_exact(width));
-        rows.map(|(y, actual)| recipe.loss.row(y, actual, &mut dy) / elements).collect()
+        rows.filter_map(|(y, actual)| recipe.loss.mean_of_row(y, actual, &mut dy)).collect()
     }
 
     /// The actual values of those rows, `[n,D]`.

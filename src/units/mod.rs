@@ -3,16 +3,20 @@
 
 pub mod autoregression;
 pub mod bounds;
+mod fit;
 pub mod scaler;
 pub mod transform;
+
+#[cfg(feature = "std")]
+pub(crate) use fit::check_changes;
 
 use crate::error::{Error, Result};
 use crate::objective::loss::Loss;
 use crate::tensor::Value;
 use crate::units::bounds::Bounds;
-use crate::units::scaler::{Scaler, Scaling};
+use crate::units::scaler::Scaler;
 use crate::units::transform::{Fitted, Past, TargetTransform};
-use alloc::{borrow::Cow, collections::BTreeSet, format, vec, vec::Vec};
+use alloc::{collections::BTreeSet, format, vec, vec::Vec};
 
 /// How raw values become the network's inputs x, and how its outputs y become raw values.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,13 +31,15 @@ pub struct Units {
     loss: Loss,
     /// Those of each of the D predicted columns; empty if no column has bounds.
     bounds: Vec<Bounds>,
+    /// The inputs that have a mask: see [`Units::with_masks`].
+    masks: Vec<usize>,
 }
 
 impl Units {
     /// Scalers alone, for a network whose inputs and outputs are values.
     pub fn scaled(x: Scaler, y: Scaler) -> Self {
         let loss = Loss::default();
-        Self { x, y, fitted: Fitted::default(), columns: Vec::new(), loss, bounds: Vec::new() }
+        Self { x, y, fitted: Fitted::default(), columns: Vec::new(), loss, bounds: Vec::new(), masks: Vec::new() }
     }
 
     /// The same for a network trained with `loss`. For each predicted column it has one output (a value), two (mean and
@@ -93,78 +99,30 @@ impl Units {
         Ok(self)
     }
 
-    /// Units for a table, fitted to `inputs [T,I]` and the predicted `targets [T,D]` of the training part alone.
-    /// `columns` has the number of the input that each target is; `None` if a target is not an input.
+    /// The same for a network that is told which values are missing. `masks` are the inputs of which it is told, counted
+    /// from 0 and in rising order. For each of them there is one more input behind the others, its mask: 1 where the
+    /// value is missing, and 0 elsewhere. Where a value is missing, its input holds the last value that is known. Masks
+    /// are not scaled.
     ///
     /// # Errors
-    /// If there are too few rows, a value is not finite, changes are to be predicted of a target that is not an input,
-    /// or a relative change starts from 0.
-    pub fn fit(
-        scaling: Scaling,
-        transform: impl Into<Fitted>,
-        loss: Loss,
-        inputs: (&[f64], usize),
-        targets: (&[f64], usize),
-        columns: Option<&[usize]>,
-    ) -> Result<Self> {
-        Self::fit_many(scaling, transform, loss, &[(inputs.0, targets.0)], (inputs.1, targets.1), columns)
-    }
-
-    /// The same for several series of the same columns, I and D wide: one scaler is fitted to the training parts of all
-    /// of them. No change is taken across the border of two series.
-    ///
-    /// # Errors
-    /// Those of [`Units::fit`], for any of the series.
-    pub fn fit_many(
-        scaling: Scaling,
-        transform: impl Into<Fitted>,
-        loss: Loss,
-        parts: &[(&[f64], &[f64])],
-        (inputs, targets): (usize, usize),
-        columns: Option<&[usize]>,
-    ) -> Result<Self> {
-        let fitted = transform.into().checked(targets)?;
-        if fitted.transform() == TargetTransform::Value {
-            let (mut x, mut y) = (Cow::default(), Cow::default());
-            for (i, &(inputs, targets)) in parts.iter().enumerate() {
-                // a single part is not copied
-                if i == 0 {
-                    (x, y) = (Cow::from(inputs), Cow::from(targets));
-                } else {
-                    x.to_mut().extend_from_slice(inputs);
-                    y.to_mut().extend_from_slice(targets);
-                }
-            }
-            let (x, y) = (Scaler::fit(scaling, &x, inputs)?, Scaler::fit(scaling, &y, targets)?);
-            return Self::scaled(x, widened(&y, loss)?).with_loss(loss);
+    /// If one of `masks` is not an input that holds values, is a mask's own, or does not follow the one before it.
+    pub fn with_masks(mut self, masks: &[usize]) -> Result<Self> {
+        let inputs = self.x.width();
+        let values = inputs.saturating_sub(masks.len());
+        let rising = masks.windows(2).all(|pair| pair[0] < pair[1]);
+        let inside = masks.last().is_none_or(|&last| last < values);
+        if !rising || !inside || self.columns.iter().any(|&column| column >= values) {
+            return Err(Error::invalid(format!(
+                "masks: {} of {inputs} inputs cannot be the masks of others: those must be counted from 0, in rising \
+                 order, and come before the masks",
+                masks.len()
+            )));
         }
-        let Some(columns) = columns else {
-            return Err(Error::invalid(
-                "target-as: a predicted column must be among the inputs, because the predicted change is added to its \
-                 last value",
-            ));
-        };
-        let (mut x, mut y) = (Vec::new(), Vec::new());
-        for &(x_part, y_part) in parts {
-            let (x_part, y_part) = formed(&fitted, (x_part, inputs), (y_part, targets), columns)?;
-            x.extend(x_part);
-            y.extend(y_part);
+        for mask in values..inputs {
+            self.x.set(mask, 0.0, 1.0);
         }
-        let (x, y) = (Scaler::fit(scaling, &x, inputs)?, Scaler::fit(scaling, &y, targets)?);
-        Self::scaled(x, widened(&y, loss)?).with_transform(fitted, columns)?.with_loss(loss)
-    }
-
-    /// The rows of a series in the network's units, as they are used in training: x `[T-lag,I]` and its targets
-    /// `[T-lag,D]` of the same times. The first [`TargetTransform::lag`] rows have no row before them to take a change
-    /// from, so they are left out.
-    ///
-    /// # Errors
-    /// If there are no more rows than these, or a relative change starts from 0.
-    pub fn rows(&self, inputs: (&[f64], usize), targets: (&[f64], usize)) -> Result<(Vec<f32>, Vec<f32>)> {
-        let (mut x, mut y) = formed(&self.fitted, inputs, targets, &self.columns)?;
-        self.x.apply(&mut x);
-        self.scale_targets(&mut y);
-        Ok((f64::narrow_all(x), f64::narrow_all(y)))
+        self.masks = masks.to_vec();
+        Ok(self)
     }
 
     /// The scaler of x.
@@ -190,6 +148,11 @@ impl Units {
     /// The loss, which decides what a row of y means.
     pub fn loss(&self) -> Loss {
         self.loss
+    }
+
+    /// The inputs that have a mask, counted from 0: see [`Units::with_masks`].
+    pub fn masks(&self) -> &[usize] {
+        &self.masks
     }
 
     /// The bounds of each of the D predicted columns; empty if there are none.
@@ -280,10 +243,10 @@ impl Units {
     }
 
     /// Applies the target transform to actual values `[D]`, in place. `before` are the values that they are compared
-    /// with: see [`Past::before_next`].
+    /// with: see [`Past::before_next`]. A value that is NaN is missing, and stays so.
     #[inline]
     pub(crate) fn transform_rows(&self, before: &[f64], actual: &mut [f64]) {
-        for (actual, &before) in actual.iter_mut().zip(before) {
+        for (actual, &before) in actual.iter_mut().zip(before).filter(|(actual, _)| !actual.is_nan()) {
             *actual = self.transform().of(before, *actual);
         }
     }
@@ -376,90 +339,10 @@ impl Units {
     }
 }
 
-/// The scaler of y for all outputs of a network trained with `loss`, from the scaler of the target values. Quantiles
-/// are scaled as values are. The logarithm of a variance is shifted by the logarithm of the squared scale.
-fn widened(values: &Scaler, loss: Loss) -> Result<Scaler> {
-    let (shift, scale) = (values.shift().to_vec(), values.scale().to_vec());
-    match loss {
-        Loss::Gaussian => {
-            let moved = scale.iter().map(|scale| 2.0 * libm::log(libm::fabs(*scale)));
-            let ones = scale.iter().map(|_| 1.0);
-            Scaler::new(shift.iter().copied().chain(moved).collect(), scale.iter().copied().chain(ones).collect())
-        }
-        _ => Scaler::new(shift.repeat(loss.outputs(1)), scale.repeat(loss.outputs(1))),
-    }
-}
-
-/// Whether all changes in these rows, or all residuals, are finite.
-#[cfg(feature = "std")]
-pub(crate) fn check_changes(fitted: &Fitted, (values, width): (&[f64], usize)) -> Result<()> {
-    let (transform, lag) = (fitted.transform(), fitted.transform().lag());
-    if transform == TargetTransform::Value {
-        return Ok(());
-    }
-    for (i, &now) in values.iter().enumerate().skip(lag.saturating_mul(width)) {
-        let (t, d) = (i / width.max(1), i % width.max(1));
-        let before = fitted.before(d, |lag| values[(t - lag) * width + d]);
-        check_before(transform, before, t + 1 - lag)?;
-        if !transform.of(before, now).narrow().is_finite() {
-            let row = t + 1 - lag;
-            return Err(Error::invalid(format!("target-as: the change from row {row} on is not finite; use value")));
-        }
-    }
-    Ok(())
-}
-
-/// Whether a relative change can start from the value `before`. `row` counts from 1.
-fn check_before(transform: TargetTransform, before: f64, row: usize) -> Result<()> {
-    if transform == TargetTransform::RelativeChange && before == 0.0 {
-        return Err(Error::invalid(format!(
-            "target-as relative-change: the value of row {row} is 0, where no relative change is defined; use change"
-        )));
-    }
-    Ok(())
-}
-
-/// The rows after the target transform but before scaling, without the first ones: see [`Units::rows`].
-fn formed(
-    fitted: &Fitted,
-    (inputs, width): (&[f64], usize),
-    (targets, outputs): (&[f64], usize),
-    columns: &[usize],
-) -> Result<(Vec<f64>, Vec<f64>)> {
-    let transform = fitted.transform();
-    let (lag, rows) = (transform.lag(), inputs.len() / width.max(1));
-    Error::check_length("targets: rows", rows, targets.len() / outputs.max(1))?;
-    if let Some(column) = columns.iter().find(|&&column| column >= width) {
-        return Err(Error::invalid(format!(
-            "predicted column {column} is not one of the {width} inputs, counted from 0"
-        )));
-    }
-    if rows <= lag {
-        return Err(Error::invalid(format!("{rows} rows, but the first change needs {lag} before it: give more data")));
-    }
-    let compared = |values: &[f64], width: usize, t: usize, column: usize, d: usize| {
-        let before = fitted.before(d, |lag| values[(t - lag) * width + column]);
-        check_before(transform, before, t + 1 - lag).map(|()| before)
-    };
-    let (mut x, mut y) = (inputs[lag * width..].to_vec(), targets[lag * outputs..].to_vec());
-    if transform != TargetTransform::Value {
-        for t in lag..rows {
-            for (d, &column) in columns.iter().enumerate() {
-                let (compared, now) = (compared(inputs, width, t, column, d)?, inputs[t * width + column]);
-                x[(t - lag) * width + column] = fitted.read(now, compared, |lag| inputs[(t - lag) * width + column]);
-            }
-            for d in 0..outputs {
-                let compared = compared(targets, outputs, t, d, d)?;
-                y[(t - lag) * outputs + d] = transform.of(compared, targets[t * outputs + d]);
-            }
-        }
-    }
-    Ok((x, y))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::scaler::Scaling;
 
     #[test]
     fn a_column_that_is_not_there_is_refused() {

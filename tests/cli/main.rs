@@ -13,6 +13,7 @@ mod evaluate;
 mod evaluate_learning;
 mod forecast;
 mod gates;
+mod holes;
 mod info;
 mod killed;
 mod many_series;

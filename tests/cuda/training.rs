@@ -65,7 +65,8 @@ fn same(cuda: &Cuda, shape: Shape, windows: &Windows, recipe: &Recipe, count: us
     }
     let [x, target, y] = there.last_window().unwrap();
     let [x_here, target_here, y_here] = here.last_window().unwrap();
-    assert_eq!((x, target), (x_here, target_here));
+    let bits = |rows: &[Vec<f32>]| rows.iter().flatten().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert_eq!((x, bits(&target)), (x_here, bits(&target_here)));
     for (a, b) in y.iter().flatten().zip(y_here.iter().flatten()) {
         assert!((a - b).abs() <= 1e-3, "{recipe:?}: y is {a}, not {b}");
     }
@@ -200,6 +201,39 @@ fn losses_of_a_distribution() {
             same(cuda, shape(CellKind::Gru, 2, 9, 2, output), &windows, &recipe, 6, 1e-3);
             let recipe = Recipe { optimizer: Optimizer::Sgd(sgd), ..recipe };
             same(cuda, shape(CellKind::Rnn, 2, 20, 1, output), &windows, &recipe, 6, 1e-3);
+        }
+    });
+}
+
+/// Targets that are missing, and a window that has none: as a recorded graph and as one kernel, with rows that are all on
+/// the card and with windows that are laid out one after the other.
+#[test]
+fn missing_targets() {
+    on_a_card("missing_targets", Kind::Plain, 7, |cuda| {
+        for (loss, last) in [("mse", false), ("huber", true), ("gaussian", false), ("quantiles:0.1,0.5", false)] {
+            let loss: Loss = loss.parse().unwrap();
+            let holes = |count: usize| {
+                let mut values = rows(count, 2).into_data();
+                let missing = |i: usize| i % 5 == 2 || (24..60).contains(&i);
+                values.iter_mut().enumerate().filter(|(i, _)| missing(*i)).for_each(|(_, value)| *value = f32::NAN);
+                Tensor::new([count, 2], values).unwrap()
+            };
+            let cut = |rows: Tensor, dims: &[usize]| Tensor::new(dims.to_vec(), rows.into_data()).unwrap();
+            let dims = if last { vec![6, 2, 2] } else { vec![6, 2, 5, 2] };
+            let target = cut(holes(dims.iter().product::<usize>() / 2), &dims);
+            for windows in [
+                Windows::lanes(rows(200, 2), holes(200), 6, 2, last).unwrap(),
+                Windows::shuffled(rows(60, 2), holes(60), 8, 5, 3, last, 9).unwrap(),
+                Windows::cut(cut(rows(60, 2), &[6, 2, 5, 2]), target).unwrap(),
+            ] {
+                let loss_on = if last { HeadSteps::Last } else { HeadSteps::All };
+                let recipe = Recipe { loss, loss_on, clip: Some(0.5), carry: false, seed: 5, ..Recipe::default() };
+                let output = loss.outputs(2);
+                same(cuda, shape(CellKind::Lstm, 2, 20, 1, output), &windows, &recipe, 9, 1e-3);
+                same(cuda, shape(CellKind::Gru, 2, 9, 2, output), &windows, &recipe, 5, 1e-3);
+                let recipe = Recipe { dropout: 0.3, ..recipe };
+                same(cuda, shape(CellKind::Gru, 2, 20, 1, output), &windows, &recipe, 3, 1e-3);
+            }
         }
     });
 }

@@ -34,7 +34,52 @@ def cases():
     yield "white noise", noise(100), 0, 20
 
 
+def with_holes():
+    """Cases of which some values are missing: those are not fitted to, and as a lag the last value stands in their place."""
+    random = np.random.default_rng(11)
+    for name, values, difference, most in cases():
+        if name in ("two lags", "walk", "season and lags meet"):
+            missing = random.random(len(values)) < 0.2
+            missing[:3] = False
+            yield f"{name}, with holes", values, difference, most, missing
+
+
+def fitted_to_known(changes, lags, known):
+    """The coefficients of the order with the smallest AIC, the constant first."""
+    rows = [t for t in range(lags, len(changes)) if known[t]]
+    best = None
+    for order in range(1, lags + 1):
+        x = sm.add_constant(np.array([[changes[t - i] for i in range(1, order + 1)] for t in rows]))
+        fit = sm.OLS(np.array([changes[t] for t in rows]), x).fit()
+        if best is None or fit.aic < best.aic:
+            best = fit
+    return best.params
+
+
 found = []
+for name, values, difference, most, missing in with_holes():
+    values = np.round(values, 6)
+    carried = list(values)
+    for t in np.flatnonzero(missing):
+        carried[t] = carried[t - 1]
+    carried = np.array(carried)
+    changes = carried[difference:] - carried[:-difference] if difference else carried
+    lags = max(1, min(most, 40, len(changes) // 10))
+    constant, *coefficients = fitted_to_known(changes, lags, ~missing[difference:])
+    ahead, rest = list(carried), list(changes)
+    for _ in range(3):
+        rest.append(constant + sum(a * rest[-1 - i] for i, a in enumerate(coefficients)))
+        ahead.append(rest[-1] + (ahead[-difference] if difference else 0.0))
+    found.append(
+        {
+            "name": name,
+            "difference": difference,
+            "most": most,
+            "values": [None if hole else float(value) for value, hole in zip(values, missing)],
+            "coefficients": [float(a) for a in coefficients],
+            "ahead": [float(value) for value in ahead[-3:]],
+        }
+    )
 for name, values, difference, most in cases():
     values = np.round(values, 6)
     changes = values[difference:] - values[:-difference] if difference else values

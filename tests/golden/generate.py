@@ -428,10 +428,16 @@ def train(case, weights, x, target, dtype):
         y, state = model(xs[step % count], state)
         state = tuple(s.detach() for s in state) if case["cell"] == "lstm" else state.detach()
         y = y[:, -1] if case["loss_on"] == "last" else y
-        loss = criterion(y, targets[step % count])
+        now = targets[step % count]
+        if case.get("missing"):
+            # each target that is there, with its own outputs
+            there = ~now.isnan()
+            loss = criterion(y.unflatten(-1, (-1, now.shape[-1])).transpose(-1, -2)[there], now[there].unsqueeze(-1))
+        else:
+            loss = criterion(y, now)
         if case["loss"] in ("L1Loss", "Quantiles"):
-            apart = y.unflatten(-1, (-1, target.shape[-1])) - targets[step % count].unsqueeze(-2)
-            margin = min(margin, apart.abs().min().item())
+            apart = y.unflatten(-1, (-1, target.shape[-1])) - now.unsqueeze(-2)
+            margin = min(margin, apart.abs().nan_to_num(np.inf).min().item())
         optimizer.zero_grad()
         loss.backward()
         if step == 0 and "targets" in case:
@@ -502,6 +508,18 @@ TRAININGS = {
     "gru_quantiles": recipe(
         spec("gru", 2, 8, 1, 10, 3, 6), steps=25, loss="Quantiles", optimizer=SGD | {"lr": 0.1, "momentum": 0.9}
     ) | {"targets": 2, "levels": LEVELS},
+    "lstm_holes": recipe(
+        spec("lstm", 2, 9, 1, 2, 3, 7), steps=25, state="carry", optimizer=ADAM | {"lr": 0.02}
+    ) | {"missing": 0.4},
+    "rnn_last_l1_holes": recipe(
+        spec("rnn", 2, 8, 1, 2, 5, 6), steps=25, loss="L1Loss", loss_on="last", optimizer=SGD | {"lr": 0.1}
+    ) | {"missing": 0.4},
+    "gru_gaussian_holes": recipe(
+        spec("gru", 2, 8, 1, 4, 3, 6), steps=25, loss="GaussianNLLLoss", clip=1.0, optimizer=ADAM | {"lr": 0.02}
+    ) | {"targets": 2, "missing": 0.4},
+    "lstm_quantiles_holes": recipe(
+        spec("lstm", 1, 7, 1, 10, 3, 6), steps=25, loss="Quantiles", optimizer=SGD | {"lr": 0.1, "momentum": 0.9}
+    ) | {"targets": 2, "levels": LEVELS, "missing": 0.4},
 }  # fmt: skip
 
 
@@ -515,6 +533,7 @@ def training_data(case, draw):
     # spread so far that Huber's bend at 1 and the clipping matter
     spread = 6.0 if case["loss"] == "HuberLoss" or case["clip_grad_norm"] else 1.0
     mean = mean * spread * np.arange(1, case.get("targets", case["output"]) + 1)
+    mean[draw.uniform(mean.shape, 0.5) + 0.5 < case.get("missing", 0.0)] = np.nan
     return x, (mean[:, :, -1] if case["loss_on"] == "last" else mean).astype(np.float32)
 
 

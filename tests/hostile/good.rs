@@ -65,6 +65,7 @@ fn metadata() -> Metadata {
             targets: names.to_vec(),
             time: Some("t".into()),
             decimal: Some(','),
+            masks: vec![],
         },
         recipe: Some(json!({ "lr": 0.01, "steps": 75, "loss": "mse", "data": ["good.csv"] })),
         seq_len: Some(20),

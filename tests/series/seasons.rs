@@ -28,6 +28,51 @@ fn the_seasons_are_those_that_a_series_was_made_with() {
     assert!(all > 50 && wrong.is_empty(), "{} of {all}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// Seasons of 2 to 400 rows, by shape, noise and trend, each seen five to nine times.
+#[test]
+fn seasons_of_every_length() {
+    let (mut wrong, mut all) = (Vec::new(), 0);
+    for seed in 0..240_u64 {
+        let mut random = Random::new(seed, Purpose::Order, 7);
+        // short and long ones alike
+        let rows = (2.0 * 200_f64.powf(seed as f64 / 239.0)).round() as usize;
+        let (times, shape) = (5 + random.below(5), ["sine", "levels", "peak", "step"][random.below(4)]);
+        if rows == 2 && shape != "levels" || rows < 4 && shape == "sine" {
+            continue; // too few rows for a shape of its own
+        }
+        let levels = crate::series::wide(&crate::series::noise(rows, seed + 1000));
+        let at = random.below(rows);
+        let one: Vec<f64> = (0..rows)
+            .map(|t| match shape {
+                "sine" => (std::f64::consts::TAU * (t + at) as f64 / rows as f64).sin(),
+                "levels" => levels[t],
+                "peak" => f64::from(u8::from(t == at)),
+                _ => f64::from(u8::from(t < (rows * 5 / 7).max(1))),
+            })
+            .collect();
+        let mean = one.iter().sum::<f64>() / rows as f64;
+        let deviation = (one.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / rows as f64).sqrt();
+        let noise = crate::series::wide(&crate::series::noise(rows * times, seed + 2000));
+        let of_noise = (noise.iter().map(|v| v * v).sum::<f64>() / noise.len() as f64).sqrt();
+        let (part, slope) = ([0.0, 0.25, 0.5][random.below(3)], [0.0, 3.0, -10.0][random.below(3)]);
+        let values: Vec<f64> = (0..rows * times)
+            .map(|t| {
+                let trend = slope * t as f64 / (rows * times) as f64;
+                (one[t % rows] - mean) / deviation + part * noise[t] / of_noise + trend
+            })
+            .collect();
+        let found = seasons(&values);
+        // the peak of a sine is flat: noise moves it
+        let off = if shape == "sine" { rows / 20 } else { 0 };
+        let is_part = |found: usize| found.abs_diff(rows) <= off || rows % found == 0;
+        all += 1;
+        if !found.iter().any(|found| found.abs_diff(rows) <= off) || !found.iter().all(|&found| is_part(found)) {
+            wrong.push(format!("{shape} of {rows} rows, {times} times, noise {part}, slope {slope}: {found:?}"));
+        }
+    }
+    assert!(all > 200 && wrong.len() <= all / 100, "{} of {all}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
 /// White noise, random walks, autoregressions and their sums, of several lengths and many seeds.
 #[test]
 fn a_series_without_a_season_has_none() {

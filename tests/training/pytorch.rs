@@ -128,7 +128,7 @@ fn the_first_losses_are_exact() {
 #[test]
 fn the_first_gradients() {
     let cases: Vec<Case> = cases("train_").into_iter().filter(|case| case.about["targets"].is_u64()).collect();
-    assert_eq!(cases.len(), 2);
+    assert_eq!(cases.len(), 4);
     for (case, isa) in cases.iter().flat_map(|case| Isa::available().into_iter().map(move |isa| (case, isa))) {
         let mut trainer = trainer(case, case.model(), isa, 1);
         trainer.step().unwrap();

@@ -36,6 +36,10 @@ pub struct DataArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub table: TableArgs,
+    /// The input columns that get a mask, from 0, if that is known already: from a model, or from all series.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub masks: Option<Vec<usize>>,
 }
 
 /// One or more files of data. A recipe stores one file as a text and several as a list.

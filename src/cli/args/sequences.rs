@@ -57,7 +57,8 @@ pub fn read_sequences(
     columns: &Columns,
     model: &Model,
 ) -> Result<Sequences, Failure> {
-    let input = model.shape().input();
+    check_missing(args, model)?;
+    let (input, values) = (model.shape().input(), model.shape().input() - model.masks().len());
     let x = match extension(path).as_str() {
         "safetensors" => file::read_tensor(path, "x")?,
         "npy" => npy::read(path)?,
@@ -69,6 +70,11 @@ pub fn read_sequences(
     let in_f32 = matches!(x, Array::F32(_));
     let x = x.wide();
     match x.dims() {
+        // the masks of these values are not in the array
+        [.., width] if matches!(x.dims().len(), 2 | 3) && *width == values && values < input => {
+            let x = with_masks(&x, model).map_err(|reason| Error::File { path: path.into(), reason })?;
+            Ok(Sequences { x, in_f32, time: None, used: None })
+        }
         [.., width] if matches!(x.dims().len(), 2 | 3) && *width == input => {
             let in_file = |reason: String| Error::File { path: path.into(), reason };
             let x = match args.table.missing {
@@ -83,7 +89,7 @@ pub fn read_sequences(
             Ok(Sequences { x, in_f32, time: None, used: None })
         }
         dims => {
-            let reason = format!("x: the model takes [T,{input}] or [B,T,{input}], but this is {dims:?}");
+            let reason = format!("x: the model takes [T,{values}] or [B,T,{values}], but this is {dims:?}");
             Err(Error::File { path: path.into(), reason }.into())
         }
     }
@@ -98,19 +104,33 @@ pub fn sequences_of(
     args: &ModelTableArgs,
     model: &Model,
 ) -> Result<Sequences, Failure> {
-    let input = model.shape().input();
+    check_missing(args, model)?;
+    let input = model.shape().input() - model.masks().len();
     let numbered = |names: &[String]| names.iter().all(|name| name.parse::<usize>().is_ok());
-    let with = |inputs: &[String], x: Tensor<f64>| {
+    let with = |inputs: &[String], mut x: Tensor<f64>| -> Result<Sequences, Failure> {
         let is_plain = numbered(inputs) && series.time.is_none() && series.left_out.is_empty();
         let used =
             || Used { inputs: inputs.to_vec(), targets: columns.targets.clone(), left_out: series.left_out.clone() };
-        Sequences { x, in_f32: false, time: series.time.clone(), used: (!is_plain).then(used) }
+        let mut time = series.time.clone();
+        if !model.masks().is_empty() {
+            let first = holes::first_known(&x).unwrap_or(0);
+            if first > 0 {
+                say_once(
+                    "begins",
+                    &format!("note: the first {} are left out: not every input has a value yet", counted(first, "row")),
+                );
+            }
+            time = time.map(|time| time.from(first));
+            let in_file = |reason: String| Error::File { path: path.into(), reason };
+            x = with_masks(&x.part(first..x.rows().0)?, model).map_err(in_file)?;
+        }
+        Ok(Sequences { x, in_f32: false, time, used: (!is_plain).then(used) })
     };
     let in_file = |reason: String| Failure::from(Error::File { path: path.into(), reason });
     let there: HashSet<&String> = series.columns.iter().collect();
     let known = !columns.inputs.is_empty() && columns.inputs.iter().all(|name| there.contains(name));
     if known && !args.by_position {
-        return Ok(with(&columns.inputs, series.select(&columns.inputs)?));
+        return with(&columns.inputs, series.select(&columns.inputs)?);
     }
     let found = listed(&series.columns);
     if !args.by_position && !numbered(&columns.inputs) && !numbered(&series.columns) {
@@ -126,7 +146,49 @@ pub fn sequences_of(
         let names = if columns.inputs.is_empty() { String::new() } else { format!(" ({})", listed(&columns.inputs)) };
         return Err(in_file(format!("the model takes {}{names}, but the file has {found}", counted(input, "column"))));
     }
-    Ok(with(&series.columns, series.values.clone()))
+    with(&series.columns, series.values.clone())
+}
+
+/// Refuses masks for a model that has none.
+fn check_missing(args: &ModelTableArgs, model: &Model) -> Result<(), Failure> {
+    match args.table.missing {
+        Missing::Mask if model.masks().is_empty() => Err(Failure::Usage(NO_MASKS.into())),
+        _ => Ok(()),
+    }
+}
+
+/// Why `--missing mask` does not go with a model that has no masks.
+pub const NO_MASKS: &str = "--missing mask: the model was not trained with it, so it cannot be told what is missing; take \
+                            forward-fill or drop, or train it with --missing mask";
+
+/// A note about a value that is missing in a column, numbered from 1, of which the model is not told.
+pub fn no_mask(column: usize) -> String {
+    format!(
+        "note: a value of input {column} is missing, and none was when the model was trained: the last value stands in its \
+         place, and the model is not told"
+    )
+}
+
+/// The values `[T,C]` or `[B,T,C]` with the masks of `model` behind them.
+fn with_masks(values: &Tensor<f64>, model: &Model) -> Result<Tensor<f64>, String> {
+    let dims = values.dims();
+    let &[.., rows, width] = dims else { return Err(format!("x: expected [T,I] or [B,T,I], got {dims:?}")) };
+    let all_rows = Tensor::new([values.data().len() / width.max(1), width], values.data());
+    let holes = holes::columns_with(&all_rows.map_err(|error| error.to_string())?);
+    if let Some(column) = holes.iter().find(|column| !model.masks().contains(column)) {
+        say_once("no mask", &no_mask(column + 1));
+    }
+    let mut all = Vec::new();
+    for (number, sequence) in values.data().chunks_exact((rows * width).max(1)).enumerate() {
+        let sequence = Tensor::new([rows, width], sequence).map_err(|error| error.to_string())?;
+        let masked = holes::masked(&sequence, model.masks());
+        let of = if dims.len() == 3 { format!("sequence {}, ", number + 1) } else { String::new() };
+        all.extend(masked.map_err(|reason| format!("{of}{reason}"))?.into_data());
+    }
+    let mut dims = dims.to_vec();
+    dims.pop();
+    dims.push(width + model.masks().len());
+    Tensor::new(dims, all).map_err(|error| error.to_string())
 }
 
 /// The state of `batch` sequences: zero, or that of a file with `h [L,B,H]` (and `c`, and `past` if the model predicts

@@ -161,7 +161,8 @@ pub fn csv_options(table: &TableArgs, wanted: Vec<String>) -> CsvOptions {
 /// to be taken by their position. Errors in other columns do not matter.
 pub fn options_for(columns: &Columns, args: &ModelTableArgs) -> CsvOptions {
     let wanted = if args.by_position { Vec::new() } else { columns.inputs.clone() };
-    CsvOptions { or_all: true, usual_decimal: columns.decimal, ..csv_options(&args.table, wanted) }
+    let missing = args.table.missing.of_a_model(&columns.masks);
+    CsvOptions { or_all: true, usual_decimal: columns.decimal, missing, ..csv_options(&args.table, wanted) }
 }
 
 /// The error of a file with an unknown extension.

@@ -55,6 +55,12 @@ pub fn missing() -> impl TypedValueParser<Value = Missing> {
         (Missing::Error, "error", "Stop and name the row"),
         (Missing::ForwardFill, "forward-fill", "Take the value of the row before"),
         (Missing::Drop, "drop", "Leave the row out"),
+        (
+            Missing::Mask,
+            "mask",
+            "Leave a missing target out of the loss and of all scores; in place of a missing input, take the last value, \
+             and tell the network by a column of its own",
+        ),
     ])
 }
 

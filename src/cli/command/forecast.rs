@@ -335,9 +335,10 @@ fn sine_history(metadata: &Metadata, path: &Path) -> Result<Tensor<f64>, Failure
 /// One panel for each column: the end of the history, the predictions one step ahead, and the forecast.
 fn plots(names: &[String], history: &Tensor<f64>, forecast: &Forecast, time: Option<&Time>) -> Vec<Plot> {
     let Forecast { fitted, values: future, intervals, .. } = forecast;
-    let (rows, width) = history.rows();
+    let rows = history.rows().0;
     let shown = rows.min(SHOWN.max(3 * future.rows().0));
     let points = |tensor: &Tensor<f64>, column: usize, skip: usize, at: usize| -> Vec<(f64, f64)> {
+        let width = tensor.rows().1;
         let values = tensor.data().iter().skip(skip * width + column).step_by(width);
         values.enumerate().map(|(i, &v)| ((at + i) as f64, v)).collect()
     };

@@ -250,15 +250,27 @@ fn units(loaded: &Loaded, screen: &mut Screen) -> Result<(), Failure> {
     match loaded.model.scalers() {
         None => screen.line("  scaler      none")?,
         Some((x, y)) => {
-            let names = &loaded.metadata.columns;
+            let (names, masks) = (&loaded.metadata.columns, loaded.model.masks());
             for (what, scaler, names) in [("input", x, &names.inputs), ("output", y, &names.targets)] {
-                for (i, (shift, scale)) in scaler.shift().iter().zip(scaler.scale()).enumerate().take(COLUMNS) {
+                // a mask is not scaled
+                let columns = scaler.width() - if what == "input" { masks.len() } else { 0 };
+                let scales = scaler.shift().iter().zip(scaler.scale()).take(columns);
+                for (i, (shift, scale)) in scales.enumerate().take(COLUMNS) {
                     let name = names.get(i).map_or_else(|| (i + 1).to_string(), |name| shown(name));
                     screen.line(format_args!("  scaler      {what} {name}: (value - {shift}) / {scale}"))?;
                 }
-                if let more @ 1.. = scaler.shift().len().saturating_sub(COLUMNS) {
+                if let more @ 1.. = columns.saturating_sub(COLUMNS) {
                     screen.line(format_args!("  scaler      {what}: and {more} more columns"))?;
                 }
+            }
+            let name =
+                |&mask: &usize| names.inputs.get(mask).map_or_else(|| (mask + 1).to_string(), |name| shown(name));
+            if !masks.is_empty() {
+                let masked: Vec<String> = masks.iter().map(name).collect();
+                screen.line(format_args!(
+                    "  masks       the last inputs say where a value is missing: of {}",
+                    masked.join(", ")
+                ))?;
             }
         }
     }

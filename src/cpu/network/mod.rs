@@ -16,6 +16,7 @@ use crate::net::pass::{Dropout, HeadSteps, Mode};
 use crate::net::shape::Shape;
 use crate::net::state::State;
 use crate::net::weight_format::Weights;
+use crate::objective::loss::Loss;
 use crate::objective::optimizer::Update;
 use crate::simd::isa::Cpu;
 use crate::simd::lanes::{LANES, padded};
@@ -253,6 +254,26 @@ impl Network {
         let out = self.shape.width_out();
         let (at, first) = (self.y_row(row), row * padded(out));
         (&y_rows(&self.shape, &self.y, &self.tapes)[at], &mut self.dy[first..first + out])
+    }
+
+    /// The loss of the last forward pass, whose gradient is put where the backward pass takes it from. `target [rows,D]`
+    /// has the rows that the head was asked for. Both are 0 if all targets are missing.
+    ///
+    /// # Panics
+    /// If `target` has fewer rows, or the network was made for inference.
+    pub fn score(&mut self, loss: Loss, target: &[f32], columns: usize) -> f32 {
+        let rows = self.head_rows();
+        let target = &target[..rows.len() * columns];
+        let count = loss.known(target).max(1) as f32;
+        let mut sum = 0.0;
+        for (target, row) in target.chunks_exact(columns).zip(rows) {
+            let (y, dy) = self.y_and_dy(row);
+            sum += loss.row(y, target, dy);
+            for dy in dy {
+                *dy /= count;
+            }
+        }
+        (sum / f64::from(count)) as f32
     }
 
     /// Where row `row` of y lies in [`y_rows`]: h begins with the state before the window.

@@ -21,17 +21,19 @@ pub struct Numbers {
     rate: f32,
     scale_v: f32,
     shrink: f32,
+    known: f32,
     restart: i32,
 }
 
 impl Numbers {
-    /// Those of an update; `restart` if the state starts at zero.
-    pub fn new(update: &Update, restart: bool) -> Self {
+    /// Those of an update after a loss that is averaged over `known` elements, whose targets are there; `restart` if the
+    /// state starts at zero.
+    pub fn new(update: &Update, known: usize, restart: bool) -> Self {
         let (rate, scale_v, shrink) = match *update {
             Update::Adam { step_size, scale_v, shrink, .. } => (step_size, scale_v, shrink),
             Update::Sgd { lr, fresh, .. } => (lr, fresh, 1.0),
         };
-        Self { rate, scale_v, shrink, restart: restart.into() }
+        Self { rate, scale_v, shrink, known: known.max(1) as f32, restart: restart.into() }
     }
 }
 
@@ -133,6 +135,8 @@ pub(in crate::cuda) struct LossArgs {
     target: u64,
     dy: u64,
     parts: u64,
+    numbers: u64,
+    step: u64,
     rows: i32,
     output: i32,
     targets: i32,
@@ -194,10 +198,10 @@ struct FinishArgs {
     norm_parts: u64,
     losses: u64,
     norms: u64,
+    numbers: u64,
     step: u64,
     loss_blocks: i32,
     norm_blocks: i32,
-    count: f32,
 }
 
 /// Where y is, what it is compared with, and where its gradient goes.
@@ -205,6 +209,8 @@ struct FinishArgs {
 pub struct Scored<'a> {
     /// The loss.
     pub loss: Loss,
+    /// The queue, whose numbers say over how many elements it is averaged.
+    pub queue: Queue<'a>,
     /// `[rows][width]`
     pub y: Part<'a>,
     /// `[rows][D]`
@@ -222,7 +228,7 @@ pub struct Scored<'a> {
 }
 
 impl Scored<'_> {
-    /// Elements the loss is averaged over.
+    /// Elements of the loss, with those that are missing.
     fn elements(&self) -> usize {
         self.rows * self.loss.elements(self.targets)
     }
@@ -247,6 +253,8 @@ impl Scored<'_> {
             target: self.target.holds("target", self.rows * self.targets)?,
             dy: self.dy.holds("dy", len)?,
             parts: self.parts.holds("parts of the loss", PARTS)?,
+            numbers: self.queue.numbers.holds("numbers", 1)?,
+            step: self.queue.step.holds("step", 1)?,
             rows: self.rows as i32,
             output: self.output as i32,
             targets: self.targets as i32,
@@ -408,17 +416,17 @@ impl Steps {
     ///
     /// # Errors
     /// If an array is too short, or the launch fails.
-    pub fn finish(&self, scored: &Scored, arena: &Arena, step: Part<u32>, losses: Part, norms: Part) -> Result<()> {
+    pub fn finish(&self, scored: &Scored, arena: &Arena, losses: Part, norms: Part) -> Result<()> {
         let elements = scored.elements();
         let args = FinishArgs {
             loss_parts: scored.parts.holds("parts of the loss", PARTS)?,
             norm_parts: optional(arena.norm_parts, "parts of the norm", PARTS)?,
             losses: losses.holds("losses", 1)?,
             norms: norms.holds("norms", 1)?,
-            step: step.holds("step", 1)?,
+            numbers: scored.queue.numbers.holds("numbers", 1)?,
+            step: scored.queue.step.holds("step", 1)?,
             loss_blocks: spread(elements, PARTS).grid[0] as i32,
             norm_blocks: PARTS as i32,
-            count: elements as f32,
         };
         // SAFETY: the arrays are as long as the kernel's comments say; the queue is no longer than losses and norms.
         unsafe { self.finish.launch(spread(1, 1), &args) }

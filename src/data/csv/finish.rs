@@ -1,7 +1,7 @@
 //! What is done with a table once all its rows are there: it is decided which columns are no measurements, the rows are
 //! put in order, missing values are filled in, and the rows are divided into series.
 
-use super::{Guess, MISSING, Table, TimeColumn};
+use super::{Guess, MISSING, Missing, Table, TimeColumn};
 use crate::data::long::Members;
 use crate::data::series::{LeftOut, Reason, Series, Time};
 use crate::data::time::Calendar;
@@ -117,9 +117,9 @@ impl Table<'_> {
         self.members.as_ref().map_or_else(|| vec![(0..self.lines.rows()).collect()], Members::rows)
     }
 
-    /// Fills in missing values from the row before of the same series.
+    /// Fills in missing values from the row before of the same series, unless they stay as they are.
     fn fill(&mut self, order: Option<&Order>) -> Result<()> {
-        if !self.values.iter().any(|value| value.is_nan()) {
+        if self.options.missing == Missing::Mask || !self.values.iter().any(|value| value.is_nan()) {
             return Ok(());
         }
         let width = self.wanted.len();

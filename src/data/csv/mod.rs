@@ -493,8 +493,7 @@ impl<'a> Table<'a> {
         let found = self.options.cell(text);
         let value = match found {
             Cell::Missing if self.options.missing == Missing::Error => {
-                let advice = "fill it in or use --missing forward-fill or --missing drop";
-                return Err(self.error(line, column, &format!("the value is missing; {advice}")));
+                return Err(self.error(line, column, &format!("the value is missing; {}", Missing::ADVICE)));
             }
             Cell::Missing => return Ok(None),
             // a point may stand between thousands

@@ -15,6 +15,24 @@ pub enum Missing {
     ForwardFill,
     /// Leave the row out
     Drop,
+    /// Leave a missing target out of the loss and of all scores; in place of a missing input, take the last value, and
+    /// tell the network by a column of its own
+    Mask,
+}
+
+impl Missing {
+    /// What to do where a value is missing and nothing was asked for.
+    pub const ADVICE: &str = "fill it in, or use --missing forward-fill, drop or mask";
+
+    /// The same for a model whose inputs `masks` have a mask: it is told of every missing value, unless its row is left
+    /// out.
+    #[must_use]
+    pub fn of_a_model(self, masks: &[usize]) -> Self {
+        match self {
+            Self::Error | Self::ForwardFill if !masks.is_empty() => Self::Mask,
+            asked => asked,
+        }
+    }
 }
 
 /// How a table is read. The default detects the format and takes all columns of numbers.

@@ -67,8 +67,10 @@ pub struct Comparison {
 /// The actual values, and the origins they were forecast from.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
-    /// All rows of one column.
+    /// All rows of one column. In place of a missing value stands the last one before it.
     pub values: &'a [f64],
+    /// The same with NaN where a value is missing. Such rows are not scored.
+    pub actuals: &'a [f64],
     /// The last known row of each forecast.
     pub origins: &'a Range<usize>,
     /// N
@@ -94,13 +96,12 @@ impl Comparison {
 
     /// Compares `model` with `other`, `ahead` rows ahead.
     pub(super) fn between(known: Known<'_>, model: &Forecasts, other: &Forecasts, ahead: usize, seed: u64) -> Self {
-        let Known { values, origins, horizon } = known;
         let squares = |forecasts: &Forecasts| -> Vec<f64> {
-            errors(values, origins, &forecasts.values, horizon, ahead).map(|(error, _)| error * error).collect()
+            errors(known, &forecasts.values, ahead).map(|(error, _)| error * error).collect()
         };
         let (model, naive) = (squares(model), squares(other));
         let block = ahead.max((model.len() as f64).cbrt().ceil() as usize);
-        let largest = origins.clone().filter_map(|origin| values.get(origin + ahead));
+        let largest = known.origins.clone().filter_map(|origin| known.values.get(origin + ahead));
         let rounding = ROUNDING * largest.fold(0.0, |largest: f64, &value| largest.max(value.abs()));
         let interval = interval(&model, &naive, block, seed, rounding);
         Self {
@@ -177,34 +178,25 @@ fn signed(value: f64) -> String {
     if value > 0.0 { format!("+{}", percent(value)) } else { percent(value) }
 }
 
-/// For each forecast `ahead` rows ahead whose row is in the table: its error, and `(prediction, actual value)` as
-/// changes since the last known value.
+/// For each forecast `ahead` rows ahead whose row is in the table and not missing: its error, and `(prediction, actual
+/// value)` as changes since the last known value.
 fn errors<'a>(
-    values: &'a [f64],
-    origins: &'a Range<usize>,
+    known: Known<'a>,
     predicted: &'a [f64],
-    horizon: usize,
     ahead: usize,
-) -> impl Iterator<Item = (f64, (f64, f64))> + 'a {
-    origins.clone().zip(predicted.chunks_exact(horizon)).filter(move |(origin, _)| origin + ahead < values.len()).map(
-        move |(origin, predicted)| {
-            let (predicted, actual, last) = (predicted[ahead - 1], values[origin + ahead], values[origin]);
-            (predicted - actual, (predicted - last, actual - last))
-        },
-    )
+) -> impl Iterator<Item = (f64, (f64, f64))> + use<'a> {
+    let Known { values, actuals, origins, horizon } = known;
+    origins.clone().zip(predicted.chunks_exact(horizon)).filter_map(move |(origin, predicted)| {
+        let actual = *actuals.get(origin + ahead).filter(|actual| !actual.is_nan())?;
+        let (predicted, last) = (predicted[ahead - 1], values[origin]);
+        Some((predicted - actual, (predicted - last, actual - last)))
+    })
 }
 
-pub(super) fn score(
-    values: &[f64],
-    origins: &Range<usize>,
-    predicted: &[f64],
-    horizon: usize,
-    ahead: usize,
-    scale: f64,
-) -> Score {
+pub(super) fn score(known: Known<'_>, predicted: &[f64], ahead: usize, scale: f64) -> Score {
     let (mut count, mut squares, mut sizes) = (0, 0.0, 0.0);
     let (mut moved, mut right, mut spoke) = (0_usize, 0_usize, false);
-    for (error, (predicted, actual)) in errors(values, origins, predicted, horizon, ahead) {
+    for (error, (predicted, actual)) in errors(known, predicted, ahead) {
         count += 1;
         squares += error * error;
         sizes += error.abs();
@@ -220,12 +212,13 @@ pub(super) fn score(
 }
 
 /// The mean absolute change over a season of `training`: the smallest of those over each of `seasons`, or that from row
-/// to row if there is none. NaN where there is no change.
+/// to row if there is none. Changes from or to a value that is missing (NaN) do not count. NaN where there is no change.
 pub(super) fn mase_scale(training: &[f64], seasons: &[usize]) -> f64 {
     let change = |&season: &usize| {
         let later = training.get(season..).unwrap_or_default();
-        let changes: f64 = later.iter().zip(training).map(|(b, a)| (b - a).abs()).sum();
-        changes / later.len() as f64
+        let known = later.iter().zip(training).map(|(b, a)| (b - a).abs()).filter(|change| !change.is_nan());
+        let (count, sum) = known.fold((0, 0.0), |(count, sum), change| (count + 1, sum + change));
+        sum / f64::from(count)
     };
     let mean = if seasons.is_empty() { change(&1) } else { seasons.iter().map(change).fold(f64::NAN, f64::min) };
     if mean > 0.0 { mean } else { f64::NAN }
@@ -401,15 +394,21 @@ mod tests {
         let origins = 1..4;
         // two rows ahead of each origin
         let predicted = [3.0, 5.0, 4.0, 2.0, 3.5, 9.0];
-        let one = score(&values, &origins, &predicted, 2, 1, 0.5);
+        let known = Known { values: &values, actuals: &values, origins: &origins, horizon: 2 };
+        let one = score(known, &predicted, 1, 0.5);
         assert_eq!((one.count, one.mse, one.mae, one.mase), (3, (1.0 + 0.0 + 0.25) / 3.0, 0.5, 1.0));
         assert_eq!(one.direction, Some(1.0)); // up and down; the row without a change does not count
-        let two = score(&values, &origins, &predicted, 2, 2, 0.5);
+        let two = score(known, &predicted, 2, 0.5);
         assert_eq!((two.count, two.mse), (2, 1.0));
+        // what is missing is not scored
+        let holes = [1.0, 2.0, f64::NAN, 4.0, 3.0];
+        let some = score(Known { actuals: &holes, ..known }, &predicted, 1, 0.5);
+        assert_eq!((some.count, some.mse, some.mae, some.direction), (2, 0.125, 0.25, Some(1.0)));
+        assert_eq!((mase_scale(&holes, &[]), mase_scale(&holes, &[2])), (1.0, 2.0));
         assert_eq!(mase_scale(&values, &[]), 1.0);
         assert_eq!((mase_scale(&values, &[2]), mase_scale(&values, &[2, 1])), (2.0, 1.0));
         assert!(mase_scale(&[2.0; 9], &[]).is_nan() && mase_scale(&values, &[5]).is_nan());
         let last: Vec<f64> = origins.clone().map(|origin| values[origin]).collect();
-        assert_eq!(score(&values, &origins, &last, 1, 1, 0.5).direction, None);
+        assert_eq!(score(Known { horizon: 1, ..known }, &last, 1, 0.5).direction, None);
     }
 }

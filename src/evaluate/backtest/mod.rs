@@ -161,7 +161,7 @@ impl Protocol {
 /// The errors of all forecasts of one forecaster, one column and one horizon, in the column's own units.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
-    /// The number of forecasts.
+    /// The number of forecasts, without those of rows whose actual value is missing.
     pub count: usize,
     /// Mean squared error.
     pub mse: f64,
@@ -320,8 +320,10 @@ pub fn evaluate_plan(
 
 /// A column to forecast, with the forecasts of the naive methods.
 struct Target {
-    /// All rows.
+    /// All rows. In place of a missing value stands the last one before it.
     values: Vec<f64>,
+    /// The same with NaN where a value is missing.
+    actuals: Vec<f64>,
     seasons: Vec<usize>,
     /// Each method as it was fitted last, with all its forecasts, `[origins][N]`.
     naive: Vec<(Naive, Vec<f64>)>,
@@ -330,14 +332,15 @@ struct Target {
 impl Target {
     /// All targets of a table. If the protocol has no seasons, they are looked for in the first training part.
     fn all(table: &Table, protocol: &Protocol, first_part: &Range<usize>) -> Vec<Self> {
-        let (targets, width) = (table.targets().data(), table.widths().1);
+        let width = table.widths().1;
+        let column = |all: &Tensor<f64>, d: usize| all.data().iter().skip(d).step_by(width).copied().collect();
         let target = |d: usize| {
-            let values: Vec<f64> = targets.iter().skip(d).step_by(width).copied().collect();
+            let (values, actuals): (Vec<f64>, _) = (column(table.targets(), d), column(table.actuals(), d));
             let seasons = match &protocol.seasons[..] {
                 [] => naive::seasons(&values[first_part.clone()]),
                 given => given.to_vec(),
             };
-            let mut one = Self { values, seasons: Vec::new(), naive: Vec::new() };
+            let mut one = Self { values, actuals, seasons: Vec::new(), naive: Vec::new() };
             seasons.into_iter().for_each(|season| one.add_season(season));
             one
         };
@@ -353,7 +356,8 @@ impl Target {
 
     /// Fits the naive methods to the rows `training` and forecasts from each of `origins`.
     fn forecast(&mut self, training: Range<usize>, origins: Range<usize>, protocol: &Protocol) {
-        let fitted = naives(&self.values[training], &self.seasons, protocol.lags);
+        let (values, actuals) = (&self.values[training.clone()], &self.actuals[training]);
+        let fitted = naives(values, actuals, &self.seasons, protocol.lags);
         if self.naive.is_empty() {
             self.naive = fitted.iter().map(|naive| (naive.clone(), Vec::new())).collect();
         }
@@ -380,15 +384,15 @@ impl Target {
         by_learner: Option<Vec<f64>>,
         protocol: &Protocol,
     ) -> Column {
-        let Self { values, seasons, naive } = self;
+        let Self { values, actuals, seasons, naive } = self;
         let (horizon, seed) = (protocol.horizon, protocol.seed);
-        let scale = compare::mase_scale(&values[first_part.clone()], &seasons);
+        let scale = compare::mase_scale(&actuals[first_part.clone()], &seasons);
+        let known = Known { values: &values, actuals: &actuals, origins, horizon };
         let scored = |forecaster: Forecaster, forecasts: Vec<f64>| {
-            let score = |ahead| compare::score(&values, origins, &forecasts, horizon, ahead, scale);
+            let score = |ahead| compare::score(known, &forecasts, ahead, scale);
             Forecasts { forecaster, scores: (1..=horizon).map(score).collect(), values: forecasts }
         };
         let naive: Vec<Forecasts> = naive.into_iter().map(|(naive, all)| scored((&naive).into(), all)).collect();
-        let known = Known { values: &values, origins, horizon };
         let over_naive = |one: &Forecasts| -> Vec<Comparison> {
             (1..=horizon).map(|ahead| Comparison::with_best_naive(known, one, &naive, ahead, seed)).collect()
         };
@@ -404,12 +408,13 @@ impl Target {
     }
 }
 
-/// The naive forecasts, fitted to `training`.
-fn naives(training: &[f64], seasons: &[usize], lags: usize) -> Vec<Naive> {
+/// The naive forecasts, fitted to the training part: its `values`, with the last known ones in place of those that are
+/// missing, and its `actuals`, with NaN.
+fn naives(values: &[f64], actuals: &[f64], seasons: &[usize], lags: usize) -> Vec<Naive> {
     let mut all = vec![Naive::Persistence];
     all.extend(seasons.iter().copied().map(Naive::Seasonal));
-    all.extend([Naive::mean(training), Naive::drift(training)]);
-    all.extend(Naive::autoregression(training, lags));
+    all.extend([Naive::mean(actuals), Naive::drift(values)]);
+    all.extend(Naive::autoregression(actuals, lags));
     all
 }
 
@@ -468,10 +473,11 @@ fn model_forecasts(
     Ok(predicted)
 }
 
-/// For each input, the number of the target that is fed back into it.
+/// For each input that is no mask, the number of the target that is fed back into it. Nothing that is fed back is
+/// missing, so the masks are 0.
 fn fed_back(table: &Table) -> Result<Vec<usize>> {
     let sources = table.columns().and_then(|columns| {
-        let inputs = 0..table.inputs().rows().1;
+        let inputs = 0..table.inputs().rows().1 - table.masks().len();
         inputs.map(|input| columns.iter().position(|&column| column == input)).collect()
     });
     sources.ok_or_else(|| {

@@ -70,13 +70,14 @@ pub(super) fn forecasts(
                 let mut ahead = Stream::on(cpu, learner.model())?;
                 ahead.set_state(&learner.state())?;
                 for _ in 1..horizon {
-                    let x: Vec<f64> = sources.iter().map(|&source| y[source]).collect();
+                    let mut x: Vec<f64> = sources.iter().map(|&source| y[source]).collect();
+                    x.resize(table.inputs().rows().1, 0.0);
                     y = model.point_of(ahead.step_f64(&x)?).to_vec();
                     predicted.extend_from_slice(&y);
                 }
             }
         }
-        learner.learn_f64(row_of(table.targets(), t))?;
+        learner.learn_f64(row_of(table.actuals(), t))?;
         if t == origins.start {
             learner.resume();
         }

@@ -185,7 +185,7 @@ impl Search {
 
     /// A hash of everything that decides the result: rows, base and space. It is not cryptographic.
     pub fn fingerprint(&self) -> u64 {
-        let values = || [self.training.inputs().data(), self.training.targets().data()].into_iter().flatten();
+        let values = || [self.training.inputs().data(), self.training.actuals().data()].into_iter().flatten();
         // the first release hashed tables of f32: where f32 holds no more than whole numbers, the rest counts as well
         let narrow = values().flat_map(|value| (*value as f32).to_le_bytes());
         let beyond = values().filter(|value| value.abs() >= f64::from(1 << 24)).flat_map(|value| value.to_le_bytes());
@@ -341,7 +341,7 @@ impl Search {
     fn score(&self, model: &Model, seq_len: usize) -> Result<f64> {
         let (table, rows) = (&self.training, self.first..self.training.rows());
         let warm_up = one_step::warm_up(seq_len);
-        let found = HeldOut::of(model, &self.device, table.inputs(), table.targets(), rows, warm_up)?;
+        let found = HeldOut::of(model, &self.device, table.inputs(), table.actuals(), rows, warm_up)?;
         let parts = found.scores.iter().zip(&self.naive).map(|(score, naive)| score.rmse / naive);
         Ok(parts.sum::<f64>() / self.naive.len() as f64)
     }

@@ -95,12 +95,18 @@ pub struct Metadata {
 
 impl Metadata {
     /// The newest version of the format.
-    pub const VERSION: u32 = 4;
+    pub const VERSION: u32 = 5;
+
+    /// Whether there is nothing that is meant in raw units.
+    fn needs_no_scalers(&self) -> bool {
+        self.target.is_none() && self.bounds.is_empty() && self.columns.masks.is_empty()
+    }
 
     /// The version that a file with this metadata needs.
     fn version_needed(&self) -> u32 {
         let is_residual = |target: &Target| matches!(target.fitted.transform(), TargetTransform::Residual { .. });
         match self {
+            _ if !self.columns.masks.is_empty() => 5,
             _ if self.target.as_ref().is_some_and(is_residual) => 4,
             _ if !self.bounds.is_empty() => 3,
             _ if self.target.is_some() || self.says.is_some() => 2,
@@ -198,6 +204,12 @@ pub struct Columns {
     /// What stood before the decimals in the table, if it was not a point.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decimal: Option<char>,
+    /// The inputs that have a mask, by their place in `inputs`, from 0: see [`Units::with_masks`]. The masks are further
+    /// inputs of the network, without a name. Files with masks have version 5.
+    ///
+    /// [`Units::with_masks`]: crate::units::Units::with_masks
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub masks: Vec<usize>,
 }
 
 /// The content of a model file. Every tensor is there and has the shape that `shape` needs.

@@ -1,6 +1,6 @@
 //! Loads a model from a file, and saves a model to a file.
 
-use super::{Metadata, ModelFile, ReadOptions, Reference, Target, read, write_layout};
+use super::{Columns, Metadata, ModelFile, ReadOptions, Reference, Target, read, write_layout};
 use crate::error::{Error, Result, brief};
 use crate::model::{Model, Order};
 use crate::net::state::State;
@@ -72,9 +72,9 @@ pub fn load(path: impl AsRef<Path>, options: &ReadOptions, cpu: Cpu) -> Result<L
     let in_file = |error: Error| Error::file(path, error.to_string());
     let mut model = Model::from_layout(file.shape, file.layout, &file.weights).map_err(in_file)?;
     match (&file.metadata.x_scaler, &file.metadata.target_scaler) {
-        (None, None) if file.metadata.target.is_none() && file.metadata.bounds.is_empty() => {}
+        (None, None) if file.metadata.needs_no_scalers() => {}
         (None, None) => {
-            return Err(Error::file(path, "metadata: there is a target transform or a bound, but no scalers"));
+            return Err(Error::file(path, "metadata: there is a target transform, a bound or a mask, but no scalers"));
         }
         (Some(x), Some(y)) => {
             let mut units = Units::scaled(x.clone(), y.clone());
@@ -85,6 +85,7 @@ pub fn load(path: impl AsRef<Path>, options: &ReadOptions, cpu: Cpu) -> Result<L
                 units = units.with_loss(says).map_err(in_file)?;
             }
             units = units.with_bounds(&file.metadata.bounds).map_err(in_file)?;
+            units = units.with_masks(&file.metadata.columns.masks).map_err(in_file)?;
             model = model.with_units(units).map_err(in_file)?;
         }
         _ => return Err(Error::file(path, "metadata: one of the two scalers is missing")),
@@ -116,6 +117,7 @@ pub fn save(path: impl AsRef<Path>, model: &Model, metadata: &Metadata, extra: &
             .units()
             .filter(|units| units.transform() != TargetTransform::Value)
             .map(|units| Target { fitted: units.fitted().clone(), inputs: units.columns().to_vec() }),
+        columns: Columns { masks: model.masks().to_vec(), ..metadata.columns.clone() },
         reference: Some(Reference { x: x.into_data(), y: y.into_data(), seq_len }),
         ..metadata.clone()
     };

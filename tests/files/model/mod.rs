@@ -85,6 +85,7 @@ fn metadata(shape: &Shape) -> Metadata {
             targets: vec!["a".into()],
             time: Some("t".into()),
             decimal: Some(','),
+            masks: vec![],
         },
         recipe: Some(json!({ "lr": 0.01, "steps": 75 })),
         position: Some(json!({ "random": [u64::MAX, 1], "step": 9_007_199_254_740_993_u64 })),

@@ -3,6 +3,8 @@
 use super::*;
 use half::{bf16, f16};
 use rnnstep::tensor::Array;
+use rnnstep::units::Units;
+use rnnstep::{Cpu, TargetTransform};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -185,6 +187,36 @@ fn relu_has_to_be_said_and_contradictions_are_refused() {
 }
 
 #[test]
+fn masks_are_kept_and_checked() {
+    let (_folder, path) = folder();
+    let scaler = |width: usize| Scaler::new(vec![1.0; width], vec![2.0; width]).unwrap();
+    let units = || Units::scaled(scaler(4), scaler(2));
+    for masks in [&[2, 3][..], &[1, 0], &[0, 0], &[7], &[0, 1, 2, 3, 4]] {
+        let error = units().with_masks(masks).unwrap_err().to_string();
+        assert!(error.contains(&format!("{} of 4 inputs cannot be the masks", masks.len())), "{error}");
+    }
+    // the column of a change is no mask
+    let change = units().with_transform(TargetTransform::Change, &[2, 0]).unwrap();
+    assert!(change.clone().with_masks(&[0, 1]).is_err() && change.with_masks(&[0]).is_ok());
+    let model = Model::random(Shape::new(CellKind::Gru, 4, 3, 1, 2).unwrap(), 1).unwrap();
+    let masked = model.clone().with_units(units().with_masks(&[0, 1]).unwrap()).unwrap();
+    masked.save(&path).unwrap();
+    let back = file::load(&path, &file::ReadOptions::default(), Cpu::widest()).unwrap();
+    assert_eq!((back.metadata.version, back.model.masks()), (5, &[0, 1][..]));
+    assert_eq!(back.model.units().unwrap().x().scale(), [2.0, 2.0, 1.0, 1.0]);
+    assert_eq!(back.model.units(), masked.units());
+    // a file with masks that cannot be, or without scalers
+    for (masks, scales) in [(vec![3], true), (vec![1, 0], true), (vec![0], false)] {
+        let columns = file::Columns { masks, ..file::Columns::default() };
+        let scaler = |width| scales.then(|| scaler(width));
+        let metadata = Metadata { columns, x_scaler: scaler(4), target_scaler: scaler(2), ..Metadata::default() };
+        file::write(&path, model.shape(), &model.weights(), &metadata, &[]).unwrap();
+        let error = file::load(&path, &file::ReadOptions::default(), Cpu::widest()).unwrap_err().to_string();
+        assert!(error.contains("mask"), "{error}");
+    }
+}
+
+#[test]
 fn metadata_must_agree_with_the_tensors() {
     let shape = shape(CellKind::Lstm);
     let tensors = raw_model(&shape, "rnn.", "fc.");
@@ -205,7 +237,7 @@ fn metadata_must_agree_with_the_tensors() {
     assert_refused(&reference(5, 3, 3), &["reference x has 5 values"]);
     assert_refused(&reference(6, 4, 3), &["reference y has 4 values"]);
     assert_refused(&reference(6, 3, u64::MAX), &["reference x"]);
-    assert_refused(&with(&json!({ "version": 5, "shape": 7 })), &["format version 5"]);
+    assert_refused(&with(&json!({ "version": 6, "shape": 7 })), &["format version 6"]);
     assert_refused(&with(&json!({})), &["version"]);
     assert_refused(&with(&json!({ "version": 1, "seq_len": "many" })), &["metadata", "many"]);
     assert_refused(&container(&tensors, Some("{\"version\":\n1")), &["metadata"]);

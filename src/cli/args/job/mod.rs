@@ -14,6 +14,8 @@ use crate::cli::args::value;
 use crate::cli::failure::Failure;
 use crate::cli::output::screen::{say_once, tell};
 use clap::{Args, ValueEnum, parser::ValueSource};
+use rnnstep::data::csv::Missing;
+use rnnstep::data::holes;
 use rnnstep::data::series::{LeftOut, Series, Time};
 use rnnstep::data::windows::Windows;
 use rnnstep::error::{listed, quoted};
@@ -22,9 +24,9 @@ use rnnstep::objective::optimizer::{Adam, Optimizer, Schedule, Sgd};
 use rnnstep::series::naive;
 use rnnstep::train::{Plan, Prepared, Recipe, Table};
 use rnnstep::units::scaler::Scaling;
-use rnnstep::{CellKind, Error, Loss, Nonlinearity, Shape};
+use rnnstep::{CellKind, Error, Loss, Nonlinearity, Shape, Tensor};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -346,6 +348,7 @@ impl Job {
     /// Prepares one series for training.
     pub fn prepare_series(&mut self, series: &Series) -> Result<(Plan, Prepared, Named), Failure> {
         let mut named = self.named(series)?;
+        self.say_holes(&[&named]);
         self.settle_season(&[&named.table])?;
         self.settle_epochs();
         let plan = self.plan()?;
@@ -356,7 +359,9 @@ impl Job {
 
     /// Prepares several series for one model. Prints a warning for each series that is left out.
     fn prepare_several(&mut self, all: Vec<OneSeries>) -> Result<Ready, Failure> {
+        self.settle_masks(&all)?;
         let mut tables = self.named_several(all)?;
+        self.say_holes(&tables.iter().collect::<Vec<_>>());
         let all: Vec<&Table> = tables.iter().map(|named| &named.table).collect();
         self.settle_season(&all)?;
         self.settle_epochs();
@@ -427,16 +432,81 @@ impl Job {
             positions.iter().map(|&column| series.columns[column].clone()).collect()
         };
         let (input_names, target_names) = (names(&input_positions), names(&target_positions));
+        let (inputs, targets) = (series.select(&inputs)?, series.select(&targets)?);
+        let (table, first) = match self.data.table.missing {
+            Missing::Mask => self.with_holes(&inputs, targets, columns, [&input_names, &target_names])?,
+            _ => (Table::new(inputs, targets, columns)?, 0),
+        };
         Ok(Named {
             series: None,
-            table: Table::new(series.select(&inputs)?, series.select(&targets)?, columns)?,
+            train_rows: table.rows(),
+            table,
             input_names,
             target_names,
-            time: series.time.clone(),
+            time: series.time.as_ref().map(|time| time.from(first)),
             left_out: series.left_out.clone(),
             decimal: series.decimal,
-            train_rows: series.len(),
         })
+    }
+
+    /// A table in which values are missing, and the row that it begins with: the first up to which every column has had
+    /// a value.
+    fn with_holes(
+        &self,
+        inputs: &Tensor<f64>,
+        targets: Tensor<f64>,
+        columns: Option<Vec<usize>>,
+        [input_names, target_names]: [&[String]; 2],
+    ) -> Result<(Table, usize), Failure> {
+        let first = match (holes::first_known(inputs), holes::first_known(&targets)) {
+            (Some(of_inputs), Some(of_targets)) => of_inputs.max(of_targets),
+            (of_inputs, _) => {
+                let (values, names) =
+                    if of_inputs.is_none() { (inputs, input_names) } else { (&targets, target_names) };
+                let is_empty = |column: &usize| holes::first_known(&of_column(values, *column)).is_none();
+                let name = (0..names.len()).find(is_empty).map_or("", |column| &names[column]);
+                let reason = format!("every value of {} is missing; leave the column out", quoted(name));
+                return Err(self.in_data(Error::Invalid(reason)).into());
+            }
+        };
+        let (inputs, targets) = (inputs.part(first..inputs.rows().0)?, targets.part(first..targets.rows().0)?);
+        let own = || holes::columns_with(&inputs);
+        let mut masks = self.data.masks.clone().unwrap_or_else(own);
+        masks.retain(|&mask| mask < inputs.rows().1); // another series may have more columns
+        let table = Table::with_holes(&inputs, targets, columns, &masks).map_err(|error| self.in_data(error))?;
+        Ok((table, first))
+    }
+
+    /// Finds the columns that get a mask, if they are asked for: those in which a value of any of the series is missing.
+    pub fn settle_masks(&mut self, all: &[OneSeries]) -> Result<(), Failure> {
+        if self.data.table.missing != Missing::Mask || self.data.masks.is_some() {
+            return Ok(());
+        }
+        let mut masks = BTreeSet::new();
+        for series in all.iter().filter_map(|one| one.series.as_ref().ok()) {
+            // what is wrong with a series is said where it is used
+            masks.extend(self.named(series).iter().flat_map(|named| named.table.masks()));
+        }
+        self.data.masks = Some(masks.into_iter().collect());
+        Ok(())
+    }
+
+    /// Says in how many rows a value is missing, and what becomes of them.
+    pub fn say_holes(&self, tables: &[&Named]) {
+        let (Missing::Mask, [first, ..]) = (self.data.table.missing, tables) else { return };
+        let count = |of: fn(&Table) -> usize| tables.iter().map(|named| of(&named.table)).sum::<usize>();
+        let (rows, holes) = (count(Table::rows), count(Table::rows_with_holes));
+        let names: Vec<&String> = first.table.masks().iter().filter_map(|&mask| first.input_names.get(mask)).collect();
+        let line = match (holes, &names[..]) {
+            (0, []) => "note: no value is missing, so --missing mask changes nothing".into(),
+            (_, []) => format!("note: in {holes} of {rows} rows a value is missing; none of them is scored"),
+            _ => format!(
+                "note: in {holes} of {rows} rows a value is missing; none of them is scored, and the network reads the \
+                 last value and a mask of {}",
+                listed(names)
+            ),
+        };
+        say_once("holes", &line);
     }
 
     /// Finds the season, if seasonal differencing is asked for and no option gives its length. Of several series, the
@@ -508,6 +578,13 @@ impl Job {
             _ => Ok(()),
         }
     }
+}
+
+/// One column of an array `[T, columns]`.
+fn of_column(values: &Tensor<f64>, column: usize) -> Tensor<f64> {
+    let (rows, width) = values.rows();
+    let column: Vec<f64> = values.data().iter().skip(column).step_by(width).copied().collect();
+    Tensor::new([rows, 1], column).unwrap_or_default()
 }
 
 fn schedule(text: &str) -> Result<String, String> {

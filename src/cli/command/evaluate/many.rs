@@ -118,10 +118,11 @@ fn models(args: &EvaluateArgs, matches: &clap::ArgMatches) -> Result<(Job, Optio
         return Ok((job, Some(Models::One(Box::new(loaded))), "by one global model, used unchanged".into()));
     };
     // all were trained on the same columns, so only these have to hold numbers
-    if job.data.column.is_empty()
-        && let Some(Columns { inputs, targets, .. }) = folder.columns(args.device.cpu()?)
-    {
-        (job.data.column, job.data.target) = (inputs, targets);
+    if let Some(Columns { inputs, targets, masks, .. }) = folder.columns(args.device.cpu()?) {
+        job.data.table.missing = job.data.table.missing.of_a_model(&masks);
+        if job.data.column.is_empty() {
+            (job.data.column, job.data.target) = (inputs, targets);
+        }
     }
     Ok((job, Some(Models::Each(folder)), format!("by the models in {}", path.display())))
 }
@@ -139,6 +140,7 @@ fn refuse_trainings(args: &EvaluateArgs, reason: &str) -> Result<(), Failure> {
 fn train_global(args: &EvaluateArgs, mut job: Job, all: &[OneSeries]) -> Result<(Loaded, bool), Failure> {
     let test_fraction = args.test_fraction.unwrap_or(HELD_OUT);
     job.keep_season_of_training();
+    job.settle_masks(all)?;
     let mut tables = Vec::new();
     for one in all {
         // a series that cannot be read is reported by its own backtest
@@ -182,6 +184,7 @@ fn walk_one(args: &EvaluateArgs, job: &Job, one: &OneSeries, models: &Models) ->
         Models::Trained => walk(args, job.of_one(one), with_name(job.named(series)?), None),
         Models::One(loaded) => {
             let mut job = job.clone();
+            job.data.masks = Some(loaded.model.masks().to_vec());
             if args.model.is_none() {
                 // the rows that this model held out in training are not the rows that are forecast
                 job.val_fraction = None;

@@ -154,6 +154,7 @@ fn trained(args: &EvaluateArgs) -> Result<Report, Failure> {
     let job = args.job.clone();
     let Source::Series(series) = job.data.source()? else { return Err(no_windows(&job)) };
     let named = job.named(&series)?;
+    job.say_holes(&[&named]);
     walk(args, job, named, None)
 }
 
@@ -187,6 +188,8 @@ fn own_job(args: &EvaluateArgs, loaded: &Loaded, path: &Path) -> Result<Job, Fai
         return Err(Error::File { path: path.into(), reason: reason.into() }.into());
     }
     job.seq_len = loaded.metadata.seq_len.unwrap_or(job.seq_len);
+    job.data.masks = Some(loaded.model.masks().to_vec());
+    job.data.table.missing = job.data.table.missing.of_a_model(loaded.model.masks());
     let columns = &loaded.metadata.columns;
     if job.data.column.is_empty() && !columns.inputs.is_empty() {
         (job.data.column, job.data.target) = (columns.inputs.clone(), columns.targets.clone());

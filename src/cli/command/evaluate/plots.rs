@@ -56,7 +56,7 @@ pub fn series(report: &Report, column: &Column) -> Plot {
     let evaluation = &report.evaluation;
     let first = evaluation.origins.len().saturating_sub(SHOWN);
     let row = evaluation.origins.start + first + 1;
-    let targets = report.named.table.targets();
+    let targets = report.named.table.actuals();
     let actuals = targets.data().iter().skip(row * targets.rows().1 + column.target).step_by(targets.rows().1);
     let points = |values: &mut dyn Iterator<Item = f64>| -> Vec<(f64, f64)> {
         values.enumerate().map(|(i, value)| (i as f64, value)).collect()
@@ -105,18 +105,19 @@ fn running_means(values: &[f64], over: usize) -> Vec<f64> {
 /// The absolute errors one step ahead over the rows, smoothed: of the model, the learner and the best naive forecast.
 pub fn errors(report: &Report, column: &Column) -> Plot {
     let evaluation = &report.evaluation;
-    let targets = report.named.table.targets();
+    let targets = report.named.table.actuals();
     let width = targets.rows().1;
     let over = (evaluation.origins.len() / 40).max(1);
     let errors_of = |forecaster: Forecaster| {
         let forecasts = column.forecasters.iter().find(|forecasts| forecasts.forecaster == forecaster)?;
-        let sizes: Vec<f64> = evaluation
+        let sizes = evaluation
             .origins
             .clone()
             .zip(forecasts.values.iter().step_by(evaluation.horizon))
-            .map(|(origin, &y)| (y - targets.data()[(origin + 1) * width + column.target]).abs())
-            .collect();
-        let means = running_means(&sizes, over).into_iter().enumerate();
+            .map(|(origin, &y)| (y - targets.data()[(origin + 1) * width + column.target]).abs());
+        // there is no error where the actual value is missing
+        let (places, sizes): (Vec<usize>, Vec<f64>) = sizes.enumerate().filter(|(_, size)| !size.is_nan()).unzip();
+        let means = places.into_iter().zip(running_means(&sizes, over));
         Some(line(forecaster, means.map(|(i, mean)| (i as f64, mean)).collect()))
     };
     let label = if over == 1 { "|error|".to_string() } else { format!("|error|, mean of {over}") };

@@ -285,7 +285,7 @@ fn forecasts(report: &Report) -> Cells {
         }
     }
     header.extend(names.iter().cloned());
-    let targets = report.named.table.targets();
+    let targets = report.named.table.actuals();
     let (rows_in_all, width) = targets.rows();
     let mut rows = Vec::new();
     for (i, origin) in evaluation.origins.clone().enumerate() {

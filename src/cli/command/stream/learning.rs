@@ -65,9 +65,9 @@ impl Learning {
         self.learner.predict_f64(x)
     }
 
-    /// Learns from a row, and saves the learner if it is time.
-    pub fn learn(&mut self, x: &[f64]) -> Result<(), Failure> {
-        self.actual.iter_mut().zip(&self.columns).for_each(|(actual, &column)| *actual = x[column]);
+    /// Learns from the values of a row, NaN where they are missing, and saves the learner if it is time.
+    pub fn learn(&mut self, values: &[f64]) -> Result<(), Failure> {
+        self.actual.iter_mut().zip(&self.columns).for_each(|(actual, &column)| *actual = values[column]);
         let learned = self.learner.learn_f64(&self.actual)?;
         if learned.rolled_back {
             eprintln!("tick {}: learning failed, so the last good weights are taken back", self.learner.ticks());
@@ -144,7 +144,7 @@ fn columns_of(metadata: &Metadata, model: &rnnstep::Model) -> Result<Vec<usize>,
         };
         return targets.iter().map(place).collect();
     }
-    if model.shape().input() == wanted {
+    if model.shape().input() - model.masks().len() == wanted {
         return Ok((0..wanted).collect());
     }
     let input = model.shape().input();

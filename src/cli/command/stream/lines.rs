@@ -1,8 +1,11 @@
 //! The lines of standard input: rows of numbers, perhaps below a line with the names of the columns.
 
+use crate::cli::args::sequences::no_mask;
 use crate::cli::failure::Failure;
+use crate::cli::output::screen::say_once;
 use rnnstep::Error;
 use rnnstep::data::csv::{Missing, is_missing};
+use rnnstep::data::holes::Carried;
 use rnnstep::error::{listed, quoted};
 
 /// A line that sets the state back to zero.
@@ -33,15 +36,26 @@ pub struct Lines<'a> {
     fields: usize,
     /// Whether the first line that is not empty was read.
     begun: bool,
-    /// The last row.
-    last: Vec<f64>,
+    /// The inputs that have a mask.
+    masks: Vec<usize>,
+    /// The last value of each input.
+    carried: Carried,
+    /// The values of the last row as they came, NaN where they are missing.
+    row: Vec<f64>,
 }
 
 impl<'a> Lines<'a> {
-    /// Lines for a model of `width` inputs, called `inputs`.
-    pub fn new(inputs: &'a [String], width: usize, missing: Missing, by_position: bool) -> Self {
-        let places = (0..width).collect();
-        Self { inputs, width, missing, by_position, places, fields: width, begun: false, last: Vec::new() }
+    /// Lines of `width` values, called `inputs`, for a model whose inputs `masks` have a mask.
+    pub fn new(inputs: &'a [String], width: usize, masks: &[usize], missing: Missing, by_position: bool) -> Self {
+        let (places, carried) = ((0..width).collect(), Carried::new(width, masks));
+        let missing = missing.of_a_model(masks);
+        let (masks, row) = (masks.to_vec(), Vec::new());
+        Self { inputs, width, missing, by_position, places, fields: width, begun: false, masks, carried, row }
+    }
+
+    /// The values of the last row, NaN where they are missing.
+    pub fn values(&self) -> &[f64] {
+        &self.row
     }
 
     /// Reads line number `number` into `x`. An error of the inner result concerns this line alone.
@@ -54,7 +68,7 @@ impl<'a> Lines<'a> {
         let Ok(line) = std::str::from_utf8(line) else { return Ok(Err("not UTF-8".into())) };
         let line = line.trim_end_matches(['\n', '\r']);
         if line.trim() == RESET {
-            self.last.clear(); // nothing is filled in from before it
+            self.carried.reset(); // nothing is filled in from before it
             return Ok(Ok(Line::Reset));
         }
         let fields = split(line, self.fields);
@@ -71,25 +85,29 @@ impl<'a> Lines<'a> {
         if fields.len() != self.fields {
             return Err(format!("expected {} numbers, got {}", self.fields, fields.len()));
         }
+        self.row.clear();
         for &place in &self.places {
             let text = fields[place];
-            if !is_missing(text) {
-                x.push(number(text)?);
-                continue;
-            }
-            match (self.missing, self.last.get(x.len())) {
-                (Missing::Drop, _) => return Ok(Line::LeftOut),
-                (Missing::ForwardFill, Some(&last)) => x.push(last),
-                (Missing::ForwardFill, None) => {
-                    return Err(format!("{} is missing, and there is none before it", self.about(place)));
-                }
-                (Missing::Error, _) => {
-                    let advice = "fill it in, or use --missing forward-fill or --missing drop";
-                    return Err(format!("{} is missing; {advice}", self.about(place)));
-                }
-            }
+            self.row.push(match self.missing {
+                _ if !is_missing(text) => number(text)?,
+                Missing::Drop => return Ok(Line::LeftOut),
+                Missing::ForwardFill | Missing::Mask => f64::NAN,
+                Missing::Error => return Err(format!("{} is missing; {}", self.about(place), Missing::ADVICE)),
+            });
         }
-        self.last.clone_from(x);
+        // a value that is filled in counts as one that was read
+        self.carried.row(&self.row, x).map_err(|column| {
+            let place = self.places.get(column).copied().unwrap_or(column);
+            format!("{} is missing, and there is none before it", self.about(place))
+        })?;
+        if self.missing == Missing::ForwardFill {
+            self.row.clone_from(x);
+        }
+        if let Some(column) =
+            self.row.iter().enumerate().position(|(i, value)| value.is_nan() && !self.masks.contains(&i))
+        {
+            say_once("no mask", &no_mask(column + 1));
+        }
         Ok(Line::Row)
     }
 

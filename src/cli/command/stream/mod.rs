@@ -7,7 +7,7 @@ use crate::cli::args::device::Work;
 use crate::cli::args::learn::LearnArgs;
 use crate::cli::args::model::ModelArgs;
 use crate::cli::args::paths;
-use crate::cli::args::sequences::read_state;
+use crate::cli::args::sequences::{NO_MASKS, read_state};
 use crate::cli::args::value;
 use crate::cli::command::predict::write_state;
 use crate::cli::failure::Failure;
@@ -70,7 +70,12 @@ pub fn run(args: &StreamArgs, screen: &mut Screen) -> Result<ExitCode, Failure> 
     }
     let inputs = loaded.metadata.columns.inputs.clone();
     let state = args.init_state.as_deref().map(|path| read_state(Some(path), &loaded.model, 1)).transpose()?;
-    let mut lines = Lines::new(&inputs, loaded.model.shape().input(), args.missing, args.by_position);
+    let masks = loaded.model.masks().to_vec();
+    if args.missing == Missing::Mask && masks.is_empty() {
+        return Err(Failure::Usage(NO_MASKS.into()));
+    }
+    let width = loaded.model.shape().input() - masks.len();
+    let mut lines = Lines::new(&inputs, width, &masks, args.missing, args.by_position);
     let in_f32 = loaded.model.units().is_none();
     let mut runner = runner(args, loaded)?;
     if let Some(state) = &state {
@@ -171,7 +176,7 @@ fn answer(
             Ok(Line::Row) => {
                 counts.good += 1;
                 reply(args, runner, number, &x, in_f32, counts, screen)?;
-                runner.learn(&x)?;
+                runner.learn(rows.values())?;
             }
             Ok(Line::Reset) => runner.reset(),
             Ok(Line::Names) => {}
@@ -257,11 +262,11 @@ impl Runner {
         }
     }
 
-    /// The work that can wait until the prediction was printed.
-    fn learn(&mut self, x: &[f64]) -> Result<(), Failure> {
+    /// The work that can wait until the prediction was printed: `values` is the row, NaN where a value is missing.
+    fn learn(&mut self, values: &[f64]) -> Result<(), Failure> {
         match self {
             Self::Stream(_) => Ok(()),
-            Self::Learning(learning) => learning.learn(x),
+            Self::Learning(learning) => learning.learn(values),
         }
     }
 }

@@ -34,7 +34,7 @@ struct Each<'a> {
 }
 
 pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
-    let job = job_of(args);
+    let mut job = job_of(args);
     if !job.data.has_several() {
         return Err(Failure::Usage("--per-series: give --series COLUMN, or several files".into()));
     }
@@ -48,6 +48,8 @@ pub fn run(args: &TrainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
         job_paths(args).writes("the table of --out", [&table]).check()?;
     }
     let all = job.data.several()?;
+    // the same masks in all models, so that each can read what any of them can
+    job.settle_masks(&all)?;
     let files = folder::file_names(all.iter().map(|one| one.name.as_str()));
     if folder.is_dir() {
         check_models(args, &folder, &files)?;

@@ -517,7 +517,7 @@ fn scored(named: &Named, model: &Model, device: &Device, seq_len: usize) -> Resu
         return Ok(None);
     }
     let warm_up = one_step::warm_up(seq_len);
-    let held_out = HeldOut::of(model, device, table.inputs(), table.targets(), rows.clone(), warm_up)?;
+    let held_out = HeldOut::of(model, device, table.inputs(), table.actuals(), rows.clone(), warm_up)?;
     let about = format!("the last {} rows, held out", rows.len());
     let times = named.time.as_ref().map(|time| time.values[rows.clone()].to_vec()).unwrap_or_default();
     let seconds = named.time.as_ref().map(Time::seconds).unwrap_or_default().into_iter().skip(rows.start).collect();
@@ -532,6 +532,7 @@ fn metadata(job: &Job, first: Option<&Named>) -> Result<Metadata, Failure> {
         targets: table.target_names.clone(),
         time: table.time.as_ref().map(|time| time.name.clone()),
         decimal: table.decimal,
+        masks: table.table.masks().to_vec(),
     });
     let recipe = serde_json::to_value(job).map_err(|error| Error::Invalid(error.to_string()))?;
     Ok(Metadata { columns, recipe: Some(recipe), seq_len: Some(job.seq_len), ..Metadata::default() })
