@@ -201,7 +201,8 @@ fn what_cannot_be_fitted_has_a_reason() {
 #[test]
 fn odd_series_do_no_harm() {
     let waves = |t: usize| (t as f64 * 0.3).sin();
-    let odd: [(&str, fn(usize) -> f64); 7] = [
+    type Value = fn(usize) -> f64;
+    let odd: [(&str, Value); 7] = [
         ("constant", |_| 7.5),
         ("zero", |_| 0.0),
         ("large constant", |_| 1e300),
@@ -216,7 +217,7 @@ fn odd_series_do_no_harm() {
             check(name, &values);
         }
         check("wave", &(0..rows).map(waves).collect::<Vec<_>>());
-        let holes = |t: usize| if t % 3 == 0 || t > 50 { f64::NAN } else { waves(t) };
+        let holes = |t: usize| if t.is_multiple_of(3) || t > 50 { f64::NAN } else { waves(t) };
         check("holes", &(0..rows).map(holes).collect::<Vec<_>>());
     }
 }
