@@ -109,6 +109,7 @@
 //! | `alloc` | models, streams and learners on a heap |
 //! | `std` (default) | files, data, training, several threads, the instruction set chosen at run time |
 //! | `evaluate` | backtests, prediction intervals, the search for a recipe |
+//! | `opponents` | stronger forecasts that a backtest compares with: exponential smoothing and MSTL |
 //! | `plot` | plots |
 //! | `cuda` | NVIDIA GPUs; nothing of NVIDIA's is needed to build |
 //! | `cli` | the program `rnnstep`, with all of the above |

@@ -14,6 +14,8 @@ pub mod multi_step;
 #[cfg(feature = "evaluate")]
 pub mod naive;
 pub mod one_step;
+#[cfg(feature = "opponents")]
+pub mod opponents;
 mod quantiles;
 pub mod residuals;
 #[cfg(feature = "evaluate")]

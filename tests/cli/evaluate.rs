@@ -189,6 +189,44 @@ fn seasons_may_be_given() {
 
 /// What a note says of the rows that a model was trained on holds for this table, not for the one of its training.
 #[test]
+fn stronger_opponents() {
+    let run = Run::new();
+    series(&run);
+    let train = "--hidden 4 --epochs 2 --target-as value";
+    let files = "--out o.csv --forecasts f.csv --html r.html";
+    let said = run.ok(&format!("evaluate s.csv --column wave {train} --horizon 3 --against ets,mstl {files}")).stdout;
+    for word in ["  exponential smoothing ", "  MSTL ", "of the best simple forecast; 95 %", " simple "] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert!(!said.contains("naive forecast"), "{said}");
+    let (scores, forecasts) = (run.text("o.csv"), run.text("f.csv"));
+    assert!(scores.contains("wave,3,exponential smoothing,") && scores.contains("wave,1,MSTL,"), "{scores}");
+    assert!(forecasts.lines().next().unwrap().ends_with(",exponential smoothing,MSTL"), "{forecasts}");
+    let page = run.text("r.html");
+    assert!(page.contains("<td>exponential smoothing</td>") && page.contains("<td>MSTL</td>"));
+    assert!(page.contains("Skill against the best simple forecast, by steps ahead"));
+    // the walk has no season; the rest of the report is as it would be without
+    let said = run.ok(&format!("evaluate s.csv --column walk {train} --against mstl")).stdout;
+    let note = "note: walk: MSTL takes no part: it needs a season, and none was found in the training rows; give one \
+                with --season";
+    assert!(said.contains(note) && said.contains("best naive forecast; 95 %"), "{said}");
+    let said = run.ok(&format!("evaluate s.csv --column walk {train} --against mstl --season 7")).stdout;
+    assert!(!said.contains("takes no part") && said.contains("  MSTL "), "{said}");
+    // a model, and several series
+    run.ok(&format!("train s.csv --column wave {train} --no-plot"));
+    assert!(run.ok("evaluate s.csv model.safetensors --against ets").stdout.contains("  exponential smoothing "));
+    let mut long = String::from("shop,v\n");
+    for t in 0..120 {
+        long += &format!("a,{}\nb,{}\n", [3, 1, 4, 1][t % 4] + t % 7, t * t % 11);
+    }
+    run.file("long.csv", long);
+    let said = run.ok(&format!("evaluate long.csv --series shop {train} --against ets --out m.csv")).stdout;
+    assert!(said.contains("best simple") && said.contains(" than the best simple forecast, "), "{said}");
+    assert!(run.text("m.csv").contains("b,v,1,exponential smoothing,"));
+    run.misused("evaluate s.csv --against arima", &["arima", "ets, mstl"]);
+}
+
+#[test]
 fn notes_are_true_of_another_table() {
     let run = Run::new();
     series(&run);

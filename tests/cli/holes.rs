@@ -73,10 +73,9 @@ fn missing_rows_are_not_scored() {
         let mut errors = vec![];
         for row in rows.lines().skip(1).map(|row| row.split(',').collect::<Vec<_>>()) {
             let (ahead, actual) = (row[place("ahead")], row[place("actual")]);
-            if let (Ok(actual), "1") = (actual.parse::<f64>(), ahead) {
-                if !actual.is_nan() {
-                    errors.push(actual - row[place(name)].parse::<f64>().unwrap());
-                }
+            let actual = actual.parse::<f64>().ok().filter(|actual| !actual.is_nan());
+            if let (Some(actual), "1") = (actual, ahead) {
+                errors.push(actual - row[place(name)].parse::<f64>().unwrap());
             }
         }
         assert_eq!(errors.len(), 69, "80 rows, of which 11 have no x");
@@ -86,7 +85,7 @@ fn missing_rows_are_not_scored() {
         let found = line
             .filter(|line| line[at("ahead")] == "1" && line.contains(&name))
             .map(|line| line[at("rmse")].to_string());
-        let found: f64 = found.last().unwrap().parse().unwrap();
+        let found: f64 = found.next_back().unwrap().parse().unwrap();
         assert!((found - rmse).abs() < 1e-9 * rmse, "{name}: {found}, not {rmse}");
     }
 }

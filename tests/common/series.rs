@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 #[cfg(feature = "evaluate")]
-use rnnstep::evaluate::backtest::{Protocol, Window};
+use rnnstep::evaluate::backtest::Protocol;
 use rnnstep::random::{Purpose, Random};
 
 use rnnstep::train::{Length, Plan, Recipe, Table, TargetAs};
@@ -43,18 +43,7 @@ pub fn plan(cell: CellKind, hidden: usize, transform: impl Into<TargetAs>, epoch
 /// A walk from row `first` on, with a model that is trained once on all before.
 #[cfg(feature = "evaluate")]
 pub fn protocol(first: usize, horizon: usize) -> Protocol {
-    Protocol {
-        first,
-        horizon,
-        window: Window::Expanding,
-        refit: None,
-        gap: 0,
-        seasons: vec![],
-        lags: 10,
-        warm_up: 500,
-        seed: 0,
-        learner: None,
-    }
+    Protocol::new(first, horizon).with_lags(10).with_warm_up(500)
 }
 
 pub fn noise(rows: usize, seed: u64) -> Vec<f32> {

@@ -6,7 +6,7 @@ use crate::dice::Dice;
 use crate::{damage, good};
 use rnnstep::Cpu;
 use rnnstep::cpu::Threads;
-use rnnstep::evaluate::backtest::{Protocol, Window, evaluate};
+use rnnstep::evaluate::backtest::{Protocol, evaluate};
 use rnnstep::learner::Numbers;
 use rnnstep::measure::reference64;
 use rnnstep::model::file;
@@ -269,18 +269,7 @@ fn evaluated(model: &Model, cpu: Cpu) -> Result<(), String> {
     let inputs = good::series(40, width);
     let columns = (width == targets).then(|| (0..width).collect());
     let Some(table) = allowed(Table::new(inputs, good::series(40, targets), columns))? else { return Ok(()) };
-    let protocol = Protocol {
-        first: 30,
-        horizon: 2,
-        window: Window::Expanding,
-        refit: None,
-        gap: 0,
-        seasons: vec![],
-        lags: 3,
-        warm_up: 20,
-        seed: 0,
-        learner: None,
-    };
+    let protocol = Protocol::new(30, 2).with_lags(3).with_warm_up(20);
     allowed(evaluate(&table, &protocol, &Device::Cpu(cpu), |_, _, _| Ok(model.clone()))).map(|_| ())
 }
 

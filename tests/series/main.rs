@@ -10,6 +10,8 @@ mod series;
 mod autoregression;
 mod backtest;
 mod offset;
+#[cfg(feature = "opponents")]
+mod opponents;
 #[cfg(feature = "plot")]
 mod plot;
 mod prediction_intervals;

@@ -4,7 +4,7 @@
 use crate::series::{self, table};
 use rnnstep::cpu::Threads;
 use rnnstep::data::windows::split;
-use rnnstep::evaluate::backtest::{Protocol, Window, evaluate};
+use rnnstep::evaluate::backtest::{Protocol, evaluate};
 use rnnstep::evaluate::search::{Attempt, BRACKET, Found, Journal, Rung, Search, rungs};
 use rnnstep::random::{Purpose, Random};
 use rnnstep::series::one_step::warm_up;
@@ -198,18 +198,8 @@ fn the_score_is_that_of_a_walk() {
         let (winner, attempt) = found.winner.unwrap();
         let rows = search.rows();
         let training = table(&values).part(0..rows.test.start).unwrap();
-        let protocol = Protocol {
-            first: rows.scored.start,
-            horizon: 1,
-            window: Window::Expanding,
-            refit: None,
-            gap: 0,
-            seasons: vec![14],
-            lags: 20,
-            warm_up: warm_up(20),
-            seed: 0,
-            learner: None,
-        };
+        let protocol =
+            Protocol::new(rows.scored.start, 1).with_seasons(vec![14]).with_lags(20).with_warm_up(warm_up(20));
         let device = Cpu::detect().unwrap().into();
         let walk = evaluate(&training, &protocol, &device, |rows, _, _| {
             let fit = winner.start(&[rows], Cpu::detect()?, Threads::default());

@@ -43,11 +43,12 @@ pub enum NoInterval {
 }
 
 /// A model compared with the best naive forecast, or a learner compared with the model it began as. The best naive
-/// forecast is the one with the smallest squared error on the same rows.
+/// forecast is the one with the smallest squared error on the same rows. Opponents that the backtest was asked for count
+/// as naive forecasts.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// The forecaster that it is compared with: the best naive forecast, or the model.
+    /// The forecaster that it is compared with: the best naive forecast or opponent, or the model.
     pub other: Forecaster,
     /// By what part the root mean squared error of the model is smaller; negative if it is larger.
     pub skill: f64,
@@ -78,7 +79,7 @@ pub(super) struct Known<'a> {
 }
 
 impl Comparison {
-    /// Compares `model` with the best of the `naive` forecasts, `ahead` rows ahead.
+    /// Compares `model` with the best of the `naive` forecasts and the opponents among them, `ahead` rows ahead.
     pub(super) fn with_best_naive(
         known: Known<'_>,
         model: &Forecasts,
@@ -88,7 +89,7 @@ impl Comparison {
     ) -> Self {
         let best = naive
             .iter()
-            .filter(|forecasts| forecasts.forecaster.is_naive())
+            .filter(|forecasts| forecasts.forecaster.is_naive() || forecasts.forecaster.is_opponent())
             .min_by(|a, b| a.scores[ahead - 1].mse.total_cmp(&b.scores[ahead - 1].mse));
         // persistence is always among them
         Self::between(known, model, best.unwrap_or(model), ahead, seed)

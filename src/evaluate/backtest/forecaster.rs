@@ -1,6 +1,8 @@
 //! The forecasters that a backtest compares.
 
 use crate::series::naive::Naive;
+#[cfg(feature = "opponents")]
+use crate::series::opponents::Opponent;
 use std::fmt;
 
 /// A forecaster of a backtest.
@@ -20,6 +22,10 @@ pub enum Forecaster {
     Drift,
     /// A linear autoregression.
     Autoregression,
+    /// Exponential smoothing, one of the opponents that a backtest can be asked for.
+    ExponentialSmoothing,
+    /// A decomposition into several seasons, MSTL, another of them.
+    Mstl,
 }
 
 impl Forecaster {
@@ -28,8 +34,14 @@ impl Forecaster {
     pub fn is_naive(self) -> bool {
         match self {
             Self::Persistence | Self::SeasonalNaive(_) | Self::Mean | Self::Drift => true,
-            Self::Model | Self::Learner | Self::Autoregression => false,
+            Self::Model | Self::Learner | Self::Autoregression | Self::ExponentialSmoothing | Self::Mstl => false,
         }
+    }
+
+    /// Whether it is a stronger forecast that a backtest was asked for. The model is compared with it as with a naive
+    /// forecast.
+    pub fn is_opponent(self) -> bool {
+        matches!(self, Self::ExponentialSmoothing | Self::Mstl)
     }
 
     /// The name inside a sentence: "better than the last value".
@@ -41,6 +53,8 @@ impl Forecaster {
             Self::Drift => "the drift",
             Self::Persistence => "the last value",
             Self::Autoregression => "the autoregression",
+            Self::ExponentialSmoothing => "exponential smoothing",
+            Self::Mstl => "the decomposition into seasons (MSTL)",
         };
         name.into()
     }
@@ -58,6 +72,16 @@ impl From<&Naive> for Forecaster {
     }
 }
 
+#[cfg(feature = "opponents")]
+impl From<Opponent> for Forecaster {
+    fn from(opponent: Opponent) -> Self {
+        match opponent {
+            Opponent::ExponentialSmoothing => Self::ExponentialSmoothing,
+            Opponent::Mstl => Self::Mstl,
+        }
+    }
+}
+
 /// The name in tables, in the columns of files and in pictures.
 impl fmt::Display for Forecaster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,6 +93,8 @@ impl fmt::Display for Forecaster {
             Self::Mean => "mean",
             Self::Drift => "drift",
             Self::Autoregression => "autoregression",
+            Self::ExponentialSmoothing => "exponential smoothing",
+            Self::Mstl => "MSTL",
         })
     }
 }

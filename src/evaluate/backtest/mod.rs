@@ -10,6 +10,7 @@ mod compare;
 mod forecaster;
 mod history;
 mod prequential;
+mod simple;
 
 pub use compare::{Comparison, INSIDE, NoInterval, RESAMPLES, Verdict};
 pub use forecaster::Forecaster;
@@ -24,14 +25,16 @@ use crate::model::Model;
 use crate::model::stream::Stream;
 use crate::model::streams::{Handle, Streams};
 use crate::series::naive;
-use crate::series::naive::Naive;
 use crate::series::one_step;
+#[cfg(feature = "opponents")]
+use crate::series::opponents::{NotFitted, Opponent};
 use crate::simd::isa::Cpu;
 use crate::tensor::Tensor;
 use crate::train::{Plan, Table};
 use crate::units::Units;
 use crate::units::transform::TargetTransform;
 use compare::Known;
+use simple::Simple;
 use std::ops::Range;
 
 /// The number of origins whose forecasts of more than one step are computed together.
@@ -72,6 +75,12 @@ pub struct Protocol {
     /// How a learner learns that runs next to the model, on the CPU. After each training it begins as the new model.
     /// `None`: no learner.
     pub learner: Option<LearnerOptions>,
+    /// Stronger forecasts to compare with as well, none by default; the field is there with feature `opponents`. They
+    /// are fitted to each training part alone. At each origin they know the rows up to it, without being fitted again.
+    /// They take part in the comparison like naive forecasts, each once. One that cannot be fitted to the first training
+    /// part is left out: see [`Column::not_fitted`]. One that cannot be fitted again keeps its earlier fit.
+    #[cfg(feature = "opponents")]
+    pub opponents: Vec<Opponent>,
 }
 
 impl Protocol {
@@ -90,6 +99,8 @@ impl Protocol {
             warm_up: one_step::warm_up(20),
             seed: 0,
             learner: None,
+            #[cfg(feature = "opponents")]
+            opponents: Vec::new(),
         }
     }
 
@@ -102,6 +113,11 @@ impl Protocol {
         with_warm_up: warm_up, usize;
         with_seed: seed, u64;
         with_learner: learner, Option<LearnerOptions>;
+    }
+
+    #[cfg(feature = "opponents")]
+    with_functions! {
+        with_opponents: opponents, Vec<Opponent>;
     }
 
     /// Checks whether `table` has enough rows for the protocol.
@@ -203,17 +219,20 @@ pub struct Column {
     pub target: usize,
     /// The model first, then the learner if there is one.
     pub forecasters: Vec<Forecasts>,
-    /// The model, compared with the best naive forecast: one comparison for each horizon.
+    /// The model, compared with the best naive forecast or opponent: one comparison for each horizon.
     pub comparisons: Vec<Comparison>,
     /// The benefit of learning, if there is a learner.
     pub learning: Option<Learning>,
     /// The numbers of rows in the seasons whose seasonal naive forecasts take part, shortest first.
     pub seasons: Vec<usize>,
+    /// The opponents that could not be fitted to the first training part and so have no forecasts, with the reasons.
+    #[cfg(feature = "opponents")]
+    pub not_fitted: Vec<(Opponent, NotFitted)>,
 }
 
 impl Column {
     /// The longest horizon N up to which the model is worth using: at 1 to N rows ahead its [`Verdict`] is always that
-    /// it is better than the best naive forecast. 0 if it is not better one row ahead.
+    /// it is better than the best naive forecast or opponent. 0 if it is not better one row ahead.
     pub fn worth_up_to(&self) -> usize {
         self.comparisons.iter().take_while(|comparison| comparison.verdict() == Verdict::Better).count()
     }
@@ -326,7 +345,9 @@ struct Target {
     actuals: Vec<f64>,
     seasons: Vec<usize>,
     /// Each method as it was fitted last, with all its forecasts, `[origins][N]`.
-    naive: Vec<(Naive, Vec<f64>)>,
+    naive: Vec<(Simple, Vec<f64>)>,
+    #[cfg(feature = "opponents")]
+    not_fitted: Vec<(Opponent, NotFitted)>,
 }
 
 impl Target {
@@ -340,7 +361,14 @@ impl Target {
                 [] => naive::seasons(&values[first_part.clone()]),
                 given => given.to_vec(),
             };
-            let mut one = Self { values, actuals, seasons: Vec::new(), naive: Vec::new() };
+            let mut one = Self {
+                values,
+                actuals,
+                seasons: Vec::new(),
+                naive: Vec::new(),
+                #[cfg(feature = "opponents")]
+                not_fitted: Vec::new(),
+            };
             seasons.into_iter().for_each(|season| one.add_season(season));
             one
         };
@@ -356,21 +384,28 @@ impl Target {
 
     /// Fits the naive methods to the rows `training` and forecasts from each of `origins`.
     fn forecast(&mut self, training: Range<usize>, origins: Range<usize>, protocol: &Protocol) {
-        let (values, actuals) = (&self.values[training.clone()], &self.actuals[training]);
-        let fitted = naives(values, actuals, &self.seasons, protocol.lags);
+        let (values, actuals) = (&self.values[training.clone()], &self.actuals[training.clone()]);
+        #[cfg_attr(not(feature = "opponents"), expect(unused_mut))]
+        let mut fitted = Simple::naives(values, actuals, &self.seasons, protocol.lags);
+        #[cfg(feature = "opponents")]
+        {
+            let (opponents, not_fitted) = Simple::opponents(actuals, training.end, &self.seasons, protocol);
+            fitted.extend(opponents);
+            if self.naive.is_empty() {
+                self.not_fitted = not_fitted;
+            }
+        }
         if self.naive.is_empty() {
             self.naive = fitted.iter().map(|naive| (naive.clone(), Vec::new())).collect();
         }
+        let horizon = protocol.horizon;
+        let known = Known { values: &self.values, actuals: &self.actuals, origins: &origins, horizon };
         for (naive, forecasts) in &mut self.naive {
             // the method of the same kind, fitted again; if that was not possible, the earlier fit is kept
-            if let Some(fresh) = fitted.iter().find(|fresh| Forecaster::from(*fresh) == Forecaster::from(&*naive)) {
+            if let Some(fresh) = fitted.iter().find(|fresh| fresh.forecaster() == naive.forecaster()) {
                 *naive = fresh.clone();
             }
-            let mut out = vec![0.0; protocol.horizon];
-            for origin in origins.clone() {
-                naive.forecast(&self.values[..=origin], &mut out);
-                forecasts.extend_from_slice(&out);
-            }
+            naive.forecast(known, forecasts);
         }
     }
 
@@ -384,7 +419,7 @@ impl Target {
         by_learner: Option<Vec<f64>>,
         protocol: &Protocol,
     ) -> Column {
-        let Self { values, actuals, seasons, naive } = self;
+        let Self { values, actuals, seasons, naive, .. } = self;
         let (horizon, seed) = (protocol.horizon, protocol.seed);
         let scale = compare::mase_scale(&actuals[first_part.clone()], &seasons);
         let known = Known { values: &values, actuals: &actuals, origins, horizon };
@@ -392,7 +427,7 @@ impl Target {
             let score = |ahead| compare::score(known, &forecasts, ahead, scale);
             Forecasts { forecaster, scores: (1..=horizon).map(score).collect(), values: forecasts }
         };
-        let naive: Vec<Forecasts> = naive.into_iter().map(|(naive, all)| scored((&naive).into(), all)).collect();
+        let naive: Vec<Forecasts> = naive.into_iter().map(|(naive, all)| scored(naive.forecaster(), all)).collect();
         let over_naive = |one: &Forecasts| -> Vec<Comparison> {
             (1..=horizon).map(|ahead| Comparison::with_best_naive(known, one, &naive, ahead, seed)).collect()
         };
@@ -404,18 +439,16 @@ impl Target {
         });
         let comparisons = over_naive(&model);
         let forecasters = std::iter::once(model).chain(learner).chain(naive).collect();
-        Column { target, comparisons, learning, seasons, forecasters }
+        Column {
+            target,
+            comparisons,
+            learning,
+            seasons,
+            forecasters,
+            #[cfg(feature = "opponents")]
+            not_fitted: self.not_fitted,
+        }
     }
-}
-
-/// The naive forecasts, fitted to the training part: its `values`, with the last known ones in place of those that are
-/// missing, and its `actuals`, with NaN.
-fn naives(values: &[f64], actuals: &[f64], seasons: &[usize], lags: usize) -> Vec<Naive> {
-    let mut all = vec![Naive::Persistence];
-    all.extend(seasons.iter().copied().map(Naive::Seasonal));
-    all.extend([Naive::mean(actuals), Naive::drift(values)]);
-    all.extend(Naive::autoregression(actuals, lags));
-    all
 }
 
 /// The forecasts of the model at each of `origins`, `[origins][N][D]` in raw units. Its state is warmed up over the

@@ -16,7 +16,7 @@ pub use space::Space;
 use crate::cpu::Threads;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::evaluate::backtest::{Evaluation, Protocol, Window, evaluate, evaluate_plan};
+use crate::evaluate::backtest::{Evaluation, Protocol, evaluate, evaluate_plan};
 use crate::io::hash::fnv1a;
 use crate::model::Model;
 use crate::series::one_step::{self, HeldOut};
@@ -367,18 +367,11 @@ impl Search {
 
     /// The protocol of a backtest one step ahead from row `first` on, by a model that is trained once.
     fn protocol(&self, plan: &Plan, first: usize) -> Protocol {
-        Protocol {
-            first,
-            horizon: 1,
-            window: Window::Expanding,
-            refit: None,
-            gap: 0,
-            seasons: self.seasons.clone(),
-            lags: plan.seq_len,
-            warm_up: one_step::warm_up(plan.seq_len),
-            seed: plan.recipe.seed,
-            learner: None,
-        }
+        Protocol::new(first, 1)
+            .with_seasons(self.seasons.clone())
+            .with_lags(plan.seq_len)
+            .with_warm_up(one_step::warm_up(plan.seq_len))
+            .with_seed(plan.recipe.seed)
     }
 
     /// Uses the test part of `table`, once: trains `plan` on all rows before it and compares it with the naive

@@ -35,17 +35,20 @@ pub fn page(report: &Report) -> Result<String, Failure> {
             add(&mut page, format_args!("<p class=\"verdict {class}\">{}</p>\n", escaped(sentence)));
         }
         rows(&mut page, &table::scores_one_step(column));
-        add(&mut page, format_args!("<p class=\"small\">{}</p>\n", escaped(&table::how(&column.comparisons[0]))));
+        add(&mut page, format_args!("<p class=\"small\">{}</p>\n", escaped(&table::how(column))));
         picture(&mut page, "One step ahead, and the actual values", plots::series(report, column))?;
         picture(&mut page, "Errors over time", plots::errors(report, column))?;
         if report.evaluation.horizon > 1 {
             let ahead = 1..=report.evaluation.horizon;
-            let names = ["steps ahead", "RMSE", "naive RMSE", "naive", "skill, 95 %", "learner RMSE"].map(String::from);
+            let other = if table::has_opponents(column) { "simple" } else { "naive" };
+            let names = ["steps ahead", "RMSE", &format!("{other} RMSE"), other, "skill, 95 %", "learner RMSE"];
+            let names = names.map(String::from);
             let others = table::by_horizon_header(column).into_iter().enumerate();
             let header = others.map(|(i, other)| names.get(i).cloned().unwrap_or(other)).collect();
             let shown: Vec<_> =
                 std::iter::once(header).chain(ahead.map(|ahead| table::by_horizon(column, ahead))).collect();
-            picture(&mut page, "Skill against the best naive forecast, by steps ahead", plots::skill(column))?;
+            let title = format!("Skill against {}, by steps ahead", table::best(column));
+            picture(&mut page, &title, plots::skill(column))?;
             picture(&mut page, "Errors by steps ahead", plots::by_horizon(column))?;
             page += "<details><summary>Every horizon</summary>\n";
             rows(&mut page, &shown);

@@ -20,6 +20,7 @@ use crate::cli::output::{columns, progress};
 use rnnstep::evaluate::backtest::{Comparison, Verdict};
 use rnnstep::model::file;
 use rnnstep::model::file::{Columns, Loaded, Metadata};
+use rnnstep::series::opponents::Opponent;
 use rnnstep::train::folder::Folder;
 use rnnstep::train::{HELD_OUT, Outcome, Table};
 use rnnstep::{Error, Model};
@@ -215,13 +216,15 @@ fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failur
         }
         rows.push(cells);
     }
+    let asked = columns().any(|(_, _, column)| table::has_opponents(column));
     let learns = columns().any(|(_, _, column)| column.learning.is_some());
     let learner: &[&str] = if learns { &["learner", "over the model, 95 %"] } else { &[] };
     let verdicts: &[&str] = if learns { &["verdict", "learning"] } else { &["verdict"] };
-    let header = [&["series", "column", "RMSE", "naive", "best naive", "skill, 95 %"], learner, verdicts].concat();
+    let (rmse, best) = if asked { ("simple", "best simple") } else { ("naive", "best naive") };
+    let header = [&["series", "column", "RMSE", rmse, best, "skill, 95 %"], learner, verdicts].concat();
     screen.line("")?;
     columns::print(&header, &rows, screen)?;
-    screen.line(over_naive.in_words("the best naive forecast"))?;
+    screen.line(over_naive.in_words(if asked { table::BEST_SIMPLE } else { table::BEST_NAIVE }))?;
     if learns {
         screen.line(format_args!("learning while it runs, {}", over_model.in_words("the same model frozen")))?;
     }
@@ -231,6 +234,16 @@ fn print(reports: &[(String, Report)], screen: &mut Screen) -> Result<(), Failur
 /// Prints each kind of remark once, with the number of series that it is about.
 fn print_remarks(reports: &[(String, Report)], known: bool, screen: &mut Screen) -> Result<(), Failure> {
     type IsKind = fn(&Remark) -> bool;
+    let not_fitted: [(IsKind, &str); 2] = [
+        (
+            |remark| matches!(remark, Remark::NotFitted { opponent: Opponent::ExponentialSmoothing, .. }),
+            "exponential smoothing takes no part: there are too few training rows, or they are not finite",
+        ),
+        (
+            |remark| matches!(remark, Remark::NotFitted { opponent: Opponent::Mstl, .. }),
+            "MSTL takes no part: there is no season, or there are fewer training rows than two seasons",
+        ),
+    ];
     let kinds: [(IsKind, &str); 4] = [
         (|remark| matches!(remark, Remark::LearnedNothing { .. }), Outcome::LEARNED_NOTHING),
         (
@@ -246,7 +259,7 @@ fn print_remarks(reports: &[(String, Report)], known: bool, screen: &mut Screen)
             "it is not known whether the model was trained on these rows; if it was, its scores are too optimistic",
         ),
     ];
-    for (is_kind, text) in kinds.into_iter().filter(|_| known) {
+    for (is_kind, text) in kinds.into_iter().filter(|_| known).chain(not_fitted) {
         let count = reports.iter().filter(|(_, report)| report.remarks.iter().any(is_kind)).count();
         if count > 0 {
             screen.line(format_args!("note: in {count} series, {text}"))?;

@@ -20,14 +20,15 @@ use crate::cli::args::{config, number};
 use crate::cli::failure::Failure;
 use crate::cli::output::files;
 use crate::cli::output::screen::Screen;
-use clap::Args;
 use clap::parser::ValueSource;
+use clap::{Args, ValueEnum};
 use remark::Remark;
 use rnnstep::Error;
 use rnnstep::evaluate::backtest::Evaluation;
 use rnnstep::model::file;
 use rnnstep::model::file::Loaded;
 use rnnstep::plot::picture;
+use rnnstep::series::opponents::Opponent;
 use rnnstep::train::folder::Folder;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -71,6 +72,9 @@ pub struct EvaluateArgs {
     #[arg(long, default_value_t = 0, value_name = "ROWS", value_parser = number::count_or_none::<usize>)]
     #[arg(help_heading = "Backtest")]
     gap: usize,
+    /// Also compare with stronger forecasts: one, or several separated by commas
+    #[arg(long, value_name = "FORECASTS", value_enum, value_delimiter = ',', help_heading = "Backtest")]
+    against: Vec<Against>,
     /// Write all scores
     #[arg(long, value_name = "FILE.csv", help_heading = "Files")]
     out: Option<PathBuf>,
@@ -93,6 +97,24 @@ pub struct EvaluateArgs {
     /// [default: 1, or all cores with several series]
     #[arg(long, value_name = "N", value_parser = number::threads)]
     threads: Option<usize>,
+}
+
+/// A stronger forecast to compare with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Against {
+    /// Exponential smoothing; AICc chooses its trend and its season
+    Ets,
+    /// Multiple-seasonal decomposition by LOESS, with exponential smoothing of the trend; needs a season
+    Mstl,
+}
+
+impl From<Against> for Opponent {
+    fn from(against: Against) -> Self {
+        match against {
+            Against::Ets => Self::ExponentialSmoothing,
+            Against::Mstl => Self::Mstl,
+        }
+    }
 }
 
 /// The content of a report.

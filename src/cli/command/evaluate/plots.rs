@@ -1,6 +1,6 @@
 //! The plots of a backtest.
 
-use super::Report;
+use super::{Report, table};
 use rnnstep::evaluate::backtest::{Column, Comparison, Forecaster, Forecasts};
 use rnnstep::plot::{Area, Figure, Line, MAX_PANELS, Plot, Role};
 
@@ -26,8 +26,8 @@ pub fn figure(report: &Report) -> Figure {
         };
         panels.push(titled(title, errors(report, column)));
         if report.evaluation.horizon > 1 {
-            panels
-                .push(titled(format!("{name}: skill against the best naive forecast, by steps ahead"), skill(column)));
+            let best = table::best(column);
+            panels.push(titled(format!("{name}: skill against {best}, by steps ahead"), skill(column)));
         }
     }
     Figure::grid(format!("{}, {}", report.data, report.rows), panels, 1)
@@ -43,6 +43,8 @@ fn role(forecaster: Forecaster) -> Role {
         Forecaster::Drift => Role::Compared(3),
         Forecaster::Mean => Role::Compared(5),
         Forecaster::Autoregression => Role::Compared(4),
+        Forecaster::ExponentialSmoothing => Role::Compared(6),
+        Forecaster::Mstl => Role::Compared(1),
     }
 }
 

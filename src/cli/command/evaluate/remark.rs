@@ -1,7 +1,9 @@
 //! Notes on a backtest, which are printed below its scores.
 
 use rnnstep::LearnerOptions;
+use rnnstep::error::shown;
 use rnnstep::evaluate::backtest::Learned;
+use rnnstep::series::opponents::{NotFitted, Opponent};
 use rnnstep::train::Outcome;
 use std::fmt;
 
@@ -15,6 +17,8 @@ pub enum Remark {
     Unknown,
     /// In `silent` of all `trainings`, nothing was learned.
     LearnedNothing { silent: usize, trainings: usize },
+    /// An opponent that was asked for takes no part for a column.
+    NotFitted { column: String, opponent: Opponent, reason: NotFitted },
     /// The options of the learner, and what it did.
     Learner { options: LearnerOptions, learned: Learned, trainings: usize },
 }
@@ -35,6 +39,10 @@ impl fmt::Display for Remark {
             Self::LearnedNothing { trainings: 1, .. } => f.write_str(Outcome::LEARNED_NOTHING),
             Self::LearnedNothing { silent, trainings } => {
                 write!(f, "in {silent} of {trainings} trainings, {}", Outcome::LEARNED_NOTHING)
+            }
+            Self::NotFitted { column, opponent, reason } => {
+                write!(f, "{}: {opponent} takes no part: {reason}", shown(column))?;
+                if *reason == NotFitted::NoSeason { f.write_str("; give one with --season") } else { Ok(()) }
             }
             Self::Learner { options, learned, trainings } => {
                 let adapt = options.adapt.map_or_else(String::new, |adapt| format!(", adapt {adapt}"));

@@ -11,6 +11,20 @@ use rnnstep::evaluate::backtest::{Column, Comparison, Forecaster, Forecasts, Ver
 /// The most horizons that a printed table has.
 const SHOWN: usize = 12;
 
+/// What a model is compared with, in words: with opponents or without them.
+pub const BEST_SIMPLE: &str = "the best simple forecast";
+pub const BEST_NAIVE: &str = "the best naive forecast";
+
+/// Whether forecasts that are not naive decide as well.
+pub fn has_opponents(column: &Column) -> bool {
+    column.forecasters.iter().any(|forecasts| forecasts.forecaster.is_opponent())
+}
+
+/// The forecast that the model of a column is compared with, in words.
+pub fn best(column: &Column) -> &'static str {
+    if has_opponents(column) { BEST_SIMPLE } else { BEST_NAIVE }
+}
+
 pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
     screen.line(format_args!("{}: {}", report.data, report.walk))?;
     screen.line(&report.about)?;
@@ -34,7 +48,7 @@ pub fn print(report: &Report, screen: &mut Screen) -> Result<(), Failure> {
                 screen.line(format_args!("  {ahead:<6}  {rmse:>10}  {naive:>10}  {name:<width$}  {skill}{learner}"))?;
             }
         }
-        screen.line(format_args!("  {}", how(&column.comparisons[0])))?;
+        screen.line(format_args!("  {}", how(column)))?;
     }
     for remark in &report.remarks {
         screen.line(format_args!("note: {remark}"))?;
@@ -88,7 +102,7 @@ pub fn sentences(name: &str, column: &Column) -> Vec<(String, Verdict)> {
 /// Up to which horizon the model is worth using, in a sentence with its verdict.
 fn worth(name: &str, column: &Column) -> (String, Verdict) {
     let (longest, all) = (column.worth_up_to(), column.comparisons.len());
-    let better = "better than the best naive forecast";
+    let better = format!("better than {}", best(column));
     match longest {
         0 => (format!("{name}: not worth using: one step ahead it is not surely {better}"), Verdict::NoBetter),
         1 => (
@@ -139,7 +153,8 @@ pub fn scores_one_step(column: &Column) -> Vec<[String; 5]> {
 /// The header of [`by_horizon`].
 pub fn by_horizon_header(column: &Column) -> Vec<String> {
     let learner = column.learning.iter().flat_map(|_| ["learner", "over the model, 95 %"]);
-    ["ahead", "RMSE", "naive", "", "skill, 95 %"].into_iter().chain(learner).map(String::from).collect()
+    let other = if has_opponents(column) { "simple" } else { "naive" };
+    ["ahead", "RMSE", other, "", "skill, 95 %"].into_iter().chain(learner).map(String::from).collect()
 }
 
 /// The row of the horizon `ahead`: the RMSE of the model and of the best naive forecast, and the skill; of a learner
@@ -167,11 +182,13 @@ pub fn skill(comparison: &Comparison) -> String {
 }
 
 /// How the interval and the p-value were computed.
-pub fn how(comparison: &Comparison) -> String {
+pub fn how(column: &Column) -> String {
+    let comparison = &column.comparisons[0];
     let p = comparison.p_value.map_or_else(|| "not defined".into(), |p| format!("p {p:.2e}"));
     format!(
-        "skill: the part by which the RMSE is smaller than that of the best naive forecast; 95 % interval: circular \
-         block bootstrap, {} resamples, blocks of {} rows; Diebold-Mariano test: {p}",
+        "skill: the part by which the RMSE is smaller than that of {}; 95 % interval: circular block bootstrap, {} \
+         resamples, blocks of {} rows; Diebold-Mariano test: {p}",
+        best(column),
         rnnstep::evaluate::backtest::RESAMPLES,
         comparison.block
     )

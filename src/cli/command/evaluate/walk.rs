@@ -50,6 +50,11 @@ pub fn walk(args: &EvaluateArgs, job: Job, named: Named, loaded: Option<Loaded>)
     if let (Some(options), Some(learned)) = (protocol.learner, evaluation.learned) {
         remarks.push(Remark::Learner { options, learned, trainings: evaluation.folds });
     }
+    for column in &evaluation.columns {
+        let name = &named.target_names[column.target];
+        let out = column.not_fitted.iter().map(|&(opponent, reason)| (name.clone(), opponent, reason));
+        remarks.extend(out.map(|(column, opponent, reason)| Remark::NotFitted { column, opponent, reason }));
+    }
     let about = format!("{shape}, target as {}, on {device}", report::target_in_words(evaluation.transform));
     let rows = rows_in_words(&protocol, named.table.rows());
     let walk = format!("{rows} {}", model_in_words(&protocol, &evaluation, unchanged.is_some()));
@@ -73,6 +78,7 @@ fn protocol(args: &EvaluateArgs, job: &Job, loaded: Option<&Loaded>, first: usiz
         warm_up: one_step::warm_up(job.seq_len),
         seed: job.seed,
         learner,
+        opponents: args.against.iter().copied().map(Into::into).collect(),
     })
 }
 

@@ -289,7 +289,7 @@ fn test(search: &Search, named: &Named, plan: &Plan, screen: &mut Screen) -> Res
     ))?;
     for column in &evaluation.columns {
         evaluate::print_one_step(&named.target_names[column.target], column, screen)?;
-        screen.line(format_args!("  {}", evaluate::how(&column.comparisons[0])))?;
+        screen.line(format_args!("  {}", evaluate::how(column)))?;
     }
     if !learned {
         screen.line(format_args!("note: {}", Outcome::LEARNED_NOTHING))?;
