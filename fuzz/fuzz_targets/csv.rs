@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     let columns: &[&str] = [&[][..], &["x"], &["2", "x"], &["1", "3"]][usize::from(pick & 3)];
     let options = CsvOptions {
         columns: columns.iter().map(|name| name.to_string()).collect(),
-        missing: [Missing::Error, Missing::ForwardFill, Missing::Drop][usize::from(pick >> 2 & 3) % 3],
+        missing: [Missing::Error, Missing::ForwardFill, Missing::Drop, Missing::Mask][usize::from(pick >> 2 & 3)],
         header: [None, Some(true), Some(false), None][usize::from(pick >> 4 & 3)],
         delimiter: [None, Some(b';'), Some(b'\t'), Some(b' ')][usize::from(pick >> 6)],
         or_all: pick & 0b11 == 2,

@@ -3,9 +3,11 @@
 use crate::data::csv::Missing;
 use crate::tensor::{Tensor, Value};
 
-/// The first value of `array` that is NaN or infinite, as its place in each dimension, from 1, and the value.
-pub fn first_odd<V: Value>(array: &Tensor<V>) -> Option<(Vec<usize>, V)> {
-    let at = array.data().iter().position(|value| !value.is_finite())?;
+/// The first value of `array` that is infinite, or NaN unless values `may_be_missing`: its place in each dimension, from
+/// 1, and the value.
+pub fn first_odd<V: Value>(array: &Tensor<V>, may_be_missing: bool) -> Option<(Vec<usize>, V)> {
+    let is_odd = |value: &V| !(value.is_finite() || may_be_missing && Into::<f64>::into(*value).is_nan());
+    let at = array.data().iter().position(is_odd)?;
     let (mut left, mut place) = (at, vec![0; array.dims().len()]);
     for (place, &size) in place.iter_mut().zip(array.dims()).rev() {
         (*place, left) = (left % size.max(1) + 1, left / size.max(1));
@@ -193,10 +195,12 @@ mod tests {
     fn the_place_of_an_odd_value() {
         let mut values = vec![0.0; 24];
         values[17] = f64::NAN;
-        let odd = |values: &[f64]| first_odd(&Tensor::new([2, 3, 4], values).unwrap());
+        let odd = |values: &[f64]| first_odd(&Tensor::new([2, 3, 4], values).unwrap(), false);
         assert_eq!(odd(&values).unwrap().0, [2, 2, 2]);
         values[3] = f64::INFINITY;
         assert_eq!(odd(&values), Some((vec![1, 1, 4], f64::INFINITY)));
         assert_eq!(odd(&[0.0; 24]), None);
+        let infinite = first_odd(&Tensor::new([24], values).unwrap(), true);
+        assert_eq!(infinite, Some((vec![4], f64::INFINITY)), "NaN may be missing");
     }
 }

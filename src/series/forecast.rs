@@ -141,7 +141,7 @@ fn intervals(
     history: &Tensor<f64>,
     options: &Options,
 ) -> Result<(Intervals, usize, bool)> {
-    let model = with_its_loss(loaded)?;
+    let model = with_its_loss(loaded.model.clone(), loaded)?;
     let unseen = loaded.metadata.unseen.as_ref();
     let known = unseen.and_then(|unseen| unseen.first_of(history));
     let (rows, columns) = (history.rows().0, history.rows().1 - model.masks().len());
@@ -152,14 +152,23 @@ fn intervals(
     // the stored errors of a global model are those of all its series, so a series with enough errors does not use them
     let wanted = |unseen: &&Unseen| unseen.ends.len() == 1 || count < ENOUGH_ERRORS;
     let stored = unseen.filter(wanted).and_then(|unseen| Residuals::new(unseen.errors.clone(), columns).ok());
-    let (calibrated, now) = Calibrated::after(initial, &model, cpu, history, first, stored.as_ref(), options.clone())?;
+    // the autoregressions of the finished model were fitted to rows that its intervals are compared with
+    let judged = with_its_loss(loaded.judged()?, loaded)?;
+    let is_new = initial.past().is_none();
+    let (calibrated, now) = if judged.units() != model.units() && is_new {
+        let (calibrated, _) =
+            Calibrated::after(initial, &judged, cpu, history, first, stored.as_ref(), options.clone())?;
+        calibrated.around(initial, &model, cpu, history)?
+    } else {
+        Calibrated::after(initial, &model, cpu, history, first, stored.as_ref(), options.clone())?
+    };
     Ok((calibrated.bands(&now)?, count, known.is_some()))
 }
 
-/// The model with the loss that it was trained with. Its predictions stay the same, but the loss decides whether its
-/// errors lie around the mean or around the median.
-fn with_its_loss(loaded: &Loaded) -> Result<Model> {
-    let (model, loss) = (loaded.model.clone(), loaded.loss()?);
+/// The `model` of a file with the loss that it was trained with. Its predictions stay the same, but the loss decides
+/// whether its errors lie around the mean or around the median.
+fn with_its_loss(model: Model, loaded: &Loaded) -> Result<Model> {
+    let loss = loaded.loss()?;
     match model.units().cloned() {
         Some(units) => model.with_units(units.with_loss(loss)?),
         None => Ok(model),

@@ -185,6 +185,30 @@ impl Calibrated {
         Ok((Self { simulator, errors, known, factors, options }, now))
     }
 
+    /// The same intervals around the forecasts of `model`, which differs from the model that was calibrated in its
+    /// autoregressions alone. Also returns its state after the last row of `history [T,I]`, which follows the rows after
+    /// which it has the state `initial`.
+    ///
+    /// # Errors
+    /// If the model has other columns, or a value of its state or of its prediction is not finite.
+    pub(super) fn around(
+        mut self,
+        initial: &State,
+        model: &Model,
+        cpu: Cpu,
+        history: &Tensor<f64>,
+    ) -> Result<(Self, Start)> {
+        let simulator = Simulator::new(model, cpu)?;
+        Error::check_length("columns that the model predicts", self.simulator.columns(), simulator.columns())?;
+        let rows = history.rows().0;
+        let last: Vec<usize> = rows.checked_sub(1).into_iter().collect();
+        let (mut starts, _) = simulator.walk_from(initial, history, &last, rows)?;
+        let now = starts.pop().ok_or_else(|| Error::invalid("history: has no rows; give at least one"))?;
+        now.check()?;
+        self.simulator = simulator;
+        Ok((self, now))
+    }
+
     /// The simulator. `calibrated.simulator().walk(..)` gives later starts.
     pub fn simulator(&self) -> &Simulator {
         &self.simulator

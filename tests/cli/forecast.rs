@@ -302,4 +302,11 @@ fn a_forecast_says_if_the_model_was_worse() {
     assert_eq!(run.ok("forecast good.safetensors s.csv --steps 5").notes(), "");
     run.file("other.csv", (0..50).map(|t| format!("{}\n", value(t) + 0.25)).collect::<String>());
     assert_eq!(run.ok("forecast bad.safetensors other.csv --steps 5").notes(), "");
+    // each of many series
+    let row = |t: usize| format!("a,{}\nb,{}\n", value(t), (t * 7919 % 13) as f64);
+    run.file("long.csv", format!("id,v\n{}", (0..300).map(row).collect::<String>()));
+    run.ok("train long.csv --series id --hidden 4 --epochs 3 --no-plot --target-as value --out both.safetensors");
+    let both = run.ok("forecast both.safetensors long.csv --series id --steps 5").stderr;
+    let of_a = both.lines().filter(|line| line.contains("warning: series \"a\", \"v\": on the last 60 rows"));
+    assert!(of_a.count() == 1 && !both.contains("series \"b\""), "{both}");
 }

@@ -82,7 +82,7 @@ fn missing_rows_are_not_scored() {
         let rmse = (errors.iter().map(|e| e * e).sum::<f64>() / 69.0).sqrt();
         let at = |what: &str| named.iter().position(|other| *other == what).unwrap();
         let line = scores.lines().map(|line| line.split(',').collect::<Vec<_>>());
-        let found = line
+        let mut found = line
             .filter(|line| line[at("ahead")] == "1" && line.contains(&name))
             .map(|line| line[at("rmse")].to_string());
         let found: f64 = found.next_back().unwrap().parse().unwrap();

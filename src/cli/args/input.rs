@@ -6,7 +6,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::files::extension;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use rnnstep::data::csv::CsvOptions;
+use rnnstep::data::csv::{CsvOptions, Missing};
 use rnnstep::data::holes;
 use rnnstep::data::series::Series;
 use rnnstep::error::escaped;
@@ -114,9 +114,9 @@ pub enum Source {
     Several(Vec<OneSeries>),
 }
 
-/// Checks that windows have only finite values.
-fn check_window(array: &Tensor) -> Result<(), String> {
-    let Some((place, value)) = holes::first_odd(array) else { return Ok(()) };
+/// Checks that windows have only finite values, or NaN where values may be missing.
+fn check_window(array: &Tensor, may_be_missing: bool) -> Result<(), String> {
+    let Some((place, value)) = holes::first_odd(array, may_be_missing) else { return Ok(()) };
     let names: &[&str] = match place.len() {
         4 => &["window", "sequence", "step", "column"],
         _ => &["window", "sequence", "column"], // a target of the last step only
@@ -150,9 +150,11 @@ impl DataArgs {
                 let reason = "is a model, not data; give a table, or a file with the tensors \"x\" and \"target\"";
                 Error::File { path: path.into(), reason: reason.into() }
             })?;
+            // windows have no columns for masks, so that only a target may be missing
             let mut take = |name: &str| {
                 let array: Tensor = tensors.remove(name).unwrap_or_default();
-                check_window(&array).map_err(|reason| Error::Tensor {
+                let may_be_missing = name == "target" && self.table.missing == Missing::Mask;
+                check_window(&array, may_be_missing).map_err(|reason| Error::Tensor {
                     path: path.into(),
                     tensor: name.into(),
                     reason,

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 /// Header and rows.
 type Cells = (Vec<String>, Vec<Vec<String>>);
 
-/// Calls `predict` with each series of a table in long form, its model and the file of the model. Writes the rows that
+/// Calls `predict` with the name of each series of a table in long form, its model, the file of the model and its rows. Writes the rows that
 /// it returns, with the name of the series in front. An error in one series does not stop the others.
 pub fn each_series(
     args: &ModelArgs,
@@ -29,7 +29,7 @@ pub fn each_series(
     table: &ModelTableArgs,
     out: Option<&Path>,
     screen: &mut Screen,
-    mut predict: impl FnMut(Loaded, &Path, &Sequences) -> Result<Cells, Failure>,
+    mut predict: impl FnMut(&str, Loaded, &Path, &Sequences) -> Result<Cells, Failure>,
 ) -> Result<ExitCode, Failure> {
     check_out(out)?;
     let column = many.series.as_deref().unwrap_or_default();
@@ -44,7 +44,7 @@ pub fn each_series(
         let rows = series.series.as_ref().map_err(|error| Error::Invalid(error.to_string()))?;
         let (loaded, path) = models.load(series)?;
         let x = sequences_of(rows, input, &loaded.metadata.columns, table, &loaded.model)?;
-        let cells = predict(loaded, &path, &x)?;
+        let cells = predict(&series.name, loaded, &path, &x)?;
         let _ = answered.set(x); // all have the same columns, so one of them says which
         Ok(cells)
     };

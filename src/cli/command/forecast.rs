@@ -9,7 +9,7 @@ use crate::cli::args::series::SeriesArgs;
 use crate::cli::args::table::{ModelTableArgs, check_extension};
 use crate::cli::args::{config, number};
 use crate::cli::failure::Failure;
-use crate::cli::output::screen::{Screen, say_once};
+use crate::cli::output::screen::{Screen, say_once, tell};
 use crate::cli::output::{files, report, rows};
 use clap::Args;
 use rnnstep::data::series::Time;
@@ -101,7 +101,7 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     }
     let names = names(columns, forecast.values.rows().1);
     if args.init_state.is_none() {
-        warn_if_worse(args, &loaded, &history.x, &names)?;
+        tell(&where_worse(args, &loaded, &history.x, &names)?, "more warnings");
     }
     if let Some(path) = &args.plot {
         let figure = Figure::stacked(
@@ -119,11 +119,16 @@ pub fn run(args: &ForecastArgs, screen: &mut Screen) -> Result<ExitCode, Failure
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints a warning for each column at whose horizons the model was worse than a naive forecast on the rows since its
-/// training.
-fn warn_if_worse(args: &ForecastArgs, loaded: &Loaded, history: &Tensor<f64>, names: &[String]) -> Result<(), Failure> {
+/// A warning for each column at whose horizons the model was worse than a naive forecast on the rows since its training.
+fn where_worse(
+    args: &ForecastArgs,
+    loaded: &Loaded,
+    history: &Tensor<f64>,
+    names: &[String],
+) -> Result<Vec<String>, Failure> {
     let device = Device::Cpu(args.model.device.cpu()?);
-    let Some(found) = since_training(loaded, &device, history, args.steps)? else { return Ok(()) };
+    let Some(found) = since_training(loaded, &device, history, args.steps)? else { return Ok(vec![]) };
+    let mut warnings = Vec::new();
     for (name, column) in names.iter().zip(&found.columns) {
         let ahead = (1..).zip(&column.comparisons);
         let worse: Vec<usize> =
@@ -138,14 +143,14 @@ fn warn_if_worse(args: &ForecastArgs, loaded: &Loaded, history: &Tensor<f64>, na
             (first, last) if first == last => format!("{first} steps ahead"),
             (first, last) => format!("{first} to {last} steps ahead"),
         };
-        eprintln!(
+        warnings.push(format!(
             "warning: {}: on the last {rows}, which its weights were not trained on, the model was worse than {} {at}{more}; \
              `rnnstep evaluate` says more",
             quoted(name),
             column.comparisons.get(first - 1).map_or_else(|| "a naive forecast".into(), Comparison::than),
-        );
+        ));
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// Forecasts many series, each from a state of its own.
@@ -153,16 +158,23 @@ fn of_each_series(args: &ForecastArgs, levels: &[f64], screen: &mut Screen) -> R
     let Some(history) = &args.history else {
         return Err(Failure::Usage("HISTORY is missing: give the .csv that has the column --series".into()));
     };
-    each_series(&args.model, history, &args.many, &args.table, args.out.as_deref(), screen, |loaded, path, history| {
+    let (out, mut warnings) = (args.out.as_deref(), Vec::new());
+    let forecast_one = |series: &str, loaded: Loaded, path: &Path, history: &Sequences| {
         let columns = &loaded.metadata.columns;
         feeds_back(columns, path)?;
         let forecast = ahead(args, levels, &loaded, path, &history.x)?;
-        let (names, future) = with_intervals(&names(columns, forecast.values.rows().1), &forecast)?;
+        let names = names(columns, forecast.values.rows().1);
+        let of_series = |line: String| line.replacen("warning: ", &format!("warning: series {}, ", quoted(series)), 1);
+        warnings.extend(where_worse(args, &loaded, &history.x, &names)?.into_iter().map(of_series));
+        let (names, future) = with_intervals(&names, &forecast)?;
         let future = rows::answer(future, &loaded.model, history.in_f32);
         let times = self::future(history.time.as_ref(), args.steps);
         let (header, rows) = rows::table_of(&future, &names, Some(&times));
         Ok((header, rows.collect()))
-    })
+    };
+    let code = each_series(&args.model, history, &args.many, &args.table, out, screen, forecast_one)?;
+    tell(&warnings, "more warnings of this kind");
+    Ok(code)
 }
 
 /// Checks that predictions can be fed back as inputs.

@@ -60,7 +60,7 @@ pub fn run(args: &PredictArgs, screen: &mut Screen) -> Result<ExitCode, Failure>
             &args.table,
             args.out.as_deref(),
             screen,
-            |loaded, _, x| {
+            |_, loaded, _, x| {
                 let model = if args.raw { loaded.model.raw() } else { loaded.model };
                 let device = args.model.device.choose(model.shape(), 1, Work::Sequences)?;
                 let loss = model.units().map_or(Loss::Mse, |units| units.loss());

@@ -142,6 +142,7 @@ fn begin(args: &SearchArgs, given: impl Fn(&str) -> bool, cpu: Cpu) -> Result<Be
         return Err(job.in_data(Error::Invalid(reason.into())).into());
     };
     let named = job.named(&series)?;
+    job.say_holes(&[&named]);
     let (before_test, _) = split(named.table.rows(), args.test_fraction)
         .map_err(|_| Error::Invalid(format!("test-fraction {:?}: must be above 0 and below 1", args.test_fraction)))?;
     // seasons that are given are for the naive forecasts, and for the candidates with seasonal differencing
