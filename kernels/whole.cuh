@@ -123,7 +123,7 @@ __device__ __forceinline__ void train(const Whole& args) {
         const float known = args.window.numbers[step].known;
         const float loss = block_sum<BLOCK>(score(args.loss, known, block_team()), loss_warps); // in which all threads meet
 
-        // from dy to the h of the top: rows that do not count were zero before and stay so
+        // from dy to the h of the top: rows that do not count are zero before and stay so
         for (int i = threadIdx.x; i < scored * HP; i += BLOCK) {
             const int row = i / HP, unit = i % HP;
             float sum = 0.0f;

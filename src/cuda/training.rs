@@ -225,6 +225,7 @@ impl Training {
 
     /// One launch for all steps.
     fn run_whole(&self, whole: &WholeSteps, count: usize) -> Result<()> {
+        self.network.clear_rows_without_dy()?;
         let at = Whole {
             window: self.window()?,
             forward: self.network.forward_of(0)?,

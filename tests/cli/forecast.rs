@@ -4,6 +4,7 @@
 use super::run::{Run, numbers, numbers_in_f32};
 use rnnstep::data::{npy, sine};
 use rnnstep::model::file;
+use rnnstep::series::forecast::Forecast;
 use rnnstep::series::interval::{Options, Residuals, bands};
 use rnnstep::{CellKind, Cpu, Model, Stream, Tensor};
 
@@ -136,16 +137,21 @@ fn bands_around_a_forecast() {
     assert_eq!(header, format!("year,sunspots,{names}"));
     let rows = numbers(&answer.stdout, 1);
     let loaded = file::load(run.path("model.safetensors"), &file::ReadOptions::default(), Cpu::widest()).unwrap();
-    let unseen = loaded.metadata.unseen.unwrap();
+    let unseen = loaded.metadata.unseen.clone().unwrap();
     assert_eq!((unseen.ends[0].train_rows, unseen.errors.len()), (247, 62));
     let history = Tensor::new([309, 1], numbers(&run.text("sunspots.csv"), 1).concat()).unwrap();
     let errors = Residuals::new(unseen.errors.clone(), 1).unwrap();
     let options = Options { levels: vec![0.5, 0.8, 0.925], steps: 9, paths: 1000, seed: 0 };
-    let made = bands(&loaded.model, Cpu::widest(), &history, 247, Some(&errors), &options).unwrap();
+    // the model as it is judged, whose autoregression knows nothing of the rows that intervals are compared with: it
+    // gives the factors, and the finished model the forecast
+    let finished = bands(&loaded.model, Cpu::widest(), &history, 247, Some(&errors), &options).unwrap();
+    let made = Forecast::new(&loaded, Cpu::widest(), Cpu::widest(), &history, &options).unwrap();
+    assert_eq!(made.values, finished.median);
+    assert_ne!(made.intervals, finished.bands);
     for (step, row) in rows.iter().enumerate() {
-        let edges = made.bands.iter().flat_map(|band| [band.lower.data()[step], band.upper.data()[step]]);
+        let edges = made.intervals.iter().flat_map(|band| [band.lower.data()[step], band.upper.data()[step]]);
         assert_eq!(row[1..], edges.collect::<Vec<_>>(), "step {step}");
-        assert_eq!(row[0], made.median.data()[step], "the forecast is the middle");
+        assert_eq!(row[0], made.values.data()[step], "the forecast is the middle");
         assert!(row.windows(2).all(|pair| pair[0] != pair[1]) && row[5] < row[3] && row[3] < row[1] && row[2] < row[4]);
     }
     let picture = run.text("f.svg");

@@ -349,7 +349,7 @@ fn holes_in_arrays() {
     file::write_tensors(run.path("w.safetensors"), &[("x", &target), ("target", &windows)]).unwrap();
     run.fails("train w.safetensors --epochs 1 --no-plot", &["w.safetensors", "\"target\"", "window 3"]);
     // a missing target can be left out of the loss, but a missing input of a window has no mask
-    let masked = run.ok("train w.safetensors --epochs 2 --no-plot --missing mask --val-fraction 0.25").stderr;
+    let masked = run.ok("train w.safetensors --epochs 2 --no-plot --missing mask --val-fraction 0.25").stdout;
     assert!(masked.contains("loss") && !masked.contains("NaN"), "{masked}");
     file::write_tensors(run.path("w.safetensors"), &[("x", &windows), ("target", &target)]).unwrap();
     run.fails("train w.safetensors --epochs 1 --no-plot --missing mask", &["\"x\"", "window 3, sequence 1, step 3"]);

@@ -214,7 +214,9 @@ fn trains(cuda: &Cuda, shape: Shape, batch: usize, recipe: &Recipe) {
         Tensor::new([36, width], values).unwrap()
     };
     let targets = shape.width_out() / recipe.loss.outputs(1);
-    let windows = Windows::lanes(rows(shape.input()), rows(targets), 5, batch, false).unwrap();
+    let mut with_holes = rows(targets);
+    with_holes.data_mut().iter_mut().skip(3).step_by(7).for_each(|target| *target = f32::NAN);
+    let windows = Windows::lanes(rows(shape.input()), with_holes, 5, batch, false).unwrap();
     let run = |device: Device| {
         let model = Model::random(shape, 1).unwrap();
         let mut trainer = Trainer::new(model, windows.clone(), recipe.clone(), device, Threads::default()).unwrap();
@@ -250,7 +252,7 @@ fn whole_steps() {
     let layer = "forward_one_block<Cell>(forward);\n        __syncthreads();";
     let back = "backward_one_block<Cell>(backward);\n        __syncthreads();";
     let few = "if (threadIdx.x < 7) __syncthreads();\n\n        float scale";
-    let plants: [Plant; 12] = [
+    let plants: [Plant; 13] = [
         (
             "no barrier before the layer",
             file,
@@ -268,8 +270,9 @@ fn whole_steps() {
             &[(Kind::Plain, &["{at}", "divergent ", "kernel `lstm_train`"])],
         ),
         ("gradient of a bias is not written", file, "out[n] = sum;", ";", &[WRONG]),
-        ("mean over rows", file, "loss / ((float)scored * args.loss.elements)", "loss / (float)scored", &[WRONG]),
-        ("gradient of the mean over rows", common, "found.y / count;", "found.y / args.rows;", &[WRONG]),
+        ("mean over rows", file, "loss / known", "loss / (float)scored", &[WRONG]),
+        ("gradient of the mean over rows", common, "found.y / known;", "found.y / args.rows;", &[WRONG]),
+        ("a missing target counts", common, "target != target;", "false;", &[WRONG]),
         ("no square root of the norm", common, "(sqrtf(squares) + 1e-6f)", "(squares + 1e-6f)", &[WRONG]),
         ("no correction of v", common, "sqrtf(largest), numbers.scale_v", "sqrtf(largest), 1.0f", &[WRONG]),
         ("v is not kept", common, "args.v[i] = v;", ";", &[WRONG]),
@@ -292,7 +295,7 @@ fn separate_steps() {
     let file = "training.cu";
     let plants: [Plant; 5] = [
         ("the same step again", file, "*args.step = step + 1;", ";", &[WRONG]),
-        ("loss is not divided", file, "loss / args.count;", "loss;", &[WRONG]),
+        ("loss is not divided", file, "loss / args.numbers[step].known;", "loss;", &[WRONG]),
         ("parts of one block", file, "[blockIdx.x] = sum;\n}\n\n// budget g", "[0] = sum;\n}\n\n// budget g", &[WRONG]),
         ("no momentum", "training.cuh", "args.direction[i] = direction;", ";", &[WRONG]),
         ("nothing is dropped", "dropout.cu", "args.x[i] * args.factors[i]", "args.x[i]", &[WRONG]),
@@ -311,7 +314,8 @@ fn losses() {
         }
     };
     let file = "training.cuh";
-    let plants: [Plant; 9] = [
+    let plants: [Plant; 10] = [
+        ("a missing target counts", file, "missing ? Gaussian{0.0f, 0.0f, 0.0f} :", "", &[WRONG]),
         ("s in the place of the mean", file, "gaussian(args.y[at],", "gaussian(args.y[at + args.targets],", &[WRONG]),
         ("gradients the wrong way round", file, "args.dy[at] = found.dmean", "args.dy[at] = found.ds", &[WRONG]),
         ("s of a neighbour", file, "args.y[at + args.targets]", "args.y[at + 1]", &[WRONG]),

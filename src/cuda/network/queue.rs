@@ -259,13 +259,21 @@ impl Network {
         Ok(())
     }
 
+    /// Clears the gradient at the h of the top layer for the rows that the head was not asked for. Another number of
+    /// sequences may have left something there.
+    pub(in crate::cuda) fn clear_rows_without_dy(&self) -> Result<()> {
+        let width = padded(self.shape.hidden);
+        match self.head_rows().start {
+            0 => Ok(()),
+            rows => self.dabove.fill_zero(0, rows * width),
+        }
+    }
+
     /// From dy to the gradient at the h of the top layer, and the gradients of the head.
     fn queue_head_backward(&self, products: &Products) -> Result<()> {
         let (width, out) = (padded(self.shape.hidden), padded(self.shape.width_out()));
         let rows = self.head_rows();
-        if rows.start > 0 {
-            self.dabove.fill_zero(0, rows.start * width)?;
-        }
+        self.clear_rows_without_dy()?;
         let dtop = Part::of(&self.dabove).range(rows.start * width..)?;
         let dy = Rows { at: self.dy_part()?, width: out, count: rows.len() };
         let Some((weight, bias)) = &self.layout.head else {
