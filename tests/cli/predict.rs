@@ -354,3 +354,25 @@ fn holes_in_arrays() {
     file::write_tensors(run.path("w.safetensors"), &[("x", &windows), ("target", &target)]).unwrap();
     run.fails("train w.safetensors --epochs 1 --no-plot --missing mask", &["\"x\"", "window 3, sequence 1, step 3"]);
 }
+
+/// The column that the model was trained with as its time is the time of a later table as well, whatever its values would
+/// be taken for: six rows out of order are sorted.
+#[test]
+fn the_time_column_of_the_training_is_that_of_later_tables() {
+    let run = Run::new();
+    run.file(
+        "train.csv",
+        (1..200).map(|t| format!("{t},{}\n", 100 + t)).fold("order,v\n".into(), |all, row| all + &row),
+    );
+    run.ok("train train.csv --epochs 1 --no-plot");
+    run.file("later.csv", "order,v\n205,306\n204,305\n210,311\n200,301\n");
+    let answer = run.ok("predict model.safetensors later.csv");
+    assert!(answer.stderr.contains("rows are sorted by \"order\""), "{}", answer.stderr);
+    let times: Vec<&str> = answer.stdout.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(times, ["order", "200", "204", "205", "210"]);
+    // another column can be asked for, and a table without it is read as before
+    run.file("other.csv", "day,v\n2024-01-02,2\n2024-01-01,1\n");
+    assert!(run.ok("predict model.safetensors other.csv").stderr.contains("rows are sorted by \"day\""));
+    run.file("both.csv", "order,day,v\n1,2024-01-02,2\n2,2024-01-01,1\n");
+    assert!(run.ok("predict model.safetensors both.csv --time day").stderr.contains("rows are sorted by \"day\""));
+}

@@ -40,6 +40,10 @@ pub struct DataArgs {
     #[arg(skip)]
     #[serde(skip)]
     pub masks: Option<Vec<usize>>,
+    /// The time column of the table that a model was trained on.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub usual_time: Option<String>,
 }
 
 /// One or more files of data. A recipe stores one file as a text and several as a list.
@@ -193,7 +197,8 @@ impl DataArgs {
     /// How to read a table: the columns that are named, or all that hold numbers.
     fn options(&self) -> CsvOptions {
         let all = self.column.is_empty();
-        csv_options(&self.table, if all { vec![] } else { [&self.column[..], &self.target[..]].concat() })
+        let wanted = if all { vec![] } else { [&self.column[..], &self.target[..]].concat() };
+        CsvOptions { usual_time: self.usual_time.clone(), ..csv_options(&self.table, wanted) }
     }
 
     /// The input columns.

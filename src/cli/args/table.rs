@@ -152,6 +152,7 @@ pub fn csv_options(table: &TableArgs, wanted: Vec<String>) -> CsvOptions {
         comment: table.comment,
         decimal: table.decimal,
         usual_decimal: None,
+        usual_time: None,
         thousands: table.thousands,
         na: table.na.clone(),
     }
@@ -162,7 +163,8 @@ pub fn csv_options(table: &TableArgs, wanted: Vec<String>) -> CsvOptions {
 pub fn options_for(columns: &Columns, args: &ModelTableArgs) -> CsvOptions {
     let wanted = if args.by_position { Vec::new() } else { columns.inputs.clone() };
     let missing = args.table.missing.of_a_model(&columns.masks);
-    CsvOptions { or_all: true, usual_decimal: columns.decimal, missing, ..csv_options(&args.table, wanted) }
+    let usual_time = columns.time.clone();
+    CsvOptions { or_all: true, usual_decimal: columns.decimal, usual_time, missing, ..csv_options(&args.table, wanted) }
 }
 
 /// The error of a file with an unknown extension.

@@ -341,9 +341,11 @@ impl<'a> Table<'a> {
             rank => rank,
         };
         let free = |column: &usize| !taken[*column] && Some(*column) != series && !alone;
-        let time = match &options.time {
-            Some(time) => Some(TimeColumn { column: position(time)?, guess: Guess::Certain }),
-            None => {
+        let usual = options.usual_time.as_ref().and_then(|usual| names.iter().position(|name| name == usual));
+        let time = match (&options.time, usual.filter(free)) {
+            (Some(time), _) => Some(TimeColumn { column: position(time)?, guess: Guess::Certain }),
+            (None, Some(column)) => Some(TimeColumn { column, guess: Guess::Certain }),
+            (None, None) => {
                 let likeliest = (0..names.len()).filter(free).filter(|column| rank(column).is_some()).min_by_key(rank);
                 likeliest.map(|column| {
                     let guess = if kind(column) == Kind::Text { Guess::Certain } else { Guess::Numbers };

@@ -47,6 +47,9 @@ pub struct CsvOptions {
     /// The column that holds dates or times, by name or by number from 1. `None`: the one that is not among `columns` and
     /// looks most like a time: dates; then numbers that are times; then a first column of text; then a counter.
     pub time: Option<String>,
+    /// The name of the time column of the tables before this one: it is the time column of this one too, if it has one of
+    /// that name and no other is asked for.
+    pub usual_time: Option<String>,
     /// Whether the first row holds names. `None`: it does if none of its cells is a number and one stands above
     /// numbers.
     pub header: Option<bool>,
@@ -75,6 +78,7 @@ impl CsvOptions {
     with_functions! {
         with_missing: missing, Missing;
         with_time: time, Option<String>;
+        with_usual_time: usual_time, Option<String>;
         with_header: header, Option<bool>;
         with_delimiter: delimiter, Option<u8>;
         with_columns: columns, Vec<String>;

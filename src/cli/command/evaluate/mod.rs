@@ -211,6 +211,7 @@ fn own_job(args: &EvaluateArgs, loaded: &Loaded, path: &Path) -> Result<Job, Fai
     }
     job.seq_len = loaded.metadata.seq_len.unwrap_or(job.seq_len);
     job.data.masks = Some(loaded.model.masks().to_vec());
+    job.data.usual_time = loaded.metadata.columns.time.clone();
     job.data.table.missing = job.data.table.missing.of_a_model(loaded.model.masks());
     let columns = &loaded.metadata.columns;
     if job.data.column.is_empty() && !columns.inputs.is_empty() {
