@@ -415,3 +415,38 @@ fn gaps_and_rows_that_are_there_twice_are_counted() {
     let holiday: Vec<&str> = weeks.into_iter().filter(|day| *day != "11").collect();
     assert!(note(&workdays(&holiday)).contains("1 gap, in which 1 row is missing"), "{:?}", workdays(&holiday).notes);
 }
+
+/// Dates and times of day in two columns are one time, in any order of rows and columns; a column of times alone is text.
+#[test]
+fn times_of_day_belong_to_the_dates_beside_them() {
+    let at = |row: usize| (day(row / 48), format!("{:02}:{:02}", row / 2 % 24, 30 * (row % 2)));
+    let forward: Vec<String> = (0..200).map(|row| format!("{},{}", at(row).0, at(row).1)).collect();
+    for (order, seconds) in [([0, 1, 2], ""), ([1, 0, 2], ""), ([2, 1, 0], ":00")] {
+        for shuffled in [false, true] {
+            let place = |row: usize| if shuffled { row * 77 % 200 } else { row };
+            let row = |row: usize| {
+                let (date, clock) = at(place(row));
+                let cells = [date, clock + seconds, x(place(row)).to_string()];
+                order.map(|column| cells[column].clone()).join(";")
+            };
+            let header = order.map(|column| ["Date", "Time", "kw"][column]).join(";");
+            let series = table(&rows(&header, 200, row));
+            assert_eq!((time(&series), &series.columns[..]), ("Date Time", &["kw".to_string()][..]), "{header}");
+            assert!(series.left_out.is_empty(), "{:?}", series.left_out);
+            let times = &series.time.as_ref().unwrap().values;
+            let expected: Vec<String> = forward.iter().map(|at| at.replace(',', " ") + seconds).collect();
+            assert_eq!(*times, expected, "{header} {shuffled}");
+            assert!(series.values.data().iter().enumerate().all(|(row, value)| *value == x(row)));
+            let calendar = series.time.as_ref().unwrap().calendar().unwrap();
+            assert_eq!(calendar.after(1).unwrap(), [format!("2021-01-05 04:00{seconds}")]);
+            assert_eq!(series.notes.len(), usize::from(shuffled), "{:?}", series.notes);
+        }
+    }
+    // days with the same clock, a clock that is asked for otherwise, a day that has none
+    let daily = table(&rows("Date,Time,x", 40, |row| format!("{},16:00,{}", day(row), x(row))));
+    assert_eq!((time(&daily), daily.notes.len()), ("Date Time", 0));
+    let other = table(&rows("Date,lap,x", 40, |row| format!("{},{}:99,{}", day(row), row, x(row))));
+    assert_eq!((time(&other), other.left_out[0].reason), ("Date", Reason::Text));
+    let one = rows("Date,Time,x", 40, |row| format!("{},{},{}", day(row / 2), ["", "12:00"][row % 2], x(row)));
+    assert_eq!(time(&table(&one)), "Date Time");
+}

@@ -3,6 +3,7 @@
 use super::dialect::{Cell, Kind};
 use crate::data::series::Reason;
 use crate::data::time::column::{Column, NumberMonth, epoch_of, is_number_date};
+use crate::data::time::notation::UNREAD;
 
 /// Fewer rows than these that are 0, 1, 2 or 1, 2, 3 may be a measurement.
 const FEW: u64 = 8;
@@ -62,6 +63,17 @@ pub(super) fn rank(look: Look, name: &str) -> Option<u8> {
         Look::Runs => Some(6),
         Look::Whole | Look::Other => None,
     }
+}
+
+/// Whether the column `clock` holds times of day, such as 17:24:00, that belong to the dates in the column `dates` of the
+/// same rows: both together are dates with a time.
+pub(super) fn belong(rows: &[Vec<String>], dates: usize, clock: usize) -> bool {
+    let cell = |row: &'_ Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
+    let is_clock = |text: &String| text.contains(':') && text.starts_with(|first: char| first.is_ascii_digit());
+    let known = rows.iter().filter(|row| !cell(row, dates).is_empty() && !cell(row, clock).is_empty());
+    let both: Vec<String> = known.clone().map(|row| format!("{} {}", cell(row, dates), cell(row, clock))).collect();
+    let are_clocks = !both.is_empty() && known.clone().all(|row| is_clock(&cell(row, clock)));
+    are_clocks && Column::of_dates(both.iter().map(String::as_str)).is_some_and(|column| !column.at.contains(&UNREAD))
 }
 
 /// The rank of a first column of text that holds no dates. It may name the rows.

@@ -1,7 +1,7 @@
 //! What is done with a table once all its rows are there: it is decided which columns are no measurements, the rows are
 //! put in order, missing values are filled in, and the rows are divided into series.
 
-use super::{Guess, MISSING, Missing, Table, TimeColumn};
+use super::{Guess, MISSING, Missing, NOT_UTF8, Table, TimeColumn, text};
 use crate::data::long::Members;
 use crate::data::series::{LeftOut, Reason, Series, Time};
 use crate::data::time::Calendar;
@@ -10,6 +10,8 @@ use crate::data::time::notation::{Instant, SECOND, UNREAD};
 use crate::data::time::order::{first_back, never_rises, oddities, two_ways, unsortable};
 use crate::error::{Error, Result, listed, quoted};
 use crate::tensor::Tensor;
+use csv::ByteRecord;
+use std::borrow::Cow;
 
 impl Table<'_> {
     /// Divides a table in long form into its series.
@@ -45,12 +47,31 @@ impl Table<'_> {
         Ok(Series {
             columns: self.wanted.iter().map(name_of).collect(),
             numbers: self.wanted.iter().map(|column| column + 1).collect(),
-            time: time.map(|column| Time { name: name_of(&column), values: (0..rows).map(text).collect() }),
+            time: time.map(|column| Time { name: self.name_of_time(column), values: (0..rows).map(text).collect() }),
             values: Tensor::new([rows, self.wanted.len()], std::mem::take(&mut self.values))?,
             left_out: std::mem::take(&mut self.left_out).into(),
             decimal: self.decimal(),
             notes,
         })
+    }
+
+    /// The text of the time of a row: the date, and the time of day that belongs to it.
+    pub(super) fn time_of<'r>(&self, line: u64, column: usize, row: &'r ByteRecord) -> Result<Cow<'r, str>> {
+        let cell = |column: usize| {
+            let cell = core::str::from_utf8(row.get(column).unwrap_or_default());
+            cell.map(|cell| text(cell.trim())).map_err(|_| self.error(line, column, NOT_UTF8))
+        };
+        let date = cell(column)?;
+        Ok(match self.clock.map(cell).transpose()? {
+            Some(clock) if !clock.is_empty() => format!("{date} {clock}").into(),
+            _ => date.into(),
+        })
+    }
+
+    /// The name of the time: that of its column, and that of the column of times of day that belong to it.
+    fn name_of_time(&self, column: usize) -> String {
+        let names = [Some(column), self.clock].into_iter().flatten().filter_map(|column| self.names.get(column));
+        names.map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
     /// Whether there is anything to read.
@@ -151,7 +172,7 @@ impl Table<'_> {
     /// returned; of several, those about the file go to the first.
     fn note(&mut self, time: Option<usize>, order: Option<&Order>) -> Vec<String> {
         let mut all = std::mem::take(&mut self.notes);
-        if let Some(name) = time.and_then(|column| self.names.get(column)).cloned() {
+        if let Some(name) = time.map(|column| self.name_of_time(column)) {
             all.extend(match order {
                 Some(order) => order.about_all(&name, self),
                 None => {

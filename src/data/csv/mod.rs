@@ -264,6 +264,8 @@ struct Table<'a> {
     /// The columns that are read, from 0.
     wanted: Vec<usize>,
     time: Option<TimeColumn>,
+    /// The column of times of day that belong to the dates in the time column.
+    clock: Option<usize>,
     /// `[T, wanted]`.
     values: Vec<f64>,
     times: Times,
@@ -353,6 +355,11 @@ impl<'a> Table<'a> {
                 })
             }
         };
+        let dates = time.as_ref().map(|time| time.column).filter(|&column| look(column) == columns::Look::Dates);
+        let may_be_clock = |column: &usize| free(column) && Some(*column) != dates && kind(*column) == Kind::Text;
+        let clock = dates.and_then(|dates| {
+            (0..names.len()).filter(may_be_clock).find(|&clock| columns::belong(&dialect.texts, dates, clock))
+        });
         if let Some(time) = time.as_ref().filter(|time| Some(time.column) == series) {
             let name_of = quoted(&names[time.column]);
             let reason = format!("column {name_of} cannot be both the time column and the series id column");
@@ -364,7 +371,8 @@ impl<'a> Table<'a> {
             // a delimiter at the end of each line makes no column; but a column with a name and without values is an
             // error
             let stray = |column: usize| kind(column) == Kind::Empty && first.get(column).is_none_or(<[u8]>::is_empty);
-            for column in (0..names.len()).filter(|&column| Some(column) != certain && Some(column) != series) {
+            let others = (0..names.len()).filter(|&column| Some(column) != certain && Some(column) != series);
+            for column in others.filter(|&column| Some(column) != clock) {
                 let reason = match kind(column) {
                     Kind::Text if look(column) == columns::Look::Dates => Reason::Time,
                     Kind::Text => Reason::Text,
@@ -394,6 +402,7 @@ impl<'a> Table<'a> {
             names,
             wanted,
             time,
+            clock,
             values: Vec::new(),
             times: Times::default(),
             lines: Lines::default(),
@@ -422,7 +431,7 @@ impl<'a> Table<'a> {
             let cell = String::from_utf8_lossy(row.get(watch.column).unwrap_or_default());
             watch.see(self.options.text(&cell), self.members.as_ref().map(|_| member));
         }
-        let time = self.time.as_ref().map_or(Ok(""), |time| self.time_of(line, time.column, row))?;
+        let time = self.time.as_ref().map_or(Ok("".into()), |time| self.time_of(line, time.column, row))?;
         let room =
             asking(|| self.values.try_reserve(self.wanted.len()).and_then(|()| self.times.try_reserve(time.len())));
         if room.is_err() {
@@ -448,7 +457,7 @@ impl<'a> Table<'a> {
         }
         self.lines.push(line);
         if self.time.is_some() {
-            self.times.push(time);
+            self.times.push(&time);
         }
         Ok(())
     }
@@ -463,12 +472,6 @@ impl<'a> Table<'a> {
             Err(_) if self.options.missing == Missing::Drop && is_blank(row.get(column)) => Ok(None),
             Err(reason) => Err(self.error(line, column, reason)),
         }
-    }
-
-    /// The text of the time of a row.
-    fn time_of<'r>(&self, line: u64, column: usize, row: &'r ByteRecord) -> Result<&'r str> {
-        let cell = core::str::from_utf8(row.get(column).unwrap_or_default());
-        Ok(text(cell.map_err(|_| self.error(line, column, NOT_UTF8))?.trim()))
     }
 
     /// Adds the values of a row to all others; a value that is missing and will be filled in is NaN. Returns false if
