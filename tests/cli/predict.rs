@@ -362,7 +362,7 @@ fn the_time_column_of_the_training_is_that_of_later_tables() {
     let run = Run::new();
     run.file(
         "train.csv",
-        (1..200).map(|t| format!("{t},{}\n", 100 + t)).fold("order,v\n".into(), |all, row| all + &row),
+        (1..200).map(|t| format!("{t},{}\n", 100 + t)).fold("order,v\n".to_string(), |all, row| all + &row),
     );
     run.ok("train train.csv --epochs 1 --no-plot");
     run.file("later.csv", "order,v\n205,306\n204,305\n210,311\n200,301\n");

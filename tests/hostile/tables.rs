@@ -96,6 +96,7 @@ fn options(dice: &mut Dice) -> CsvOptions {
         ]),
         or_all: dice.once_in(3),
         time: dice.one(&[None, None, Some("time"), Some("1"), Some("3")]).map(Into::into),
+        usual_time: dice.one(&[None, Some("time"), Some("value")]).map(Into::into),
     }
 }
 
