@@ -64,33 +64,30 @@ pub fn columns_with(array: &Tensor<f64>) -> Vec<usize> {
     (0..width).filter(has).collect()
 }
 
-/// The first row `[T, columns]` up to which every column has had a value; `None` if a column has none at all.
-pub fn first_known(array: &Tensor<f64>) -> Option<usize> {
-    let (_, width) = array.rows();
-    let first = |column: usize| array.data().iter().skip(column).step_by(width).position(|value| !value.is_nan());
-    (0..width).map(first).try_fold(0, |latest, first| first.map(|first| latest.max(first)))
-}
-
 /// The rows `[T, columns]` without missing values, and behind each row the masks of the columns `masks`, `[T, columns +
 /// masks]`: in place of NaN stands the last value before it, and a mask is 1 where its column is missing and otherwise 0.
+/// Rows before every column has had a value are left out; their number is returned as well.
 ///
 /// # Errors
-/// If a value is missing and has none before it, a value is infinite, or one of `masks` is no column. The message names
-/// the row and the column, from 1.
-pub fn masked(array: &Tensor<f64>, masks: &[usize]) -> Result<Tensor<f64>, String> {
+/// If a column has no value at all, a value is infinite, or one of `masks` is no column. The message names the row and
+/// the column, from 1.
+pub fn masked(array: &Tensor<f64>, masks: &[usize]) -> Result<(Tensor<f64>, usize), String> {
     let (rows, width) = array.rows();
     let mut last = Carried::new(width, masks);
     let mut all = Vec::with_capacity(rows * (width + masks.len()));
+    let mut unknown = None;
     for (t, row) in array.data().chunks_exact(width.max(1)).enumerate() {
-        last.row(row, &mut all).map_err(|column| {
-            let (row, column, value) = (t + 1, column + 1, row.get(column).copied().unwrap_or(f64::NAN));
-            match value.is_nan() {
-                true => format!("row {row}, column {column}: the value is missing (NaN), and there is none before it"),
-                false => format!("row {row}, column {column}: the value is infinite"),
-            }
-        })?;
+        match last.row(row, &mut all) {
+            Err(column) if row.get(column).is_some_and(|value| value.is_nan()) => unknown = Some(column),
+            Err(column) => return Err(format!("row {}, column {}: the value is infinite", t + 1, column + 1)),
+            Ok(()) => {}
+        }
     }
-    Tensor::new([rows, width + masks.len()], all).map_err(|error| error.to_string())
+    let kept = all.len() / (width + masks.len()).max(1);
+    match unknown.filter(|_| kept == 0) {
+        Some(column) => Err(format!("column {}: every value is missing (NaN); leave the column out", column + 1)),
+        None => Ok((Tensor::new([kept, width + masks.len()], all).map_err(|error| error.to_string())?, rows - kept)),
+    }
 }
 
 /// The last known value of each column of a table that is read row by row.
@@ -114,17 +111,19 @@ impl Carried {
     /// Adds the `row` to `all`, with the last value in place of NaN, and its masks behind it.
     ///
     /// # Errors
-    /// The first column, from 0, that is missing and has no value before it, is infinite, or is not there. Then nothing
-    /// is added, and this row counts as if it had not been.
+    /// The first column, from 0, that is infinite or not there; then this row counts as if it had not been. Or the first
+    /// that is missing and has no value before it; then nothing is added, and the other values are kept for later rows.
     pub fn row(&mut self, row: &[f64], all: &mut Vec<f64>) -> Result<(), usize> {
         if let Some(column) = self.masks.iter().find(|&&column| column >= row.len()) {
             return Err(*column);
         }
-        let unknown = |(value, last): (&f64, &f64)| value.is_infinite() || value.is_nan() && last.is_nan();
-        if let Some(column) = row.iter().zip(&self.last).position(unknown) {
+        if let Some(column) = row.iter().position(|value| value.is_infinite()) {
             return Err(column);
         }
         self.last.iter_mut().zip(row).filter(|(_, value)| !value.is_nan()).for_each(|(last, value)| *last = *value);
+        if let Some(column) = self.last.iter().position(|value| value.is_nan()) {
+            return Err(column);
+        }
         all.extend_from_slice(&self.last);
         all.extend(self.masks.iter().map(|&column| if row[column].is_nan() { 1.0 } else { 0.0 }));
         Ok(())
@@ -167,19 +166,20 @@ mod tests {
     fn masks_say_what_is_missing() {
         let nan = f64::NAN;
         let rows = array(&[nan, 2.0, 1.0, nan, nan, nan, 4.0, 5.0]);
-        assert_eq!((columns_with(&rows), first_known(&rows)), (vec![0, 1], Some(1)));
-        let rest = rows.part(1..4).unwrap();
-        let error = masked(&rest, &[1]).unwrap_err();
-        assert_eq!(error, "row 1, column 2: the value is missing (NaN), and there is none before it");
+        assert_eq!(columns_with(&rows), [0, 1]);
+        // a value of a row that is left out stands in the rows after it
+        let (rest, left_out) = masked(&rows, &[1]).unwrap();
+        assert_eq!((rest.data(), left_out), (&[1.0, 2.0, 1.0, 1.0, 2.0, 1.0, 4.0, 5.0, 0.0][..], 1));
+        let error = masked(&array(&[1.0, nan, 2.0, nan]), &[1]).unwrap_err();
+        assert_eq!(error, "column 2: every value is missing (NaN); leave the column out");
         let whole = array(&[1.0, 2.0, nan, nan, 4.0, nan, 5.0, 6.0]);
-        let with = |masks: &[usize]| masked(&whole, masks).unwrap();
+        let with = |masks: &[usize]| masked(&whole, masks).unwrap().0;
         assert_eq!(with(&[]).into_data(), [1.0, 2.0, 1.0, 2.0, 4.0, 2.0, 5.0, 6.0]);
         assert_eq!(with(&[1]).into_data(), [1.0, 2.0, 0.0, 1.0, 2.0, 1.0, 4.0, 2.0, 1.0, 5.0, 6.0, 0.0]);
         assert_eq!(with(&[0, 1]).dims(), [4, 4]);
         assert!(masked(&whole, &[2]).is_err());
         assert_eq!(masked(&array(&[1.0, f64::INFINITY]), &[]).unwrap_err(), "row 1, column 2: the value is infinite");
-        assert_eq!(first_known(&array(&[1.0, nan, 2.0, nan])), None);
-        // a row that is refused leaves no trace
+        // a row with an infinite value leaves no trace
         let (mut carried, mut all) = (Carried::new(2, &[0]), vec![]);
         carried.row(&[1.0, 2.0], &mut all).unwrap();
         assert_eq!(carried.row(&[7.0, f64::INFINITY], &mut all), Err(1));
@@ -187,6 +187,8 @@ mod tests {
         assert_eq!(all, [1.0, 2.0, 0.0, 1.0, 2.0, 1.0]);
         carried.reset();
         assert_eq!(carried.row(&[nan, 1.0], &mut all), Err(0));
+        carried.row(&[3.0, nan], &mut all).unwrap();
+        assert_eq!(all[6..], [3.0, 1.0, 0.0]);
         // what is kept for later keeps its holes
         assert!(filled(whole, Missing::Mask).unwrap().data()[2].is_nan());
     }

@@ -38,9 +38,16 @@ pub fn source(model: &Model, title: &str) -> Result<String> {
     };
     let one_line = title.replace(['\n', '\r'], " ");
     let mut out = format!(
-        "//! {one_line}. Written by `rnnstep convert`, version {}; whoever changes a number here changes the network.\n\n",
+        "//! {one_line}. Written by `rnnstep convert`, version {}; whoever changes a number here changes the network.\n",
         env!("CARGO_PKG_VERSION")
     );
+    for (mask, value) in (shape.input - model.masks().len()..).zip(model.masks()) {
+        out += &format!(
+            "//! Input {mask}, counted from 0, is a mask: it is 1 where the value of input {value} is missing, which then is \
+             the last one that is known, and 0 elsewhere.\n"
+        );
+    }
+    out += "\n";
     let Shape { input, hidden, layers, output, bias, .. } = shape;
     out += &format!(
         "/// The type of [`MODEL`].\n#[rustfmt::skip]\npub type Model = rnnstep::model!({cell} {{\n    input: {input}, hidden: \

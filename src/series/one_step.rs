@@ -99,6 +99,11 @@ pub struct Score {
 }
 
 impl Score {
+    /// Whether every actual value is missing, so that nothing could be scored.
+    pub fn is_unknown(&self) -> bool {
+        self.rmse.is_nan() && self.persistence_rmse.is_nan()
+    }
+
     /// By what part the model's error is smaller than that of persistence; negative if it is larger.
     /// NaN if the series never changed, so that persistence was never wrong.
     pub fn gain(&self) -> f64 {
@@ -107,10 +112,11 @@ impl Score {
 }
 
 /// The score of each target column. Row t of the predictions `y [T,O]` is for row t + 1 of the actuals
-/// `series [T+1,O]`; persistence predicts the last known value for it. A row whose actual value is NaN is not scored.
+/// `series [T+1,O]`; persistence predicts the last known value for it. A row whose actual value is NaN is not scored, and
+/// the errors of a column that has no other rows are NaN.
 ///
 /// # Errors
-/// If there is nothing to score or the shapes of the arrays do not fit together.
+/// If there is no row, or the shapes of the arrays do not fit together.
 pub fn scores(y: &Tensor<f64>, series: &Tensor<f64>) -> Result<Vec<Score>> {
     let ((rows, width), (all, columns)) = (y.rows(), series.rows());
     if rows == 0 || all != rows + 1 || columns != width {
@@ -134,15 +140,9 @@ pub fn scores(y: &Tensor<f64>, series: &Tensor<f64>) -> Result<Vec<Score>> {
             }
         }
         let root = |sum: f64| (sum / f64::from(count)).sqrt();
-        (count > 0).then(|| Score { rmse: root(squares), persistence_rmse: root(of_persistence) })
+        Score { rmse: root(squares), persistence_rmse: root(of_persistence) }
     };
-    let missing = |column: usize| {
-        Error::invalid(format!(
-            "scores: every value of target column {} is missing; there is nothing to score",
-            column + 1
-        ))
-    };
-    (0..width).map(|column| score(column).ok_or_else(|| missing(column))).collect()
+    Ok((0..width).map(score).collect())
 }
 
 #[cfg(test)]
@@ -167,6 +167,7 @@ mod tests {
         let found = scores(&y, &series).unwrap();
         assert_eq!(found, [Score { rmse: 0.5_f64.sqrt(), persistence_rmse: 6.5_f64.sqrt() }]);
         let nothing = Tensor::new([2, 1], [1.0, f64::NAN]).unwrap();
-        assert!(scores(&y.part(0..1).unwrap(), &nothing).unwrap_err().to_string().contains("column 1 is missing"));
+        let unknown = scores(&y.part(0..1).unwrap(), &nothing).unwrap();
+        assert!(unknown[0].is_unknown() && !found[0].is_unknown());
     }
 }

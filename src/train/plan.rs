@@ -149,6 +149,8 @@ impl Plan {
         for (table, &rows) in tables.iter().zip(&train_rows).filter(|(table, rows)| (1..table.rows()).contains(*rows)) {
             held_out.push(self.hold_out(&units, table, rows)?);
         }
+        // rows of which every target is missing can choose nothing
+        held_out.retain(SeriesRows::has_targets);
         let validation = (!held_out.is_empty()).then_some(Validation::Rows(held_out));
         Ok(Prepared { units: Some(units), windows, validation, train_rows, left_out, settled })
     }
@@ -168,7 +170,7 @@ impl Plan {
         }
         let part = |range: &std::ops::Range<usize>| Windows::cut(x.part(range.clone())?, target.part(range.clone())?);
         let validation = if held_out.is_empty() { None } else { Some(Validation::Windows(part(&held_out)?)) };
-        self.unscaled(part(&train)?, validation)
+        self.unscaled(part(&train).and_then(with_targets)?, validation)
     }
 
     /// The windows of the built-in sine. It has no end, and nothing of it is held out.
@@ -261,11 +263,12 @@ impl Plan {
     fn cut(&self, series: Vec<(Tensor, Tensor)>) -> Result<Windows> {
         let &Self { seq_len, stride, batch, ref recipe, .. } = self;
         let last_only = recipe.loss_on == HeadSteps::Last;
-        if recipe.carry {
+        let windows = if recipe.carry {
             Windows::lanes_of(series, seq_len, batch, last_only)
         } else {
             Windows::shuffled_of(series, seq_len, stride, batch, last_only, recipe.seed)
-        }
+        };
+        windows.and_then(with_targets)
     }
 
     /// Holds out the rows from `first` on, together with the rows before them that warm up the state.
@@ -348,5 +351,13 @@ impl Plan {
     /// If it makes no sense.
     pub fn shape_for(&self, inputs: usize, targets: usize) -> Result<Shape> {
         self.shape.with_input(inputs)?.with_output(Some(self.recipe.loss.outputs(targets)))
+    }
+}
+
+/// The windows, if a target is there to learn from.
+fn with_targets(windows: Windows) -> Result<Windows> {
+    match windows.rows().is_some_and(|(_, targets)| targets.iter().all(|target| target.is_nan())) {
+        true => Err(Error::invalid("every target of the training part is missing, so there is nothing to learn")),
+        false => Ok(windows),
     }
 }

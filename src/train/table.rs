@@ -45,24 +45,25 @@ impl Table {
 
     /// A table in which values are missing: NaN in `inputs [T,C]` and `targets [T,D]`. `masks` are the input columns that
     /// get a mask, in rising order: behind the C columns, each has one more that is 1 where its value is missing and 0
-    /// elsewhere. In place of a missing input stands the last value before it. A missing target counts neither in the
-    /// loss nor in a score. `columns` is that of [`Table::new`].
+    /// elsewhere. In place of a missing input stands the last value before it, and rows before every input has had a
+    /// value are left out. A missing target counts neither in the loss nor in a score. `columns` is that of
+    /// [`Table::new`]. Also returns how many rows are left out.
     ///
     /// # Errors
-    /// Those of [`Table::new`], and if a value is missing that has none before it, or one of `masks` is no input column
-    /// or does not follow the one before it.
+    /// Those of [`Table::new`], and if an input has no value at all, a value is infinite, or one of `masks` is no input
+    /// column.
     pub fn with_holes(
         inputs: &Tensor<f64>,
         targets: Tensor<f64>,
         columns: Option<Vec<usize>>,
         masks: &[usize],
-    ) -> Result<Self> {
-        let no_value = |what: &str, reason: String| Error::invalid(format!("{what}: {reason}"));
-        let masked = holes::masked(inputs, masks).map_err(|reason| no_value("inputs", reason))?;
-        let carried = holes::masked(&targets, &[]).map_err(|reason| no_value("targets", reason))?;
+    ) -> Result<(Self, usize)> {
+        let (masked, first) = holes::masked(inputs, masks).map_err(Error::invalid)?;
+        let carried = carried(&targets)?.part(first..targets.rows().0)?;
+        let targets = targets.part(first..targets.rows().0)?;
         let is_whole = targets.data().iter().all(|value| !value.is_nan());
         let actuals = if is_whole { None } else { Some(targets) };
-        Ok(Self { actuals, masks: masks.to_vec(), ..Self::new(masked, carried, columns)? })
+        Ok((Self { actuals, masks: masks.to_vec(), ..Self::new(masked, carried, columns)? }, first))
     }
 
     /// A table whose inputs are its targets as well, from rows that have masks already, as [`holes::masked`] gives them.
@@ -80,7 +81,7 @@ impl Table {
             values.extend(row.iter().enumerate().map(with_holes));
         }
         let values = Tensor::new([count, columns], values)?;
-        Self::with_holes(&values, values.clone(), Some((0..columns).collect()), masks)
+        Ok(Self::with_holes(&values, values.clone(), Some((0..columns).collect()), masks)?.0)
     }
 
     /// `[T,I]`, with the masks.
@@ -151,4 +152,20 @@ impl Table {
         let rows = self.rows() - lag;
         Ok((Tensor::new([rows, inputs], x)?, Tensor::new([rows, targets], target)?))
     }
+}
+
+/// The targets `[T,D]` with the last known value in place of each that is missing, and the first known one before it; 0
+/// where a column has none at all. None of these is scored.
+fn carried(targets: &Tensor<f64>) -> Result<Tensor<f64>> {
+    let (rows, width) = targets.rows();
+    let mut all = targets.data().to_vec();
+    for column in 0..width {
+        let first = all.iter().skip(column).step_by(width).copied().find(|value| !value.is_nan());
+        let mut last = first.unwrap_or_default();
+        for value in all.iter_mut().skip(column).step_by(width) {
+            last = if value.is_nan() { last } else { *value };
+            *value = last;
+        }
+    }
+    Tensor::new([rows, width], all)
 }

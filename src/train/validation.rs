@@ -138,6 +138,11 @@ impl Validation {
 }
 
 impl SeriesRows {
+    /// Whether a row that counts has a target.
+    pub(super) fn has_targets(&self) -> bool {
+        self.actuals().iter().any(|target| !target.is_nan())
+    }
+
     /// The outputs `[n,O]` of `network` for each row that counts, one step ahead.
     fn outputs(&self, network: &Model, device: &Device) -> Result<Tensor> {
         // all rows before the first that counts warm the state up

@@ -28,6 +28,7 @@ fn trains_scores_and_answers() {
     run.file("holes.csv", table(400, holes));
     run.fails("train holes.csv --epochs 1", &["holes.csv", "line 2", "missing", "forward-fill, drop or mask"]);
     let trained = run.ok(&format!("{TRAIN} --out m.safetensors"));
+    assert!(trained.notes().contains("note: the first 2 rows are left out"), "{}", trained.notes());
     assert!(trained.notes().contains("in 88 of 398 rows a value is missing"), "{}", trained.notes());
     assert!(trained.notes().contains("a mask of \"x\", \"z\""), "{}", trained.notes());
     assert!(run.ok("info m.safetensors").stdout.contains("masks       the last inputs say where"), "info");
@@ -116,7 +117,7 @@ fn models_without_masks_and_columns_without_holes() {
     train("holes.csv", "m.safetensors");
     let told = run.feed_ok("stream m.safetensors", "1,2\n,3\n2,\n");
     assert_eq!(told.stdout.lines().count(), 3);
-    assert!(told.stderr.contains("note: a value of input 2 is missing"), "{}", told.stderr);
+    assert!(told.stderr.contains("note: a value of \"z\" is missing, and none was"), "{}", told.stderr);
     // a column that has no value at all
     run.file("empty.csv", table(400, |_, column| column == 1));
     run.fails("train empty.csv --missing mask --column x,z", &["empty.csv", "every value of \"z\" is missing"]);
@@ -163,4 +164,58 @@ fn several_series_and_arrays() {
     run.ok("train x.npy --missing mask --cell gru --hidden 4 --epochs 1 --no-plot --out n.safetensors");
     assert_eq!(run.ok("predict n.safetensors x.npy").stdout.lines().count(), 201);
     run.ok("evaluate x.npy n.safetensors");
+}
+
+/// Columns that begin at different rows, parts without any value, and models whose training goes on.
+#[test]
+fn beginnings_and_parts_without_values() {
+    let run = Run::new();
+    let train = "--missing mask --cell gru --hidden 4 --epochs 1 --no-plot";
+    // x on odd rows, z on even ones: every row but the first can be used
+    run.file("turns.csv", table(200, |t, column| t % 2 == column));
+    let turns = run.ok(&format!("train turns.csv {train} --out turns.safetensors")).stderr;
+    assert!(turns.contains("note: the first row is left out") && turns.contains("in 199 of 199 rows"), "{turns}");
+    run.ok(&format!("evaluate turns.csv {train}").replace(" --no-plot", ""));
+    assert_eq!(run.ok("predict turns.safetensors turns.csv").stdout.lines().count(), 200);
+    assert_eq!(run.feed_ok("stream turns.safetensors", "2,\n,3\n4,\n").stdout.lines().count(), 2);
+    // targets that begin late, with an input that is there
+    run.file("late.csv", table(300, |t, column| column == 0 && t < 150));
+    let late =
+        run.ok(&format!("train late.csv {train} --column z --target x --target-as value --out late.safetensors"));
+    assert!(late.stderr.contains("in 150 of 300 rows a target is missing, which is not scored"), "{}", late.stderr);
+    assert!(run.ok("evaluate late.csv late.safetensors").stdout.contains("RMSE"));
+    // no target in the part that is held out, or in the other one
+    run.file("end.csv", table(300, |t, column| column == 0 && t >= 240));
+    let end = run.ok(&format!("train end.csv {train} --out end.safetensors")).stdout;
+    assert!(end.contains("x: every value is missing, so nothing is scored") && end.contains("z: RMSE"), "{end}");
+    run.ok(&format!("train end.csv {train} --column z --target x --target-as value --out end.safetensors"));
+    run.file("none.csv", table(300, |t, column| column == 0 && t < 240));
+    let none = format!("train none.csv {train} --column z --target x --target-as value");
+    run.fails(&none, &["none.csv", "every target of the training part is missing"]);
+    // a series without values is left out by name
+    let of = |name: &str, empty: bool| -> String {
+        table(120, |t, _| empty || t % 9 == 5).lines().skip(1).map(|line| format!("{name},{line}\n")).collect()
+    };
+    run.file("shops.csv", format!("shop,time,x,z\n{}{}{}", of("a", false), of("b", true), of("c", false)));
+    let shops = run.ok(&format!("train shops.csv --series shop --column x {train} --out shops.safetensors")).stderr;
+    assert!(shops.contains("warning: series \"b\" is left out: every value of \"x\" is missing"), "{shops}");
+    // a training that goes on has the masks that it began with
+    run.file("full.csv", table(300, |_, _| false));
+    run.ok(&format!("train full.csv --init turns.safetensors {train} --out again.safetensors")
+        .replace("--cell gru --hidden 4 ", ""));
+    assert_eq!(run.ok("predict again.safetensors turns.csv").stdout.lines().count(), 200);
+    run.ok(&format!("train full.csv {} --out whole.safetensors", train.replace("--missing mask ", "")));
+    let untold =
+        run.ok("train turns.csv --init whole.safetensors --missing mask --epochs 1 --no-plot --out u.safetensors");
+    assert!(untold.stderr.contains("the model is not told"), "{}", untold.stderr);
+    // rows can be left out in every command, and source for a program without files tells of masks
+    run.file("some.csv", table(300, |t, column| column == 0 && t % 7 == 3));
+    run.ok(&format!("train some.csv {train} --target-as value --out some.safetensors"));
+    run.ok("evaluate some.csv some.safetensors --missing drop");
+    run.ok("convert some.safetensors --to rust --out some.rs");
+    assert!(run.text("some.rs").contains("Input 2, counted from 0, is a mask: it is 1 where the value of input 0"));
+    // a hole that is hidden from a model is said by evaluate as well
+    run.file("other.csv", table(300, |t, column| column == 1 && t % 7 == 3));
+    let hidden = run.ok("evaluate other.csv some.safetensors").stderr;
+    assert!(hidden.contains("note: a value of \"z\" is missing, and none was when the model was trained"), "{hidden}");
 }

@@ -223,7 +223,7 @@ fn rows_from_the_newest_to_the_oldest_are_reversed() {
         let place = series.columns.iter().position(|name| name == "x").unwrap();
         let found: Vec<f64> = series.values.data().chunks(series.columns.len()).map(|row| row[place]).collect();
         assert_eq!(found, (0..96).map(x).collect::<Vec<_>>());
-        assert!(series.notes.iter().any(|note| note.starts_with("rows are sorted by \"date\"")), "{:?}", series.notes);
+        assert!(series.notes.iter().any(|note| note.starts_with("rows are sorted by \"date")), "{:?}", series.notes);
         let calendar = series.time.as_ref().unwrap().calendar();
         assert!(calendar.is_none_or(|found| found.after(1).is_none_or(|next| next[0] != "2021-01-05")));
     }

@@ -8,7 +8,7 @@ use crate::cli::output::screen::say_once;
 use rnnstep::data::csv::Missing;
 use rnnstep::data::series::{LeftOut, Series, Time};
 use rnnstep::data::{holes, npy};
-use rnnstep::error::listed;
+use rnnstep::error::{listed, quoted};
 use rnnstep::model::file;
 use rnnstep::model::file::Columns;
 use rnnstep::tensor::Array;
@@ -72,7 +72,8 @@ pub fn read_sequences(
     match x.dims() {
         // the masks of these values are not in the array
         [.., width] if matches!(x.dims().len(), 2 | 3) && *width == values && values < input => {
-            let x = with_masks(&x, model).map_err(|reason| Error::File { path: path.into(), reason })?;
+            let in_file = |reason: String| Error::File { path: path.into(), reason };
+            let (x, _) = with_masks(&x, &[], model).map_err(in_file)?;
             Ok(Sequences { x, in_f32, time: None, used: None })
         }
         [.., width] if matches!(x.dims().len(), 2 | 3) && *width == input => {
@@ -113,16 +114,10 @@ pub fn sequences_of(
             || Used { inputs: inputs.to_vec(), targets: columns.targets.clone(), left_out: series.left_out.clone() };
         let mut time = series.time.clone();
         if !model.masks().is_empty() {
-            let first = holes::first_known(&x).unwrap_or(0);
-            if first > 0 {
-                say_once(
-                    "begins",
-                    &format!("note: the first {} are left out: not every input has a value yet", counted(first, "row")),
-                );
-            }
-            time = time.map(|time| time.from(first));
             let in_file = |reason: String| Error::File { path: path.into(), reason };
-            x = with_masks(&x.part(first..x.rows().0)?, model).map_err(in_file)?;
+            let first;
+            (x, first) = with_masks(&x, inputs, model).map_err(in_file)?;
+            time = time.map(|time| time.from(first));
         }
         Ok(Sequences { x, in_f32: false, time, used: (!is_plain).then(used) })
     };
@@ -161,36 +156,45 @@ fn check_missing(args: &ModelTableArgs, model: &Model) -> Result<(), Failure> {
 pub const NO_MASKS: &str = "--missing mask: the model was not trained with it, so it cannot be told what is missing; take \
                             forward-fill or drop, or train it with --missing mask";
 
-/// A note about a value that is missing in a column, numbered from 1, of which the model is not told.
-pub fn no_mask(column: usize) -> String {
+/// A note about a value that is missing in a column, in words, of which the model is not told.
+pub fn no_mask(column: &str) -> String {
     format!(
-        "note: a value of input {column} is missing, and none was when the model was trained: the last value stands in its \
+        "note: a value of {column} is missing, and none was when the model was trained: the last value stands in its \
          place, and the model is not told"
     )
 }
 
-/// The values `[T,C]` or `[B,T,C]` with the masks of `model` behind them.
-fn with_masks(values: &Tensor<f64>, model: &Model) -> Result<Tensor<f64>, String> {
+/// The values `[T,C]` or `[B,T,C]` of inputs with these names, with the masks of `model` behind them, and how many rows
+/// at the beginning are left out.
+fn with_masks(values: &Tensor<f64>, names: &[String], model: &Model) -> Result<(Tensor<f64>, usize), String> {
     let dims = values.dims();
     let &[.., rows, width] = dims else { return Err(format!("x: expected [T,I] or [B,T,I], got {dims:?}")) };
     let all_rows = Tensor::new([values.data().len() / width.max(1), width], values.data());
     let holes = holes::columns_with(&all_rows.map_err(|error| error.to_string())?);
-    if let Some(column) = holes.iter().find(|column| !model.masks().contains(column)) {
-        say_once("no mask", &no_mask(column + 1));
+    if let Some(&column) = holes.iter().find(|column| !model.masks().contains(column)) {
+        let name = names.get(column).map_or_else(|| format!("input {}", column + 1), |name| quoted(name));
+        say_once("no mask", &no_mask(&name));
     }
-    let mut all = Vec::new();
+    let (mut all, mut left_out) = (Vec::new(), 0);
     for (number, sequence) in values.data().chunks_exact((rows * width).max(1)).enumerate() {
         let sequence = Tensor::new([rows, width], sequence).map_err(|error| error.to_string())?;
-        let masked = holes::masked(&sequence, model.masks());
         let of = if dims.len() == 3 { format!("sequence {}, ", number + 1) } else { String::new() };
-        all.extend(masked.map_err(|reason| format!("{of}{reason}"))?.into_data());
+        let masked = holes::masked(&sequence, model.masks()).map_err(|reason| format!("{of}{reason}"))?;
+        if masked.1 > 0 && dims.len() == 3 {
+            return Err(format!("{of}row 1: a value is missing (NaN), and there is none before it"));
+        }
+        all.extend(masked.0.into_data());
+        left_out = masked.1;
+    }
+    if left_out > 0 {
+        let rows = if left_out == 1 { "row is".into() } else { format!("{left_out} rows are") };
+        say_once("begins", &format!("note: the first {rows} left out: not every input has a value yet"));
     }
     let mut dims = dims.to_vec();
-    dims.pop();
-    dims.push(width + model.masks().len());
-    Tensor::new(dims, all).map_err(|error| error.to_string())
+    dims.truncate(dims.len() - 2);
+    dims.extend([rows - left_out, width + model.masks().len()]);
+    Tensor::new(dims, all).map(|x| (x, left_out)).map_err(|error| error.to_string())
 }
-
 /// The state of `batch` sequences: zero, or that of a file with `h [L,B,H]` (and `c`, and `past` if the model predicts
 /// changes).
 pub fn read_state(path: Option<&Path>, model: &Model, batch: usize) -> Result<State, Failure> {

@@ -32,6 +32,10 @@ impl Scored {
     pub fn print(&self, screen: &mut Screen) -> Result<(), Failure> {
         screen.line(format_args!("score on {}:", self.about))?;
         for (name, score) in self.names.iter().zip(&self.held_out.scores) {
+            if score.is_unknown() {
+                screen.line(format_args!("  {}: every value is missing, so nothing is scored", shown(name)))?;
+                continue;
+            }
             let verdict = match score.gain() {
                 gain if gain == f64::NEG_INFINITY => {
                     "the last value is never wrong in these rows: do not use this".into()
@@ -96,12 +100,16 @@ pub fn print_several(all: &[Scored], screen: &mut Screen) -> Result<(), Failure>
     let rows: Vec<Vec<String>> = scores()
         .map(|(one, column, score)| {
             let name = one.series.clone().unwrap_or_default();
-            let numbers = [score.rmse, score.persistence_rmse].map(number);
-            [&[name, column.into(), one.rows().to_string()][..], &numbers, &[gain(score.gain())]].concat()
+            let numbers = match score.is_unknown() {
+                true => ["-", "-", "-"].map(String::from),
+                false => [number(score.rmse), number(score.persistence_rmse), gain(score.gain())],
+            };
+            [&[name, column.into(), one.rows().to_string()][..], &numbers].concat()
         })
         .collect();
     columns::print(&["series", "column", "rows", "RMSE", "last value", "gain"], &rows, screen)?;
-    screen.line(summary(&scores().map(|(.., score)| score.gain()).collect::<Vec<_>>()))
+    let known = scores().filter(|(.., score)| !score.is_unknown());
+    screen.line(summary(&known.map(|(.., score)| score.gain()).collect::<Vec<_>>()))
 }
 
 /// An error with five decimals, or with five digits and an exponent if it is very small or large.

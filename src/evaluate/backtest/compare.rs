@@ -212,12 +212,13 @@ pub(super) fn score(known: Known<'_>, predicted: &[f64], ahead: usize, scale: f6
     Score { count, mse: squares / count as f64, mae, mase: mae / scale, direction }
 }
 
-/// The mean absolute change over a season of `training`: the smallest of those over each of `seasons`, or that from row
-/// to row if there is none. Changes from or to a value that is missing (NaN) do not count. NaN where there is no change.
-pub(super) fn mase_scale(training: &[f64], seasons: &[usize]) -> f64 {
+/// The mean absolute change over a season of a training part: the smallest of those over each of `seasons`, or that from
+/// row to row if there is none. `values` has the last known value in place of each that is missing, and `actuals` NaN: no
+/// change to a missing value counts. NaN where there is no change.
+pub(super) fn mase_scale(values: &[f64], actuals: &[f64], seasons: &[usize]) -> f64 {
     let change = |&season: &usize| {
-        let later = training.get(season..).unwrap_or_default();
-        let known = later.iter().zip(training).map(|(b, a)| (b - a).abs()).filter(|change| !change.is_nan());
+        let later = actuals.get(season..).unwrap_or_default();
+        let known = later.iter().zip(values).map(|(b, a)| (b - a).abs()).filter(|change| !change.is_nan());
         let (count, sum) = known.fold((0, 0.0), |(count, sum), change| (count + 1, sum + change));
         sum / f64::from(count)
     };
@@ -405,10 +406,12 @@ mod tests {
         let holes = [1.0, 2.0, f64::NAN, 4.0, 3.0];
         let some = score(Known { actuals: &holes, ..known }, &predicted, 1, 0.5);
         assert_eq!((some.count, some.mse, some.mae, some.direction), (2, 0.125, 0.25, Some(1.0)));
-        assert_eq!((mase_scale(&holes, &[]), mase_scale(&holes, &[2])), (1.0, 2.0));
-        assert_eq!(mase_scale(&values, &[]), 1.0);
-        assert_eq!((mase_scale(&values, &[2]), mase_scale(&values, &[2, 1])), (2.0, 1.0));
-        assert!(mase_scale(&[2.0; 9], &[]).is_nan() && mase_scale(&values, &[5]).is_nan());
+        // from the last known values 1, 2, 2, 2, 4 to the known ones
+        assert!((mase_scale(&[1.0, 2.0, 2.0, 4.0, 3.0], &holes, &[]) - 4.0 / 3.0).abs() < 1e-12);
+        assert_eq!(mase_scale(&[1.0, 2.0, 2.0, 4.0, 3.0], &holes, &[2]), 1.5);
+        assert_eq!(mase_scale(&values, &values, &[]), 1.0);
+        assert_eq!((mase_scale(&values, &values, &[2]), mase_scale(&values, &values, &[2, 1])), (2.0, 1.0));
+        assert!(mase_scale(&[2.0; 9], &[2.0; 9], &[]).is_nan() && mase_scale(&values, &values, &[5]).is_nan());
         let last: Vec<f64> = origins.clone().map(|origin| values[origin]).collect();
         assert_eq!(score(Known { horizon: 1, ..known }, &last, 1, 0.5).direction, None);
     }

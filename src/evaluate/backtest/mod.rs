@@ -421,7 +421,7 @@ impl Target {
     ) -> Column {
         let Self { values, actuals, seasons, naive, .. } = self;
         let (horizon, seed) = (protocol.horizon, protocol.seed);
-        let scale = compare::mase_scale(&actuals[first_part.clone()], &seasons);
+        let scale = compare::mase_scale(&values[first_part.clone()], &actuals[first_part.clone()], &seasons);
         let known = Known { values: &values, actuals: &actuals, origins, horizon };
         let scored = |forecaster: Forecaster, forecasts: Vec<f64>| {
             let score = |ahead| compare::score(known, &forecasts, ahead, scale);

@@ -238,6 +238,8 @@ pub struct Named {
     /// What stood before the decimals in the file, if it was not a point.
     pub decimal: Option<char>,
     pub train_rows: usize,
+    /// Rows of the file that are left out before the table, because not every input has a value yet.
+    pub first: usize,
 }
 
 impl Named {
@@ -388,8 +390,14 @@ impl Job {
         let (all, dropped): (Vec<_>, Vec<_>) = all.into_iter().partition(rows);
         let left_out = dropped.iter().map(|one| format!("warning: series {} is left out: {NO_ROW}", quoted(&one.name)));
         tell(&left_out.collect::<Vec<_>>(), "more series are left out");
+        let mut without = Vec::new();
         for OneSeries { name, file, series, .. } in all {
-            let mut named = self.named(&series?)?;
+            let series = series?;
+            if let Some(reason) = self.lacks_values(&series)? {
+                without.push(format!("warning: series {} is left out: {reason}", quoted(&name)));
+                continue;
+            }
+            let mut named = self.named(&series)?;
             if let Some(first) = tables.first() {
                 let pairs = [
                     ("columns", &named.input_names, &first.input_names, "--column"),
@@ -405,6 +413,7 @@ impl Job {
             named.series = Some(name);
             tables.push(named);
         }
+        tell(&without, "more series are left out");
         Ok(tables)
     }
 
@@ -433,14 +442,18 @@ impl Job {
         };
         let (input_names, target_names) = (names(&input_positions), names(&target_positions));
         let (inputs, targets) = (series.select(&inputs)?, series.select(&targets)?);
+        let has_masks = self.data.masks.as_ref().is_some_and(|masks| !masks.is_empty());
         let (table, first) = match self.data.table.missing {
-            Missing::Mask => self.with_holes(&inputs, targets, columns, [&input_names, &target_names])?,
+            missing if missing == Missing::Mask || has_masks => {
+                self.with_holes(&inputs, targets, columns, [&input_names, &target_names])?
+            }
             _ => (Table::new(inputs, targets, columns)?, 0),
         };
         Ok(Named {
             series: None,
             train_rows: table.rows(),
             table,
+            first,
             input_names,
             target_names,
             time: series.time.as_ref().map(|time| time.from(first)),
@@ -536,6 +549,7 @@ impl Job {
         let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         let nonlinearity = given("nonlinearity").then_some(self.nonlinearity);
         let loaded = model::load(path, &tensors.options(nonlinearity), cpu)?;
+        self.take_masks_of(&loaded.model);
         let shape = *loaded.model.shape();
         let differs = [
             ("cell", self.cell != shape.cell()),

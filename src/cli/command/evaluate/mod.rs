@@ -24,6 +24,7 @@ use clap::parser::ValueSource;
 use clap::{Args, ValueEnum};
 use remark::Remark;
 use rnnstep::Error;
+use rnnstep::data::csv::Missing;
 use rnnstep::evaluate::backtest::Evaluation;
 use rnnstep::model::file;
 use rnnstep::model::file::Loaded;
@@ -203,6 +204,9 @@ fn own_job(args: &EvaluateArgs, loaded: &Loaded, path: &Path) -> Result<Job, Fai
     if let Some(recipe) = &loaded.metadata.recipe {
         let own = config::job_of(recipe).and_then(|own| own.check_model(&loaded.model).map(|()| own));
         let own = own.map_err(|reason| Error::File { path: path.into(), reason })?;
+        if own.data.table.missing == Missing::Mask && job.data.table.missing == Missing::Error {
+            job.data.table.missing = Missing::Mask; // only targets may have been missing
+        }
         job = Job { data: job.data, ..own };
     } else if args.refit.is_some() {
         let reason =
@@ -210,9 +214,8 @@ fn own_job(args: &EvaluateArgs, loaded: &Loaded, path: &Path) -> Result<Job, Fai
         return Err(Error::File { path: path.into(), reason: reason.into() }.into());
     }
     job.seq_len = loaded.metadata.seq_len.unwrap_or(job.seq_len);
-    job.data.masks = Some(loaded.model.masks().to_vec());
+    job.take_masks_of(&loaded.model);
     job.data.usual_time = loaded.metadata.columns.time.clone();
-    job.data.table.missing = job.data.table.missing.of_a_model(loaded.model.masks());
     let columns = &loaded.metadata.columns;
     if job.data.column.is_empty() && !columns.inputs.is_empty() {
         (job.data.column, job.data.target) = (columns.inputs.clone(), columns.targets.clone());

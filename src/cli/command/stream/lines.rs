@@ -106,7 +106,8 @@ impl<'a> Lines<'a> {
         if let Some(column) =
             self.row.iter().enumerate().position(|(i, value)| value.is_nan() && !self.masks.contains(&i))
         {
-            say_once("no mask", &no_mask(column + 1));
+            let name = self.inputs.get(column).map_or_else(|| format!("input {}", column + 1), |name| quoted(name));
+            say_once("no mask", &no_mask(&name));
         }
         Ok(Line::Row)
     }

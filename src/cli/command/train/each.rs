@@ -188,9 +188,9 @@ impl Each<'_> {
                     .scores()
                     .map(|(column, score)| Row {
                         column: column.into(),
-                        rmse: Some(score.rmse),
-                        last_value: Some(score.persistence_rmse),
-                        gain: Some(score.gain()),
+                        rmse: (!score.is_unknown()).then_some(score.rmse),
+                        last_value: (!score.is_unknown()).then_some(score.persistence_rmse),
+                        gain: (!score.is_unknown()).then(|| score.gain()),
                         ..row.clone()
                     })
                     .collect(),

@@ -199,6 +199,7 @@ impl<'a> Run<'a> {
         outputs.spare(&job)?;
         let wrong = |reason| Error::File { path: path.into(), reason };
         job.check_model(checkpoint.model()).map_err(wrong)?;
+        job.take_masks_of(checkpoint.model());
         let Ready { plan, data, tables } = job.prepare()?;
         same_columns(&job, &tables, &checkpoint.metadata().columns)?;
         data.check_continues(checkpoint.model()).map_err(|error| job.in_data(error))?;
