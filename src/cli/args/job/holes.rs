@@ -67,27 +67,32 @@ impl Job {
 
     /// Says in how many rows a value is missing, and what becomes of them.
     pub fn say_holes(&self, tables: &[&Named]) {
-        let (Missing::Mask, [first, ..]) = (self.data.table.missing, tables) else { return };
-        let count = |of: fn(&Named) -> usize| tables.iter().map(|named| of(named)).sum::<usize>();
-        let (rows, holes) = (count(|named| named.table.rows()), count(|named| named.table.rows_with_holes()));
-        let (left_out, which) = (count(|named| named.first), if tables.len() > 1 { " of the series" } else { "" });
-        let names: Vec<&String> = first.table.masks().iter().filter_map(|&mask| first.input_names.get(mask)).collect();
-        if left_out > 0 {
-            let rows = if left_out == 1 { "row is".into() } else { format!("{left_out} rows are") };
-            say_once("begins", &format!("note: the first {rows} left out{which}: not every input has a value yet"));
-        }
-        let line = match (holes, &names[..]) {
-            (0, []) if left_out > 0 => return,
-            (0, []) => "note: no value is missing, so --missing mask changes nothing".into(),
-            (_, []) => format!("note: in {holes} of {rows} rows a target is missing, which is not scored"),
-            _ => format!(
-                "note: in {holes} of {rows} rows a value is missing: a missing target is not scored, and the network reads \
-                 the last value and a mask of {}",
-                listed(names)
-            ),
-        };
-        say_once("holes", &line);
+        say_holes(self.data.table.missing, tables);
     }
+}
+
+/// Says in how many rows of tables a value is missing, and what becomes of them.
+pub fn say_holes(missing: Missing, tables: &[&Named]) {
+    let (Missing::Mask, [first, ..]) = (missing, tables) else { return };
+    let count = |of: fn(&Named) -> usize| tables.iter().map(|named| of(named)).sum::<usize>();
+    let (rows, holes) = (count(|named| named.table.rows()), count(|named| named.table.rows_with_holes()));
+    let (left_out, which) = (count(|named| named.first), if tables.len() > 1 { " of the series" } else { "" });
+    let names: Vec<&String> = first.table.masks().iter().filter_map(|&mask| first.input_names.get(mask)).collect();
+    if left_out > 0 {
+        let rows = if left_out == 1 { "row is".into() } else { format!("{left_out} rows are") };
+        say_once("begins", &format!("note: the first {rows} left out{which}: not every input has a value yet"));
+    }
+    let line = match (holes, &names[..]) {
+        (0, []) if left_out > 0 => return,
+        (0, []) => "note: no value is missing, so --missing mask changes nothing".into(),
+        (_, []) => format!("note: in {holes} of {rows} rows a target is missing, which is not scored"),
+        _ => format!(
+            "note: in {holes} of {rows} rows a value is missing: a missing target is not scored, and the network reads \
+                 the last value and a mask of {}",
+            listed(names)
+        ),
+    };
+    say_once("holes", &line);
 }
 
 /// The name of the first column that has rows, but no value.

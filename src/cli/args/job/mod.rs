@@ -5,6 +5,8 @@ mod check;
 mod holes;
 mod plan;
 
+pub use holes::say_holes;
+
 use super::input::{DataArgs, Files, Source};
 use super::model::{self, TensorArgs};
 use super::number;
@@ -350,12 +352,12 @@ impl Job {
     /// Prepares one series for training.
     pub fn prepare_series(&mut self, series: &Series) -> Result<(Plan, Prepared, Named), Failure> {
         let mut named = self.named(series)?;
-        self.say_holes(&[&named]);
         self.settle_season(&[&named.table])?;
         self.settle_epochs();
         let plan = self.plan()?;
         let data = plan.prepare(&[&named.table]).map_err(|error| self.in_rows(error))?;
         named.train_rows = data.train_rows.iter().sum();
+        self.say_holes(&[&named]);
         Ok((plan, data, named))
     }
 
@@ -363,7 +365,6 @@ impl Job {
     fn prepare_several(&mut self, all: Vec<OneSeries>) -> Result<Ready, Failure> {
         self.settle_masks(&all)?;
         let mut tables = self.named_several(all)?;
-        self.say_holes(&tables.iter().collect::<Vec<_>>());
         let all: Vec<&Table> = tables.iter().map(|named| &named.table).collect();
         self.settle_season(&all)?;
         self.settle_epochs();
@@ -374,6 +375,7 @@ impl Job {
             format!("warning: series {} is left out: {}", quoted(name), one.reason)
         });
         tell(&left_out.collect::<Vec<_>>(), "more series are left out");
+        self.say_holes(&tables.iter().collect::<Vec<_>>());
         for (named, &rows) in tables.iter_mut().zip(&data.train_rows) {
             named.train_rows = rows;
         }

@@ -11,7 +11,7 @@ pub use table::{how, print_one_step};
 
 use crate::cli::args::device::DeviceArgs;
 use crate::cli::args::input::Source;
-use crate::cli::args::job::{Job, Named};
+use crate::cli::args::job::{Job, Named, say_holes};
 use crate::cli::args::learn::HowToLearn;
 use crate::cli::args::model::{self, TensorArgs};
 use crate::cli::args::table::check_table;
@@ -177,8 +177,10 @@ fn trained(args: &EvaluateArgs) -> Result<Report, Failure> {
     let job = args.job.clone();
     let Source::Series(series) = job.data.source()? else { return Err(no_windows(&job)) };
     let named = job.named(&series)?;
-    job.say_holes(&[&named]);
-    walk(args, job, named, None)
+    let missing = job.data.table.missing;
+    let report = walk(args, job, named, None)?;
+    say_holes(missing, &[&report.named]); // after the work: an error has one line
+    Ok(report)
 }
 
 /// Evaluates the model of a file. It stays unchanged, or is trained again by its own recipe if --refit is given.
