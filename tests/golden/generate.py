@@ -470,6 +470,7 @@ def recipe(case, *, steps, optimizer, state="reset", loss="MSELoss", loss_on="al
 
 ADAM = {"name": "Adam", "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "maximize": False}
 SGD = {"name": "SGD", "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "maximize": False}
+HOLES = {"missing": 0.4}
 TRAININGS = {
     "tutorial": recipe(spec("rnn", 1, 32, 1, 1, 1, 20), steps=75, optimizer=ADAM | {"lr": 0.01}, state="carry"),
     "lstm_adamw": recipe(
@@ -508,18 +509,15 @@ TRAININGS = {
     "gru_quantiles": recipe(
         spec("gru", 2, 8, 1, 10, 3, 6), steps=25, loss="Quantiles", optimizer=SGD | {"lr": 0.1, "momentum": 0.9}
     ) | {"targets": 2, "levels": LEVELS},
-    "lstm_holes": recipe(
-        spec("lstm", 2, 9, 1, 2, 3, 7), steps=25, state="carry", optimizer=ADAM | {"lr": 0.02}
-    ) | {"missing": 0.4},
+    "lstm_holes": recipe(spec("lstm", 2, 9, 1, 2, 3, 7), steps=25, state="carry", optimizer=ADAM | {"lr": 0.02}) | HOLES,
     "rnn_last_l1_holes": recipe(
-        spec("rnn", 2, 8, 1, 2, 5, 6), steps=25, loss="L1Loss", loss_on="last", optimizer=SGD | {"lr": 0.1}
-    ) | {"missing": 0.4},
+        spec("rnn", 2, 8, 1, 2, 5, 6), steps=25, loss="L1Loss", loss_on="last", optimizer=SGD | {"lr": 0.1}) | HOLES,
     "gru_gaussian_holes": recipe(
-        spec("gru", 2, 8, 1, 4, 3, 6), steps=25, loss="GaussianNLLLoss", clip=1.0, optimizer=ADAM | {"lr": 0.02}
-    ) | {"targets": 2, "missing": 0.4},
+        spec("gru", 2, 8, 1, 4, 3, 6), steps=25, loss="GaussianNLLLoss", clip=1.0, optimizer=ADAM | {"lr": 0.02},
+    ) | {"targets": 2} | HOLES,
     "lstm_quantiles_holes": recipe(
         spec("lstm", 1, 7, 1, 10, 3, 6), steps=25, loss="Quantiles", optimizer=SGD | {"lr": 0.1, "momentum": 0.9}
-    ) | {"targets": 2, "levels": LEVELS, "missing": 0.4},
+    ) | {"targets": 2, "levels": LEVELS} | HOLES,
 }  # fmt: skip
 
 

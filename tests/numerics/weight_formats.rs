@@ -143,10 +143,11 @@ proptest! {
                     let most = before.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
                     for (&before, &after) in before.iter().zip(after) {
                         let size = if weights == Weights::Int8 { most } else { before.abs() };
-                        // f16's numbers below 2^-14 are 2^-24 apart, and no second weight of a pair in bf16 is below 2^-100
+                        // f16's numbers below 2^-14 are 2^-24 apart, and no second weight of a pair in bf16 is below 2^-100,
+                        // to which the bits of the first weight are added
                         let least = match weights {
                             Weights::F16 => 2.0_f32.powi(-25),
-                            Weights::Bf16 => 2.0_f32.powi(-100),
+                            Weights::Bf16 => 2.0_f32.powi(-100) * (1.0 + 2.0_f32.powi(-7)),
                             _ => 0.0,
                         };
                         let off = (before - after).abs();
