@@ -429,12 +429,9 @@ def train(case, weights, x, target, dtype):
         state = tuple(s.detach() for s in state) if case["cell"] == "lstm" else state.detach()
         y = y[:, -1] if case["loss_on"] == "last" else y
         now = targets[step % count]
-        if case.get("missing"):
-            # each target that is there, with its own outputs
-            there = ~now.isnan()
-            loss = criterion(y.unflatten(-1, (-1, now.shape[-1])).transpose(-1, -2)[there], now[there].unsqueeze(-1))
-        else:
-            loss = criterion(y, now)
+        loss = criterion(y, now)
+        if case.get("missing"):  # each target that is there, with its own outputs
+            loss = criterion(y.unflatten(-1, (-1, now.shape[-1])).mT[~now.isnan()], now[~now.isnan()].unsqueeze(-1))
         if case["loss"] in ("L1Loss", "Quantiles"):
             apart = y.unflatten(-1, (-1, target.shape[-1])) - now.unsqueeze(-2)
             margin = min(margin, apart.abs().nan_to_num(np.inf).min().item())
@@ -512,12 +509,10 @@ TRAININGS = {
     "lstm_holes": recipe(spec("lstm", 2, 9, 1, 2, 3, 7), steps=25, state="carry", optimizer=ADAM | {"lr": 0.02}) | HOLES,
     "rnn_last_l1_holes": recipe(
         spec("rnn", 2, 8, 1, 2, 5, 6), steps=25, loss="L1Loss", loss_on="last", optimizer=SGD | {"lr": 0.1}) | HOLES,
-    "gru_gaussian_holes": recipe(
-        spec("gru", 2, 8, 1, 4, 3, 6), steps=25, loss="GaussianNLLLoss", clip=1.0, optimizer=ADAM | {"lr": 0.02},
-    ) | {"targets": 2} | HOLES,
-    "lstm_quantiles_holes": recipe(
-        spec("lstm", 1, 7, 1, 10, 3, 6), steps=25, loss="Quantiles", optimizer=SGD | {"lr": 0.1, "momentum": 0.9}
-    ) | {"targets": 2, "levels": LEVELS} | HOLES,
+    "gru_gaussian_holes": recipe(spec("gru", 2, 8, 1, 4, 3, 6), steps=25, loss="GaussianNLLLoss", clip=1.0,
+                                 optimizer=ADAM | {"lr": 0.02}) | {"targets": 2} | HOLES,
+    "lstm_quantiles_holes": recipe(spec("lstm", 1, 7, 1, 10, 3, 6), steps=25, loss="Quantiles",
+                                   optimizer=SGD | {"lr": 0.1, "momentum": 0.9}) | {"targets": 2, "levels": LEVELS} | HOLES,
 }  # fmt: skip
 
 
