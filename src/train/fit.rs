@@ -232,7 +232,7 @@ impl Fit {
         Ok(Outcome { model, learned, errors, judged_by })
     }
 
-    /// A model of this training as it is judged on the held-out rows: its autoregressions know nothing of these rows.
+    /// The model with which the held-out rows are scored: its autoregressions were fitted to the training rows alone.
     #[must_use]
     pub fn judged(&self, mut model: Model) -> Model {
         if self.settled.is_some() {

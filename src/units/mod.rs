@@ -99,7 +99,7 @@ impl Units {
         Ok(self)
     }
 
-    /// The same for a network that is told which values are missing. `masks` are the inputs of which it is told, counted
+    /// The same for a network with masks, which say where values are missing. `masks` are the inputs that have one, counted
     /// from 0 and in rising order. For each of them there is one more input behind the others, its mask: 1 where the
     /// value is missing, and 0 elsewhere. Where a value is missing, its input holds the last value that is known. Masks
     /// are not scaled.

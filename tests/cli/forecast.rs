@@ -142,8 +142,8 @@ fn bands_around_a_forecast() {
     let history = Tensor::new([309, 1], numbers(&run.text("sunspots.csv"), 1).concat()).unwrap();
     let errors = Residuals::new(unseen.errors.clone(), 1).unwrap();
     let options = Options { levels: vec![0.5, 0.8, 0.925], steps: 9, paths: 1000, seed: 0 };
-    // the model as it is judged, whose autoregression knows nothing of the rows that intervals are compared with: it
-    // gives the factors, and the finished model the forecast
+    // the intervals are widened by factors that are computed with the autoregression of the training rows alone; the
+    // forecast is that of the finished model
     let finished = bands(&loaded.model, Cpu::widest(), &history, 247, Some(&errors), &options).unwrap();
     let made = Forecast::new(&loaded, Cpu::widest(), Cpu::widest(), &history, &options).unwrap();
     assert_eq!(made.values, finished.median);

@@ -1,4 +1,4 @@
-//! `--missing mask`: what is missing is neither learned nor scored, and the network is told.
+//! `--missing mask`: what is missing is neither learned nor scored, and the network gets a mask.
 
 use crate::run::{Run, numbers};
 
@@ -40,7 +40,7 @@ fn trains_scores_and_answers() {
     let streamed = run.feed_ok("stream m.safetensors", &rows).stdout;
     let (predicted, streamed) = (numbers(&answers.stdout, 1), numbers(&format!("x,z\n{streamed}"), 0));
     assert_eq!((predicted.len(), &predicted), (398, &streamed));
-    // what the model is told matters: the last value alone gives another answer
+    // the masks matter: with the last values in the table itself, the answers are others
     let mut last = vec![String::new(); 2];
     let filled: String = rows
         .lines()
@@ -51,8 +51,8 @@ fn trains_scores_and_answers() {
             last.join(",") + "\n"
         })
         .collect();
-    let untold = numbers(&format!("x,z\n{}", run.feed_ok("stream m.safetensors", &filled).stdout), 0);
-    assert!(untold.len() == 398 && untold != streamed);
+    let without_masks = numbers(&format!("x,z\n{}", run.feed_ok("stream m.safetensors", &filled).stdout), 0);
+    assert!(without_masks.len() == 398 && without_masks != streamed);
     // forecasts, with intervals, and a value that is missing at the end
     let ahead = run.ok("forecast m.safetensors holes.csv --steps 5 --bands 80");
     assert!(numbers(&ahead.stdout, 1).len() == 5 && ahead.stdout.contains("2024-01-17 16:00"), "{}", ahead.stdout);
@@ -117,7 +117,11 @@ fn models_without_masks_and_columns_without_holes() {
     train("holes.csv", "m.safetensors");
     let told = run.feed_ok("stream m.safetensors", "1,2\n,3\n2,\n");
     assert_eq!(told.stdout.lines().count(), 3);
-    assert!(told.stderr.contains("note: a value of \"z\" is missing, and none was"), "{}", told.stderr);
+    assert!(
+        told.stderr.contains("note: a value of \"z\" is missing, but the model has no mask for it"),
+        "{}",
+        told.stderr
+    );
     // a column that has no value at all
     run.file("empty.csv", table(400, |_, column| column == 1));
     run.fails("train empty.csv --missing mask --column x,z", &["empty.csv", "every value of \"z\" is missing"]);
@@ -205,9 +209,9 @@ fn beginnings_and_parts_without_values() {
         .replace("--cell gru --hidden 4 ", ""));
     assert_eq!(run.ok("predict again.safetensors turns.csv").stdout.lines().count(), 200);
     run.ok(&format!("train full.csv {} --out whole.safetensors", train.replace("--missing mask ", "")));
-    let untold =
+    let no_masks =
         run.ok("train turns.csv --init whole.safetensors --missing mask --epochs 1 --no-plot --out u.safetensors");
-    assert!(untold.stderr.contains("the model is not told"), "{}", untold.stderr);
+    assert!(no_masks.stderr.contains("is missing, but the model has no mask for it"), "{}", no_masks.stderr);
     // rows can be left out in every command, and source for a program without files tells of masks
     run.file("some.csv", table(300, |t, column| column == 0 && t % 7 == 3));
     run.ok(&format!("train some.csv {train} --target-as value --out some.safetensors"));
@@ -217,5 +221,5 @@ fn beginnings_and_parts_without_values() {
     // a hole that is hidden from a model is said by evaluate as well
     run.file("other.csv", table(300, |t, column| column == 1 && t % 7 == 3));
     let hidden = run.ok("evaluate other.csv some.safetensors").stderr;
-    assert!(hidden.contains("note: a value of \"z\" is missing, and none was when the model was trained"), "{hidden}");
+    assert!(hidden.contains("note: a value of \"z\" is missing, but the model has no mask for it"), "{hidden}");
 }

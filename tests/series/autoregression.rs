@@ -122,7 +122,8 @@ fn a_constant_network_leaves_the_autoregression() {
     }
 }
 
-/// The finished model has coefficients of all rows, and the model as it is judged those of the training part alone.
+/// The finished model has coefficients of all rows. The model that scores are computed with has those of the training
+/// part alone.
 #[test]
 fn coefficients_are_fitted_again_at_the_end() {
     let values = &values_of("two lags");

@@ -153,14 +153,14 @@ fn check_missing(args: &ModelTableArgs, model: &Model) -> Result<(), Failure> {
 }
 
 /// Why `--missing mask` does not go with a model that has no masks.
-pub const NO_MASKS: &str = "--missing mask: the model was not trained with it, so it cannot be told what is missing; take \
-                            forward-fill or drop, or train it with --missing mask";
+pub const NO_MASKS: &str = "--missing mask: the model was not trained with it and has no mask; take forward-fill or drop, \
+                            or train it with --missing mask";
 
-/// A note about a value that is missing in a column, in words, of which the model is not told.
+/// A note about a value that is missing in a column for which the model has no mask.
 pub fn no_mask(column: &str) -> String {
     format!(
-        "note: a value of {column} is missing, and none was when the model was trained: the last value stands in its \
-         place, and the model is not told"
+        "note: a value of {column} is missing, but the model has no mask for it, because none was missing when it was \
+         trained: the last value stands in its place"
     )
 }
 

@@ -59,7 +59,7 @@ pub fn missing() -> impl TypedValueParser<Value = Missing> {
             Missing::Mask,
             "mask",
             "Leave a missing target out of the loss and of all scores; in place of a missing input, take the last value, \
-             and tell the network by a column of its own",
+             and give the network one more input, a mask, that is 1 where the value is missing",
         ),
     ])
 }

@@ -16,7 +16,7 @@ pub enum Missing {
     /// Leave the row out
     Drop,
     /// Leave a missing target out of the loss and of all scores; in place of a missing input, take the last value, and
-    /// tell the network by a column of its own
+    /// give the network one more input, a mask, that is 1 where the value is missing
     Mask,
 }
 
@@ -24,7 +24,7 @@ impl Missing {
     /// What to do where a value is missing and nothing was asked for.
     pub const ADVICE: &str = "fill it in, or use --missing forward-fill, drop or mask";
 
-    /// The same for a model whose inputs `masks` have a mask: it is told of every missing value, unless its row is left
+    /// What to do in the tables of a model whose inputs `masks` have a mask: [`Missing::Mask`], unless rows are to be left
     /// out.
     #[must_use]
     pub fn of_a_model(self, masks: &[usize]) -> Self {

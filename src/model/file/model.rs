@@ -29,8 +29,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The model as it is judged on the rows that were held out in its training: with the autoregressions that know
-    /// nothing of them, if it has any.
+    /// The model with which the rows that were held out in its training are scored. If it has autoregressions, they are
+    /// those that were fitted to the training rows alone.
     ///
     /// # Errors
     /// If the file has autoregressions of other columns.
